@@ -8,7 +8,7 @@ use crate::engine::session::Session;
 use crate::fs::lib_dir::Prefix;
 use crate::install::prefix::{Orphan, PrefixError};
 use crate::install::users::Users;
-use crate::model::{Binary, BinaryName};
+use crate::model::{Binary, BinaryName, Installed};
 use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
@@ -105,17 +105,16 @@ pub(crate) fn uninstall(
     let lib_dir = &session.settings.lib_dir;
     let users = Users::new(&session.settings, &session.store, session.machine.id)?;
     let mut of_binary = users.prefixes_named_after(name);
-    match (binary.installed(), file.and_then(|path| Prefix::containing(&path, lib_dir))) {
-        (_, Some(prefix)) => of_binary.push(prefix),
-        (Some(installed), None) => {
-            let (path, provider) = (installed.abspath.display(), &installed.binprovider);
-            uninstalled
-                .add_reason(&format!("{path} is kept: {provider} found or installed it outside LIB_DIR"));
-        }
-        (None, None) => {}
-    }
+    of_binary.extend(file.and_then(|path| Prefix::containing(&path, lib_dir)));
     of_binary.sort();
     of_binary.dedup();
+    if let Some(Installed { abspath, binprovider, .. }) = binary.installed()
+        && !of_binary.iter().any(|prefix| abspath.starts_with(prefix.path(lib_dir)))
+    {
+        let path = abspath.display();
+        uninstalled
+            .add_reason(&format!("{path} is kept: {binprovider} found or installed it outside LIB_DIR"));
+    }
     if !is_dry_run {
         unregister(session, name, &binaries)?;
     }

@@ -1,11 +1,12 @@
 //! Private folders, parent folders, and the expansion of `~`.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
+use walkdir::WalkDir;
 
 /// Creates a folder and its missing parents with mode 0700. Tries again if another rigup removes an empty parent
 /// meanwhile.
@@ -74,6 +75,20 @@ pub(crate) fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
+}
+
+/// Removes a folder with everything in it, including folders that nothing may be removed from, such as those of Go
+/// modules.
+pub(crate) fn remove_tree(folder: &Path) -> io::Result<()> {
+    match fs_err::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        removed => return removed,
+    }
+    // A folder is made writable before its entries are read. What belongs to another user stays as it is.
+    for entry in WalkDir::new(folder).into_iter().flatten().filter(|entry| entry.file_type().is_dir()) {
+        let _ = fs_err::set_permissions(entry.path(), Permissions::from_mode(0o700));
+    }
+    fs_err::remove_dir_all(folder)
 }
 
 /// Returns the folder of a file, or `.` for a bare file name.

@@ -140,6 +140,8 @@ struct OwnPrefix<'a> {
     path: PathBuf,
     /// Whether it existed before the hook started.
     is_old: bool,
+    /// Whether it contains the earlier file of the binary.
+    is_used: bool,
 }
 
 impl<'a> OwnPrefix<'a> {
@@ -150,16 +152,17 @@ impl<'a> OwnPrefix<'a> {
         hook: &Hook,
         targets: &'a [AttemptTarget],
     ) -> Result<Option<Self>, StoreError> {
-        let [AttemptTarget { request, .. }] = targets else { return Ok(None) };
+        let [AttemptTarget { request, binary, .. }] = targets else { return Ok(None) };
         let lib_dir = &runner.settings.lib_dir;
         let prefix = request.overrides.of(&hook.plugin).prefix(&hook.plugin, &request.name, lib_dir);
         let Some(prefix) = prefix.filter(|_| !hook.name.is_batch) else { return Ok(None) };
         let path = prefix.path(lib_dir);
         let users = Users::new(runner.settings, runner.store, runner.command.machine_id)?;
         let (name, is_old) = (&request.name, path.exists());
+        let is_used = binary.installed().is_some_and(|installed| installed.abspath.starts_with(&path));
         // If LIB_DIR cannot be written, the hook reports that.
         let _ = users.mark_prefix(&prefix, name);
-        Ok(Some(Self { users, prefix, name, path, is_old }))
+        Ok(Some(Self { users, prefix, name, path, is_old, is_used }))
     }
 
     /// Removes what the hook has installed so far, if nothing was there before. Marks the prefix that it installed into.
@@ -171,7 +174,9 @@ impl<'a> OwnPrefix<'a> {
                 }
                 let _ = self.users.mark_installed(installed, self.name);
             }
-            Verdict::NotInstalled(..) if self.is_old => {}
+            Verdict::NotInstalled(..) if self.is_used => {}
+            // Another data dir may have installed it.
+            Verdict::NotInstalled(..) if self.is_old => self.users.unmark_prefix(&self.prefix, self.name),
             Verdict::NotInstalled(..) => {
                 match self.users.remove_prefix(&self.prefix, Some(self.name.as_str())) {
                     Ok(_) | Err(PrefixError::Used(..)) => {}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::fs::dir::ignore_missing;
+use crate::fs::dir::{self, ignore_missing};
 use crate::fs::lib_dir::Prefix;
 use crate::install::users::{Owner, Users};
 use crate::model::{Binary, BinaryName};
@@ -95,13 +95,14 @@ impl Users<'_> {
             locks.push(Lock::try_in_lib_dir(&self.settings.lib_dir, &name)?.map_err(busy)?);
         }
         let _lock = self.lock(&markers)?;
-        let orphan = self.find_prefix(prefix, except)?;
+        let found = self.find_prefix(prefix, except);
+        self.remove(&markers, except.unwrap_or_default(), None)?;
+        let orphan = found?;
         for path in orphan.iter().flat_map(|orphan| &orphan.paths) {
             let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-            let removed = if is_folder { fs_err::remove_dir_all(path) } else { fs_err::remove_file(path) };
+            let removed = if is_folder { dir::remove_tree(path) } else { fs_err::remove_file(path) };
             ignore_missing(removed)?;
         }
-        self.remove(&markers, except.unwrap_or_default(), None)?;
         // This fails if there are other users.
         let _ = fs_err::remove_dir(markers);
         Ok(orphan)

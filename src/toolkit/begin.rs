@@ -1,7 +1,7 @@
 //! The shell code at the start of a provider's hook, which takes the lock and sets the request as shell variables.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -49,6 +49,12 @@ pub(crate) fn script(
     }
     let is_shared = !prefix.is_named(request.name.link_name());
     let prefix = prefix.path(&settings.lib_dir);
+    match prefix.metadata().map(|metadata| metadata.uid()) {
+        Ok(owner) if !geteuid().is_root() && owner != geteuid().as_raw() => {
+            return Err(RequestError::OtherOwner(prefix, owner));
+        }
+        _ => {}
+    }
     // If LIB_DIR cannot be written, the hook reports that.
     let _ = make_shared_dir(&settings.lib_dir, parent(&prefix));
     let packages = request.packages(provider, config)?;

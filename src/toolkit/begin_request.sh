@@ -20,9 +20,11 @@ once() {
 # Makes the folder $part, to build in: a failure or a kill leaves the earlier prefix. If requirements share the prefix,
 # $part begins as a copy of it, or of the file $1 in it.
 part=$prefix.part
+remove_part() { rm -rf "$part" 2>/dev/null || { chmod -R u+rwx "$part" && rm -rf "$part"; } 2>/dev/null; }
 make_part() {
-    trap 'trap "" HUP INT TERM; rm -rf "$part"' EXIT
+    trap 'trap "" HUP INT TERM; remove_part || :' EXIT
     trap 'exit 143' HUP INT TERM
-    rm -rf "$part" && mkdir -p "$part"
+    remove_part || fail "cannot remove $part, which belongs to another user"
+    mkdir -p "$part"
     [ -z "$shared" ] || [ ! -e "$prefix/${1-.}" ] || cp -Rp "$prefix/${1-.}" "$part"
 }

@@ -77,6 +77,9 @@ pub enum RequestError {
         /// The folder that it must be in.
         below: PathBuf,
     },
+    /// A prefix that another user installed, with the id of that user.
+    #[error("cannot install into {path}: it belongs to the user {1}; choose another LIB_DIR", path = .0.display())]
+    OtherOwner(PathBuf, u32),
     /// A NUL, which no shell variable can hold.
     #[error("cannot pass {0:?} to a shell: it contains a NUL")]
     Nul(String),

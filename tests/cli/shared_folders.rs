@@ -1,12 +1,13 @@
 //! Several data dirs that share LIB_DIR or LIB_BIN_DIR, and folders that move.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::invalid_input::run_as_nobody;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// A provider that builds the program beside its prefix. The program prints the file `version`.
@@ -56,8 +57,8 @@ impl Folders {
     /// Asserts that the linked program runs.
     #[track_caller]
     fn assert_runs(&self, name: &str) {
-        let status = Command::new(self.bin.join(name)).args(["-c", "true"]).status();
-        assert!(status.is_ok_and(|status| status.success()), "{name} in {}", self.bin.display());
+        let output = Command::new(self.bin.join(name)).args(["-c", "true"]).output();
+        assert!(output.is_ok_and(|output| output.status.success()), "{name} in {}", self.bin.display());
     }
 }
 
@@ -226,4 +227,38 @@ fn a_pinned_mismatch_keeps_the_earlier_version_running() {
     context.write("home/version", "1.0");
     context.run(&["install", "--locked"]).succeeds();
     assert_eq!(runs(), "1.0\n");
+}
+
+#[test]
+fn a_read_only_folder_is_removed_and_the_prefix_of_another_user_kept() {
+    let mut context = context();
+    let build = "make_part\nmkdir -p \"$part/bin\" \"$part/read-only\"\n\
+        printf '#!/bin/sh\\necho 1.0\\n' >\"$part/bin/$name\"\nchmod +x \"$part/bin/$name\"\n\
+        : >\"$part/read-only/file\"\nchmod 555 \"$part/read-only\"\n";
+    let (begin, rest) = PROVIDER.split_once("part=$prefix.part").unwrap();
+    let (_, rest) = rest.split_once("if [ -p").unwrap();
+    context.provider("p", &format!("{begin}{build}if [ -p{rest}"));
+    let lib = context.path("lib");
+    fs::create_dir(&lib).unwrap();
+    fs::set_permissions(&lib, fs::Permissions::from_mode(0o777)).unwrap();
+    context.set("LIB_DIR", &lib);
+    context.set("RIGUP_DATA_DIR", context.path("nobody"));
+    for _ in 0..2 {
+        let installed = run_as_nobody(&context, &["install", "--force"]).succeeds();
+        assert!(!lib.join("p/x.part").exists(), "{}", installed.stderr);
+    }
+    run_as_nobody(&context, &["uninstall", "x"]).succeeds();
+    assert!(!lib.join("p/x").exists());
+
+    context.set("RIGUP_DATA_DIR", context.path("root"));
+    context.run(&["install"]).succeeds();
+    context.set("RIGUP_DATA_DIR", context.path("nobody"));
+    let reason = format!("cannot install into {}: it belongs to the user 0", lib.join("p/x").display());
+    if nix::unistd::geteuid().is_root() {
+        run_as_nobody(&context, &["install"]).exits_with(1).stderr_contains(&reason);
+    }
+    context.set("RIGUP_DATA_DIR", context.path("root"));
+    let removed = context.run(&["uninstall", "x"]).succeeds().record();
+    assert_eq!(removed["reason"], "", "the failed attempt of the other user does not count");
+    assert!(!lib.join("p/x").exists());
 }
