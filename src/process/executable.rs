@@ -250,18 +250,29 @@ fn check_format(file: File, head: &[u8]) -> Result<(), ExecutableError> {
         Ok(FileKind::Elf32 | FileKind::Elf64) if cfg!(target_os = "macos") => {
             Err(ExecutableError::Foreign("Linux".to_owned()))
         }
-        Ok(FileKind::Elf32) => check_elf::<FileHeader32<Endianness>>(file),
-        Ok(FileKind::Elf64) => check_elf::<FileHeader64<Endianness>>(file),
+        Ok(FileKind::Elf32) => check_elf::<FileHeader32<Endianness>>(file, head),
+        Ok(FileKind::Elf64) => check_elf::<FileHeader64<Endianness>>(file, head),
         _ if head.starts_with(b"\x7fELF") => Err(ExecutableError::Incomplete(head.len() as u64, 64)),
         _ => Err(ExecutableError::UnknownFormat),
     }
 }
 
-fn check_elf<Elf: FileHeader<Endian = Endianness>>(file: File) -> Result<(), ExecutableError> {
-    let file = ReadCache::new(file);
-    let length = (&file).len().unwrap_or_default();
+/// Checks an ELF file by its head, which usually contains everything, and otherwise by the file.
+fn check_elf<Elf: FileHeader<Endian = Endianness>>(file: File, head: &[u8]) -> Result<(), ExecutableError> {
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    match check_elf_data::<Elf, _>(head, length) {
+        Err(ExecutableError::Incomplete(..)) => check_elf_data::<Elf, _>(&ReadCache::new(file), length),
+        checked => checked,
+    }
+}
+
+fn check_elf_data<'d, Elf, R>(data: R, length: u64) -> Result<(), ExecutableError>
+where
+    Elf: FileHeader<Endian = Endianness>,
+    R: ReadRef<'d>,
+{
     let is_cut = |_error: object::read::Error| ExecutableError::Incomplete(length, length + 1);
-    let header = Elf::parse(&file).map_err(is_cut)?;
+    let header = Elf::parse(data).map_err(is_cut)?;
     let endian = header.endian().map_err(|_| ExecutableError::UnknownFormat)?;
     if ![ET_EXEC, ET_DYN].contains(&header.e_type(endian)) {
         return Err(ExecutableError::UnknownFormat);
@@ -283,12 +294,12 @@ fn check_elf<Elf: FileHeader<Endian = Endianness>>(file: File) -> Result<(), Exe
         };
         return Err(ExecutableError::Foreign(name));
     }
-    for segment in header.program_headers(endian, &file).map_err(is_cut)? {
+    for segment in header.program_headers(endian, data).map_err(is_cut)? {
         let end = segment.p_offset(endian).into().saturating_add(segment.p_filesz(endian).into());
         if end > length {
             return Err(ExecutableError::Incomplete(length, end));
         }
-        let loader = segment.interpreter(endian, &file).map_err(is_cut)?;
+        let loader = segment.interpreter(endian, data).map_err(is_cut)?;
         let loader = loader.map(|loader| PathBuf::from(OsStr::from_bytes(loader)));
         if let Some(loader) = loader.filter(|loader| !loader.exists()) {
             return Err(ExecutableError::NoLoader(loader));
