@@ -105,6 +105,11 @@ impl<'e> Engine<'e> {
         Ok(Self { session: Session::open(settings, on_event)? })
     }
 
+    /// Opens the data dir like [`Engine::open_with`], but creates nothing.
+    pub(crate) fn open_for_dry_run(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
+        Ok(Self { session: Session::open_for_dry_run(settings, on_event)? })
+    }
+
     /// Opens the data dir like [`Engine::open_with`], but checks the whole store for damage, which takes longer, and leaves
     /// lost processes to [`Engine::gc`].
     pub fn open_checked(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {

@@ -15,6 +15,7 @@ case ,$(printf %s "$providers" | tr -d ' '), in
 esac
 install=$("$RIGUP" hook override install --provider bash -- "$@")
 [ "$install" ] || decline "no command is given; set overrides.bash.install to one that puts $name into \$BIN_DIR"
+check_place
 needs bash "install it with apt-get install bash"
 
 printf 'bash runs the command of the requirement, in %s: %s\n' "$prefix" "$install" >&2
@@ -43,6 +44,6 @@ reason=$(grep . "$log" | tail -n 1)
 [ "$code" = 0 ] || fail "$(tail -n 1 "$failed")the command exited with code $code${reason:+: $reason}"
 [ -x "$prefix/bin/$name" ] || fail "the command put no program $name into BIN_DIR"
 "$RIGUP" hook relocate "$prefix"
-"$RIGUP" hook binary --provider bash --abspath "$prefix/bin/$name" -- "$@"
+"$RIGUP" hook binary --provider bash --built "$prefix" --abspath "$prefix/bin/$name" -- "$@"
 trap - EXIT
 mv "$backup/old" "$backup/removed" && rm -rf "$backup"

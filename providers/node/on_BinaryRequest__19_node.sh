@@ -32,12 +32,14 @@ version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min
 [ "$version" ] || fail "$mirror has no $name${exact_version:+ $exact_version}${min_version:+ $min_version or later}${line:+ of node $line}\
 ${released_before:+ released before $released_before} for $os-$arch"
 
-root=$LIB_DIR/node/$version part=$LIB_DIR/node/new.part program=run/$name
+root=$LIB_DIR/node/$version program=run/$name
 [ "$name" != node ] || program=bin/node
 # The archive of a program that runs was verified before it was unpacked.
 if ! "$root/$program" --version >/dev/null 2>&1; then
     file=node-$version-$os-$arch.tar.xz
     command -v xz >/dev/null || file=${file%xz}gz
+    [ ! -e "$root" ] || [ -d "$LIB_DIR/.prefixes/node/$version" ] ||
+        fail "$root exists, and rigup did not make it; move it away"
     make_part
     mkdir "$part/run"
     fetch "$version/SHASUMS256.txt" SHASUMS256.txt

@@ -12,10 +12,10 @@ use crate::cli::install::{JobArgs, PolicyArgs};
 use crate::cli::message::{error, warning};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
-use crate::engine::EngineEvent;
 use crate::engine::apply::{Applier, BatchOutput};
 use crate::engine::catalog::Catalog;
 use crate::engine::step_result::InstallOptions;
+use crate::engine::{Engine, EngineEvent};
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::protocol::{Record, RecordReader, Source};
@@ -47,7 +47,11 @@ pub(crate) fn apply(args: &ApplyArgs, context: &mut Context) -> CommandResult {
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let catalog = Catalog::read(&context.settings, &[], &on_event)?;
-    let engine = context.engine(&on_event)?;
+    let engine = if args.dry_run {
+        Engine::open_for_dry_run(context.settings.clone(), &on_event)?
+    } else {
+        context.engine(&on_event)?
+    };
     let interrupt = interrupt()?;
     let options = InstallOptions {
         waits_for_retry: true,

@@ -214,7 +214,7 @@ fn create(args: &CreateArgs, context: &mut Context) -> CommandResult {
     ];
     let mut fields: Map<_, _> =
         fields.into_iter().map(|(key, text)| (key.to_owned(), Value::from(text))).collect();
-    let session = context.session()?;
+    let session = context.session_for(args.dry_run)?;
     let linker = session.linker();
     let verified = register::verify(&linker, &fields, &interrupt()?).map_err(register_error)?;
     fields["version"] = verified.installed.version.as_str().into();
@@ -260,7 +260,7 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
     }
     let providers =
         args.binproviders.as_deref().map(Providers::parse).transpose().map_err(CliError::usage)?;
-    let session = context.session()?;
+    let session = context.session_for(args.dry_run)?;
     let linker = session.linker();
     let (binaries, mut status) = selected(&session, &args.binaries)?;
     for Binary { machine_id, name, .. } in binaries {
@@ -315,7 +315,7 @@ fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
 
 /// Runs `rigup binary delete`.
 fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
-    let session = context.session()?;
+    let session = context.session_for(args.dry_run)?;
     let (binaries, status) = selected(&session, &args.binaries)?;
     if !args.yes && !args.dry_run {
         let count = binaries.len();

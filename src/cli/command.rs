@@ -75,6 +75,14 @@ impl Context {
         Ok(Session::open(self.settings.clone(), &print_event)?)
     }
 
+    /// Opens the data dir like [`Context::session`], but creates nothing in a dry run.
+    pub(crate) fn session_for(&self, is_dry_run: bool) -> Result<Session<'static>, CliError> {
+        if is_dry_run {
+            return Ok(Session::open_for_dry_run(self.settings.clone(), &print_event)?);
+        }
+        self.session()
+    }
+
     /// Adds the paths that are stored for this machine to the catalog.
     pub(crate) fn with_machine_config(&self, mut catalog: Catalog) -> Result<Catalog, CliError> {
         if let Some((_, machine)) = session::open_to_read_with_machine(&self.settings, &print_event)? {

@@ -356,7 +356,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     let built = match (&args.built, &request) {
         (Some(built), Some(request)) => {
             let prefix = request.prefix(&args.of.provider, &settings.lib_dir).map_err(CliError::usage)?;
-            Some(BuiltPrefix { built, prefix: prefix.path(&settings.lib_dir) })
+            Some(BuiltPrefix { built, prefix: prefix.path(&settings.lib_dir), lib_dir: &settings.lib_dir })
         }
         _ => None,
     };

@@ -101,7 +101,7 @@ fn set(args: &SetArgs, context: &mut Context) -> CommandResult {
         let setting = config::setting(key.trim(), value.trim());
         patch.extend([setting.map_err(CliError::usage)?]);
     }
-    let session = context.session()?;
+    let session = context.session_for(args.dry_run)?;
     if !args.dry_run {
         session.store.merge_machine_config(session.machine.id, &patch)?;
     }

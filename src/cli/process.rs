@@ -248,7 +248,7 @@ fn exit_status(process: &Process) -> ExitStatus {
 /// Runs `rigup process gc`.
 fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
     let engine = if args.dry_run {
-        context.engine(&print_event)?
+        Engine::open_for_dry_run(context.settings.clone(), &print_event)?
     } else {
         Engine::open_checked(context.settings.clone(), &print_event)?
     };

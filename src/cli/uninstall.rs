@@ -32,7 +32,7 @@ pub(crate) fn uninstall(args: &UninstallArgs, context: &mut Context) -> CommandR
     let home = context.settings.home.clone();
     let names = args.names.iter().map(|name| BinaryName::parse(name, home.as_deref()));
     let names = names.collect::<Result<Vec<_>, _>>().map_err(CliError::usage)?;
-    let session = context.session()?;
+    let session = context.session_for(args.is_preview())?;
     let (results, mut status) =
         if args.orphaned { orphans(args, &session)? } else { named(&names, args, &session)? };
     for result in &results {
@@ -50,7 +50,9 @@ pub(crate) fn uninstall(args: &UninstallArgs, context: &mut Context) -> CommandR
     ];
     let rows = results.iter().map(row);
     let records = results.iter().map(Uninstalled::to_record);
-    context.output.list(records, "no orphaned prefixes", || Table::with_rows(columns, rows));
+    if args.orphaned || !results.is_empty() {
+        context.output.list(records, "no orphaned prefixes", || Table::with_rows(columns, rows));
+    }
     let bytes = results.iter().map(Uninstalled::bytes).sum();
     if args.orphaned && !results.is_empty() && !args.yes && !args.dry_run {
         return Err(CliError::not_found(format!(
@@ -78,14 +80,30 @@ fn named(
     let mut status = ExitStatus::Success;
     let mut results = Vec::new();
     for name in names {
-        if let Some(uninstalled) = uninstall::uninstall(session, name, args.is_preview(), &interrupt)? {
-            results.push(uninstalled);
-        } else {
-            status = ExitStatus::Incomplete;
-            warning!("{name} is not installed; `rigup binary list` shows the binaries");
+        let uninstall = |name| uninstall::uninstall(session, name, args.is_preview(), &interrupt);
+        let problem = match (uninstall(name)?, name.split_version()) {
+            (Some(uninstalled), _) => Ok(uninstalled),
+            (None, Some((plain, version))) => match uninstall::other_version(session, &plain, version)? {
+                Some(other) => {
+                    Err(format!("{plain} has the version {other}; to remove it, leave out the version"))
+                }
+                None => uninstall(&plain)?.ok_or_else(|| not_installed(name)),
+            },
+            (None, None) => Err(not_installed(name)),
+        };
+        match problem {
+            Ok(uninstalled) => results.push(uninstalled),
+            Err(problem) => {
+                status = ExitStatus::Incomplete;
+                warning!("{problem}");
+            }
         }
     }
     Ok((results, status))
+}
+
+fn not_installed(name: &BinaryName) -> String {
+    format!("{name} is not installed; `rigup binary list` shows the binaries")
 }
 
 fn orphans(
@@ -98,6 +116,7 @@ fn orphans(
 fn row(result: &Uninstalled) -> Vec<Cell> {
     let name = result.binary.as_ref().map(|binary| binary.name.clone());
     let removed = match &*result.paths() {
+        [] if result.keeps_link => "only the record".to_owned(),
         [] => "only the record and the link".to_owned(),
         paths => paths.join(", "),
     };

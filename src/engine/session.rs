@@ -72,6 +72,19 @@ impl<'e> Session<'e> {
         }
     }
 
+    /// Opens the data dir for a dry run. A missing store counts as empty, and is not created.
+    pub(crate) fn open_for_dry_run(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
+        if Store::exists(&settings.data_dir) {
+            return Self::open(settings, on_event);
+        }
+        open_to_read(&settings, on_event)?;
+        let guid = machine::guid::find_or_invent(&settings.data_dir, is_container(&settings))
+            .map_err(|error| data_dir_error(&settings, error))?;
+        let store = Store::in_memory(&settings.data_dir, &settings.lib_dir)?;
+        let machine = find_machine(&store, guid, &settings)?;
+        Ok(Self { settings, store, machine, on_event })
+    }
+
     /// Opens the data dir, and checks the whole store for damage. Leaves lost processes to gc, which reports them.
     pub(crate) fn open_checked(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
         Self::open_once(settings, on_event, true)

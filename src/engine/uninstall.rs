@@ -6,6 +6,7 @@ use crate::engine::error::EngineError;
 use crate::engine::event::EngineEvent;
 use crate::engine::session::Session;
 use crate::fs::lib_dir::Prefix;
+use crate::install::link;
 use crate::install::prefix::{Orphan, PrefixError};
 use crate::install::users::Users;
 use crate::model::{Binary, BinaryName, Installed};
@@ -25,6 +26,8 @@ pub(crate) struct Uninstalled {
     pub(crate) reason: String,
     /// Whether a prefix cannot be removed.
     pub(crate) has_failed: bool,
+    /// Whether the link is still in place.
+    pub(crate) keeps_link: bool,
 }
 
 impl Uninstalled {
@@ -127,8 +130,24 @@ pub(crate) fn uninstall(
         };
         uninstalled.add(removed);
     }
+    let link = session.linker().path(name);
+    uninstalled.keeps_link =
+        !is_dry_run && binary.installed().is_some_and(|installed| link::leads_to(&link, &installed.abspath));
     uninstalled.binary = Some(binary);
     Ok(Some(uninstalled))
+}
+
+/// Returns the version of a binary if it is installed with another one than `version`.
+pub(crate) fn other_version(
+    session: &Session<'_>,
+    name: &BinaryName,
+    version: &str,
+) -> Result<Option<String>, EngineError> {
+    let binary = session.store.binary(session.machine.id, name.as_str())?;
+    let installed = binary.as_ref().and_then(Binary::installed);
+    let other =
+        installed.filter(|found| ![&found.version, &found.package_version].contains(&&version.to_owned()));
+    Ok(other.map(|found| found.version.clone()))
 }
 
 /// Removes the prefixes in LIB_DIR that rigup made and that no record names. A dry run only returns them.

@@ -45,6 +45,12 @@ pub(crate) fn other_owner(path: &Path) -> Option<u32> {
     (owner != 0 && geteuid().is_root()).then_some(owner)
 }
 
+/// Returns the user to whom a file, a link or a folder belongs if that is not this one.
+pub(crate) fn another_owner(path: &Path) -> Option<u32> {
+    let owner = path.symlink_metadata().ok()?.uid();
+    (owner != geteuid().as_raw()).then_some(owner)
+}
+
 /// Returns whether this user can write to a folder, or create it.
 pub(crate) fn is_creatable(folder: &Path) -> bool {
     is_writable(nearest_existing(folder))

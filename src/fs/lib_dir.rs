@@ -25,7 +25,7 @@ use crate::fs::dir::parent;
 pub(crate) const LOCKS: &str = ".locks";
 
 /// The folder of the markers of all prefixes.
-const PREFIXES: &str = ".prefixes";
+pub(crate) const PREFIXES: &str = ".prefixes";
 
 /// The folder below `LIB_DIR/<provider>` that contains further prefixes, as in abx-plugins.
 pub(crate) const PACKAGES: &str = "packages";
@@ -87,12 +87,14 @@ impl Prefix {
     /// Returns all folders that exist at the path of a prefix, or of one that is being built, for the providers with a
     /// marker.
     pub(crate) fn candidates(lib_dir: &Path) -> impl Iterator<Item = PathBuf> {
-        let providers = entries(&lib_dir.join(PREFIXES));
-        let below = |provider: PathBuf| {
-            let folder = lib_dir.join(provider.file_name().unwrap_or_default());
-            [folder.join(PACKAGES), folder]
-        };
-        providers.into_iter().flat_map(below).flat_map(|folder| entries(&folder))
+        let providers = entries(&lib_dir.join(PREFIXES)).into_iter();
+        providers.flat_map(|provider| of_provider(provider.file_name().unwrap_or_default(), lib_dir))
+    }
+
+    /// Returns the prefixes of a provider in whose place is something that rigup did not make.
+    pub(crate) fn all_foreign(provider: &str, lib_dir: &Path) -> Vec<Self> {
+        let prefixes = of_provider(provider.as_ref(), lib_dir).filter_map(|path| Self::new(&path, lib_dir));
+        prefixes.filter(|prefix| prefix.foreign(lib_dir).is_some()).collect()
     }
 
     /// Returns the name of the provider.
@@ -122,6 +124,24 @@ impl Prefix {
         lib_dir.join(PREFIXES).join(&self.0)
     }
 
+    /// Returns whether rigup made the prefix, or what an unfinished install left beside it. A copy of LIB_DIR contains the
+    /// folder that shows this, too.
+    pub(crate) fn has_evidence(&self, lib_dir: &Path) -> bool {
+        self.markers(lib_dir).is_dir()
+    }
+
+    /// Creates the evidence that rigup made the prefix. Call this only if nothing foreign is in its place.
+    pub(crate) fn create_evidence(&self, lib_dir: &Path) -> io::Result<()> {
+        make_shared_dir(lib_dir, &self.markers(lib_dir))
+    }
+
+    /// Returns the path of what is in the place of the prefix, or of the one that is being built, if rigup did not make
+    /// it. An empty folder does not count.
+    pub(crate) fn foreign(&self, lib_dir: &Path) -> Option<PathBuf> {
+        let paths = || [self.path(lib_dir), self.part(lib_dir)];
+        if self.has_evidence(lib_dir) { None } else { paths().into_iter().find(|path| is_filled(path)) }
+    }
+
     /// Returns the name of its lock, which hooks hold while they install into the prefix. A hook may hold the lock with
     /// the name of the provider instead.
     pub(crate) fn lock_name(&self) -> String {
@@ -130,13 +150,28 @@ impl Prefix {
     }
 }
 
+/// Returns whether a path is a file, a link, or a folder that is not known to be empty.
+pub(crate) fn is_filled(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| {
+        let is_empty = || fs_err::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        !found.is_dir() || !is_empty()
+    })
+}
+
+/// Returns the paths in the folder of a provider that may be those of prefixes.
+fn of_provider(provider: &OsStr, lib_dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let folder = lib_dir.join(provider);
+    [folder.join(PACKAGES), folder].into_iter().flat_map(|folder| entries(&folder))
+}
+
 /// Returns the paths in a folder, or none if it cannot be read.
 fn entries(path: &Path) -> Vec<PathBuf> {
     fs_err::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 /// Creates a folder below `base`, unless it exists, so that all users who may write to `base` can write to it: it and
-/// the missing folders above it get the group and the permissions of the folder that contains them.
+/// the missing folders above it get the group and the permissions of the folder that contains them. If everyone may write
+/// to it, it gets the sticky bit, so that no user can rename or remove what another one created in it.
 pub(crate) fn make_shared_dir(base: &Path, folder: &Path) -> io::Result<()> {
     fs_err::create_dir_all(base)?;
     let mut path = base.to_owned();
@@ -149,7 +184,9 @@ pub(crate) fn make_shared_dir(base: &Path, folder: &Path) -> io::Result<()> {
                 created?;
                 // Fails if this user is not in the group.
                 let _ = chown(&path, None, Some(above.gid()));
-                fs_err::set_permissions(&path, above.permissions())?;
+                let mode = above.permissions().mode();
+                let sticky = if mode & 0o002 == 0 { 0 } else { 0o1000 };
+                fs_err::set_permissions(&path, Permissions::from_mode(mode | sticky))?;
             }
         }
     }
@@ -194,9 +231,11 @@ mod tests {
     fn a_shared_file_has_the_permissions_of_the_folder_above() {
         let folder = tempfile::tempdir().unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
-        for expected in [0o755, 0o2775, 0o1777, 0o700] {
-            fs_err::set_permissions(folder.path(), Permissions::from_mode(expected)).unwrap();
-            let file = folder.path().join(format!("{expected:o}/a/x"));
+        for (above, expected) in
+            [(0o755, 0o755), (0o2775, 0o2775), (0o1777, 0o1777), (0o777, 0o1777), (0o700, 0o700)]
+        {
+            fs_err::set_permissions(folder.path(), Permissions::from_mode(above)).unwrap();
+            let file = folder.path().join(format!("{above:o}/a/x"));
             for _ in 0..2 {
                 make_shared_file(folder.path(), &file).unwrap();
             }

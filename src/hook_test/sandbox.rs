@@ -9,7 +9,7 @@ use nix::unistd::{getgid, getuid};
 use walkdir::WalkDir;
 
 use crate::fs::dir::make_private_dir;
-use crate::fs::lib_dir::{self, LOCKS};
+use crate::fs::lib_dir::{self, LOCKS, PREFIXES};
 use crate::model::text_enum::text_enum;
 use crate::settings::Settings;
 
@@ -38,10 +38,11 @@ impl Sandbox {
         self.disk.join("out")
     }
 
-    /// Returns the files and folders in LIB_DIR without the locks: taking a lock installs nothing.
+    /// Returns the files and folders in LIB_DIR without the locks and the markers, which are not installed files.
     pub(crate) fn installed(&self) -> Vec<PathBuf> {
         let below = WalkDir::new(&self.settings.lib_dir).min_depth(1).into_iter();
-        let entries = below.filter_entry(|entry| entry.file_name() != OsStr::new(LOCKS));
+        let entries =
+            below.filter_entry(|entry| ![LOCKS, PREFIXES].map(OsStr::new).contains(&entry.file_name()));
         entries.filter_map(Result::ok).map(walkdir::DirEntry::into_path).collect()
     }
 }

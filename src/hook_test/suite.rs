@@ -17,7 +17,7 @@ use crate::hook_test::request::TestRequest;
 use crate::hook_test::run::HookRun;
 use crate::hook_test::sandbox::{DiskFault, Sandbox};
 use crate::install::verify::Expected;
-use crate::model::{ExitReason, VersionRange};
+use crate::model::{BinaryName, ExitReason, VersionRange};
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::{BINARY_REQUEST, Background};
 use crate::plugin::overrides::Overrides;
@@ -257,6 +257,16 @@ impl Suite<'_> {
             input: is_batch.then(|| request.lines(others)),
             timeout,
         };
+        let overrides = Overrides::parse(&request.overrides()).unwrap_or_default();
+        let overrides = overrides.of(&self.hook.plugin);
+        let lib_dir = &sandbox.settings.lib_dir;
+        let name = request.value("name").unwrap_or_default();
+        if let Ok(name) = BinaryName::parse(name, None)
+            && let Some(prefix) = overrides.prefix(&self.hook.plugin, &name, lib_dir)
+            && self.is_provider()
+        {
+            let _ = prefix.create_evidence(lib_dir);
+        }
         let mut ready = runner.prepare(job, || ())?;
         if let Some(fault) = fault {
             ready = ready.started_by(fault.launcher(&sandbox.disk));
@@ -282,10 +292,7 @@ impl Suite<'_> {
             return Err(TestError::Interrupted);
         }
         let exit = finished.process.exit().ok_or_else(|| io::Error::other("a run has no exit"))?;
-        let name = request.value("name").unwrap_or_default();
         let link = sandbox.settings.lib_bin_dir.join(name);
-        let overrides = Overrides::parse(&request.overrides()).unwrap_or_default();
-        let overrides = overrides.of(&self.hook.plugin);
         let abspath = overrides.abspath(sandbox.settings.home.as_deref());
         let provider = self.hook.provider();
         let version = |key: &str| request.value(key).unwrap_or_default();

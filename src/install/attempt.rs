@@ -87,6 +87,7 @@ pub(crate) fn run(
         let line = format!("waiting for another rigup to unpack {}", hook.name.file_name);
         on_event(InstallEvent::Output(line));
     };
+    let foreign = Prefix::all_foreign(&hook.plugin, &runner.settings.lib_dir);
     let own_prefix = OwnPrefix::mark(runner, hook, targets)?;
     let ready = runner.prepare(job, on_wait)?;
     let unsaved: Vec<&Binary> =
@@ -126,6 +127,15 @@ pub(crate) fn run(
             *reason = format!("{reason}; no space left in {}", settings.lib_dir.display());
         }
     }
+    for verdict in &verdicts {
+        if let Verdict::Installed(installed) = verdict
+            && let Some(prefix) = Prefix::containing(&installed.abspath, &settings.lib_dir)
+            && prefix.provider() == provider.as_str()
+            && !foreign.contains(&prefix)
+        {
+            let _ = prefix.create_evidence(&settings.lib_dir);
+        }
+    }
     if let (Some(own_prefix), [verdict]) = (own_prefix, &*verdicts) {
         own_prefix.settle(verdict, &on_event);
     }
@@ -159,9 +169,10 @@ impl<'a> OwnPrefix<'a> {
         let path = prefix.path(lib_dir);
         let users = Users::new(runner.settings, runner.store, runner.command.machine_id)?;
         let (name, is_old) = (&request.name, path.exists());
-        let is_used = binary.installed().is_some_and(|installed| installed.abspath.starts_with(&path));
+        let used = binary.installed().filter(|installed| installed.abspath.starts_with(&path));
+        let (is_used, version) = (used.is_some(), used.map_or("", |installed| &*installed.version));
         // If LIB_DIR cannot be written, the hook reports that.
-        let _ = users.mark_prefix(&prefix, name);
+        let _ = users.mark_prefix(&prefix, name, version);
         Ok(Some(Self { users, prefix, name, path, is_old, is_used }))
     }
 
@@ -169,7 +180,9 @@ impl<'a> OwnPrefix<'a> {
     fn settle(self, verdict: &Verdict, on_event: &impl Fn(InstallEvent)) {
         match verdict {
             Verdict::Installed(installed) => {
-                if !installed.abspath.starts_with(&self.path) {
+                if installed.abspath.starts_with(&self.path) {
+                    self.warn_of_others(&installed.version, on_event);
+                } else {
                     self.users.unmark_prefix(&self.prefix, self.name);
                 }
                 let _ = self.users.mark_installed(installed, self.name);
@@ -183,6 +196,16 @@ impl<'a> OwnPrefix<'a> {
                     Err(error) => on_event(InstallEvent::Warning(error.to_string())),
                 }
             }
+        }
+    }
+
+    /// Warns if the prefix now contains another version than the one that another data dir installed into it.
+    fn warn_of_others(&self, version: &str, on_event: &impl Fn(InstallEvent)) {
+        for user in self.users.others_with_another_version(&self.prefix, version) {
+            let (path, name, old) = (self.path.display(), self.name, user.version());
+            on_event(InstallEvent::Warning(format!(
+                "{path} now contains {name} {version}, but {user} installed {old} there and now runs {version}"
+            )));
         }
     }
 }

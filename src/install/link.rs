@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::atomic;
-use crate::fs::dir::parent;
+use crate::fs::dir::{another_owner, is_writable, parent};
 use crate::fs::lib_dir;
 use crate::install::probe;
 use crate::install::users::{Owner, User, Users};
@@ -58,8 +58,16 @@ impl Linker<'_> {
         self.settings.lib_bin_dir.join(name.link_name())
     }
 
-    /// Links an installed binary.
+    /// Links an installed binary. A link that is correct needs no write, so a marker that cannot be written is missing.
     pub(crate) fn link(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
+        let correct = Some((installed.abspath.clone(), LinkKind::of(installed)));
+        match self.link_and_mark(name, installed) {
+            Err(LinkError::Denied(path, ..)) if wrapper::target(&path) == correct => Ok(()),
+            linked => linked,
+        }
+    }
+
+    fn link_and_mark(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
         let (path, file) = (self.path(name), &installed.abspath);
         if installed.is_in_app_bundle() && wrapper::target(&path).is_none() {
             return Ok(());
@@ -205,6 +213,10 @@ fn unwritable(path: &Path, error: io::Error) -> LinkError {
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     let (path, folder) = (path.to_owned(), parent(path).to_owned());
     match error.kind() {
+        // In a folder with the sticky bit.
+        PermissionDenied if is_writable(&folder) && another_owner(&path).is_some() => {
+            LinkError::Denied(path.clone(), path, "belongs to another user")
+        }
         PermissionDenied => LinkError::Denied(path, folder, "is not writable for this user"),
         ReadOnlyFilesystem => LinkError::Denied(path, folder, "is on a read-only file system"),
         _ => LinkError::Unwritable(path, error),

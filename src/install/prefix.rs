@@ -29,6 +29,9 @@ pub(crate) enum PrefixError {
     /// The prefix is in use.
     #[error("{path} is kept: {1} uses it", path = .0.display())]
     Used(PathBuf, String),
+    /// Only another user can remove the prefix, with the id of that user.
+    #[error("cannot remove {path}: it belongs to the user {1}", path = .0.display())]
+    OtherOwner(PathBuf, u32),
     /// A file cannot be removed.
     #[error("cannot remove the prefix: {0}")]
     Io(#[from] io::Error),
@@ -61,11 +64,9 @@ impl Users<'_> {
 
     /// Returns the prefix that rigup made at this path, or that an unfinished install at this path belongs to.
     fn made(&self, path: &Path) -> Option<Prefix> {
-        // No prefix has the name of an unfinished one, so rigup, or a hook, made that folder.
-        Prefix::of_part(path, &self.settings.lib_dir).or_else(|| {
-            Prefix::new(path, &self.settings.lib_dir)
-                .filter(|prefix| prefix.markers(&self.settings.lib_dir).is_dir())
-        })
+        let lib_dir = &self.settings.lib_dir;
+        let prefix = Prefix::of_part(path, lib_dir).or_else(|| Prefix::new(path, lib_dir));
+        prefix.filter(|prefix| prefix.has_evidence(lib_dir))
     }
 
     /// Returns what could be removed of a prefix, or the reason why it must be kept. The binary with the name `except` is
@@ -101,7 +102,12 @@ impl Users<'_> {
         for path in orphan.iter().flat_map(|orphan| &orphan.paths) {
             let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
             let removed = if is_folder { dir::remove_tree(path) } else { fs_err::remove_file(path) };
-            ignore_missing(removed)?;
+            ignore_missing(removed).map_err(|error| match dir::another_owner(path) {
+                Some(owner) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    PrefixError::OtherOwner(path.clone(), owner)
+                }
+                _ => PrefixError::Io(error),
+            })?;
         }
         // This fails if there are other users.
         let _ = fs_err::remove_dir(markers);
@@ -138,10 +144,11 @@ impl Users<'_> {
             }
         }
         let mut paths = Vec::new();
-        if used_by.is_none() && prefix.markers(&self.settings.lib_dir).is_dir() {
+        let is_made = prefix.has_evidence(&self.settings.lib_dir);
+        if is_made && used_by.is_none() {
             paths.push(path.clone());
         }
-        if !is_installing && (used_by.is_none() || except.is_none()) {
+        if is_made && !is_installing && (used_by.is_none() || except.is_none()) {
             paths.push(prefix.part(&self.settings.lib_dir));
         }
         paths.retain(|path| path.symlink_metadata().is_ok());

@@ -39,6 +39,9 @@ struct Marker {
     name: String,
     /// The target of the link, as it is written; empty for a prefix.
     target: PathBuf,
+    /// The version that was installed into the prefix; empty for a link, or if it is unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    version: String,
 }
 
 /// The machine of a data dir. In a container, each data dir is a machine of its own, and only the host name, which is the
@@ -92,6 +95,11 @@ impl User {
     /// Returns the path that the user's link at `path` leads to, or `None` if it is unknown.
     pub(crate) fn target(&self, path: &Path) -> Option<PathBuf> {
         Some(link::resolve_from(parent(path), &self.marker.as_ref()?.target))
+    }
+
+    /// Returns the version that the user installed into the prefix; empty if it is unknown.
+    pub(crate) fn version(&self) -> &str {
+        self.marker.as_ref().map_or("", |marker| &marker.version)
     }
 
     /// Returns whether a rigup is installing the binary, or `None` if that is unknown. That rigup holds the lock of the
@@ -155,7 +163,17 @@ impl<'a> Users<'a> {
 
     /// Adds a binary of this data dir to the users with a marker in `folder`. Returns the marker.
     pub(crate) fn add(&self, folder: &Path, name: &BinaryName, target: &Path) -> io::Result<PathBuf> {
-        let (file, text) = self.marker(folder, name, target)?;
+        self.add_with_version(folder, name, target, "")
+    }
+
+    fn add_with_version(
+        &self,
+        folder: &Path,
+        name: &BinaryName,
+        target: &Path,
+        version: &str,
+    ) -> io::Result<PathBuf> {
+        let (file, text) = self.marker(folder, name, target, version)?;
         self.make(folder)?;
         match symlink(text, &file) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -164,13 +182,20 @@ impl<'a> Users<'a> {
     }
 
     /// Returns the path and the content of a marker.
-    fn marker(&self, folder: &Path, name: &BinaryName, target: &Path) -> io::Result<(PathBuf, String)> {
+    fn marker(
+        &self,
+        folder: &Path,
+        name: &BinaryName,
+        target: &Path,
+        version: &str,
+    ) -> io::Result<(PathBuf, String)> {
         let marker = Marker {
             data_dir: self.settings.data_dir.clone(),
             folder: folder.to_owned(),
             host: self.host.clone(),
             name: name.to_string(),
             target: target.to_owned(),
+            version: version.to_owned(),
         };
         let text = serde_json::to_string(&marker)?;
         Ok((folder.join(digest::hex(&Sha256::digest(&text)[..8])), text))
@@ -187,25 +212,48 @@ impl<'a> Users<'a> {
     }
 
     /// Replaces the markers of a binary by a new one, unless that exists.
-    fn renew(&self, folder: &Path, name: &BinaryName, target: &Path) -> io::Result<()> {
-        if self.marker(folder, name, target)?.0.is_symlink() {
+    fn renew(&self, folder: &Path, name: &BinaryName, target: &Path, version: &str) -> io::Result<()> {
+        if self.marker(folder, name, target, version)?.0.is_symlink() {
             return Ok(());
         }
         let _lock = self.lock(folder)?;
-        let marker = self.add(folder, name, target)?;
+        let marker = self.add_with_version(folder, name, target, version)?;
         self.remove(folder, name.as_str(), Some(&marker))
     }
 
-    /// Marks a prefix as used by a binary, before its provider installs into it.
-    pub(crate) fn mark_prefix(&self, prefix: &Prefix, name: &BinaryName) -> io::Result<()> {
+    /// Marks a prefix as used by a binary, before its provider installs into it. The marker contains the version that is
+    /// installed. A prefix that rigup did not make gets no marker, which would be evidence that it did.
+    pub(crate) fn mark_prefix(&self, prefix: &Prefix, name: &BinaryName, version: &str) -> io::Result<()> {
         let lib_dir = &self.settings.lib_dir;
-        self.renew(&prefix.markers(lib_dir), name, Path::new(""))
+        match prefix.foreign(lib_dir) {
+            Some(_) => Ok(()),
+            None => self.renew(&prefix.markers(lib_dir), name, Path::new(""), version),
+        }
     }
 
-    /// Removes the marker of a binary, which does not use the prefix any more. A marker of this data dir without a binary
-    /// in its store has no effect.
+    /// Removes the marker of a binary, which does not use the prefix any more, and the evidence for a prefix that does not
+    /// exist. A marker of this data dir without a binary in its store has no effect.
     pub(crate) fn unmark_prefix(&self, prefix: &Prefix, name: &BinaryName) {
-        let _ = self.remove(&prefix.markers(&self.settings.lib_dir), name.as_str(), None);
+        let lib_dir = &self.settings.lib_dir;
+        let markers = prefix.markers(lib_dir);
+        let _ = self.remove(&markers, name.as_str(), None);
+        let exists = |path: PathBuf| path.symlink_metadata().is_ok();
+        if prefix.has_evidence(lib_dir)
+            && !exists(prefix.path(lib_dir))
+            && !exists(prefix.part(lib_dir))
+            && let Ok(_lock) = self.lock(&markers)
+        {
+            // This fails if there are other users.
+            let _ = fs_err::remove_dir(markers);
+        }
+    }
+
+    /// Returns the users of other data dirs that installed another version into a prefix.
+    pub(crate) fn others_with_another_version(&self, prefix: &Prefix, version: &str) -> Vec<User> {
+        let mut users = self.list(&prefix.markers(&self.settings.lib_dir));
+        let is_other = |user: &User| user.owner == Owner::Other && !user.version().is_empty();
+        users.retain(|user| is_other(user) && user.version() != version);
+        users
     }
 
     /// Marks the link and the prefix of an installed binary. Their markers may be those of another path of the data dir
@@ -216,11 +264,11 @@ impl<'a> Users<'a> {
         if let Some((target, _)) = wrapper::written_target(&path)
             && link::resolve_from(lib_bin_dir, &target) == installed.abspath
         {
-            self.renew(&lib_dir::link_markers(lib_dir, &path), name, &target)?;
+            self.renew(&lib_dir::link_markers(lib_dir, &path), name, &target, "")?;
         }
         match Prefix::containing(&installed.abspath, lib_dir) {
             Some(prefix) if prefix.provider() == installed.binprovider.as_str() => {
-                self.mark_prefix(&prefix, name)
+                self.mark_prefix(&prefix, name, &installed.version)
             }
             _ => Ok(()),
         }

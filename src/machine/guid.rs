@@ -51,6 +51,14 @@ pub(crate) fn find_or_create(data_dir: &Path, is_container: bool) -> io::Result<
     guid_from(&["/var/lib/dbus/machine-id", "/etc/machine-id"].map(PathBuf::from), data_dir)
 }
 
+/// Returns the guid like [`find_or_create`], but writes nothing: a new random id is lost.
+pub(crate) fn find_or_invent(data_dir: &Path, is_container: bool) -> io::Result<Guid> {
+    if data_dir.join(FILE_NAME).exists() {
+        return find_or_create(data_dir, is_container);
+    }
+    find_or_create(tempfile::tempdir()?.path(), is_container)
+}
+
 /// Returns the guid of the first file that contains an id, or else that of the random id.
 fn guid_from(files: &[PathBuf], data_dir: &Path) -> io::Result<Guid> {
     for path in files {

@@ -162,9 +162,9 @@ impl Gc<'_> {
     /// Runs a complete collection. A process that it terminates or completes is kept until the next collection, so that
     /// each process is listed once.
     pub(crate) fn run(&self) -> Result<GcReport, GcError> {
-        let lock = self.open_lock()?;
+        let lock = if self.dry_run { None } else { Some(self.open_lock()?) };
         let mut report = GcReport::default();
-        if !self.dry_run {
+        if let Some(lock) = &lock {
             lock.lock().map_err(GcError::Lock)?;
             for process in recover::recover_lost(self.store, self.machine_id)? {
                 let reason = "its exit was not observed".to_owned();
@@ -177,7 +177,7 @@ impl Gc<'_> {
         let removed = self.remove_expired(u64::MAX, &mut report)?;
         self.remove_unrecorded(&mut report.items)?;
         self.prune(&removed, u64::MAX, &mut report)?;
-        if !self.dry_run {
+        if let Some(lock) = lock {
             // If the time cannot be stored, the next automatic collection is due sooner.
             let _ = lock.file().set_modified(SystemTime::now());
         }

@@ -48,6 +48,21 @@ impl Store {
         }
     }
 
+    /// Returns an empty store in memory, in place of the one in `data_dir`, which does not exist.
+    pub(crate) fn in_memory(data_dir: &Path, lib_dir: &Path) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        let connection = Connection::open_in_memory()
+            .and_then(|connection| schema::configure(&connection).map(|()| connection));
+        let mut connection = connection.map_err(|cause| StoreError::new(&path, cause))?;
+        schema::migrate(&mut connection, &path)?;
+        Self::new(path, connection, lib_dir)
+    }
+
+    /// Returns whether there is a store in `data_dir`.
+    pub(crate) fn exists(data_dir: &Path) -> bool {
+        files::exists(&data_dir.join(FILE_NAME))
+    }
+
     /// Opens the store in `data_dir` for a command that only reads, or returns `None` if there is no store. A store
     /// that this user cannot write to is opened read-only.
     pub fn open_existing(data_dir: &Path, lib_dir: &Path) -> Result<Option<Self>, StoreError> {

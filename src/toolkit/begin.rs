@@ -32,8 +32,8 @@ const FUNCTIONS: &str = include_str!("begin_all.sh");
 
 /// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
 /// starts the hook again under the lock. Otherwise, it sets the umask and the variables `name`, `prefix`, `packages` and
-/// `locations` (one per line), `min_version`, `max_version`, `exact_version`, `cache`, `shared`, `stamps` and
-/// those of [`policy::assignments`], and HOME if it is unset, and it defines functions. The lock is that of the prefix unless
+/// `locations` (one per line), `min_version`, `max_version`, `exact_version`, `cache`, `shared`, `foreign`,
+/// `stamps` and those of [`policy::assignments`], and HOME if it is unset, and it defines functions. The lock is that of the prefix unless
 /// `lock` names another. The folder that contains the prefix is created, if possible.
 pub(crate) fn script(
     request: &HookRequest,
@@ -48,6 +48,7 @@ pub(crate) fn script(
         return Ok(restart);
     }
     let is_shared = !prefix.is_named(request.name.link_name());
+    let foreign = prefix.foreign(&settings.lib_dir).unwrap_or_default();
     let prefix = prefix.path(&settings.lib_dir);
     match prefix.metadata().map(|metadata| metadata.uid()) {
         Ok(owner) if !geteuid().is_root() && owner != geteuid().as_raw() => {
@@ -83,6 +84,7 @@ pub(crate) fn script(
     script += &policy::assignments(request, now);
     script += &assignment(("max_version", &request.max_version))?;
     script += &assignment(("shared", if is_shared { "yes" } else { "" }))?;
+    script += &assignment(("foreign", &foreign.to_string_lossy()))?;
     script += &assignment(("stamps", &settings.data_dir.join("stamps").to_string_lossy()))?;
     let umask = umask(&settings.lib_dir);
     Ok(script + &format!("umask {umask:03o}\n{FUNCTIONS}{}", include_str!("begin_request.sh")))

@@ -17,11 +17,14 @@ once() {
     [ -z "${2-}" ] || [ -z "$(find "$stamps/$1" -mmin "+$2" 2>/dev/null)" ] || rm -f "$stamps/$1"
     (umask 077 && mkdir -p "$stamps" && set -C && : >"$stamps/$1") 2>/dev/null
 }
+# Fails if $foreign is in the place of the prefix, or of $part: it is not rigup's to replace.
+check_place() { [ -z "$foreign" ] || fail "$foreign exists, and rigup did not make it; move it away"; }
 # Makes the folder $part, to build in: a failure or a kill leaves the earlier prefix. If requirements share the prefix,
 # $part begins as a copy of it, or of the file $1 in it.
 part=$prefix.part
 remove_part() { rm -rf "$part" 2>/dev/null || { chmod -R u+rwx "$part" && rm -rf "$part"; } 2>/dev/null; }
 make_part() {
+    check_place
     trap 'trap "" HUP INT TERM; remove_part || :' EXIT
     trap 'exit 143' HUP INT TERM
     remove_part || fail "cannot remove $part, which belongs to another user"

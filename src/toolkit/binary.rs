@@ -32,6 +32,12 @@ pub(crate) enum BinaryError {
     /// A file that the system cannot start.
     #[error("{path} {problem}", path = .0.display(), problem = .1)]
     Unusable(PathBuf, ExecutableError),
+    /// A file or folder in the place of a built prefix that rigup did not make.
+    #[error("{path} exists, and rigup did not make it; move it away", path = .0.display())]
+    Foreign(PathBuf),
+    /// A prefix that only another user can replace, with the id of that user.
+    #[error("cannot replace {path}: it belongs to the user {1}; choose another LIB_DIR", path = .0.display())]
+    OtherOwner(PathBuf, u32),
     /// A built prefix that cannot be put in place.
     #[error("cannot replace {path}: {error}", path = .0.display(), error = .1)]
     Replace(PathBuf, io::Error),

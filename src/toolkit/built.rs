@@ -4,6 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::atomic;
+use crate::fs::dir::another_owner;
+use crate::fs::lib_dir::{self, Prefix};
+use crate::toolkit::binary::BinaryError;
 
 /// A folder that a hook has filled, and the prefix that it replaces.
 #[derive(Debug)]
@@ -12,6 +15,8 @@ pub(crate) struct BuiltPrefix<'a> {
     pub built: &'a Path,
     /// The prefix.
     pub prefix: PathBuf,
+    /// The folder that contains the prefix.
+    pub lib_dir: &'a Path,
 }
 
 impl BuiltPrefix<'_> {
@@ -26,9 +31,27 @@ impl BuiltPrefix<'_> {
     }
 
     /// Replaces the prefix with the folder, and returns the new path of a file. After an error, the earlier prefix is
-    /// still in place.
-    pub(crate) fn put_in_place(&self, file: &Path) -> io::Result<PathBuf> {
-        atomic::replace_folder(&self.prefix, self.built)?;
-        Ok(file.strip_prefix(self.built).map_or_else(|_| file.to_owned(), |inside| self.prefix.join(inside)))
+    /// still in place. Something that rigup did not make is not replaced. A hook that had to build in the prefix itself
+    /// has checked that before, and names the prefix as the folder.
+    pub(crate) fn put_in_place(&self, file: &Path) -> Result<PathBuf, BinaryError> {
+        let prefix = &self.prefix;
+        let failed = |error| BinaryError::Replace(prefix.clone(), error);
+        let is_in_place = self.built == prefix;
+        if let Some(place) = Prefix::new(prefix, self.lib_dir) {
+            if !is_in_place && !place.has_evidence(self.lib_dir) && lib_dir::is_filled(prefix) {
+                return Err(BinaryError::Foreign(prefix.clone()));
+            }
+            place.create_evidence(self.lib_dir).map_err(failed)?;
+        }
+        if is_in_place {
+            return Ok(file.to_owned());
+        }
+        atomic::replace_folder(prefix, self.built).map_err(|error| match another_owner(prefix) {
+            Some(owner) if error.kind() == io::ErrorKind::PermissionDenied => {
+                BinaryError::OtherOwner(prefix.clone(), owner)
+            }
+            _ => failed(error),
+        })?;
+        Ok(file.strip_prefix(self.built).map_or_else(|_| file.to_owned(), |inside| prefix.join(inside)))
     }
 }

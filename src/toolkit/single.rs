@@ -76,9 +76,7 @@ impl SingleSearch<'_> {
             return Ok(Vec::new());
         }
         if let Some(built) = &self.built {
-            facts.file = built
-                .put_in_place(&facts.file)
-                .map_err(|error| BinaryError::Replace(built.prefix.clone(), error))?;
+            facts.file = built.put_in_place(&facts.file)?;
         }
         Ok(facts.records(self.name, provider))
     }

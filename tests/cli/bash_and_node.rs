@@ -468,7 +468,7 @@ fn node_completes_a_download_that_was_terminated_or_killed() {
         let (context, _mirror) = context_with_mirror(true);
         let mut rigup = context.start(&install("node", &[]));
         let has_begun =
-            || names_in(&lib(&context, "node/new.part")).iter().any(|name| name.contains(".tar."));
+            || names_in(&lib(&context, "node/node.part")).iter().any(|name| name.contains(".tar."));
         wait_until("half of the archive is downloaded", has_begun);
         if last == Signal::SIGKILL {
             context.kill_all(rigup);

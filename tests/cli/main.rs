@@ -16,6 +16,7 @@ mod concurrency;
 mod config;
 mod docs;
 mod event;
+mod evidence;
 mod exit;
 mod fuzz_corpus;
 mod gc;

@@ -72,6 +72,8 @@ fn uninstall_orphaned_removes_only_what_rigup_made_and_no_record_names() {
     for file in ["p/killed.part/f", "p/used.part/f", "p/mine/f", "q/mine/f", "q/mine.part/f"] {
         context.write(context.lib(file).to_str().unwrap(), "1234");
     }
+    fs::create_dir(context.lib(".prefixes/p/killed")).unwrap();
+    context.write(context.lib("p/mine.part/f").to_str().unwrap(), "1234");
     let list = |args: &[&str]| -> Vec<Value> {
         let output = context.run(&[&["uninstall", "--orphaned"], args].concat());
         output
@@ -90,7 +92,7 @@ fn uninstall_orphaned_removes_only_what_rigup_made_and_no_record_names() {
     assert!(context.lib("p/deleted").exists());
     context.run(&["uninstall", "--orphaned", "--yes"]).succeeds();
     let exists = |file: &str| context.lib(file).exists();
-    assert_eq!(["p/used", "p/mine/f", "q/mine/f", "q/mine.part/f"].map(exists), [true; 4]);
+    assert_eq!(["p/used", "p/mine/f", "p/mine.part/f", "q/mine/f", "q/mine.part/f"].map(exists), [true; 5]);
     assert_eq!(["p/deleted", "p/killed.part", "p/used.part"].map(exists), [false; 3]);
     assert_eq!(context.run(&["uninstall", "--orphaned"]).succeeds().stdout, "");
 }
