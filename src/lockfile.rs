@@ -95,7 +95,7 @@ pub enum LockfileError {
     #[error("line {0}: {1}")]
     Invalid(usize, String),
     /// The file already has a line for this name and platform.
-    #[error("line {0}: {1} already has a line for {2}; keep one of them, or run `rigup lock`")]
+    #[error("line {0}: {1} already has a line for {2}; keep one of them")]
     Duplicate(usize, String, String),
 }
 
@@ -158,6 +158,11 @@ impl Lockfile {
     /// Returns the pin of a name on a platform, or `None` if there is none.
     pub fn get(&self, platform: &str, name: &str) -> Option<&Pin> {
         self.pins.get(&(platform.to_owned(), name.to_owned()))
+    }
+
+    /// Returns the pins of a platform, by name.
+    pub fn of_platform(&self, platform: &str) -> impl Iterator<Item = &Pin> {
+        self.pins.values().filter(move |pin| pin.platform == platform)
     }
 
     /// Sets the pin of its platform and name, and returns the one that it replaces.

@@ -34,6 +34,8 @@ pub struct Unparsed {
     pub ignored: u64,
     /// A message for each of the first [`MAX_DIAGNOSTICS`] lines that start like a record but cannot be parsed.
     pub diagnostics: Vec<String>,
+    /// The numbers of the first [`MAX_DIAGNOSTICS`] lines without a record that no diagnostic is about.
+    pub lines: Vec<u64>,
     source: Source,
 }
 
@@ -92,10 +94,7 @@ impl Unparsed {
     fn parse_line(&mut self, number: u64, line: Line<'_>, on_record: &mut impl FnMut(Record)) {
         let text = match line {
             Line::Text(text) if text[0] == b'{' => text,
-            Line::Text(_) => {
-                self.ignored += 1;
-                return;
-            }
+            Line::Text(_) => return self.ignore(number),
             Line::TooLong(text) => {
                 let max = jsonl::MAX_LINE;
                 self.report(format!("line {number} is longer than {max} bytes and is dropped"), text);
@@ -109,13 +108,20 @@ impl Unparsed {
                     Some(Value::String(kind)) if !kind.is_empty() => {
                         on_record(Record { line: number, kind: kind.clone(), fields });
                     }
-                    _ => self.ignored += 1,
+                    _ => self.ignore(number),
                 },
-                Ok(_) => self.ignored += 1,
+                Ok(_) => self.ignore(number),
                 Err(error) => {
                     self.report(format!("line {number} is not JSON ({error})"), text);
                 }
             }
+        }
+    }
+
+    fn ignore(&mut self, number: u64) {
+        self.ignored += 1;
+        if self.lines.len() < MAX_DIAGNOSTICS && self.lines.last() != Some(&number) {
+            self.lines.push(number);
         }
     }
 
@@ -145,7 +151,7 @@ mod tests {
         let output = b"starting\n{\"type\":\"A\"}\n# note\n{\"type\":\"B\",\"x\":1}\r\n{\"type\":\"C\"}";
         let (records, unparsed) = kinds(output);
         assert_eq!(records, [(2, "A".to_owned()), (4, "B".to_owned()), (5, "C".to_owned())]);
-        assert_eq!((unparsed.ignored, unparsed.diagnostics), (2, Vec::new()));
+        assert_eq!((unparsed.ignored, unparsed.diagnostics, unparsed.lines), (2, Vec::new(), vec![1, 3]));
     }
 
     #[test]

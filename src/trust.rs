@@ -73,12 +73,7 @@ impl Trust {
     /// bytes, because it could be endless.
     pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Option<TrustedFile>, TrustedReadError> {
         let mut inspection = Inspection::new(self);
-        let Some(file) = inspection.open(path)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > limit {
-            return Err(TrustedReadError::TooLarge(limit));
-        }
+        let Some(bytes) = inspection.read(path, limit)? else { return Ok(None) };
         Ok(Some(TrustedFile { bytes, note: inspection.notes().into_iter().next() }))
     }
 }
@@ -162,6 +157,11 @@ impl Untrusted {
     /// Returns the reason, and the next step: a fix, or how to declare `folder` trusted.
     pub fn advice(&self, folder: &Path) -> String {
         let (reason, quoted_folder) = (self.reason(), quoted(folder));
+        if is_shared(folder)
+            && let Some(fix) = &self.fix
+        {
+            return format!("{reason}; {fix}");
+        }
         let declare = format!("declare it trusted with --trust-dir {quoted_folder} or");
         let variable = format!("RIGUP_TRUST_DIR={quoted_folder}");
         let Some(fix) = &self.fix else {
@@ -206,6 +206,15 @@ impl<'a> Inspection<'a> {
     /// Begins a check.
     pub(crate) fn new(trust: &'a Trust) -> Self {
         Self { trust, passed: HashSet::new(), groups: HashMap::new(), used: Vec::new() }
+    }
+
+    /// Reads a file that has to be trusted, or returns `None` if it does not exist. Fails if it has more than `limit`
+    /// bytes, because it could be endless.
+    pub(crate) fn read(&mut self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, TrustedReadError> {
+        let Some(file) = self.open(path)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit { Err(TrustedReadError::TooLarge(limit)) } else { Ok(Some(bytes)) }
     }
 
     /// Opens a file that has to be trusted, or returns `None` if it does not exist. Checks the path first and then the
@@ -264,7 +273,10 @@ impl<'a> Inspection<'a> {
                     let target = fs::read_link(&reached).map_err(|error| unreadable(&reached, &error))?;
                     links += 1;
                     if links > MAX_LINKS {
-                        return Err(unreadable(&reached, &io::Error::other("too many links")));
+                        let cause =
+                            format!("it is one of more than {MAX_LINKS} links that lead to each other");
+                        let fix = format!("correct the link `{}`", quoted(&reached));
+                        return Err(Untrusted::new(&reached, cause, Some(fix)));
                     }
                     reached.pop();
                     rest = target.join(rest);
@@ -324,7 +336,12 @@ impl<'a> Inspection<'a> {
         } else {
             return Ok(());
         };
-        Err(Untrusted::new(path, cause, Some(format!("fix it with `{fix} {}`", quoted(path)))))
+        let fix = if is_shared(path) {
+            "all users share it, so use a file or folder of your own".to_owned()
+        } else {
+            format!("fix it with `{fix} {}`", quoted(path))
+        };
+        Err(Untrusted::new(path, cause, Some(fix)))
     }
 
     /// Returns whether a group has no members except trusted users.
@@ -379,6 +396,17 @@ impl<'a> Inspection<'a> {
         };
         self.used.into_iter().map(note).collect()
     }
+}
+
+/// Whether a file or folder is one that all users share, such as `/dev/null` or `/tmp`: other permissions would harm
+/// them, and so would trust in everything that they write there.
+fn is_shared(path: &Path) -> bool {
+    let Ok(metadata) = path.metadata() else { return false };
+    let is_open_folder = metadata.is_dir() && metadata.mode() & 0o1002 == 0o1002;
+    let is_other_file = !metadata.is_dir() && !metadata.is_file();
+    let is_of_root = metadata.uid() == 0;
+    is_of_root && (is_open_folder || is_other_file)
+        || ["/dev", "/proc", "/sys"].iter().any(|folder| path.starts_with(folder))
 }
 
 /// The attribute with the access control list of a file on Linux: four bytes of version, then entries of little-endian

@@ -128,7 +128,9 @@ impl StreamApplier<'_> {
             if ignored > 0 {
                 let lines =
                     if ignored == 1 { "line that is not a record" } else { "lines that are not records" };
-                warning!("{name}: ignored {ignored} {lines}");
+                let numbers: Vec<String> = leftover.lines.iter().map(u64::to_string).collect();
+                let more = if ignored > leftover.lines.len() as u64 { ", ..." } else { "" };
+                warning!("{name}: ignored {ignored} {lines} (line {}{more})", numbers.join(", "));
             }
             return Ok(());
         }

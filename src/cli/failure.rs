@@ -44,7 +44,8 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
     let has_failed_last =
         resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
     if is_lookup {
-        error!("{label} is not installed; run `rigup install {}`", binary.name);
+        let wanted = if request.is_restricted() { typed(request) } else { binary.name.clone() };
+        error!("{label} is not installed; run `rigup install {wanted}`");
     } else if has_failed_last {
         error!("cannot install {label}: no provider could install it");
     } else {

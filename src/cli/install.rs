@@ -220,7 +220,7 @@ fn print_report(plan: &InstallPlan, report: &InstallReport, if_empty: &str, cont
 
 /// The note for a plan without steps.
 pub(crate) const NOTHING_REQUIRED: &str =
-    "no plugin requires a binary; `rigup plugin list` shows the plugins that are found";
+    "no enabled plugin requires a binary; `rigup plugin list` shows the plugins that are found";
 
 /// The note for `--due` if no retry time has come.
 const NOTHING_DUE: &str =
@@ -231,6 +231,10 @@ fn print_results(results: &[StepResult], context: &mut Context) {
         StepResult::AlreadyInstalled(binary) => tables::binary_row(binary, true),
         StepResult::Resolved(_, Resolved { binary, has_succeeded: true, link_error, .. }) => {
             tables::binary_row(binary, link_error.is_none())
+        }
+        // After a failed `--force`, the earlier file stays installed.
+        StepResult::Resolved(_, Resolved { binary, .. }) if binary.installed().is_some() => {
+            tables::binary_row(binary, true)
         }
         StepResult::Resolved(request, _) => queued_row(request),
         StepResult::Deferred(request, ..)
@@ -251,7 +255,8 @@ fn queued_row(request: &Request) -> Vec<Cell> {
 fn dry_run(plan: &InstallPlan, context: &mut Context) -> CommandResult {
     let results = plan.dry_run(&context.settings, &print_event)?;
     let (providers, configs) = (plan.catalog.providers(), plan.catalog.provider_configs());
-    let records = results.iter().map(|result| result.to_dry_run_record(&providers, &configs));
+    let lib_dir = &context.settings.lib_dir;
+    let records = results.iter().map(|result| result.to_dry_run_record(&providers, &configs, lib_dir));
     let records: Vec<Value> = records.collect();
     let rows = results.iter().zip(&records).map(|(result, record)| {
         let text = |key: &str| record[key].as_str().unwrap_or_default();

@@ -53,13 +53,24 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
         return Ok(ExitStatus::Interrupted(signal));
     }
     let report = report?;
+    print_rows(&report.rows, request.is_check, &mut context.output);
+    print_diagnostics(&report.plan.catalog);
+    if report.rows.is_empty() && !report.has_file {
+        let text = format!("{NOTHING_REQUIRED}; {} does not exist", request.lockfile.display());
+        if request.is_check {
+            error!("{text}");
+            return Ok(report.status.or_incomplete());
+        }
+        context.verbosity.note(&text);
+        return Ok(report.status);
+    }
     if report.rows.is_empty() && !request.is_prune {
         context.verbosity.note(NOTHING_REQUIRED);
     }
-    print_rows(&report.rows, request.is_check, &mut context.output);
-    print_diagnostics(&report.catalog);
-    for result in report.installed.iter().flat_map(|installed| &installed.results) {
+    let results = report.installed.iter().flat_map(|installed| &installed.results);
+    for (step, result) in report.plan.steps.iter().zip(results) {
         failure::print(result, false);
+        failure::print_open_registries(step, result, &report.plan);
     }
     print_changes(&report, &request.lockfile, request.is_check, context);
     let is_ok = report.rows.iter().all(|row| row.change.is_ok(request.is_check))
@@ -95,7 +106,9 @@ fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Con
     let path = path.display();
     for LockRow { name, change, .. } in &report.rows {
         match change {
-            LockChange::Missing(reason) if !reason.is_empty() => error!("{name}: {reason}"),
+            LockChange::Missing(reason) | LockChange::Outdated(reason) if !reason.is_empty() => {
+                error!("{name}: {reason}");
+            }
             LockChange::Changed(values) if is_check => error!("{path}: {name}: {values}; run `rigup lock`"),
             LockChange::Added if is_check => error!("{path}: {name} has no line; run `rigup lock`"),
             LockChange::Removed if is_check => error!("{path}: {name} has a line but is not required"),

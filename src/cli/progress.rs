@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::command::{Context, Verbosity};
-use crate::cli::message::print_event;
+use crate::cli::message::{message, print_event};
 use crate::engine::EngineEvent;
 use crate::install::event::InstallEvent;
 use crate::model::{BinaryName, Outcome};
@@ -68,10 +68,10 @@ impl ProgressDisplay {
                 }
             }
             InstallEvent::Notice(text) if self.is_new(text) => {
-                self.note(&format!("warning: {}", printable(text)));
+                self.print(&format!("warning: {}", printable(text)));
             }
             InstallEvent::Notice(_) => {}
-            InstallEvent::Warning(text) => self.note(&format!("warning: {name}: {}", printable(text))),
+            InstallEvent::Warning(text) => self.print(&format!("warning: {name}: {}", printable(text))),
             InstallEvent::Finished => {
                 if let Some(bar) = self.bar(name) {
                     bar.finish_and_clear();
@@ -103,8 +103,15 @@ impl ProgressDisplay {
 
     /// Prints a line, unless `--quiet` is set.
     fn note(&self, line: &str) {
+        if !self.verbosity.quiet {
+            self.print(line);
+        }
+    }
+
+    /// Prints a line.
+    fn print(&self, line: &str) {
         if self.bars.is_hidden() {
-            self.verbosity.note(line);
+            message!("{line}");
         } else {
             // A closed standard error does not make a command fail.
             let _ = self.bars.println(line);

@@ -103,7 +103,6 @@ impl EventDisplay<'_> {
                 fields.entry("hook_name").or_insert_with(|| hook.name.file_name.clone().into());
                 self.write(&Value::Object(fields), |record| record::line(&hook.plugin, record));
             }
-            HookEvent::Warning(text) if self.verbosity.quiet => drop(text),
             HookEvent::Warning(text) => warning!("{}: {}", hook.plugin, printable(&text)),
             HookEvent::Succeeded(process) => self.show_exit(hook, process),
             HookEvent::Failed(process) => {

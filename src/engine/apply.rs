@@ -137,7 +137,8 @@ impl<'a> Applier<'a> {
         let configs = self.catalog.provider_configs();
         let record = |record: Result<Value, usize>| match record {
             Err(index) if self.is_dry_run => {
-                output.results[index].to_dry_run_record(&self.providers, &configs)
+                let lib_dir = &self.session.settings.lib_dir;
+                output.results[index].to_dry_run_record(&self.providers, &configs, lib_dir)
             }
             record => record.unwrap_or_else(|index| output.results[index].to_record()),
         };

@@ -159,6 +159,12 @@ impl Catalog {
         Ok((catalog, unreadable))
     }
 
+    /// Whether the requirements of every plugin were read: none is disabled, left out or unreadable.
+    pub(crate) fn has_all_requirements(&self) -> bool {
+        self.discovery.diagnostics.is_empty()
+            && self.statuses.values().all(|status| *status == PluginStatus::Enabled)
+    }
+
     /// Returns the foreground hooks of providers, in hook order.
     pub(crate) fn provider_hooks(&self) -> Vec<&Hook> {
         let mut hooks = self.discovery.hooks_of(BINARY_REQUEST);

@@ -106,7 +106,18 @@ impl InstallPlan {
             plan::plan(&requirements, &selection, &catalog.providers())
         };
         let steps = match &request.lockfile {
-            Some(path) => lockfile_on_disk::pin_steps(steps, path, &catalog, settings, on_event)?,
+            Some(path) => {
+                let file = lockfile_on_disk::read_existing(path, settings, on_event)?;
+                let mut steps = steps;
+                if request.names.is_empty() && !request.is_due && catalog.has_all_requirements() {
+                    selection.names = file.names_beside(&steps, settings);
+                    if !selection.names.is_empty() {
+                        let provided = &catalog.provider_requirements;
+                        steps.extend(plan::plan(provided, &selection, &catalog.providers()));
+                    }
+                }
+                file.pin_steps(steps, &catalog, settings)
+            }
             None => steps,
         };
         let InstallRequest { force, jobs, timeout, .. } = *request;

@@ -1,6 +1,6 @@
 //! Reads the lock file of a command, and pins the steps of a plan to its lines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,9 @@ use crate::engine::catalog::Catalog;
 use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::install::pins::{self, Pins};
-use crate::install::plan::Step;
+use crate::install::plan::{self, Step};
 use crate::lockfile::{Lockfile, MAX_SIZE};
-use crate::model::ProviderName;
+use crate::model::{BinaryName, ProviderName};
 use crate::plugin::builtin;
 use crate::plugin::discovery::{Hook, Plugin};
 use crate::settings::{self, Settings};
@@ -53,23 +53,36 @@ impl LockfileOnDisk {
         let platform = settings::platform();
         Pins { path: &self.path, lockfile: &self.lockfile, platform, hooks, settings }
     }
+
+    /// Pins every step of a plan to its line.
+    pub(crate) fn pin_steps(&self, steps: Vec<Step>, catalog: &Catalog, settings: &Settings) -> Vec<Step> {
+        let hooks = hook_digests(catalog, settings);
+        let pins = self.pins(&hooks, settings);
+        steps.into_iter().map(|step| pins.pin(step)).collect()
+    }
+
+    /// Returns the names with a line for this platform that no step is about. A line with overrides is left out, because
+    /// only a requirement states them.
+    pub(crate) fn names_beside(&self, steps: &[Step], settings: &Settings) -> Vec<BinaryName> {
+        let known: HashSet<&str> = steps.iter().map(|step| plan::name_of(step).as_str()).collect();
+        let platform = settings::platform();
+        let pins = self.lockfile.of_platform(&platform);
+        let others = pins.filter(|pin| pin.overrides_sha256.is_empty() && !known.contains(pin.name.as_str()));
+        others.filter_map(|pin| BinaryName::parse(&pin.name, settings.home.as_deref()).ok()).collect()
+    }
 }
 
-/// Pins every step of a plan to its line in the lock file.
-pub(crate) fn pin_steps(
-    steps: Vec<Step>,
+/// Reads a lock file that has to exist.
+pub(crate) fn read_existing(
     path: &Path,
-    catalog: &Catalog,
     settings: &Settings,
     on_event: OnEvent<'_>,
-) -> Result<Vec<Step>, EngineError> {
+) -> Result<LockfileOnDisk, EngineError> {
     let file = LockfileOnDisk::read(path, settings, on_event)?;
     if file.bytes.is_none() {
         return Err(lockfile_error(path, "it does not exist; run `rigup lock` to create it"));
     }
-    let hooks = hook_digests(catalog, settings);
-    let pins = file.pins(&hooks, settings);
-    Ok(steps.into_iter().map(|step| pins.pin(step)).collect())
+    Ok(file)
 }
 
 /// Returns the digests of the hooks of each provider. A provider with an unreadable hook has none.

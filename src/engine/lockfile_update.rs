@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::install::{self, InstallPlan, InstallReport, InstallRequest};
@@ -40,8 +39,10 @@ pub(crate) struct LockRequest {
 /// The result of `rigup lock`.
 #[derive(Debug)]
 pub(crate) struct LockReport {
-    /// The plugins that the lines come from.
-    pub(crate) catalog: Catalog,
+    /// The plan of the binaries.
+    pub(crate) plan: InstallPlan,
+    /// Whether the file existed.
+    pub(crate) has_file: bool,
     /// One row for each name.
     pub(crate) rows: Vec<LockRow>,
     /// Whether the file already has the contents that `rigup lock` writes.
@@ -74,6 +75,8 @@ pub(crate) enum LockChange {
     Added,
     /// Some values differ; the text has the old and the new value of each.
     Changed(String),
+    /// The request does not accept the line; the text has the reason and the next step.
+    Outdated(String),
     /// The line is removed.
     Removed,
     /// There is no line to write; the reason is empty if the install reports it.
@@ -86,7 +89,7 @@ impl LockChange {
         match self {
             Self::Unchanged => "unchanged",
             Self::Added => "added",
-            Self::Changed(_) => "changed",
+            Self::Changed(_) | Self::Outdated(_) => "changed",
             Self::Removed => "removed",
             Self::Missing(_) => "missing",
         }
@@ -97,7 +100,7 @@ impl LockChange {
         match self {
             Self::Unchanged => true,
             Self::Added | Self::Changed(_) | Self::Removed => !is_check,
-            Self::Missing(_) => false,
+            Self::Outdated(_) | Self::Missing(_) => false,
         }
     }
 }
@@ -167,7 +170,8 @@ pub(crate) fn lock(
         atomic::write_for_user(&file.path, text.as_bytes()).map_err(|error| write_error(file, &error))?;
     }
     drop(folder_lock);
-    Ok(LockReport { catalog: plan.catalog, rows, is_up_to_date, installed, status })
+    let has_file = file.bytes.is_some();
+    Ok(LockReport { plan, has_file, rows, is_up_to_date, installed, status })
 }
 
 fn write_error(file: &LockfileOnDisk, error: &io::Error) -> EngineError {
@@ -254,7 +258,10 @@ impl LockfileUpdate<'_> {
                             if is_same { LockChange::Unchanged } else { LockChange::Changed(difference) },
                         )
                     }
-                    Err(reason) => LockRow::missing(&request.name, reason),
+                    Err(reason) => match self.line_of(&request.name) {
+                        Some(line) => LockRow::new(line.clone(), LockChange::Outdated(reason)),
+                        None => LockRow::missing(&request.name, reason),
+                    },
                 },
             },
         });
@@ -270,12 +277,16 @@ impl LockfileUpdate<'_> {
         }
     }
 
+    fn line_of(&self, name: &BinaryName) -> Option<&Pin> {
+        self.file.lockfile.get(&settings::platform(), name.as_str())
+    }
+
     fn update_line(&mut self, request: &Request, installed: &Installed) -> LockRow {
         let line = self.line(request, installed).and_then(|line| {
             self.after.insert(line.clone()).map_err(|error| error.to_string())?;
             Ok(line)
         });
-        match (line, self.file.lockfile.get(&settings::platform(), request.name.as_str())) {
+        match (line, self.line_of(&request.name)) {
             (Ok(after), None) => LockRow::new(after, LockChange::Added),
             (Ok(after), Some(before)) if after == *before => LockRow::new(after, LockChange::Unchanged),
             (Ok(after), Some(before)) => {

@@ -1,6 +1,7 @@
 //! The result of one step of a plan: what is known of it before any hook runs, and what became of it.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,12 +177,13 @@ impl StepResult {
         &self,
         providers: &[ProviderName],
         configs: &HashMap<ProviderName, ProviderConfig>,
+        lib_dir: &Path,
     ) -> Value {
         let Self::Planned(request) = self else { return self.to_record() };
         let mut untried = Vec::new();
         let mut tried = request.candidates.clone();
         tried.retain(|provider| {
-            let attempt = resolver::untried(request, provider, providers, configs.get(provider));
+            let attempt = resolver::untried(request, provider, providers, configs.get(provider), lib_dir);
             let is_tried = attempt.is_none();
             untried.extend(attempt);
             is_tried

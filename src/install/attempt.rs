@@ -165,7 +165,7 @@ impl<'a> OwnPrefix<'a> {
         let [AttemptTarget { request, binary, .. }] = targets else { return Ok(None) };
         let lib_dir = &runner.settings.lib_dir;
         let prefix = request.overrides.of(&hook.plugin).prefix(&hook.plugin, &request.name, lib_dir);
-        let Some(prefix) = prefix.filter(|_| !hook.name.is_batch) else { return Ok(None) };
+        let Some(prefix) = prefix.ok().filter(|_| !hook.name.is_batch) else { return Ok(None) };
         let path = prefix.path(lib_dir);
         let users = Users::new(runner.settings, runner.store, runner.command.machine_id)?;
         let (name, is_old) = (&request.name, path.exists());

@@ -10,6 +10,7 @@ use crate::install::plan::{Refusal, Request, Step};
 use crate::install::{request_digest, verify};
 use crate::lockfile::{Lockfile, Pin};
 use crate::model::{Installed, ProviderName, VersionRange};
+use crate::plugin::requirement::Providers;
 use crate::settings::Settings;
 
 /// The pins of a lock file for this platform and its providers.
@@ -48,7 +49,11 @@ impl Pins<'_> {
             format!("{path} has no pin for {}; run `rigup lock {}`", self.platform, request.name)
         })?;
         let provider = &pin.binprovider;
-        if !request.candidates.contains(provider) {
+        // The pin of a name that no plugin requires was reviewed, so that it chooses the provider.
+        let is_chosen = request.required_by.is_empty()
+            && request.providers == Providers::Default
+            && request.name.file().is_none();
+        if !is_chosen && !request.candidates.contains(provider) {
             let allowed = request.candidates.join(", ");
             return Err(format!(
                 "{path} pins {provider}, but only {allowed} may install it; run `rigup lock`"
@@ -67,6 +72,9 @@ impl Pins<'_> {
         }
         let versions = request.versions_of(provider);
         if !versions.contains(&pin.version) {
+            if pin.version.is_empty() {
+                return Err(format!("{path} pins no version, but {versions} is required; run `rigup lock`"));
+            }
             let pinned = &pin.version;
             let VersionRange { min, max } = versions;
             let is_old = !(VersionRange { min, max: "" }).contains(pinned);
@@ -95,7 +103,8 @@ pub(crate) fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
 pub(crate) fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
     installed.binprovider == pin.binprovider
         && pin.versions().contains(&installed.version)
-        && verify::check_digest(&installed.abspath, &installed.sha256, &pin.sha256, lib_dir).is_ok()
+        && verify::check_digest(&installed.abspath, &installed.sha256, (&pin.name, &pin.sha256), lib_dir)
+            .is_ok()
 }
 
 /// Returns each value that differs between two pins, before and after; empty if they are equal.

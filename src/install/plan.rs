@@ -118,6 +118,15 @@ impl Request {
         pinned.or_else(|| self.versions_of(provider).exact())
     }
 
+    /// Returns whether the command line restricts the versions.
+    pub fn is_restricted(&self) -> bool {
+        let is_of_command_line = |source: &String| {
+            source == COMMAND_LINE
+                || source.strip_prefix(self.name.as_str()).is_some_and(|version| version.starts_with('@'))
+        };
+        self.sources.iter().any(is_of_command_line)
+    }
+
     /// Returns the providers as a record states them: those that are tried if the request names none.
     pub fn binproviders(&self) -> String {
         match &self.providers {
@@ -237,6 +246,9 @@ fn restrict(mut request: Request, versions: VersionRange<'_>, source: &str) -> S
     Ok(request)
 }
 
+/// The source of the options of a command.
+const COMMAND_LINE: &str = "the command line";
+
 const NO_PROVIDER: &str = "no provider is in";
 const NO_VERSION: &str = "no version satisfies";
 
@@ -295,7 +307,7 @@ fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName
         request.providers = both;
     }
     let versions = VersionRange { min: &selection.min_version, max: &selection.max_version };
-    let mut request = restrict(request, versions, "the command line")?;
+    let mut request = restrict(request, versions, COMMAND_LINE)?;
     request.policy = selection.policy.or(request.policy.and(selection.settings_policy));
     request.overrides.tighten(VersionRange::default(), selection.settings_policy, selection.policy);
     request.candidates = match &request.providers {

@@ -1,6 +1,7 @@
 //! Resolves requests: tries their providers in order until one installs the binary.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ impl Resolver<'_> {
         let providers: Vec<ProviderName> = self.hooks.iter().map(|hook| hook.provider()).collect();
         for provider in &request.candidates {
             let config = self.provider_configs.get(provider);
-            match self::untried(request, provider, &providers, config) {
+            match self::untried(request, provider, &providers, config, &self.runner.settings.lib_dir) {
                 Some(attempt) => untried.push((hooks.len(), attempt)),
                 None => hooks.extend((0..providers.len()).filter(|&index| providers[index] == *provider)),
             }
@@ -178,9 +179,10 @@ pub(crate) fn untried(
     provider: &ProviderName,
     providers: &[ProviderName],
     config: Option<&ProviderConfig>,
+    lib_dir: &Path,
 ) -> Option<Attempt> {
     let (outcome, reason) = if providers.contains(provider) {
-        (Outcome::Rejected, rejection(request, provider, config)?)
+        (Outcome::Rejected, rejection(request, provider, config, lib_dir)?)
     } else {
         let similar = closest(provider, providers.iter().map(ProviderName::as_str));
         let next = similar
@@ -202,7 +204,12 @@ pub(crate) fn summary(attempts: &[Attempt]) -> String {
 
 /// Returns why a provider must not be tried for a request, or `None` if it may be. A provider without a `config.json`
 /// checks its options itself, and enforces no rules.
-fn rejection(request: &Request, provider: &ProviderName, config: Option<&ProviderConfig>) -> Option<String> {
+fn rejection(
+    request: &Request,
+    provider: &ProviderName,
+    config: Option<&ProviderConfig>,
+    lib_dir: &Path,
+) -> Option<String> {
     let default = ProviderConfig::default();
     let config = config.unwrap_or(&default);
     let overrides = request.overrides.of(provider);
@@ -224,7 +231,16 @@ fn rejection(request: &Request, provider: &ProviderName, config: Option<&Provide
         let known = config.override_keys.as_deref();
         overrides.check_keys(provider, known).err().map(|error| error.to_string())
     };
-    unsupported_rule.or_else(has_pattern).or_else(has_option).or_else(has_key).or_else(is_impossible)
+    let is_elsewhere = || {
+        let checked = overrides.check_install_root(provider, &request.name, lib_dir);
+        checked.err().map(|error| error.to_string())
+    };
+    unsupported_rule
+        .or_else(has_pattern)
+        .or_else(has_option)
+        .or_else(has_key)
+        .or_else(is_elsewhere)
+        .or_else(is_impossible)
 }
 
 /// Returns whether a package is neither an option nor a location, and has a character that no name has.

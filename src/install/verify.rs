@@ -13,6 +13,7 @@ use crate::install::{relocatable, request_digest, wrapper};
 use crate::lockfile::Pin;
 use crate::model::{Installed, ProviderName, VersionRange, name};
 use crate::process::executable::{self, ExecutableError};
+use crate::shell;
 
 /// An error in a Binary record, because of which it is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,15 +56,21 @@ pub(crate) enum VerifyError {
     /// The request restricts the version, but the record has none.
     #[error("the version is unknown, but {0} is required")]
     NoVersion(String),
-    /// The version in the record is not the one in the lock file.
-    #[error("version {0:?} is not the pinned {1:?}")]
-    OtherVersion(String, String),
-    /// The digest of the file is not the one in the lock file.
-    #[error("sha256 {0} is not the pinned {1}")]
-    OtherFile(String, String),
+    /// The version in the record is not the one in the lock file, for the binary with this name.
+    #[error("version {0:?} is not the pinned {1:?}{next}", next = to_pin(.2))]
+    OtherVersion(String, String, String),
+    /// The digest of the file is not the one in the lock file, for the binary with this name.
+    #[error("sha256 {0} is not the pinned {1}{next}", next = to_pin(.2))]
+    OtherFile(String, String, String),
     /// The digest in the record is not that of the file.
     #[error("sha256 {0} in the record is not the file's {1}")]
     WrongDigest(String, String),
+}
+
+/// Returns the next step for a binary that differs from its pin.
+fn to_pin(name: &str) -> String {
+    let name = shell::quote_text(name);
+    format!("; if you trust it, run `rigup install --force {name} && rigup lock {name}`")
 }
 
 /// The key of a record whose program did not exit in time.
@@ -165,8 +172,9 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
         Some(measured) => measured.to_owned(),
         None => digest::sha256(&abspath).map_err(unreadable)?,
     };
-    let pinned =
-        expected.pin.map_or(Ok(()), |(pin, lib_dir)| check_digest(&abspath, &sha256, &pin.sha256, lib_dir));
+    let pinned = expected
+        .pin
+        .map_or(Ok(()), |(pin, lib_dir)| check_digest(&abspath, &sha256, (&pin.name, &pin.sha256), lib_dir));
     // If the file changed, its digests say nothing.
     if probe::fingerprint(&abspath).as_ref() != Some(&fingerprint) {
         return Err(VerifyError::UnusableFile(abspath, CHANGED));
@@ -235,12 +243,12 @@ pub(crate) fn check_versions(
     })
 }
 
-/// Checks the digest of a file against the pinned one. The file is read again only if `sha256`, the digest of its bytes,
+/// Checks the digest of a file against the pinned name and digest. The file is read again only if `sha256`, the digest of its bytes,
 /// differs, as it does if the file contains the path of LIB_DIR.
 pub(crate) fn check_digest(
     file: &Path,
     sha256: &str,
-    pinned: &str,
+    (name, pinned): (&str, &str),
     lib_dir: &Path,
 ) -> Result<(), VerifyError> {
     if sha256 == pinned {
@@ -248,14 +256,18 @@ pub(crate) fn check_digest(
     }
     let found = relocatable::sha256(file, lib_dir)
         .map_err(|error| VerifyError::Unreadable(file.to_owned(), error.to_string()))?;
-    if found == pinned { Ok(()) } else { Err(VerifyError::OtherFile(found, pinned.to_owned())) }
+    if found == pinned {
+        Ok(())
+    } else {
+        Err(VerifyError::OtherFile(found, pinned.to_owned(), name.to_owned()))
+    }
 }
 
 fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
     check_versions(found, expected.versions, expected.needs_exact_version)?;
     match expected.pin {
         Some((pin, _)) if !pin.versions().contains(found) => {
-            Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone()))
+            Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone(), pin.name.clone()))
         }
         _ => Ok(()),
     }

@@ -13,6 +13,7 @@ use crate::model::{PluginName, PluginNameError, ProviderName};
 use crate::plugin::config::schema;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::requirement::{self, Diagnostic};
+use crate::shell;
 use crate::trust::{Inspection, Trust, Untrusted};
 
 /// A plugin's folder and the hooks in it.
@@ -55,7 +56,7 @@ pub(crate) struct Discovery {
     pub plugins: Vec<Plugin>,
     /// The files and folders that are untrusted or cannot be read.
     pub diagnostics: Vec<Diagnostic>,
-    /// Notes about files that are trusted only by an exception that the user made. The catalog adds its warnings about
+    /// Notes about files that look like hooks, but are none, and about files that are trusted only by an exception that the user made. The catalog adds its warnings about
     /// settings.
     pub warnings: Vec<String>,
 }
@@ -86,10 +87,10 @@ impl Discovery {
 /// either, and a diagnostic is returned, unless `trust` makes an exception.
 pub(crate) fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Discovery {
     let mut plugins: BTreeMap<PluginName, Plugin> = BTreeMap::new();
-    let mut diagnostics = Vec::new();
+    let (mut diagnostics, mut warnings) = (Vec::new(), Vec::new());
     let mut inspection = Inspection::new(trust);
     for root in roots.iter().filter(|root| root.exists()) {
-        for (name, plugin) in discover_in(root, &mut inspection, &mut diagnostics) {
+        for (name, plugin) in discover_in(root, &mut inspection, &mut diagnostics, &mut warnings) {
             plugins.entry(name).or_insert(plugin);
         }
     }
@@ -100,7 +101,8 @@ pub(crate) fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) 
     for plugin in &mut plugins {
         plugin.hooks.sort_by(|a, b| a.name.cmp_with_plugins("", &b.name, ""));
     }
-    Discovery { plugins, diagnostics, warnings: inspection.notes() }
+    warnings.extend(inspection.notes());
+    Discovery { plugins, diagnostics, warnings }
 }
 
 /// Returns the plugins in one root.
@@ -108,11 +110,18 @@ fn discover_in(
     root: &Path,
     inspection: &mut Inspection<'_>,
     diagnostics: &mut Vec<Diagnostic>,
+    warnings: &mut Vec<String>,
 ) -> BTreeMap<PluginName, Plugin> {
     let root_error =
         inspection.resolve(root).err().filter(|untrusted| !inspection.is_excepted(root, untrusted));
-    let mut scan =
-        RootScan { root_error, has_ignored_plugin: false, plugins: BTreeMap::new(), inspection, diagnostics };
+    let mut scan = RootScan {
+        root_error,
+        has_ignored_plugin: false,
+        plugins: BTreeMap::new(),
+        inspection,
+        diagnostics,
+        warnings,
+    };
     let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
     while let Some(entry) = entries.next() {
         match entry {
@@ -137,6 +146,8 @@ struct RootScan<'s, 't> {
     plugins: BTreeMap<PluginName, Plugin>,
     inspection: &'s mut Inspection<'t>,
     diagnostics: &'s mut Vec<Diagnostic>,
+    /// Notes about files that look like hooks, but are none.
+    warnings: &'s mut Vec<String>,
 }
 
 impl RootScan<'_, '_> {
@@ -171,7 +182,13 @@ impl RootScan<'_, '_> {
     fn file(&mut self, entry: &DirEntry) {
         let name = entry.file_name().to_string_lossy();
         let hook_name = HookName::parse(&name);
-        let is_read = hook_name.is_some() || [schema::FILE_NAME, requirement::FILE_NAME].contains(&&*name);
+        let is_read = hook_name.is_some() || is_config(&name);
+        if !is_read && is_misspelled_hook(&name, entry) {
+            self.warnings.push(format!(
+                "{}: not a hook; if it should be one, name it on_<Event>__<NN>_<name>.<ext>",
+                entry.path().display()
+            ));
+        }
         let Some(folder) = entry.path().parent().filter(|_| is_read) else { return };
         let plugin = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some(known) = self.plugins.get_mut(plugin.as_str()) else { return };
@@ -191,12 +208,31 @@ impl RootScan<'_, '_> {
                 let plugin = known.name.clone();
                 known.hooks.push(Hook { name, plugin, path, start });
             }
+            Ok(None) if entry.file_type().is_file() => self.warnings.push(format!(
+                "{0}: not a hook, because it has no exec bit and is not a .sh, .py or .js file; if it should be one, run `chmod +x {1}`",
+                path.display(),
+                shell::quote_text(&path.to_string_lossy())
+            )),
             Ok(None) => {}
             Err(error) => {
                 self.diagnostics.push(Diagnostic::new(plugin, path, format!("cannot be read: {error}")));
             }
         }
     }
+}
+
+/// Whether rigup itself reads a file of this name in a plugin's folder.
+fn is_config(name: &str) -> bool {
+    [schema::FILE_NAME, requirement::FILE_NAME].contains(&name)
+}
+
+/// Whether a file whose name is not that of a hook looks like one: it begins with `on_`, and could be started.
+fn is_misspelled_hook(name: &str, entry: &DirEntry) -> bool {
+    let begins_like_one = name.get(..3).is_some_and(|prefix| prefix.eq_ignore_ascii_case("on_"));
+    begins_like_one
+        && entry.file_type().is_file()
+        && (Path::new(name).extension().and_then(OsStr::to_str).is_some_and(|end| interpreter(end).is_some())
+            || entry.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0))
 }
 
 /// Checks that a folder or file in a trusted root is trusted, and returns its metadata.
@@ -218,12 +254,7 @@ fn untrusted_diagnostic(plugin: String, untrusted: &Untrusted, folder: &Path) ->
 /// Returns how a file with a hook's name is started, or `None` if it is not a hook: a folder, or a file that is neither
 /// executable nor a script of a known language.
 pub(crate) fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Result<Option<Start>> {
-    let by_extension = match name.extension.as_str() {
-        "sh" => Some(Start::By("bash")),
-        "py" => Some(Start::By("python3")),
-        "js" => Some(Start::By("node")),
-        _ => None,
-    };
+    let by_extension = interpreter(&name.extension).map(Start::By);
     if !metadata.is_file() {
         return Ok(None);
     }
@@ -242,13 +273,24 @@ pub(crate) fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Re
     }))
 }
 
+/// Returns the program that starts the scripts with an extension.
+fn interpreter(extension: &str) -> Option<&'static str> {
+    match extension {
+        "sh" => Some("bash"),
+        "py" => Some("python3"),
+        "js" => Some("node"),
+        _ => None,
+    }
+}
+
 /// Returns the diagnostic for an error during a scan, or `None` if it is about a file that is neither a plugin nor a
 /// hook.
 fn diagnostic_of(root: &Path, error: &walkdir::Error) -> Option<Diagnostic> {
     let path = error.path().unwrap_or(root);
     let mut inside = path.strip_prefix(root).unwrap_or(Path::new("")).iter().map(OsStr::to_string_lossy);
     let plugin = inside.next().unwrap_or_default();
-    let is_other_file = inside.next().is_some_and(|name| HookName::parse(&name).is_none());
+    let is_other_file =
+        inside.next().is_some_and(|name| !is_config(&name) && HookName::parse(&name).is_none());
     if plugin.starts_with(['.', '_']) || is_other_file {
         return None;
     }
@@ -356,10 +398,39 @@ mod tests {
         let tree = PluginTree::new(&[("p/a/on_E__1_a.sh", 0o755), ("p/a/on_E__2_folder.sh/x", 0o644)]);
         symlink(tree.path("nowhere"), tree.path("p/a/on_E__3_dangling.sh")).unwrap();
         symlink(tree.path("nowhere"), tree.path("p/a/notes")).unwrap();
+        for file in ["binaries.jsonl", "config.json"] {
+            symlink(tree.path("nowhere"), tree.path(&format!("p/a/{file}"))).unwrap();
+        }
         let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
         assert_eq!(found.plugins[0].hooks.len(), 1);
-        assert_eq!(found.diagnostics.len(), 1, "{:?}", found.diagnostics);
-        assert!(found.diagnostics[0].path.ends_with("on_E__3_dangling.sh"));
-        assert_eq!(found.diagnostics[0].plugin, "a");
+        let mut reported: Vec<&str> = found
+            .diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.path.file_name().unwrap().to_str().unwrap())
+            .collect();
+        reported.sort_unstable();
+        assert_eq!(reported, ["binaries.jsonl", "config.json", "on_E__3_dangling.sh"]);
+        assert!(found.diagnostics.iter().all(|diagnostic| diagnostic.plugin == "a"));
+        assert!(found.warnings.is_empty(), "{:?}", found.warnings);
+    }
+
+    #[test]
+    fn a_file_that_looks_like_a_hook_but_is_none_is_named_in_a_warning() {
+        let tree = PluginTree::new(&[
+            ("p/a/on_E_81_misspelled.sh", 0o644),
+            ("p/a/On_E__1_case", 0o755),
+            ("p/a/on_E__1_extension.rb", 0o644),
+            ("p/a/on_E.md", 0o644),
+            ("p/a/once.sh", 0o755),
+        ]);
+        let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
+        assert!(found.plugins[0].hooks.is_empty() && found.diagnostics.is_empty());
+        let mut warned: Vec<&str> = found
+            .warnings
+            .iter()
+            .map(|warning| warning.split(':').next().unwrap().rsplit('/').next().unwrap())
+            .collect();
+        warned.sort_unstable();
+        assert_eq!(warned, ["On_E__1_case", "on_E_81_misspelled.sh", "on_E__1_extension.rb"]);
     }
 }

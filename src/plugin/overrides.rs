@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::fs::dir;
-use crate::fs::lib_dir::Prefix;
+use crate::fs::lib_dir::{PACKAGES, Prefix};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::{BinaryName, PluginNameError, Policy, PolicyError, ProviderName, Version, VersionRange};
 
@@ -55,6 +55,21 @@ pub struct OptionError {
     pub option: String,
     /// The options that the provider allows.
     pub allowed: Vec<String>,
+}
+
+/// An `install_root` outside the folders in which a provider may install.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "cannot install into overrides.{provider}.install_root {root}; give a folder directly below {} or below its {PACKAGES}",
+    below.display()
+)]
+pub struct InstallRootError {
+    /// The provider.
+    pub provider: String,
+    /// The `install_root`.
+    pub root: String,
+    /// The folder that it must be in.
+    pub below: PathBuf,
 }
 
 /// A key in the overrides that the provider does not understand.
@@ -112,11 +127,27 @@ pub struct ProviderOverrides {
 impl ProviderOverrides {
     /// Returns the prefix that a provider installs a binary into: `LIB_DIR/<provider>/<name>`, so that no tool breaks
     /// another's dependencies. `install_root` may put several tools into one prefix: a name or an absolute path directly
-    /// below `LIB_DIR/<provider>` or its folder `packages`. Returns `None` if it is another folder.
-    pub(crate) fn prefix(&self, provider: &str, name: &BinaryName, lib_dir: &Path) -> Option<Prefix> {
+    /// below `LIB_DIR/<provider>` or its folder `packages`.
+    pub(crate) fn prefix(
+        &self,
+        provider: &str,
+        name: &BinaryName,
+        lib_dir: &Path,
+    ) -> Result<Prefix, InstallRootError> {
         let root = self.install_root.as_deref().unwrap_or(name.link_name());
-        let prefix = Prefix::new(&lib_dir.join(provider).join(root), lib_dir)?;
-        (prefix.provider() == provider).then_some(prefix)
+        let below = lib_dir.join(provider);
+        let prefix = Prefix::new(&below.join(root), lib_dir).filter(|prefix| prefix.provider() == provider);
+        prefix.ok_or_else(|| InstallRootError { provider: provider.to_owned(), root: root.to_owned(), below })
+    }
+
+    /// Checks that the provider may install into the `install_root`, if there is one.
+    pub(crate) fn check_install_root(
+        &self,
+        provider: &str,
+        name: &BinaryName,
+        lib_dir: &Path,
+    ) -> Result<(), InstallRootError> {
+        if self.install_root.is_none() { Ok(()) } else { self.prefix(provider, name, lib_dir).map(drop) }
     }
 }
 

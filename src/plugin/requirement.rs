@@ -27,6 +27,9 @@ pub use providers::Providers;
 /// The name of the file in a plugin's folder.
 pub(crate) const FILE_NAME: &str = "binaries.jsonl";
 
+/// The largest file that rigup reads, in bytes.
+const MAX_SIZE: u64 = 16 << 20;
+
 /// A requirement of a plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Requirement {
@@ -169,6 +172,9 @@ pub(crate) fn read(
     inspection: &mut Inspection<'_>,
 ) -> (Vec<Requirement>, Vec<Diagnostic>) {
     match inspection.open(&folder.join(FILE_NAME)) {
+        Ok(Some(file)) if file.metadata().is_ok_and(|metadata| metadata.len() > MAX_SIZE) => {
+            (Vec::new(), vec![unreadable(plugin, folder, &TrustedReadError::TooLarge(MAX_SIZE))])
+        }
         Ok(Some(file)) => read_from(plugin, folder, BufReader::new(file), home),
         Ok(None) => (Vec::new(), Vec::new()),
         Err(error) => (Vec::new(), vec![unreadable(plugin, folder, &error)]),

@@ -38,6 +38,9 @@ pub(crate) enum ExecutableError {
     /// Nobody may execute the file.
     #[error("has no exec bit; run `chmod +x {}`", shell::quote_text(&.0.to_string_lossy()))]
     NoExecBit(PathBuf),
+    /// Nobody may execute the file, and it has no beginning of a program.
+    #[error("has no exec bit, and does not begin like a program; name another file")]
+    NoProgram,
     /// Only other users may execute the file.
     #[error("may not be executed by this user; change its owner or its mode")]
     Forbidden,
@@ -105,9 +108,17 @@ fn check_access(path: &Path) -> Result<(), ExecutableError> {
     // For root, access(2) succeeds only if at least one exec bit is set, which exec also requires.
     access(path, AccessFlags::X_OK).map_err(|_| match metadata.mode() & 0o111 {
         _ if is_mounted_noexec(path) => ExecutableError::Noexec,
-        0 => ExecutableError::NoExecBit(path.to_owned()),
+        0 if begins_like_program(path) => ExecutableError::NoExecBit(path.to_owned()),
+        0 => ExecutableError::NoProgram,
         _ => ExecutableError::Forbidden,
     })
+}
+
+/// Returns whether a file begins with a shebang, or like ELF or Mach-O.
+fn begins_like_program(path: &Path) -> bool {
+    let mut beginning = [0; 2];
+    File::open(path).is_ok_and(|mut file| file.read_exact(&mut beginning).is_ok())
+        && matches!(beginning, [b'#', b'!'] | [0x7f | 0xca | 0xcf | 0xfe, _])
 }
 
 /// Returns whether the file system of this file is mounted noexec.
@@ -396,10 +407,13 @@ mod tests {
     fn a_file_that_may_not_be_executed_has_a_reason() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a b");
-        fs_err::write(&file, "").unwrap();
+        fs_err::write(&file, "#!/bin/sh\n").unwrap();
+        let text = folder.path().join("text");
+        fs_err::write(&text, "root:x:0:0\n").unwrap();
         let quoted = format!("has no exec bit; run `chmod +x '{}'`", file.display());
         for (path, expected) in [
             (file.as_path(), quoted.as_str()),
+            (&text, "has no exec bit, and does not begin like a program; name another file"),
             (folder.path(), "is not a file"),
             (Path::new("/no/such/file"), "does not exist"),
         ] {

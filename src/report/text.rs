@@ -7,9 +7,15 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// The mark of a text that was cut.
 const ELLIPSIS: char = '…';
 
-/// Replaces control characters, including escape, so that text from other programs cannot control the terminal.
+/// Replaces control characters, including escape, so that text from other programs cannot control the terminal, and
+/// characters that reorder or hide text, so that no name looks like another.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || is_deceptive(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether a character reorders the text around it, or is invisible; the joiners of emoji and of some scripts are not.
+const fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Returns how many columns of a terminal a text takes.
@@ -54,6 +60,13 @@ mod tests {
     #[test]
     fn control_characters_are_replaced() {
         assert_eq!(printable("a\x1b[31mb\u{85}\n"), "a\u{fffd}[31mb\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn characters_that_reorder_or_hide_text_are_replaced() {
+        assert_eq!(printable("a\u{202e}b\u{200b}c\u{feff}\u{2066}"), "a\u{fffd}b\u{fffd}c\u{fffd}\u{fffd}");
+        let family = "é 日本 👩\u{200d}👧";
+        assert_eq!(printable(family), family);
     }
 
     #[test]

@@ -108,10 +108,13 @@ impl ProgramFacts {
         let (found, exact) = (&self.version, &request.exact_version);
         verify::check_versions(found, request.versions(), config.needs_exact_version())?;
         if !VersionRange::exactly(exact).contains(found) {
-            return Err(VerifyError::OtherVersion(found.clone(), exact.clone()).into());
+            return Err(
+                VerifyError::OtherVersion(found.clone(), exact.clone(), request.name.to_string()).into()
+            );
         }
         if !request.exact_sha256.is_empty() {
-            verify::check_digest(&self.file, &self.sha256, &request.exact_sha256, lib_dir)?;
+            let pinned = (request.name.as_str(), request.exact_sha256.as_str());
+            verify::check_digest(&self.file, &self.sha256, pinned, lib_dir)?;
         }
         Ok(())
     }

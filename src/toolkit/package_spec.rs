@@ -18,7 +18,9 @@ pub(crate) fn pin(packages: &mut [String], format: &str, version: &str) {
 /// states versions of its own that another limit cannot be added to, or if the version is not made of numbers.
 pub(crate) fn limit(packages: &mut [String], format: &str, max: &str) {
     let first = packages.iter_mut().find(|package| !package.starts_with('-'));
-    let (Some(first), Some(max)) = (first.filter(|first| is_name(first)), three_numbers(max)) else { return };
+    let (Some(first), Some(max)) = (first.filter(|first| is_name(first)), with_numbers(max, 3)) else {
+        return;
+    };
     match format.chars().next() {
         // The forms of Python packages: x>=1,<=3
         Some('<') if first.contains(['<', '>', '=', '!', '~']) => first.push(','),
@@ -28,12 +30,12 @@ pub(crate) fn limit(packages: &mut [String], format: &str, max: &str) {
     *first += &format.replace(VERSION_PLACEHOLDER, &max);
 }
 
-/// Returns a version with at least three numbers, without leading zeros: npm and cargo read `<=3` as `<4`. Returns `None`
-/// if it has other parts.
-fn three_numbers(version: &str) -> Option<String> {
+/// Returns a version with at least `count` numbers, without leading zeros: npm and cargo read `<=3` as `<4`, and `1.2` as
+/// the newest 1.2.x. Returns `None` if it has other parts.
+pub(crate) fn with_numbers(version: &str, count: u8) -> Option<String> {
     let version = version.strip_prefix(['v', 'V']).unwrap_or(version);
     let mut numbers = version.split('.').map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
-    numbers.resize(numbers.len().max(3), 0);
+    numbers.resize(numbers.len().max(count.into()), 0);
     Some(numbers.iter().map(u64::to_string).collect::<Vec<_>>().join("."))
 }
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::fs::lib_dir::{PACKAGES, Prefix};
+use crate::fs::lib_dir::Prefix;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::{BinaryName, Policy, VersionRange};
 use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::overrides::{OptionError, Overrides};
+use crate::plugin::overrides::{InstallRootError, OptionError, Overrides};
 use crate::plugin::requirement::{self, LineError, Providers};
 use crate::toolkit::package_spec;
 
@@ -65,18 +65,8 @@ pub enum RequestError {
     #[error(transparent)]
     Option(#[from] OptionError),
     /// An `install_root` outside the folders in which a provider may install.
-    #[error(
-        "cannot install into overrides.{provider}.install_root {root}; give a folder directly below {} or below its {PACKAGES}",
-        below.display()
-    )]
-    InstallRoot {
-        /// The provider.
-        provider: String,
-        /// The `install_root`.
-        root: String,
-        /// The folder that it must be in.
-        below: PathBuf,
-    },
+    #[error(transparent)]
+    InstallRoot(#[from] InstallRootError),
     /// A prefix that another user installed, with the id of that user.
     #[error("cannot install into {path}: it belongs to the user {1}; choose another LIB_DIR", path = .0.display())]
     OtherOwner(PathBuf, u32),
@@ -134,12 +124,7 @@ impl HookRequest {
 
     /// Returns the prefix that a provider installs into.
     pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<Prefix, RequestError> {
-        let overrides = self.overrides.of(provider);
-        overrides.prefix(provider, &self.name, lib_dir).ok_or_else(|| RequestError::InstallRoot {
-            provider: provider.to_owned(),
-            root: overrides.install_root.clone().unwrap_or_default(),
-            below: lib_dir.join(provider),
-        })
+        Ok(self.overrides.of(provider).prefix(provider, &self.name, lib_dir)?)
     }
 
     /// Returns the packages to request from a provider: those of the overrides, or the name itself. If one version is
@@ -157,7 +142,10 @@ impl HookRequest {
                     *package = written;
                 }
             }
-            package_spec::pin(&mut packages, format, &self.exact_version);
+            let padded = config
+                .version_numbers
+                .and_then(|count| package_spec::with_numbers(&self.exact_version, count));
+            package_spec::pin(&mut packages, format, padded.as_deref().unwrap_or(&self.exact_version));
         }
         if let (Some(format), true) = (&config.max_version_format, self.exact_version.is_empty()) {
             package_spec::limit(&mut packages, format, &self.max_version);
@@ -189,6 +177,29 @@ mod tests {
         assert_eq!(request.packages("brew", &ProviderConfig::default()).unwrap(), ["rg"]);
         assert_eq!(request.min_version, "13=x");
         assert!(request.providers.allows("env") && !request.providers.allows("pip"));
+    }
+
+    #[test]
+    fn a_short_exact_version_gets_the_numbers_that_the_provider_needs() {
+        let mut config = ProviderConfig {
+            version_format: Some("@{}".to_owned()),
+            version_numbers: Some(3),
+            ..ProviderConfig::default()
+        };
+        for (version, expected) in [
+            ("7", "x@7.0.0"),
+            ("7.5", "x@7.5.0"),
+            ("v7.05", "x@7.5.0"),
+            ("1.2.3.4", "x@1.2.3.4"),
+            ("7.5-rc.1", "x@7.5-rc.1"),
+            ("7.5+1", "x@7.5+1"),
+        ] {
+            let request = parse(&["--name=x", &format!("--exact-version={version}")]).unwrap();
+            assert_eq!(request.packages("npm", &config).unwrap(), [expected]);
+        }
+        config.version_numbers = None;
+        let request = parse(&["--name=x", "--exact-version=7.5"]).unwrap();
+        assert_eq!(request.packages("npm", &config).unwrap(), ["x@7.5"]);
     }
 
     #[test]

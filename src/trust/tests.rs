@@ -42,7 +42,7 @@ fn rejects_a_file_that_others_can_write_and_shows_its_mode_and_a_fix() {
     for mode in [0o700, 0o755, 0o555, 0o2755] {
         assert_eq!(reason(&tree.folder("x", mode)), "", "{mode:o}");
     }
-    for mode in [0o777, 0o757, 0o703, 0o1777] {
+    for mode in [0o777, 0o757, 0o703] {
         let folder = tree.folder("x", mode);
         let path = folder.display();
         let expected = format!(
@@ -53,6 +53,19 @@ fn rejects_a_file_that_others_can_write_and_shows_its_mode_and_a_fix() {
     assert!(reason(&tree.file("f", 0o666)).contains("(mode 0666); fix it with `chmod o-w "));
     assert_eq!(reason(&tree.file("g", 0o644)), "");
     assert_eq!(reason(&tree.path("nowhere/at/all")), "");
+}
+
+#[test]
+fn no_advice_changes_or_trusts_what_all_users_share() {
+    for shared in ["/dev/null", "/tmp", "/dev/full"].map(Path::new) {
+        let reason = reason(shared);
+        assert!(reason.ends_with("; all users share it, so use a file or folder of your own"), "{reason}");
+    }
+    let tree = TestTree::new();
+    symlink("loop", tree.path("loop")).unwrap();
+    let reason = reason(&tree.path("loop/x"));
+    assert!(reason.contains(": it is one of more than 40 links that lead to each other, and "), "{reason}");
+    assert!(reason.contains("; correct the link `"), "{reason}");
 }
 
 #[test]

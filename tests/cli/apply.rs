@@ -191,7 +191,7 @@ fn reports_invalid_lines_and_applies_the_others() {
     output
         .stderr_contains("standard input:3: no \"name\"")
         .stderr_contains("line 2")
-        .stderr_contains("ignored 1 line that is not a record");
+        .stderr_contains("standard input: ignored 1 line that is not a record (line 1)");
     pipe(&context, &["apply"], "").succeeds();
     let files = context.write("here/a.jsonl", request("ls").to_string());
     context.run(&["apply", files.to_str().unwrap()]).succeeds();

@@ -289,3 +289,10 @@ fn a_rigup_that_a_hook_calls_finds_the_same_plugins() {
     let output = context.run(&["--plugins-dir", dir.to_str().unwrap(), "run", "E"]).succeeds();
     assert_eq!(printed(&output)[0], "F");
 }
+
+#[test]
+fn quiet_hides_no_warning_about_the_output_of_a_hook() {
+    let context = context_with(&[("1_a.sh", "echo '{\"type\":\"Cut'\n")]);
+    let output = context.run(&["run", "-q", "E"]).succeeds();
+    output.stderr_contains("warning: ").stderr_contains("line 1 is not JSON");
+}

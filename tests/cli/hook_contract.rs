@@ -141,7 +141,7 @@ fn ignores_a_record_of_an_earlier_run() {
 fn finds_the_record_among_logs_invalid_bytes_and_other_records() {
     let context = TestContext::new();
     context.fixture("noisy");
-    let output = context.run(&["install", "x", "--binproviders", "noisy"]).succeeds();
+    let output = context.run(&["install", "-q", "x", "--binproviders", "noisy"]).succeeds();
     assert_eq!(output.record()["abspath"], "/bin/sh");
     output.stderr_contains("line 8 is not JSON").stderr_contains("{\"type\":\"Binary\",\"name\":\"cut");
 }
@@ -283,6 +283,24 @@ fn hook_packages_limits_releases_if_the_package_manager_can() {
         ("brew", "x"),
     ] {
         let args = ["hook", "packages", "--provider", provider, "--", "--name=x", "--max-version=3"];
+        assert_eq!(context.run(&args).succeeds().stdout, format!("{expected}\n"), "{provider}");
+    }
+}
+
+#[test]
+fn hook_packages_writes_a_short_exact_version_so_that_it_is_no_range() {
+    let context = TestContext::new();
+    for (provider, expected) in [
+        ("pip", "x==7.5"),
+        ("uv", "x==7.5"),
+        ("npm", "x@7.5.0"),
+        ("pnpm", "x@7.5.0"),
+        ("cargo", "x@7.5.0"),
+        ("go", "x@v7.5.0"),
+        ("gem", "x:7.5"),
+        ("apt", "x=7.5"),
+    ] {
+        let args = ["hook", "packages", "--provider", provider, "--", "--name=x", "--exact-version=7.5"];
         assert_eq!(context.run(&args).succeeds().stdout, format!("{expected}\n"), "{provider}");
     }
 }

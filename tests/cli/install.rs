@@ -249,7 +249,7 @@ fn selects_plugins_in_any_case_and_rejects_unknown_ones() {
 #[test]
 fn succeeds_if_no_plugin_requires_a_binary() {
     let context = TestContext::new();
-    let output = context.run(&["install"]).succeeds().stderr_contains("no plugin requires a binary");
+    let output = context.run(&["install"]).succeeds().stderr_contains("no enabled plugin requires a binary");
     assert_eq!(output.stdout, "");
 }
 
@@ -274,7 +274,8 @@ fn a_failed_load_changes_no_record() {
     let output = context
         .run(&["load", "one", "--min-version", "9"])
         .exits_with(1)
-        .stderr_contains("error: one (>= 9) is not installed; run `rigup install one`");
+        .stderr_contains("error: one (>= 9) is not installed; run `rigup install one --min-version 9`");
+    context.run(&["load", "ls@99"]).exits_with(1).stderr_contains("run `rigup install ls@99`");
     assert_eq!(output.record()["status"], "queued");
     assert_eq!(context.run(&["load", "one"]).succeeds().record(), installed);
 }

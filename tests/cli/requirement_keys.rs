@@ -152,3 +152,30 @@ fn a_misspelled_setting_in_rigup_toml_is_an_error() {
     context.write("here/rigup.toml", "WGET_TIMEOUT = 30\n");
     context.run(&["install", "sh", "--dry-run"]).succeeds();
 }
+
+#[test]
+fn a_provider_is_not_started_for_an_install_root_elsewhere() {
+    let context = TestContext::new();
+    context.provider("mine", "#!/bin/sh\n: >\"$HOME/started\"\n");
+    context.write("home/x", "");
+    let line = json!({"type": "Binary", "name": "x", "binproviders": "mine", "overrides": {"mine": {"install_root": "../../x"}}});
+    context.plugin("p", &[line]);
+    for args in [&["install", "--dry-run"][..], &["install"]] {
+        let record = context.run(args).exits_with(1).record();
+        let attempt = &record["attempts"][0];
+        assert_eq!(attempt["outcome"], "rejected", "{attempt}");
+        let reason = attempt["reason"].as_str().unwrap();
+        assert!(reason.starts_with("cannot install into overrides.mine.install_root ../../x; "), "{reason}");
+    }
+    assert!(!context.path("home/started").exists());
+}
+
+#[test]
+fn a_file_of_requirements_without_end_is_an_error() {
+    let context = TestContext::new();
+    context.plugin("p", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
+    let file = std::fs::File::create(context.path("here/plugins/p/binaries.jsonl")).unwrap();
+    file.set_len(20 << 30).unwrap();
+    let output = context.run(&["install"]).exits_with(1);
+    output.stderr_contains("binaries.jsonl: cannot read the file: it is larger than 16777216 bytes");
+}

@@ -25,6 +25,9 @@ pub struct ProviderConfig {
     /// The text after the name of a package that asks for its newest release up to a version: `<={}`. `None` if the
     /// package manager cannot.
     pub max_version_format: Option<String>,
+    /// How many numbers a version needs so that the package manager does not read it as a range: 3 for npm, which takes
+    /// `@1.2` for the newest 1.2.x. Zeros are added to a shorter version.
+    pub version_numbers: Option<u8>,
     /// The parts of the policy that the provider enforces.
     pub enforces: PolicySupport,
     /// The metadata that states the version of the package that owns a program. `None` if the program is probed.
@@ -71,6 +74,7 @@ impl ProviderConfig {
         let enforces: Map<String, Value> = stated(keys, "enforces", "an object")?.unwrap_or_default();
         let options = "a list of options such as \"--pre\" or \"--only-binary=\"";
         let version_format = "a string with {} for the version, such as \"=={}\"";
+        let version_numbers = "a number such as 3";
         let boolean = "true or false";
         let metadata = "dist-info, package.json, .crates.toml, gemspec, go, cellar or dpkg";
         let config = Self {
@@ -78,6 +82,7 @@ impl ProviderConfig {
             override_keys: stated(keys, "override_keys", "a list of keys such as \"install_root\"")?,
             version_format: stated(keys, "version_format", version_format)?,
             max_version_format: stated(keys, "max_version_format", version_format)?,
+            version_numbers: stated(keys, "version_numbers", version_numbers)?,
             enforces: PolicySupport {
                 min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
                 postinstall_scripts: stated(&enforces, POSTINSTALL_SCRIPTS_KEY, boolean)?,
@@ -152,6 +157,7 @@ mod tests {
             (json!({"version_format": "=="}), "\"version_format\" must be a string with {}"),
             (json!({"version_format": "{}"}), "\"version_format\" must be a string with {}"),
             (json!({"max_version_format": "<="}), "\"max_version_format\" must be a string with {}"),
+            (json!({"version_numbers": "3"}), "\"version_numbers\" must be a number such as 3"),
             (json!({"metadata": "rpm"}), "\"metadata\" must be dist-info"),
             (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),

@@ -1,5 +1,6 @@
 //! A plugin's `config.json`: a JSON Schema of its settings, its requirements, and the keys of a provider.
 
+use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -9,6 +10,9 @@ use crate::trust::{Inspection, TrustedReadError};
 
 /// The name of the file in a plugin's folder.
 pub(crate) const FILE_NAME: &str = "config.json";
+
+/// The largest file that rigup reads, in bytes.
+const MAX_SIZE: u64 = 1 << 20;
 
 /// A parsed `config.json`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -93,9 +97,11 @@ pub enum SchemaError {
 
 /// Reads the `config.json` in a plugin's folder, or returns `None` if there is none. An untrusted file is an error.
 pub(crate) fn read(folder: &Path, inspection: &mut Inspection<'_>) -> Result<Option<Schema>, SchemaError> {
-    let file = inspection.open(&folder.join(FILE_NAME))?;
-    let text = file.map(std::io::read_to_string).transpose().map_err(TrustedReadError::from)?;
-    text.map(|text| parse(&text)).transpose()
+    let Some(bytes) = inspection.read(&folder.join(FILE_NAME), MAX_SIZE)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|error| {
+        TrustedReadError::from(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+    })?;
+    parse(&text).map(Some)
 }
 
 /// Parses the text of a `config.json`.
@@ -211,7 +217,9 @@ mod tests {
         assert!(error(r#"{"type": "object"}"#).contains("its \"properties\" are not an object"));
         let (folder, trust) = (tempfile::tempdir().unwrap(), Trust::new(None));
         assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Ok(None)));
-        fs_err::write(folder.path().join(FILE_NAME), b"\xff").unwrap();
-        assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Err(SchemaError::Read(_))));
+        for unreadable in [vec![0xff], vec![b' '; (1 << 20) + 1]] {
+            fs_err::write(folder.path().join(FILE_NAME), unreadable).unwrap();
+            assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Err(SchemaError::Read(_))));
+        }
     }
 }
