@@ -23,7 +23,7 @@ chmod +x "$LIB_DIR/shelf/$name.new" && mv "$LIB_DIR/shelf/$name.new" "$LIB_DIR/s
 "#;
 
 /// Creates a context with a plugin that requires these names from the provider `shelf`, whose newest version is 1.0.0.
-fn context_with_shelf(names: &[&str]) -> TestContext {
+pub(crate) fn context_with_shelf(names: &[&str]) -> TestContext {
     let context = TestContext::new();
     context.provider("shelf", SHELF);
     context.write("home/extra", "");
@@ -32,7 +32,7 @@ fn context_with_shelf(names: &[&str]) -> TestContext {
     context
 }
 
-fn require(context: &TestContext, names: &[&str], providers: &str) {
+pub(crate) fn require(context: &TestContext, names: &[&str], providers: &str) {
     let lines: Vec<Value> =
         names.iter().map(|name| json!({"type": "Binary", "name": name, "binproviders": providers})).collect();
     context.plugin("mine", &lines);
@@ -43,7 +43,7 @@ fn lockfile(context: &TestContext) -> String {
 }
 
 /// Runs rigup with another data dir, as on another machine.
-fn run_elsewhere(context: &TestContext, args: &[&str]) -> CommandOutput {
+pub(crate) fn run_elsewhere(context: &TestContext, args: &[&str]) -> CommandOutput {
     let data_dir = context.path("another/longer/data");
     context.run(&[args, &["--data-dir", data_dir.to_str().unwrap()]].concat())
 }
@@ -479,57 +479,4 @@ fn pins_a_built_in_provider_that_is_not_unpacked_yet() {
     context.run(&["lock"]).succeeds();
     assert_eq!(run_elsewhere(&context, &["install", "--locked"]).succeeds().record()["binprovider"], "env");
     run_elsewhere(&context, &["install", "--locked", "--dry-run"]).succeeds();
-}
-
-#[test]
-fn nothing_to_lock_without_a_lock_file_is_not_up_to_date() {
-    let context = TestContext::new();
-    let expected = "no enabled plugin requires a binary; `rigup plugin list` shows the plugins that are found; rigup.lock does not exist";
-    let output =
-        context.run(&["lock", "--check"]).exits_with(1).stderr_contains(&format!("error: {expected}"));
-    assert!(!output.stderr.contains("up to date"), "{}", output.stderr);
-    let output = context.run(&["lock"]).succeeds().stderr_contains(expected);
-    assert!(!output.stderr.contains("up to date"), "{}", output.stderr);
-    assert!(!context.path("here/rigup.lock").exists());
-    let output = context.run(&["lock", "no-such-program"]).exits_with(1);
-    output.stderr_contains("run `rigup install no-such-program --binproviders ");
-}
-
-#[test]
-fn installs_pinned_names_that_no_plugin_requires_with_their_provider() {
-    let mut context = context_with_shelf(&[]);
-    context.write("here/providers/shelf/config.json", r#"{"type":"object","properties":{},"curated":false}"#);
-    context.run(&["lock", "a", "--binproviders", "shelf"]).succeeds();
-    context.write("home/newest", "2.0.0");
-    let record = run_elsewhere(&context, &["install", "--locked", "a"]).succeeds().record();
-    assert_eq!((&record["binprovider"], &record["version"]), (&json!("shelf"), &json!("1.0.0")));
-    require(&context, &["b"], "shelf");
-    context.run(&["lock"]).succeeds();
-    let third = context.path("third");
-    let install = ["install", "--locked", "--data-dir", third.to_str().unwrap()];
-    let records = context.run(&install).succeeds().records();
-    let names: Vec<&Value> = records.iter().map(|record| &record["name"]).collect();
-    assert_eq!(names, ["b", "a"]);
-    context.run(&install).succeeds().stderr_contains("2 binaries are already installed");
-
-    // The pins of plugins that are left out are not for this command.
-    context.set("MINE_ENABLED", "false");
-    let fourth = context.path("fourth");
-    let records = context.run(&["install", "--locked", "--data-dir", fourth.to_str().unwrap()]).succeeds();
-    assert!(records.records().is_empty());
-}
-
-#[test]
-fn lock_check_says_that_the_line_of_an_installed_binary_is_outdated() {
-    let context = context_with_shelf(&["a"]);
-    context.run(&["lock"]).succeeds();
-    for requirement in [
-        json!({"type": "Binary", "name": "a", "binproviders": "shelf", "overrides": {"shelf": ["other"]}}),
-        json!({"type": "Binary", "name": "a", "binproviders": "shelf", "min_version": "2"}),
-    ] {
-        context.plugin("mine", &[requirement]);
-        let check = context.run(&["lock", "--check"]).exits_with(1);
-        assert_eq!(check.record()["status"], "changed");
-        check.stderr_contains("error: a: ").stderr_contains("run `rigup lock`");
-    }
 }

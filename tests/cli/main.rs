@@ -31,6 +31,7 @@ mod library;
 mod links;
 mod list_and_show;
 mod lock_file;
+mod lock_pins;
 mod package_managers;
 mod pip_and_uv;
 mod policy;
