@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::fs::digest::is_sha256;
 use crate::jsonl;
+use crate::model::version::{MAX_VERSION_LENGTH, is_valid_version};
 use crate::model::{BinaryName, NameError, ProviderName, VersionRange};
 
 /// The default name of the file, in the current folder.
@@ -113,7 +114,8 @@ pub enum PinError {
     NameShape,
     /// The version contains a control character, begins or ends with whitespace, or is too long.
     #[error(
-        "the version {0:?} contains a control character, begins or ends with whitespace, or has more than {MAX_TEXT} bytes"
+        "the version {0:?} contains a control character, begins or ends with whitespace, or has more than \
+         {MAX_VERSION_LENGTH} characters"
     )]
     Version(String),
     /// The value is not a digest.
@@ -210,7 +212,7 @@ impl Pin {
         if BinaryName::parse(name, None)?.as_str() != name || name.len() > MAX_NAME {
             return Err(PinError::NameShape);
         }
-        if version.len() > MAX_TEXT || version.trim() != version || version.contains(char::is_control) {
+        if version.trim() != version || !is_valid_version(version) {
             return Err(PinError::Version(version.clone()));
         }
         for (key, digest) in [("sha256", sha256), ("hook_sha256", hook_sha256)] {

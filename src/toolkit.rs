@@ -5,7 +5,6 @@ pub(crate) mod begin;
 pub(crate) mod binary;
 pub(crate) mod built;
 pub(crate) mod lock;
-pub(crate) mod package;
 pub(crate) mod package_spec;
 pub(crate) mod policy;
 pub(crate) mod programs;

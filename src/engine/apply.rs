@@ -191,7 +191,8 @@ impl<'a> Applier<'a> {
     fn plan(&self, request: &Request) -> Result<StepResult, StoreError> {
         let Session { store, machine, settings, .. } = self.session;
         let (machine_id, options, is_dry_run) = (machine.id, self.options, self.is_dry_run);
-        let check = StatusCheck { store, machine_id, settings, options, is_dry_run };
+        let configs = &self.catalog.configs;
+        let check = StatusCheck { store, machine_id, settings, configs, options, is_dry_run };
         check.request(request, store.binary(machine.id, request.name.as_str())?)
     }
 

@@ -154,8 +154,8 @@ impl InstallPlan {
             return Ok(self.steps.iter().map(planned).collect());
         };
         let machine_id = session::machine_id(settings, &store)?.unwrap_or_else(MachineId::generate);
-        let check =
-            StatusCheck { store: &store, machine_id, settings, options: self.options, is_dry_run: true };
+        let (store, configs, options) = (&store, &self.catalog.configs, self.options);
+        let check = StatusCheck { store, machine_id, settings, configs, options, is_dry_run: true };
         Ok(check.steps(&self.steps)?)
     }
 }
@@ -205,9 +205,9 @@ pub(crate) fn execute(
     InstallPlan { catalog, options, .. }: &InstallPlan,
     steps: &[Step],
 ) -> Result<InstallReport, EngineError> {
-    let (store, settings) = (&session.store, &session.settings);
-    let check =
-        StatusCheck { store, machine_id: session.machine.id, settings, options: *options, is_dry_run: false };
+    let (store, settings, machine_id) = (&session.store, &session.settings, session.machine.id);
+    let (configs, options) = (&catalog.configs, *options);
+    let check = StatusCheck { store, machine_id, settings, configs, options, is_dry_run: false };
     let mut report = InstallReport {
         results: check.steps(steps)?,
         diagnostics: catalog.discovery.diagnostics.clone(),
@@ -217,7 +217,7 @@ pub(crate) fn execute(
     };
     if report.results.iter().any(|result| result.planned().is_some()) {
         let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
-        let installer = Installer::open(catalog, session, *options, steps.len(), &interrupt)?;
+        let installer = Installer::open(catalog, session, options, steps.len(), &interrupt)?;
         report.command = Some(installer.command_id());
         report.results = installer.resolve(report.results)?;
         report.interrupted = interrupt.signal();
@@ -335,6 +335,7 @@ impl<'a> Installer<'a> {
             runner: self.session.runner(&self.command, &variables, self.interrupt),
             hooks: &self.catalog.provider_hooks(),
             provider_deps: &self.catalog.provider_deps(),
+            configs: &self.catalog.configs,
             provider_configs: &self.catalog.provider_configs(),
             force: self.options.force,
             is_lookup: self.options.is_lookup,

@@ -15,7 +15,7 @@ use crate::engine::step_result::unresolved;
 use crate::fs::lock::FileLock;
 use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
-use crate::install::status::{self, InstallStatus, install_status};
+use crate::install::status::{FileCheck, InstallStatus, install_status};
 use crate::install::{pins, relocatable, request_digest};
 use crate::lockfile::{Lockfile, Pin};
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
@@ -131,8 +131,9 @@ pub(crate) fn lock(
     let plan = InstallPlan::new(&request.install, settings, on_event)?;
     let stored = session::open_to_read_with_machine(settings, on_event)?;
     let mut binaries = stored.map(|(store, machine)| store.binaries_of(machine.id)).transpose()?;
+    let file_check = FileCheck { settings, configs: &plan.catalog.configs };
     for binary in binaries.iter_mut().flat_map(HashMap::values_mut) {
-        status::renew_fingerprint(binary);
+        file_check.renew_fingerprint(binary);
     }
     let mut update = LockfileUpdate {
         hooks: hook_digests(&plan.catalog, settings),

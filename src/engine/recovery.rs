@@ -93,9 +93,10 @@ fn binaries_of(
     let of_machine = accepted.into_iter().filter(|(_, binary)| binary.machine_id == machine_id);
     let newest: BTreeMap<String, (ProcessId, Binary)> =
         of_machine.map(|(process_id, binary)| (binary.name.clone(), (process_id, binary))).collect();
-    let attempts = newest.into_values().filter_map(|(process_id, mut binary)| {
-        let installed = binary.installed.as_mut()?;
-        installed.fingerprint = probe::fingerprint_of_same_file(installed)?;
+    let attempts = newest.into_values().filter_map(|(process_id, binary)| {
+        // The recorded fingerprint stays, so that the first request compares the version of the package as well.
+        let installed = binary.installed()?;
+        probe::fingerprint_of_same_file(installed)?;
         let provider = installed.binprovider.clone();
         let process_id = processes.iter().any(|process| process.id == process_id).then_some(process_id);
         let (outcome, reason) = (Outcome::Installed, String::new());

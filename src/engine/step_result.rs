@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::install::plan::{Refusal, Request, Step};
 use crate::install::resolver::{self, ResolveError, Resolved};
-use crate::install::status::{InstallStatus, install_status};
+use crate::install::status::{FileCheck, InstallStatus, install_status};
 use crate::install::users::Users;
 use crate::install::{adopt, request_digest};
 use crate::model::{Attempt, Backoff, Binary, BinaryName, Installed, MachineId, ProviderName};
+use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::config::provider::ProviderConfig;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -39,6 +40,7 @@ pub(crate) struct StatusCheck<'a> {
     pub(crate) store: &'a Store,
     pub(crate) machine_id: MachineId,
     pub(crate) settings: &'a Settings,
+    pub(crate) configs: &'a PluginConfigs,
     pub(crate) options: InstallOptions,
     /// Whether to leave the store unchanged.
     pub(crate) is_dry_run: bool,
@@ -72,9 +74,10 @@ impl StatusCheck<'_> {
         request: &Request,
         stored: Option<Binary>,
     ) -> Result<StepResult, StoreError> {
-        let Self { store, machine_id, settings, options, is_dry_run } = *self;
+        let Self { store, machine_id, settings, configs, options, is_dry_run } = *self;
         let name = request.name.as_str();
-        let found = adopt::find_or_adopt(store, machine_id, name, stored, is_dry_run)?;
+        let check = FileCheck { settings, configs };
+        let found = adopt::find_or_adopt(store, check, machine_id, name, stored, is_dry_run)?;
         let Some(mut binary) = found else { return Ok(StepResult::Planned(request.clone())) };
         let is_met = match install_status(&binary, request, settings, options.is_lookup) {
             InstallStatus::Ready => true,

@@ -42,7 +42,7 @@ pub(crate) fn resolve_shim(command: &CommandSpec, interrupt: &Interrupt) -> Opti
             cwd: command.cwd.clone(),
         };
         let deadline = Instant::now() + PATIENCE;
-        let stdout = capture::stdout(&query, deadline, interrupt).ok()??;
+        let stdout = capture::stdout(query, deadline, interrupt).ok()??;
         let real = PathBuf::from(stdout.trim_end_matches('\n'));
         (real.is_absolute() && real.is_file()).then_some(real)
     };

@@ -2,7 +2,7 @@
 //! that came with a container image, contains records of the machine that installed them.
 
 use crate::clock;
-use crate::install::{probe, status};
+use crate::install::status::FileCheck;
 use crate::model::{Backoff, Binary, BinaryId, Installed, MachineId};
 use crate::store::{Store, StoreError};
 
@@ -11,6 +11,7 @@ use crate::store::{Store, StoreError};
 /// platform does not count as installed. A dry run does not change the store.
 pub(crate) fn find_or_adopt(
     store: &Store,
+    check: FileCheck<'_>,
     machine_id: MachineId,
     name: &str,
     stored: Option<Binary>,
@@ -18,14 +19,14 @@ pub(crate) fn find_or_adopt(
 ) -> Result<Option<Binary>, StoreError> {
     if let Some(mut binary) = stored {
         if is_dry_run {
-            status::renew_fingerprint(&mut binary);
+            check.renew_fingerprint(&mut binary);
         } else {
-            status::store_renewed_fingerprint(&mut binary, store)?;
+            check.store_renewed_fingerprint(&mut binary, store)?;
         }
         return Ok(Some(binary));
     }
     let others = store.binaries_elsewhere(machine_id, name)?;
-    let Some(adopted) = others.into_iter().find_map(|other| adopted(other, machine_id)) else {
+    let Some(adopted) = others.into_iter().find_map(|other| adopted(other, check, machine_id)) else {
         return Ok(None);
     };
     match if is_dry_run { Ok(()) } else { store.save_binary(&adopted) } {
@@ -36,9 +37,9 @@ pub(crate) fn find_or_adopt(
 }
 
 /// Returns the record of another machine as one of this machine, or `None` if its file is not the recorded one.
-fn adopted(other: Binary, machine_id: MachineId) -> Option<Binary> {
+fn adopted(other: Binary, check: FileCheck<'_>, machine_id: MachineId) -> Option<Binary> {
     let installed = other.installed()?;
-    let fingerprint = probe::fingerprint_of_same_file(installed)?;
+    let fingerprint = check.fingerprint_of_same_file(installed)?;
     let installed = Some(Installed { fingerprint, ..installed.clone() });
     let now = clock::now();
     Some(Binary {

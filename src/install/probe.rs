@@ -3,12 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::exhaustion;
 use crate::fs::digest;
 use crate::fs::dir::parent;
 use crate::hook::command;
@@ -16,10 +17,10 @@ use crate::install::wrapper;
 use crate::model::Installed;
 use crate::model::version::output::find_version;
 use crate::process::capture::{self, Captured, CapturedExit};
-use crate::process::sandbox;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::process::wait::WaitOutcome;
+use crate::process::{sandbox, subreaper};
 use crate::settings::Settings;
 
 /// The arguments that make programs print their version, in the order in which they are tried.
@@ -144,6 +145,8 @@ const REMOVED: [&str; 4] = ["DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "LANGUAGE", "
 impl<'a> Prober<'a> {
     /// Returns a prober that runs programs with the PATH of hooks.
     pub(crate) fn new(settings: &Settings, interrupt: &'a Interrupt) -> Self {
+        // Everything that a program leaves behind becomes a child of this process, which terminates it.
+        subreaper::become_subreaper();
         let search_path = command::search_path(settings);
         let added = [
             ("PATH", search_path.clone()),
@@ -180,7 +183,7 @@ impl<'a> Prober<'a> {
         let cwd = folder.path().join("cwd");
         fs_err::create_dir(&cwd)?;
         let link = folder.path().join(program.link_name);
-        symlink(program.file, &link)?;
+        fs_err::os::unix::fs::symlink(program.file, &link)?;
         let probe = Probe {
             program,
             arguments: arguments(program),
@@ -203,6 +206,11 @@ impl<'a> Prober<'a> {
         if self.interrupt.signal().is_some() {
             return Err(ProbeError::Interrupted);
         }
+        // A program that cannot write its temporary files says nothing about itself.
+        if found.exit_code.is_some_and(|code| code != 0) && exhaustion::is_full(folder.path()) {
+            let text = format!("no space left in {}", parent(folder.path()).display());
+            return Err(io::Error::new(io::ErrorKind::StorageFull, text).into());
+        }
         if let Some(problem) = found.problem {
             return Err(ProbeError::CannotRun(problem));
         }
@@ -211,6 +219,16 @@ impl<'a> Prober<'a> {
             needs_wrapper: needs_wrapper || is_python_of_venv(program.file),
             is_timed_out: found.is_timed_out,
         })
+    }
+
+    /// Returns whether LIB_BIN_DIR must lead by a wrapper to a program whose version the request states. It may fail or
+    /// hang.
+    pub(crate) fn needs_wrapper(&self, program: Program<'_>, version: &str) -> Result<bool, ProbeError> {
+        match self.probe(program, Some(version)) {
+            Ok(found) => Ok(found.needs_wrapper),
+            Err(ProbeError::CannotRun(_)) => Ok(is_python_of_venv(program.file)),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -264,7 +282,7 @@ impl Probe<'_> {
             // A program that hangs with these arguments may know the next ones.
             let quarters = if index + 1 < self.arguments.len() { 3 } else { 4 };
             let deadline = self.start + self.prober.timeout * quarters / 4;
-            match capture::run(&command, self.folder, deadline, self.prober.interrupt)? {
+            match capture::run(command, deadline, self.prober.interrupt)? {
                 Captured::NotStarted(error) => {
                     return Ok(Behavior { problem: Some(error.reason), ..behavior });
                 }

@@ -13,9 +13,10 @@ use crate::install::link::{LinkError, Linker};
 use crate::install::plan::Request;
 use crate::install::request_digest;
 use crate::install::scheduler::HookIndex;
-use crate::install::status;
+use crate::install::status::{self, FileCheck};
 use crate::model::misspelling::closest;
 use crate::model::{Attempt, Binary, Installed, Outcome, ProviderName};
+use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
 use crate::process::lock::LockError;
@@ -35,6 +36,8 @@ pub(crate) struct Resolver<'a> {
     pub hooks: &'a [&'a Hook],
     /// The dependencies of each provider, which are installed if the provider declines without them.
     pub provider_deps: &'a HashMap<ProviderName, Vec<Request>>,
+    /// The `config.json` of each plugin.
+    pub configs: &'a PluginConfigs,
     /// The `config.json` of each provider. A provider without one allows no options, and enforces no rules.
     pub provider_configs: &'a HashMap<ProviderName, ProviderConfig>,
     /// Whether to resolve installed binaries too, and to replace a foreign file in place of a link.
@@ -146,7 +149,7 @@ impl Resolver<'_> {
         let store = self.runner.store;
         let mut binary =
             store.binary(self.runner.command.machine_id, dependency.name.as_str()).ok().flatten()?;
-        status::store_renewed_fingerprint(&mut binary, store).ok()?;
+        self.file_check().store_renewed_fingerprint(&mut binary, store).ok()?;
         Some(binary)
     }
 
@@ -161,6 +164,10 @@ impl Resolver<'_> {
             Err(LinkError::Store(error)) => Err(error),
             Err(error) => Ok(Some(error.to_string())),
         }
+    }
+
+    fn file_check(&self) -> FileCheck<'_> {
+        FileCheck { settings: self.runner.settings, configs: self.configs }
     }
 
     fn linker(&self) -> Linker<'_> {

@@ -1,11 +1,13 @@
-//! Checks whether a binary is installed, without running anything.
+//! Checks whether a binary is installed, without running its program.
 
 use crate::hook::command;
 use crate::install::plan::{self, Request};
 use crate::install::wrapper::{self, LinkKind};
-use crate::install::{pins, probe, request_digest};
+use crate::install::{package, pins, probe, request_digest};
 use crate::model::{Binary, Installed, name};
+use crate::plugin::config::enabled::PluginConfigs;
 use crate::process::executable;
+use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
@@ -22,22 +24,54 @@ pub(crate) enum InstallStatus<'a> {
     Missing,
 }
 
-/// Replaces the fingerprint of a binary whose file has another one but the recorded digest, as after a copy. Returns the
-/// earlier fingerprint, or `None` if it was not replaced.
-pub(crate) fn renew_fingerprint(binary: &mut Binary) -> Option<String> {
-    let installed = binary.installed.as_mut()?;
-    if probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint) {
-        return None;
-    }
-    let found = probe::fingerprint_of_same_file(installed)?;
-    Some(std::mem::replace(&mut installed.fingerprint, found))
+/// Recognizes installed files whose fingerprints have changed, as after a copy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileCheck<'a> {
+    /// The environment of package managers.
+    pub settings: &'a Settings,
+    /// The configuration of each provider, which names the metadata of its package manager.
+    pub configs: &'a PluginConfigs,
 }
 
-/// Renews the fingerprint of a binary, also in the store.
-pub(crate) fn store_renewed_fingerprint(binary: &mut Binary, store: &Store) -> Result<(), StoreError> {
-    match (renew_fingerprint(binary), binary.installed()) {
-        (Some(old), Some(installed)) => store.renew_fingerprint(binary.id, &old, &installed.fingerprint),
-        _ => Ok(()),
+impl FileCheck<'_> {
+    /// Replaces the fingerprint of a binary whose file has another one but is the recorded file. Returns the earlier
+    /// fingerprint, or `None` if it was not replaced.
+    pub(crate) fn renew_fingerprint(self, binary: &mut Binary) -> Option<String> {
+        let installed = binary.installed.as_mut()?;
+        if probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint) {
+            return None;
+        }
+        let found = self.fingerprint_of_same_file(installed)?;
+        Some(std::mem::replace(&mut installed.fingerprint, found))
+    }
+
+    /// Renews the fingerprint of a binary, also in the store.
+    pub(crate) fn store_renewed_fingerprint(
+        self,
+        binary: &mut Binary,
+        store: &Store,
+    ) -> Result<(), StoreError> {
+        match (self.renew_fingerprint(binary), binary.installed()) {
+            (Some(old), Some(installed)) => store.renew_fingerprint(binary.id, &old, &installed.fingerprint),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the fingerprint of an installed file that still has the recorded digest and package version, or `None` if
+    /// it has others or does not exist.
+    pub(crate) fn fingerprint_of_same_file(self, installed: &Installed) -> Option<String> {
+        let found = probe::fingerprint_of_same_file(installed)?;
+        self.is_of_same_package(installed).then_some(found)
+    }
+
+    /// Returns whether a program belongs to the recorded version of its package. The launchers of several versions can
+    /// be the same file.
+    fn is_of_same_package(self, installed: &Installed) -> bool {
+        let config = self.configs.schema(&installed.binprovider).map(|schema| &schema.provider);
+        let Some(metadata) = config.and_then(|config| config.metadata) else { return true };
+        let Ok(interrupt) = Interrupt::none() else { return false };
+        let owner = package::owner(metadata, &installed.abspath, self.settings, &interrupt);
+        owner.map(|package| package.package_version).unwrap_or_default() == installed.package_version
     }
 }
 

@@ -117,7 +117,7 @@ impl ProviderOutput {
         // An error in a record of the requested name is more useful than one in another binary's record.
         let is_of_name = |error: &&VerifyError| !matches!(error, VerifyError::WrongName { .. });
         if let Some(error) = errors.iter().find(is_of_name).or(errors.first()) {
-            return Verdict::NotInstalled(Outcome::Rejected, error.to_string());
+            return Verdict::NotInstalled(error.outcome(), error.to_string());
         }
         let reason = last_line(exit).unwrap_or("printed no Binary record");
         Verdict::NotInstalled(Outcome::Declined, reason.to_owned())

@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 use crate::fs::digest;
 use crate::fs::digest::is_sha256;
 use crate::fs::dir::parent;
-use crate::install::probe::{self, Prober, Program};
+use crate::install::probe::{self, ProbeError, Prober, Program};
 use crate::install::{relocatable, request_digest, wrapper};
 use crate::lockfile::Pin;
-use crate::model::{Installed, ProviderName, VersionRange, name};
+use crate::model::version::{MAX_VERSION_LENGTH, is_valid_version};
+use crate::model::{Installed, Outcome, ProviderName, VersionRange, name};
 use crate::process::executable::{self, ExecutableError};
 use crate::shell;
 
@@ -47,6 +48,14 @@ pub(crate) enum VerifyError {
     /// The program was run, and failed.
     #[error("abspath {path} {problem}", path = .0.display(), problem = .1)]
     NotRunning(PathBuf, String),
+    /// The program could not be run, for a reason that says nothing about it.
+    #[error("cannot probe {path}: {reason}", path = .0.display(), reason = .1)]
+    NotProbed(PathBuf, String),
+    /// A version in the record is not a short line.
+    #[error(
+        "the {0} in the record contains a control character or has more than {MAX_VERSION_LENGTH} characters"
+    )]
+    InvalidVersion(&'static str),
     /// The version in the record is older than the minimum version.
     #[error("version {0} is older than {1}")]
     TooOld(String, String),
@@ -71,6 +80,15 @@ pub(crate) enum VerifyError {
 fn to_pin(name: &str) -> String {
     let name = shell::quote_text(name);
     format!("; if you trust it, run `rigup install --force {name} && rigup lock {name}`")
+
+impl VerifyError {
+    /// Returns the outcome of an attempt with such a record.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::NotProbed(..) => Outcome::Failed,
+            _ => Outcome::Rejected,
+        }
+    }
 }
 
 /// The key of a record whose program did not exit in time.
@@ -95,7 +113,7 @@ pub(crate) struct Expected<'a> {
     pub prober: Option<&'a Prober<'a>>,
     /// The file that the request names.
     pub abspath: Option<&'a Path>,
-    /// The version that the request states for a program that cannot report its own, and that is not run.
+    /// The version that the request states for a program that cannot report its own. Such a program may fail.
     pub version: Option<&'a str>,
     /// The arguments that make the program print its version; empty for the usual ones.
     pub version_args: &'a [String],
@@ -149,10 +167,13 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     if Path::new(name).is_absolute() && abspath != Path::new(name) {
         return Err(VerifyError::NotNamedFile(abspath));
     }
+    let invalid = ["version", "package_version"].into_iter().find(|key| !is_valid_version(text(key)));
+    if let Some(key) = invalid {
+        return Err(VerifyError::InvalidVersion(key));
+    }
     check_file(&abspath, &expected)?;
     let stated_fingerprint = Some(text("fingerprint")).filter(|text| !text.is_empty());
-    let is_run = stated_fingerprint.is_some() || expected.version.is_some();
-    let prober = expected.prober.filter(|_| !is_run);
+    let prober = expected.prober.filter(|_| stated_fingerprint.is_none());
     let mut version = expected.version.unwrap_or(text("version")).to_owned();
     if prober.is_none() || !version.is_empty() {
         check_version(&version, &expected)?;
@@ -190,13 +211,20 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     if let Some(prober) = prober {
         let version_args = expected.version_args;
         let program = Program { link_name: name::link_name(name), file: &abspath, version_args };
-        let known = Some(version.as_str()).filter(|version| !version.is_empty());
-        let found = prober.probe(program, known);
-        let found = found.map_err(|error| VerifyError::NotRunning(abspath.clone(), error.to_string()))?;
-        version = found.version.unwrap_or_default();
-        needs_wrapper = found.needs_wrapper;
-        is_timed_out = found.is_timed_out;
-        check_version(&version, &expected)?;
+        let problem = |error: ProbeError| match error {
+            ProbeError::Io(error) => VerifyError::NotProbed(abspath.clone(), error.to_string()),
+            error => VerifyError::NotRunning(abspath.clone(), error.to_string()),
+        };
+        if expected.version.is_some() {
+            needs_wrapper |= prober.needs_wrapper(program, &version).map_err(problem)?;
+        } else {
+            let known = Some(version.as_str()).filter(|version| !version.is_empty());
+            let found = prober.probe(program, known).map_err(problem)?;
+            version = found.version.unwrap_or_default();
+            needs_wrapper = found.needs_wrapper;
+            is_timed_out = found.is_timed_out;
+            check_version(&version, &expected)?;
+        }
     }
     let request_digest = if is_timed_out { request_digest::UNFINISHED } else { "" };
     Ok(Installed {

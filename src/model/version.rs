@@ -66,6 +66,14 @@ impl Version {
     }
 }
 
+/// The maximum length of a version in a record, in characters.
+pub(crate) const MAX_VERSION_LENGTH: usize = 200;
+
+/// Returns whether a record may have this version, which may be empty: a short line without control characters.
+pub(crate) fn is_valid_version(text: &str) -> bool {
+    text.chars().count() <= MAX_VERSION_LENGTH && !text.contains(char::is_control)
+}
+
 /// Returns the higher of two minimum versions. A blank one requires nothing, so even `0~rc1` is stricter.
 fn stricter<'a>(one: &'a str, other: &'a str) -> &'a str {
     let is_blank = |text: &str| text.trim().is_empty();

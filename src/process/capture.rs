@@ -2,16 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::path::Path;
 use std::time::{Duration, Instant};
-
-use rustix::process::Signal;
 
 use crate::model::ProcessId;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{CommandSpec, SpawnError};
 use crate::process::wait::WaitOutcome;
-use crate::process::{subreaper, terminate, wait};
+use crate::process::{subreaper, system, terminate, tree, wait};
 
 /// The size of a stream, in bytes, at which the program is killed.
 const OUTPUT_LIMIT: u64 = 64 << 20;
@@ -40,35 +37,37 @@ pub(crate) struct CapturedExit {
     pub stderr: String,
 }
 
-/// Runs a program, and terminates the processes that it leaves in its group. Its output goes to unnamed files in
-/// `folder`.
+/// Runs a program, and terminates everything that it leaves behind, in any process group. On Linux, its output is kept
+/// in memory, so that a full disk cannot lose it.
 pub(crate) fn run(
-    command: &CommandSpec,
-    folder: &Path,
+    mut command: CommandSpec,
     deadline: Instant,
     interrupt: &Interrupt,
 ) -> io::Result<Captured> {
-    let mut streams = [tempfile::tempfile_in(folder)?, tempfile::tempfile_in(folder)?];
+    let mut streams = [system::unnamed_file()?, system::unnamed_file()?];
+    // The program inherits the process id in the environment from the caller, so its processes are marked by an id of
+    // their own.
+    let id = ProcessId::generate();
+    command.env.push((tree::CAPTURE_ID_VARIABLE.into(), id.to_string().into()));
     let child = match command.start(None, &streams[0], &streams[1]) {
         Ok(child) => child,
         Err(error) if error.is_exhausted => return Err(io::Error::other(error)),
         Err(error) => return Ok(Captured::NotStarted(error)),
     };
-    // The program inherits the process id in the environment from the caller, so its processes are found by their group
-    // instead.
-    let unused_id = ProcessId::generate();
     let outcome = wait::wait(&child, Some(deadline), &streams, Some(OUTPUT_LIMIT), interrupt, || ());
     if outcome != WaitOutcome::Exited {
-        terminate::terminate_tree(Signal::TERM, unused_id, &child.handle, Duration::ZERO, None);
+        terminate::terminate_captured(id, &child.handle, Duration::ZERO);
         wait::reap(&child)?;
+        subreaper::reap_orphans();
         return Ok(Captured::Killed(outcome));
     }
     let exit = wait::reap(&child)?;
     // An orphan that has exited is a member of its group until it is reaped.
     subreaper::reap_orphans();
-    // The check takes one system call; reading the process table takes hundreds.
-    if child.handle.has_group() {
-        terminate::terminate_group(unused_id, &child.handle);
+    // The checks take a few system calls; reading the process table takes hundreds.
+    if child.handle.has_group() || subreaper::has_orphans() {
+        terminate::terminate_captured(id, &child.handle, terminate::LEFTOVER_GRACE);
+        subreaper::reap_orphans();
     }
     let [stdout, stderr] = streams.each_mut().map(read_start);
     Ok(Captured::Exited(CapturedExit { exit_code: exit.exit_code, stdout: stdout?, stderr: stderr? }))
@@ -76,11 +75,11 @@ pub(crate) fn run(
 
 /// Runs a program, and returns the beginning of its standard output, or `None` if it does not exit with 0 in time.
 pub(crate) fn stdout(
-    command: &CommandSpec,
+    command: CommandSpec,
     deadline: Instant,
     interrupt: &Interrupt,
 ) -> io::Result<Option<String>> {
-    match run(command, &std::env::temp_dir(), deadline, interrupt)? {
+    match run(command, deadline, interrupt)? {
         Captured::Exited(exit) if exit.exit_code == Some(0) => Ok(Some(exit.stdout)),
         _ => Ok(None),
     }

@@ -17,6 +17,8 @@ use crate::exhaustion;
 #[derive(Debug)]
 pub(crate) struct Interrupt {
     pipe: OwnedFd,
+    /// Keeps the pipe open if no signal handler does.
+    _writer: Option<io::PipeWriter>,
     signal: Arc<AtomicUsize>,
 }
 
@@ -42,7 +44,13 @@ impl Interrupt {
             low_level::pipe::register(number, writer.try_clone()?)?;
         }
         SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]).thread_unblock()?;
-        Ok(Self { pipe: pipe.into(), signal })
+        Ok(Self { pipe: pipe.into(), _writer: None, signal })
+    }
+
+    /// Returns an interrupt that never occurs, for a program that exits at once.
+    pub(crate) fn none() -> io::Result<Self> {
+        let (pipe, writer) = io::pipe()?;
+        Ok(Self { pipe: pipe.into(), _writer: Some(writer), signal: Arc::default() })
     }
 
     /// Returns the last signal, or `None` if none was received.

@@ -35,6 +35,12 @@ pub(crate) fn reap_orphans() {
     has_no_children();
 }
 
+/// Returns whether there is an orphan that has not exited, or cannot be told from one that has.
+pub(super) fn has_orphans() -> bool {
+    let children = children();
+    !system::has_no_children(&children) && system::has_other_children(&children)
+}
+
 /// Returns whether this child is the only one, so that every orphan comes from it.
 pub(super) fn is_only_child(pid: u32) -> bool {
     children().iter().all(|child| *child == pid)

@@ -30,10 +30,20 @@ pub(crate) fn terminate_tree(
     interrupt: Option<&Interrupt>,
 ) -> Vec<ProcessEntry> {
     terminate(signal, Some(root), grace, interrupt, || {
-        let members = tree::find(process_id, root.entry).all();
-        let root = root.entry.refreshed().filter(|now| !now.is_zombie);
-        root.into_iter().chain(members).collect()
+        with_root(root, tree::find(process_id, root.entry).all())
     })
+}
+
+/// Terminates a captured program and everything that it started, in any process group. Returns the survivors.
+pub(crate) fn terminate_captured(id: ProcessId, root: &Handle, grace: Duration) -> Vec<ProcessEntry> {
+    let targets = || with_root(root, tree::find_captured(id, root.entry).all());
+    terminate(Signal::TERM, Some(root), grace, None, targets)
+}
+
+/// Returns the members of a tree with its root, if that is running.
+fn with_root(root: &Handle, members: Vec<ProcessEntry>) -> Vec<ProcessEntry> {
+    let root = root.entry.refreshed().filter(|now| !now.is_zombie);
+    root.into_iter().chain(members).collect()
 }
 
 /// Terminates the process group of a root that has exited. Returns the survivors.
@@ -85,17 +95,19 @@ fn terminate(
     }
     let deadline = Instant::now() + KILL_PATIENCE;
     loop {
+        // The targets that are known are killed before the group: once the root is gone, its other descendants cannot
+        // be found by their parents.
+        for target in remaining.iter().filter_map(Handle::open_entry) {
+            target.signal(Signal::KILL);
+        }
         // The group is signalled even if no target was found: processes that only fork and exit escape every read of
         // the process table and every signal to a single pid, but not one signal to their whole group.
         if let Some(root) = root {
             root.signal_group(Signal::KILL);
         }
-        let remaining = targets();
+        remaining = targets();
         if remaining.is_empty() || Instant::now() >= deadline {
             return remaining;
-        }
-        for target in remaining.iter().filter_map(Handle::open_entry) {
-            target.signal(Signal::KILL);
         }
         poll::pause(deadline.min(Instant::now() + RETRY));
     }

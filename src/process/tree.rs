@@ -10,6 +10,8 @@ use crate::process::system::{self, ProcessEntry};
 
 /// The variable with the id of a process, which everything that the process starts inherits.
 pub(crate) const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
+/// The variable with the id of a program whose output rigup captures, which everything that it starts inherits.
+pub(crate) const CAPTURE_ID_VARIABLE: &str = "RIGUP_CAPTURE_ID";
 /// The variable that marks a waiter. A waiter belongs to no tree, not even to that of the process that it waits for.
 pub(crate) const WAITER_VARIABLE: &str = "RIGUP_WAITER";
 
@@ -37,7 +39,16 @@ impl ProcessTree {
 /// Returns the running processes that a process started: its group, the processes that have its id in their
 /// environment, the descendants of both, and orphans without an id if no other process can have started them.
 pub(crate) fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
-    let variable = id_variable(process_id);
+    find_marked(&id_variable(process_id), root)
+}
+
+/// Like [`find`], for a program whose output rigup captures.
+pub(crate) fn find_captured(id: ProcessId, root: ProcessEntry) -> ProcessTree {
+    find_marked(&format!("{CAPTURE_ID_VARIABLE}={id}"), root)
+}
+
+/// Like [`find`], for the variable that the processes have in their environment.
+fn find_marked(variable: &str, root: ProcessEntry) -> ProcessTree {
     let this = std::process::id();
     let is_only_child = root.ppid == this && subreaper::is_only_child(root.pid);
     let all: Vec<ProcessEntry> = entries()
@@ -47,12 +58,12 @@ pub(crate) fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
     // Once the root is gone, its group may be gone as well, and a foreign group may have the same id.
     let has_root = all.iter().any(|entry| entry.pid == root.pid && entry.start_ticks == root.start_ticks);
     let is_member = |entry: &ProcessEntry| {
-        entry.pgid == root.pid && (has_root || entry.ppid == this || environ_has(entry.pid, &variable))
+        entry.pgid == root.pid && (has_root || entry.ppid == this || environ_has(entry.pid, variable))
     };
     let (mut in_group, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_member);
     let is_stray = |entry: &ProcessEntry| {
         system::environ(entry.pid).is_some_and(|environ| {
-            has_variable(&environ, &variable) || (is_only_child && entry.ppid == this && !has_id(&environ))
+            has_variable(&environ, variable) || (is_only_child && entry.ppid == this && !has_id(&environ))
         })
     };
     let (mut strays, mut others): (Vec<_>, Vec<_>) = others.into_iter().partition(is_stray);

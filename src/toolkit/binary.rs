@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::fs::digest;
+use crate::install::package;
 use crate::install::probe::{self, ProbeError, ProbeResult, Prober, Program};
 use crate::install::verify::{self, VerifyError};
 use crate::model::{BinaryName, Outcome, VersionRange};
@@ -14,7 +15,6 @@ use crate::plugin::config::provider::{PackageMetadata, ProviderConfig};
 use crate::plugin::overrides::ProviderOverrides;
 use crate::process::executable::{self, ExecutableError};
 use crate::settings::Settings;
-use crate::toolkit::package;
 use crate::toolkit::request::HookRequest;
 
 /// An error for a request that gets no Binary record.
@@ -170,12 +170,12 @@ impl Search<'_> {
             .metadata
             .and_then(|metadata| package::owner(metadata, &file, self.settings, self.prober.interrupt()));
         let probe = || {
-            if let Some(stated) = &overrides.version {
-                let needs_wrapper = probe::is_python_of_venv(&file);
-                return Ok(ProbeResult { version: Some(stated.clone()), needs_wrapper, is_timed_out: false });
-            }
             let version_args = &overrides.version_args;
             let program = Program { link_name: name.link_name(), file: &file, version_args };
+            if let Some(stated) = &overrides.version {
+                let needs_wrapper = self.prober.needs_wrapper(program, stated)?;
+                return Ok(ProbeResult { version: Some(stated.clone()), needs_wrapper, is_timed_out: false });
+            }
             self.prober.probe(program, package.as_ref().map(|package| package.version.as_str()))
         };
         let (probed, sha256) = rayon::join(probe, || digest::sha256(&file));

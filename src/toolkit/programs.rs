@@ -69,7 +69,7 @@ impl<'a> InstalledPackages<'a> {
                 .collect(),
             cwd: PathBuf::from("/"),
         };
-        let stdout = capture::stdout(&command, Instant::now() + LIST_TIMEOUT, interrupt)?;
+        let stdout = capture::stdout(command, Instant::now() + LIST_TIMEOUT, interrupt)?;
         let stdout = stdout.unwrap_or_default();
         let files = stdout.lines().map(Path::new).filter(|file| {
             let folder = file.parent().and_then(Path::file_name);

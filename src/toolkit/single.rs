@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::install::package;
 use crate::model::{BinaryName, Outcome};
 use crate::plugin::config::provider::{PackageMetadata, ProviderConfig};
 use crate::process::executable::ExecutableError;
 use crate::toolkit::binary::{BinaryError, Search};
 use crate::toolkit::built::BuiltPrefix;
-use crate::toolkit::package;
 use crate::toolkit::programs::InstalledPackages;
 use crate::toolkit::request::HookRequest;
 

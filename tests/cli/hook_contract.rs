@@ -251,6 +251,49 @@ fn terminates_processes_that_a_version_probe_leaves_behind() {
 }
 
 #[test]
+fn terminates_daemons_that_a_version_probe_starts() {
+    let context = TestContext::new();
+    let daemon = context.script("daemon", "#!/bin/sh\nsetsid sleep 600 &\necho daemon 1.0\n");
+    let other = context.script("other", "#!/bin/sh\necho other 2.0\n");
+    // The first provider does not probe the program itself.
+    context.provider(
+        "p",
+        &format!(
+            "#!/bin/sh\necho '{{\"type\":\"Binary\",\"name\":\"daemon\",\"abspath\":\"{}\"}}'\n",
+            daemon.display()
+        ),
+    );
+    let paths = [&daemon, &other].map(|path| path.to_str().unwrap());
+    let by_rigup: &[&str] = &["install", "daemon", "--binproviders", "p"];
+    for args in [by_rigup, &["load", paths[1], paths[0]]] {
+        let output = context.run(args).succeeds();
+        assert!(output.records().iter().any(|record| record["version"] == "1.0"), "{}", output.stdout);
+        assert!(!output.stderr.contains("warning"), "{}", output.stderr);
+        assert_eq!(context.live_processes(), []);
+    }
+}
+
+#[test]
+fn rejects_a_version_that_is_not_a_short_line() {
+    let context = TestContext::new();
+    let tool = context.script("tool", "#!/bin/sh\necho tool 1.0\n");
+    for (key, version) in
+        [("version", r"1.0\u001b[31m"), ("package_version", r"1.0\n2"), ("version", &"1".repeat(201))]
+    {
+        let record = format!(
+            r#"{{"type":"Binary","name":"tool","abspath":"{}","{key}":"{version}"}}"#,
+            tool.display()
+        );
+        context.provider("p", &format!("#!/bin/sh\ncat <<'END'\n{record}\nEND\n"));
+        let record = context.run(&["install", "tool", "--binproviders", "p"]).exits_with(1).record();
+        let reason =
+            format!("the {key} in the record contains a control character or has more than 200 characters");
+        let attempt = &record["attempts"][0];
+        assert_eq!((&attempt["outcome"], &attempt["reason"]), (&"rejected".into(), &reason.into()));
+    }
+}
+
+#[test]
 fn ignores_the_environment_in_a_binary_record_and_stores_none_of_it() {
     let mut context = TestContext::new();
     context.set("MY_SECRET_TOKEN", "canary-7f3a");

@@ -33,6 +33,7 @@ mod list_and_show;
 mod lock_file;
 mod lock_pins;
 mod package_managers;
+mod package_version;
 mod pip_and_uv;
 mod policy;
 mod providers;

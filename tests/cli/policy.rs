@@ -160,6 +160,30 @@ fn overrides_set_the_file_and_the_version_for_a_provider() {
 }
 
 #[test]
+fn a_program_with_a_version_in_overrides_keeps_its_wrapper() {
+    let context = TestContext::new();
+    context.script("opt/libexec/real", "#!/bin/sh\necho runs\n");
+    let tool = context.script("opt/bin/tool", "#!/bin/sh\nexec \"$(dirname \"$0\")/../libexec/real\"\n");
+    context.provider(
+        "p",
+        &format!(
+            "#!/bin/sh\necho '{{\"type\":\"Binary\",\"name\":\"tool\",\"abspath\":\"{}\"}}'\n",
+            tool.display()
+        ),
+    );
+    for provider in ["p", "env"] {
+        let overrides = json!({provider: {"abspath": tool, "version": "2.5"}});
+        let line =
+            json!({"type": "Binary", "name": "tool", "binproviders": provider, "overrides": overrides});
+        context.plugin("q", &[line]);
+        let record = context.run(&["install"]).succeeds().record();
+        assert_eq!((&record["version"], &record["needs_wrapper"]), (&json!("2.5"), &json!(true)));
+        let output = context.command_for(&context.bin("tool"), &[]).output().unwrap();
+        assert_eq!(output.stdout, b"runs\n");
+    }
+}
+
+#[test]
 fn rejects_a_file_other_than_the_one_in_overrides() {
     let context = context_with_policy();
     require(&context, &json!({"overrides": {"registry": {"abspath": "/opt/x"}}}));

@@ -132,6 +132,46 @@ fn row_25_a_hook_without_space_in_lib_dir_fails_and_links_stay() {
 }
 
 #[test]
+fn row_25_a_full_temporary_folder_loses_no_version() {
+    let Some((mut context, namespaces)) = context_with("tmp", "size=64k") else { return };
+    context.set("TMPDIR", context.path("tmp"));
+    namespaces.sh(&context, "cat /dev/zero >\"$TMPDIR/filler\" 2>/dev/null || :");
+    let tool = context.script("tool", "#!/bin/sh\necho tool 1.2\n");
+    let record = namespaces.run(&context, &["install", tool.to_str().unwrap()]).succeeds().record();
+    assert_eq!(record["version"], "1.2");
+    let writer =
+        context.script("writer", "#!/bin/sh\nset -e\necho x >\"$TMPDIR/x\" 2>/dev/null\necho writer 3.4\n");
+    let install = ["install", writer.to_str().unwrap()];
+    let record = namespaces.run(&context, &install).exits_with(1).record();
+    assert_eq!(record["attempts"][0]["outcome"], "failed", "{record}");
+    let reason = record["attempts"][0]["reason"].as_str().unwrap();
+    assert!(reason.ends_with(&format!("no space left in {}", context.path("tmp").display())), "{reason}");
+    namespaces.sh(&context, "rm \"$TMPDIR/filler\"");
+    assert_eq!(namespaces.run(&context, &install).succeeds().record()["version"], "3.4");
+    assert_nothing_is_left(&context, &namespaces);
+}
+
+#[test]
+fn row_25_a_program_that_cannot_be_probed_without_space_is_not_installed() {
+    let Some((mut context, namespaces)) = context_with("tmp", "nr_inodes=20") else { return };
+    context.set("TMPDIR", context.path("tmp"));
+    namespaces.sh(&context, "i=0; while true >\"$TMPDIR/$i\"; do i=$((i + 1)); done 2>/dev/null || :");
+    let tool = context.script("tool", "#!/bin/sh\necho tool 1.2\n");
+    let record = format!(r#"{{"type":"Binary","name":"tool","abspath":"{}"}}"#, tool.display());
+    context.provider("p", &format!("#!/bin/sh\necho '{record}'\n"));
+    for name in [tool.to_str().unwrap(), "tool"] {
+        let install = ["install", name, "--binproviders", "env,p"];
+        let record = namespaces.run(&context, &install).exits_with(1).record();
+        let attempts = record["attempts"].as_array().unwrap();
+        let failed = attempts.iter().find(|attempt| attempt["outcome"] == "failed").expect("one failed");
+        let reason = failed["reason"].as_str().unwrap();
+        assert!(reason.contains("cannot probe") && reason.contains("No space left"), "{reason}");
+    }
+    namespaces.sh(&context, "rm \"$TMPDIR\"/*");
+    assert_nothing_is_left(&context, &namespaces);
+}
+
+#[test]
 fn row_25_a_link_without_space_is_reported_and_the_old_link_stays() {
     let Some((mut context, namespaces)) = context_with("bin", "nr_inodes=7") else { return };
     context.set("LIB_BIN_DIR", context.path("bin"));

@@ -1,6 +1,6 @@
 //! Programs that print a version, that print none, and that cannot run.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 
@@ -147,6 +147,23 @@ fn a_program_that_hangs_is_tried_with_the_next_arguments_in_the_same_time() {
     let start = Instant::now();
     assert_eq!(probe_within(Duration::from_secs(1), &hanging, &[], None), Ok(timed_out));
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_program_that_hangs_leaves_no_daemon_behind() {
+    subreaper::become_subreaper();
+    let seconds = format!("93.{}", std::process::id());
+    for daemon in ["setsid", "env -i setsid"] {
+        let body = format!("{daemon} sleep {seconds} & exec sleep 60");
+        let folder = tempfile::tempdir().unwrap();
+        let hanging = script(folder.path(), "hanging", &body);
+        probe_within(Duration::from_secs(1), &hanging, &["-V"], None).unwrap();
+        let processes = crate::process::tree::entries();
+        let lines = processes.iter().map(|entry| crate::process::tree::command_line(entry.pid));
+        let left: Vec<String> = lines.filter(|line| line.contains(&seconds)).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
 
 #[test]

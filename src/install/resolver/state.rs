@@ -181,7 +181,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let request = Arc::clone(&self.requests[index].request);
         let (store, machine_id) = (resolver.runner.store, resolver.runner.command.machine_id);
         let name = request.name.as_str();
-        let stored = adopt::find_or_adopt(store, machine_id, name, store.binary(machine_id, name)?, false)?;
+        let (check, stored) = (resolver.file_check(), store.binary(machine_id, name)?);
+        let stored = adopt::find_or_adopt(store, check, machine_id, name, stored, false)?;
         let is_new = stored.is_none();
         let mut binary =
             stored.unwrap_or_else(|| Binary::new(BinaryId::generate(), machine_id, name, clock::now()));

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use fs_err as fs;
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::process::system::process_entry::ProcessEntry;
@@ -93,6 +94,25 @@ pub(crate) fn has_no_children(known: &[u32]) -> bool {
             _ => return false,
         }
     }
+}
+
+/// Returns whether this process has a child that is not in `known`. A kernel that does not list children counts as if it
+/// had.
+pub(crate) fn has_other_children(known: &[u32]) -> bool {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let mut lists = threads.map(|thread| match fs::read_to_string(thread.path().join("children")) {
+        Ok(pids) => {
+            pids.split_ascii_whitespace().any(|pid| pid.parse().is_ok_and(|pid| !known.contains(&pid)))
+        }
+        // The thread has exited, or the kernel has no such list.
+        Err(_) => thread.path().exists(),
+    });
+    lists.any(|has_other| has_other)
+}
+
+/// Creates a file in memory.
+pub(crate) fn unnamed_file() -> io::Result<File> {
+    Ok(memfd_create("rigup", MemfdFlags::CLOEXEC)?.into())
 }
 
 /// A pidfd, which refers to one process.

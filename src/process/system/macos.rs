@@ -2,6 +2,7 @@
 //! process is checked right before it is signalled, and orphans are found only by the process id in their environment.
 
 use std::ffi::{OsString, c_int, c_void};
+use std::fs::File;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -104,6 +105,16 @@ pub fn become_subreaper() {}
 /// Returns false: orphans are not children of this process on macOS, so the process table has to be read.
 pub fn has_no_children(_: &[u32]) -> bool {
     false
+}
+
+/// Returns whether this process has orphans, which are the children of launchd on macOS.
+pub fn has_other_children(_: &[u32]) -> bool {
+    false
+}
+
+/// Creates a file without a name in the folder for temporary files.
+pub fn unnamed_file() -> io::Result<File> {
+    tempfile::tempfile()
 }
 
 /// A kqueue that waits for the exit of a process.

@@ -151,7 +151,7 @@ fn dpkg(program: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Resul
             env: env.chain([("LC_ALL".into(), "C".into())]).collect(),
             cwd: PathBuf::from("/"),
         };
-        capture::stdout(&command, deadline, interrupt)
+        capture::stdout(command, deadline, interrupt)
     };
     for step in link::steps(program) {
         // Where /bin is a link to /usr/bin, dpkg knows only the path in the package.
