@@ -262,7 +262,7 @@ impl Suite<'_> {
         let lib_dir = &sandbox.settings.lib_dir;
         let name = request.value("name").unwrap_or_default();
         if let Ok(name) = BinaryName::parse(name, None)
-            && let Some(prefix) = overrides.prefix(&self.hook.plugin, &name, lib_dir)
+            && let Ok(prefix) = overrides.prefix(&self.hook.plugin, &name, lib_dir)
             && self.is_provider()
         {
             let _ = prefix.create_evidence(lib_dir);
