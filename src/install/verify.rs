@@ -80,6 +80,7 @@ pub(crate) enum VerifyError {
 fn to_pin(name: &str) -> String {
     let name = shell::quote_text(name);
     format!("; if you trust it, run `rigup install --force {name} && rigup lock {name}`")
+}
 
 impl VerifyError {
     /// Returns the outcome of an attempt with such a record.
