@@ -5,6 +5,7 @@ use crate::engine::install::InstallPlan;
 use crate::engine::step_result::StepResult;
 use crate::install::plan::{Request, Step};
 use crate::install::resolver::Resolved;
+use crate::install::status;
 use crate::model::{Attempt, Binary, Installed, Outcome, VersionRange};
 use crate::plugin::requirement::Providers;
 use crate::report::short_id::short_id;
@@ -43,9 +44,16 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
     // No attempt has the reason if there was no provider to try.
     let has_failed_last =
         resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
-    if is_lookup {
-        let wanted = if request.is_restricted() { typed(request) } else { binary.name.clone() };
-        error!("{label} is not installed; run `rigup install {wanted}`");
+    let wanted = || if request.is_restricted() { typed(request) } else { shell::quote_text(&binary.name) };
+    if let (true, Some(installed)) = (is_lookup, binary.installed()) {
+        let reason = status::mismatch(installed, request);
+        error!(
+            "cannot load {label}: {}, but {reason}; run `rigup install {}`",
+            described(binary, installed, "is installed"),
+            wanted()
+        );
+    } else if is_lookup {
+        error!("{label} is not installed; run `rigup install {}`", wanted());
     } else if has_failed_last {
         error!("cannot install {label}: no provider could install it");
     } else {
@@ -65,10 +73,15 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
 
 /// Prints the earlier file of a request that failed, if that stays installed.
 fn print_earlier(binary: &Binary) {
-    if let Some(Installed { binprovider, version, .. }) = binary.installed() {
-        let separator = if version.is_empty() { "" } else { " " };
-        message!("  {}{separator}{version}, which {binprovider} installed, stays installed", binary.name);
+    if let Some(installed) = binary.installed() {
+        message!("  {}", described(binary, installed, "stays installed"));
     }
+}
+
+/// Describes an installed binary.
+fn described(binary: &Binary, Installed { binprovider, version, .. }: &Installed, state: &str) -> String {
+    let separator = if version.is_empty() { "" } else { " " };
+    format!("{}{separator}{version}, which {binprovider} installed, {state}", binary.name)
 }
 
 /// Returns the arguments that request a bare name with its versions.

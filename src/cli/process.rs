@@ -26,7 +26,7 @@ use crate::report::text::printable;
 use crate::report::units;
 use crate::runs::gc::{GcAction, GcItem, GcReport, Pruned};
 use crate::runs::messages;
-use crate::store::ProcessFilter;
+use crate::store::{ProcessFilter, Store};
 
 pub(crate) mod logs;
 
@@ -300,7 +300,7 @@ fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
     let signal = args.signal;
     let is_final = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL);
     if !is_final && args.grace.is_none() {
-        return Ok(send(&processes, signal));
+        return Ok(send(&session.store, &processes, signal));
     }
     let grace = args.grace.map_or(terminate::GRACE, Duration::from_secs);
     let mut exited = Vec::new();
@@ -337,9 +337,9 @@ fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {
     }
 }
 
-fn send(processes: &[Process], signal: Signal) -> ExitStatus {
+fn send(store: &Store, processes: &[Process], signal: Signal) -> ExitStatus {
     let mut status = ExitStatus::Success;
-    for process in processes.iter().filter(|process| !kill::signal(process, signal)) {
+    for process in processes.iter().filter(|process| !kill::signal(store, process, signal)) {
         error!("cannot signal process {}: it is not running", process.id);
         status = ExitStatus::Incomplete;
     }

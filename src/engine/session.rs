@@ -23,6 +23,7 @@ use crate::plugin::builtin;
 use crate::plugin::config::value::Variable;
 use crate::process::lock::ProcessLock;
 use crate::process::lock::{self, FOLDER_PATIENCE};
+use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::{recover, subreaper, system, tree};
 use crate::runs::gc::{Gc, GcAction};
@@ -248,13 +249,27 @@ impl<'e> Session<'e> {
     }
 }
 
-/// Opens the store for reading. Returns `None` if it does not exist.
+/// Opens the store for reading. Rebuilds it if it does not exist but there are run dirs with records. Returns `None` if
+/// there is no store.
 pub(crate) fn open_to_read(settings: &Settings, on_event: OnEvent<'_>) -> Result<Option<Store>, EngineError> {
     if settings.data_dir.exists() && !settings.data_dir.is_dir() {
         return Err(data_dir_error(settings, "it is not a folder"));
     }
     warn_once(check_data_dir(settings)?, on_event);
-    Ok(Store::open_existing(&settings.data_dir, &settings.lib_dir)?)
+    if let Some(store) = Store::open_existing(&settings.data_dir, &settings.lib_dir)? {
+        return Ok(Some(store));
+    }
+    let has_record =
+        |found: FoundRunDir| !found.is_partly_removed && RunDir::at(&found.path).has_record_file();
+    if !run_dir::list(&settings.data_dir).any(has_record) {
+        return Ok(None);
+    }
+    let rebuilt = guid(settings).and_then(|guid| open_store(settings, &guid, false, on_event));
+    Ok(rebuilt.map(Some).unwrap_or_else(|error| {
+        let cause = format!("the store is missing, and cannot be rebuilt from the run dirs: {error}");
+        warn_once(Some(cause), on_event);
+        None
+    }))
 }
 
 /// Opens the store for reading, and returns it with the record of this machine. Returns `None` if there is no such
@@ -291,7 +306,7 @@ fn check_owner(settings: &Settings) -> Result<(), EngineError> {
     let next = if settings.is_default_data_dir {
         format!("run `sudo -H rigup {}`, or run rigup as that user", arguments.join(" "))
     } else {
-        "run rigup as that user, or choose another data dir with --data-dir".to_owned()
+        "run rigup as that user".to_owned()
     };
     let (existing, owner) = (nearest_existing(&settings.data_dir).display(), users::user(owner));
     Err(data_dir_error(settings, format!("rigup runs as root, but {existing} belongs to {owner}; {next}")))

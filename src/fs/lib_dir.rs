@@ -19,6 +19,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Component, Path, PathBuf};
 
+use nix::unistd::geteuid;
+
 use crate::fs::dir::parent;
 
 /// The name of the folder of the locks.
@@ -179,7 +181,7 @@ pub(crate) fn make_shared_dir(base: &Path, folder: &Path) -> io::Result<()> {
         let above = path.metadata()?;
         path.push(name);
         match fs_err::create_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_owner_of_link(base, &path)?,
             created => {
                 created?;
                 // Fails if this user is not in the group.
@@ -191,6 +193,18 @@ pub(crate) fn make_shared_dir(base: &Path, folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns an error if a path below `base` is the link of a user other than this one, root and the owner of `base`, who
+/// could make this user write elsewhere.
+fn check_owner_of_link(base: &Path, path: &Path) -> io::Result<()> {
+    let link = path.symlink_metadata()?;
+    let is_trusted = [0, geteuid().as_raw(), base.metadata()?.uid()].contains(&link.uid());
+    if !link.is_symlink() || is_trusted {
+        return Ok(());
+    }
+    let reason = format!("{} is a link of the user {}; remove it", path.display(), link.uid());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
 }
 
 /// Creates a file below `base` in the same way.
@@ -224,6 +238,23 @@ mod tests {
             "/lib/.locks/a/b",
         ] {
             assert_eq!(containing(outside), None, "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_another_user_replaced_by_a_link_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (base, link) = (folder.path().join("lib"), folder.path().join("lib/.locks"));
+        fs_err::create_dir_all(folder.path().join("target")).unwrap();
+        fs_err::create_dir(&base).unwrap();
+        std::os::unix::fs::symlink("../target", &link).unwrap();
+        make_shared_file(&base, &link.join("own")).unwrap();
+        // Only root can give the link to another user.
+        if geteuid().is_root() {
+            std::os::unix::fs::lchown(&link, Some(12345), None).unwrap();
+            let error = make_shared_file(&base, &link.join("x")).unwrap_err().to_string();
+            assert_eq!(error, format!("{} is a link of the user 12345; remove it", link.display()));
+            assert!(!folder.path().join("target/x").exists());
         }
     }
 

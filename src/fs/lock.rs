@@ -7,6 +7,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+
 use crate::fs::dir::make_private_dir;
 
 /// A file or folder that was opened for locking. Its lock is held until this value and all copies of its descriptor are
@@ -19,17 +21,25 @@ pub(crate) struct FileLock {
 
 impl FileLock {
     /// Opens a file for locking. Creates the file and its folder, accessible to this user only, if they are missing.
+    /// Refuses a link: another user may have made it so that this user writes to another file.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let open = |create: bool| {
+            let mut options = File::options();
+            options.read(true).write(true).create(create).truncate(false).mode(0o600);
+            options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
+        };
         // In a sticky folder, the kernel may refuse to open an existing file of another user with O_CREAT.
-        if let Ok(file) = File::options().read(true).write(true).open(path) {
+        if let Ok(file) = open(false) {
             return Ok(Self { file, path: path.to_owned() });
         }
         if let Some(folder) = path.parent() {
             make_private_dir(folder)?;
         }
-        let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        Ok(Self { file: file.map_err(|error| with_path(path, &error))?, path: path.to_owned() })
+        let file = open(true).map_err(|error| match path.is_symlink() {
+            true => io::Error::new(error.kind(), format!("{} is a link; remove it", path.display())),
+            false => with_path(path, &error),
+        });
+        Ok(Self { file: file?, path: path.to_owned() })
     }
 
     /// Opens an existing file or folder for locking.
@@ -157,5 +167,17 @@ mod tests {
         assert_eq!(is_locked(&path), Some(true));
         fs_err::remove_file(&path).unwrap();
         assert!(other.is_removed().unwrap());
+    }
+
+    #[test]
+    fn the_target_of_a_link_is_neither_locked_nor_created() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, target) = (folder.path().join("x"), folder.path().join("target"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let refused = || FileLock::create(&link).unwrap_err().to_string();
+        assert_eq!(refused(), format!("{} is a link; remove it", link.display()));
+        assert!(!target.exists());
+        fs_err::write(&target, "mine").unwrap();
+        assert_eq!(refused(), format!("{} is a link; remove it", link.display()));
     }
 }

@@ -127,6 +127,19 @@ fn is_accepted(installed: &Installed, request: &Request, settings: &Settings) ->
         && request.pin.as_ref().is_none_or(|pin| pins::matches(pin, installed, &settings.lib_dir))
 }
 
+/// Describes why an installed binary does not satisfy a request.
+pub(crate) fn mismatch(installed: &Installed, request: &Request) -> String {
+    let provider = &installed.binprovider;
+    let versions = request.versions_of(provider);
+    if !request.providers.allows(provider) {
+        format!("the request does not allow {provider}")
+    } else if versions.contains(&installed.version) {
+        "it was installed for another request".to_owned()
+    } else {
+        format!("its version is not {versions}")
+    }
+}
+
 /// Returns whether a binary was installed for this request. A record that came without a request fits any that names no
 /// other file.
 fn is_of_request(installed: &Installed, request: &Request, settings: &Settings) -> bool {

@@ -48,7 +48,9 @@ pub(crate) fn kill(
         ProcessState::Queued => return await_stored_exit(store, process),
         ProcessState::Running(running) => running,
     };
-    if let Some(root) = Handle::open(&running.identity) {
+    if recover::belongs_to(store, process)
+        && let Some(root) = Handle::open(&running.identity)
+    {
         // The request makes the rigup or waiter of the process record the exit as stopped. If it cannot be written to
         // the run dir, the process is terminated nevertheless.
         let _ = run_dir::of(store.data_dir(), process).map(|run_dir| run_dir.request_stop());
@@ -64,10 +66,13 @@ pub(crate) fn kill(
     await_stored_exit(store, process)
 }
 
-/// Sends a signal to a process and its group without waiting, and returns whether the process was
-/// running.
-pub(crate) fn signal(process: &Process, signal: Signal) -> bool {
+/// Sends a signal to a process and its group without waiting, and returns whether the process was running and belongs
+/// to this data dir.
+pub(crate) fn signal(store: &Store, process: &Process, signal: Signal) -> bool {
     let ProcessState::Running(running) = &process.state else { return false };
+    if !recover::belongs_to(store, process) {
+        return false;
+    }
     let Some(root) = Handle::open(&running.identity) else { return false };
     if process.spec.process_type != ProcessType::Cli {
         let members = tree::find(process.id, root.entry).in_group;

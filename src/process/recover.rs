@@ -30,7 +30,7 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
         return Ok(None);
     }
     let run_dir = run_dir::of(store.data_dir(), process);
-    let is_original = run_dir::original(store.data_dir(), process).is_none();
+    let is_original = belongs_to(store, process);
     let is_alive =
         || is_original && process.running().is_some_and(|running| handle::find(&running.identity).is_some());
     let is_supervised = match run_dir.as_ref().and_then(RunDir::is_locked) {
@@ -53,6 +53,15 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     let process = process.clone().into_exited(exit);
     store.save_process(&process)?;
     Ok(Some(process))
+}
+
+/// Returns whether a process that has not exited belongs to this data dir, not to one that this one is a copy of. Only
+/// then may it be signalled. A rigup holds a lock in its own data dir until its exit is recorded.
+pub(crate) fn belongs_to(store: &Store, process: &Process) -> bool {
+    match process.spec.process_type {
+        ProcessType::Cli => lock::is_process_locked(store.data_dir(), process.id),
+        _ => run_dir::original(store.data_dir(), process).is_none(),
+    }
 }
 
 /// Terminates the remaining processes of a tree. If its root exited by itself, processes that left its group keep

@@ -317,14 +317,10 @@ impl RunDir {
         exit
     }
 
-    /// Removes the temporary files that a killed process left behind.
+    /// Removes the temporary files that a killed process left behind, unless a link replaced the run dir.
     pub(crate) fn remove_temporary_files(&self) {
-        for entry in fs_err::read_dir(&self.0).into_iter().flatten().flatten() {
-            if entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes()) {
-                // A file that cannot be removed does no harm.
-                let _ = fs_err::remove_file(entry.path());
-            }
-        }
+        // A file that cannot be removed does no harm.
+        let _ = dir::remove_files_with_prefix(&self.0, TEMPORARY);
     }
 
     fn read_json(&self, name: &str) -> Option<Map<String, Value>> {
@@ -378,7 +374,7 @@ pub(crate) fn list(data_dir: &Path) -> impl Iterator<Item = FoundRunDir> {
 }
 
 /// Renames a run dir before removing it, so that a run dir with its original name is always complete. Succeeds if the
-/// run dir, or a part of it, was already removed.
+/// run dir, or a part of it, was already removed. If a link replaced the run dir, removes only the link.
 pub(crate) fn remove(data_dir: &Path, process_id: ProcessId) -> io::Result<()> {
     dir::ignore_missing(fs_err::rename(path(data_dir, process_id), removed_path(data_dir, process_id)))?;
     finish_removal(data_dir, process_id)
@@ -393,17 +389,9 @@ fn removed_path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
     data_dir.join(FOLDER).join(format!("{REMOVED}{process_id}"))
 }
 
-/// Removes a folder. The record, which shows that rigup made the folder, is removed last.
+/// Removes a folder, but follows no link. The record, which shows that rigup made the folder, is removed last.
 fn remove_folder(folder: &Path) -> io::Result<()> {
-    for entry in fs_err::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            fs_err::remove_dir_all(entry.path())?;
-        } else if entry.file_name() != RECORD {
-            fs_err::remove_file(entry.path())?;
-        }
-    }
-    fs_err::remove_dir_all(folder)
+    dir::remove_tree_in(&dir::open_unlinked_folder(dir::parent(folder))?, folder, Some(RECORD))
 }
 
 #[cfg(test)]

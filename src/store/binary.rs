@@ -98,6 +98,10 @@ impl Store {
             if let Some(own) = named.iter().position(|binary| Some(binary.machine_id) == machine_id) {
                 return Ok(Lookup::Found(named.swap_remove(own)));
             }
+            // A name means the record of this machine, if that is known.
+            if machine_id.is_some() {
+                return lookup::by_id(connection, typed);
+            }
             match (named.pop(), named.len()) {
                 (None, _) => lookup::by_id(connection, typed),
                 (Some(binary), 0) => Ok(Lookup::Found(binary)),
@@ -288,6 +292,7 @@ mod tests {
         store.save_machine(&there).unwrap();
         store.find_or_add_binary(there.id, "rg", time(1)).unwrap();
         assert_eq!(store.find_binary("rg", None).unwrap(), Lookup::Ambiguous(2));
+        assert_eq!(store.find_binary("rg", Some(MachineId::generate())).unwrap(), Lookup::NotFound);
         assert_eq!(store.find_binary("rg", Some(machine_id)).unwrap(), Lookup::Found(rg));
     }
 

@@ -64,6 +64,7 @@ pub(crate) fn script(
     let cache = cache(settings).map(|cache| cache.to_string_lossy().into_owned()).unwrap_or_default();
     if !cache.is_empty() {
         let _ = make_shared_dir(&settings.lib_dir, &lib_dir::cache(&settings.lib_dir));
+        check_owner_of_cache(Path::new(&cache))?;
     }
     let home = settings.home.as_deref().map_or(cache.as_str().into(), Path::to_string_lossy);
     let (prefix, packages, locations) = (prefix.to_string_lossy(), packages.join("\n"), locations.join("\n"));
@@ -141,6 +142,17 @@ fn cache(settings: &Settings) -> Option<PathBuf> {
         .as_deref()
         .is_some_and(|home| home.is_absolute() && is_creatable(home) && other_owner(home).is_none());
     (!is_usable).then(|| lib_dir::cache(&settings.lib_dir).join(geteuid().to_string()))
+}
+
+/// Returns an error if the cache exists but is not a folder of this user: another user could write to it, or have made a
+/// link to another folder.
+fn check_owner_of_cache(cache: &Path) -> Result<(), RequestError> {
+    match cache.symlink_metadata() {
+        Ok(found) if !found.is_dir() || found.uid() != geteuid().as_raw() => {
+            Err(RequestError::ForeignCache(cache.to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Quotes a word for a shell.

@@ -22,12 +22,15 @@ check_place() { [ -z "$foreign" ] || fail "$foreign exists, and rigup did not ma
 # Makes the folder $part, to build in: a failure or a kill leaves the earlier prefix. If requirements share the prefix,
 # $part begins as a copy of it, or of the file $1 in it.
 part=$prefix.part
-remove_part() { rm -rf "$part" 2>/dev/null || { chmod -R u+rwx "$part" && rm -rf "$part"; } 2>/dev/null; }
+remove_part() {
+    rm -rf "$part" 2>/dev/null || { [ ! -L "$part" ] && chmod -R u+rwx "$part" && rm -rf "$part"; } 2>/dev/null
+}
 make_part() {
     check_place
     trap 'trap "" HUP INT TERM; remove_part || :' EXIT
     trap 'exit 143' HUP INT TERM
     remove_part || fail "cannot remove $part, which belongs to another user"
-    mkdir -p "$part"
+    mkdir -p "${part%/*}"
+    mkdir "$part" # fails if there is a link by now
     [ -z "$shared" ] || [ ! -e "$prefix/${1-.}" ] || cp -Rp "$prefix/${1-.}" "$part"
 }

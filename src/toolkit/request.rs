@@ -70,6 +70,9 @@ pub enum RequestError {
     /// A prefix that another user installed, with the id of that user.
     #[error("cannot install into {path}: it belongs to the user {1}; choose another LIB_DIR", path = .0.display())]
     OtherOwner(PathBuf, u32),
+    /// The cache is a link, a file or a folder of another user.
+    #[error("cannot use the cache {path}: it is not a folder of this user; remove it, or set HOME", path = .0.display())]
+    ForeignCache(PathBuf),
     /// A NUL, which no shell variable can hold.
     #[error("cannot pass {0:?} to a shell: it contains a NUL")]
     Nul(String),

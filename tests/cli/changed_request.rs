@@ -107,6 +107,11 @@ fn what_is_installed_stays_until_a_new_request_succeeds() {
         assert!(output.stderr.contains("x 1.5, which shop installed, stays installed"), "{}", output.stderr);
         is_kept(&context);
     }
+    context
+        .plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "shop", "min_version": "9"})]);
+    let reason =
+        "x 1.5, which shop installed, is installed, but its version is not >= 9; run `rigup install x`";
+    context.run(&["load", "x"]).exits_with(1).stderr_contains(reason);
     let shown = context.run(&["binary", "show", "x"]).succeeds().record();
     assert_eq!((shown["status"].as_str(), shown["num_uses_failed"].as_u64()), (Some("installed"), Some(3)));
 }

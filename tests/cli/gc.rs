@@ -1,6 +1,7 @@
 //! `rigup process gc` and the daily pruning: which records and run dirs expire, and which are kept.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -281,6 +282,32 @@ fn exec_and_start_prune_once_a_day() {
     context.backdate_pruning();
     context.run(&["exec", "--", "true"]).succeeds();
     assert_eq!((context.processes().len(), context.run_dir_count()), (2, 2));
+    wait_until("the waiters have exited", || context.live_processes().is_empty());
+}
+
+#[test]
+fn a_link_in_place_of_a_run_dir_is_removed_and_its_target_is_kept() {
+    let context = TestContext::new();
+    let photo = context.write("photos/album/one.jpg", "");
+    context.run(&["exec", "--", "true"]).succeeds();
+    for is_automatic in [false, true] {
+        let id = context.finished_run("y");
+        let run_dir = context.path("data/processes").join(&id);
+        fs::rename(&run_dir, context.path(&id)).unwrap();
+        symlink(context.path("photos"), &run_dir).unwrap();
+        context.backdate_exits();
+        if is_automatic {
+            context.backdate_pruning();
+            context.run(&["exec", "--", "true"]).succeeds();
+        } else {
+            context.gc(&[]);
+        }
+        assert!(!run_dir.is_symlink(), "automatic: {is_automatic}");
+        assert!(photo.exists(), "automatic: {is_automatic}");
+        let names =
+            fs::read_dir(context.path("data/processes")).unwrap().map(|file| file.unwrap().file_name());
+        assert!(!names.into_iter().any(|name| name.to_string_lossy().contains(&id)));
+    }
     wait_until("the waiters have exited", || context.live_processes().is_empty());
 }
 

@@ -160,11 +160,16 @@ fn a_copy_of_a_data_dir_ends_no_process_of_the_original() {
     }
     let in_copy = context.run(&["--data-dir", &copy, "process", "show", id]).succeeds().record();
     assert_eq!(in_copy["exit_reason"], "lost");
+    let cli = context.processes().into_iter().find(|process| process["pid"] == child.id()).unwrap();
+    let cli = cli["id"].as_str().unwrap();
+    let in_copy = context.run(&["--data-dir", &copy, "process", "show", cli]).succeeds().record();
+    assert_eq!(in_copy["exit_reason"], "lost");
     let set_running = "UPDATE process SET status = 'running', ended_at = NULL, exit_reason = NULL, stdout_tail = NULL, \
-        stderr_tail = NULL, stdout_bytes = NULL, stderr_bytes = NULL WHERE slug = 's' AND exit_reason = 'lost'";
+        stderr_tail = NULL, stdout_bytes = NULL, stderr_bytes = NULL WHERE id = ?1 AND exit_reason = 'lost'";
     let store = rusqlite::Connection::open(format!("{copy}/rigup.sqlite3")).unwrap();
-    for (signal, message) in [("TERM", "has already exited"), ("USR1", "it is not running")] {
-        assert_eq!(store.execute(set_running, []).unwrap(), 1);
+    let signals = [("TERM", "has already exited"), ("USR1", "it is not running")];
+    for (id, (signal, message)) in [id, cli].into_iter().flat_map(|id| signals.map(|signal| (id, signal))) {
+        assert_eq!(store.execute(set_running, [id]).unwrap(), 1);
         let output = context.run(&["--data-dir", &copy, "process", "kill", "-s", signal, id]);
         output.stderr_contains(message);
     }

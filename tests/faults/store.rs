@@ -177,6 +177,18 @@ fn row_30_a_rebuild_keeps_the_hook_that_found_several_binaries() {
 }
 
 #[test]
+fn row_30_a_command_that_reads_rebuilds_a_missing_store() {
+    let context = context();
+    let before = restorable_records(&context);
+    fs::remove_file(store(&context)).unwrap();
+    let listed = context.run(&["binary", "list"]).succeeds().stderr_contains("was missing or empty");
+    assert_eq!(listed.records().len(), 2);
+    assert_eq!(restorable_records(&context), before);
+    let quiet = context.run(&["process", "list"]).succeeds();
+    assert_eq!(quiet.stderr, "");
+}
+
+#[test]
 fn row_31_a_store_from_a_newer_rigup_is_rejected_and_not_changed() {
     let context = context();
     let newer = rusqlite::Connection::open(store(&context)).unwrap();
