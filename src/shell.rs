@@ -10,6 +10,10 @@ pub(crate) const SCRIPT_DIR: &str = r#"$(dirname -- "$(realpath -- "$0")")"#;
 /// after it, for which the line is a string. pip, uv and `rigup hook relocate` write such scripts.
 pub(crate) const PYTHON_TRAMPOLINE: &str = "'''exec' ";
 
+/// The start of the argument of a `#!` line with which `env` starts an interpreter relative to the script, which
+/// [`SCRIPT_DIR`] follows. `rigup hook relocate` writes such lines.
+pub(crate) const ENV_LAUNCHER: &str = "-S sh -c 'exec ";
+
 /// Quotes a word for a shell, if it needs quotes. Fails for a word with a NUL, which no shell can pass to a program.
 pub(crate) fn quote(word: &[u8]) -> io::Result<Cow<'_, [u8]>> {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"@%+=:,./_-".contains(byte);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# bash: runs the command in overrides.bash.install with `bash -eo pipefail` in the prefix, which is also INSTALL_ROOT.
+# bash: runs the command in overrides.bash.install with `bash -eo pipefail` in INSTALL_ROOT, a folder beside the prefix.
 # The command must put the program into BIN_DIR. The provider runs only if a requirement names it; "*" does not include
 # it.
 # Each requirement has a prefix of its own, LIB_DIR/bash/<name>, unless overrides.bash.install_root names another.
@@ -18,32 +18,42 @@ install=$("$RIGUP" hook override install --provider bash -- "$@")
 check_place
 needs bash "install it with apt-get install bash"
 
-printf 'bash runs the command of the requirement, in %s: %s\n' "$prefix" "$install" >&2
-
-# A command may store the path that it installs into, so it runs in the prefix itself. Meanwhile the earlier version is
-# in a backup folder, and is restored after a failure, or by the next run of this hook after a kill.
-backup=$prefix.part
+# The earlier version may be in the backup folder of a run that was killed.
 restore() {
-    if [ -e "$backup/old" ]; then rm -rf "$prefix" && mv "$backup/old" "$prefix"; fi
-    rm -rf "$backup"
+    if [ -e "$part/.rigup-old" ]; then rm -rf "$prefix" && mv "$part/.rigup-old" "$prefix"; fi
     rmdir "$prefix" 2>/dev/null || :
 }
+log=$PWD/bash.err failed=$PWD/bash.line
+# Runs the command in the folder $1. The trap is on its first line, so that the line numbers are those of the command.
+run() {
+    printf 'bash runs the command of the requirement, in %s: %s\n' "$1" "$install" >&2
+    mkdir -p "$1/bin"
+    code=0
+    (cd "$1" && INSTALL_ROOT=$1 BIN_DIR=$1/bin \
+        bash -eo pipefail -c "trap 'echo \"line \$LINENO of \" >&9' ERR; $install" >&2 2>"$log" 9>"$failed") || code=$?
+    cat "$log" >&2
+    reason=$(grep . "$log" | tail -n 1)
+    [ "$code" = 0 ] || fail "$(tail -n 1 "$failed")the command exited with code $code${reason:+: $reason}"
+    [ -x "$1/bin/$name" ] || fail "the command put no program $name into BIN_DIR"
+    "$RIGUP" hook relocate "$1"
+}
+
 restore
-trap 'trap "" HUP INT TERM; restore' EXIT
-trap 'exit 143' HUP INT TERM
-mkdir -p "$prefix" "$backup"
-if [ -z "$shared" ]; then mv "$prefix" "$backup/old"
-else cp -Rp "$prefix" "$backup/copy" && mv "$backup/copy" "$backup/old"; fi
-mkdir -p "$prefix/bin"
-# The trap is on the first line of the command, so that the line numbers are those of the command.
-log=$PWD/bash.err failed=$PWD/bash.line code=0
-(cd "$prefix" && INSTALL_ROOT=$prefix BIN_DIR=$prefix/bin \
-    bash -eo pipefail -c "trap 'echo \"line \$LINENO of \" >&9' ERR; $install" >&2 2>"$log" 9>"$failed") || code=$?
-cat "$log" >&2
-reason=$(grep . "$log" | tail -n 1)
-[ "$code" = 0 ] || fail "$(tail -n 1 "$failed")the command exited with code $code${reason:+: $reason}"
-[ -x "$prefix/bin/$name" ] || fail "the command put no program $name into BIN_DIR"
-"$RIGUP" hook relocate "$prefix"
+make_part
+run "$part"
+if ! grep -rqF -e "$part" -e "$(cd "$part" && pwd -P)" "$part"; then
+    "$RIGUP" hook binary --provider bash --built "$part" --abspath "$prefix/bin/$name" -- "$@"
+    exit
+fi
+
+# A file contains the path of the folder that it was built in, so the command runs once more, in the prefix itself.
+# Meanwhile the earlier version is in the backup folder, and is restored after a failure.
+echo "a file of the result contains the path of its folder, so it is built again in place" >&2
+trap 'trap "" HUP INT TERM; restore; remove_part || :' EXIT
+remove_part
+mkdir -p "$part" "$prefix"
+if [ -z "$shared" ]; then mv "$prefix" "$part/.rigup-old"
+else cp -Rp "$prefix" "$part/copy" && mv "$part/copy" "$part/.rigup-old"; fi
+run "$prefix"
 "$RIGUP" hook binary --provider bash --built "$prefix" --abspath "$prefix/bin/$name" -- "$@"
-trap - EXIT
-mv "$backup/old" "$backup/removed" && rm -rf "$backup"
+mv "$part/.rigup-old" "$part/removed"

@@ -117,6 +117,8 @@ make_part
 if [ -e "$part/pyvenv.cfg" ]; then reinstall=yes
 else
     make_venv >&2
+    # Nothing reads the path in this line.
+    sed '/^command = /d' "$part/pyvenv.cfg" >pyvenv.cfg && cp pyvenv.cfg "$part/pyvenv.cfg"
     # hook relocate makes the venv movable, except for the scripts that activate it.
     find "$part/bin" -iname '*activate*' -delete
 fi

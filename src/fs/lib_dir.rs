@@ -5,6 +5,7 @@
 //! | `bin` | the links, unless the settings name another LIB_BIN_DIR |
 //! | `<provider>/<name>`, `<provider>/packages/<name>` | a prefix |
 //! | `<prefix>.part` | a prefix that a hook is building |
+//! | `<prefix>.part/.rigup-old` | the earlier version of a prefix that the bash provider is building in place |
 //! | `.prefixes/<prefix>` | the markers of the users of a prefix |
 //! | `.links/bin/<name>` | the markers of the users of a link |
 //! | `.locks` | the locks of hooks |
@@ -34,6 +35,9 @@ pub(crate) const PACKAGES: &str = "packages";
 
 /// The end of the name of a prefix that a hook is building.
 const PART: &str = ".part";
+
+/// The folder, in that of a prefix that a hook is building, of the version that the next run of the hook restores.
+pub(crate) const OLD: &str = ".rigup-old";
 
 /// Returns the default LIB_BIN_DIR.
 pub(crate) fn bin(lib_dir: &Path) -> PathBuf {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use crate::fs::dir::{self, ignore_missing};
-use crate::fs::lib_dir::Prefix;
+use crate::fs::lib_dir::{self, Prefix};
 use crate::install::users::{Owner, Users};
 use crate::model::{Binary, BinaryName};
 use crate::process::lock::{Lock, LockError};
@@ -148,8 +148,10 @@ impl Users<'_> {
         if is_made && used_by.is_none() {
             paths.push(path.clone());
         }
-        if is_made && !is_installing && (used_by.is_none() || except.is_none()) {
-            paths.push(prefix.part(&self.settings.lib_dir));
+        let part = prefix.part(&self.settings.lib_dir);
+        let is_waste = || except.is_none() && !part.join(lib_dir::OLD).exists();
+        if is_made && !is_installing && (used_by.is_none() || is_waste()) {
+            paths.push(part);
         }
         paths.retain(|path| path.symlink_metadata().is_ok());
         let bytes = paths.iter().map(|path| size(path)).sum();

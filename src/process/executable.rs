@@ -14,7 +14,7 @@ use object::elf::{
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 
-use crate::shell::{self, PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
+use crate::shell::{self, ENV_LAUNCHER, PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
 
 /// The number of bytes at the start of a file that are read to tell its format. The kernel reads 256 bytes of a `#!`
 /// line, but a trampoline has the path of its interpreter in the second line.
@@ -175,11 +175,14 @@ fn check_script(
         return Err(ExecutableError::NoName);
     }
     check_interpreter(Path::new(OsStr::from_bytes(interpreter)), search_path, depth)?;
-    let started = if interpreter.ends_with(b"/env") {
+    let started = if let Some(command) = argument.strip_prefix(ENV_LAUNCHER.as_bytes()) {
+        started_by(program, command.strip_suffix(b"'").unwrap_or(command))
+    } else if interpreter.ends_with(b"/env") {
         let find = |(name, search_path): (_, SearchPath<'_>)| find(OsStr::from_bytes(name), &search_path());
-        env_program(argument).zip(search_path).map(find).transpose()?
+        env_program(argument).as_deref().zip(search_path).map(find).transpose()?
     } else {
-        trampoline(program, body)
+        let command = body.strip_prefix(PYTHON_TRAMPOLINE.as_bytes());
+        command.and_then(|command| started_by(program, split_line(command).0))
     };
     started.map_or(Ok(()), |path| check_interpreter(&path, search_path, depth))
 }
@@ -221,13 +224,14 @@ fn check_venv(program: &Path) -> Result<(), ExecutableError> {
 }
 
 /// Returns the program that `env` starts for the argument of a `#!` line, or `None` if it is unknown.
-fn env_program(argument: &[u8]) -> Option<&[u8]> {
+fn env_program(argument: &[u8]) -> Option<Vec<u8>> {
     let split = |text: &'_ [u8]| -> bool { text.starts_with(b"-") || cfg!(target_os = "macos") };
     if !split(argument) {
         // Linux passes everything after `env` as one argument.
-        return Some(argument).filter(|name| !name.is_empty());
+        return Some(argument.to_vec()).filter(|name| !name.is_empty());
     }
-    let words = argument.split(u8::is_ascii_whitespace).map(|word| word.strip_prefix(b"-S").unwrap_or(word));
+    let words = shlex::bytes::split(argument.strip_prefix(b"-S").unwrap_or(argument))?.into_iter();
+    let words = words.map(|word| word.strip_prefix(b"-S").unwrap_or(&word).to_vec());
     let mut words = words.filter(|word| !word.is_empty() && !word.contains(&b'='));
     words.next().filter(|word| !word.starts_with(b"-"))
 }
@@ -236,9 +240,8 @@ fn find(name: &OsStr, search_path: &OsStr) -> Result<PathBuf, ExecutableError> {
     which::which_in(name, Some(search_path), "/").map_err(|_| ExecutableError::NotOnPath(name.to_owned()))
 }
 
-/// Returns the Python interpreter that a script for sh starts, or `None` if it starts none.
-fn trampoline(program: &Path, body: &[u8]) -> Option<PathBuf> {
-    let command = split_line(body.strip_prefix(PYTHON_TRAMPOLINE.as_bytes())?).0;
+/// Returns the interpreter that the command of a launcher starts.
+fn started_by(program: &Path, command: &[u8]) -> Option<PathBuf> {
     let relative = command.strip_prefix(b"\"").and_then(|rest| rest.strip_prefix(SCRIPT_DIR.as_bytes()));
     let (folder, word) = match relative.and_then(|rest| rest.strip_prefix(b"\"/")) {
         Some(word) => (program.canonicalize().ok()?.parent()?.to_owned(), word),
@@ -370,6 +373,11 @@ mod tests {
             (b"#!bin/sh\n", "needs the interpreter \"bin/sh\", which does not exist"),
             (b"#!/usr/bin/env nosuch\n", "needs the interpreter `nosuch`, which is not on PATH"),
             (b"#!/usr/bin/env -S A=b nosuch -u\n", "needs the interpreter `nosuch`, which is not on PATH"),
+            (b"#!/usr/bin/env -S '/no such/x' -u\n", "needs the interpreter `/no such/x`, which is not on PATH"),
+            (
+                b"#!/usr/bin/env -S sh -c 'exec \"$(dirname -- \"$(realpath -- \"$0\")\")\"/helper \"$0\" \"$@\"'\n",
+                "needs the interpreter \"/",
+            ),
             (
                 b"#!/bin/sh\n'''exec' \"/no such/python\" \"$0\" \"$@\"\n",
                 "needs the interpreter \"/no such/python\"",
@@ -395,6 +403,7 @@ mod tests {
             b"#!/usr/bin/env sh\n",
             b"#!/usr/bin/env -S sh -e\n",
             b"#!/usr/bin/env -i\n",
+            b"#!/usr/bin/env -S sh -c 'exec \"$(dirname -- \"$(realpath -- \"$0\")\")\"/python -u \"$0\" \"$@\"'\n",
             b"#!/bin/sh\n'''exec' '/bin/sh' \"$0\" \"$@\"\n",
             b"#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\"\n",
             &fs_err::read("/bin/sh").unwrap(),

@@ -4,7 +4,7 @@
 //! that is below the folder, or below LIB_DIR if the folder is.
 
 use std::ffi::OsString;
-use std::fs::{FileTimes, Permissions};
+use std::fs::{FileTimes, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use crate::fs::{atomic, dir};
-use crate::toolkit::relocate::interpreter::Interpreter;
+use crate::toolkit::relocate::interpreter::{Interpreter, Rewritten};
 use crate::toolkit::relocate::roots::Roots;
 
 mod interpreter;
+mod python_script;
 mod roots;
 mod shell_script;
 
@@ -36,13 +37,21 @@ pub(crate) fn relocate(prefix: &Path, lib_dir: &Path) -> io::Result<Vec<PathBuf>
                 atomic::replace_link(path, Path::new(&OsString::from_vec(relative)))?;
             }
         } else if let Some(script) = read_script(path)? {
-            let rewritten = rewrite(&script, &roots);
-            if roots.is_in(rewritten.as_ref().unwrap_or(&script)) {
+            let Some(Rewritten { content, kept }) = rewrite(&script, &roots) else {
+                fixed_scripts.extend(roots.is_in(&script).then(|| path.to_owned()));
+                continue;
+            };
+            let metadata = fs_err::metadata(path)?;
+            if roots.is_in(kept.as_ref().unwrap_or(&content)) {
                 fixed_scripts.push(path.to_owned());
             }
-            if let Some(rewritten) = rewritten {
-                replace(path, &rewritten)?;
+            if let Some(kept) = kept {
+                let kept_folder = folder.join(python_script::FOLDER);
+                fs_err::create_dir_all(&kept_folder)?;
+                let name = path.file_name().unwrap_or_default();
+                replace(&kept_folder.join(name), &kept, &metadata, 0o666)?;
             }
+            replace(path, &content, &metadata, 0o777)?;
         }
     }
     Ok(fixed_scripts)
@@ -65,24 +74,27 @@ fn read_script(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Replaces the paths in a script. Returns `None` if it has none, or is in a language in which that is not possible.
-fn rewrite(script: &[u8], roots: &Roots) -> Option<Vec<u8>> {
+fn rewrite(script: &[u8], roots: &Roots) -> Option<Rewritten> {
     let interpreter = Interpreter::of(script, roots)?;
     match interpreter.name() {
         name if name.starts_with(b"python") || name.starts_with(b"pypy") => interpreter.trampoline(roots),
         b"sh" | b"bash" | b"dash" | b"ksh" | b"zsh" => {
-            let is_movable = roots.relative(&interpreter.path).is_none() && roots.is_in(script);
-            is_movable.then(|| shell_script::rewrite(script, roots)).flatten()
+            if roots.relative(&interpreter.path).is_some() {
+                return interpreter.env_line(roots);
+            }
+            let content = roots.is_in(script).then(|| shell_script::rewrite(script, roots)).flatten()?;
+            Some(Rewritten { content, kept: None })
         }
-        _ => None,
+        _ => interpreter.env_line(roots),
     }
 }
 
-/// Replaces a file, which may be a hard link into a cache. The new file has the mode and the time of the old one.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let metadata = fs_err::metadata(path)?;
+/// Replaces a file, which may be a hard link into a cache. The new file has the time and, with the bits in `mask`, the
+/// mode of the old one.
+fn replace(path: &Path, content: &[u8], metadata: &Metadata, mask: u32) -> io::Result<()> {
     let mut file = atomic::create_private(path)?;
     file.write_all(content)?;
-    file.as_file().set_permissions(Permissions::from_mode(metadata.permissions().mode() & 0o777))?;
+    file.as_file().set_permissions(Permissions::from_mode(metadata.permissions().mode() & mask))?;
     file.as_file().set_times(FileTimes::new().set_modified(metadata.modified()?))?;
     Ok(file.persist(path).map(drop)?)
 }

@@ -37,12 +37,12 @@ fn attempt_with(context: &TestContext, provider: &str, overrides: &Value) -> Str
 }
 
 /// Returns a path below LIB_DIR.
-fn lib(context: &TestContext, path: &str) -> PathBuf {
+pub(crate) fn lib(context: &TestContext, path: &str) -> PathBuf {
     context.path("data/lib").join(rigup::settings::platform()).join(path)
 }
 
 /// Returns the sorted names in a folder, or none if the folder does not exist.
-fn names_in(folder: &Path) -> Vec<String> {
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
@@ -91,11 +91,11 @@ fn go_declines_a_name_that_is_not_a_module_path_with_a_hint() {
 }
 
 /// A command that installs `x`, and creates a file next to `BIN_DIR`.
-const INSTALL: &str =
+pub(crate) const INSTALL: &str =
     "printf '#!/bin/sh\\necho x 1.5\\n' >$BIN_DIR/x; chmod +x $INSTALL_ROOT/bin/x; touch made-here";
 
 /// Writes a plugin that requires `x` and installs it with a bash command.
-fn require_with_command(context: &TestContext, command: &str) {
+pub(crate) fn require_with_command(context: &TestContext, command: &str) {
     let overrides = json!({"bash": {"install": command}});
     let line = json!({"type": "Binary", "name": "x", "binproviders": "bash", "overrides": overrides});
     context.plugin("p", &[line]);
@@ -117,7 +117,7 @@ fn bash_runs_the_command_of_a_requirement_in_its_prefix() {
     let log = context.hook_processes()[0]["stderr_tail"].as_str().unwrap().to_owned();
     let message = format!(
         "bash runs the command of the requirement, in {}: {INSTALL}",
-        lib(&context, "bash/x").display()
+        lib(&context, "bash/x.part").display()
     );
     assert!(log.starts_with(&message), "{log}");
     let record = context.run(&["install", "--force", "--postinstall-scripts=false"]).exits_with(1).record();
@@ -173,50 +173,6 @@ fn a_failed_bash_command_keeps_the_earlier_version() {
         assert_eq!(names_in(&lib(&context, "bash")), ["x"]);
         assert_eq!(names_in(&lib(&context, "bash/x")), ["bin", "made-here"], "after {command}");
     }
-}
-
-#[test]
-fn two_bash_commands_can_share_a_prefix() {
-    let context = TestContext::new();
-    let line = |name: &str, command: &str| {
-        let overrides = json!({"bash": {"install": command, "install_root": "both"}});
-        json!({"type": "Binary", "name": name, "binproviders": "bash", "overrides": overrides})
-    };
-    context.plugin("p", &[line("x", INSTALL), line("y", "[ -x bin/x ]; cp bin/x bin/y; touch of-y")]);
-    context.run(&["install", "x"]).succeeds();
-    context.run(&["install", "y"]).succeeds();
-    assert_eq!(names_in(&lib(&context, "bash/both")), ["bin", "made-here", "of-y"]);
-    context.plugin("p", &[line("x", "rm -rf ./*; false"), line("y", "true")]);
-    context.run(&["install", "x", "--force"]).exits_with(1);
-    assert_eq!(names_in(&lib(&context, "bash/both/bin")), ["x", "y"]);
-    assert_eq!(names_in(&lib(&context, "bash")), ["both"]);
-}
-
-#[test]
-fn a_terminated_or_killed_bash_command_leaves_no_partial_installation() {
-    let context = TestContext::new();
-    require_with_command(&context, INSTALL);
-    context.run(&["install"]).succeeds();
-    let start = || {
-        require_with_command(&context, &format!("{INSTALL}; touch half; exec tail -f /dev/null"));
-        let rigup = context.start(&["install", "--force"]);
-        wait_until("the command has created a file", || lib(&context, "bash/x/half").exists());
-        rigup
-    };
-    let mut rigup = start();
-    signal(rigup.id(), Signal::SIGTERM);
-    rigup.wait().unwrap();
-    assert_eq!(context.live_processes(), []);
-    assert_eq!(names_in(&lib(&context, "bash")), ["x"]);
-    assert_eq!(names_in(&lib(&context, "bash/x")), ["bin", "made-here"], "the earlier version is restored");
-
-    context.kill_all(start());
-    require_with_command(&context, "false");
-    context.run(&["install", "--force"]).exits_with(1);
-    assert_eq!(names_in(&lib(&context, "bash/x")), ["bin", "made-here"], "the earlier version is restored");
-    require_with_command(&context, INSTALL);
-    context.run(&["install", "--force"]).succeeds();
-    assert_eq!(names_in(&lib(&context, "bash")), ["x"]);
 }
 
 /// An HTTP server that serves a folder until it is dropped.

@@ -9,6 +9,7 @@
 mod appearance;
 mod apply;
 mod bash_and_node;
+mod bash_prefix;
 mod batch;
 mod builtin_providers;
 mod changed_request;

@@ -21,10 +21,12 @@ fn a_relocated_prefix_works_after_it_was_moved() {
     let by_pip = |path: &str| format!("#!/bin/sh\n'''exec' {path} \"$0\" \"$@\"\n' '''\n");
     file("bin/by-pip", &by_pip(&format!("\"{}/bin/python3\"", prefix.display())));
     file("bin/by-uv", &by_pip(&format!("{quoted}/bin/python3")));
+    symlink("python3", prefix.join("lib/helper")).unwrap();
+    file("bin/by-env", &format!("#!/usr/bin/env -S {}/lib/helper\n", prefix.display()));
     let text = format!("ELF{}", prefix.display());
     file("bin/binary", &text);
     let before = fs::metadata(prefix.join("bin/plain")).unwrap();
-    let launchers = ["plain", "by-pip", "by-uv"];
+    let launchers = ["plain", "by-pip", "by-uv", "by-env"];
     let contents = || launchers.map(|name| fs::read_to_string(prefix.join("bin").join(name)).unwrap());
 
     let relocate = ["hook", "relocate", prefix.to_str().unwrap()];
@@ -45,6 +47,56 @@ fn a_relocated_prefix_works_after_it_was_moved() {
         let expected = format!("python {} a b\n", program.file_name().unwrap().to_str().unwrap());
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
     }
+}
+
+#[test]
+fn a_relocated_python_script_keeps_its_meaning() {
+    let context = TestContext::new();
+    let prefix = context.path("a prefix");
+    let python = which::which("python3").unwrap();
+    fs::create_dir_all(prefix.join("bin")).unwrap();
+    symlink(python, prefix.join("bin/python3")).unwrap();
+    let path = context.script("a prefix/bin/tool.py", "");
+    let start = format!("#!{}/bin/python3\n# coding: latin-1\n", prefix.display());
+    let body = b"\"\"\"Usage: t\xe9\"\"\"\nfrom __future__ import annotations\nimport helper, os, sys\n\
+        def f(x: Missing): pass\n\
+        print(ascii(__doc__), os.path.basename(sys.argv[0]), sys.argv[1:], __name__, helper.X)\n\
+        print(os.path.dirname(os.path.realpath(__file__)) == sys.path[0])\n\
+        if sys.argv[1:] == ['fail']: raise ValueError\n";
+    fs::write(&path, [start.as_bytes(), body].concat()).unwrap();
+    fs::write(prefix.join("bin/helper.py"), "X = 5\n").unwrap();
+    let run = |path: &std::path::Path, argument: &str| {
+        let output = Command::new(path).arg(argument).env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let output =
+        Command::new(prefix.join("bin/python3")).args([path.to_str().unwrap(), "a b"]).output().unwrap();
+    let before = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    let _ = fs::remove_dir_all(prefix.join("bin/__pycache__"));
+    let expected = "'Usage: t\\xe9' tool.py ['a b'] __main__ 5\nTrue\n";
+    assert_eq!(before, [expected, ""]);
+
+    let relocate = ["hook", "relocate", prefix.to_str().unwrap()];
+    assert_eq!(context.run(&relocate).succeeds().stderr, "");
+    let once = fs::read(&path).unwrap();
+    assert_eq!(context.run(&relocate).succeeds().stderr, "");
+    assert_eq!(fs::read(&path).unwrap(), once, "a second run changes nothing");
+    let moved = context.path("moved to");
+    fs::rename(&prefix, &moved).unwrap();
+    let path = moved.join("bin/tool.py");
+    symlink(&path, context.path("link.py")).unwrap();
+    assert_eq!(run(&path, "a b"), before);
+    assert_eq!(run(&context.path("link.py"), "a b")[0], expected.replace("tool.py", "link.py"));
+    let [_, traceback] = run(&path, "fail");
+    let line = format!("File \"{}\", line 9, in <module>", moved.join("bin/.scripts/tool.py").display());
+    assert!(traceback.contains(&line), "{traceback}");
+
+    // An interpreter that is gone is noticed.
+    let line = serde_json::json!({"type": "Binary", "name": path, "binproviders": "env"});
+    context.plugin("p", &[line]);
+    context.run(&["install"]).succeeds();
+    fs::remove_file(moved.join("bin/python3")).unwrap();
+    context.run(&["install"]).exits_with(1).stderr_contains("needs the interpreter");
 }
 
 #[test]

@@ -83,6 +83,16 @@ fn what_pip_installed_runs_after_it_was_put_elsewhere() {
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
+fn a_script_with_a_docstring_from_pip_or_uv_runs_elsewhere() {
+    for (context, provider) in [(context_with_registries(), "pip"), (context_with_uv(), "uv")] {
+        require(&context, provider, "bottle.py", &json!(["bottle==0.12.25"]));
+        context.run(&["install"]).succeeds();
+        check(context, "bottle.py");
+    }
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
 fn what_uv_installed_runs_after_it_was_put_elsewhere() {
     for provider in ["pip", "uv"] {
         let context = context_with_uv();

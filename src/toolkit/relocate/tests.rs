@@ -5,7 +5,7 @@ fn roots() -> Roots {
 }
 
 fn rewritten(script: &str) -> Option<String> {
-    rewrite(script.as_bytes(), &roots()).map(|script| String::from_utf8(script).unwrap())
+    rewrite(script.as_bytes(), &roots()).map(|script| String::from_utf8(script.content).unwrap())
 }
 
 #[test]
@@ -48,10 +48,66 @@ fn a_python_script_finds_its_interpreter_next_to_itself() {
         "#!/bin/sh\n'''exec' '/a b/\"x/python3' '-I -s' \"$0\" \"$@\"\n' '''\n",
     ] {
         let script = rewrite(format!("{start}main()\n").as_bytes(), &roots).unwrap();
-        assert_eq!(String::from_utf8(script).unwrap(), trampoline("python3 '-I -s'"), "{start}");
+        assert_eq!(String::from_utf8(script.content).unwrap(), trampoline("python3 '-I -s'"), "{start}");
     }
     let by_pip = b"#!/bin/sh\n'''exec' \"/a b/\"x/python3\" \"$0\" \"$@\"\n' '''\nmain()\n";
-    assert_eq!(rewrite(by_pip, &roots).unwrap(), trampoline("python3").as_bytes());
+    assert_eq!(rewrite(by_pip, &roots).unwrap().content, trampoline("python3").as_bytes());
+}
+
+#[test]
+fn a_script_whose_meaning_depends_on_its_start_is_kept() {
+    for (body, is_kept) in [
+        ("main()\n", false),
+        ("# -*- coding: UTF_8 -*-\nimport x\n", false),
+        ("# a comment\n# coding: latin-1\nmain()\n", false),
+        ("print('x')\n", false),
+        ("# vim: set fileencoding=latin-1 :\nmain()\n", true),
+        ("\n# a comment\n\nr'''A docstring'''\n", true),
+        ("('A docstring')\n", true),
+        ("import x\nprint(__doc__)\n", true),
+        ("from __future__ import annotations\n", true),
+    ] {
+        for start in [
+            "#!/lib/pip/x/bin/python3\n",
+            "#!/bin/sh\n'''exec' \"/lib/pip/x/bin/python3\" \"$0\" \"$@\"\n' '''\n",
+        ] {
+            let kept = rewrite([start, body].concat().as_bytes(), &roots()).unwrap().kept;
+            let kept = kept.map(|script| String::from_utf8(script).unwrap());
+            let kept = kept.as_deref().map(|script| script.split_once('\n').unwrap().1);
+            assert_eq!(kept, is_kept.then_some(body), "{start}{body}");
+        }
+    }
+}
+
+#[test]
+fn env_finds_an_interpreter_next_to_the_script() {
+    let line = |rest: &str| {
+        format!(
+            "#!/usr/bin/env -S sh -c 'exec \"$(dirname -- \"$(realpath -- \"$0\")\")\"/{rest} \"$0\" \"$@\"'\nmain()\n"
+        )
+    };
+    for (shebang, expected) in [
+        ("/lib/pip/x/bin/helper", Some("helper")),
+        ("'/lib/pip/x/libexec/helper' -v -x", Some("../libexec/helper -v -x")),
+        ("/lib/pip/x/bin/bash -e", Some("bash -e")),
+        ("/lib/pip/x/bin/helper 'a b'", None),
+        ("/usr/bin/helper", None),
+    ] {
+        let script = rewritten(&format!("#!/usr/bin/env -S {shebang}\nmain()\n"));
+        assert_eq!(script, expected.map(line), "{shebang}");
+        assert_eq!(script.as_deref().and_then(rewritten), None, "a second run changes nothing");
+    }
+    let roots = Roots { folders: vec![(b"/a b".to_vec(), PathBuf::new())] };
+    let script = rewrite(b"#!/usr/bin/env -S /a b/helper -v\nmain()\n", &roots).unwrap();
+    assert_eq!(String::from_utf8(script.content).unwrap(), line("helper -v"));
+    let script = rewrite(b"#!/a b/helper -v\nmain()\n", &roots).unwrap();
+    assert_eq!(
+        String::from_utf8(script.content).unwrap(),
+        line("helper -v"),
+        "without env, the blank would end the path"
+    );
+    let script = rewritten("#!/usr/bin/env -S /lib/pip/x/bin/python3 -I\nmain()\n").unwrap();
+    assert!(script.contains("/python3 -I \"$0\""), "{script}");
 }
 
 #[test]
