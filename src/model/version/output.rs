@@ -12,6 +12,18 @@ const NOTICES: [&str; 5] = ["available", "latest", "newer", "update", "upgrade"]
 /// The words before a number that is never the version of the program.
 const OTHERS: [&str; 9] = ["at", "available", "latest", "newer", "on", "update", "upgrade", "to", "than"];
 
+/// The words between an update and its version, in either order: "a new release of x is available: 2.0".
+const FILLERS: [&str; 16] = [
+    "", "a", "an", "are", "been", "has", "is", "new", "now", "of", "release", "the", "v", "version", "was",
+    "will",
+];
+
+/// The words after a version that make it that of an update: "2.0 has been released". All but the first follow a filler.
+const RELEASED: [&str; 3] = ["available", "out", "released"];
+
+/// The signs between the version of the program and that of an update.
+const ARROWS: [&str; 5] = ["->", "=>", "-->", "\u{2192}", "\u{279c}"];
+
 /// The words after which a line, or the rest of the parentheses, is about another program: "built with gcc 12.2.0".
 const TOOLS: [&str; 6] = ["built", "compiled", "linked", "requires", "using", "with"];
 
@@ -82,7 +94,9 @@ fn numbers<'a>(line: &'a str, line_number: usize, names: &[String]) -> Vec<Numbe
         let opened = depth + word.matches(['(', '[']).count();
         let is_in_parentheses = depth > 0 || word.starts_with(['(', '[']);
         let before = if is_in_parentheses && depth > 0 { index.checked_sub(1) } else { outer };
-        if TOOLS.contains(&lower[index].as_str()) {
+        // As in "you are using x 1.0".
+        let is_used = index.checked_sub(1).is_some_and(|before| lower[before] == "are");
+        if TOOLS.contains(&lower[index].as_str()) && !is_used {
             tool_depth = tool_depth.or(Some(opened));
         }
         let is_of_program = tool_depth.is_none();
@@ -96,7 +110,12 @@ fn numbers<'a>(line: &'a str, line_number: usize, names: &[String]) -> Vec<Numbe
             let is_marked = is_name || !is_notice && MARKS.contains(&label);
             let is_whole = all_digits(text);
             let is_alone = words.len() == 1;
-            let is_other = OTHERS.contains(&label) || ADDRESSES.contains(&text);
+            let is_updated = words.get(index + 1).is_some_and(|next| ARROWS.contains(next));
+            // As in "to update, run: npm install npm@2.0".
+            let is_package = is_notice && word[..word.find(text).unwrap_or_default()].ends_with('@');
+            let is_other = !is_updated
+                && (OTHERS.contains(&label) || is_package || is_of_update(&words, &lower, index, names))
+                || ADDRESSES.contains(&text);
             if !is_other && (!is_whole || is_marked || is_alone) {
                 let of_line = [is_whole, is_notice && !is_name, !is_named];
                 let rank = (of_line, line_number, [!is_marked, is_in_parentheses]);
@@ -110,6 +129,21 @@ fn numbers<'a>(line: &'a str, line_number: usize, names: &[String]) -> Vec<Numbe
         }
     }
     found
+}
+
+/// Returns whether the number at `index` is the version of an update: after an arrow, or only fillers and names are
+/// between it and a word such as "available".
+fn is_of_update(words: &[&str], lower: &[String], index: usize, names: &[String]) -> bool {
+    let is_filler = |word: &&String| FILLERS.contains(&word.as_str()) || names.contains(word);
+    let is_after_arrow = index.checked_sub(1).is_some_and(|before| ARROWS.contains(&words[before]));
+    let before = lower[..index].iter().rev().find(|word| !is_filler(word));
+    let fillers = lower[index + 1..].iter().take_while(is_filler).count();
+    let is_released = |word: &String| word == RELEASED[0] || fillers > 0 && RELEASED.contains(&word.as_str());
+    // The next words are not about a number that ends its clause.
+    let is_at_end = words[index].ends_with([',', ';', ')', ']']);
+    is_after_arrow
+        || before.is_some_and(|word| NOTICES.contains(&word.as_str()))
+        || !is_at_end && lower.get(index + 1 + fillers).is_some_and(is_released)
 }
 
 /// Returns a word without the punctuation around it.

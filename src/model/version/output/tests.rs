@@ -104,6 +104,47 @@ fn finds_the_version_in_the_output_of_real_programs() {
 }
 
 #[test]
+fn the_version_in_an_update_notice_is_skipped() {
+    for (name, output, version) in [
+        ("upd3", "A new release of upd3 is available: 1.0.0 -> 9.9.9", "1.0.0"),
+        ("n2", "Update available: n2 9.9.9\n1.0.0", "1.0.0"),
+        ("n3", "n3 9.9.9 is available (you have 1.0.0)", "1.0.0"),
+        ("n4", "Version 9.9.9 of n4 is available (installed: 1.0.0)", "1.0.0"),
+        ("n5", "n5 9.9.9 has been released; you have 1.0.0", "1.0.0"),
+        ("n6", "The latest version of n6 is 9.9.9\nn6 1.0.0", "1.0.0"),
+        ("n7", "A new version of n7 is available: v9.9.9 (current v1.0.0)", "1.0.0"),
+        (
+            "n8",
+            "\u{2502} Update available 1.0.0 \u{2192} 9.9.9 \u{2502}\n\u{2502} Run n8 update \u{2502}",
+            "1.0.0",
+        ),
+        ("n9", "n9 1.0.0 is the latest version", "1.0.0"),
+        (
+            "npm",
+            "npm notice New minor version of npm available! 10.8.2 -> 11.0.0\nnpm notice To update run: npm install -g npm@11.0.0\n10.8.2",
+            "10.8.2",
+        ),
+        (
+            "npm",
+            "npm notice\nnpm notice New major version of npm available! 9.2.0 \u{2192} 11.0.0\nnpm notice Changelog: https://github.com/npm/cli/releases/tag/v11.0.0\nnpm notice Run npm install -g npm@11.0.0 to update!\n9.2.0",
+            "9.2.0",
+        ),
+        (
+            "pip",
+            "[notice] A new release of pip is available: 23.0.1 -> 24.0\n[notice] To update, run: pip install --upgrade pip",
+            "23.0.1",
+        ),
+        (
+            "pip",
+            "WARNING: You are using pip version 19.3.1; however, version 20.0.2 is available.\nYou should consider upgrading via the 'pip install --upgrade pip' command.",
+            "19.3.1",
+        ),
+    ] {
+        assert_eq!(find_version(output, &[name]), Some(version), "{output}");
+    }
+}
+
+#[test]
 fn the_versions_of_other_programs_and_addresses_are_skipped() {
     for (name, output, version) in [
         (
