@@ -30,7 +30,6 @@ pub(crate) fn of_failure(request: &Request, settings: &Settings) -> String {
 pub(crate) fn of_overrides(request: &Request, provider: &str, settings: &Settings) -> String {
     match request.overrides.of(provider).without_rules() {
         Value::Null => String::new(),
-        Value::Object(keys) if keys.is_empty() => String::new(),
         overrides => digest(&overrides, settings),
     }
 }

@@ -329,13 +329,15 @@ impl ProviderOverrides {
             .map_or(Ok(()), |key| Err(UnknownKeyError { provider: provider.to_owned(), key: key.clone() }))
     }
 
-    /// Returns the value as it was written, without the rules.
+    /// Returns the overrides without the rules, in one form for all equivalent spellings; null if there are none.
     pub fn without_rules(&self) -> Value {
-        let mut json = self.json.clone();
-        if let Some(keys) = json.as_object_mut() {
-            keys.retain(|key, value| !value.is_null() && !RULE_KEYS.contains(&key.as_str()));
-        }
-        json
+        let mut keys = self.json.as_object().cloned().unwrap_or_default();
+        let replaced = [&RULE_KEYS[..], &PACKAGES_KEYS, &["version_args"]].concat();
+        keys.retain(|key, value| !value.is_null() && *value != "" && !replaced.contains(&key.as_str()));
+        let lists = [(PACKAGES_KEYS[0], &self.packages), ("version_args", &self.version_args)];
+        let stated = lists.into_iter().filter(|(_, values)| !values.is_empty());
+        keys.extend(stated.map(|(key, values)| (key.to_owned(), values.clone().into())));
+        if keys.is_empty() { Value::Null } else { keys.into() }
     }
 
     fn merge(&self, other: &Self, provider: &ProviderName) -> Self {

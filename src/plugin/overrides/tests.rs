@@ -55,6 +55,25 @@ fn parses_every_format_of_packages() {
 }
 
 #[test]
+fn equivalent_spellings_are_the_same_without_the_rules() {
+    let without_rules = |value: &Value| parse(&json!({ "pip": value })).unwrap().of("pip").without_rules();
+    let canonical = json!({"packages": ["x"]});
+    for value in [
+        json!("x"),
+        json!(["x"]),
+        json!({"packages": "x"}),
+        json!({"install_args": ["x"], "abspath": null, "install_root": ""}),
+        json!({"packages": ["x", " "], "min_version": "1", "version_args": []}),
+    ] {
+        assert_eq!(without_rules(&value), canonical, "{value}");
+    }
+    assert_eq!(without_rules(&json!({"version_args": "-V"})), json!({"version_args": ["-V"]}));
+    for none in [json!(null), json!([]), json!({}), json!({"packages": ""})] {
+        assert_eq!(without_rules(&none), Value::Null, "{none}");
+    }
+}
+
+#[test]
 fn rejects_an_invalid_list_of_packages() {
     assert!(packages_of(&json!(5)).is_err());
     assert!(packages_of(&json!(["x", 5])).is_err());
