@@ -265,11 +265,14 @@ pub(crate) fn open_to_read(settings: &Settings, on_event: OnEvent<'_>) -> Result
         return Ok(None);
     }
     let rebuilt = guid(settings).and_then(|guid| open_store(settings, &guid, false, on_event));
-    Ok(rebuilt.map(Some).unwrap_or_else(|error| {
-        let cause = format!("the store is missing, and cannot be rebuilt from the run dirs: {error}");
-        warn_once(Some(cause), on_event);
-        None
-    }))
+    Ok(rebuilt.map_or_else(
+        |error| {
+            let cause = format!("the store is missing, and cannot be rebuilt from the run dirs: {error}");
+            warn_once(Some(cause), on_event);
+            None
+        },
+        Some,
+    ))
 }
 
 /// Opens the store for reading, and returns it with the record of this machine. Returns `None` if there is no such

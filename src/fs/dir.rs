@@ -195,9 +195,9 @@ mod tests {
         symlink(&outside, tree.join("a/link")).unwrap();
         let set_mode =
             |path: &Path, mode| fs_err::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-        [outside.join("kept"), tree.join("a/b"), tree.join("a")]
-            .iter()
-            .for_each(|path| set_mode(path, 0o555));
+        for path in [outside.join("kept"), tree.join("a/b"), tree.join("a")] {
+            set_mode(&path, 0o555);
+        }
         remove_tree(&tree).unwrap();
         let link = root.path().join("link");
         symlink(&outside, &link).unwrap();

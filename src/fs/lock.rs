@@ -35,9 +35,12 @@ impl FileLock {
         if let Some(folder) = path.parent() {
             make_private_dir(folder)?;
         }
-        let file = open(true).map_err(|error| match path.is_symlink() {
-            true => io::Error::new(error.kind(), format!("{} is a link; remove it", path.display())),
-            false => with_path(path, &error),
+        let file = open(true).map_err(|error| {
+            if path.is_symlink() {
+                io::Error::new(error.kind(), format!("{} is a link; remove it", path.display()))
+            } else {
+                with_path(path, &error)
+            }
         });
         Ok(Self { file: file?, path: path.to_owned() })
     }
