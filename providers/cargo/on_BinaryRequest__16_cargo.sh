@@ -35,6 +35,11 @@ its configuration; set CARGO_HOME to a folder in which only you can write"
     done
     home=$CARGO_HOME
 fi
+configuration=$(cat "$home"/config "$home"/config.toml /.cargo/config /.cargo/config.toml 2>/dev/null) || :
+# A variable takes precedence over the files.
+if printf '%s\n' "$configuration" | grep -qE '(^|[{,. ])"?target"? *='; then
+    CARGO_BUILD_TARGET=$(cargo -vV | sed -n 's/^host: //p') && export CARGO_BUILD_TARGET
+fi
 
 make_part
 # Programs contain the paths of their sources. Remap the paths, so that a build gives the same file on every machine.
@@ -52,8 +57,15 @@ try() {
 try --locked || { grep -qE 'failed to compile|lock file|yanked' "$log" && try; } || {
     reason=$(grep -E '^error' "$log" | head -n 1)
     # The last line of the chain of causes, such as "[6] Could not resolve host: ...".
-    network=$(sed -n 's/^ *\(\[[0-9]*\] .*\)/\1/p; s/^ *\(network failure .*\)/\1/p' "$log" | head -n 1)
+    network=$(sed -n 's/^ *\(\[[0-9]*\] .*\)/\1/p; s/^ *\(network failure .*\)/\1/p
+        s/^ *\(failed to get successful HTTP response .*, got [0-9]*\).*/\1/p' "$log" | head -n 1)
     [ -z "$network" ] || reason="cannot reach the registry: $network; check the network, and the registry and the proxy in cargo's configuration"
+    # Other errors about a registry name their cause below.
+    case $reason in *'failed to query '* | *'failed to load source '* | *'Unable to update '*)
+        cause=$(awk '/^Caused by:/ { getline; sub(/^ */, ""); cause = $0 } END { print cause }' "$log")
+        reason=$reason${cause:+: $cause} ;;
+    esac
+    case ${CARGO_NET_OFFLINE:-} in 1 | true) reason="$reason; cargo is offline because CARGO_NET_OFFLINE is set" ;; esac
     fail "$reason"
 }
 rm -rf "$part/target"

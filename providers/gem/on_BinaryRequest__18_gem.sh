@@ -16,7 +16,7 @@ unset RUBYOPT RUBYLIB RUBYGEMS_GEMDEPS GEM_HOME GEM_PATH BUNDLE_GEMFILE
 
 make_part
 # shellcheck disable=SC2086 # one package a line
-gem install --install-dir "$part" --bindir "$part/stubs" --no-user-install --no-document $packages >&2 2>"$log" || {
+gem install --install-dir "$part" --bindir "$part/stubs" --wrappers --no-format-executable --no-user-install --no-document $packages >&2 2>"$log" || {
     cat "$log" >&2
     reason=$(sed -n '/^ERROR: /{/:$/N;s/\n[[:space:]]*/ /;p;q;}' "$log")
     network=$(sed -n 's/.*Unable to download data from /from /p; s/.*Errno::E\(CONN\|HOST\|NET\)/&/p' "$log" | head -n 1)

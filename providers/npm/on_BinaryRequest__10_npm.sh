@@ -25,6 +25,10 @@ $part
 --bin-links=true
 --install-links=true
 --package-lock-only=false
+--os=
+--cpu=
+--libc=
+--min-release-age-exclude=
 --loglevel=error"
 case $packages in *--omit=*) ;; *) isolated="$isolated
 --include=prod

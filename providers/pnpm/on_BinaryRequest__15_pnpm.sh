@@ -27,6 +27,8 @@ $part
 --config.virtual-store-dir=node_modules/.pnpm
 --config.enable-global-virtual-store=false
 --config.symlink=true
+--config.lockfile-only=false
+--config.enable-modules-dir=true
 --config.block-exotic-subdeps=${run_scripts:+false}"
 cd /
 unset NODE_PATH
@@ -53,6 +55,7 @@ make_part package.json
 [ -e "$part/package.json" ] || echo '{"private": true}' >"$part/package.json"
 # Commands must be links: pnpm's launcher scripts do not find their packages when they are called through another link.
 age="--config.minimum-release-age=$minutes
+--config.minimum-release-age-exclude=
 --config.minimum-release-age-strict=true
 --config.minimum-release-age-ignore-missing-time=false"
 # shellcheck disable=SC2086 # one package a line

@@ -15,21 +15,7 @@ check_locations '^([A-Za-z0-9._-]+(\[[^]]*\])? *@ *)?((https?|file):|[./~])[^?#]
 # A requested age takes precedence over the options of a requirement.
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -v '^--exclude-newer-package='); fi
 
-# Settings of the caller that would install elsewhere, for another Python or without dependencies.
-unset PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR UV_LINK_MODE UV_PROJECT UV_SYSTEM_PYTHON UV_VENV_SEED UV_WORKING_DIR
-# These empty files keep uv from reading the project files of the folders above.
-: >uv.toml && : >pyproject.toml
-
-# The same goes for the settings of uv.
-elsewhere='^ *(break-system-packages|link-mode|no-deps|prefix|python|python-platform|python-version|system|target) *='
-user_config=${XDG_CONFIG_HOME:-$HOME/.config}/uv/uv.toml
-if grep -qsE "$elsewhere" "$user_config"; then
-    mkdir -p config/uv && sed -E "/$elsewhere/d" "$user_config" >config/uv/uv.toml
-    export XDG_CONFIG_HOME="$PWD/config"
-fi
-if [ "${UV_CONFIG_FILE:-}" ]; then
-    sed -E "/$elsewhere/d" "$UV_CONFIG_FILE" >uv-config.toml && export UV_CONFIG_FILE="$PWD/uv-config.toml"
-fi
+filter_uv_settings
 
 make_part
 reinstall=
@@ -60,8 +46,10 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= &&
     warn "the index has no release dates, so the newest releases are installed" && try; } || {
     if no_dates; then fail "cannot enforce min_release_age: the index has no release dates"; fi
     url=$(sed -nE "s/.*Failed to fetch: \`?([^\`]+)\`?\$/\1/p" uv.err | head -n 1)
+    url=${url:+$url: $(reason)}
+    url=${url:-$(sed -nE 's/^ *hint: An index[^(]*\(([^)]*)\).*(40[13] [A-Z][a-z]+).*/\1: \2/p' uv.err | head -n 1)}
     [ -z "$url" ] ||
-        fail "cannot reach the index: $url: $(reason); check the network, and the index and the proxy in uv's configuration"
+        fail "cannot reach the index: $url; check the network, and the index, its credentials and the proxy in uv's configuration"
     ! grep -qE 'building.* is disabled|no usable wheels' uv.err ||
         fail "$(reason); a package that must be built needs --postinstall-scripts"
     fail "$(reason)"

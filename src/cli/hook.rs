@@ -28,7 +28,7 @@ use crate::toolkit::binary::Search;
 use crate::toolkit::built::BuiltPrefix;
 use crate::toolkit::request::{HookRequest, RequestError};
 use crate::toolkit::single::SingleSearch;
-use crate::toolkit::{begin, lock, policy, relocate};
+use crate::toolkit::{begin, lock, policy, relocate, selection};
 use crate::trust::Inspection;
 
 mod test;
@@ -99,6 +99,14 @@ pub(crate) enum HookCommand {
     Relocate {
         /// Folder that was installed into
         prefix: PathBuf,
+    },
+    /// For hook scripts: print what TOML files contain under some keys
+    Toml {
+        /// Keys, separated by spaces, such as `index.url pip.index-url`
+        #[arg(long, value_name = "KEYS")]
+        keys: String,
+        /// Files, the first of which takes precedence; lists are joined
+        files: Vec<PathBuf>,
     },
     /// For hook scripts: find the binary, probe its version and print its Binary record
     Binary(BinaryArgs),
@@ -254,6 +262,9 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
             for script in fixed_scripts {
                 message!("{} works only in this folder, which it names", script.display());
             }
+        }
+        HookCommand::Toml { keys, files } => {
+            output.raw(selection::select(&files, &keys).map_err(CliError::setup)?.as_bytes());
         }
         HookCommand::Lock { name, command } => {
             let Some((program, rest)) = command.split_first() else {

@@ -27,6 +27,9 @@ else set -- bash "$0" "$@"
 fi
 "##;
 
+/// The variables that name the folders in which package managers keep files of their own.
+const FOLDERS: [&str; 3] = ["XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
+
 /// The shell code that defines functions for every hook.
 const FUNCTIONS: &str = include_str!("begin_all.sh");
 
@@ -61,8 +64,17 @@ pub(crate) fn script(
     let packages = request.packages(provider, config)?;
     let is_location = |package: &&String| !package.starts_with('-') && package_spec::is_location(package);
     let locations: Vec<String> = packages.iter().filter(is_location).cloned().collect();
-    let cache = cache(settings).map(|cache| cache.to_string_lossy().into_owned()).unwrap_or_default();
-    if !cache.is_empty() {
+    let caches = caches(settings);
+    let is_home_usable = settings.home.as_deref().is_some_and(is_usable);
+    let cache = if is_home_usable { String::new() } else { caches.to_string_lossy().into_owned() };
+    let moved: Vec<&str> = FOLDERS
+        .into_iter()
+        .filter(|name| match settings.environment.get(name).filter(|folder| !folder.is_empty()) {
+            Some(folder) => !is_usable(Path::new(folder)),
+            None => !is_home_usable,
+        })
+        .collect();
+    if !moved.is_empty() || !is_home_usable {
         let _ = make_shared_dir(&settings.lib_dir, &lib_dir::cache(&settings.lib_dir));
         check_owner_of_cache(Path::new(&cache))?;
     }
@@ -87,6 +99,10 @@ pub(crate) fn script(
     script += &assignment(("shared", if is_shared { "yes" } else { "" }))?;
     script += &assignment(("foreign", &foreign.to_string_lossy()))?;
     script += &assignment(("stamps", &settings.data_dir.join("stamps").to_string_lossy()))?;
+    for name in moved {
+        script += "export ";
+        script += &assignment((name, &caches.to_string_lossy()))?;
+    }
     let umask = umask(&settings.lib_dir);
     Ok(script + &format!("umask {umask:03o}\n{FUNCTIONS}{}", include_str!("begin_request.sh")))
 }
@@ -132,16 +148,18 @@ fn umask(lib_dir: &Path) -> u32 {
     if mode & 0o002 == 0 { !mode & 0o077 } else { 0o022 }
 }
 
-/// Returns the folder for the caches of package managers of this user if they cannot keep them below
-/// the home folder.
-fn cache(settings: &Settings) -> Option<PathBuf> {
+/// Returns the folder for the caches of package managers of this user if they cannot keep them below the home folder.
+fn caches(settings: &Settings) -> PathBuf {
+    lib_dir::cache(&settings.lib_dir).join(geteuid().to_string())
+}
+
+/// Returns whether package managers can keep files in a folder, which need not exist. What root creates in the folder of
+/// another user would block that user.
+fn is_usable(folder: &Path) -> bool {
     // For root, the permissions of /proc allow new files, too.
-    let is_creatable = |home: &Path| tempfile::tempfile_in(nearest_existing(home)).is_ok();
-    let is_usable = settings
-        .home
-        .as_deref()
-        .is_some_and(|home| home.is_absolute() && is_creatable(home) && other_owner(home).is_none());
-    (!is_usable).then(|| lib_dir::cache(&settings.lib_dir).join(geteuid().to_string()))
+    folder.is_absolute()
+        && tempfile::tempfile_in(nearest_existing(folder)).is_ok()
+        && other_owner(folder).is_none()
 }
 
 /// Returns an error if the cache exists but is not a folder of this user: another user could write to it, or have made a

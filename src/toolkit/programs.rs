@@ -44,7 +44,8 @@ impl<'a> InstalledPackages<'a> {
             .map(|package| package_spec::without_version(package, version_format).to_owned())
             .collect();
         if names.is_empty() {
-            names.push(request.name.link_name().to_owned());
+            // In `rigup install prettier@latest`, the name has a version.
+            names.push(package_spec::without_version(request.name.link_name(), version_format).to_owned());
         }
         Self { request, provider, names }
     }

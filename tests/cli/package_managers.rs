@@ -21,6 +21,7 @@ done
 case " $* " in
     *" install "* | *" add "*) ;;
     *" view "*) echo view >>"$here/viewed"; echo dates; exit ;;
+    *" -vV "*) echo host: this-host; exit ;;
     *) exit 0 ;;
 esac
 [ -z "${GOBIN:-}" ] || bin=$GOBIN
@@ -28,7 +29,7 @@ mkdir -p "$bin"
 # The first line of a gem's stub is also that of its launcher.
 printf '#!%s/program\nx %s\n' "$here" "$(cat "$here/version")" >"$bin/x"
 chmod +x "$bin/x"
-{ pwd; printf '%s\n' "NODE_OPTIONS=${NODE_OPTIONS:-}" "RUBYOPT=${RUBYOPT:-}" "GOFLAGS=${GOFLAGS:-}" "$*"; } >"$here/seen"
+{ pwd; printf '%s\n' "NODE_OPTIONS=${NODE_OPTIONS:-}" "RUBYOPT=${RUBYOPT:-}" "GOFLAGS=${GOFLAGS:-}" "TARGET=${CARGO_BUILD_TARGET:-}" "$*"; } >"$here/seen"
 case $(cat "$here/fault") in
     fail) echo "$(cat "$here/errors")" >&2 && exit 1 ;;
     hang) exec tail -f /dev/null ;;
@@ -214,6 +215,17 @@ fn an_unreachable_registry_is_named_as_such() {
             "cannot reach the registry: [6] Could not resolve host: a.test; check the network",
         ),
         (
+            "cargo",
+            "error: failed to query replaced source registry `crates-io`\n\nCaused by:\n  download of config.json failed\n\n\
+             Caused by:\n  failed to get successful HTTP response from `http://a.test` (127.0.0.1), got 503\n  body:\n",
+            "cannot reach the registry: failed to get successful HTTP response from `http://a.test` (127.0.0.1), got 503; check",
+        ),
+        (
+            "cargo",
+            "error: failed to query replaced source registry `crates-io`\n\nCaused by:\n  a\n\nCaused by:\n  b requires c\n  see d\n",
+            "exit code 1: failed to query replaced source registry `crates-io`: b requires c",
+        ),
+        (
             "go",
             "go: module x: Get \"http://a.test/x\": dial tcp: lookup a.test: no such host",
             "cannot reach the module proxy: module x: Get \"http://a.test/x\": dial tcp",
@@ -249,6 +261,68 @@ fn caches_are_in_lib_dir_if_the_home_folder_is_not_writable() {
     assert!(!code.contains("export HOME="), "{code}");
     context.set("HOME", "");
     assert!(begin(&context).contains("\nexport HOME=/"), "HOME is set if it is not");
+}
+
+#[test]
+fn root_keeps_no_caches_in_the_folders_of_another_user() {
+    let mut context = TestContext::new();
+    let lib_dir = context.path("data/lib").join(rigup::settings::platform());
+    context.set("RIGUP_LOCKED", lib_dir.join("npm/x"));
+    let folder = context.path("other");
+    fs::create_dir(&folder).unwrap();
+    let home = context.path("home");
+    context.set("XDG_CACHE_HOME", folder.join("cache")).set("HOME", home);
+    let begin = |context: &TestContext| {
+        context.run(&["hook", "begin", "--provider", "npm", "--", "--name=x"]).succeeds().stdout
+    };
+    assert!(!begin(&context).contains("XDG_CACHE_HOME="), "the user's own variable counts");
+    if geteuid().is_root() {
+        std::os::unix::fs::chown(&folder, Some(12345), None).unwrap();
+        let code = begin(&context);
+        let expected = format!("\nexport XDG_CACHE_HOME={}/.cache/0\n", lib_dir.display());
+        assert!(code.contains(&expected) && code.contains("\ncache=''\n"), "{code}");
+    }
+}
+
+#[test]
+fn settings_that_choose_another_platform_or_install_nothing_do_not_count() {
+    for (provider, expected) in [
+        ("npm", "--os= --cpu= --libc= --min-release-age-exclude= "),
+        ("pnpm", "--config.lockfile-only=false "),
+        ("pnpm", "--config.minimum-release-age-exclude"),
+        ("gem", " --wrappers "),
+        ("cargo", "TARGET=\n"),
+    ] {
+        let context = context();
+        require(&context, provider, &package(provider));
+        context.run(&["install"]).succeeds();
+        let seen = fs::read_to_string(context.path("fake/seen")).unwrap();
+        assert!(seen.contains(expected), "{seen}");
+    }
+    let mut context = context();
+    require(&context, "cargo", &package("cargo"));
+    context.set("CARGO_HOME", context.path("cargo")).set("CARGO_BUILD_TARGET", "other");
+    for setting in
+        ["[build]\ntarget = 'other'", "build.target=['other']", "build = { jobs = 1, target = 'other' }"]
+    {
+        context.write("cargo/config.toml", setting);
+        context.run(&["install", "--force"]).succeeds();
+        let seen = fs::read_to_string(context.path("fake/seen")).unwrap();
+        assert!(seen.contains("TARGET=this-host\n"), "{setting}: {seen}");
+    }
+    set(&context, "fault", "fail");
+    set(&context, "errors", "error: could not find `x`");
+    context.set("CARGO_NET_OFFLINE", "true");
+    let reason = "could not find `x`; cargo is offline because CARGO_NET_OFFLINE is set";
+    context.run(&["install", "--force"]).exits_with(1).stderr_contains(reason);
+}
+
+#[test]
+fn a_version_in_the_name_of_a_binary_is_not_part_of_the_package() {
+    let context = context();
+    context.script("fake/npm", "#!/bin/sh\nexit 0\n");
+    let output = context.run(&["install", "x@latest", "--binproviders", "npm"]).exits_with(1);
+    output.stderr_contains("npm installed x, which has no program named x@latest");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::test_context::{TestContext, signal, wait_until};
 const INSTALL: &str = r#"install() {
     [ ! -e "$DATA_DIR/../hang" ] || { mkdir "$DATA_DIR/hangs" && exec tail -f /dev/null; }
     [ ! -e "$DATA_DIR/../errors" ] || { cat "$DATA_DIR/../log" >pip.log && cat "$DATA_DIR/../errors" >&2 && exit 1; }
-    echo "$1 $(env | grep -E "^(UV_|PYTHONPATH|XDG_(CACHE|DATA|STATE)|ALL_PROXY|SSL_$2)" | sort | tr '\n' ' ')$no_index" >"$DATA_DIR/installed-by"
+    echo "$1 $(env | grep -vE ^UV_CONFIG_FILE | grep -E "^(UV_|PYTHONPATH|XDG_(CACHE|DATA|STATE)|ALL_PROXY|SSL_$2)" | sort | tr '\n' ' ')$no_index" >"$DATA_DIR/installed-by"
     printf '#!/bin/sh\necho 1.0\n' >"${python%/python}/x" && chmod +x "${python%/python}/x"
 }
 no_index=
@@ -23,15 +23,17 @@ for arg; do case $arg in --no-index) no_index=$arg ;; */bin/python) python=$arg 
 
 const UV: &str = r#"case $1 in
     venv) mkdir -p "$3/bin" && ln -s /bin/sh "$3/bin/python" ;;
-    pip) install uv && cat "${UV_CONFIG_FILE:-$XDG_CONFIG_HOME/uv/uv.toml}" >"$DATA_DIR/uv-config" || : ;;
+    pip) install uv && cp "$UV_CONFIG_FILE" "$DATA_DIR/uv-config" ;;
 esac
 "#;
 
 /// `pip config list` prints the content of the file `settings`.
 const PYTHON: &str = r#"case "$1 $2 $3" in
     "-c import venv"*) echo 26 ;;
+    "-c import pip"*) echo /pip/__pip-runner__.py ;;
     "-m pip config") cat "$DATA_DIR/../settings" ;;
-    "-m venv"*) mkdir -p "$4/bin" && ln -s /bin/sh "$4/bin/python" ;;
+    "-m venv"*) mkdir -p "$4/bin" && ln -s "$0" "$4/bin/python" ;;
+    "-I -c "*) python=$0 && install pip '|PIP_(CONFIG|INDEX|NO_DEPS|PRE|TARGET)' ;;
     "-m pip"*) install pip '|PIP_(CONFIG|INDEX|NO_DEPS|PRE|TARGET)' ;;
 esac
 "#;
@@ -103,8 +105,12 @@ fn settings_of_pip_that_nothing_can_read_are_not_ignored() {
     context.script("tools/bin/python3", "#!/bin/sh\necho No module named pip >&2\nexit 1\n");
     context.set("PIP_INDEX_URL", "https://x/s");
     assert!(failure(&context).contains("python3 has no pip, which must read its settings ("));
-    context.script("tools/bin/python3", "#!/bin/sh\necho line 3 is wrong >&2\nexit 1\n");
-    assert!(failure(&context).contains("cannot read pip's settings: line 3 is wrong"));
+    let file = context.write("config/pip/pip.conf", "index-url = https://me:secret@x\n");
+    let error = format!("File contains no section headers.\nfile: '{}', line: 1\n'secret", file.display());
+    context.script("tools/bin/python3", &format!("#!/bin/sh\necho \"{error}\" >&2\nexit 1\n"));
+    let stderr = failure(&context);
+    assert!(stderr.contains(&format!("cannot read pip's settings: {} is not valid", file.display())));
+    assert!(!stderr.contains("secret"), "{stderr}");
 }
 
 #[test]
@@ -122,18 +128,87 @@ fn uv_is_not_brought_in_if_the_settings_of_pip_need_pip() {
 #[test]
 fn settings_of_uv_that_would_install_elsewhere_do_not_count() {
     let mut context = context();
-    let file = context.write(
-        "config/uv/uv.toml",
-        "[pip]\ntarget = '/t'\nprefix='/p'\nno-deps = true\nsystem = true\npython = '3'\nindex-url = 'https://x'\n",
-    );
-    let settings = |context: &TestContext, provider: &str| {
-        installed_by(context, provider);
+    let settings = |context: &TestContext, provider: &str, options: &[&str]| {
+        let args = ["install", "x", "--force", "--binproviders", provider];
+        context.run(&[&args[..], options].concat()).succeeds();
         fs::read_to_string(context.path("data/uv-config")).unwrap()
     };
-    assert_eq!(settings(&context, "pip"), "[pip]\nindex-url = 'https://x'\n");
-    assert_eq!(settings(&context, "uv"), "[pip]\nindex-url = 'https://x'\n");
-    context.set("UV_CONFIG_FILE", file);
-    assert_eq!(settings(&context, "uv"), "[pip]\nindex-url = 'https://x'\n");
+    for text in [
+        "[pip]\ntarget = '/t'\nprefix='/p'\nno-deps = true\nsystem = true\npython = '3'\nindex-url = 'https://x'\n",
+        "pip = { target = '/t', index-url = 'https://x' }\n",
+        "pip.target = '/t'\npip.index-url = 'https://x'\nexclude-newer-package = { x = false }\n",
+        "'pip' . \"index-url\" = 'https://x'\nno-binary-package = ['x']\npip.no-binary = ['x']\n",
+    ] {
+        let file = context.write("config/uv/uv.toml", text);
+        context.unset("UV_CONFIG_FILE");
+        for provider in ["pip", "uv"] {
+            assert_eq!(settings(&context, provider, &[]), "[pip]\nindex-url = \"https://x\"\n", "{text}");
+        }
+        context.set("UV_CONFIG_FILE", file);
+        assert_eq!(settings(&context, "uv", &[]), "[pip]\nindex-url = \"https://x\"\n", "{text}");
+    }
+    let builds = "[pip]\nindex-url = \"https://x\"\nno-binary = [\"x\"]\n";
+    assert!(settings(&context, "uv", &["--postinstall-scripts"]).ends_with(builds));
+    context.unset("UV_CONFIG_FILE");
+    context.set("XDG_CONFIG_DIRS", context.path("system"));
+    context.write("config/uv/uv.toml", "offline = true\n[[index]]\nurl = 'https://a'\n");
+    context
+        .write("system/uv/uv.toml", "offline = false\npip.target = '/t'\nindex = [{ url = 'https://b' }]\n");
+    let lists =
+        "offline = true\n\n[[index]]\nurl = \"https://a\"\n\n[[index]]\nurl = \"https://b\"\n\n[pip]\n";
+    assert_eq!(settings(&context, "uv", &[]), lists);
+    context.set("UV_NO_CONFIG", "1");
+    assert_eq!(settings(&context, "uv", &[]), "");
+    context.set("UV_NO_CONFIG", "0").write("config/uv/uv.toml", "a = 1\npassword = secret\n");
+    let output = context.run(&["install", "x", "--force", "--binproviders", "uv"]).exits_with(1);
+    assert!(output.stderr.contains("uv.toml is not valid TOML in line 2"), "{output:?}");
+    assert!(!output.stderr.contains("secret"), "{output:?}");
+}
+
+#[test]
+fn an_index_in_the_settings_of_pip_is_not_joined_by_those_of_uv() {
+    let mut context = context();
+    for variable in
+        ["UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_FIND_LINKS", "UV_TORCH_BACKEND"]
+    {
+        context.set(variable, "https://pypi.test");
+    }
+    context.write(
+        "config/uv/uv.toml",
+        "offline = true\nextra-index-url = ['https://pypi.test']\n[[index]]\nurl = 'https://pypi.test'\n\
+         [pip]\nextra-index-url = ['https://pypi.test']\n",
+    );
+    let asked = |context: &TestContext| {
+        let line = installed_by(context, "pip");
+        let file = fs::read_to_string(context.path("data/uv-config")).unwrap();
+        [line.contains("pypi.test"), file.contains("pypi.test")]
+    };
+    assert_eq!(asked(&context), [true, true], "pip's settings choose no index");
+    for settings in
+        ["global.index-url='https://x'", ":env:.extra-index-url='https://x'", "install.no-index='true'"]
+    {
+        context.write("settings", settings);
+        assert_eq!(asked(&context), [false, false], "{settings}");
+    }
+}
+
+#[test]
+fn relative_paths_in_settings_are_rejected() {
+    let mut context = context();
+    let reason = |context: &TestContext, provider: &str| {
+        let output = context.run(&["install", "x", "--force", "--binproviders", provider]).exits_with(1);
+        assert_eq!(output.record()["attempts"][0]["outcome"], "rejected", "{output:?}");
+        output.stderr
+    };
+    for (key, value) in [("constraint", "/a c.txt"), ("find-links", "https://x/y wheels")] {
+        context.write("settings", format!(":env:.{key}='{value}'"));
+        let path = value.split(' ').next_back().unwrap();
+        assert!(
+            reason(&context, "pip").contains(&format!("pip's setting {key} has the relative path {path}"))
+        );
+    }
+    context.set("UV_FIND_LINKS", "/a,b");
+    assert!(reason(&context, "uv").contains("the variable UV_FIND_LINKS has the relative path b"));
 }
 
 #[test]
@@ -222,6 +297,17 @@ fn an_old_pip_that_ignores_release_dates_is_reported_once() {
 }
 
 #[test]
+fn the_reason_of_an_unenforced_age_names_a_way_out() {
+    let context = context();
+    let python = PYTHON.replace("26", "23");
+    context.script("tools/bin/python3", &format!("#!/bin/sh\n{INSTALL}{python}"));
+    context.write("settings", "global.pre='1'");
+    let args = ["install", "x", "--binproviders", "pip", "--min-release-age", "3"];
+    let reason = "min_release_age; use pip 26 or later, because uv has no setting like pip's pre";
+    context.run(&args).exits_with(1).stderr_contains(reason);
+}
+
+#[test]
 fn a_terminated_install_leaves_nothing_behind_and_keeps_the_earlier() {
     for (provider, has_uv) in [("pip", true), ("uv", true), ("pip", false)] {
         let context = context();
@@ -252,12 +338,24 @@ fn the_reason_of_a_failure_is_the_last_error_with_a_hint_for_its_cause() {
         )
     };
     let log = "Skipping link: No sources permitted for x: https://host/x-1.0.tar.gz (from https://host/x/)\n";
+    let check = "check the network, and the index, its credentials and the proxy in";
     let hint = "; a package that must be built needs --postinstall-scripts";
     for (provider, errors, reason) in [
         ("pip", none("x==9", "1.1, 2.0").as_str(), "No matching distribution found for x==9"),
         ("pip", &none("x>=9", "1.1, 2.0"), "No matching distribution found for x>=9"),
         ("pip", &none("x==1.0", "1.1, 2.0"), &format!("No matching distribution found for x==1.0{hint}")),
         ("pip", &none("x", "none"), &format!("No matching distribution found for x{hint}")),
+        (
+            "pip",
+            "ERROR: Could not install packages due to an OSError: a package has no wheel, and building is disabled\n",
+            &format!("a package has no wheel, and building is disabled{hint}"),
+        ),
+        (
+            "uv",
+            "error: x\n  cause: x was not found.\n\nhint: An index URL (http://i) could not be queried due to a lack \
+             of credentials (401 Unauthorized)\n",
+            &format!("cannot reach the index: http://i: 401 Unauthorized; {check} uv's configuration"),
+        ),
         (
             "pip",
             "ERROR: an OSError: no certificates, invalid path: /c\n\n",
@@ -287,5 +385,42 @@ fn the_reason_of_a_failure_is_the_last_error_with_a_hint_for_its_cause() {
         context.write("errors", errors);
         let record = context.run(&["install", "x", "--binproviders", provider]).exits_with(1).record();
         assert_eq!(record["attempts"][0]["reason"], format!("exit code 1: {reason}"), "{errors}");
+    }
+}
+
+#[test]
+fn pip_names_the_cause_in_its_log() {
+    let context = context();
+    fs::remove_file(context.path("tools/bin/uv")).unwrap();
+    context.write("errors", "ERROR: No matching distribution found for x\n");
+    for (log, expected) in [
+        (
+            "There was a problem confirming the ssl certificate: HTTPSConnectionPool(host='h', port=1): Max retries exceeded \
+             with url: /x/ (Caused by SSLError(SSLCertVerificationError(1, '[SSL: X] verify failed: self-signed (_ssl.c:1)')))",
+            "[SSL: X] verify failed: self-signed (_ssl.c:1)",
+        ),
+        (
+            "HTTPConnectionPool(host='h', port=1): Max retries exceeded with url: /x/ (Caused by ResponseError('too many \
+             503 error responses'))",
+            "too many 503 error responses",
+        ),
+        ("401 Client Error: Unauthorized for url: http://h/x/", "401 Client Error: Unauthorized"),
+        (
+            "connection error: HTTPConnectionPool(host='h', port=1): Max retries exceeded with url: /x/ (Caused by \
+             NewConnectionError('<pip.HTTPConnection object at 0x1>: Failed to establish a new connection: [Errno 111] \
+             Connection refused'))",
+            "[Errno 111] Connection refused",
+        ),
+    ] {
+        context.write(
+            "log",
+            format!("2026-11-29T08:50:12,074 Could not fetch URL http://h/x/: {log} - skipping\n"),
+        );
+        let record = context.run(&["install", "x", "--binproviders", "pip"]).exits_with(1).record();
+        let reason = record["attempts"][0]["reason"].as_str().unwrap().to_owned();
+        assert!(
+            reason.contains(&format!("cannot reach the index: http://h/x/: {expected}; check")),
+            "{reason}"
+        );
     }
 }

@@ -10,17 +10,17 @@ use crate::test_context::TestContext;
 use crate::{context_with_registries, context_with_uv};
 
 /// A Python script that writes an index with the packages `rigup-private-a`, whose program is `private`, and
-/// `rigup-private-b`, which the first one needs.
+/// `rigup-private-b`, which the first one needs. `rigup-private-c` needs a source package that is not in an index.
 const INDEX: &str = r#"
 import os, zipfile
-for name, needs in (("a", "b"), ("b", "")):
+for name, needs in (("a", "b"), ("b", ""), ("c", f"d @ file://{os.getcwd()}/d.zip")):
     package = f"rigup_private_{name}"
     folder, info = f"simple/rigup-private-{name}", f"{package}-1.0.dist-info"
     os.makedirs(folder)
     files = {
-        f"{package}.py": (f"import rigup_private_{needs}\n" if needs else "") + "def main(): print('private 9.9')\n",
+        f"{package}.py": (f"import rigup_private_{needs}\n" if needs == "b" else "") + "def main(): print('private 9.9')\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: rigup-private-{name}\nVersion: 1.0\n"
-            + (f"Requires-Dist: rigup-private-{needs}\n" if needs else ""),
+            + (f"Requires-Dist: {needs if ' ' in needs else 'rigup-private-' + needs}\n" if needs else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\nprivate = {package}:main\n" if needs else "",
     }
@@ -28,6 +28,8 @@ for name, needs in (("a", "b"), ("b", "")):
     with zipfile.ZipFile(f"{folder}/{package}-1.0-py3-none-any.whl", "w") as wheel:
         for path, text in files.items():
             wheel.writestr(path, text)
+with zipfile.ZipFile("d.zip", "w") as source:
+    source.writestr("d-1.0/setup.py", f"open({os.getcwd() + '/ran'!r}, 'w')\\nimport setuptools\\nsetuptools.setup(name='d', version='1.0')\\n")
 "#;
 
 /// A web server for the index. It is killed when the value is dropped.
@@ -188,6 +190,23 @@ fn an_index_that_cannot_be_reached_is_named_with_the_cause() {
                 assert!(reason.contains(url) && reason.contains("Connection refused"), "{reason}");
                 assert!(!reason.contains("postinstall"), "{reason}");
             }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs pip, and PyPI for uv: run with --ignored"]
+fn a_dependency_with_a_url_is_not_built_without_postinstall_scripts() {
+    for mut context in [context_with_registries(), context_with_uv()] {
+        let index = Index::start(&context);
+        context.set("PIP_INDEX_URL", index.url.clone()).set("UV_INDEX", "https://pypi.test/simple");
+        let overrides = json!({"pip": ["rigup-private-c"]});
+        let line =
+            json!({"type": "Binary", "name": "private", "binproviders": "pip", "overrides": overrides});
+        context.plugin("p", &[line]);
+        for rule in [&[][..], &["--postinstall-scripts=false"]] {
+            context.run(&[&["install", "--force", "--min-release-age", "0"], rule].concat()).exits_with(1);
+            assert!(!context.path("index/ran").exists());
         }
     }
 }
