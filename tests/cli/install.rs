@@ -274,7 +274,10 @@ fn a_failed_load_changes_no_record() {
     let output = context
         .run(&["load", "one", "--min-version", "9"])
         .exits_with(1)
-        .stderr_contains("error: one (>= 9) is not installed; run `rigup install one --min-version 9`");
+        .stderr_contains(
+            "error: cannot load one (>= 9): one 2.0.1, which good installed, is installed, but its version",
+        )
+        .stderr_contains("; run `rigup install one --min-version 9`");
     context.run(&["load", "ls@99"]).exits_with(1).stderr_contains("run `rigup install ls@99`");
     assert_eq!(output.record()["status"], "queued");
     assert_eq!(context.run(&["load", "one"]).succeeds().record(), installed);

@@ -348,7 +348,7 @@ fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
          cache=''\nmin_release_age=7\n"
     );
     assert!(code.starts_with(&start), "{code}");
-    assert!(code.contains("\nmust_keep_scripts=\nmax_version=''\nshared=''\nstamps="), "{code}");
+    assert!(code.contains("\nmust_keep_scripts=\nmax_version=''\nshared=''\n"), "{code}");
     let others = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--binproviders=apt"];
     assert_eq!(context.run(&others).exits_with(10).stdout, "exit 10\n");
     let options = r#"--overrides={"pip":{"install_args":["--index-url=x","it"]}}"#;
@@ -381,7 +381,9 @@ fn hook_begin_defines_the_functions_that_provider_hooks_share() {
             "#!/bin/sh\nset -eu\neval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"\n{step}\n"
         );
         context.provider("mine", &hook);
-        let prefix = format!("data/lib/{}/mine/shared", rigup::settings::platform());
+        let lib_dir = format!("data/lib/{}", rigup::settings::platform());
+        fs::create_dir_all(context.path(&format!("{lib_dir}/.prefixes/mine/shared"))).unwrap();
+        let prefix = format!("{lib_dir}/mine/shared");
         context.write(&format!("{prefix}/file"), "earlier");
         context.write(&format!("{prefix}/other"), "");
         let overrides = json!({"mine": {"packages": ["y", "./y.whl", "./z"], "install_root": "shared"}});

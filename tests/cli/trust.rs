@@ -300,7 +300,7 @@ fn root_uses_no_data_dir_of_another_user() {
             (&["binary", "list"], "`sudo -H rigup binary list`"),
             (&["lock", "sh"], "`sudo -H rigup lock sh`"),
             (&["process", "gc"], "`sudo -H rigup process gc`"),
-            (&["--data-dir", &own_data_dir, "load", "sh"], "rigup as that user, or choose another data dir"),
+            (&["--data-dir", &own_data_dir, "load", "sh"], "rigup as that user; choose another"),
             (&["--data-dir", &own_data_dir, "process", "list"], "rigup as that user"),
         ] {
             let output = context.run(args).exits_with(3).stderr_contains(&format!("{reason}{command}"));
