@@ -116,9 +116,13 @@ impl RunDir {
         Self(path.to_owned())
     }
 
-    /// Removes the run dir of a process that will not have a record. Ignores errors.
+    /// Removes the run dir of a process that will not have a record. Ignores errors. Opens no file, because there may be
+    /// no descriptor left.
     pub(crate) fn discard(&self) {
-        let _ = remove_folder(&self.0);
+        for name in ["cmd.sh", INPUT, LOCK, "process.pid", "stdout.log", "stderr.log", RECORD] {
+            let _ = fs_err::remove_file(self.0.join(name));
+        }
+        let _ = fs_err::remove_dir(&self.0);
     }
 
     /// Returns the folder.

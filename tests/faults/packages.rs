@@ -97,7 +97,7 @@ fn row_36_an_invalid_record_is_rejected_and_the_next_provider_is_tried() {
         ("name", "rejected", "the record is for `other`, not for `x`"),
         ("missing", "rejected", "abspath /no/such/program does not exist"),
         ("folder", "rejected", "abspath /usr/bin is not a file"),
-        ("mode", "rejected", "abspath /etc/passwd has no exec bit; run `chmod +x /etc/passwd`"),
+        ("mode", "rejected", "abspath /etc/passwd has no exec bit, and does not begin like a program"),
         ("relative", "rejected", "abspath bin/sh is not absolute"),
         ("version", "rejected", "version 0.1 is older than 1.0"),
         ("silent", "rejected", "the version is unknown, but 1.0 or newer is required"),
