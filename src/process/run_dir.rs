@@ -116,13 +116,13 @@ impl RunDir {
         Self(path.to_owned())
     }
 
-    /// Removes the run dir of a process that will not have a record. Ignores errors. Opens no file, because there may be
-    /// no descriptor left.
+    /// Removes the run dir of a process that will not have a record. Ignores errors. Opens nothing unless it has to, because
+    /// there may be no descriptor left.
     pub(crate) fn discard(&self) {
         for name in ["cmd.sh", INPUT, LOCK, "process.pid", "stdout.log", "stderr.log", RECORD] {
             let _ = fs_err::remove_file(self.0.join(name));
         }
-        let _ = fs_err::remove_dir(&self.0);
+        let _ = fs_err::remove_dir(&self.0).or_else(|_| remove_folder(&self.0));
     }
 
     /// Returns the folder.
