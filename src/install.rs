@@ -19,4 +19,3 @@ pub(crate) mod status;
 pub(crate) mod users;
 pub(crate) mod verdict;
 pub(crate) mod verify;
-pub(crate) mod wrapper;

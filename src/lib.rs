@@ -45,7 +45,6 @@ pub mod internal {
     pub use crate::fs::link::target as link_target;
     pub use crate::install::attempt::arguments;
     pub use crate::install::link::link;
-    pub use crate::install::wrapper::LinkKind;
     pub use crate::jsonl::MAX_LINE;
     pub use crate::lockfile::{Lockfile, PinError};
     pub use crate::model::name::{MAX_CHARS, link_name};
@@ -57,6 +56,7 @@ pub mod internal {
     pub use crate::plugin::config::value::{Origin, SettingResolver, Sources};
     pub use crate::plugin::hook_name::{Background, HookName, canonical_event};
     pub use crate::process::terminate::GRACE;
+    pub use crate::process::wrapper::LinkKind;
     pub use crate::store::{FILE_NAME, ProcessFilter, Store};
     pub use crate::toolkit::request::HookRequest;
 

@@ -21,3 +21,4 @@ pub(crate) mod tree;
 pub(crate) mod usage;
 pub(crate) mod wait;
 pub(crate) mod waiter;
+pub(crate) mod wrapper;

@@ -30,7 +30,7 @@ pub(crate) fn print(result: &StepResult, is_lookup: bool) {
                 binary.name
             );
             message!("  {}", printable(&binary.backoff.last_error));
-            print_earlier(binary);
+            print_earlier(binary, None);
         }
         StepResult::AlreadyInstalled(_) | StepResult::Planned(_) | StepResult::Resolved(..) => {}
     }
@@ -45,15 +45,17 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
     let has_failed_last =
         resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
     let wanted = || if request.is_restricted() { typed(request) } else { shell::quote_text(&binary.name) };
+    let problem = resolved.problem.as_deref().map(printable);
     if let (true, Some(installed)) = (is_lookup, binary.installed()) {
-        let reason = status::mismatch(installed, request);
+        let reason = problem.unwrap_or_else(|| status::mismatch(installed, request).into());
         error!(
             "cannot load {label}: {}, but {reason}; run `rigup install {}`",
             described(binary, installed, "is installed"),
             wanted()
         );
     } else if is_lookup {
-        error!("{label} is not installed; run `rigup install {}`", wanted());
+        let problem = problem.map(|problem| format!(": {problem}")).unwrap_or_default();
+        error!("{label} is not installed{problem}; run `rigup install {}`", wanted());
     } else if has_failed_last {
         error!("cannot install {label}: no provider could install it");
     } else {
@@ -67,14 +69,15 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
         message!("  {} {}: {reason}{log}", attempt.provider, attempt.outcome);
     }
     if !is_lookup {
-        print_earlier(binary);
+        print_earlier(binary, resolved.problem.as_deref());
     }
 }
 
-/// Prints the earlier file of a request that failed, if that stays installed.
-fn print_earlier(binary: &Binary) {
+/// Prints the earlier file of a request that failed, if that stays installed, and why it does not meet the request.
+fn print_earlier(binary: &Binary, problem: Option<&str>) {
     if let Some(installed) = binary.installed() {
-        message!("  {}", described(binary, installed, "stays installed"));
+        let problem = problem.map(|problem| format!(", but {}", printable(problem))).unwrap_or_default();
+        message!("  {}{problem}", described(binary, installed, "stays installed"));
     }
 }
 

@@ -274,7 +274,10 @@ impl LockfileUpdate<'_> {
         let binary = self.binaries.get(request.name.as_str())?;
         match install_status(binary, request, self.settings, false) {
             InstallStatus::Ready | InstallStatus::Unlinked(_) => binary.installed(),
-            InstallStatus::Other(_) | InstallStatus::Missing => None,
+            InstallStatus::Other(_)
+            | InstallStatus::Changed(_)
+            | InstallStatus::Broken(..)
+            | InstallStatus::Missing => None,
         }
     }
 

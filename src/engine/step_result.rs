@@ -83,7 +83,10 @@ impl StatusCheck<'_> {
             InstallStatus::Ready => true,
             // No provider would be tried.
             InstallStatus::Unlinked(_) => is_dry_run,
-            InstallStatus::Other(_) | InstallStatus::Missing => false,
+            InstallStatus::Other(_)
+            | InstallStatus::Changed(_)
+            | InstallStatus::Broken(..)
+            | InstallStatus::Missing => false,
         };
         if is_met && !options.force {
             // The failures were those of another request.

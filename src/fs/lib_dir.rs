@@ -58,8 +58,19 @@ pub(crate) fn data_dir(lib_dir: &Path) -> PathBuf {
 pub(crate) fn link_markers(lib_dir: &Path, link: &Path) -> PathBuf {
     match link.strip_prefix(lib_dir) {
         Ok(below) => lib_dir.join(".links").join(below),
-        Err(_) => parent(link).join(".rigup-links").join(link.file_name().unwrap_or_default()),
+        Err(_) => outside_markers(link),
     }
+}
+
+/// Returns the folder of the markers of a link outside LIB_DIR.
+fn outside_markers(link: &Path) -> PathBuf {
+    parent(link).join(".rigup-links").join(link.file_name().unwrap_or_default())
+}
+
+/// Returns whether a path is the link of any data dir, by the markers of its users.
+pub(crate) fn is_marked_link(link: &Path) -> bool {
+    let mut lib_dirs = link.ancestors().skip(2);
+    outside_markers(link).is_dir() || lib_dirs.any(|lib_dir| link_markers(lib_dir, link).is_dir())
 }
 
 /// A prefix: a folder that a provider installs into, as its path relative to LIB_DIR, such as `pip/yt-dlp` or

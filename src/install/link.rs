@@ -8,8 +8,8 @@ use crate::fs::dir::{another_owner, is_writable, parent};
 use crate::fs::lib_dir;
 use crate::install::probe;
 use crate::install::users::{Owner, User, Users};
-use crate::install::wrapper::{self, LinkKind};
 use crate::model::{BinaryName, Installed, MachineId, name};
+use crate::process::wrapper::{self, LinkKind};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
@@ -192,7 +192,7 @@ pub fn link<T>(
     }
     let create = |marked: T| {
         match kind {
-            _ if found == Some((file.to_owned(), kind)) => {}
+            _ if wrapper::is_correct(path, file, kind) => {}
             LinkKind::Symlink => atomic::replace_link(path, target)?,
             LinkKind::Wrapper => atomic::write_program(path, &wrapper::content(target)?)?,
         }

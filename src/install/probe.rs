@@ -12,15 +12,15 @@ use nix::sys::signal::Signal;
 use crate::exhaustion;
 use crate::fs::digest;
 use crate::fs::dir::parent;
+use crate::fs::lib_dir;
 use crate::hook::command;
-use crate::install::wrapper;
 use crate::model::Installed;
 use crate::model::version::output::find_version;
 use crate::process::capture::{self, Captured, CapturedExit};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::process::wait::WaitOutcome;
-use crate::process::{sandbox, subreaper};
+use crate::process::{executable, sandbox, subreaper, wrapper};
 use crate::settings::Settings;
 
 /// The arguments that make programs print their version, in the order in which they are tried.
@@ -377,14 +377,19 @@ pub(crate) fn is_python_of_venv(file: &Path) -> bool {
 }
 
 /// Returns the first executable file of this name on `path`, or `None` if there is none. LIB_BIN_DIR is skipped, and so
-/// are files that lead through it.
+/// are files that lead through it. The links and wrappers of other data dirs are followed: if their data dir removes
+/// them, the program stays.
 pub(crate) fn find(name: &str, path: &OsStr, lib_bin_dir: &Path) -> Option<PathBuf> {
     let folders = std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty());
     let path = std::env::join_paths(folders).ok()?;
     let excluded = lib_bin_dir.canonicalize().unwrap_or_else(|_| lib_bin_dir.to_owned());
     let is_elsewhere = |file: &Path| parent(file).canonicalize().is_ok_and(|folder| folder != excluded);
     let mut found = which::which_in_all(name, Some(path), "/").ok()?;
-    found.find(|file| is_elsewhere(file) && !wrapper::leads_through(file, lib_bin_dir))
+    found.find_map(|file| {
+        let is_found = is_elsewhere(&file) && !wrapper::leads_through(&file, lib_bin_dir);
+        let program = if is_found { wrapper::program(&file, lib_dir::is_marked_link)? } else { return None };
+        executable::is_program(&program).then_some(program)
+    })
 }
 
 #[cfg(test)]

@@ -61,6 +61,8 @@ pub(crate) struct Resolved {
     pub attempts: Vec<Attempt>,
     /// Why the installed binary could not be linked; `None` if it is linked.
     pub link_error: Option<String>,
+    /// Why the earlier file did not meet the request; `None` if there was none.
+    pub problem: Option<String>,
 }
 
 /// A request with its result.

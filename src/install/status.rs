@@ -2,25 +2,31 @@
 
 use crate::hook::command;
 use crate::install::plan::{self, Request};
-use crate::install::wrapper::{self, LinkKind};
 use crate::install::{package, pins, probe, request_digest};
 use crate::model::{Binary, Installed, name};
 use crate::plugin::config::enabled::PluginConfigs;
-use crate::process::executable;
+use crate::plugin::overrides::Overrides;
+use crate::process::executable::{self, ExecutableError};
 use crate::process::signals::Interrupt;
+use crate::process::wrapper::{self, LinkKind};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
 /// The status of a binary for a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum InstallStatus<'a> {
     /// The binary is installed and linked.
     Ready,
     /// The binary is installed, but not linked.
     Unlinked(&'a Installed),
-    /// The binary is installed, but for another request.
+    /// The binary is installed, but the request does not accept its version or its provider.
     Other(&'a Installed),
-    /// The binary is not installed, or its file has changed or cannot be started.
+    /// The binary is installed, but for a request with other overrides or another policy.
+    Changed(&'a Installed),
+    /// The binary is installed, but the system cannot start its file, which has not changed: its interpreter is gone, and
+    /// may come back.
+    Broken(&'a Installed, ExecutableError),
+    /// The binary is not installed, or its file has changed.
     Missing,
 }
 
@@ -75,8 +81,8 @@ impl FileCheck<'_> {
     }
 }
 
-/// Returns the status of a recorded binary, whose fingerprint was renewed. In a lookup, which can only try env, a binary
-/// that another provider installed for another request counts as installed.
+/// Returns the status of a recorded binary, whose fingerprint was renewed. A lookup states no policy, and can only try
+/// env, so a binary that another provider installed with another policy counts as installed.
 pub(crate) fn install_status<'a>(
     binary: &'a Binary,
     request: &Request,
@@ -85,15 +91,18 @@ pub(crate) fn install_status<'a>(
 ) -> InstallStatus<'a> {
     let Some(installed) = binary.installed() else { return InstallStatus::Missing };
     let is_unchanged = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
-    if !is_unchanged
-        || executable::check(&installed.abspath, Some(&|| command::search_path(settings))).is_err()
-    {
+    if !is_unchanged {
         return InstallStatus::Missing;
     }
-    let fits_any = is_lookup && installed.binprovider != plan::ENV;
-    if !is_accepted(installed, request, settings) || !fits_any && !is_of_request(installed, request, settings)
-    {
+    if let Err(problem) = executable::check(&installed.abspath, Some(&|| command::search_path(settings))) {
+        return InstallStatus::Broken(installed, problem);
+    }
+    if !is_accepted(installed, request, settings) {
         return InstallStatus::Other(installed);
+    }
+    let is_found = || is_lookup && installed.binprovider != plan::ENV && has_overrides_of(binary, request);
+    if !is_of_request(installed, request, settings) && !is_found() {
+        return InstallStatus::Changed(installed);
     }
     if is_linked(&binary.name, installed, settings) {
         InstallStatus::Ready
@@ -105,17 +114,32 @@ pub(crate) fn install_status<'a>(
 /// Returns whether LIB_BIN_DIR leads to an installed binary, or does not have to.
 pub(crate) fn is_linked(name: &str, installed: &Installed, settings: &Settings) -> bool {
     let path = settings.lib_bin_dir.join(name::link_name(name));
-    let leads_to_it = || wrapper::target(&path) == Some((installed.abspath.clone(), LinkKind::of(installed)));
-    installed.is_in_app_bundle() || leads_to_it()
+    installed.is_in_app_bundle() || wrapper::is_correct(&path, &installed.abspath, LinkKind::of(installed))
 }
 
 /// Returns whether a binary is installed, perhaps for another request, and this request accepts its version and
 /// provider.
 pub(crate) fn is_usable(binary: &Binary, request: &Request, settings: &Settings) -> bool {
     match install_status(binary, request, settings, false) {
-        InstallStatus::Ready | InstallStatus::Unlinked(_) => true,
-        InstallStatus::Other(installed) => is_accepted(installed, request, settings),
-        InstallStatus::Missing => false,
+        InstallStatus::Ready | InstallStatus::Unlinked(_) | InstallStatus::Changed(_) => true,
+        InstallStatus::Other(_) | InstallStatus::Broken(..) | InstallStatus::Missing => false,
+    }
+}
+
+impl InstallStatus<'_> {
+    /// Returns why the installed file of a binary does not meet a request that accepts its version and provider, or
+    /// `None` if it does or if there is none.
+    pub(crate) fn problem(&self, name: &str) -> Option<String> {
+        match self {
+            Self::Changed(Installed { binprovider, version, .. }) => {
+                let separator = if version.is_empty() { "" } else { " " };
+                Some(format!(
+                    "its request has changed since {binprovider} installed {name}{separator}{version}"
+                ))
+            }
+            Self::Broken(installed, problem) => Some(format!("{} {problem}", installed.abspath.display())),
+            _ => None,
+        }
     }
 }
 
@@ -138,6 +162,16 @@ pub(crate) fn mismatch(installed: &Installed, request: &Request) -> String {
     } else {
         format!("its version is not {versions}")
     }
+}
+
+/// Returns whether a binary was installed with the overrides of a request. A bare name states none.
+fn has_overrides_of(binary: &Binary, request: &Request) -> bool {
+    let provider = binary.installed().map_or("", |installed| &installed.binprovider);
+    let wanted = request.overrides.of(provider).without_rules();
+    let is_bare = request.required_by.is_empty() && wanted.is_null();
+    is_bare
+        || Overrides::parse(&binary.overrides)
+            .is_ok_and(|overrides| overrides.of(provider).without_rules() == wanted)
 }
 
 /// Returns whether a binary was installed for this request. A record that came without a request fits any that names no

@@ -18,9 +18,9 @@ use crate::fs::dir::{self, ignore_missing, parent};
 use crate::fs::lib_dir::{self, Prefix, make_shared_dir};
 use crate::fs::lock::FileLock;
 use crate::fs::{digest, link};
-use crate::install::wrapper;
 use crate::model::{BinaryName, Installed, Machine, MachineId};
 use crate::process::lock::is_binary_locked;
+use crate::process::wrapper;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 

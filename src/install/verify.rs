@@ -9,11 +9,12 @@ use crate::fs::digest;
 use crate::fs::digest::is_sha256;
 use crate::fs::dir::parent;
 use crate::install::probe::{self, ProbeError, Prober, Program};
-use crate::install::{relocatable, request_digest, wrapper};
+use crate::install::{relocatable, request_digest};
 use crate::lockfile::Pin;
 use crate::model::version::{MAX_VERSION_LENGTH, is_valid_version};
 use crate::model::{Installed, Outcome, ProviderName, VersionRange, name};
 use crate::process::executable::{self, ExecutableError};
+use crate::process::wrapper;
 use crate::shell;
 
 /// An error in a Binary record, because of which it is rejected.

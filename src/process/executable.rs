@@ -14,6 +14,7 @@ use object::elf::{
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 
+use crate::process::wrapper;
 use crate::shell::{self, ENV_LAUNCHER, PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
 
 /// The number of bytes at the start of a file that are read to tell its format. The kernel reads 256 bytes of a `#!`
@@ -71,6 +72,9 @@ pub(crate) enum ExecutableError {
     /// The interpreter of the script cannot be started.
     #[error("needs the interpreter {path:?}, which {1}", path = .0)]
     NoInterpreter(PathBuf, Box<ExecutableError>),
+    /// The program that the wrapper executes cannot be started.
+    #[error("is a wrapper of {path}, which {1}", path = .0.display())]
+    NoWrapped(PathBuf, Box<ExecutableError>),
     /// The venv of the Python has no packages for its version.
     #[error("belongs to a venv that was made for another Python than {python}", python = .0.display())]
     OtherPython(PathBuf),
@@ -175,6 +179,13 @@ fn check_script(
         return Err(ExecutableError::NoName);
     }
     check_interpreter(Path::new(OsStr::from_bytes(interpreter)), search_path, depth)?;
+    if let Some(wrapped) = wrapped_program(program, script) {
+        let checked = check_program(&wrapped, search_path, depth + 1);
+        return checked.map_err(|error| match error {
+            ExecutableError::Loop => error,
+            error => ExecutableError::NoWrapped(wrapped, Box::new(error)),
+        });
+    }
     let started = if let Some(command) = argument.strip_prefix(ENV_LAUNCHER.as_bytes()) {
         started_by(program, command.strip_suffix(b"'").unwrap_or(command))
     } else if interpreter.ends_with(b"/env") {
@@ -185,6 +196,14 @@ fn check_script(
         command.and_then(|command| started_by(program, split_line(command).0))
     };
     started.map_or(Ok(()), |path| check_interpreter(&path, search_path, depth))
+}
+
+/// Returns the program that a script executes if rigup wrote it as a wrapper, or `None` if it did not.
+fn wrapped_program(program: &Path, script: &[u8]) -> Option<PathBuf> {
+    if !wrapper::is_start(script) {
+        return None;
+    }
+    Some(wrapper::target(&program.canonicalize().ok()?)?.0)
 }
 
 fn check_interpreter(

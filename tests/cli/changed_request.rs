@@ -46,7 +46,9 @@ fn a_changed_override_is_resolved_again_also_with_a_lock_file() {
     context.run(&["lock", "--check"]).succeeds();
 
     require(&context, "shop", "x@3.0.0");
-    context.run(&["load"]).succeeds();
+    let unmet =
+        "x is not installed: its request has changed since shop installed x 3.10.1; run `rigup install x`";
+    context.run(&["load"]).exits_with(1).stderr_contains(unmet);
     let changed = "overrides.shop changed since rigup.lock was written; run `rigup lock`";
     context.run(&["lock", "--check"]).exits_with(1).stderr_contains(changed);
     context.run(&["install", "--locked"]).exits_with(1).stderr_contains(changed);
@@ -95,7 +97,11 @@ fn what_is_installed_stays_until_a_new_request_succeeds() {
     require(&context, "shop", "x@1.5");
     let installed = context.run(&["install"]).succeeds().record();
     let is_kept = |context: &TestContext| {
-        let record = context.run(&["load", "x"]).succeeds().record();
+        context
+            .run(&["load", "x"])
+            .exits_with(1)
+            .stderr_contains("its request has changed since shop installed x 1.5");
+        let record = context.run(&["binary", "show", "x"]).succeeds().record();
         for key in ["abspath", "version", "sha256", "status", "binprovider"] {
             assert_eq!(record[key], installed[key], "{key}");
         }

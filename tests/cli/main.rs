@@ -26,6 +26,7 @@ mod hook_test;
 mod init;
 mod injection;
 mod install;
+mod interpreter;
 mod interrupt;
 mod invalid_input;
 mod library;

@@ -57,6 +57,8 @@ pub(super) struct RequestState {
     attempts: Vec<Attempt>,
     /// Why the installed binary could not be linked.
     link_error: Option<String>,
+    /// Why the earlier file does not meet the request.
+    problem: Option<String>,
     /// The providers that are not tried, each with the number of hooks before it.
     untried: Vec<(usize, Attempt)>,
     pub(super) dependencies: Dependencies,
@@ -131,6 +133,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             has_succeeded: false,
             attempts: Vec::new(),
             link_error: None,
+            problem: None,
             untried,
             dependencies: Dependencies::default(),
             dependents: Vec::new(),
@@ -195,10 +198,12 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             };
             self.finish(
                 index,
-                Ok(Resolved { binary, has_succeeded: true, attempts: Vec::new(), link_error }),
+                Ok(Resolved { binary, has_succeeded: true, attempts: Vec::new(), link_error, problem: None }),
             );
             return Ok(());
         }
+        let is_known = resolver.is_lookup || matches!(status, InstallStatus::Broken(..));
+        let problem = status.problem(name).filter(|_| is_known);
         // An installed binary stays as it is until the request is resolved.
         if is_missing {
             binary.installed = None;
@@ -206,6 +211,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         }
         let state = &mut self.requests[index];
         state.is_unsaved = is_new || is_missing && !resolver.is_lookup;
+        state.problem = problem;
         state.binary = Some(binary);
         self.enqueue(index);
         Ok(())
@@ -269,9 +275,9 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let state = &mut self.requests[index];
         let attempts = std::mem::take(&mut state.attempts);
         let has_succeeded = state.has_succeeded;
-        let link_error = state.link_error.take();
+        let (link_error, problem) = (state.link_error.take(), state.problem.take());
         if let Some(binary) = state.binary.take() {
-            self.finish(index, Ok(Resolved { binary, has_succeeded, attempts, link_error }));
+            self.finish(index, Ok(Resolved { binary, has_succeeded, attempts, link_error, problem }));
         }
     }
 

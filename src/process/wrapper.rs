@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{AccessFlags, access};
+
 use crate::fs::dir::parent;
 use crate::fs::link;
 use crate::model::Installed;
@@ -50,6 +52,11 @@ pub(crate) fn content(program: &Path) -> io::Result<Vec<u8>> {
     Ok([HEAD, command, &path, TAIL].concat())
 }
 
+/// Returns whether a script may be a wrapper, by its text after `#!`.
+pub(crate) fn is_start(script: &[u8]) -> bool {
+    HEAD.strip_prefix(b"#!").is_some_and(|head| script.starts_with(head))
+}
+
 /// Returns the path that a file in LIB_BIN_DIR leads to, and its kind, or `None` if it is neither a link nor a wrapper.
 pub(crate) fn target(file: &Path) -> Option<(PathBuf, LinkKind)> {
     let (path, kind) = written_target(file)?;
@@ -77,6 +84,27 @@ fn steps(path: &Path) -> impl Iterator<Item = PathBuf> {
     const MAX_STEPS: usize = 40;
     let next = |path: &PathBuf| Some(target(path)?.0);
     std::iter::successors(Some(path.to_owned()), next).take(MAX_STEPS)
+}
+
+/// Returns whether a path is the link or the wrapper of a file, and can be called.
+pub(crate) fn is_correct(path: &Path, file: &Path, kind: LinkKind) -> bool {
+    let leads_to_file = target(path).is_some_and(|found| found == (file.to_owned(), kind));
+    leads_to_file && (kind == LinkKind::Symlink || access(path, AccessFlags::X_OK).is_ok())
+}
+
+/// Returns the path behind the last wrapper that a path leads through, and behind the last link for which `is_followed`
+/// returns true; the path itself if there is none. Returns `None` if they lead in a circle.
+pub(crate) fn program(path: &Path, is_followed: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    let steps: Vec<PathBuf> = steps(path).collect();
+    let is_last = |step: &PathBuf| match target(step) {
+        Some((_, LinkKind::Wrapper)) => true,
+        Some((_, LinkKind::Symlink)) => is_followed(step),
+        None => false,
+    };
+    match steps.iter().rposition(is_last) {
+        Some(last) => steps.into_iter().nth(last + 1),
+        None => Some(path.to_owned()),
+    }
 }
 
 /// Returns whether a path leads to its file through a link or a wrapper in LIB_BIN_DIR, even if that has another path.
