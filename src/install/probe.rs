@@ -63,6 +63,9 @@ const INCOMPLETE: [&str; 13] = [
     "the \"file\" argument must be of type string",
 ];
 
+/// What a program prints, in lower case, if it does not find a file.
+const ERRORS: [&str; 5] = ["cannot ", "can't ", "error", "no such file", "not found"];
+
 /// Returns the inode, size, mtime and ctime of a file, following links, or `None` if it is not one. If the
 /// fingerprint is unchanged, so is the file. The device is not a part: a container image has another one in each
 /// container.
@@ -196,10 +199,19 @@ impl<'a> Prober<'a> {
         let (by_link, by_file) = rayon::join(|| probe.run(&link), || probe.run(program.file));
         let (by_link, by_file) = (by_link?, by_file?);
         // The program may find its own files by the path that it was called by. It may also be several programs, which
-        // it distinguishes by the name that it was called by.
-        let is_same_name = program.file.file_name().is_some_and(|name| name == program.link_name);
-        let is_file_better =
-            if is_same_name { by_file != by_link } else { by_file.success() > by_link.success() };
+        // it distinguishes by the name that it was called by: then a link with the name of the file behaves like it.
+        let own_name = program.file.file_name().unwrap_or_default();
+        let is_path_used = if by_file == by_link {
+            false
+        } else if own_name == program.link_name || by_file.is_timed_out || by_link.is_timed_out {
+            own_name == program.link_name
+        } else {
+            let link = folder.path().join("own").join(own_name);
+            fs_err::create_dir(parent(&link))?;
+            symlink(program.file, &link)?;
+            by_file != Probe { start: Instant::now(), ..probe }.run(&link)?
+        };
+        let is_file_better = is_path_used || by_file.success() > by_link.success();
         let needs_wrapper = is_file_better && by_file.problem.is_none() && !by_file.is_timed_out;
         // A message about a program that does not run at all names its own path.
         let found = if needs_wrapper || by_link.problem.is_some() { by_file } else { by_link };
@@ -255,6 +267,8 @@ struct Behavior {
     /// Why it cannot run.
     problem: Option<String>,
     is_timed_out: bool,
+    /// The number of lines that may report an error: the program may go on without a file that it does not find.
+    complaints: usize,
 }
 
 impl Behavior {
@@ -293,6 +307,7 @@ impl Probe<'_> {
                 }
                 Captured::Exited(exit) => {
                     behavior.exit_code = exit.exit_code;
+                    behavior.complaints = complaints(&exit, path);
                     if let Some(found) = problem_of(&exit, args) {
                         problem = problem.or(Some(found));
                         continue;
@@ -356,6 +371,18 @@ fn problem_of(exit: &CapturedExit, args: &[OsString]) -> Option<String> {
         Some(signal) => format!("`{arguments}` makes it crash with {signal}{separator}{line}"),
         None => format!("`{arguments}` exits with {code}{separator}{line}"),
     })
+}
+
+/// Returns the number of lines on standard error, and of those on standard output that report an error. The path by which
+/// the program was called does not count.
+fn complaints(exit: &CapturedExit, path: &Path) -> usize {
+    let path = path.to_string_lossy();
+    let is_error = |line: &&str| {
+        let line = line.replace(&*path, "").to_lowercase();
+        ERRORS.iter().any(|text| line.contains(text))
+    };
+    let lines = exit.stderr.lines().filter(|line| !line.trim().is_empty()).count();
+    lines + exit.stdout.lines().filter(is_error).count()
 }
 
 /// Returns whether a line of an error states that a part of the program itself is missing.

@@ -175,6 +175,33 @@ fn a_program_that_behaves_differently_through_a_link_needs_a_wrapper() {
 }
 
 #[test]
+fn a_program_that_misses_its_files_only_through_a_link_needs_a_wrapper() {
+    let folder = tempfile::tempdir().unwrap();
+    script(folder.path(), "lib/common.sh", ":");
+    let tool = script(folder.path(), "bin/tool", "");
+    for load in ["source", "cat <"] {
+        let body =
+            format!("#!/bin/bash\n{load} \"$(dirname \"$0\")/../lib/common.sh\" >/dev/null\necho 1.0\n");
+        fs_err::write(&tool, body).unwrap();
+        for known in [None, Some("1.0")] {
+            assert_eq!(probe_file(&tool, &[], known), Ok(result("1.0", true)), "{load}");
+        }
+    }
+}
+
+#[test]
+fn a_link_with_another_name_is_compared_with_one_of_the_same_name() {
+    let folder = tempfile::tempdir().unwrap();
+    script(folder.path(), "lib/version", "");
+    let by_path = "[ -e \"$(dirname \"$0\")/../lib/version\" ] && echo 2.0 || echo 1.0";
+    let file = script(folder.path(), "bin/sy", by_path);
+    assert_eq!(probe_file(&file, &[], None), Ok(result("2.0", true)));
+    let by_name = "case $0 in */tool) echo tool 1.0;; *) echo multi 2.0; echo note >&2;; esac";
+    let file = script(folder.path(), "bin/multi", by_name);
+    assert_eq!(probe_file(&file, &[], None), Ok(result("1.0", false)));
+}
+
+#[test]
 fn a_program_that_runs_only_by_its_own_path_needs_a_wrapper() {
     let by_own_path = "exec \"$(dirname \"$0\")/../libexec/real\"";
     assert_eq!(probe(by_own_path, &[], None), Ok(result("4.5", true)));
