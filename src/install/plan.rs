@@ -200,7 +200,7 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
             }
             Some(&index) => {
                 if let Ok(first) = &merged[index] {
-                    merged[index] = merge(first, Request::from_requirement(requirement));
+                    merged[index] = merge(first, Request::from_requirement(requirement), &selection.curated);
                 }
             }
         }
@@ -212,6 +212,12 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
         let mut positions: HashMap<BinaryName, usize> = HashMap::new();
         for name in &selection.names {
             let split = if indexes.contains_key(name) { None } else { name.split_version() };
+            if let (None, false, Some((base, text))) =
+                (&split, indexes.contains_key(name), name.split_at_sign())
+            {
+                steps.push(Err(no_version(name, &base, text)));
+                continue;
+            }
             let (name, versions, source) = match split {
                 Some((base, version)) => (base, VersionRange::exactly(version), name.as_str()),
                 None => (name.clone(), VersionRange::default(), ""),
@@ -228,6 +234,14 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
         steps
     };
     selected.into_iter().map(|step| step.and_then(|request| narrow(request, selection, providers))).collect()
+}
+
+/// Returns the refusal of a name with a text after `@` that is not a version.
+fn no_version(name: &BinaryName, base: &BinaryName, text: &str) -> Refusal {
+    let reason = format!(
+        "{text:?} is not a version; use {base} for any version, or a form such as {base}@1.2 for that one"
+    );
+    Refusal { name: name.clone(), reason }
 }
 
 /// Restricts a request to versions that `source` requires.
@@ -259,14 +273,20 @@ fn conflict(request: Request, problem: &str, before: &str, last: &str, source: &
     Refusal { name: request.name, reason }
 }
 
-/// Merges the requests of two requirements of one name.
-fn merge(first: &Request, second: Request) -> Step {
+/// Merges the requests of two requirements of one name. One that names no provider allows those in `curated`.
+fn merge(first: &Request, second: Request, curated: &[ProviderName]) -> Step {
     let refusal = |problem, before: &dyn fmt::Display, last: &dyn fmt::Display| {
         let source = second.sources.join(", ");
         conflict(first.clone(), problem, &before.to_string(), &last.to_string(), &source)
     };
-    let Some(providers) = first.providers.both(&second.providers) else {
-        return Err(refusal(NO_PROVIDER, &first.providers, &second.providers));
+    let is_default = first.providers == Providers::Default && second.providers == Providers::Default;
+    let named = |providers: &Providers| match providers {
+        Providers::Default if !is_default => Providers::Only(curated.to_vec()),
+        named => named.clone(),
+    };
+    let (ours, theirs) = (named(&first.providers), named(&second.providers));
+    let Some(providers) = ours.both(&theirs) else {
+        return Err(refusal(NO_PROVIDER, &ours, &theirs));
     };
     let versions = first.versions().and(second.versions());
     if versions.is_empty() {

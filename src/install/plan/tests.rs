@@ -306,6 +306,25 @@ fn refuses_plugins_without_a_common_provider_and_names_both() {
 }
 
 #[test]
+fn a_plugin_without_providers_allows_no_open_registry_to_another() {
+    let merged = |one: &str, other: &str| {
+        let requirements = [required("a", "x", one, ""), required("b", "x", other, "")];
+        plan(&requirements, &selection(&[], None), &common_providers())[0].clone()
+    };
+    for (one, other, expected) in [("", "pip", "env,apt"), ("pip", "", "pip")] {
+        let reason = merged(one, other).unwrap_err().reason;
+        assert!(
+            reason.starts_with(&format!("no provider is in both {expected} (a/binaries.jsonl:1)")),
+            "{reason}"
+        );
+    }
+    assert_eq!(merged("", "pip,apt,env").unwrap().candidates, ["env", "apt"]);
+    assert_eq!(merged("pip,apt,env", "").unwrap().candidates, ["apt", "env"]);
+    assert_eq!(merged("*", "").unwrap().candidates, ["env", "apt"]);
+    assert_eq!(merged("", "").unwrap().providers, Providers::Default);
+}
+
+#[test]
 fn plugins_whose_versions_exclude_each_other_are_refused_by_name() {
     let at_most = |plugin: &str, max: &str| Requirement {
         max_version: max.to_owned(),
@@ -344,7 +363,12 @@ fn a_name_with_a_version_requests_exactly_that_version() {
     assert_eq!(twice, "no version satisfies both == 1.2 (y@1.2) and == 1.3 (y@1.3); change one of them");
     let bare = of_names(&["y@1.2"]).unwrap();
     assert_eq!((bare.name.as_str(), bare.exact_version_of("env")), ("y", Some("1.2")));
-    assert_eq!(of_names(&["y@next"]).unwrap().name.as_str(), "y@next");
+    for name in ["y@next", "y@latest", "y@"] {
+        let reason = of_names(&[name]).unwrap_err().reason;
+        assert!(
+            reason.ends_with("is not a version; use y for any version, or a form such as y@1.2 for that one")
+        );
+    }
 }
 
 #[test]
