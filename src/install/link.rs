@@ -32,7 +32,7 @@ pub enum LinkError {
     #[error("cannot link {path}: {folder} {2}; choose another LIB_BIN_DIR", path = .0.display(), folder = .1.display())]
     Denied(PathBuf, PathBuf, &'static str),
     /// LIB_BIN_DIR cannot be written.
-    #[error("cannot link {path}: {error}", path = .0.display(), error = .1)]
+    #[error("cannot link {path}: {error}; {next_step}", path = .0.display(), error = .1, next_step = next_step(.1))]
     Unwritable(PathBuf, io::Error),
     /// The store cannot be read.
     #[error(transparent)]
@@ -207,6 +207,15 @@ fn unlink(path: &Path) -> Result<(), LinkError> {
         fs_err::remove_file(path).map_err(|error| unwritable(path, error))?;
     }
     Ok(())
+}
+
+/// Returns what to do if LIB_BIN_DIR cannot be written.
+fn next_step(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded => "free some space, or choose another LIB_BIN_DIR",
+        _ => "choose another LIB_BIN_DIR",
+    }
 }
 
 fn unwritable(path: &Path, error: io::Error) -> LinkError {

@@ -58,10 +58,11 @@ pub struct SpawnError {
 }
 
 impl SpawnError {
-    fn new(program: PathBuf, cwd: &Path, error: &io::Error) -> Self {
+    /// Returns the error of a start. `file` is the file of the program, or `None` if there is none.
+    fn new(program: PathBuf, file: Option<&Path>, cwd: &Path, error: &io::Error) -> Self {
         let is_missing = error.kind() == io::ErrorKind::NotFound;
         let is_exhausted = exhaustion::is_exhausted(error);
-        Self { reason: explain(&program, cwd, error), program, is_missing, is_exhausted }
+        Self { reason: explain(&program, file, cwd, error), program, is_missing, is_exhausted }
     }
 }
 
@@ -75,8 +76,7 @@ impl CommandSpec {
         if self.program.as_encoded_bytes().contains(&b'/') {
             return Ok(PathBuf::from(&self.program));
         }
-        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
-        which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
+        find_on_path(&self.program, &self.env, &self.cwd)
     }
 
     /// Starts the command in its own session, without a terminal, with no signal blocked and every signal at its
@@ -89,7 +89,10 @@ impl CommandSpec {
         stderr: &File,
     ) -> Result<Child, SpawnError> {
         let started = self.try_start(stdin, [stdout, stderr]);
-        started.map_err(|error| SpawnError::new(PathBuf::from(&self.program), &self.cwd, &error))
+        started.map_err(|error| {
+            let file = self.find_program().ok();
+            SpawnError::new(PathBuf::from(&self.program), file.as_deref(), &self.cwd, &error)
+        })
     }
 
     fn try_start(&self, stdin: Option<&File>, [stdout, stderr]: [&File; 2]) -> io::Result<Child> {
@@ -146,11 +149,22 @@ pub(crate) fn start_in_foreground(
     #[expect(clippy::disallowed_methods, reason = "only this module starts processes")]
     let mut command = Command::new(program);
     command.args(args);
+    let file = if program.as_encoded_bytes().contains(&b'/') {
+        Some(PathBuf::from(program))
+    } else {
+        env.as_ref().and_then(|env| find_on_path(program, env, Path::new(".")).ok())
+    };
     if let Some(env) = env {
         command.env_clear().envs(env);
     }
     start(|| command.spawn().map(|child| child.id()))
-        .map_err(|error| SpawnError::new(program.into(), Path::new("."), &error))
+        .map_err(|error| SpawnError::new(program.into(), file.as_deref(), Path::new("."), &error))
+}
+
+/// Returns the first match for a program without a slash on the `PATH` in `env`.
+fn find_on_path(program: &OsStr, env: &[(OsString, OsString)], cwd: &Path) -> io::Result<PathBuf> {
+    let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+    which::which_in(program, path, cwd).map_err(|_| io::ErrorKind::NotFound.into())
 }
 
 /// Starts a child. Tries again for a while if another process has the program open for writing.
@@ -181,20 +195,20 @@ fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
 
 /// Explains why a process could not be started. The system reports the same error for a missing program, a missing
 /// interpreter and a missing folder.
-fn explain(program: &Path, cwd: &Path, error: &io::Error) -> String {
-    let is_path = program.as_os_str().as_encoded_bytes().contains(&b'/');
+fn explain(program: &Path, file: Option<&Path>, cwd: &Path, error: &io::Error) -> String {
     let is_of_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
         || error.raw_os_error() == Some(libc::ENOEXEC);
     match error.kind() {
         io::ErrorKind::NotFound if !cwd.is_dir() => format!("the folder {} does not exist", cwd.display()),
-        _ if is_path
-            && is_of_file
-            && let Err(problem) = executable::check(program, None) =>
+        _ if is_of_file
+            && let Some(file) = file
+            && let Err(problem) = executable::check(file, None) =>
         {
             let is_interpreter =
                 matches!(problem, ExecutableError::NoInterpreter(..) | ExecutableError::NotOnPath(_));
             let next_step = if is_interpreter { "; install it, or change the script" } else { "" };
-            format!("it {problem}{next_step}")
+            let subject = if file == program { "it".to_owned() } else { file.display().to_string() };
+            format!("{subject} {problem}{next_step}")
         }
         io::ErrorKind::NotFound => {
             format!("it is not on PATH; run `rigup install {}`, or install it yourself", program.display())

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::install::package;
+use crate::install::verify::VerifyError;
 use crate::model::{BinaryName, Outcome};
 use crate::plugin::config::provider::{PackageMetadata, ProviderConfig};
 use crate::process::executable::ExecutableError;
@@ -81,8 +82,12 @@ impl SingleSearch<'_> {
         Ok(facts.records(self.name, provider))
     }
 
-    /// Returns a hint if the program does not run because the install script of its Node package did not run.
+    /// Returns a hint if the program does not run because the install script of its Node package did not run, or if it has
+    /// a version that the overrides request.
     fn hint(&self, error: &BinaryError) -> String {
+        if let BinaryError::NotAccepted(error) = error {
+            return self.overrides_hint(error);
+        }
         let (BinaryError::Unusable(file, _) | BinaryError::NotRunning(file, _), Some(request)) =
             (error, self.request)
         else {
@@ -95,5 +100,21 @@ impl SingleSearch<'_> {
             }
             _ => String::new(),
         }
+    }
+
+    fn overrides_hint(&self, error: &VerifyError) -> String {
+        let (VerifyError::TooOld(found, _)
+        | VerifyError::TooNew(found, ..)
+        | VerifyError::OtherVersion(found, _)) = error
+        else {
+            return String::new();
+        };
+        let provider = self.search.provider;
+        let overrides = self.request.map(|request| request.overrides.of(provider));
+        let packages = overrides.map_or(&[][..], |overrides| &overrides.packages);
+        let requested = packages.iter().find(|package| !found.is_empty() && package.ends_with(found));
+        requested.map_or_else(String::new, |package| {
+            format!("; overrides.{provider} requests {package}: change that, or request this version")
+        })
     }
 }

@@ -67,6 +67,35 @@ fn a_changed_override_is_resolved_again_also_with_a_lock_file() {
 }
 
 #[test]
+fn an_override_that_the_provider_does_not_understand_is_no_success_of_load() {
+    let context = context();
+    require(&context, "shop", "x@3.10.1");
+    context.run(&["install"]).succeeds();
+    for overrides in [json!({"shop": "x@3.10.1"}), json!({"shop": {"install_args": ["x@3.10.1"]}})] {
+        let line = json!({"type": "Binary", "name": "x", "binproviders": "shop", "overrides": overrides});
+        context.plugin("p", &[line]);
+        context.run(&["load"]).succeeds();
+        context.run(&["install"]).succeeds().stderr_contains("is already installed");
+    }
+    let overrides = json!({"shop": {"packages": ["x@3.10.1"], "other": true}});
+    let line = json!({"type": "Binary", "name": "x", "binproviders": "shop", "overrides": overrides});
+    context.plugin("p", &[line]);
+    context
+        .run(&["load"])
+        .exits_with(1)
+        .stderr_contains("its request has changed since shop installed x 3.10.1");
+}
+
+#[test]
+fn a_version_that_contradicts_a_pinned_package_names_the_override() {
+    let context = context();
+    context.provider("shop", &SHOP.replace("version=$exact_version", ":"));
+    require(&context, "shop", "x@7.5.0");
+    let hint = "; overrides.shop requests x@7.5.0: change that, or request this version";
+    context.run(&["install", "x@7.8.6"]).exits_with(1).stderr_contains(hint);
+}
+
+#[test]
 fn a_changed_file_or_list_of_providers_is_resolved_again() {
     let context = context();
     let [one, two] =

@@ -66,8 +66,11 @@ fn a_binary_that_cannot_be_linked_is_installed_and_reported() {
     symlink("/nowhere/at/all", dangling.join("one")).unwrap();
     for (folder, cause) in [(file.join("bin"), "Not a directory"), (dangling.clone(), "did not create")] {
         context.set("LIB_BIN_DIR", folder);
+        let next_step =
+            if cause == "Not a directory" { "; choose another LIB_BIN_DIR" } else { "; --force replaces it" };
         for command in ["install", "load"] {
             let output = context.run(&[command]).exits_with(1).stderr_contains("cannot link ");
+            let output = output.stderr_contains(next_step);
             let record = output.record();
             assert_eq!((&record["type"], &record["status"]), (&json!("Binary"), &json!("installed")));
             assert!(record["link_error"].as_str().unwrap().contains(cause), "{record}");
