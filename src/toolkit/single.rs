@@ -110,7 +110,8 @@ impl SingleSearch<'_> {
             return String::new();
         };
         let provider = self.search.provider;
-        let overrides = self.request.map(|request| request.overrides.of(provider));
+        let exact = self.request.filter(|request| !request.exact_version.is_empty());
+        let overrides = exact.map(|request| request.overrides.of(provider));
         let packages = overrides.map_or(&[][..], |overrides| &overrides.packages);
         let requested = packages.iter().find(|package| !found.is_empty() && package.ends_with(found));
         requested.map_or_else(String::new, |package| {
