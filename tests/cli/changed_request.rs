@@ -67,7 +67,7 @@ fn a_changed_override_is_resolved_again_also_with_a_lock_file() {
 }
 
 #[test]
-fn an_override_that_the_provider_does_not_understand_is_no_success_of_load() {
+fn load_fails_if_an_override_that_the_provider_rejects_was_added() {
     let context = context();
     require(&context, "shop", "x@3.10.1");
     context.run(&["install"]).succeeds();
