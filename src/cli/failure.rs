@@ -47,7 +47,7 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
     let wanted = || if request.is_restricted() { typed(request) } else { shell::quote_text(&binary.name) };
     let problem = resolved.problem.as_deref().map(printable);
     if let (true, Some(installed)) = (is_lookup, binary.installed()) {
-        let reason = problem.unwrap_or_else(|| status::mismatch(installed, request).into());
+        let reason = problem.unwrap_or_else(|| status::mismatch(installed, request));
         error!(
             "cannot load {label}: {}, but {reason}; run `rigup install {}`",
             described(binary, installed, "is installed"),

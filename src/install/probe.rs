@@ -208,7 +208,7 @@ impl<'a> Prober<'a> {
         } else {
             let link = folder.path().join("own").join(own_name);
             fs_err::create_dir(parent(&link))?;
-            symlink(program.file, &link)?;
+            fs_err::os::unix::fs::symlink(program.file, &link)?;
             by_file != Probe { start: Instant::now(), ..probe }.run(&link)?
         };
         let is_file_better = is_path_used || by_file.success() > by_link.success();

@@ -105,7 +105,7 @@ impl SingleSearch<'_> {
     fn overrides_hint(&self, error: &VerifyError) -> String {
         let (VerifyError::TooOld(found, _)
         | VerifyError::TooNew(found, ..)
-        | VerifyError::OtherVersion(found, _)) = error
+        | VerifyError::OtherVersion(found, ..)) = error
         else {
             return String::new();
         };
