@@ -129,14 +129,9 @@ pub(crate) fn is_usable(binary: &Binary, request: &Request, settings: &Settings)
 impl InstallStatus<'_> {
     /// Returns why the installed file of a binary does not meet a request that accepts its version and provider, or
     /// `None` if it does or if there is none.
-    pub(crate) fn problem(&self, name: &str) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         match self {
-            Self::Changed(Installed { binprovider, version, .. }) => {
-                let separator = if version.is_empty() { "" } else { " " };
-                Some(format!(
-                    "its request has changed since {binprovider} installed {name}{separator}{version}"
-                ))
-            }
+            Self::Changed(_) => Some("its request has changed".to_owned()),
             Self::Broken(installed, problem) => Some(format!("{} {problem}", installed.abspath.display())),
             _ => None,
         }

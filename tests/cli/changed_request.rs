@@ -47,7 +47,7 @@ fn a_changed_override_is_resolved_again_also_with_a_lock_file() {
 
     require(&context, "shop", "x@3.0.0");
     let unmet =
-        "x is not installed: its request has changed since shop installed x 3.10.1; run `rigup install x`";
+        "x 3.10.1, which shop installed, is installed, but its request has changed; run `rigup install x`";
     context.run(&["load"]).exits_with(1).stderr_contains(unmet);
     let changed = "overrides.shop changed since rigup.lock was written; run `rigup lock`";
     context.run(&["lock", "--check"]).exits_with(1).stderr_contains(changed);
@@ -80,10 +80,7 @@ fn load_fails_if_an_override_that_the_provider_rejects_was_added() {
     let overrides = json!({"shop": {"packages": ["x@3.10.1"], "other": true}});
     let line = json!({"type": "Binary", "name": "x", "binproviders": "shop", "overrides": overrides});
     context.plugin("p", &[line]);
-    context
-        .run(&["load"])
-        .exits_with(1)
-        .stderr_contains("its request has changed since shop installed x 3.10.1");
+    context.run(&["load"]).exits_with(1).stderr_contains("but its request has changed");
 }
 
 #[test]
@@ -126,10 +123,7 @@ fn what_is_installed_stays_until_a_new_request_succeeds() {
     require(&context, "shop", "x@1.5");
     let installed = context.run(&["install"]).succeeds().record();
     let is_kept = |context: &TestContext| {
-        context
-            .run(&["load", "x"])
-            .exits_with(1)
-            .stderr_contains("its request has changed since shop installed x 1.5");
+        context.run(&["load", "x"]).exits_with(1).stderr_contains("but its request has changed");
         let record = context.run(&["binary", "show", "x"]).succeeds().record();
         for key in ["abspath", "version", "sha256", "status", "binprovider"] {
             assert_eq!(record[key], installed[key], "{key}");

@@ -37,11 +37,7 @@ fn a_program_stays_installed_while_its_interpreter_is_away() {
     let reason = "x needs the interpreter \"";
     let kept = output.stderr_contains("x 1.5, which shop installed, stays installed, but /");
     kept.stderr_contains(reason).stderr_contains("shop declined");
-    context
-        .run(&["load", "x"])
-        .exits_with(1)
-        .stderr_contains(reason)
-        .stderr_contains("x is not installed: /");
+    context.run(&["load", "x"]).exits_with(1).stderr_contains(reason).stderr_contains("is installed, but /");
     let orphaned = context.run(&["uninstall", "--orphaned", "--dry-run"]).succeeds();
     assert!(!orphaned.stdout.contains("shop/x"), "{}", orphaned.stdout);
     assert!(context.bin("x").is_symlink());

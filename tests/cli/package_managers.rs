@@ -318,14 +318,6 @@ fn settings_that_choose_another_platform_or_install_nothing_do_not_count() {
 }
 
 #[test]
-fn a_version_in_the_name_of_a_binary_is_not_part_of_the_package() {
-    let context = context();
-    context.script("fake/npm", "#!/bin/sh\nexit 0\n");
-    let output = context.run(&["install", "x@latest", "--binproviders", "npm"]).exits_with(1);
-    output.stderr_contains("npm installed x, which has no program named x@latest");
-}
-
-#[test]
 fn npm_and_pnpm_wait_briefly_for_a_registry_unless_the_user_set_it() {
     for provider in ["npm", "pnpm"] {
         let mut context = context();
