@@ -120,6 +120,7 @@ fn reason(record: &Value) -> String {
 #[test]
 #[ignore = "installs with apt: run with --ignored"]
 fn apt_updates_outdated_lists_and_reports_an_unreachable_server() {
+    let _apt = crate::lock_apt();
     let mut repository = Repository::new();
     repository.publish("1.0");
     let unknown = reason(&repository.install("rigup-none", 1));
@@ -156,6 +157,7 @@ fn apt_updates_outdated_lists_and_reports_an_unreachable_server() {
 #[test]
 #[ignore = "installs with apt: run with --ignored"]
 fn apt_takes_only_names_of_packages() {
+    let _apt = crate::lock_apt();
     let repository = Repository::new();
     repository.publish("1.0");
     let file = repository.context.path("repository/rigup-cow_1.0_all.deb").display().to_string();
@@ -165,6 +167,7 @@ fn apt_takes_only_names_of_packages() {
         "rigup-cow-",
         "rigup-cow=1.0-",
         "rigup-cow=1.0+",
+        "rigup-cow:all+",
         "rigup*",
         "./x.deb",
         &file,
@@ -172,7 +175,7 @@ fn apt_takes_only_names_of_packages() {
         let declined = format!("declined {odd} is not the name of a Debian package");
         assert_eq!(reason(&repository.install(odd, 1)), declined);
     }
-    for unknown in ["rigup-cow+", "rigup-cow+:all", "rigup-cow:all+"] {
+    for unknown in ["rigup-cow+", "rigup-cow+:all"] {
         let declined = reason(&repository.install(unknown, 1));
         assert!(declined.starts_with("declined apt has no package named rigup-cow"), "{unknown}: {declined}");
     }

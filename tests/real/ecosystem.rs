@@ -132,6 +132,7 @@ fn rigup_finds_plans_and_installs_the_requirements_of_published_plugins() {
 #[test]
 #[ignore = "downloads from a registry: run with --ignored"]
 fn published_provider_hooks_run_unchanged() {
+    let _apt = crate::lock_apt();
     let mut context = context_with_registries();
     context.set("MY_API_TOKEN", "canary-51c0");
     let Some(plugins) = published_in_venv(&mut context) else { return };

@@ -108,6 +108,7 @@ fn gem_installs_the_pinned_version() {
 #[test]
 #[ignore = "needs apt-get and root: run with --ignored"]
 fn apt_installs_only_the_pinned_version_whatever_its_epoch() {
+    let _apt = crate::lock_apt();
     let context = context_with_registries();
     require(&context, "apt", "git", "git", None);
     context.run(&["lock"]).succeeds();

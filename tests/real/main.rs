@@ -78,6 +78,12 @@ fn check_install_and_repair(context: &TestContext, provider: &str, name: &str) {
     assert_eq!(context.hook_processes().len(), 2);
 }
 
+/// Keeps other tests from using apt, whose lock the published hooks do not wait for.
+fn lock_apt() -> std::sync::MutexGuard<'static, ()> {
+    static APT: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    APT.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// Asserts that the record is correct and that the program runs through its link.
 fn check_binary(context: &TestContext, name: &str, record: &Value) {
     let abspath = record["abspath"].as_str().unwrap();
@@ -88,7 +94,9 @@ fn check_binary(context: &TestContext, name: &str, record: &Value) {
     let printed = String::from_utf8_lossy(&output.stdout);
     let version = record["version"].as_str().unwrap();
     assert!(!version.is_empty() && printed.contains(version), "{version} in {printed}");
-    assert!(record["package_version"].as_str().unwrap().contains(version), "{record}");
+    // The fixture is no package manager.
+    let has_package = record["binprovider"] != "good";
+    assert!(!has_package || record["package_version"].as_str().unwrap().contains(version), "{record}");
 }
 
 /// Kills an install as soon as `is_halfway` returns true for its prefix, and asserts that the next install succeeds.

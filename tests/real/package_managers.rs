@@ -60,6 +60,7 @@ fn npm_completes_an_install_that_was_killed() {
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn a_package_that_does_not_exist_is_reported_with_the_cause() {
+    let _apt = crate::lock_apt();
     let context = context_with_registries();
     let name = "rigup-no-such-package-anywhere";
     for (provider, outcome, reason) in [
@@ -77,6 +78,7 @@ fn a_package_that_does_not_exist_is_reported_with_the_cause() {
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn apt_installs_once_for_ten_commands_and_repairs() {
+    let _apt = crate::lock_apt();
     let apt = |verb: &str| {
         let args = ["-o", "DPkg::Lock::Timeout=300", verb, "-qy", "tree"];
         let output = Command::new("apt-get").args(args).output().unwrap();
