@@ -54,6 +54,7 @@ pub(crate) mod processes;
 mod recovery;
 pub(crate) mod runs;
 pub(crate) mod session;
+pub(crate) mod status_check;
 pub(crate) mod step_result;
 pub(crate) mod uninstall;
 

@@ -6,3 +6,4 @@ pub(crate) mod dir;
 pub(crate) mod lib_dir;
 pub(crate) mod link;
 pub(crate) mod lock;
+pub(crate) mod remove;

@@ -10,5 +10,5 @@ pub(crate) mod policy;
 pub(crate) mod programs;
 pub(crate) mod relocate;
 pub(crate) mod request;
-pub(crate) mod selection;
 pub(crate) mod single;
+pub(crate) mod toml_keys;

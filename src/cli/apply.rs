@@ -14,7 +14,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::engine::apply::{Applier, BatchOutput};
 use crate::engine::catalog::Catalog;
-use crate::engine::step_result::InstallOptions;
+use crate::engine::status_check::InstallOptions;
 use crate::engine::{Engine, EngineEvent};
 use crate::process::poll;
 use crate::process::signals::Interrupt;

@@ -5,7 +5,6 @@ use crate::engine::install::InstallPlan;
 use crate::engine::step_result::StepResult;
 use crate::install::plan::{Request, Step};
 use crate::install::resolver::Resolved;
-use crate::install::status;
 use crate::model::{Attempt, Binary, Installed, Outcome, VersionRange};
 use crate::plugin::requirement::Providers;
 use crate::report::short_id::short_id;
@@ -46,16 +45,14 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
         resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
     let wanted = || if request.is_restricted() { typed(request) } else { shell::quote_text(&binary.name) };
     let problem = resolved.problem.as_deref().map(printable);
-    if let (true, Some(installed)) = (is_lookup, binary.installed()) {
-        let reason = problem.unwrap_or_else(|| status::mismatch(installed, request));
+    if let (true, Some(installed), Some(reason)) = (is_lookup, binary.installed(), &problem) {
         error!(
             "cannot load {label}: {}, but {reason}; run `rigup install {}`",
             described(binary, installed, "is installed"),
             wanted()
         );
     } else if is_lookup {
-        let problem = problem.map(|problem| format!(": {problem}")).unwrap_or_default();
-        error!("{label} is not installed{problem}; run `rigup install {}`", wanted());
+        error!("{label} is not installed; run `rigup install {}`", wanted());
     } else if has_failed_last {
         error!("cannot install {label}: no provider could install it");
     } else {

@@ -28,7 +28,7 @@ use crate::toolkit::binary::Search;
 use crate::toolkit::built::BuiltPrefix;
 use crate::toolkit::request::{HookRequest, RequestError};
 use crate::toolkit::single::SingleSearch;
-use crate::toolkit::{begin, lock, policy, relocate, selection};
+use crate::toolkit::{begin, lock, policy, relocate, toml_keys};
 use crate::trust::Inspection;
 
 mod test;
@@ -264,7 +264,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
             }
         }
         HookCommand::Toml { keys, files } => {
-            output.raw(selection::select(&files, &keys).map_err(CliError::setup)?.as_bytes());
+            output.raw(toml_keys::select(&files, &keys).map_err(CliError::setup)?.as_bytes());
         }
         HookCommand::Lock { name, command } => {
             let Some((program, rest)) = command.split_first() else {

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::recovery;
-use crate::fs::dir::{make_parents, make_private_dir, nearest_existing, other_owner};
+use crate::fs::dir::{make_parents, make_private_dir, nearest_existing, owner_blocked_by_root};
 use crate::hook::run::Runner;
 use crate::install::link::Linker;
 use crate::machine;
@@ -301,8 +301,8 @@ fn check_data_dir(settings: &Settings) -> Result<Option<String>, EngineError> {
 /// Rejects a data dir of another user if this is root, unless it is declared trusted.
 fn check_owner(settings: &Settings) -> Result<(), EngineError> {
     let is_declared_trusted = settings.trust.exceptions().any(|folder| settings.data_dir.starts_with(folder));
-    let owner =
-        other_owner(&settings.data_dir).filter(|owner| !is_declared_trusted && !users::is_unknown(*owner));
+    let owner = owner_blocked_by_root(&settings.data_dir)
+        .filter(|owner| !is_declared_trusted && !users::is_unknown(*owner));
     let Some(owner) = owner else { return Ok(()) };
     let arguments: Vec<String> =
         std::env::args().skip(1).map(|argument| shell::quote_text(&argument)).collect();

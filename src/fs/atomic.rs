@@ -11,9 +11,10 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::clock;
-use crate::fs::dir::{self, parent};
+use crate::fs::dir::parent;
 use crate::fs::link;
 use crate::fs::lock::FileLock;
+use crate::fs::remove::remove_tree;
 
 /// The prefix of the names of temporary files. A process that is killed while it writes a file leaves one behind.
 pub(crate) const TEMPORARY: &str = ".new-";
@@ -100,7 +101,7 @@ pub(crate) fn replace_folder(folder: &Path, new: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, new, CWD, folder, RenameFlags::EXCHANGE) {
         Ok(()) => {
             // The new folder is in place even if the old one cannot be removed.
-            let _ = dir::remove_tree(new);
+            let _ = remove_tree(new);
             Ok(())
         }
         Err(Errno::NOENT) => fs_err::rename(new, folder),
@@ -114,13 +115,13 @@ fn replace_in_steps(folder: &Path, new: &Path) -> io::Result<()> {
     let old = new.join(TEMPORARY);
     match fs_err::rename(folder, &old) {
         // A container cannot rename a folder that comes from its image.
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => dir::remove_tree(folder)?,
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => remove_tree(folder)?,
         renamed => renamed?,
     }
     fs_err::rename(new, folder).inspect_err(|_| {
         let _ = fs_err::rename(&old, folder);
     })?;
-    let _ = dir::remove_tree(&folder.join(TEMPORARY));
+    let _ = remove_tree(&folder.join(TEMPORARY));
     Ok(())
 }
 

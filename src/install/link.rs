@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::atomic;
-use crate::fs::dir::{another_owner, is_writable, parent};
+use crate::fs::dir::{denying_owner, is_writable, parent};
 use crate::fs::lib_dir;
 use crate::install::probe;
 use crate::install::users::{Owner, User, Users};
@@ -223,7 +223,7 @@ fn unwritable(path: &Path, error: io::Error) -> LinkError {
     let (path, folder) = (path.to_owned(), parent(path).to_owned());
     match error.kind() {
         // In a folder with the sticky bit.
-        PermissionDenied if is_writable(&folder) && another_owner(&path).is_some() => {
+        _ if is_writable(&folder) && denying_owner(&path, &error).is_some() => {
             LinkError::Denied(path.clone(), path, "belongs to another user")
         }
         PermissionDenied => LinkError::Denied(path, folder, "is not writable for this user"),

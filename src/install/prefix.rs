@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::fs::dir::{self, ignore_missing};
+use crate::fs::dir;
 use crate::fs::lib_dir::{self, Prefix};
+use crate::fs::remove::{ignore_missing, remove_tree};
 use crate::install::users::{Owner, Users};
 use crate::model::{Binary, BinaryName};
 use crate::process::lock::{Lock, LockError};
@@ -101,12 +102,10 @@ impl Users<'_> {
         let orphan = found?;
         for path in orphan.iter().flat_map(|orphan| &orphan.paths) {
             let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-            let removed = if is_folder { dir::remove_tree(path) } else { fs_err::remove_file(path) };
-            ignore_missing(removed).map_err(|error| match dir::another_owner(path) {
-                Some(owner) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    PrefixError::OtherOwner(path.clone(), owner)
-                }
-                _ => PrefixError::Io(error),
+            let removed = if is_folder { remove_tree(path) } else { fs_err::remove_file(path) };
+            ignore_missing(removed).map_err(|error| match dir::denying_owner(path, &error) {
+                Some(owner) => PrefixError::OtherOwner(path.clone(), owner),
+                None => PrefixError::Io(error),
             })?;
         }
         // This fails if there are other users.

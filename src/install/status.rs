@@ -127,13 +127,22 @@ pub(crate) fn is_usable(binary: &Binary, request: &Request, settings: &Settings)
 }
 
 impl InstallStatus<'_> {
-    /// Returns why the installed file of a binary does not meet a request that accepts its version and provider, or
-    /// `None` if it does or if there is none.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// Returns why the installed file of a binary does not meet the request, or `None` if it does or if there is none.
+    pub(crate) fn problem(&self, request: &Request) -> Option<String> {
         match self {
             Self::Changed(_) => Some("its request has changed".to_owned()),
             Self::Broken(installed, problem) => Some(format!("{} {problem}", installed.abspath.display())),
-            _ => None,
+            Self::Other(Installed { binprovider, version, .. }) => {
+                let versions = request.versions_of(binprovider);
+                Some(if !request.providers.allows(binprovider) {
+                    format!("the request does not allow {binprovider}")
+                } else if versions.contains(version) {
+                    "it is not the pinned one".to_owned()
+                } else {
+                    format!("its version is not {versions}")
+                })
+            }
+            Self::Ready | Self::Unlinked(_) | Self::Missing => None,
         }
     }
 }
@@ -144,19 +153,6 @@ fn is_accepted(installed: &Installed, request: &Request, settings: &Settings) ->
     request.providers.allows(provider)
         && request.versions_of(provider).contains(&installed.version)
         && request.pin.as_ref().is_none_or(|pin| pins::matches(pin, installed, &settings.lib_dir))
-}
-
-/// Describes why an installed binary does not satisfy a request.
-pub(crate) fn mismatch(installed: &Installed, request: &Request) -> String {
-    let provider = &installed.binprovider;
-    let versions = request.versions_of(provider);
-    if !request.providers.allows(provider) {
-        format!("the request does not allow {provider}")
-    } else if versions.contains(&installed.version) {
-        "it was installed for another request".to_owned()
-    } else {
-        format!("its version is not {versions}")
-    }
 }
 
 /// Returns whether a binary was installed with the overrides of a request. A bare name states none.

@@ -14,9 +14,10 @@ use fs_err::os::unix::fs::symlink;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::fs::dir::{self, ignore_missing, parent};
+use crate::fs::dir::{self, parent};
 use crate::fs::lib_dir::{self, Prefix, make_shared_dir};
 use crate::fs::lock::FileLock;
+use crate::fs::remove::ignore_missing;
 use crate::fs::{digest, link};
 use crate::model::{BinaryName, Installed, Machine, MachineId};
 use crate::process::lock::is_binary_locked;

@@ -273,8 +273,8 @@ pub(crate) fn check_versions(
     })
 }
 
-/// Checks the digest of a file against the pinned name and digest. The file is read again only if `sha256`, the digest of its bytes,
-/// differs, as it does if the file contains the path of LIB_DIR.
+/// Checks the digest of a file against the pinned name and digest. The file is read again only if `sha256`, the digest of
+/// its bytes, differs, as it does if the file contains the path of LIB_DIR.
 pub(crate) fn check_digest(
     file: &Path,
     sha256: &str,

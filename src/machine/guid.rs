@@ -16,8 +16,8 @@ use sysinfo::Product;
 use crate::clock;
 use crate::fs::atomic;
 use crate::fs::digest;
-use crate::fs::dir::ignore_missing;
 use crate::fs::lock::FileLock;
+use crate::fs::remove::ignore_missing;
 use crate::model::Guid;
 use crate::model::machine::RANDOM;
 

@@ -9,8 +9,9 @@ use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
-use crate::fs::dir::{ignore_missing, make_private_dir};
+use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
+use crate::fs::remove::ignore_missing;
 use crate::model::PluginName;
 use crate::plugin::config::schema::{self, Schema, SchemaError};
 use crate::plugin::discovery::{Hook, Plugin, Start};

@@ -56,8 +56,8 @@ pub(crate) struct Discovery {
     pub plugins: Vec<Plugin>,
     /// The files and folders that are untrusted or cannot be read.
     pub diagnostics: Vec<Diagnostic>,
-    /// Notes about files that look like hooks, but are none, and about files that are trusted only by an exception that the user made. The catalog adds its warnings about
-    /// settings.
+    /// Notes about files that look like hooks, but are none, and about files that are trusted only by an exception that
+    /// the user made. The catalog adds its warnings about settings.
     pub warnings: Vec<String>,
 }
 

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::fs::atomic::{self, TEMPORARY};
 use crate::fs::dir::{self, make_private_dir};
 use crate::fs::lock::{self, FileLock};
+use crate::fs::remove::{ignore_missing, open_unlinked_folder, remove_files_with_prefix, remove_tree_in};
 use crate::model::{Binary, ExitReason, Identity, Process, ProcessExit, ProcessId, import};
 use crate::process::redact;
 use crate::process::spawn::CommandSpec;
@@ -245,7 +246,7 @@ impl RunDir {
         });
         atomic::write(&self.0.join(EXIT), format!("{exit}\n").as_bytes())?;
         // If the process exited quickly, the file was never written.
-        dir::ignore_missing(fs_err::remove_file(self.0.join("process.pid")))
+        ignore_missing(fs_err::remove_file(self.0.join("process.pid")))
     }
 
     /// Adds the records of the binaries that were accepted from the output of the process to `exit.json`, so that a
@@ -324,7 +325,7 @@ impl RunDir {
     /// Removes the temporary files that a killed process left behind, unless a link replaced the run dir.
     pub(crate) fn remove_temporary_files(&self) {
         // A file that cannot be removed does no harm.
-        let _ = dir::remove_files_with_prefix(&self.0, TEMPORARY);
+        let _ = remove_files_with_prefix(&self.0, TEMPORARY);
     }
 
     fn read_json(&self, name: &str) -> Option<Map<String, Value>> {
@@ -380,13 +381,13 @@ pub(crate) fn list(data_dir: &Path) -> impl Iterator<Item = FoundRunDir> {
 /// Renames a run dir before removing it, so that a run dir with its original name is always complete. Succeeds if the
 /// run dir, or a part of it, was already removed. If a link replaced the run dir, removes only the link.
 pub(crate) fn remove(data_dir: &Path, process_id: ProcessId) -> io::Result<()> {
-    dir::ignore_missing(fs_err::rename(path(data_dir, process_id), removed_path(data_dir, process_id)))?;
+    ignore_missing(fs_err::rename(path(data_dir, process_id), removed_path(data_dir, process_id)))?;
     finish_removal(data_dir, process_id)
 }
 
 /// Removes what an interrupted [`remove`] left.
 pub(crate) fn finish_removal(data_dir: &Path, process_id: ProcessId) -> io::Result<()> {
-    dir::ignore_missing(remove_folder(&removed_path(data_dir, process_id)))
+    ignore_missing(remove_folder(&removed_path(data_dir, process_id)))
 }
 
 fn removed_path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
@@ -395,7 +396,7 @@ fn removed_path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
 
 /// Removes a folder, but follows no link. The record, which shows that rigup made the folder, is removed last.
 fn remove_folder(folder: &Path) -> io::Result<()> {
-    dir::remove_tree_in(&dir::open_unlinked_folder(dir::parent(folder))?, folder, Some(RECORD))
+    remove_tree_in(&open_unlinked_folder(dir::parent(folder))?, folder, Some(RECORD))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::fs::dir::ignore_missing;
+use crate::fs::remove::ignore_missing;
 use crate::settings::STORE_NAME;
 
 /// The name of the store in the data dir. SQLite keeps `-wal` and `-shm` files next to it.

@@ -9,8 +9,8 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, ffi};
 
 use crate::clock;
-use crate::fs::dir::ignore_missing;
 use crate::fs::lock::FileLock;
+use crate::fs::remove::ignore_missing;
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::files::{self, FILE_NAME, SIDE_FILES, with_suffix};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use nix::unistd::geteuid;
 
-use crate::fs::dir::{nearest_existing, other_owner, parent};
+use crate::fs::dir::{nearest_existing, other_owner, owner_blocked_by_root, parent};
 use crate::fs::lib_dir::{self, make_shared_dir};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::overrides::OptionError;
@@ -33,11 +33,14 @@ const FOLDERS: [&str; 3] = ["XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"]
 /// The shell code that defines functions for every hook.
 const FUNCTIONS: &str = include_str!("begin_all.sh");
 
+/// The shell code that defines functions for a hook with one request, also for one that runs uv.
+const REQUEST_FUNCTIONS: [&str; 2] = [include_str!("begin_request.sh"), include_str!("begin_uv.sh")];
+
 /// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
 /// starts the hook again under the lock. Otherwise, it sets the umask and the variables `name`, `prefix`, `packages` and
-/// `locations` (one per line), `min_version`, `max_version`, `exact_version`, `cache`, `shared`, `foreign`,
-/// `stamps` and those of [`policy::assignments`], and HOME if it is unset, and it defines functions. The lock is that of the prefix unless
-/// `lock` names another. The folder that contains the prefix is created, if possible.
+/// `locations` (one per line), `min_version`, `max_version`, `exact_version`, `cache`, `shared`, `foreign`, `stamps` and
+/// those of [`policy::assignments`], and HOME if it is unset, and it defines functions. The lock is that of the prefix
+/// unless `lock` names another. The folder that contains the prefix is created, if possible.
 pub(crate) fn script(
     request: &HookRequest,
     provider: &str,
@@ -53,11 +56,8 @@ pub(crate) fn script(
     let is_shared = !prefix.is_named(request.name.link_name());
     let foreign = prefix.foreign(&settings.lib_dir).unwrap_or_default();
     let prefix = prefix.path(&settings.lib_dir);
-    match prefix.metadata().map(|metadata| metadata.uid()) {
-        Ok(owner) if !geteuid().is_root() && owner != geteuid().as_raw() => {
-            return Err(RequestError::OtherOwner(prefix, owner));
-        }
-        _ => {}
+    if let Some(owner) = other_owner(&prefix).filter(|_| !geteuid().is_root()) {
+        return Err(RequestError::OtherOwner(prefix, owner));
     }
     // If LIB_DIR cannot be written, the hook reports that.
     let _ = make_shared_dir(&settings.lib_dir, parent(&prefix));
@@ -66,7 +66,6 @@ pub(crate) fn script(
     let locations: Vec<String> = packages.iter().filter(is_location).cloned().collect();
     let caches = caches(settings);
     let is_home_usable = settings.home.as_deref().is_some_and(is_usable);
-    let cache = if is_home_usable { String::new() } else { caches.to_string_lossy().into_owned() };
     let moved: Vec<&str> = FOLDERS
         .into_iter()
         .filter(|name| match settings.environment.get(name).filter(|folder| !folder.is_empty()) {
@@ -76,9 +75,11 @@ pub(crate) fn script(
         .collect();
     if !moved.is_empty() || !is_home_usable {
         let _ = make_shared_dir(&settings.lib_dir, &lib_dir::cache(&settings.lib_dir));
-        check_owner_of_cache(Path::new(&cache))?;
+        check_owner_of_cache(&caches)?;
     }
-    let home = settings.home.as_deref().map_or(cache.as_str().into(), Path::to_string_lossy);
+    let caches = caches.to_string_lossy();
+    let cache = if is_home_usable { "" } else { &caches };
+    let home = settings.home.as_deref().map_or(cache.into(), Path::to_string_lossy);
     let (prefix, packages, locations) = (prefix.to_string_lossy(), packages.join("\n"), locations.join("\n"));
     let mut variables = vec![
         ("name", request.name.link_name()),
@@ -87,7 +88,7 @@ pub(crate) fn script(
         ("locations", &locations),
         ("min_version", &request.min_version),
         ("exact_version", &request.exact_version),
-        ("cache", &cache),
+        ("cache", cache),
     ];
     if settings.environment.get("HOME").is_none_or(OsStr::is_empty) {
         variables.push(("export HOME", &home));
@@ -101,10 +102,10 @@ pub(crate) fn script(
     script += &assignment(("stamps", &settings.data_dir.join("stamps").to_string_lossy()))?;
     for name in moved {
         script += "export ";
-        script += &assignment((name, &caches.to_string_lossy()))?;
+        script += &assignment((name, &caches))?;
     }
     let umask = umask(&settings.lib_dir);
-    Ok(script + &format!("umask {umask:03o}\n{FUNCTIONS}{}", include_str!("begin_request.sh")))
+    Ok(script + &format!("umask {umask:03o}\n{FUNCTIONS}{}", REQUEST_FUNCTIONS.concat()))
 }
 
 /// Returns the shell code that a batch hook evaluates at its start, under its lock. It sets the variables `requests`, to
@@ -159,7 +160,7 @@ fn is_usable(folder: &Path) -> bool {
     // For root, the permissions of /proc allow new files, too.
     folder.is_absolute()
         && tempfile::tempfile_in(nearest_existing(folder)).is_ok()
-        && other_owner(folder).is_none()
+        && owner_blocked_by_root(folder).is_none()
 }
 
 /// Returns an error if the cache exists but is not a folder of this user: another user could write to it, or have made a

@@ -1,10 +1,9 @@
 //! A prefix that a hook builds beside its place, and that replaces the earlier one only if its program is accepted.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::atomic;
-use crate::fs::dir::another_owner;
+use crate::fs::dir::denying_owner;
 use crate::fs::lib_dir::{self, Prefix};
 use crate::toolkit::binary::BinaryError;
 
@@ -46,11 +45,9 @@ impl BuiltPrefix<'_> {
         if is_in_place {
             return Ok(file.to_owned());
         }
-        atomic::replace_folder(prefix, self.built).map_err(|error| match another_owner(prefix) {
-            Some(owner) if error.kind() == io::ErrorKind::PermissionDenied => {
-                BinaryError::OtherOwner(prefix.clone(), owner)
-            }
-            _ => failed(error),
+        atomic::replace_folder(prefix, self.built).map_err(|error| match denying_owner(prefix, &error) {
+            Some(owner) => BinaryError::OtherOwner(prefix.clone(), owner),
+            None => failed(error),
         })?;
         Ok(file.strip_prefix(self.built).map_or_else(|_| file.to_owned(), |inside| prefix.join(inside)))
     }

@@ -311,10 +311,18 @@ echo "{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"$PWD/x\",\"version\":\"1
     assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "", "no file contains the secret");
 }
 
+/// Asserts that each provider's package for the binary `x` is the expected one if the hook has this option.
+fn assert_packages(option: &str, expected: &[(&str, &str)]) {
+    let context = TestContext::new();
+    for (provider, package) in expected {
+        let args = ["hook", "packages", "--provider", provider, "--", "--name=x", option];
+        assert_eq!(context.run(&args).succeeds().stdout, format!("{package}\n"), "{provider}");
+    }
+}
+
 #[test]
 fn hook_packages_limits_releases_if_the_package_manager_can() {
-    let context = TestContext::new();
-    for (provider, expected) in [
+    let expected = [
         ("pip", "x<=3.0.0"),
         ("uv", "x<=3.0.0"),
         ("npm", "x@<=3.0.0"),
@@ -324,16 +332,13 @@ fn hook_packages_limits_releases_if_the_package_manager_can() {
         ("go", "x"),
         ("apt", "x"),
         ("brew", "x"),
-    ] {
-        let args = ["hook", "packages", "--provider", provider, "--", "--name=x", "--max-version=3"];
-        assert_eq!(context.run(&args).succeeds().stdout, format!("{expected}\n"), "{provider}");
-    }
+    ];
+    assert_packages("--max-version=3", &expected);
 }
 
 #[test]
 fn hook_packages_writes_a_short_exact_version_so_that_it_is_no_range() {
-    let context = TestContext::new();
-    for (provider, expected) in [
+    let expected = [
         ("pip", "x==7.5"),
         ("uv", "x==7.5"),
         ("npm", "x@7.5.0"),
@@ -342,10 +347,8 @@ fn hook_packages_writes_a_short_exact_version_so_that_it_is_no_range() {
         ("go", "x@v7.5.0"),
         ("gem", "x:7.5"),
         ("apt", "x=7.5"),
-    ] {
-        let args = ["hook", "packages", "--provider", provider, "--", "--name=x", "--exact-version=7.5"];
-        assert_eq!(context.run(&args).succeeds().stdout, format!("{expected}\n"), "{provider}");
-    }
+    ];
+    assert_packages("--exact-version=7.5", &expected);
 }
 
 #[test]

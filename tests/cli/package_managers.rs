@@ -281,6 +281,10 @@ fn root_keeps_no_caches_in_the_folders_of_another_user() {
         let code = begin(&context);
         let expected = format!("\nexport XDG_CACHE_HOME={}/.cache/0\n", lib_dir.display());
         assert!(code.contains(&expected) && code.contains("\ncache=''\n"), "{code}");
+        // The user of LIB_DIR could have made a link, for root to write elsewhere.
+        std::os::unix::fs::symlink(&folder, lib_dir.join(".cache/0")).unwrap();
+        let refused = context.run(&["hook", "begin", "--provider", "npm", "--", "--name=x"]);
+        refused.exits_with(2).stderr_contains("/.cache/0");
     }
 }
 

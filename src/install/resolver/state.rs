@@ -203,7 +203,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             return Ok(());
         }
         let is_known = resolver.is_lookup || matches!(status, InstallStatus::Broken(..));
-        let problem = status.problem().filter(|_| is_known);
+        let problem = status.problem(&request).filter(|_| is_known);
         // An installed binary stays as it is until the request is resolved.
         if is_missing {
             binary.installed = None;

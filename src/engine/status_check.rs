@@ -1,0 +1,99 @@
+//! Compares the requests of a plan with what is installed, before any hook runs.
+
+use std::time::Duration;
+
+use crate::clock;
+use crate::engine::step_result::StepResult;
+use crate::install::plan::{Request, Step};
+use crate::install::status::{FileCheck, InstallStatus, install_status};
+use crate::install::users::Users;
+use crate::install::{adopt, request_digest};
+use crate::model::{Backoff, Binary, MachineId};
+use crate::plugin::config::enabled::PluginConfigs;
+use crate::settings::Settings;
+use crate::store::{Store, StoreError};
+
+/// The options for resolving requests.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct InstallOptions {
+    /// Whether to reinstall installed binaries, and to overwrite existing files with links.
+    pub(crate) force: bool,
+    /// Whether a failure leaves the record of the binary unchanged.
+    pub(crate) is_lookup: bool,
+    /// Whether a request that failed recently has to wait for its retry time.
+    pub(crate) waits_for_retry: bool,
+    /// How many hooks may run at the same time.
+    pub(crate) jobs: Option<usize>,
+    /// How long a hook may run.
+    pub(crate) timeout: Duration,
+}
+
+/// Compares requests with the stored binaries of a machine.
+pub(crate) struct StatusCheck<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) machine_id: MachineId,
+    pub(crate) settings: &'a Settings,
+    pub(crate) configs: &'a PluginConfigs,
+    pub(crate) options: InstallOptions,
+    /// Whether to leave the store unchanged.
+    pub(crate) is_dry_run: bool,
+}
+
+impl StatusCheck<'_> {
+    /// Returns the result of each step that no hook has to resolve, and the other requests as planned.
+    pub(crate) fn steps(&self, steps: &[Step]) -> Result<Vec<StepResult>, StoreError> {
+        let mut binaries = self.store.binaries_of(self.machine_id)?;
+        let results = steps.iter().map(|step| match step {
+            Err(refusal) => Ok(StepResult::Refused(refusal.clone())),
+            Ok(request) => self.request(request, binaries.remove(request.name.as_str())),
+        });
+        let results: Vec<StepResult> = results.collect::<Result<_, _>>()?;
+        if !self.is_dry_run {
+            let users = Users::new(self.settings, self.store, self.machine_id)?;
+            for (step, result) in steps.iter().zip(&results) {
+                if let (Ok(request), Some(installed)) = (step, result.installed()) {
+                    // Without a marker, another data dir may remove the link or the prefix.
+                    let _ = users.mark_installed(installed, &request.name);
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    /// Returns the result of a request that no hook has to resolve, or the request as planned. `stored` is the record of
+    /// its binary on this machine.
+    pub(crate) fn request(
+        &self,
+        request: &Request,
+        stored: Option<Binary>,
+    ) -> Result<StepResult, StoreError> {
+        let Self { store, machine_id, settings, configs, options, is_dry_run } = *self;
+        let name = request.name.as_str();
+        let check = FileCheck { settings, configs };
+        let found = adopt::find_or_adopt(store, check, machine_id, name, stored, is_dry_run)?;
+        let Some(mut binary) = found else { return Ok(StepResult::Planned(request.clone())) };
+        let is_met = match install_status(&binary, request, settings, options.is_lookup) {
+            InstallStatus::Ready => true,
+            // No provider would be tried.
+            InstallStatus::Unlinked(_) => is_dry_run,
+            InstallStatus::Other(_)
+            | InstallStatus::Changed(_)
+            | InstallStatus::Broken(..)
+            | InstallStatus::Missing => false,
+        };
+        if is_met && !options.force {
+            // The failures were those of another request.
+            if binary.backoff != Backoff::default() && !is_dry_run && !options.is_lookup {
+                store.clear_failures(binary.id)?;
+            }
+            binary.backoff = Backoff::default();
+            return Ok(StepResult::AlreadyInstalled(binary));
+        }
+        let digest = request_digest::of_failure(request, settings);
+        let retry_at = binary.backoff.pending_retry_of(&digest, clock::now());
+        Ok(match retry_at.filter(|_| options.waits_for_retry) {
+            Some(retry_at) => StepResult::Deferred(request.clone(), Box::new(binary), retry_at),
+            None => StepResult::Planned(request.clone()),
+        })
+    }
+}
