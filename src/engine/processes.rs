@@ -29,14 +29,20 @@ pub(crate) fn not_found(id: &str) -> EngineError {
     EngineError::NotFound(format!("no process has the id {id}; `rigup process list` shows the ids"))
 }
 
-/// Returns the processes with these ids, each once. Rejects a process that runs on another machine, because rigup
-/// cannot observe its state from here.
+/// Returns the processes with these ids, each once. Rejects a process that runs on another machine or belongs to another
+/// data dir, because its exit will not be recorded here.
 pub(crate) fn find_all(session: &Session<'_>, ids: &[String]) -> Result<Vec<Process>, EngineError> {
     let mut processes: Vec<Process> = Vec::new();
     for id in ids {
         let process = find(&session.store, id)?;
         if process.machine_id != session.machine.id && process.exit().is_none() {
             return Err(EngineError::NotFound(format!("process {} runs on another machine", process.id)));
+        }
+        if process.exit().is_none() && recover::is_elsewhere(&session.store, &process)? {
+            return Err(EngineError::NotFound(format!(
+                "process {} belongs to another data dir, of which this one is a copy; use that one",
+                process.id
+            )));
         }
         if !processes.iter().any(|known| known.id == process.id) {
             processes.push(process);

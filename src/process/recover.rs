@@ -7,13 +7,13 @@ use crate::model::{MachineId, Process, ProcessExit, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::lock;
 use crate::process::run_dir::{self, RunDir};
-use crate::process::terminate;
+use crate::process::{terminate, tree};
 use crate::store::{Store, StoreError};
 
 /// Completes and returns the records of the queued and running processes of a machine that no rigup or waiter
 /// supervises any more. Terminates a hook that had no waiter, with its tree; leaves a running process that had a waiter
-/// alone. Uses the exit in the run dir, if there is one; otherwise, the process is lost. In a copy of a data dir, the
-/// process is lost at once, and is not terminated, because it belongs to the original.
+/// alone. Uses the exit in the run dir, if there is one; otherwise, the process is lost. A process that works in another
+/// data dir, of which this one is a copy, is left alone as long as it lives.
 pub(crate) fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
     let processes = store.unfinished_processes(machine_id)?;
     processes.iter().filter_map(|process| recover_if_lost(store, process).transpose()).collect()
@@ -30,19 +30,17 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
         return Ok(None);
     }
     let run_dir = run_dir::of(store.data_dir(), process);
-    let is_original = belongs_to(store, process);
-    let is_alive =
-        || is_original && process.running().is_some_and(|running| handle::find(&running.identity).is_some());
+    let is_own = belongs_to(store, process);
     let is_supervised = match run_dir.as_ref().and_then(RunDir::is_locked) {
-        Some(is_locked) => is_locked || is_alive(),
-        None if process.spec.process_type == ProcessType::Hook => is_rigup_alive(store, process)?,
-        None => is_alive(),
+        Some(true) => true,
+        None if is_own && process.spec.process_type == ProcessType::Hook => is_rigup_alive(store, process)?,
+        _ => (process.running().is_some() || !is_own) && is_alive(process),
     };
     if is_supervised {
         return Ok(None);
     }
     let exit = run_dir.as_ref().and_then(RunDir::read_exit);
-    if exit.is_none() && is_original {
+    if exit.is_none() && is_own {
         terminate_rest(process);
     }
     let mut exit = exit.unwrap_or_else(|| ProcessExit::lost(clock::now()));
@@ -55,12 +53,30 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     Ok(Some(process))
 }
 
-/// Returns whether a process that has not exited belongs to this data dir, not to one that this one is a copy of. Only
-/// then may it be signalled. A rigup holds a lock in its own data dir until its exit is recorded.
+/// Returns whether a process that has not exited belongs to this data dir, which may have been moved, and not to one that
+/// this one is a copy of. Only then may it be signalled. A rigup holds a lock in its own data dir until its exit is
+/// recorded; any other process has a run dir that remembers which folder it is.
 pub(crate) fn belongs_to(store: &Store, process: &Process) -> bool {
     match process.spec.process_type {
         ProcessType::Cli => lock::is_process_locked(store.data_dir(), process.id),
-        _ => run_dir::original(store.data_dir(), process).is_none(),
+        _ => run_dir::of(store.data_dir(), process).is_some_and(|run_dir| run_dir.is_original()),
+    }
+}
+
+/// Returns whether a process lives, but works in another data dir, of which this one is a copy.
+pub(crate) fn is_elsewhere(store: &Store, process: &Process) -> Result<bool, StoreError> {
+    if belongs_to(store, process) || !is_alive(process) {
+        return Ok(false);
+    }
+    // A rigup releases its lock after it has stored its exit, which may have happened since the record was read.
+    Ok(store.process(process.id)?.is_some_and(|process| process.exit().is_none()))
+}
+
+/// Returns whether a process lives, in whichever data dir it works.
+fn is_alive(process: &Process) -> bool {
+    match process.running() {
+        Some(running) => handle::find(&running.identity).is_some(),
+        None => !tree::find_by_id(process.id).is_empty(),
     }
 }
 

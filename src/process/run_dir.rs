@@ -4,7 +4,7 @@
 use std::fs::{DirEntry, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -36,6 +36,9 @@ const LOCK: &str = "lock";
 /// The file with the record of the process as it was queued.
 const RECORD: &str = "process.json";
 
+/// The key in that file with the device and inode of the folder, which differ in a copy.
+const FOLDER_ID: &str = "folder_id";
+
 /// The file with the exit of the process.
 const EXIT: &str = "exit.json";
 
@@ -56,16 +59,6 @@ pub(crate) fn of(data_dir: &Path, process: &Process) -> Option<RunDir> {
     process.spec.run_dir.as_ref().map(|_| RunDir(path(data_dir, process.id)))
 }
 
-/// Returns the data dir that a process was started in, if this one is a copy of it, or `None` if the process belongs to
-/// this data dir, which may have been moved.
-pub(crate) fn original(data_dir: &Path, process: &Process) -> Option<PathBuf> {
-    // A hook gets the one variable; a command of `exec` or `start` gets the other.
-    let variable = ["DATA_DIR", "RIGUP_DATA_DIR"].iter().find_map(|name| process.spec.env.get(*name));
-    let started_in = Path::new(variable?.as_str()?);
-    let is_same = dir::is_same(started_in, data_dir) == Some(true);
-    (!is_same && started_in.is_dir()).then(|| started_in.to_owned())
-}
-
 impl RunDir {
     /// Creates the run dir of a queued process. It contains the record, the standard input, if there is any, and
     /// `cmd.sh`, which runs the same command again with the variables that rigup added. Removes the folder if a file
@@ -81,7 +74,9 @@ impl RunDir {
         make_private_dir(&run_dir.0)?;
         let write = || {
             // The record comes first: it shows that rigup made the folder.
-            run_dir.write_file(RECORD, 0o600, format!("{}\n", process.to_record()).as_bytes())?;
+            let mut record = process.to_record();
+            record[FOLDER_ID] = json!(run_dir.folder_id()?);
+            run_dir.write_file(RECORD, 0o600, format!("{record}\n").as_bytes())?;
             input.map_or(Ok(()), |input| run_dir.write_file(INPUT, 0o600, input))?;
             run_dir.write_file("cmd.sh", 0o700, &script)
         };
@@ -151,6 +146,17 @@ impl RunDir {
             })
         };
         std::fs::read_dir(&self.0).is_ok_and(|mut files| files.all(is_empty))
+    }
+
+    /// Returns whether this is the folder that was made for the process, which may have been moved, and not a copy of it.
+    pub(crate) fn is_original(&self) -> bool {
+        let recorded = self.read_json(RECORD).and_then(|mut record| record.remove(FOLDER_ID));
+        recorded.is_some_and(|recorded| self.folder_id().is_ok_and(|id| recorded == json!(id)))
+    }
+
+    fn folder_id(&self) -> io::Result<[u64; 2]> {
+        let folder = fs_err::metadata(&self.0)?;
+        Ok([folder.dev(), folder.ino()])
     }
 
     /// Returns whether the folder has a file for the record of its process, which may be damaged.

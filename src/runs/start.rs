@@ -121,9 +121,13 @@ pub(crate) fn start(
     let is_reserved = match max_live {
         None => store.save_process(&process).map(|()| true),
         Some(max_live) => {
-            let is_supervised =
-                |id| RunDir::at(&run_dir::path(&settings.data_dir, id)).is_locked() == Some(true);
-            store.reserve_run(&process, max_live, is_supervised)
+            // Without a waiter, the exit of a run of another machine, or of the data dir that this one is a copy of, will
+            // never be recorded here.
+            let is_live = |id, machine_id| {
+                let run_dir = RunDir::at(&run_dir::path(&settings.data_dir, id));
+                run_dir.is_locked() == Some(true) || machine_id == process.machine_id && run_dir.is_original()
+            };
+            store.reserve_run(&process, max_live, is_live)
         }
     };
     if !matches!(is_reserved, Ok(true)) {

@@ -181,13 +181,13 @@ impl Store {
     }
 
     /// Stores a queued run, unless `max_live` runs with its slug have not exited yet. Returns whether it was stored.
-    /// The limit also holds if several processes reserve runs at once. `is_supervised` returns whether a run of another
-    /// machine still has a waiter; without one, its machine will never record its exit, and it does not count.
+    /// The limit also holds if several processes reserve runs at once. A run counts only if `is_live` returns true for it
+    /// and its machine.
     pub fn reserve_run(
         &self,
         process: &Process,
         max_live: u32,
-        is_supervised: impl Fn(ProcessId) -> bool,
+        is_live: impl Fn(ProcessId, MachineId) -> bool,
     ) -> Result<bool, StoreError> {
         let slug = process.spec.run.as_ref().map_or("", |run| &run.slug);
         self.transaction(|transaction| {
@@ -195,8 +195,8 @@ impl Store {
             let unfinished: Vec<(ProcessId, MachineId)> = statement
                 .query_map([slug], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
-            let is_live = |(id, machine)| machine == process.machine_id || is_supervised(id);
-            if unfinished.into_iter().filter(|run| is_live(*run)).count() >= max_live as usize {
+            let live = unfinished.into_iter().filter(|(id, machine_id)| is_live(*id, *machine_id));
+            if live.count() >= max_live as usize {
                 return Ok(false);
             }
             save(transaction, process)?;

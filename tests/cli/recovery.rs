@@ -133,53 +133,76 @@ fn copied_data_dir(context: &TestContext) -> String {
     copy.into_os_string().into_string().unwrap()
 }
 
-#[test]
-fn a_copy_of_a_data_dir_ends_no_process_of_the_original() {
-    let context = TestContext::new();
+/// Checks that a copy of a data dir, which is moved after the copy is made or not, leaves the live processes of the
+/// original alone, and that the original still owns them.
+fn check_copy(moved_to: Option<&str>) {
+    let mut context = TestContext::new();
     context.fixture("hanging").fixture("good");
     let run = context.run(&["start", "--slug", "s", "--", "sleep", "601"]).succeeds().record();
-    let id = run["id"].as_str().unwrap();
+    let run = run["id"].as_str().unwrap();
     let mut child = context.start(&["install", "x", "--binproviders", "hanging"]);
     let running = |context: &TestContext| {
-        let processes = context.processes();
-        processes.iter().filter(|process| process["status"] == "running").count()
+        let processes = context.processes().into_iter().filter(|process| process["status"] == "running");
+        processes.map(|process| process["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     wait_until("the hook runs, and is recorded", || {
-        context.count_live("sleep") >= 3 && running(&context) == 3
+        context.count_live("sleep") >= 3 && running(&context).len() == 3
     });
+    let recorded = running(&context);
     let copy = copied_data_dir(&context);
-    let live = context.live_processes();
-    for args in [
-        &["install", "y", "--binproviders", "good"][..],
-        &["process", "gc"],
-        &["start", "--slug", "s", "--max-live", "1", "--", "true"],
-    ] {
-        context.run(&[&["--data-dir", &copy], args].concat()).succeeds();
-        wait_until("the run of the copy has exited", || context.live_processes().len() <= live.len());
-        assert_eq!(context.live_processes(), live, "{args:?}");
+    if let Some(name) = moved_to {
+        fs::rename(context.path("data"), context.path(name)).unwrap();
+        let data_dir = context.path(name);
+        context.set("RIGUP_DATA_DIR", data_dir);
     }
-    let in_copy = context.run(&["--data-dir", &copy, "process", "show", id]).succeeds().record();
-    assert_eq!(in_copy["exit_reason"], "lost");
-    let cli = context.processes().into_iter().find(|process| process["pid"] == child.id()).unwrap();
-    let cli = cli["id"].as_str().unwrap();
-    let in_copy = context.run(&["--data-dir", &copy, "process", "show", cli]).succeeds().record();
-    assert_eq!(in_copy["exit_reason"], "lost");
-    let set_running = "UPDATE process SET status = 'running', ended_at = NULL, exit_reason = NULL, stdout_tail = NULL, \
-        stderr_tail = NULL, stdout_bytes = NULL, stderr_bytes = NULL WHERE id = ?1 AND exit_reason = 'lost'";
-    let store = rusqlite::Connection::open(format!("{copy}/rigup.sqlite3")).unwrap();
-    let signals = [("TERM", "has already exited"), ("USR1", "it is not running")];
-    for (id, (signal, message)) in [id, cli].into_iter().flat_map(|id| signals.map(|signal| (id, signal))) {
-        assert_eq!(store.execute(set_running, [id]).unwrap(), 1);
-        let output = context.run(&["--data-dir", &copy, "process", "kill", "-s", signal, id]);
-        output.stderr_contains(message);
-    }
-    assert_eq!(context.live_processes(), live);
-    assert_eq!(running(&context), 3);
-    context.run(&["process", "kill", id]).succeeds();
+    let in_copy = |args: &[&str]| context.run(&[&["--data-dir", &copy], args].concat());
+    let check = |has_rigup: bool| {
+        let live = context.live_processes();
+        for args in [
+            &["install", "y", "--binproviders", "good"][..],
+            &["process", "gc"],
+            &["start", "--slug", "s", "--max-live", "1", "--", "true"],
+        ] {
+            in_copy(args).succeeds();
+            wait_until("the run of the copy has exited", || context.live_processes().len() <= live.len());
+            assert_eq!(context.live_processes(), live, "{args:?}");
+        }
+        for id in &recorded {
+            let process = in_copy(&["process", "show", id]).succeeds().record();
+            if process["process_type"] == "cli" && !has_rigup {
+                assert_eq!(process["exit_reason"], "lost");
+                continue;
+            }
+            assert_eq!((&process["status"], &process["exit_reason"]), (&"running".into(), &().into()));
+            for args in [&["kill"][..], &["kill", "-s", "USR1"], &["wait"]] {
+                in_copy(&[&["process"], args, &[id]].concat())
+                    .exits_with(1)
+                    .stderr_contains("belongs to another data dir, of which this one is a copy");
+            }
+        }
+        assert_eq!(context.live_processes(), live);
+    };
+    check(true);
+    assert_eq!(running(&context), recorded);
     child.kill().unwrap();
     child.wait().unwrap();
+    check(false);
     context.run(&["process", "gc"]).succeeds();
+    assert_eq!(running(&context), [run], "the hook of the killed rigup is terminated");
+    context.run(&["process", "kill", run]).succeeds();
     wait_until("all processes are gone", || context.live_processes().is_empty());
+    assert_eq!(in_copy(&["process", "gc"]).succeeds().records().len(), 2);
+    assert_eq!(in_copy(&["process", "show", run]).succeeds().record()["exit_reason"], "lost");
+}
+
+#[test]
+fn a_copy_of_a_data_dir_ends_no_process_of_the_original() {
+    check_copy(None);
+}
+
+#[test]
+fn a_copy_of_a_data_dir_that_was_moved_ends_no_process_of_it() {
+    check_copy(Some("elsewhere"));
 }
 
 #[test]

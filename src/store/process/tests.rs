@@ -233,18 +233,20 @@ fn reserves_at_most_the_maximum_number_of_live_runs() {
         run
     };
     let first = run("a");
-    assert!(!store.reserve_run(&run("a"), 0, |_| false).unwrap());
-    assert!(store.reserve_run(&first, 1, |_| false).unwrap());
-    assert!(!store.reserve_run(&run("a"), 1, |_| false).unwrap());
-    assert!(store.reserve_run(&run("b"), 1, |_| false).unwrap(), "runs with other slugs do not count");
+    let reserve = |run: &Process, max_live| {
+        store.reserve_run(run, max_live, |_, machine| machine == machine_id).unwrap()
+    };
+    assert!(!reserve(&run("a"), 0));
+    assert!(reserve(&first, 1));
+    assert!(!reserve(&run("a"), 1));
+    assert!(reserve(&run("b"), 1), "runs with other slugs do not count");
     store.save_process(&first.into_exited(ProcessExit::exited(0, time(2)))).unwrap();
-    assert!(store.reserve_run(&run("a"), 1, |_| false).unwrap(), "exited runs do not count");
+    assert!(reserve(&run("a"), 1), "exited runs do not count");
     let there = machine("there");
     store.save_machine(&there).unwrap();
-    let foreign = Process { machine_id: there.id, ..run("c") };
-    store.save_process(&foreign).unwrap();
-    assert!(!store.reserve_run(&run("c"), 1, |id| id == foreign.id).unwrap(), "a supervised run counts");
-    assert!(store.reserve_run(&run("c"), 1, |_| false).unwrap(), "its machine is gone");
+    store.save_process(&Process { machine_id: there.id, ..run("c") }).unwrap();
+    assert!(reserve(&run("c"), 1), "a run that is not live does not count");
+    assert!(!reserve(&run("c"), 1));
 }
 
 #[test]
