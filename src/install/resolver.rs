@@ -63,6 +63,8 @@ pub(crate) struct Resolved {
     pub link_error: Option<String>,
     /// Why the earlier file did not meet the request; `None` if there was none.
     pub problem: Option<String>,
+    /// Whether the result is that in the store.
+    pub is_recorded: bool,
 }
 
 /// A request with its result.

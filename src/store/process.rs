@@ -24,10 +24,11 @@ impl TableRow for Process {
 
     const PATHS: &'static [&'static str] = &["run_dir"];
 
-    /// A parent that was pruned in the meantime becomes NULL.
+    /// A parent that was pruned in the meantime, and a binary that is not recorded, become NULL.
     fn expression(column: &str, parameter: String) -> String {
         match column {
             "parent_id" => format!("(SELECT id FROM process WHERE id = {parameter})"),
+            "binary_id" => format!("(SELECT id FROM binary WHERE id = {parameter})"),
             "run_dir" => format!("stored_path({parameter})"),
             _ => parameter,
         }

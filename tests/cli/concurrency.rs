@@ -143,6 +143,51 @@ printf '{"type":"Binary","name":"%s","abspath":"/bin/sh","version":"1"}' "$name"
 }
 
 #[test]
+fn load_answers_while_another_rigup_resolves_the_same_name() {
+    let mut context = TestContext::new();
+    let gate = context.gate();
+    let hook = |wait: &str| {
+        format!(
+            "#!/bin/sh\n{wait}\n\
+            printf '{{\"type\":\"Binary\",\"name\":\"tool\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}}\\n'\n"
+        )
+    };
+    context.provider("p", &hook(""));
+    let config = json!({
+        "type": "object", "properties": {"TOOL_BINARY": {"type": "string", "default": "tool"}},
+        "required_binaries": [{"name": "{TOOL_BINARY}", "binproviders": "p,env"}],
+    });
+    context.write("here/plugins/needs-tool/config.json", config.to_string());
+    let lock = context.write("data/locks/binary/tool", "");
+    let lock = fs::File::open(lock).unwrap();
+    lock.lock().unwrap();
+    let missing = context.run(&["load", "tool"]).exits_with(1);
+    missing.stderr_contains("tool is not installed").stderr_contains("another rigup (an unknown process)");
+    assert_eq!(context.run(&["binary", "list"]).succeeds().records(), [] as [serde_json::Value; 0]);
+    drop(lock);
+
+    context.run(&["install"]).succeeds();
+    context.provider("p", &hook("read -r _ <\"$DATA_DIR/gate\""));
+    let install = context.start(&["install", "--force"]);
+    wait_until("the hook waits", || context.count_live("/bin/sh") > 0);
+    let newer = ["load", "tool", "--min-version", "2"];
+    let earlier = context.run(&newer).exits_with(1);
+    earlier.stderr_contains("tool 1, which p installed, is installed, but its version is not >= 2");
+    let tool = context.script("tools/tool", "#!/bin/sh\necho tool 2.5\n");
+    context.set("PATH", format!("{}:/usr/bin:/bin", tool.parent().unwrap().display()));
+    let found = context.run(&newer).succeeds().record();
+    assert_eq!((&found["binprovider"], &found["version"]), (&json!("env"), &json!("2.5")));
+    let config = context.run(&["machine", "show"]).succeeds().records()[0]["config"].clone();
+    assert_eq!(config, json!({"TOOL_BINARY": "/bin/sh"}), "nothing is recorded");
+    assert_eq!(context.linked_file("tool"), Path::new("/bin/sh"));
+    fs::write(gate, "\n").unwrap();
+    assert!(install.wait_with_output().unwrap().status.success());
+    assert_eq!(context.run(&["binary", "show", "tool"]).succeeds().record()["binprovider"], "p");
+    assert_eq!(context.run(&newer).succeeds().record()["binprovider"], "env");
+    assert_eq!(context.linked_file("tool"), tool);
+}
+
+#[test]
 fn a_hook_that_installs_its_own_binary_fails_instead_of_waiting() {
     let context = TestContext::new();
     context.provider("p", "#!/bin/sh\nexec \"$RIGUP\" install x --binproviders p >&2\n");

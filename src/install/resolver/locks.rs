@@ -8,25 +8,33 @@ use crate::install::scheduler::RequestIndex;
 use crate::process::lock::Lock;
 
 impl ResolverState<'_, '_> {
-    /// Takes the lock of a request's name and checks its status. If the lock is held, the request waits for it.
+    /// Takes the lock of a request's name and checks its status. If the lock is held, the request waits for it, but a
+    /// lookup goes on without it and changes no record.
     pub(super) fn lock(&mut self, index: RequestIndex) {
         let name = &self.requests[index].request.name;
         match Lock::try_for_binary(&self.resolver.runner.settings.data_dir, name) {
             Ok(Err(mut busy)) => {
                 let holder = busy.holder();
                 // Another request of this rigup may hold the lock.
-                if !holder.is_this_process() {
+                let is_foreign = !holder.is_this_process();
+                if self.resolver.is_lookup && is_foreign {
+                    let notice =
+                        format!("another rigup ({holder}) is resolving it, so the result is not recorded");
+                    self.emit(index, InstallEvent::Warning(notice));
+                    return self.start_request(index, None);
+                }
+                if is_foreign {
                     self.emit(index, InstallEvent::Waiting(holder.to_string()));
                 }
                 self.blocked.push((index, busy));
             }
-            Ok(Ok(lock)) => self.start_locked(index, lock),
+            Ok(Ok(lock)) => self.start_request(index, Some(lock)),
             Err(error) => self.finish(index, Err(error.into())),
         }
     }
 
-    fn start_locked(&mut self, index: RequestIndex, lock: Lock) {
-        self.requests[index].lock = Some(lock);
+    fn start_request(&mut self, index: RequestIndex, lock: Option<Lock>) {
+        self.requests[index].lock = lock;
         if let Err(error) = self.check_status(index) {
             self.finish(index, Err(error.into()));
         }
@@ -40,7 +48,7 @@ impl ResolverState<'_, '_> {
                 continue;
             }
             match busy.try_again() {
-                Ok(Ok(lock)) => self.start_locked(index, lock),
+                Ok(Ok(lock)) => self.start_request(index, Some(lock)),
                 Ok(Err(busy)) => self.blocked.push((index, busy)),
                 Err(error) => self.finish(index, Err(error.into())),
             }

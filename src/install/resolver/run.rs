@@ -22,7 +22,7 @@ const LONG_TIME: Duration = Duration::from_hours(24);
 
 impl Resolver<'_> {
     /// Resolves requests, and runs as many hooks at once as the pool has threads. Only one rigup at a time resolves a
-    /// name; any other waits, and then finds the binary installed. Returns the results in the order of the requests.
+    /// name; any other waits, and then finds the binary installed, unless it only looks it up. Returns the results in the order of the requests.
     pub(crate) fn resolve(
         &self,
         requests: Vec<Request>,

@@ -50,6 +50,7 @@ pub(super) struct ResolverState<'r, 'a> {
 pub(super) struct RequestState {
     pub(super) request: Arc<Request>,
     is_started: bool,
+    /// The lock of the name. Without it, nothing is linked or recorded.
     pub(super) lock: Option<Lock>,
     binary: Option<Binary>,
     is_unsaved: bool,
@@ -189,16 +190,24 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let is_new = stored.is_none();
         let mut binary =
             stored.unwrap_or_else(|| Binary::new(BinaryId::generate(), machine_id, name, clock::now()));
+        let has_lock = self.requests[index].lock.is_some();
         let status = install_status(&binary, &request, resolver.runner.settings, resolver.is_lookup);
         let is_missing = status == InstallStatus::Missing;
         if !resolver.force && matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_)) {
             let link_error = match status {
-                InstallStatus::Unlinked(installed) => resolver.link(&request, installed)?,
+                InstallStatus::Unlinked(installed) if has_lock => resolver.link(&request, installed)?,
                 _ => None,
             };
             self.finish(
                 index,
-                Ok(Resolved { binary, has_succeeded: true, attempts: Vec::new(), link_error, problem: None }),
+                Ok(Resolved {
+                    binary,
+                    has_succeeded: true,
+                    attempts: Vec::new(),
+                    link_error,
+                    problem: None,
+                    is_recorded: true,
+                }),
             );
             return Ok(());
         }
@@ -210,7 +219,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             set_request(&mut binary, &request);
         }
         let state = &mut self.requests[index];
-        state.is_unsaved = is_new || is_missing && !resolver.is_lookup;
+        state.is_unsaved = has_lock && (is_new || is_missing && !resolver.is_lookup);
         state.problem = problem;
         state.binary = Some(binary);
         self.enqueue(index);
@@ -246,7 +255,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let store = self.resolver.runner.store;
         while state.untried.first().is_some_and(|(hooks_before, _)| *hooks_before <= position) {
             let (_, attempt) = state.untried.remove(0);
-            if let Some(binary) = &state.binary {
+            if let (Some(binary), Some(_)) = (&state.binary, &state.lock) {
                 if std::mem::take(&mut state.is_unsaved) {
                     store.save_binary(binary)?;
                 }
@@ -274,10 +283,11 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     fn complete(&mut self, index: RequestIndex) {
         let state = &mut self.requests[index];
         let attempts = std::mem::take(&mut state.attempts);
-        let has_succeeded = state.has_succeeded;
+        let (has_succeeded, is_recorded) = (state.has_succeeded, state.lock.is_some());
         let (link_error, problem) = (state.link_error.take(), state.problem.take());
         if let Some(binary) = state.binary.take() {
-            self.finish(index, Ok(Resolved { binary, has_succeeded, attempts, link_error, problem }));
+            let resolved = Resolved { binary, has_succeeded, attempts, link_error, problem, is_recorded };
+            self.finish(index, Ok(resolved));
         }
     }
 
@@ -397,7 +407,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let mut attempts = Vec::new();
         let mut changed = Vec::new();
         for (&index, step) in scheduled.requests.iter().zip(&steps) {
-            let RequestState { binary: Some(binary), attempts: all, has_succeeded, .. } =
+            let RequestState { binary: Some(binary), lock: Some(_), attempts: all, has_succeeded, .. } =
                 &self.requests[index]
             else {
                 continue;
@@ -431,7 +441,9 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     /// Links a binary that a provider installed, and updates its record.
     fn install(&mut self, index: RequestIndex, mut installed: Installed) -> Result<NextStep, StoreError> {
         let state = &mut self.requests[index];
-        state.link_error = self.resolver.link(&state.request, &installed)?;
+        if state.lock.is_some() {
+            state.link_error = self.resolver.link(&state.request, &installed)?;
+        }
         let provider = installed.binprovider.clone();
         if installed.request_digest != request_digest::UNFINISHED {
             installed.request_digest =
