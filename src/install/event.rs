@@ -16,7 +16,8 @@ pub enum InstallEvent {
     Attempted(Attempt),
     /// A problem that does not change the outcome.
     Warning(String),
-    /// A note about a provider. Several requests may report the same one, which is shown only once.
+    /// A note about a provider, or about a hook that served several requests. Each request may report the same one, which
+    /// is shown only once.
     Notice(String),
     /// The last event of the request.
     Finished,

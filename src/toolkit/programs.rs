@@ -14,13 +14,12 @@ use crate::process::capture;
 use crate::process::executable::is_program;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
+use crate::report::text;
 use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::package_spec;
 use crate::toolkit::request::HookRequest;
 
-/// How many programs a message names.
-const MAX_NAMED: usize = 5;
 /// The time in which a package manager must list the files of the packages of one request.
 const LIST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The names of folders that contain programs.
@@ -131,14 +130,17 @@ impl<'a> InstalledPackages<'a> {
         let name = self.request.name.link_name();
         let which = if self.names == [name] { "of that name".to_owned() } else { format!("named {name}") };
         let (has, they) = if self.names.len() == 1 { ("has", "it has") } else { ("have", "they have") };
-        let missing =
-            format!("{} installed {}, which {has} no program {which}", self.provider, list(&self.names));
+        let missing = format!(
+            "{} installed {}, which {has} no program {which}",
+            self.provider,
+            text::list(&self.names)
+        );
         programs.sort_by_key(|program| (!program.starts_with(name), !name.starts_with(program.as_str())));
         let Some(first) = programs.first() else { return missing };
         let line = shell::quote_text(&self.requirement(first));
         format!(
             "{missing}; {they} {}: run `echo {line} | rigup apply`, or put the line into a plugin's binaries.jsonl",
-            list(&programs)
+            text::list(&programs)
         )
     }
 
@@ -167,18 +169,6 @@ impl<'a> InstalledPackages<'a> {
             }
         }
         line.to_string()
-    }
-}
-
-/// Joins words as a sentence does, and counts those after the first few.
-fn list(words: &[String]) -> String {
-    let mut shown = words[..words.len().min(MAX_NAMED)].to_vec();
-    if words.len() > MAX_NAMED {
-        shown.push(format!("{} more", words.len() - MAX_NAMED));
-    }
-    match shown.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        _ => shown.concat(),
     }
 }
 

@@ -96,6 +96,21 @@ fn the_exit_code_of_a_batch_hook_applies_to_each_request() {
 }
 
 #[test]
+fn a_warning_about_a_batch_hook_names_all_its_requests() {
+    let hook = format!("{SHELF}\necho '{{\"oops'\nsleep 600 &\n");
+    for (count, names) in [(1, "a1"), (2, "a1 and a2"), (7, "a1, a2, a3, a4, a5 and 2 more")] {
+        let all = ["a1", "a2", "a3", "a4", "a5", "a6", "a7"];
+        let context = context(&hook, &all[..count], "shelf");
+        let output = context.run(&["install"]).succeeds();
+        for warning in ["terminated a process that it left behind: ", "stdout line "] {
+            let warning = format!("warning: {names}: shelf: {warning}");
+            assert_eq!(output.stderr.matches(&warning).count(), 1, "{warning} in {}", output.stderr);
+        }
+        assert_eq!(context.live_processes(), []);
+    }
+}
+
+#[test]
 fn requests_that_a_batch_hook_declines_reach_the_next_one_together() {
     let context = context(SHELF, &["a-1", "a-2", "a-3", "sh"], "env,shelf");
     context.run(&["install"]).succeeds();

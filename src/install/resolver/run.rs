@@ -12,6 +12,7 @@ use crate::install::plan::Request;
 use crate::install::resolver::state::ResolverState;
 use crate::install::resolver::{RequestResult, Resolver};
 use crate::install::scheduler::HookIndex;
+use crate::report::text;
 use crate::store::StoreError;
 
 /// The interval at which a lock that another rigup holds is tried.
@@ -67,10 +68,16 @@ impl Resolver<'_> {
     /// Runs a hook for its targets.
     fn attempt(&self, hook: HookIndex, targets: &[AttemptTarget]) -> Result<AttemptResult, AttemptError> {
         let on_event = |event: InstallEvent| {
-            let is_for_all = matches!(event, InstallEvent::Started(_) | InstallEvent::Output(_));
-            // A batch hook's other messages do not state which of its requests they are about.
-            let count = if is_for_all { targets.len() } else { 1 };
-            for target in targets.iter().take(count) {
+            let event = match event {
+                // A warning about a batch hook does not state which of its requests it is about.
+                InstallEvent::Warning(text) if targets.len() > 1 => {
+                    let names: Vec<&str> =
+                        targets.iter().map(|target| target.request.name.as_str()).collect();
+                    InstallEvent::Notice(format!("{}: {text}", text::list(&names)))
+                }
+                event => event,
+            };
+            for target in targets {
                 (self.on_event)(&target.request, event.clone());
             }
         };

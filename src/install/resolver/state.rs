@@ -423,8 +423,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         Ok(steps)
     }
 
-    /// Writes the records of installed binaries into the run dir of the hook, for a rebuild of the store. A warning is
-    /// shown with the first request of the hook.
+    /// Writes the records of installed binaries into the run dir of the hook, for a rebuild of the store. `first` is a
+    /// request of the hook.
     fn write_accepted(&self, process: &Process, changed: &[&Binary], first: RequestIndex) {
         let accepted = changed.iter().filter(|binary| binary.installed().is_some());
         let accepted: Vec<&Binary> = accepted.copied().collect();
@@ -433,8 +433,9 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         if let (Some(run_dir), false) = (&process.spec.run_dir, accepted.is_empty())
             && let Err(error) = RunDir::at(run_dir).write_accepted(&accepted, &paths)
         {
-            let warning = format!("cannot write the records of a hook to its run dir: {error}");
-            self.emit(first, InstallEvent::Warning(warning));
+            let provider = &process.spec.plugin;
+            let notice = format!("{provider}: cannot write the records of a hook to its run dir: {error}");
+            self.emit(first, InstallEvent::Notice(notice));
         }
     }
 
