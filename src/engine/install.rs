@@ -287,7 +287,8 @@ fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection,
 fn store_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>) -> Result<(), StoreError> {
     let mut paths = Map::new();
     for (step, result) in steps.iter().zip(results) {
-        if let (Ok(request), Some(installed), true) = (step, result.installed(), result.is_recorded()) {
+        let is_recorded = !matches!(result, StepResult::Resolved(_, resolved) if !resolved.is_recorded);
+        if let (Ok(request), Some(installed), true) = (step, result.installed(), is_recorded) {
             let path = Value::from(installed.abspath.to_string_lossy());
             paths.extend(request.settings.iter().map(|setting| (setting.clone(), path.clone())));
         }

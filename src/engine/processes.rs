@@ -35,14 +35,12 @@ pub(crate) fn find_all(session: &Session<'_>, ids: &[String]) -> Result<Vec<Proc
     let mut processes: Vec<Process> = Vec::new();
     for id in ids {
         let process = find(&session.store, id)?;
-        if process.machine_id != session.machine.id && process.exit().is_none() {
-            return Err(EngineError::NotFound(format!("process {} runs on another machine", process.id)));
+        let rejected = |reason| EngineError::NotFound(format!("process {} {reason}", process.id));
+        if process.exit().is_none() && process.machine_id != session.machine.id {
+            return Err(rejected("runs on another machine"));
         }
         if process.exit().is_none() && recover::is_elsewhere(&session.store, &process)? {
-            return Err(EngineError::NotFound(format!(
-                "process {} belongs to another data dir, of which this one is a copy; use that one",
-                process.id
-            )));
+            return Err(rejected("belongs to another data dir, of which this one is a copy; use that one"));
         }
         if !processes.iter().any(|known| known.id == process.id) {
             processes.push(process);

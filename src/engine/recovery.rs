@@ -1,7 +1,7 @@
 //! Recovers the records of a lost store from the run dirs in the data dir.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::clock;
 use crate::install::probe;
@@ -19,7 +19,7 @@ pub(crate) struct Recovered {
     /// The binaries, each with the attempt that installed it.
     binaries: Vec<(Binary, Attempt)>,
     /// The run dirs whose `process.json` is invalid, so that their processes are not recovered.
-    pub(crate) unreadable: Vec<PathBuf>,
+    pub(crate) unreadable: Vec<String>,
 }
 
 /// Reads all run dirs, and returns `None` if they contain no record. Leaves out a live process without a waiter, because
@@ -35,7 +35,8 @@ pub(crate) fn recover(data_dir: &Path, paths: &StoredPaths) -> Option<Recovered>
         let run_dir = RunDir::at(&found.path);
         run_dir.read_process().is_none() && run_dir.has_record_file()
     };
-    let unreadable = run_dirs.iter().filter(is_unreadable).map(|found| found.path.clone()).collect();
+    let unreadable =
+        run_dirs.iter().filter(is_unreadable).map(|found| found.path.display().to_string()).collect();
     let mut processes: Vec<Process> = run_dirs.iter().filter_map(process_of).collect();
     let accepted = run_dirs.iter().flat_map(|found| {
         let binaries = RunDir::at(&found.path).read_accepted(paths).into_iter();
@@ -176,6 +177,6 @@ mod tests {
             .map(|(binary, attempt)| (binary.name.as_str(), attempt.process_id))
             .collect();
         assert_eq!(binaries, [("x", Some(ids[1])), ("y", None)]);
-        assert_eq!(found.unreadable, [record.parent().unwrap()]);
+        assert_eq!(found.unreadable, [record.parent().unwrap().display().to_string()]);
     }
 }

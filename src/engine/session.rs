@@ -26,6 +26,7 @@ use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::{recover, subreaper, system, tree};
+use crate::report::text;
 use crate::runs::gc::{Gc, GcAction};
 use crate::settings::Settings;
 use crate::shell;
@@ -337,14 +338,10 @@ fn open_store(
             return Ok(());
         };
         restored.set(recovered.count());
-        if let Some(first) = recovered.unreadable.first() {
-            let others = match recovered.unreadable.len() {
-                1 => String::new(),
-                count => format!(", and {} more", count - 1),
-            };
+        if !recovered.unreadable.is_empty() {
             on_event(&EngineEvent::Warning(format!(
-                "a process is not restored, because its process.json is empty or damaged: {}{others}",
-                first.display()
+                "a process is not restored, because its process.json is empty or damaged: {}",
+                text::list(&recovered.unreadable, 3)
             )));
         }
         let machine = Machine::new(recovered.machine_id, guid.clone(), facts(settings), clock::now());

@@ -49,11 +49,6 @@ impl StepResult {
         self.installed().is_some()
     }
 
-    /// Whether the result is that in the store.
-    pub(crate) fn is_recorded(&self) -> bool {
-        if let Self::Resolved(_, resolved) = self { resolved.is_recorded } else { true }
-    }
-
     /// Whether the binary is installed and linked.
     pub(crate) fn is_linked(&self) -> bool {
         self.is_installed() && self.link_error().is_none()

@@ -70,10 +70,8 @@ pub(crate) fn kill(
 /// to this data dir.
 pub(crate) fn signal(store: &Store, process: &Process, signal: Signal) -> bool {
     let ProcessState::Running(running) = &process.state else { return false };
-    if !recover::belongs_to(store, process) {
-        return false;
-    }
-    let Some(root) = Handle::open(&running.identity) else { return false };
+    let root = recover::belongs_to(store, process).then(|| Handle::open(&running.identity));
+    let Some(root) = root.flatten() else { return false };
     if process.spec.process_type != ProcessType::Cli {
         let members = tree::find(process.id, root.entry).in_group;
         for member in members.iter().filter_map(Handle::open_entry) {

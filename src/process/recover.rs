@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::clock;
-use crate::model::{MachineId, Process, ProcessExit, ProcessState, ProcessType};
+use crate::model::{MachineId, Process, ProcessExit, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::lock;
 use crate::process::run_dir::{self, RunDir};
@@ -33,7 +33,10 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     let is_own = belongs_to(store, process);
     let is_supervised = match run_dir.as_ref().and_then(RunDir::is_locked) {
         Some(true) => true,
-        None if is_own && process.spec.process_type == ProcessType::Hook => is_rigup_alive(store, process)?,
+        // Its rigup supervises it.
+        None if is_own && process.spec.process_type == ProcessType::Hook => {
+            process.parent_id.is_some_and(|id| lock::is_process_locked(store.data_dir(), id))
+        }
         _ => (process.running().is_some() || !is_own) && is_alive(process),
     };
     if is_supervised {
@@ -65,11 +68,9 @@ pub(crate) fn belongs_to(store: &Store, process: &Process) -> bool {
 
 /// Returns whether a process lives, but works in another data dir, of which this one is a copy.
 pub(crate) fn is_elsewhere(store: &Store, process: &Process) -> Result<bool, StoreError> {
-    if belongs_to(store, process) || !is_alive(process) {
-        return Ok(false);
-    }
     // A rigup releases its lock after it has stored its exit, which may have happened since the record was read.
-    Ok(store.process(process.id)?.is_some_and(|process| process.exit().is_none()))
+    let has_exited = || Ok(store.process(process.id)?.is_none_or(|process| process.exit().is_some()));
+    Ok(!belongs_to(store, process) && is_alive(process) && !has_exited()?)
 }
 
 /// Returns whether a process lives, in whichever data dir it works.
@@ -83,22 +84,12 @@ fn is_alive(process: &Process) -> bool {
 /// Terminates the remaining processes of a tree. If its root exited by itself, processes that left its group keep
 /// running, as after every exit.
 fn terminate_rest(process: &Process) {
-    match &process.state {
-        ProcessState::Running(running) => match Handle::open(&running.identity) {
-            Some(root) => {
-                terminate::terminate_tree(Signal::TERM, process.id, &root, terminate::LEFTOVER_GRACE, None)
-            }
-            None => terminate::terminate_by_id(process.id, Some(running.identity.pid)),
-        },
+    let identity = process.running().map(|running| &running.identity);
+    match identity.and_then(Handle::open) {
+        Some(root) => {
+            terminate::terminate_tree(Signal::TERM, process.id, &root, terminate::LEFTOVER_GRACE, None)
+        }
         // Its rigup may have been killed between starting and recording the process.
-        ProcessState::Queued => terminate::terminate_by_id(process.id, None),
-        ProcessState::Exited(..) => Vec::new(),
+        None => terminate::terminate_by_id(process.id, identity.map(|identity| identity.pid)),
     };
-}
-
-/// Returns whether the rigup that supervises this hook is running.
-fn is_rigup_alive(store: &Store, hook: &Process) -> Result<bool, StoreError> {
-    let rigup = hook.parent_id.map(|id| store.process(id)).transpose()?.flatten();
-    Ok(rigup
-        .is_some_and(|rigup| rigup.exit().is_none() && lock::is_process_locked(store.data_dir(), rigup.id)))
 }

@@ -155,8 +155,7 @@ impl RunDir {
     }
 
     fn folder_id(&self) -> io::Result<[u64; 2]> {
-        let folder = fs_err::metadata(&self.0)?;
-        Ok([folder.dev(), folder.ino()])
+        fs_err::metadata(&self.0).map(|folder| [folder.dev(), folder.ino()])
     }
 
     /// Returns whether the folder has a file for the record of its process, which may be damaged.

@@ -18,14 +18,15 @@ const fn is_deceptive(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Joins words as a sentence does, and counts those after the first few.
-pub(crate) fn list(words: &[impl AsRef<str>]) -> String {
-    const MAX_NAMED: usize = 5;
-    let mut shown: Vec<&str> = words.iter().take(MAX_NAMED).map(AsRef::as_ref).collect();
-    let more = format!("{} more", words.len() - shown.len());
-    if words.len() > MAX_NAMED {
-        shown.push(&more);
-    }
+/// How many words a message lists.
+pub(crate) const MAX_LISTED: usize = 6;
+
+/// Joins words as a sentence does. If there are more than `max`, counts those after the first few.
+pub(crate) fn list(words: &[impl AsRef<str>], max: usize) -> String {
+    let count = if words.len() > max { max - 1 } else { words.len() };
+    let mut shown: Vec<&str> = words.iter().take(count).map(AsRef::as_ref).collect();
+    let more = format!("{} more", words.len() - count);
+    shown.extend((count < words.len()).then_some(more.as_str()));
     match shown.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         _ => shown.concat(),

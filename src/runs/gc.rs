@@ -226,9 +226,9 @@ impl Gc<'_> {
         };
         // A waiter enforces the limit itself, with a clock that cannot be set back. A process without a waiter exits
         // with its rigup.
-        let data_dir = self.store.data_dir();
         let is_unsupervised = recover::belongs_to(self.store, &process)
-            && run_dir::of(data_dir, &process).is_some_and(|run_dir| run_dir.is_locked() == Some(false));
+            && run_dir::of(self.store.data_dir(), &process)
+                .is_some_and(|run_dir| run_dir.is_locked() == Some(false));
         if !is_unsupervised || !self.is_older(running.started_at, timeout + OVERDUE_PATIENCE)? {
             return Ok(None);
         }

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use rusqlite::types::{FromSql, ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, params_from_iter};
 
 use crate::model::{
     Identity, MachineId, Process, ProcessExit, ProcessId, ProcessSpec, ProcessState, RunSpec, Running,
@@ -24,14 +24,16 @@ impl TableRow for Process {
 
     const PATHS: &'static [&'static str] = &["run_dir"];
 
-    /// A parent that was pruned in the meantime, and a binary that is not recorded, become NULL.
+    /// A reference to a record that is not stored, such as a parent that was pruned, becomes NULL.
     fn expression(column: &str, parameter: String) -> String {
-        match column {
-            "parent_id" => format!("(SELECT id FROM process WHERE id = {parameter})"),
-            "binary_id" => format!("(SELECT id FROM binary WHERE id = {parameter})"),
-            "run_dir" => format!("stored_path({parameter})"),
-            _ => parameter,
-        }
+        let table = match column {
+            "parent_id" => "process",
+            "binary_id" => "binary",
+            "iface_id" => "network_interface",
+            "run_dir" => return format!("stored_path({parameter})"),
+            _ => return parameter,
+        };
+        format!("(SELECT id FROM {table} WHERE id = {parameter})")
     }
 }
 
@@ -197,11 +199,11 @@ impl Store {
                 .query_map([slug], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
             let live = unfinished.into_iter().filter(|(id, machine_id)| is_live(*id, *machine_id));
-            if live.count() >= max_live as usize {
-                return Ok(false);
+            let is_below = live.count() < max_live as usize;
+            if is_below {
+                save(transaction, process)?;
             }
-            save(transaction, process)?;
-            Ok(true)
+            Ok(is_below)
         })
     }
 
@@ -209,17 +211,8 @@ impl Store {
     /// process. References to records that are not stored are removed.
     pub fn import_process(&self, process: &Process) -> Result<Process, StoreError> {
         self.transaction(|transaction| {
-            if let Some(stored) = row::first(transaction, "WHERE id = ?1", [process.id])? {
-                return Ok(stored);
-            }
-            let process = Process {
-                parent_id: if_stored(transaction, "process", process.parent_id)?,
-                binary_id: if_stored(transaction, "binary", process.binary_id)?,
-                iface_id: if_stored(transaction, "network_interface", process.iface_id)?,
-                ..process.clone()
-            };
-            save(transaction, &process)?;
-            Ok(process)
+            row::write(transaction, &row::insert_sql::<Process>("ON CONFLICT (id) DO NOTHING"), process)?;
+            row::only(transaction, "WHERE id = ?1", [process.id])
         })
     }
 
@@ -277,16 +270,6 @@ impl Store {
         }
         Ok(processes)
     }
-}
-
-/// Returns the id, or `None` if its row is not stored.
-fn if_stored<I: FromSql + ToSql>(
-    connection: &Connection,
-    table: &str,
-    id: Option<I>,
-) -> rusqlite::Result<Option<I>> {
-    let sql = format!("SELECT id FROM {table} WHERE id = ?1");
-    connection.prepare_cached(&sql)?.query_row([id], |row| row.get(0)).optional()
 }
 
 /// Stores a process, and replaces the one with the same id unless that one has exited.

@@ -14,7 +14,7 @@ use crate::process::capture;
 use crate::process::executable::is_program;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
-use crate::report::text;
+use crate::report::text::{MAX_LISTED, list};
 use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::package_spec;
@@ -133,14 +133,14 @@ impl<'a> InstalledPackages<'a> {
         let missing = format!(
             "{} installed {}, which {has} no program {which}",
             self.provider,
-            text::list(&self.names)
+            list(&self.names, MAX_LISTED)
         );
         programs.sort_by_key(|program| (!program.starts_with(name), !name.starts_with(program.as_str())));
         let Some(first) = programs.first() else { return missing };
         let line = shell::quote_text(&self.requirement(first));
         format!(
             "{missing}; {they} {}: run `echo {line} | rigup apply`, or put the line into a plugin's binaries.jsonl",
-            text::list(&programs)
+            list(&programs, MAX_LISTED)
         )
     }
 

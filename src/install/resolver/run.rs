@@ -12,7 +12,7 @@ use crate::install::plan::Request;
 use crate::install::resolver::state::ResolverState;
 use crate::install::resolver::{RequestResult, Resolver};
 use crate::install::scheduler::HookIndex;
-use crate::report::text;
+use crate::report::text::{MAX_LISTED, list};
 use crate::store::StoreError;
 
 /// The interval at which a lock that another rigup holds is tried.
@@ -23,7 +23,8 @@ const LONG_TIME: Duration = Duration::from_hours(24);
 
 impl Resolver<'_> {
     /// Resolves requests, and runs as many hooks at once as the pool has threads. Only one rigup at a time resolves a
-    /// name; any other waits, and then finds the binary installed, unless it only looks it up. Returns the results in the order of the requests.
+    /// name; any other waits, unless it only looks up, and then finds the binary installed. Returns the results in the
+    /// order of the requests.
     pub(crate) fn resolve(
         &self,
         requests: Vec<Request>,
@@ -67,13 +68,12 @@ impl Resolver<'_> {
 
     /// Runs a hook for its targets.
     fn attempt(&self, hook: HookIndex, targets: &[AttemptTarget]) -> Result<AttemptResult, AttemptError> {
+        let names: Vec<&str> = targets.iter().map(|target| target.request.name.as_str()).collect();
         let on_event = |event: InstallEvent| {
             let event = match event {
                 // A warning about a batch hook does not state which of its requests it is about.
-                InstallEvent::Warning(text) if targets.len() > 1 => {
-                    let names: Vec<&str> =
-                        targets.iter().map(|target| target.request.name.as_str()).collect();
-                    InstallEvent::Notice(format!("{}: {text}", text::list(&names)))
+                InstallEvent::Warning(text) if names.len() > 1 => {
+                    InstallEvent::Notice(format!("{}: {text}", list(&names, MAX_LISTED)))
                 }
                 event => event,
             };

@@ -194,21 +194,12 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let status = install_status(&binary, &request, resolver.runner.settings, resolver.is_lookup);
         let is_missing = status == InstallStatus::Missing;
         if !resolver.force && matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_)) {
-            let link_error = match status {
-                InstallStatus::Unlinked(installed) if has_lock => resolver.link(&request, installed)?,
-                _ => None,
-            };
-            self.finish(
-                index,
-                Ok(Resolved {
-                    binary,
-                    has_succeeded: true,
-                    attempts: Vec::new(),
-                    link_error,
-                    problem: None,
-                    is_recorded: true,
-                }),
-            );
+            let state = &mut self.requests[index];
+            if let (InstallStatus::Unlinked(installed), true) = (status, has_lock) {
+                state.link_error = resolver.link(&request, installed)?;
+            }
+            (state.binary, state.has_succeeded) = (Some(binary), true);
+            self.complete(index);
             return Ok(());
         }
         let is_known = resolver.is_lookup || matches!(status, InstallStatus::Broken(..));
@@ -433,8 +424,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         if let (Some(run_dir), false) = (&process.spec.run_dir, accepted.is_empty())
             && let Err(error) = RunDir::at(run_dir).write_accepted(&accepted, &paths)
         {
-            let provider = &process.spec.plugin;
-            let notice = format!("{provider}: cannot write the records of a hook to its run dir: {error}");
+            let notice = format!("cannot write the records of a hook to its run dir: {error}");
             self.emit(first, InstallEvent::Notice(notice));
         }
     }

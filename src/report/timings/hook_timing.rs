@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::model::{Outcome, Process, ProcessId};
-use crate::report::tables;
+use crate::report::{tables, text};
 
 /// An attempt at a binary, and when its outcome was known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -104,14 +104,11 @@ impl HookTiming {
 
     /// Returns the names of the binaries, short enough for a label.
     pub(super) fn label(&self) -> String {
-        const NAMES: usize = 3;
-        let names: Vec<&str> =
-            self.attempts.iter().take(NAMES).map(|attempt| attempt.binary.as_str()).collect();
-        match self.attempts.len() {
-            0 if self.subject.is_empty() => self.hook_name.clone(),
-            0 => self.subject.clone(),
-            count if count <= NAMES => names.join(", "),
-            count => format!("{} and {} more", names[..NAMES - 1].join(", "), count - (NAMES - 1)),
+        let names: Vec<&str> = self.attempts.iter().map(|attempt| attempt.binary.as_str()).collect();
+        match names.as_slice() {
+            [] if self.subject.is_empty() => self.hook_name.clone(),
+            [] => self.subject.clone(),
+            names => text::list(names, 3),
         }
     }
 
