@@ -30,7 +30,7 @@ impl Bin {
     fn link_all(&self, target: &str) {
         for path in &self.links {
             let target = Path::new(target);
-            link(path, target, target, LinkKind::Symlink, |_| true, false, || Ok(()))
+            link(path, target, target, LinkKind::Symlink, true, || Ok(()))
                 .expect("the temporary folder is writable");
         }
     }

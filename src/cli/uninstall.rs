@@ -1,10 +1,10 @@
-//! `rigup uninstall`: removes binaries, and prefixes that no record names.
+//! `rigup uninstall`: removes binaries, and prefixes and links that no record names.
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::message::{message, warning};
+use crate::engine::ExitStatus;
 use crate::engine::session::Session;
 use crate::engine::uninstall::{self, Uninstalled};
-use crate::engine::{EngineError, ExitStatus};
 use crate::model::BinaryName;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::units;
@@ -33,11 +33,14 @@ pub(crate) fn uninstall(args: &UninstallArgs, context: &mut Context) -> CommandR
     let names = args.names.iter().map(|name| BinaryName::parse(name, home.as_deref()));
     let names = names.collect::<Result<Vec<_>, _>>().map_err(CliError::usage)?;
     let session = context.session_for(args.is_preview())?;
-    let (results, mut status) =
-        if args.orphaned { orphans(args, &session)? } else { named(&names, args, &session)? };
+    let (results, mut status) = if args.orphaned {
+        (uninstall::remove_orphans(&session, args.is_preview())?, ExitStatus::Success)
+    } else {
+        named(&names, args, &session)?
+    };
     for result in &results {
-        if !result.reason.is_empty() {
-            message!("{}", result.reason);
+        if !result.reason().is_empty() {
+            message!("{}", result.reason());
         }
         if result.has_failed {
             status = status.or_incomplete();
@@ -51,9 +54,9 @@ pub(crate) fn uninstall(args: &UninstallArgs, context: &mut Context) -> CommandR
     let rows = results.iter().map(row);
     let records = results.iter().map(Uninstalled::to_record);
     if args.orphaned || !results.is_empty() {
-        context.output.list(records, "no orphaned prefixes", || Table::with_rows(columns, rows));
+        context.output.list(records, "no orphaned prefixes or links", || Table::with_rows(columns, rows));
     }
-    let bytes = results.iter().map(Uninstalled::bytes).sum();
+    let bytes = results.iter().map(|result| result.bytes).sum();
     if args.orphaned && !results.is_empty() && !args.yes && !args.dry_run {
         return Err(CliError::not_found(format!(
             "nothing removed; confirm with --yes to remove {}",
@@ -106,19 +109,13 @@ fn not_installed(name: &BinaryName) -> String {
     format!("{name} is not installed; `rigup binary list` shows the binaries")
 }
 
-fn orphans(
-    args: &UninstallArgs,
-    session: &Session<'_>,
-) -> Result<(Vec<Uninstalled>, ExitStatus), EngineError> {
-    Ok((uninstall::remove_orphans(session, args.is_preview())?, ExitStatus::Success))
-}
-
 fn row(result: &Uninstalled) -> Vec<Cell> {
     let name = result.binary.as_ref().map(|binary| binary.name.clone());
     let removed = match &*result.paths() {
+        [] if result.binary.is_none() => "nothing".to_owned(),
         [] if result.keeps_link => "only the record".to_owned(),
         [] => "only the record and the link".to_owned(),
         paths => paths.join(", "),
     };
-    [name.unwrap_or_default(), units::bytes(result.bytes()), removed].map(Cell::plain).into()
+    [name.unwrap_or_default(), units::bytes(result.bytes), removed].map(Cell::plain).into()
 }

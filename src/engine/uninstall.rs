@@ -1,30 +1,35 @@
 //! The work of `rigup uninstall` and `rigup binary delete`.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use crate::engine::error::EngineError;
 use crate::engine::event::EngineEvent;
 use crate::engine::session::Session;
-use crate::fs::lib_dir::Prefix;
-use crate::install::link;
-use crate::install::prefix::{Orphan, PrefixError};
+use crate::fs::dir;
+use crate::fs::lib_dir::{self, Prefix};
+use crate::install::prefix::{Orphan, RemovalError};
 use crate::install::users::Users;
 use crate::model::{Binary, BinaryName, Installed};
 use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
+use crate::settings::Settings;
 use crate::store::BinaryFilter;
 
-/// The result for one binary, or for one prefix that no record names.
+/// The result for one binary, or for one prefix or link that no record names.
 #[derive(Debug, Default)]
 pub(crate) struct Uninstalled {
-    /// The binary; `None` for a prefix that no record names.
+    /// The binary; `None` for what no record names.
     pub(crate) binary: Option<Binary>,
-    /// The prefixes that were removed, or would be.
-    pub(crate) removed: Vec<Orphan>,
-    /// Why other files were kept; empty if there are none.
-    pub(crate) reason: String,
-    /// Whether a prefix cannot be removed.
+    /// The paths that were removed, or would be, except the link of `binary`.
+    pub(crate) removed: Vec<PathBuf>,
+    /// The size of the removed files, in bytes.
+    pub(crate) bytes: u64,
+    /// Why other files were kept.
+    reasons: Vec<String>,
+    /// Whether something cannot be removed.
     pub(crate) has_failed: bool,
     /// Whether the link is still in place.
     pub(crate) keeps_link: bool,
@@ -33,13 +38,7 @@ pub(crate) struct Uninstalled {
 impl Uninstalled {
     /// Returns the paths that were removed, or would be.
     pub(crate) fn paths(&self) -> Vec<String> {
-        let paths = self.removed.iter().flat_map(|orphan| &orphan.paths);
-        paths.map(|path| path.to_string_lossy().into_owned()).collect()
-    }
-
-    /// Returns the size of the removed files.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.removed.iter().map(|orphan| orphan.bytes).sum()
+        self.removed.iter().map(|path| path.to_string_lossy().into_owned()).collect()
     }
 
     /// Returns the result as a record.
@@ -50,26 +49,27 @@ impl Uninstalled {
             "name": self.binary.as_ref().map_or("", |binary| &binary.name),
             "binprovider": installed.map_or("", |installed| &installed.binprovider),
             "removed": self.paths(),
-            "bytes": self.bytes(),
-            "reason": self.reason,
+            "bytes": self.bytes,
+            "reason": self.reason(),
         })
     }
 
-    /// Adds why something is kept.
-    fn add_reason(&mut self, reason: &str) {
-        if !self.reason.is_empty() {
-            self.reason.push_str("; ");
-        }
-        self.reason.push_str(reason);
+    /// Returns why other files were kept; empty if there are none.
+    pub(crate) fn reason(&self) -> String {
+        self.reasons.join("; ")
     }
 
-    /// Adds the result of removing a prefix.
-    fn add(&mut self, removed: Result<Option<Orphan>, PrefixError>) {
+    /// Adds the result of removing a prefix or a link.
+    fn add(&mut self, removed: Result<Option<Orphan>, RemovalError>) {
         match removed {
-            Ok(orphan) => self.removed.extend(orphan),
+            Ok(None) => {}
+            Ok(Some(Orphan { paths, bytes })) => {
+                self.removed.extend(paths);
+                self.bytes += bytes;
+            }
             Err(error) => {
-                self.has_failed |= !matches!(error, PrefixError::Used(..));
-                self.add_reason(&error.to_string());
+                self.has_failed |= !matches!(error, RemovalError::Used(..));
+                self.reasons.push(error.to_string());
             }
         }
     }
@@ -84,7 +84,13 @@ pub(crate) fn delete(
     let name = BinaryName::parse(&binary.name, None);
     let name = name.map_err(|error| EngineError::InvalidRequest(error.to_string()))?;
     let _lock = lock(session, &name, interrupt)?;
-    unregister(session, &name, std::slice::from_ref(binary))
+    // Another rigup may have changed the record before the lock was taken.
+    let stored = session.store.binary(binary.machine_id, &binary.name)?;
+    if let Some(binary) = stored.filter(|stored| stored.id == binary.id) {
+        unregister(session, &name, std::slice::from_ref(&binary))?;
+        unlink(session, &name, &binary);
+    }
+    Ok(())
 }
 
 /// Uninstalls a binary: removes its link, its record, and the prefixes that no other binary uses. Returns `None` if no
@@ -114,25 +120,20 @@ pub(crate) fn uninstall(
     if let Some(Installed { abspath, binprovider, .. }) = binary.installed()
         && !of_binary.iter().any(|prefix| abspath.starts_with(prefix.path(lib_dir)))
     {
-        let path = abspath.display();
-        uninstalled
-            .add_reason(&format!("{path} is kept: {binprovider} found or installed it outside LIB_DIR"));
+        let kept = abspath.display();
+        let reason = format!("{kept} is kept: {binprovider} found or installed it outside LIB_DIR");
+        uninstalled.reasons.push(reason);
     }
     if !is_dry_run {
         unregister(session, name, &binaries)?;
     }
     for prefix in of_binary {
-        let except = Some(name.as_str());
-        let removed = if is_dry_run {
-            users.find_prefix(&prefix, except)
-        } else {
-            users.remove_prefix(&prefix, except)
-        };
-        uninstalled.add(removed);
+        uninstalled.add(users.remove_prefix(&prefix, Some(name.as_str()), is_dry_run));
     }
-    let link = session.linker().path(name);
-    uninstalled.keeps_link =
-        !is_dry_run && binary.installed().is_some_and(|installed| link::leads_to(&link, &installed.abspath));
+    if !is_dry_run {
+        unlink(session, name, &binary);
+        uninstalled.keeps_link = session.linker().path(name).symlink_metadata().is_ok();
+    }
     uninstalled.binary = Some(binary);
     Ok(Some(uninstalled))
 }
@@ -150,19 +151,25 @@ pub(crate) fn other_version(
     Ok(other.map(|found| found.version.clone()))
 }
 
-/// Removes the prefixes in LIB_DIR that rigup made and that no record names. A dry run only returns them.
+/// Removes the prefixes in LIB_DIR that rigup made and that no record names, and the links of such binaries and of data
+/// dirs that are gone, if they dangle. A dry run only returns them.
 pub(crate) fn remove_orphans(
     session: &Session<'_>,
     is_dry_run: bool,
 ) -> Result<Vec<Uninstalled>, EngineError> {
     let users = Users::new(&session.settings, &session.store, session.machine.id)?;
-    let uninstalled = users.orphaned_prefixes()?.into_iter().map(|orphan| {
+    let prefixes = users.orphaned_prefixes()?.into_iter();
+    let mut orphans: Vec<_> = prefixes.map(|prefix| users.remove_prefix(&prefix, None, is_dry_run)).collect();
+    let removed: Vec<_> =
+        orphans.iter().flatten().flatten().flat_map(|orphan| orphan.paths.clone()).collect();
+    let is_removed = |file: &Path| removed.iter().any(|path| file.starts_with(path));
+    let Settings { lib_dir, lib_bin_dir, .. } = &session.settings;
+    let links = lib_dir::marked_links(lib_dir, lib_bin_dir).into_iter();
+    orphans.extend(links.map(|link| session.linker().unlink(&link, "", is_removed, is_dry_run)));
+    orphans.retain(|orphan| !matches!(orphan, Ok(None)));
+    let uninstalled = orphans.into_iter().map(|orphan| {
         let mut uninstalled = Uninstalled::default();
-        if is_dry_run {
-            uninstalled.removed.push(orphan);
-        } else {
-            uninstalled.add(users.remove_prefix(&orphan.prefix, None));
-        }
+        uninstalled.add(orphan);
         uninstalled
     });
     Ok(uninstalled.collect())
@@ -185,24 +192,26 @@ pub(crate) fn lock(
     })
 }
 
-/// Removes the link, the marker and the records of a binary, whose lock is held.
+/// Removes the link of a binary that is not recorded any more, unless it leads to another file.
+fn unlink(session: &Session<'_>, name: &BinaryName, binary: &Binary) {
+    let (linker, file) = (session.linker(), binary.installed().map(|installed| &installed.abspath));
+    let is_file = |target: &Path| file.is_some_and(|file| dir::is_same(target, file) == Some(true));
+    if let Err(error) = linker.unlink(&linker.path(name), name.as_str(), is_file, false) {
+        session.warn(error.to_string());
+    }
+}
+
+/// Removes the marker and the records of a binary, whose lock is held.
 fn unregister(session: &Session<'_>, name: &BinaryName, binaries: &[Binary]) -> Result<(), EngineError> {
     let users = Users::new(&session.settings, &session.store, session.machine.id)?;
     for binary in binaries {
-        // Another rigup may have changed the record before the lock was taken.
-        let stored = session.store.binary(binary.machine_id, &binary.name)?;
-        let Some(binary) = stored.filter(|stored| stored.id == binary.id) else { continue };
-        if let Some(installed) = binary.installed() {
-            if let Err(error) = session.linker().unlink(name, installed) {
-                session.warn(error.to_string());
-            }
-            if let Some(prefix) = Prefix::containing(&installed.abspath, &session.settings.lib_dir) {
-                users.unmark_prefix(&prefix, name);
-            }
+        let file = binary.installed().map(|installed| &installed.abspath);
+        if let Some(prefix) = file.and_then(|file| Prefix::containing(file, &session.settings.lib_dir)) {
+            users.unmark_prefix(&prefix, name);
         }
         // A rebuilt store would restore the binary from these records.
         for found in run_dir::list(&session.settings.data_dir) {
-            if let Err(error) = RunDir::at(&found.path).remove_accepted(&binary) {
+            if let Err(error) = RunDir::at(&found.path).remove_accepted(binary) {
                 session.warn(format!("a rebuilt store would restore {name}: {error}"));
             }
         }

@@ -79,6 +79,11 @@ pub(crate) fn is_same(path: &Path, other: &Path) -> Option<bool> {
     Some(one.is_some() && one == other)
 }
 
+/// Returns whether nothing exists at a path. A path that this user cannot look up may exist.
+pub(crate) fn is_missing(path: &Path) -> bool {
+    is_same(path, path) == Some(false)
+}
+
 /// Returns the folder of a file, or `.` for a bare file name.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

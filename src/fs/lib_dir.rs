@@ -15,14 +15,17 @@
 //! The markers of the users of a link in a LIB_BIN_DIR outside LIB_DIR are in `LIB_BIN_DIR/.rigup-links/<name>`.
 
 use std::ffi::OsStr;
-use std::fs::Permissions;
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::geteuid;
+use rustix::fs::OFlags;
 
+use crate::fs::atomic::{TEMPORARY, create_private};
 use crate::fs::dir::parent;
+use crate::fs::remove::remove_files_with_prefix;
 
 /// The name of the folder of the locks.
 pub(crate) const LOCKS: &str = ".locks";
@@ -65,6 +68,14 @@ pub(crate) fn link_markers(lib_dir: &Path, link: &Path) -> PathBuf {
 /// Returns the folder of the markers of a link outside LIB_DIR.
 fn outside_markers(link: &Path) -> PathBuf {
     parent(link).join(".rigup-links").join(link.file_name().unwrap_or_default())
+}
+
+/// Returns the paths of the links in LIB_BIN_DIR with markers, sorted.
+pub(crate) fn marked_links(lib_dir: &Path, lib_bin_dir: &Path) -> Vec<PathBuf> {
+    let markers = entries(parent(&link_markers(lib_dir, &lib_bin_dir.join("x")))).into_iter();
+    let mut links: Vec<_> = markers.filter_map(|path| Some(lib_bin_dir.join(path.file_name()?))).collect();
+    links.sort();
+    links
 }
 
 /// Returns whether a path is the link of any data dir, by the markers of its users.
@@ -182,7 +193,7 @@ fn of_provider(provider: &OsStr, lib_dir: &Path) -> impl Iterator<Item = PathBuf
 }
 
 /// Returns the paths in a folder, or none if it cannot be read.
-fn entries(path: &Path) -> Vec<PathBuf> {
+pub(crate) fn entries(path: &Path) -> Vec<PathBuf> {
     fs_err::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
@@ -225,11 +236,40 @@ fn check_owner_of_link(base: &Path, path: &Path) -> io::Result<()> {
 /// Creates a file below `base` in the same way.
 pub(crate) fn make_shared_file(base: &Path, path: &Path) -> io::Result<()> {
     make_shared_dir(base, parent(path))?;
-    let mode = parent(path).metadata()?.permissions().mode() & 0o666;
     match fs_err::File::create_new(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        created => created?.set_permissions(Permissions::from_mode(mode)),
+        created => share(created?.file(), parent(path), 0o666),
     }
+}
+
+/// Writes or replaces a file in such a folder that the same users can read, but only this one can write. A temporary file
+/// is created beside the folder, where the caller has the lock, so the one of a killed process can be removed.
+pub(crate) fn write_shared_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = parent(path);
+    let _ = remove_files_with_prefix(parent(folder), TEMPORARY);
+    let mut file = create_private(folder)?;
+    file.write_all(content)?;
+    share(file.as_file(), folder, 0o644)?;
+    Ok(file.persist(path).map(drop)?)
+}
+
+/// Gives a file the group of a folder, and those of its permissions that are in `mask`.
+fn share(file: &File, folder: &Path, mask: u32) -> io::Result<()> {
+    let folder = folder.metadata()?;
+    // Fails if this user is not in the group.
+    let _ = fchown(file, None, Some(folder.gid()));
+    file.set_permissions(Permissions::from_mode(folder.permissions().mode() & mask))
+}
+
+/// Reads a file that another user may have written. Returns `None` if it is missing, has more than `limit` bytes, or is a
+/// link or a FIFO, which could block.
+pub(crate) fn read_shared_file(path: &Path, limit: u64) -> Option<Vec<u8>> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
+    file.metadata().ok().filter(Metadata::is_file)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= limit).then_some(bytes)
 }
 
 #[cfg(test)]

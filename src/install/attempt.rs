@@ -13,7 +13,7 @@ use crate::fs::lib_dir::Prefix;
 use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::event::InstallEvent;
 use crate::install::plan::Request;
-use crate::install::prefix::PrefixError;
+use crate::install::prefix::RemovalError;
 use crate::install::probe::Prober;
 use crate::install::users::Users;
 use crate::install::verdict::{self, Verdict};
@@ -191,8 +191,8 @@ impl<'a> OwnPrefix<'a> {
             // Another data dir may have installed it.
             Verdict::NotInstalled(..) if self.is_old => self.users.unmark_prefix(&self.prefix, self.name),
             Verdict::NotInstalled(..) => {
-                match self.users.remove_prefix(&self.prefix, Some(self.name.as_str())) {
-                    Ok(_) | Err(PrefixError::Used(..)) => {}
+                match self.users.remove_prefix(&self.prefix, Some(self.name.as_str()), false) {
+                    Ok(_) | Err(RemovalError::Used(..)) => {}
                     Err(error) => on_event(InstallEvent::Warning(error.to_string())),
                 }
             }

@@ -4,11 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::atomic;
-use crate::fs::dir::{denying_owner, is_writable, parent};
+use crate::fs::dir::{self, denying_owner, is_writable, parent};
 use crate::fs::lib_dir;
+use crate::install::prefix::{Orphan, RemovalError, remove};
 use crate::install::probe;
 use crate::install::users::{Owner, User, Users};
-use crate::model::{BinaryName, Installed, MachineId, name};
+use crate::model::{BinaryName, Installed, MachineId};
 use crate::process::wrapper::{self, LinkKind};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -77,18 +78,19 @@ impl Linker<'_> {
         let markers = lib_dir::link_markers(&self.settings.lib_dir, &path);
         users.make(&self.settings.lib_bin_dir).map_err(unwritable)?;
         let _lock = users.lock(&markers).map_err(unwritable)?;
-        let existing = wrapper::target(&path).map(|(target, _)| target);
-        let is_managed = match existing.filter(|target| target != file) {
-            Some(target) => self.is_managed(name, &target, &users.list(&markers))?,
-            None => true,
+        let found = wrapper::target(&path).map(|(target, _)| target);
+        let is_replaceable = match &found {
+            Some(target) if target != file => self.is_replaceable(name, target, &users.list(&markers))?,
+            found => found.is_some(),
         };
         if installed.is_in_app_bundle() {
-            return if is_managed { unlink(&path) } else { Ok(()) };
+            let removed = if is_replaceable { fs_err::remove_file(&path) } else { Ok(()) };
+            return removed.map_err(unwritable);
         }
         let (target, kind) = (self.written_target(file), LinkKind::of(installed));
-        let mark = || users.add(&markers, name, &target);
-        let marker = link(&path, file, &target, kind, |_| is_managed, self.force, mark)?;
-        users.remove(&markers, name.as_str(), Some(&marker)).map_err(unwritable)
+        let marker = users.marker(&markers, name, &target, "").map_err(unwritable)?;
+        link(&path, file, &target, kind, is_replaceable || self.force, || users.add(&marker))?;
+        users.remove(&markers, name.as_str(), Some(&marker.0)).map_err(unwritable)
     }
 
     /// Returns the target of the link to a file: relative to LIB_BIN_DIR if both are below LIB_DIR, so that the link is
@@ -106,107 +108,79 @@ impl Linker<'_> {
         relative().filter(leads_to_file).unwrap_or_else(|| file.to_owned())
     }
 
-    /// Removes the link of a binary, if it leads to this file and no other binary uses it.
-    pub(crate) fn unlink(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
-        let (path, file) = (self.path(name), &installed.abspath);
-        let markers = lib_dir::link_markers(&self.settings.lib_dir, &path);
-        if !markers.is_dir() && !leads_to(&path, file) {
-            return Ok(());
-        }
-        let unwritable = |error| unwritable(&path, error);
-        let users = Users::new(self.settings, self.store, self.machine_id)?;
-        let _lock = users.lock(&markers).map_err(unwritable)?;
-        let is_other = |user: &User| {
-            user.owner == Owner::Other && user.target(&path).is_none_or(|target| target == *file)
-        };
-        let is_used = users.list(&markers).iter().any(is_other) || self.other_owner(name, file)?.is_some();
-        if !is_used && leads_to(&path, file) {
-            unlink(&path)?;
-        }
-        users.remove(&markers, name.as_str(), None).map_err(unwritable)?;
-        // This fails if there are other users.
-        let _ = fs_err::remove_dir(markers);
-        Ok(())
-    }
-
-    /// Returns the other binary that owns the link to a file, or `None` if there is none: `/opt/x/tool` and `tool` have
-    /// the same link.
-    fn other_owner(&self, name: &BinaryName, file: &Path) -> Result<Option<String>, StoreError> {
-        let binaries = self.store.binaries_of(self.machine_id)?.into_values();
-        let mut owners = binaries.filter(|binary| {
-            binary.name != name.as_str()
-                && name::link_name(&binary.name) == name.link_name()
-                && binary.installed().is_some_and(|installed| installed.abspath == file)
-        });
-        Ok(owners.next().map(|binary| binary.name))
-    }
-
-    /// Returns whether a binary's link that leads to another file counts as its own: every link if LIB_BIN_DIR is below
-    /// LIB_DIR, otherwise only a link into LIB_DIR, or one with a marker of this data dir.
-    fn is_managed(&self, name: &BinaryName, target: &Path, users: &[User]) -> Result<bool, LinkError> {
+    /// Returns whether rigup may replace the link of a binary, which leads to `target`: every link if LIB_BIN_DIR is below
+    /// LIB_DIR, otherwise only one with a marker of this data dir or of one that is gone.
+    fn is_replaceable(&self, name: &BinaryName, target: &Path, users: &[User]) -> Result<bool, LinkError> {
         let Settings { lib_dir, lib_bin_dir, .. } = self.settings;
         let path = self.path(name);
-        if !self.force
-            && let Some(owner) = self.other_owner(name, target)?
-        {
-            return Err(LinkError::OtherBinary(path, owner));
-        }
-        let makers = users.iter().filter(|user| user.target(&path).as_deref() == Some(target));
-        let (others, own): (Vec<&User>, Vec<&User>) = makers.partition(|user| user.owner == Owner::Other);
-        if lib_bin_dir.starts_with(lib_dir) || target.starts_with(lib_dir) || !own.is_empty() {
-            return Ok(true);
-        }
-        match others.first() {
-            Some(other) if !self.force => Err(LinkError::OtherDataDir(path, other.to_string())),
-            _ => Ok(false),
+        let mut makers = users.iter().filter(|user| user.target(&path).as_deref() == Some(target));
+        let is_own =
+            lib_bin_dir.starts_with(lib_dir) || makers.clone().any(|user| user.owner != Owner::Other);
+        let is_other = |user: &&User| {
+            if user.owner == Owner::This { !user.is_named(name.as_str()) } else { !is_own }
+        };
+        match makers.find(is_other).filter(|_| !self.force) {
+            Some(user) if user.owner == Owner::This => Err(LinkError::OtherBinary(path, user.to_string())),
+            Some(user) => Err(LinkError::OtherDataDir(path, user.to_string())),
+            None => Ok(is_own),
         }
     }
-}
 
-/// Returns whether the link or wrapper `path` leads to a file.
-pub(crate) fn leads_to(path: &Path, file: &Path) -> bool {
-    wrapper::target(path).is_some_and(|(target, _)| target == file)
+    /// Removes a link that nothing but the binary with this name uses, and the markers of this binary and of data dirs that
+    /// are gone. While the link leads to a file that exists and is not `is_removed`, it is kept, with the evidence that
+    /// rigup made it. Returns the link if it is removed. A dry run only returns it.
+    pub(crate) fn unlink(
+        &self,
+        path: &Path,
+        name: &str,
+        is_removed: impl Fn(&Path) -> bool,
+        is_dry_run: bool,
+    ) -> Result<Option<Orphan>, RemovalError> {
+        let markers = lib_dir::link_markers(&self.settings.lib_dir, path);
+        if !markers.is_dir() {
+            return Ok(None);
+        }
+        let users = Users::new(self.settings, self.store, self.machine_id)?;
+        let _lock = if is_dry_run { None } else { Some(users.lock(&markers)?) };
+        let target = wrapper::target(path).map(|(target, _)| target);
+        let is_kept = target.as_ref().is_some_and(|target| !dir::is_missing(target) && !is_removed(target));
+        let is_maker = |user: &User| target.is_some() && user.target(path) == target;
+        let is_former = |user: &User| user.is_former(name) && !(is_kept && is_maker(user));
+        let (former, others): (Vec<User>, Vec<User>) = users.list(&markers).into_iter().partition(is_former);
+        let is_used = others.iter().any(|user| user.target(path).is_none() || is_maker(user));
+        let is_unused = former.iter().any(is_maker) && !is_used;
+        if !is_dry_run {
+            let link = is_unused.then_some(path).into_iter();
+            link.chain(former.iter().map(|user| &*user.file)).try_for_each(remove)?;
+            // This fails if there are other users.
+            let _ = fs_err::remove_dir(markers);
+        }
+        Ok(is_unused.then(|| Orphan { paths: vec![path.to_owned()], bytes: 0 }))
+    }
 }
 
 /// Creates the link or wrapper `path` to `file`, or keeps it if it is correct. `target` is the path of the file in a new
-/// link. `is_managed` returns whether rigup created an existing link to this file. With `force`, a file or a foreign
-/// link is replaced too, but never a folder. Calls `mark` before it changes anything, and returns its value.
-pub fn link<T>(
+/// link. Replaces a file or another link only if `is_replaceable`, and never a folder. Calls `mark` before it changes
+/// anything.
+pub fn link(
     path: &Path,
     file: &Path,
     target: &Path,
     kind: LinkKind,
-    is_managed: impl Fn(&Path) -> bool,
-    force: bool,
-    mark: impl FnOnce() -> io::Result<T>,
-) -> Result<T, LinkError> {
-    let found = wrapper::target(path);
-    if let Ok(existing) = path.symlink_metadata() {
-        let is_replaceable =
-            |(old, kind): &(PathBuf, LinkKind)| old == file || *kind == LinkKind::Wrapper || is_managed(old);
-        if existing.is_dir() {
-            return Err(LinkError::Folder(path.to_owned()));
-        } else if !(force || found.as_ref().is_some_and(is_replaceable)) {
-            return Err(LinkError::Foreign(path.to_owned()));
-        }
+    is_replaceable: bool,
+    mark: impl FnOnce() -> io::Result<()>,
+) -> Result<(), LinkError> {
+    match path.symlink_metadata() {
+        Ok(existing) if existing.is_dir() => return Err(LinkError::Folder(path.to_owned())),
+        Ok(_) if !is_replaceable => return Err(LinkError::Foreign(path.to_owned())),
+        _ => {}
     }
-    let create = |marked: T| {
-        match kind {
-            _ if wrapper::is_correct(path, file, kind) => {}
-            LinkKind::Symlink => atomic::replace_link(path, target)?,
-            LinkKind::Wrapper => atomic::write_program(path, &wrapper::content(target)?)?,
-        }
-        Ok(marked)
+    let create = || match kind {
+        _ if wrapper::is_correct(path, file, kind) => Ok(()),
+        LinkKind::Symlink => atomic::replace_link(path, target),
+        LinkKind::Wrapper => atomic::write_program(path, &wrapper::content(target)?),
     };
-    mark().and_then(create).map_err(|error| unwritable(path, error))
-}
-
-/// Removes a link or a wrapper, but keeps anything else.
-fn unlink(path: &Path) -> Result<(), LinkError> {
-    if wrapper::target(path).is_some() {
-        fs_err::remove_file(path).map_err(|error| unwritable(path, error))?;
-    }
-    Ok(())
+    mark().and_then(|()| create()).map_err(|error| unwritable(path, error))
 }
 
 /// Returns what to do if LIB_BIN_DIR cannot be written.
@@ -250,13 +224,13 @@ mod tests {
             self.0.path().join(name)
         }
 
-        fn link(&self, target: &str, force: bool) -> Result<(), LinkError> {
-            self.link_as(target, LinkKind::Symlink, force)
+        fn link(&self, target: &str, is_replaceable: bool) -> Result<(), LinkError> {
+            self.link_as(target, LinkKind::Symlink, is_replaceable)
         }
 
-        fn link_as(&self, target: &str, kind: LinkKind, force: bool) -> Result<(), LinkError> {
+        fn link_as(&self, target: &str, kind: LinkKind, is_replaceable: bool) -> Result<(), LinkError> {
             let target = Path::new(target);
-            link(&self.path("x"), target, target, kind, |old| old.starts_with("/own"), force, || Ok(()))
+            link(&self.path("x"), target, target, kind, is_replaceable, || Ok(()))
         }
     }
 
@@ -265,7 +239,7 @@ mod tests {
         let bin = LibBinDir::new();
         bin.link("/bin/sh", false).unwrap();
         let before = bin.path("x").symlink_metadata().unwrap().ino();
-        bin.link("/bin/sh", false).unwrap();
+        bin.link("/bin/sh", true).unwrap();
         assert_eq!(bin.path("x").symlink_metadata().unwrap().ino(), before);
     }
 
@@ -273,42 +247,35 @@ mod tests {
     fn a_wrapper_and_a_link_replace_each_other() {
         let bin = LibBinDir::new();
         for kind in [LinkKind::Wrapper, LinkKind::Symlink, LinkKind::Wrapper] {
-            bin.link_as("/own/sh", kind, false).unwrap();
+            bin.link_as("/own/sh", kind, true).unwrap();
             assert_eq!(wrapper::target(&bin.path("x")), Some(("/own/sh".into(), kind)));
         }
         let before = bin.path("x").metadata().unwrap().ino();
-        bin.link_as("/own/sh", LinkKind::Wrapper, false).unwrap();
+        bin.link_as("/own/sh", LinkKind::Wrapper, true).unwrap();
         assert_eq!(bin.path("x").metadata().unwrap().ino(), before);
-        bin.link_as("/own/other", LinkKind::Wrapper, false).unwrap();
-        assert!(leads_to(&bin.path("x"), Path::new("/own/other")));
-        unlink(&bin.path("x")).unwrap();
-        assert!(!bin.path("x").exists());
+        bin.link_as("/own/other", LinkKind::Wrapper, true).unwrap();
+        assert_eq!(wrapper::target(&bin.path("x")), Some(("/own/other".into(), LinkKind::Wrapper)));
     }
 
     #[test]
-    fn replaces_its_own_links_but_no_foreign_one_dangling_or_not() {
+    fn replaces_only_what_is_replaceable_and_never_a_folder() {
         let bin = LibBinDir::new();
-        for old in ["/bin/ls", "/nowhere/at/all"] {
-            symlink(old, bin.path("x")).unwrap();
+        let path = bin.path("x");
+        let create: [fn(&Path); 3] = [
+            |path| symlink("/bin/ls", path).unwrap(),
+            |path| symlink("/nowhere/at/all", path).unwrap(),
+            |path| fs_err::write(path, "mine").unwrap(),
+        ];
+        for create in create {
+            create(&path);
+            let before = path.symlink_metadata().unwrap().ino();
             assert!(matches!(bin.link("/bin/sh", false), Err(LinkError::Foreign(_))));
-            assert_eq!(fs_err::read_link(bin.path("x")).unwrap(), Path::new(old));
+            assert_eq!(path.symlink_metadata().unwrap().ino(), before);
             bin.link("/bin/sh", true).unwrap();
-            fs_err::remove_file(bin.path("x")).unwrap();
+            assert_eq!(fs_err::read_link(&path).unwrap(), Path::new("/bin/sh"));
+            fs_err::remove_file(&path).unwrap();
         }
-        symlink("/own/old", bin.path("x")).unwrap();
-        bin.link("/bin/sh", false).unwrap();
-        assert_eq!(fs_err::read_link(bin.path("x")).unwrap(), Path::new("/bin/sh"));
-    }
-
-    #[test]
-    fn replaces_a_file_only_by_force_and_never_a_folder() {
-        let bin = LibBinDir::new();
-        fs_err::write(bin.path("x"), "mine").unwrap();
-        assert!(matches!(bin.link("/bin/sh", false), Err(LinkError::Foreign(_))));
-        assert_eq!(fs_err::read_to_string(bin.path("x")).unwrap(), "mine");
-        bin.link("/bin/sh", true).unwrap();
-        fs_err::remove_file(bin.path("x")).unwrap();
-        fs_err::create_dir(bin.path("x")).unwrap();
+        fs_err::create_dir(&path).unwrap();
         assert!(matches!(bin.link("/bin/sh", true), Err(LinkError::Folder(_))));
     }
 
@@ -330,7 +297,7 @@ mod tests {
                 let bin = &bin;
                 scope.spawn(move || {
                     for _ in 0..50 {
-                        bin.link(if thread % 2 == 0 { "/own/a" } else { "/own/b" }, false).unwrap();
+                        bin.link(if thread % 2 == 0 { "/own/a" } else { "/own/b" }, true).unwrap();
                         assert!(bin.path("x").is_symlink());
                     }
                 });

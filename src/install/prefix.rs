@@ -13,28 +13,26 @@ use crate::model::{Binary, BinaryName};
 use crate::process::lock::{Lock, LockError};
 use crate::store::{BinaryFilter, StoreError};
 
-/// A prefix, or a part of one, that nothing uses.
+/// A prefix, or a part of one, or a link, that nothing uses.
 #[derive(Debug)]
 pub(crate) struct Orphan {
-    /// The prefix.
-    pub prefix: Prefix,
     /// The paths that exist: the folder, and what an unfinished install left beside it.
     pub paths: Vec<PathBuf>,
     /// The size of its files, in bytes.
     pub bytes: u64,
 }
 
-/// The reason why a prefix is not removed.
+/// The reason why a prefix or a link is not removed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PrefixError {
+pub(crate) enum RemovalError {
     /// The prefix is in use.
     #[error("{path} is kept: {1} uses it", path = .0.display())]
     Used(PathBuf, String),
-    /// Only another user can remove the prefix, with the id of that user.
+    /// Only another user can remove the path, with the id of that user.
     #[error("cannot remove {path}: it belongs to the user {1}", path = .0.display())]
     OtherOwner(PathBuf, u32),
     /// A file cannot be removed.
-    #[error("cannot remove the prefix: {0}")]
+    #[error("cannot remove what nothing uses: {0}")]
     Io(#[from] io::Error),
     /// The lock cannot be taken.
     #[error(transparent)]
@@ -45,87 +43,68 @@ pub(crate) enum PrefixError {
 }
 
 impl Users<'_> {
-    /// Returns the prefixes that rigup made and that nothing uses, with the remains of unfinished installs, sorted by
-    /// path.
-    pub(crate) fn orphaned_prefixes(&self) -> Result<Vec<Orphan>, StoreError> {
-        let mut prefixes: Vec<Prefix> =
-            Prefix::candidates(&self.settings.lib_dir).filter_map(|path| self.made(&path)).collect();
+    /// Returns the prefixes that rigup made and that nothing uses, or beside which an unfinished install left something,
+    /// sorted by path.
+    pub(crate) fn orphaned_prefixes(&self) -> Result<Vec<Prefix>, StoreError> {
+        let mut prefixes: Vec<Prefix> = self.made().collect();
         prefixes.sort();
         prefixes.dedup();
-        let binaries = self.binaries()?;
-        let unused = |prefix: &Prefix| self.unused_of(prefix, None, &binaries).ok().flatten();
-        Ok(prefixes.iter().filter_map(unused).collect())
+        let binaries = self.store.binaries(&BinaryFilter::default())?;
+        prefixes.retain(|prefix| matches!(self.unused_of(prefix, None, &binaries), Ok(Some(_))));
+        Ok(prefixes)
     }
 
     /// Returns the prefixes that are named after a binary, one for each provider.
     pub(crate) fn prefixes_named_after(&self, name: &BinaryName) -> Vec<Prefix> {
-        let prefixes = Prefix::candidates(&self.settings.lib_dir).filter_map(|path| self.made(&path));
-        prefixes.filter(|prefix| prefix.is_named(name.link_name())).collect()
+        self.made().filter(|prefix| prefix.is_named(name.link_name())).collect()
     }
 
-    /// Returns the prefix that rigup made at this path, or that an unfinished install at this path belongs to.
-    fn made(&self, path: &Path) -> Option<Prefix> {
+    /// Returns the prefixes that rigup made, and those that unfinished installs left something beside. One with both is
+    /// returned twice.
+    fn made(&self) -> impl Iterator<Item = Prefix> {
         let lib_dir = &self.settings.lib_dir;
-        let prefix = Prefix::of_part(path, lib_dir).or_else(|| Prefix::new(path, lib_dir));
-        prefix.filter(|prefix| prefix.has_evidence(lib_dir))
-    }
-
-    /// Returns what could be removed of a prefix, or the reason why it must be kept. The binary with the name `except` is
-    /// no user.
-    pub(crate) fn find_prefix(
-        &self,
-        prefix: &Prefix,
-        except: Option<&str>,
-    ) -> Result<Option<Orphan>, PrefixError> {
-        self.unused_of(prefix, except, &self.binaries()?)
+        let prefix = |path: PathBuf| Prefix::of_part(&path, lib_dir).or_else(|| Prefix::new(&path, lib_dir));
+        Prefix::candidates(lib_dir).filter_map(prefix).filter(|prefix| prefix.has_evidence(lib_dir))
     }
 
     /// Removes a prefix, with what an unfinished install left of it, unless another binary than `except` uses it or a
-    /// hook is installing into it. Returns what was removed.
+    /// hook is installing into it. Returns what was removed. A dry run only returns it.
     pub(crate) fn remove_prefix(
         &self,
         prefix: &Prefix,
         except: Option<&str>,
-    ) -> Result<Option<Orphan>, PrefixError> {
+        is_dry_run: bool,
+    ) -> Result<Option<Orphan>, RemovalError> {
+        let find = || self.unused_of(prefix, except, &self.store.binaries(&BinaryFilter::default())?);
         let markers = prefix.markers(&self.settings.lib_dir);
-        if !markers.is_dir() && self.find_prefix(prefix, except)?.is_none() {
-            return Ok(None);
+        if is_dry_run || !markers.is_dir() {
+            return find();
         }
         let mut locks = Vec::new();
         for name in [prefix.lock_name(), prefix.provider().to_string_lossy().into_owned()] {
-            let busy = |_| PrefixError::Used(prefix.path(&self.settings.lib_dir), "a hook".to_owned());
+            let busy = |_| RemovalError::Used(prefix.path(&self.settings.lib_dir), "a hook".to_owned());
             locks.push(Lock::try_in_lib_dir(&self.settings.lib_dir, &name)?.map_err(busy)?);
         }
         let _lock = self.lock(&markers)?;
-        let found = self.find_prefix(prefix, except);
+        let found = find();
         self.remove(&markers, except.unwrap_or_default(), None)?;
         let orphan = found?;
         for path in orphan.iter().flat_map(|orphan| &orphan.paths) {
-            let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-            let removed = if is_folder { remove_tree(path) } else { fs_err::remove_file(path) };
-            ignore_missing(removed).map_err(|error| match dir::denying_owner(path, &error) {
-                Some(owner) => PrefixError::OtherOwner(path.clone(), owner),
-                None => PrefixError::Io(error),
-            })?;
+            remove(path)?;
         }
         // This fails if there are other users.
         let _ = fs_err::remove_dir(markers);
         Ok(orphan)
     }
 
-    /// Returns the binaries of all machines in the store.
-    fn binaries(&self) -> Result<Vec<Binary>, StoreError> {
-        self.store.binaries(&BinaryFilter::default())
-    }
-
     /// Returns what exists of a prefix and has no user: for `--orphaned` (without `except`), what an unfinished install
-    /// left beside a prefix that is in use.
+    /// left beside a prefix that is in use. `binaries` are those of all machines in the store.
     fn unused_of(
         &self,
         prefix: &Prefix,
         except: Option<&str>,
         binaries: &[Binary],
-    ) -> Result<Option<Orphan>, PrefixError> {
+    ) -> Result<Option<Orphan>, RemovalError> {
         let path = prefix.path(&self.settings.lib_dir);
         let is_user = |binary: &&Binary| {
             except != Some(&binary.name)
@@ -133,10 +112,8 @@ impl Users<'_> {
         };
         let mut used_by = binaries.iter().find(is_user).map(|binary| binary.name.clone());
         let mut is_installing = false;
-        for user in self.list(&prefix.markers(&self.settings.lib_dir)) {
-            if user.owner == Owner::Gone || except.is_some_and(|name| user.is_named(name)) {
-                continue;
-            }
+        let users = self.list(&prefix.markers(&self.settings.lib_dir)).into_iter();
+        for user in users.filter(|user| !user.is_former(except.unwrap_or_default())) {
             is_installing |= user.is_installing().unwrap_or(user.owner == Owner::Other);
             if user.owner == Owner::Other || user.is_installing() == Some(true) {
                 used_by.get_or_insert_with(|| user.to_string());
@@ -155,10 +132,20 @@ impl Users<'_> {
         paths.retain(|path| path.symlink_metadata().is_ok());
         let bytes = paths.iter().map(|path| size(path)).sum();
         if let (Some(user), []) = (used_by, &*paths) {
-            return Err(PrefixError::Used(path, user));
+            return Err(RemovalError::Used(path, user));
         }
-        Ok((!paths.is_empty()).then(|| Orphan { prefix: prefix.clone(), paths, bytes }))
+        Ok((!paths.is_empty()).then_some(Orphan { paths, bytes }))
     }
+}
+
+/// Removes a folder, a link or a file, if it exists.
+pub(super) fn remove(path: &Path) -> Result<(), RemovalError> {
+    let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+    let removed = if is_folder { remove_tree(path) } else { fs_err::remove_file(path) };
+    ignore_missing(removed).map_err(|error| match dir::denying_owner(path, &error) {
+        Some(owner) => RemovalError::OtherOwner(path.to_owned(), owner),
+        None => RemovalError::Io(error),
+    })
 }
 
 /// Returns the size of a file, or of all files in a folder. Does not follow links.

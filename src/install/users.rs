@@ -1,21 +1,19 @@
 //! The users of a link or a prefix: the binaries of this data dir, and of others that share LIB_DIR or LIB_BIN_DIR.
 //!
-//! A folder contains a marker for each user: a symbolic link whose target is JSON, because a link is created at once and
-//! completely, and whose name is the digest of that JSON. A marker is created before what it stands for, and removed
-//! afterwards. A data dir looks up its own binaries in its store. Other stores may not be readable, so their markers
-//! decide.
+//! A folder contains a marker for each user: a small file with one line of JSON, whose name is the digest of that line. A
+//! marker is created before what it stands for, and removed afterwards. A data dir looks up its own binaries in its store.
+//! Other stores may not be readable, so their markers decide.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fs_err::os::unix::fs::symlink;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::fs::dir::{self, parent};
-use crate::fs::lib_dir::{self, Prefix, make_shared_dir};
+use crate::fs::lib_dir::{self, Prefix, make_shared_dir, read_shared_file, write_shared_file};
 use crate::fs::lock::FileLock;
 use crate::fs::remove::ignore_missing;
 use crate::fs::{digest, link};
@@ -23,10 +21,13 @@ use crate::model::{BinaryName, Installed, Machine, MachineId};
 use crate::process::lock::is_binary_locked;
 use crate::process::wrapper;
 use crate::settings::Settings;
-use crate::store::{Store, StoreError};
+use crate::store::{BinaryFilter, Store, StoreError};
 
 /// How long to wait for the lock on the markers, which each holder needs only for a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The size limit of a marker, in bytes. The longest values in it are three paths of up to 4 KiB each.
+const MAX_SIZE: u64 = 64 << 10;
 
 /// A marker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,11 +69,12 @@ impl Host {
 /// The data dir of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// This one.
+    /// This one, which has a record of the binary.
     This,
     /// Another one, which exists or is out of sight.
     Other,
-    /// One that no longer exists on this machine, or that uses another folder, of which this one is a copy.
+    /// One that no longer exists on this machine, that uses another folder, of which this one is a copy, or that has no
+    /// record of the binary. The marker only shows what rigup made.
     Gone,
 }
 
@@ -83,7 +85,7 @@ pub(crate) struct User {
     pub file: PathBuf,
     /// The data dir.
     pub owner: Owner,
-    /// The marker; `None` if another version of rigup wrote it.
+    /// The marker; `None` if it cannot be read.
     marker: Option<Marker>,
 }
 
@@ -91,6 +93,11 @@ impl User {
     /// Returns whether this is a binary of this data dir with this name.
     pub(crate) fn is_named(&self, name: &str) -> bool {
         self.owner == Owner::This && self.marker.as_ref().is_some_and(|marker| marker.name == name)
+    }
+
+    /// Returns whether this is the binary of this data dir with this name, which is removed, or one that is gone.
+    pub(super) fn is_former(&self, name: &str) -> bool {
+        self.is_named(name) || self.owner == Owner::Gone
     }
 
     /// Returns the path that the user's link at `path` leads to, or `None` if it is unknown.
@@ -162,28 +169,15 @@ impl<'a> Users<'a> {
         make_shared_dir(if folder.starts_with(lib_dir) { lib_dir } else { lib_bin_dir }, folder)
     }
 
-    /// Adds a binary of this data dir to the users with a marker in `folder`. Returns the marker.
-    pub(crate) fn add(&self, folder: &Path, name: &BinaryName, target: &Path) -> io::Result<PathBuf> {
-        self.add_with_version(folder, name, target, "")
-    }
-
-    fn add_with_version(
-        &self,
-        folder: &Path,
-        name: &BinaryName,
-        target: &Path,
-        version: &str,
-    ) -> io::Result<PathBuf> {
-        let (file, text) = self.marker(folder, name, target, version)?;
-        self.make(folder)?;
-        match symlink(text, &file) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(file),
-        }
+    /// Adds a binary of this data dir to the users by its marker.
+    pub(super) fn add(&self, (file, text): &(PathBuf, String)) -> io::Result<()> {
+        let write = || self.make(parent(file)).and_then(|()| write_shared_file(file, text.as_bytes()));
+        // Without a lock, another rigup may remove the empty folder or the temporary file meanwhile.
+        write().or_else(|error| if error.kind() == io::ErrorKind::NotFound { write() } else { Err(error) })
     }
 
     /// Returns the path and the content of a marker.
-    fn marker(
+    pub(super) fn marker(
         &self,
         folder: &Path,
         name: &BinaryName,
@@ -198,28 +192,26 @@ impl<'a> Users<'a> {
             target: target.to_owned(),
             version: version.to_owned(),
         };
-        let text = serde_json::to_string(&marker)?;
+        let text = serde_json::to_string(&marker)? + "\n";
         Ok((folder.join(digest::hex(&Sha256::digest(&text)[..8])), text))
     }
 
     /// Removes the markers of a binary of this data dir, but not `kept`, and those of data dirs that are gone.
     pub(crate) fn remove(&self, folder: &Path, name: &str, kept: Option<&Path>) -> io::Result<()> {
-        for user in self.list(folder) {
-            if (user.is_named(name) || user.owner == Owner::Gone) && Some(&*user.file) != kept {
-                ignore_missing(fs_err::remove_file(user.file))?;
-            }
-        }
-        Ok(())
+        let is_removed = |user: &User| user.is_former(name) && Some(&*user.file) != kept;
+        let mut users = self.list(folder).into_iter().filter(is_removed);
+        users.try_for_each(|user| ignore_missing(fs_err::remove_file(user.file)))
     }
 
     /// Replaces the markers of a binary by a new one, unless that exists.
     fn renew(&self, folder: &Path, name: &BinaryName, target: &Path, version: &str) -> io::Result<()> {
-        if self.marker(folder, name, target, version)?.0.is_symlink() {
+        let marker @ (file, text) = &self.marker(folder, name, target, version)?;
+        if file.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == text.len() as u64) {
             return Ok(());
         }
         let _lock = self.lock(folder)?;
-        let marker = self.add_with_version(folder, name, target, version)?;
-        self.remove(folder, name.as_str(), Some(&marker))
+        self.add(marker)?;
+        self.remove(folder, name.as_str(), Some(file))
     }
 
     /// Marks a prefix as used by a binary, before its provider installs into it. The marker contains the version that is
@@ -238,10 +230,9 @@ impl<'a> Users<'a> {
         let lib_dir = &self.settings.lib_dir;
         let markers = prefix.markers(lib_dir);
         let _ = self.remove(&markers, name.as_str(), None);
-        let exists = |path: PathBuf| path.symlink_metadata().is_ok();
-        if prefix.has_evidence(lib_dir)
-            && !exists(prefix.path(lib_dir))
-            && !exists(prefix.part(lib_dir))
+        let paths = [prefix.path(lib_dir), prefix.part(lib_dir)];
+        if markers.is_dir()
+            && paths.iter().all(|path| path.symlink_metadata().is_err())
             && let Ok(_lock) = self.lock(&markers)
         {
             // This fails if there are other users.
@@ -277,30 +268,37 @@ impl<'a> Users<'a> {
 
     /// Returns the users whose markers are in a folder.
     pub(crate) fn list(&self, folder: &Path) -> Vec<User> {
-        let files = fs_err::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let user = |file: PathBuf| {
-            let text = fs_err::read_link(&file).ok()?;
-            let marker: Option<Marker> = text.to_str().and_then(|text| serde_json::from_str(text).ok());
+            let text = read_shared_file(&file, MAX_SIZE);
+            let marker: Option<Marker> = text.and_then(|text| serde_json::from_slice(&text).ok());
             let owner = marker.as_ref().map_or(Owner::Other, |marker| self.owner(marker, folder));
-            Some(User { file, owner, marker })
+            User { file, owner, marker }
         };
-        files.filter_map(user).collect()
+        // Another rigup may have removed a marker meanwhile.
+        let exists = |user: &User| user.marker.is_some() || user.file.symlink_metadata().is_ok();
+        lib_dir::entries(folder).into_iter().map(user).filter(exists).collect()
     }
 
     fn owner(&self, marker: &Marker, folder: &Path) -> Owner {
-        let Marker { data_dir, host, .. } = marker;
-        if !self.host.is_same(host) {
-            return if self.other_guids.contains(&host.guid) { Owner::This } else { Owner::Other };
-        }
-        let is_missing = || dir::is_same(data_dir, data_dir) == Some(false);
-        if dir::is_same(&marker.folder, folder) == Some(false) {
-            Owner::Gone
-        } else if dir::is_same(data_dir, &self.settings.data_dir) == Some(true) {
-            Owner::This
-        } else if is_missing() {
-            Owner::Gone
+        let Marker { data_dir, host, name, .. } = marker;
+        let is_this = if self.host.is_same(host) {
+            if dir::is_same(&marker.folder, folder) == Some(false) || dir::is_missing(data_dir) {
+                return Owner::Gone;
+            }
+            dir::is_same(data_dir, &self.settings.data_dir) == Some(true)
         } else {
-            Owner::Other
+            self.other_guids.contains(&host.guid)
+        };
+        match is_this.then(|| self.is_recorded(name)) {
+            Some(true) => Owner::This,
+            Some(false) => Owner::Gone,
+            None => Owner::Other,
         }
+    }
+
+    /// Returns whether the store has a record of a binary, or cannot be read.
+    fn is_recorded(&self, name: &str) -> bool {
+        let filter = BinaryFilter { name: Some(name.to_owned()), ..BinaryFilter::default() };
+        self.store.binaries(&filter).map_or(true, |binaries| !binaries.is_empty())
     }
 }

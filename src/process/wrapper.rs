@@ -1,13 +1,14 @@
 //! How LIB_BIN_DIR leads to a program: by a symbolic link, or by a wrapper script that executes the program by its path.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
 use crate::fs::dir::parent;
+use crate::fs::lib_dir::read_shared_file;
 use crate::fs::link;
 use crate::model::Installed;
 use crate::shell;
@@ -68,10 +69,7 @@ pub(crate) fn written_target(file: &Path) -> Option<(PathBuf, LinkKind)> {
     if let Ok(target) = fs_err::read_link(file) {
         return Some((target, LinkKind::Symlink));
     }
-    // Opening a FIFO would wait for a writer.
-    file.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
-    let mut text = Vec::new();
-    fs_err::File::open(file).ok()?.take(MAX_SIZE).read_to_end(&mut text).ok()?;
+    let text = read_shared_file(file, MAX_SIZE)?;
     let path = text.strip_prefix(HEAD)?.strip_suffix(TAIL)?;
     let path = path.strip_prefix(RELATIVE).or_else(|| path.strip_prefix(ABSOLUTE))?;
     let path = PathBuf::from(OsString::from_vec(shlex::bytes::split(path)?.into_iter().next()?));

@@ -34,6 +34,7 @@ mod links;
 mod list_and_show;
 mod lock_file;
 mod lock_pins;
+mod markers;
 mod package_managers;
 mod package_version;
 mod pip_and_uv;
