@@ -92,7 +92,7 @@ const RULE_KEYS: [&str; 4] = ["min_version", "max_version", MIN_RELEASE_AGE_KEY,
 /// The other keys that rigup itself handles, for every provider.
 const COMMON_KEYS: [&str; 3] = ["abspath", "version", "version_args"];
 
-/// The keys that name packages: the first names packages alone, the second packages and options.
+/// The keys that name packages: the first names packages alone, the second packages and options. They may be combined.
 const PACKAGES_KEYS: [&str; 2] = ["packages", "install_args"];
 
 /// The overrides of a requirement: parsed and checked once, and serialized as they were written.
@@ -406,25 +406,30 @@ pub(super) fn texts(value: &Value) -> Option<Vec<String>> {
     }
 }
 
+/// Returns the packages and, after them, the options.
 fn packages(provider: &ProviderName, json: &Value) -> Result<Vec<String>, OverrideError> {
-    let (listed, may_be_options) = match json {
-        Value::Object(keys) => {
-            let packages = keys.get(PACKAGES_KEYS[0]).map(|packages| (packages, false));
-            let arguments = || keys.get(PACKAGES_KEYS[1]).map(|arguments| (arguments, true));
-            packages.or_else(arguments).unwrap_or((&Value::Null, false))
-        }
-        other => (other, false),
+    let values = match json {
+        Value::Object(keys) => PACKAGES_KEYS.map(|key| keys.get(key).unwrap_or(&Value::Null)),
+        packages => [packages, &Value::Null],
     };
-    let mut packages = texts(listed).ok_or_else(|| OverrideError::NotPackages(provider.clone()))?;
-    packages.retain(|package| !package.trim().is_empty());
-    for package in &packages {
-        if package.contains(|c: char| c.is_control() || c == '\\') {
-            return Err(OverrideError::Control(provider.clone(), package.clone()));
-        } else if is_option(package) && !may_be_options {
-            return Err(OverrideError::Option(provider.clone(), package.clone()));
+    let list = |value: &Value| -> Result<Vec<String>, OverrideError> {
+        let mut texts = texts(value).ok_or_else(|| OverrideError::NotPackages(provider.clone()))?;
+        texts.retain(|text| !text.trim().is_empty());
+        Ok(texts)
+    };
+    let (mut packages, arguments) = (list(values[0])?, list(values[1])?);
+    if let Some(option) = packages.iter().find(|package| is_option(package)) {
+        return Err(OverrideError::Option(provider.clone(), option.clone()));
+    }
+    for argument in arguments {
+        // A package may be in both lists; an option may occur twice.
+        if is_option(&argument) || !packages.contains(&argument) {
+            packages.push(argument);
         }
     }
-    if !packages.is_empty() && packages.iter().all(|package| is_option(package)) {
+    if let Some(package) = packages.iter().find(|text| text.contains(|c: char| c.is_control() || c == '\\')) {
+        return Err(OverrideError::Control(provider.clone(), package.clone()));
+    } else if !packages.is_empty() && packages.iter().all(|package| is_option(package)) {
         return Err(OverrideError::NoPackage(provider.clone()));
     }
     Ok(packages)

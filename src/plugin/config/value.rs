@@ -105,16 +105,14 @@ impl<'a> SettingResolver<'a> {
         let is_secret = chain
             .iter()
             .any(|link| link.names().any(|name| is_secret_name(name) || self.sensitive.contains(name)));
-        let mut find = |link: &ChainLink<'_>| {
+        let find = |link: &ChainLink<'_>, report: &mut dyn FnMut(String)| {
             let names: Vec<&str> = link.names().collect();
-            self.find_value(property, &names, is_secret, &mut report)
+            self.find_value(property, &names, is_secret, report)
         };
-        let found = find(&chain[0]).or_else(|| {
+        let found = find(&chain[0], &mut report).or_else(|| {
             chain[1..].iter().find_map(|link| {
-                // Only the default at the end of the chain applies.
-                let default = link.property.filter(|property| property.fallback.is_none());
-                let default = default.map(|property| &property.default).filter(|value| !value.is_null());
-                let value = find(link).map(|(value, _)| value).or_else(|| default.cloned());
+                let value = find(link, &mut report).map(|(value, _)| value);
+                let value = value.or_else(|| link.default(property, is_secret, &mut report));
                 Some((value?, Origin::Fallback(link.name.to_owned())))
             })
         });
@@ -140,7 +138,7 @@ impl<'a> SettingResolver<'a> {
         property: &Property,
         names: &[&str],
         is_secret: bool,
-        report: &mut impl FnMut(String),
+        report: &mut dyn FnMut(String),
     ) -> Option<(Value, Origin)> {
         let in_environment = names.iter().filter_map(|&name| {
             let value = Value::from(self.sources.environment.text(name)?);
@@ -174,6 +172,22 @@ impl ChainLink<'_> {
     fn names(&self) -> impl Iterator<Item = &str> {
         let aliases = self.property.into_iter().flat_map(Property::names).skip(1);
         std::iter::once(self.name).chain(aliases)
+    }
+
+    /// Returns the default of a fallback as a value of `property`. Only the default at the end of the chain applies.
+    fn default(&self, property: &Property, is_secret: bool, report: &mut dyn FnMut(String)) -> Option<Value> {
+        let default = &self.property.filter(|fallback| fallback.fallback.is_none())?.default;
+        match converted(property, default.clone(), is_secret) {
+            _ if default.is_null() => None,
+            Ok(value) => Some(value),
+            Err(reason) => {
+                report(format!(
+                    "the default of {} is not a valid value of {}: {reason}",
+                    self.name, property.name
+                ));
+                None
+            }
+        }
     }
 }
 

@@ -38,6 +38,14 @@ fn only_install_args_may_hold_options_and_only_allowed_ones() {
 }
 
 #[test]
+fn install_args_are_added_to_packages() {
+    let overrides = |arguments: Value| packages_of(&json!({"packages": "x", "install_args": arguments}));
+    assert_eq!(overrides(json!(["--no-deps", "x", "y"])).unwrap(), ["x", "--no-deps", "y"]);
+    assert_eq!(overrides(json!("--no-deps")).unwrap(), ["x", "--no-deps"]);
+    assert_eq!(overrides(json!(5)), Err(OverrideError::NotPackages(ProviderName::parse("pip").unwrap())));
+}
+
+#[test]
 fn parses_every_format_of_packages() {
     for value in [
         json!({"packages": ["x"]}),

@@ -102,6 +102,7 @@ fn an_invalid_value_is_reported_and_the_next_source_counts() {
     let all = [
         property("T", json!({"type": "integer", "minimum": 5, "default": 60})),
         property("KEY", json!({"type": "string", "maxLength": 3, "x-sensitive": true, "default": ""})),
+        property("N", json!({"type": "integer", "default": 3, "x-fallback": "KEY"})),
     ];
     let (value, origin, diagnostics) = resolve(&[("T", "soon")], &json!({"T": 30}), &all, "T");
     assert_eq!((value, diagnostics.len()), (json!(30), 1));
@@ -114,6 +115,8 @@ fn an_invalid_value_is_reported_and_the_next_source_counts() {
     assert_eq!(resolve(&[("T", "1")], &json!({}), &all, "T").0, json!(60));
     let (value, _, diagnostics) = resolve(&[], &json!({"KEY": "a\u{0}b"}), &all, "KEY");
     assert_eq!((value, diagnostics.len()), (json!(""), 1), "no environment variable can hold it");
+    let (value, origin, diagnostics) = resolve(&[], &json!({}), &all, "N");
+    assert_eq!((value, origin, diagnostics.len()), (json!(3), Origin::Default, 1));
     let (_, _, diagnostics) = resolve(&[("KEY", "canary")], &json!({}), &all, "KEY");
     assert!(!diagnostics[0].contains("canary"), "{}", diagnostics[0]);
 }
