@@ -55,5 +55,6 @@ mkdir -p "$part" "$prefix"
 if [ -z "$shared" ]; then mv "$prefix" "$part/.rigup-old"
 else cp -Rp "$prefix" "$part/copy" && mv "$part/copy" "$part/.rigup-old"; fi
 run "$prefix"
+printf '%s\n' "$prefix" >"$prefix/.rigup-built-path" # After a move, the program does not count as installed.
 "$RIGUP" hook binary --provider bash --built "$prefix" --abspath "$prefix/bin/$name" -- "$@"
 mv "$part/.rigup-old" "$part/removed"

@@ -14,12 +14,16 @@ use object::elf::{
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 
+use crate::fs::dir;
 use crate::process::wrapper;
 use crate::shell::{self, ENV_LAUNCHER, PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
 
 /// The number of bytes at the start of a file that are read to tell its format. The kernel reads 256 bytes of a `#!`
 /// line, but a trampoline has the path of its interpreter in the second line.
 const HEAD: usize = 4096;
+
+/// The file in which a provider keeps the path of a prefix, if files of the prefix contain that path.
+const BUILT_PATH: &str = ".rigup-built-path";
 
 /// The maximum number of interpreters of interpreters, as in the Linux kernel.
 const MAX_DEPTH: usize = 5;
@@ -78,6 +82,9 @@ pub(crate) enum ExecutableError {
     /// The venv of the Python has no packages for its version.
     #[error("belongs to a venv that was made for another Python than {python}", python = .0.display())]
     OtherPython(PathBuf),
+    /// Files of the program contain the path of the folder that they were built in, which is not this one.
+    #[error("was built in {path}, which its files contain, and is not there any more", path = .0.display())]
+    BuiltElsewhere(PathBuf),
     /// The interpreter that `env` searches for is not on PATH.
     #[error("needs the interpreter `{name}`, which is not on PATH", name = .0.display())]
     NotOnPath(OsString),
@@ -145,6 +152,7 @@ fn check_program(
         return Err(ExecutableError::Loop);
     }
     check_access(program)?;
+    check_built_path(program)?;
     check_venv(program)?;
     let Ok(mut file) = File::open(program) else { return Ok(()) };
     // With this capacity, one read is enough.
@@ -221,6 +229,17 @@ fn check_interpreter(
         ExecutableError::NoInterpreter(..) | ExecutableError::NotOnPath(_) | ExecutableError::Loop => error,
         error => ExecutableError::NoInterpreter(interpreter.to_owned(), Box::new(error)),
     })
+}
+
+/// Checks that the prefix around `bin/<program>` is where it was built, if its files contain that path.
+fn check_built_path(program: &Path) -> Result<(), ExecutableError> {
+    let Some(prefix) = program.parent().and_then(Path::parent) else { return Ok(()) };
+    let Ok(path) = fs_err::read_to_string(prefix.join(BUILT_PATH)) else { return Ok(()) };
+    let path = Path::new(path.trim_end_matches('\n'));
+    match dir::is_same(path, prefix) {
+        Some(false) => Err(ExecutableError::BuiltElsewhere(path.to_owned())),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that the Python of a venv is the one that the venv was made for: a newer one does not find the packages in

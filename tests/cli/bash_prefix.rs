@@ -97,7 +97,27 @@ fn bash_builds_in_place_what_stores_its_path() {
     require_with_command(&context, "false");
     context.run(&["install", "--force"]).exits_with(1);
     assert_eq!(names_in(&lib(&context, "bash")), ["x"]);
-    assert_eq!(names_in(&lib(&context, "bash/x")), ["bin", "made-here", "stored"], "it is restored");
+    let names = [".rigup-built-path", "bin", "made-here", "stored"];
+    assert_eq!(names_in(&lib(&context, "bash/x")), names, "it is restored");
     context.run(&["uninstall", "x"]).succeeds();
     assert!(names_in(&lib(&context, "bash")).is_empty());
+}
+
+#[test]
+fn what_contains_the_path_of_its_prefix_is_built_again_after_a_move() {
+    let context = TestContext::new();
+    require_with_command(&context, &format!("{INSTALL}; echo $INSTALL_ROOT >stored"));
+    context.run(&["install"]).succeeds();
+    let (data, moved) = (context.path("data"), context.path("moved"));
+    let run = |command: &str| context.run(&["--data-dir", moved.to_str().unwrap(), command]);
+    fs::rename(&data, &moved).unwrap();
+    let stderr = run("load").exits_with(1).stderr;
+    assert!(stderr.contains(&format!("was built in {}", lib(&context, "bash/x").display())), "{stderr}");
+    fs::rename(&moved, &data).unwrap();
+    context.run(&["load"]).succeeds();
+    fs::rename(&data, &moved).unwrap();
+    run("install").succeeds();
+    run("load").succeeds();
+    let prefix = moved.join(lib(&context, "bash/x").strip_prefix(&data).unwrap());
+    assert_eq!(fs::read_to_string(prefix.join("stored")).unwrap(), format!("{}\n", prefix.display()));
 }
