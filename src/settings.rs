@@ -248,7 +248,9 @@ impl Settings {
         let mut trust = trust(here, flags.trust_dirs, &environment);
         // The user's own file may declare the project's file trusted, but not the other way around.
         let users = user.map(|folder| folder.join("rigup").join(FILE_NAME));
-        let projects = Some(here.join(FILE_NAME)).filter(|path| users.as_ref() != Some(path));
+        let is_users =
+            |path: &Path| users.as_ref().is_some_and(|users| dir::is_same(users, path) == Some(true));
+        let projects = Some(here.join(FILE_NAME)).filter(|path| !is_users(path));
         let mut files = Vec::new();
         for (path, is_project) in [(users, false), (projects, true)] {
             let Some(path) = path else { continue };

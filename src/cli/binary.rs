@@ -315,7 +315,7 @@ fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
 
 /// Runs `rigup binary delete`.
 fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
-    let session = context.session_for(args.dry_run)?;
+    let session = context.session_for(args.dry_run || !context.settings.data_dir.exists())?;
     let (binaries, status) = selected(&session, &args.binaries)?;
     if !args.yes && !args.dry_run {
         let count = binaries.len();

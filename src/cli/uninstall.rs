@@ -32,11 +32,13 @@ pub(crate) fn uninstall(args: &UninstallArgs, context: &mut Context) -> CommandR
     let home = context.settings.home.clone();
     let names = args.names.iter().map(|name| BinaryName::parse(name, home.as_deref()));
     let names = names.collect::<Result<Vec<_>, _>>().map_err(CliError::usage)?;
-    let session = context.session_for(args.is_preview())?;
+    // A data dir that does not exist names no binary, and is not created for that.
+    let is_preview = args.is_preview() || (!args.orphaned && !context.settings.data_dir.exists());
+    let session = context.session_for(is_preview)?;
     let (results, mut status) = if args.orphaned {
-        (uninstall::remove_orphans(&session, args.is_preview())?, ExitStatus::Success)
+        (uninstall::remove_orphans(&session, is_preview)?, ExitStatus::Success)
     } else {
-        named(&names, args, &session)?
+        named(&names, is_preview, &session)?
     };
     for result in &results {
         if !result.reason().is_empty() {
@@ -76,14 +78,14 @@ impl UninstallArgs {
 /// Uninstalls binaries. Warns about each name without a record.
 fn named(
     names: &[BinaryName],
-    args: &UninstallArgs,
+    is_preview: bool,
     session: &Session<'_>,
 ) -> Result<(Vec<Uninstalled>, ExitStatus), CliError> {
     let interrupt = interrupt()?;
     let mut status = ExitStatus::Success;
     let mut results = Vec::new();
     for name in names {
-        let uninstall = |name| uninstall::uninstall(session, name, args.is_preview(), &interrupt);
+        let uninstall = |name| uninstall::uninstall(session, name, is_preview, &interrupt);
         let problem = match (uninstall(name)?, name.split_version()) {
             (Some(uninstalled), _) => Ok(uninstalled),
             (None, Some((plain, version))) => match uninstall::other_version(session, &plain, version)? {

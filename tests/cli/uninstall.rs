@@ -190,3 +190,12 @@ fn installs_and_deletes_of_one_name_leave_a_link_only_with_a_record() {
     context.install_p(&["x"]).succeeds();
     assert!(context.bin("x").exists());
 }
+
+#[test]
+fn nothing_is_created_to_remove_what_is_not_there() {
+    let context = TestContext::new();
+    for args in [&["uninstall", "x"][..], &["binary", "delete", "x", "--yes"]] {
+        context.run(args).exits_with(1);
+        assert!(!context.path("data").exists(), "{args:?}");
+    }
+}
