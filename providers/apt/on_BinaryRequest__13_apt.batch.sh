@@ -103,7 +103,7 @@ missing_plus() {
         apt-cache pkgnames "$package" | grep -qxF -e "$package" || echo "$package"
     done
 }
-alone='' together=''
+alone='' damaged='' together=''
 for line in $plan; do
     odd=$(packages "$line" | grep -vxE "$name_pattern" | head -n 1)
     missing=$(missing_plus "$line" | head -n 1)
@@ -111,7 +111,7 @@ for line in $plan; do
     if [ "$odd" ]; then failure "$line" --declined "$odd is not the name of a Debian package"
     elif [ "$missing" ]; then decline_unknown "$line" "$missing"
     elif dpkg --verify $(packages "$line" | sed 's/=.*//') 2>/dev/null |
-        grep -q -e "bin/$(name "$line")\$" -e "games/$(name "$line")\$"; then alone="$alone$line$IFS"
+        grep -q -e "bin/$(name "$line")\$" -e "games/$(name "$line")\$"; then damaged="$damaged$line$IFS"
     else together="$together$line$IFS"; fi
 done
 # shellcheck disable=SC2046 # one package a line
@@ -123,12 +123,12 @@ done
         if [ "$unknown" ] && [ "$missing" ]; then decline_unknown "$line" "$missing"
         else known="$known$line$IFS"; fi
     done
-    if [ -z "$unknown" ] || { [ "$known" ] && ! install $(packages "$known"); }; then alone=$alone$known; fi
+    if [ -z "$unknown" ] || { [ "$known" ] && ! install $(packages "$known"); }; then alone=$known; fi
 }
 # shellcheck disable=SC2046 # one package a line
-for line in $alone; do
-    install --reinstall $(packages "$line") || failure "$line" "$(reason)"
-done
+for line in $alone; do install $(packages "$line") || failure "$line" "$(reason)"; done
+# shellcheck disable=SC2046 # one package a line
+for line in $damaged; do install --reinstall $(packages "$line") || failure "$line" "$(reason)"; done
 
 printf '%s\n' "$requests" |
     PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/games "$RIGUP" hook binary --provider apt --batch --list-files 'dpkg -L'

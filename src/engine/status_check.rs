@@ -10,6 +10,7 @@ use crate::install::users::Users;
 use crate::install::{adopt, request_digest};
 use crate::model::{Backoff, Binary, MachineId};
 use crate::plugin::config::enabled::PluginConfigs;
+use crate::plugin::requirement::Providers;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
@@ -93,7 +94,21 @@ impl StatusCheck<'_> {
         let retry_at = binary.backoff.pending_retry_of(&digest, clock::now());
         Ok(match retry_at.filter(|_| options.waits_for_retry) {
             Some(retry_at) => StepResult::Deferred(request.clone(), Box::new(binary), retry_at),
-            None => StepResult::Planned(request.clone()),
+            None => StepResult::Planned(self.with_earlier_provider(request, &binary)),
         })
+    }
+
+    /// Adds the provider that installed a binary to the providers of a request that names none, as the first: the user
+    /// once named it. With overrides, the same name may be another package.
+    fn with_earlier_provider(&self, request: &Request, binary: &Binary) -> Request {
+        let mut request = request.clone();
+        if let (Providers::Default, Some(installed), false) =
+            (&request.providers, binary.installed(), self.options.is_lookup)
+            && !request.candidates.iter().any(|name| name == installed.binprovider.as_str())
+            && !binary.overrides.contains_key(installed.binprovider.as_str())
+        {
+            request.candidates.insert(0, installed.binprovider.clone());
+        }
+        request
     }
 }

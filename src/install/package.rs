@@ -172,7 +172,7 @@ fn dpkg(program: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Resul
 }
 
 /// Returns the author's part of a Debian version: `10.11.19` of `1:10.11.19+dfsg-0+deb12u1`.
-fn upstream_version(version: &str) -> &str {
+pub(super) fn upstream_version(version: &str) -> &str {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
     let version = version.rsplit_once('-').map_or(version, |(upstream, _)| upstream);
     let version = version.rsplit_once("+really").map_or(version, |(_, real)| real);

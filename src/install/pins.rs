@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
 use crate::install::plan::{Refusal, Request, Step};
-use crate::install::{request_digest, verify};
+use crate::install::{package, request_digest, verify};
 use crate::lockfile::{Lockfile, Pin};
-use crate::model::{Installed, ProviderName, VersionRange};
+use crate::model::{Installed, ProviderName, VersionRange, version};
 use crate::plugin::requirement::Providers;
 use crate::settings::Settings;
 
@@ -70,7 +70,11 @@ impl Pins<'_> {
                 pin.hook_sha256
             ));
         }
-        let versions = request.versions_of(provider);
+        // A pin has the version of the program. That of its package is checked after the installation.
+        let of_program =
+            |bound| if version::is_of_package(bound) { package::upstream_version(bound) } else { bound };
+        let required = request.versions_of(provider);
+        let versions = VersionRange { min: of_program(required.min), max: of_program(required.max) };
         if !versions.contains(&pin.version) {
             if pin.version.is_empty() {
                 return Err(format!("{path} pins no version, but {versions} is required; run `rigup lock`"));

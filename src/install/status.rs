@@ -132,11 +132,11 @@ impl InstallStatus<'_> {
         match self {
             Self::Changed(_) => Some("its request has changed".to_owned()),
             Self::Broken(installed, problem) => Some(format!("{} {problem}", installed.abspath.display())),
-            Self::Other(Installed { binprovider, version, .. }) => {
+            Self::Other(Installed { binprovider, version, package_version, .. }) => {
                 let versions = request.versions_of(binprovider);
                 Some(if !request.providers.allows(binprovider) {
                     format!("the request does not allow {binprovider}")
-                } else if versions.contains(version) {
+                } else if versions.contains_program(version, package_version) {
                     "it is not the pinned one".to_owned()
                 } else {
                     format!("its version is not {versions}")
@@ -151,7 +151,7 @@ impl InstallStatus<'_> {
 fn is_accepted(installed: &Installed, request: &Request, settings: &Settings) -> bool {
     let provider = &installed.binprovider;
     request.providers.allows(provider)
-        && request.versions_of(provider).contains(&installed.version)
+        && request.versions_of(provider).contains_program(&installed.version, &installed.package_version)
         && request.pin.as_ref().is_none_or(|pin| pins::matches(pin, installed, &settings.lib_dir))
 }
 

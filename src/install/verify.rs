@@ -11,7 +11,7 @@ use crate::fs::dir::parent;
 use crate::install::probe::{self, ProbeError, Prober, Program};
 use crate::install::{relocatable, request_digest};
 use crate::lockfile::Pin;
-use crate::model::version::{MAX_VERSION_LENGTH, is_valid_version};
+use crate::model::version::{self, MAX_VERSION_LENGTH, is_valid_version};
 use crate::model::{Installed, Outcome, ProviderName, VersionRange, name};
 use crate::process::executable::{self, ExecutableError};
 use crate::process::wrapper;
@@ -177,8 +177,9 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     let stated_fingerprint = Some(text("fingerprint")).filter(|text| !text.is_empty());
     let prober = expected.prober.filter(|_| stated_fingerprint.is_none());
     let mut version = expected.version.unwrap_or(text("version")).to_owned();
+    let package_version = if expected.version.is_some() { "" } else { text("package_version") };
     if prober.is_none() || !version.is_empty() {
-        check_version(&version, &expected)?;
+        check_version(&version, package_version, &expected)?;
     }
     // The fingerprint is taken before and after the digest is computed, so it is that of the digested bytes.
     let unreadable = |error: io::Error| VerifyError::Unreadable(abspath.clone(), error.to_string());
@@ -225,7 +226,7 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
             version = found.version.unwrap_or_default();
             needs_wrapper = found.needs_wrapper;
             is_timed_out = found.is_timed_out;
-            check_version(&version, &expected)?;
+            check_version(&version, package_version, &expected)?;
         }
     }
     let request_digest = if is_timed_out { request_digest::UNFINISHED } else { "" };
@@ -247,21 +248,23 @@ pub(crate) fn verify_unchanged(installed: &Installed) -> Result<(), VerifyError>
     if is_unchanged { Ok(()) } else { Err(VerifyError::UnusableFile(installed.abspath.clone(), CHANGED)) }
 }
 
-/// Checks a version against those that a request accepts. `needs_exact_version` is
-/// [`ProviderConfig::needs_exact_version`].
+/// Checks the version of a program against those that a request accepts; see [`VersionRange::contains_program`].
+/// `needs_exact_version` is [`ProviderConfig::needs_exact_version`].
 ///
 /// [`ProviderConfig::needs_exact_version`]: crate::plugin::config::provider::ProviderConfig::needs_exact_version
 pub(crate) fn check_versions(
-    found: &str,
+    version: &str,
+    package_version: &str,
     versions: VersionRange<'_>,
     needs_exact_version: bool,
 ) -> Result<(), VerifyError> {
-    if versions.contains(found) {
+    if versions.contains_program(version, package_version) {
         return Ok(());
     }
     let VersionRange { min, max } = versions;
-    let is_old = !(VersionRange { min, max: "" }).contains(found);
-    let next_step = if needs_exact_version {
+    let is_old = !(VersionRange { min, max: "" }).contains_program(version, package_version);
+    let found = version::comparable(if is_old { min } else { max }, version, package_version);
+    let next_step = if needs_exact_version && versions.exact().is_none() {
         "; the provider cannot choose an older release by itself, so request one as NAME@VERSION"
     } else {
         ""
@@ -293,8 +296,8 @@ pub(crate) fn check_digest(
     }
 }
 
-fn check_version(found: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
-    check_versions(found, expected.versions, expected.needs_exact_version)?;
+fn check_version(found: &str, package_version: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
+    check_versions(found, package_version, expected.versions, expected.needs_exact_version)?;
     match expected.pin {
         Some((pin, _)) if !pin.versions().contains(found) => {
             Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone(), pin.name.clone()))

@@ -88,6 +88,21 @@ fn stricter_max<'a>(one: &'a str, other: &'a str) -> &'a str {
     if !is_blank(other) && is_lower() { other } else { one }
 }
 
+/// Returns whether a bound is the version of a package, with an epoch or a revision: `1:1.6` or `1.6-2`.
+pub(crate) fn is_of_package(bound: &str) -> bool {
+    bound.contains(':') || bound.contains('-') && Version::parse(bound).revision != revision_parts("")
+}
+
+/// Returns the version of a program that a bound is compared with: that of its package if the bound is one, with the
+/// epoch only if the bound has one.
+pub(crate) fn comparable<'a>(bound: &str, version: &'a str, package_version: &'a str) -> &'a str {
+    match package_version.split_once(':') {
+        _ if package_version.is_empty() || !is_of_package(bound) => version,
+        Some((_, rest)) if !bound.contains(':') => rest,
+        _ => package_version,
+    }
+}
+
 /// The versions that a request accepts, including both bounds. An empty bound allows every version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct VersionRange<'a> {
@@ -110,6 +125,12 @@ impl<'a> VersionRange<'a> {
         (min.is_empty() && max.is_empty() || !version.is_empty())
             && (min.is_empty() || found >= Version::parse(min))
             && (max.is_empty() || found <= Version::parse(max))
+    }
+
+    /// Returns whether the range has the version of a program, whose package may have another one. See [`comparable`].
+    pub(crate) fn contains_program(self, version: &str, package_version: &str) -> bool {
+        let is_within = |range: Self, bound| range.contains(comparable(bound, version, package_version));
+        is_within(Self { max: "", ..self }, self.min) && is_within(Self { min: "", ..self }, self.max)
     }
 
     /// Returns the versions that are in both ranges.

@@ -73,8 +73,11 @@ impl Requirement {
         for provider in self.overrides.providers().filter(|provider| !known().any(|name| name == *provider)) {
             // With overrides for both apk and apt, apk is no misspelling.
             let other = known().filter(|name| !self.overrides.providers().any(|stated| stated == *name));
-            if let Some(known) = closest(provider, other.map(ProviderName::as_str)) {
-                return Err(LineError::MisspelledProvider(provider.clone(), known.to_owned()));
+            // `apt_sources` is a key that belongs into those of apt.
+            let is_start = |name: &&ProviderName| provider.starts_with(&format!("{name}_"));
+            let meant = closest(provider, other.map(ProviderName::as_str));
+            if let Some(meant) = meant.or_else(|| known().find(is_start).map(ProviderName::as_str)) {
+                return Err(LineError::MisspelledProvider(provider.clone(), meant.to_owned()));
             }
             unknown.push(format!("overrides.{provider}"));
         }

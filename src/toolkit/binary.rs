@@ -105,9 +105,10 @@ impl ProgramFacts {
         config: &ProviderConfig,
         lib_dir: &Path,
     ) -> Result<(), BinaryError> {
-        let (found, exact) = (&self.version, &request.exact_version);
-        verify::check_versions(found, request.versions(), config.needs_exact_version())?;
-        if !VersionRange::exactly(exact).contains(found) {
+        let (found, package_version, exact) = (&self.version, &self.package_version, &request.exact_version);
+        let versions = request.versions();
+        verify::check_versions(found, package_version, versions, config.needs_exact_version())?;
+        if !VersionRange::exactly(exact).contains_program(found, package_version) {
             return Err(
                 VerifyError::OtherVersion(found.clone(), exact.clone(), request.name.to_string()).into()
             );

@@ -62,6 +62,20 @@ fn a_program_whose_interpreter_is_away_is_replaced_by_a_new_one() {
 }
 
 #[test]
+fn a_bare_name_is_installed_again_by_the_open_registry_that_installed_it() {
+    let context = context();
+    context.write("here/providers/shop/config.json", r#"{"type":"object","properties":{},"curated":false}"#);
+    context.plugin("p", &[]);
+    context.run(&["install", "x", "--binproviders", "shop", "--force"]).succeeds();
+    fs::remove_file(context.bin("../shop/x/x")).unwrap();
+    let record = context.run(&["install", "x"]).succeeds().record();
+    assert_eq!((&record["binprovider"], &record["version"]), (&json!("shop"), &json!("1.5")));
+    context.run(&["binary", "delete", "x", "--yes"]).succeeds();
+    let stderr = context.run(&["install", "x"]).exits_with(1).stderr;
+    assert!(!stderr.contains("shop declined"), "{stderr}");
+}
+
+#[test]
 fn a_wrapper_of_a_program_that_is_gone_does_not_count_as_installed() {
     let mut context = TestContext::new();
     let body = "#!/bin/sh\n[ ! -L \"$0\" ] || exit 3\necho lx 1.0\n";

@@ -42,6 +42,7 @@ fn a_misspelled_provider_is_an_error_and_an_unknown_one_a_warning() {
         json!({"type": "Binary", "name": "id", "binproviders": "env", "overrides": {"apk": ["x"], "apt": ["x"]}}),
         json!({"type": "Binary", "name": "nosuch", "binproviders": "npn"}),
         overrides("nosuch", "piip", "pip"),
+        overrides("sh", "apt,env", "apt_sources"),
     ];
     context.plugin("p", &lines);
     let output = context.run(&["install"]).exits_with(1);
@@ -52,6 +53,7 @@ fn a_misspelled_provider_is_an_error_and_an_unknown_one_a_warning() {
         "binaries.jsonl:2: unknown key \"providers\"; write \"binproviders\"\n",
         "binaries.jsonl:3: ignored overrides.zypper, because there is no such provider\n",
         "binaries.jsonl:5: ignored overrides.apk, because there is no such provider\n",
+        "binaries.jsonl:8: overrides.apt_sources: there is no such provider; write overrides.apt\n",
         "no provider is in both npn (",
     ] {
         assert!(output.stderr.contains(expected), "{expected} is not in\n{}", output.stderr);

@@ -98,6 +98,25 @@ fn compare_parts(one: &str, other: &str) -> Ordering {
 }
 
 #[test]
+fn a_bound_with_a_revision_is_compared_with_the_version_of_the_package() {
+    let accepts = |min, max, package| VersionRange { min, max }.contains_program("1.6", package);
+    let debian = "1:1.6-2.1+deb12u3";
+    for (min, max, expected) in [
+        ("1.6-2.1+deb12u3", "1.6-2.1+deb12u3", true),
+        ("1:1.6-2.1+deb12u3", "", true),
+        ("1.6-2.1+deb12u4", "", false),
+        ("", "1.6-2.1+deb12u2", false),
+        ("1.6", "1.6", true),
+        ("1.6", "1.6-3", true),
+        ("1.7", "", false),
+        ("2:1.5", "", false),
+    ] {
+        assert_eq!(accepts(min, max, debian), expected, "{min} {max}");
+    }
+    assert!(!accepts("1.6-2", "", ""));
+}
+
+#[test]
 #[expect(clippy::disallowed_methods, reason = "dpkg itself compares the versions")]
 fn the_model_of_debians_order_matches_dpkg() {
     let versions = [
