@@ -21,7 +21,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, fcho
 use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::geteuid;
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 use crate::fs::atomic::{TEMPORARY, create_private};
 use crate::fs::dir::parent;
@@ -158,6 +159,11 @@ impl Prefix {
         self.markers(lib_dir).is_dir()
     }
 
+    /// Returns whether there is something in its place, or in that of the one that is being built.
+    pub(crate) fn exists(&self, lib_dir: &Path) -> bool {
+        [self.path(lib_dir), self.part(lib_dir)].iter().any(|path| path.symlink_metadata().is_ok())
+    }
+
     /// Creates the evidence that rigup made the prefix. Call this only if nothing foreign is in its place.
     pub(crate) fn create_evidence(&self, lib_dir: &Path) -> io::Result<()> {
         make_shared_dir(lib_dir, &self.markers(lib_dir))
@@ -206,19 +212,29 @@ pub(crate) fn make_shared_dir(base: &Path, folder: &Path) -> io::Result<()> {
     for name in folder.strip_prefix(base).into_iter().flatten() {
         let above = path.metadata()?;
         path.push(name);
-        match fs_err::create_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_owner_of_link(base, &path)?,
-            created => {
-                created?;
-                // Fails if this user is not in the group.
-                let _ = chown(&path, None, Some(above.gid()));
-                let mode = above.permissions().mode();
-                let sticky = if mode & 0o002 == 0 { 0 } else { 0o1000 };
-                fs_err::set_permissions(&path, Permissions::from_mode(mode | sticky))?;
-            }
+        if path.symlink_metadata().is_err() {
+            create_shared_dir(&path, &above)?;
         }
+        check_owner_of_link(base, &path)?;
     }
     Ok(())
+}
+
+/// Creates a folder with the group and the permissions of the one above it, unless it exists. It gets its name last, so
+/// that no other process finds it without them.
+fn create_shared_dir(path: &Path, above: &Metadata) -> io::Result<()> {
+    let folder = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(parent(path))?;
+    // Fails if this user is not in the group.
+    let _ = chown(folder.path(), None, Some(above.gid()));
+    let mode = above.permissions().mode();
+    let sticky = if mode & 0o002 == 0 { 0 } else { 0o1000 };
+    fs_err::set_permissions(folder.path(), Permissions::from_mode(mode | sticky))?;
+    match rustix::fs::renameat_with(CWD, folder.path(), CWD, path, RenameFlags::NOREPLACE) {
+        // Some network file systems have only a rename, which replaces an empty folder.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs_err::rename(folder.path(), path),
+        renamed => Ok(renamed?),
+    }
+    .or_else(|error| if path.is_dir() { Ok(()) } else { Err(error) })
 }
 
 /// Returns an error if a path below `base` is the link of a user other than this one, root and the owner of `base`, who
@@ -236,9 +252,14 @@ fn check_owner_of_link(base: &Path, path: &Path) -> io::Result<()> {
 /// Creates a file below `base` in the same way.
 pub(crate) fn make_shared_file(base: &Path, path: &Path) -> io::Result<()> {
     make_shared_dir(base, parent(path))?;
-    match fs_err::File::create_new(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        created => share(created?.file(), parent(path), 0o666),
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let file = create_private(path)?;
+    share(file.as_file(), parent(path), 0o666)?;
+    match file.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+        _ => Ok(()),
     }
 }
 
@@ -328,5 +349,26 @@ mod tests {
             assert_eq!([parent(&file), parent(parent(&file))].map(mode), [expected; 2]);
             assert_eq!(mode(&file), expected & 0o666);
         }
+    }
+
+    #[test]
+    fn folders_and_files_that_are_made_at_once_all_get_the_permissions() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        fs_err::set_permissions(folder, Permissions::from_mode(0o775)).unwrap();
+        for round in 0..20 {
+            std::thread::scope(|scope| {
+                for name in ["a", "a", "b", "b"] {
+                    let path = folder.join(format!("{round}/{name}/lock"));
+                    scope.spawn(move || make_shared_file(folder, &path).unwrap());
+                }
+            });
+        }
+        let made = walkdir::WalkDir::new(folder).min_depth(1).into_iter().map(Result::unwrap);
+        let modes: Vec<u32> =
+            made.map(|entry| entry.metadata().unwrap().permissions().mode() & 0o777).collect();
+        assert_eq!(modes.iter().filter(|mode| **mode == 0o775).count(), 60);
+        assert_eq!(modes.iter().filter(|mode| **mode == 0o664).count(), 40);
+        assert_eq!(modes.len(), 100);
     }
 }

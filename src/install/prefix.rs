@@ -92,8 +92,9 @@ impl Users<'_> {
         for path in orphan.iter().flat_map(|orphan| &orphan.paths) {
             remove(path)?;
         }
-        // This fails if there are other users.
-        let _ = fs_err::remove_dir(markers);
+        if orphan.is_some() && !prefix.exists(&self.settings.lib_dir) {
+            self.remove_evidence(&markers)?;
+        }
         Ok(orphan)
     }
 

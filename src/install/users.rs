@@ -230,14 +230,25 @@ impl<'a> Users<'a> {
         let lib_dir = &self.settings.lib_dir;
         let markers = prefix.markers(lib_dir);
         let _ = self.remove(&markers, name.as_str(), None);
-        let paths = [prefix.path(lib_dir), prefix.part(lib_dir)];
         if markers.is_dir()
-            && paths.iter().all(|path| path.symlink_metadata().is_err())
+            && !prefix.exists(lib_dir)
             && let Ok(_lock) = self.lock(&markers)
         {
             // This fails if there are other users.
             let _ = fs_err::remove_dir(markers);
         }
+    }
+
+    /// Removes the evidence for a prefix that was removed, unless another data dir uses it: what is at that path later was
+    /// not made by rigup.
+    pub(super) fn remove_evidence(&self, markers: &Path) -> io::Result<()> {
+        let is_own = |user: &User| user.owner != Owner::Other && user.is_installing() != Some(true);
+        for user in self.list(markers).into_iter().filter(is_own) {
+            ignore_missing(fs_err::remove_file(user.file))?;
+        }
+        // This fails if there are other users.
+        let _ = fs_err::remove_dir(markers);
+        Ok(())
     }
 
     /// Returns the users of other data dirs that installed another version into a prefix.

@@ -98,6 +98,21 @@ fn uninstall_orphaned_removes_only_what_rigup_made_and_no_record_names() {
 }
 
 #[test]
+fn a_folder_in_the_place_of_a_removed_orphan_is_not_one() {
+    let context = TestContext::new();
+    let hook = "#!/bin/sh\nmkdir -p \"$LIB_DIR/p/x.part/half\"\nexec tail -f /dev/null\n";
+    context.provider("p", hook);
+    let rigup = context.start(&["install", "x", "--binproviders", "p"]);
+    wait_until("the hook has created a folder", || context.lib("p/x.part/half").exists());
+    context.kill_all(rigup);
+    let orphaned = ["uninstall", "--orphaned", "--yes"];
+    assert_eq!(context.run(&orphaned).succeeds().record()["removed"], json!([context.lib("p/x.part")]));
+    let mine = context.write(context.lib("p/x/mine").to_str().unwrap(), "1234");
+    assert_eq!(context.run(&orphaned).succeeds().stdout, "");
+    assert!(mine.exists());
+}
+
+#[test]
 fn a_prefix_that_another_data_dir_uses_is_not_orphaned() {
     let context = TestContext::new();
     context.provider("p", &provider(""));
