@@ -232,7 +232,7 @@ fn create_shared_dir(path: &Path, above: &Metadata) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, folder.path(), CWD, path, RenameFlags::NOREPLACE) {
         // Some network file systems have only a rename, which replaces an empty folder.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs_err::rename(folder.path(), path),
-        renamed => Ok(renamed?),
+        renamed => renamed.map_err(io::Error::from),
     }
     .or_else(|error| if path.is_dir() { Ok(()) } else { Err(error) })
 }

@@ -83,7 +83,7 @@ pub(crate) enum ExecutableError {
     #[error("belongs to a venv that was made for another Python than {python}", python = .0.display())]
     OtherPython(PathBuf),
     /// Files of the program contain the path of the folder that they were built in, which is not this one.
-    #[error("was built in {path}, which its files contain, and is not there any more", path = .0.display())]
+    #[error("was built in {path} and moved; its files contain that path", path = .0.display())]
     BuiltElsewhere(PathBuf),
     /// The interpreter that `env` searches for is not on PATH.
     #[error("needs the interpreter `{name}`, which is not on PATH", name = .0.display())]
