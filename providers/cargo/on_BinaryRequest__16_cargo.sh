@@ -7,6 +7,7 @@ set -euf
 IFS='
 '
 
+own=${CARGO_HOME:-} # hook begin chooses another folder if this one cannot be used
 eval "$("$RIGUP" hook begin --provider cargo -- "$@")"
 needs cargo "install Rust from https://rustup.rs, or with apt-get install cargo"
 # cargo rejects a version with fewer than three numbers unless it is a range.
@@ -18,22 +19,20 @@ log=$PWD/cargo.err
 cd /
 unset CARGO_BUILD_TARGET CARGO_BUILD_BUILD_DIR
 if (unset RUSTUP_TOOLCHAIN && cargo --version) >/dev/null 2>&1; then unset RUSTUP_TOOLCHAIN; fi
-home=${CARGO_HOME:-${HOME:-}/.cargo}
-if [ "$cache" ] && [ -z "${CARGO_HOME:-}" ]; then
+own=${own:-$HOME/.cargo} home=${CARGO_HOME:-$HOME/.cargo}
+if [ "$home" != "$own" ]; then
     # cargo also reads the configuration of the folders around its home.
-    folder=$cache
+    folder=$home
     while [ "$folder" ]; do
         [ -z "$(find "$folder" -maxdepth 0 -perm -0002 2>/dev/null)" ] ||
-            decline "cannot write to the home folder $HOME, and others can write to $folder, in which cargo would look for \
-its configuration; set CARGO_HOME to a folder in which only you can write"
+            decline "cannot use $own, and others can write to $folder, in which cargo would look for its configuration; \
+set CARGO_HOME to a folder in which only you can write"
         folder=${folder%/*}
     done
-    export CARGO_HOME="$cache/cargo"
-    mkdir -p "$CARGO_HOME"
+    mkdir -p "$home"
     for file in config.toml credentials.toml; do
-        if [ -e "$home/$file" ]; then ln -sf "$home/$file" "$CARGO_HOME"; fi
+        if [ -e "$own/$file" ]; then ln -sf "$own/$file" "$home"; fi
     done
-    home=$CARGO_HOME
 fi
 configuration=$(cat "$home"/config "$home"/config.toml /.cargo/config /.cargo/config.toml 2>/dev/null) || :
 # A variable takes precedence over the files.

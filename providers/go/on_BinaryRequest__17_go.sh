@@ -24,8 +24,7 @@ needs go "install Go from https://go.dev/dl, or with apt-get install golang-go"
 # gives the same file on every machine.
 log=$PWD/go.err
 cd /
-[ -z "$cache" ] || export GOPATH="${GOPATH:-$cache/go}" GOCACHE="${GOCACHE:-$cache/go-build}"
-case "$cache $(go env GOFLAGS) " in "/"* | *" -modcacherw "*) modcacherw=-modcacherw ;; *) modcacherw= ;; esac
+case "$(go env GOMODCACHE) $(go env GOFLAGS) " in "$LIB_DIR/"* | *" -modcacherw "*) modcacherw=-modcacherw ;; *) modcacherw= ;; esac
 unset GOOS GOARCH
 export GO111MODULE=on GOWORK=off GOFLAGS="-trimpath $modcacherw" GOBIN="$part/bin"
 

@@ -46,7 +46,6 @@ cd /
 unset NODE_PATH npm_config_workspace NPM_CONFIG_WORKSPACE
 NODE_OPTIONS=$(printf %s "${NODE_OPTIONS:-}" | tr ' ' '\n' | grep -E '^--(dns|max|openssl|tls|use)-' | tr '\n' ' ') || :
 export NODE_OPTIONS
-[ -z "$cache" ] || export npm_config_cache="$cache/npm"
 export PUPPETEER_SKIP_DOWNLOAD="${PUPPETEER_SKIP_DOWNLOAD:-true}"
 export PUPPETEER_SKIP_CHROMIUM_DOWNLOAD="${PUPPETEER_SKIP_CHROMIUM_DOWNLOAD:-true}"
 # Prints the cause of npm's failure.

@@ -27,8 +27,11 @@ else set -- bash "$0" "$@"
 fi
 "##;
 
-/// The variables that name the folders in which package managers keep files of their own.
+/// The variables that name folders in which several package managers keep files of their own.
 const FOLDERS: [&str; 3] = ["XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
+
+/// The variable that names the home folder.
+const HOME: &str = "HOME";
 
 /// The shell code that defines functions for every hook.
 const FUNCTIONS: &str = include_str!("begin_all.sh");
@@ -66,13 +69,14 @@ pub(crate) fn script(
     let locations: Vec<String> = packages.iter().filter(is_location).cloned().collect();
     let caches = caches(settings);
     let is_home_usable = settings.home.as_deref().is_some_and(is_usable);
-    let moved: Vec<&str> = FOLDERS
-        .into_iter()
-        .filter(|name| match settings.environment.get(name).filter(|folder| !folder.is_empty()) {
-            Some(folder) => !is_usable(Path::new(folder)),
-            None => !is_home_usable,
-        })
-        .collect();
+    let folders = FOLDERS.map(|name| (name, "", HOME));
+    let caches_of_provider =
+        config.caches.iter().map(|(name, base)| (name.as_str(), name.as_str(), base.as_str()));
+    let mut moved = folders.into_iter().chain(caches_of_provider).collect::<Vec<_>>();
+    moved.retain(|(name, _, base)| match settings.environment.folders(name).first() {
+        Some(folder) => !is_usable(folder),
+        None => *base == HOME && !is_home_usable,
+    });
     if !moved.is_empty() || !is_home_usable {
         let _ = make_shared_dir(&settings.lib_dir, &lib_dir::cache(&settings.lib_dir));
         check_owner_of_cache(&caches)?;
@@ -90,7 +94,7 @@ pub(crate) fn script(
         ("exact_version", &request.exact_version),
         ("cache", cache),
     ];
-    if settings.environment.get("HOME").is_none_or(OsStr::is_empty) {
+    if settings.environment.get(HOME).is_none_or(OsStr::is_empty) {
         variables.push(("export HOME", &home));
     }
     let assignment = |(name, value): (&str, &str)| Ok([name, "=", &quoted(value)?, "\n"].concat());
@@ -100,9 +104,9 @@ pub(crate) fn script(
     script += &assignment(("shared", if is_shared { "yes" } else { "" }))?;
     script += &assignment(("foreign", &foreign.to_string_lossy()))?;
     script += &assignment(("stamps", &settings.data_dir.join("stamps").to_string_lossy()))?;
-    for name in moved {
+    for (name, below, _) in moved {
         script += "export ";
-        script += &assignment((name, &caches))?;
+        script += &assignment((name, format!("{caches}/{below}").trim_end_matches('/')))?;
     }
     let umask = umask(&settings.lib_dir);
     Ok(script + &format!("umask {umask:03o}\n{FUNCTIONS}{}", REQUEST_FUNCTIONS.concat()))

@@ -263,28 +263,69 @@ fn caches_are_in_lib_dir_if_the_home_folder_is_not_writable() {
     assert!(begin(&context).contains("\nexport HOME=/"), "HOME is set if it is not");
 }
 
+/// The variables that name caches, each with the provider that uses it.
+const CACHES: [(&str, &str); 10] = [
+    ("npm", "XDG_CACHE_HOME"),
+    ("npm", "npm_config_cache"),
+    ("npm", "NPM_CONFIG_CACHE"),
+    ("pnpm", "PNPM_HOME"),
+    ("pip", "PIP_CACHE_DIR"),
+    ("uv", "UV_CACHE_DIR"),
+    ("cargo", "CARGO_HOME"),
+    ("go", "GOMODCACHE"),
+    ("go", "GOCACHE"),
+    ("gem", "GEM_SPEC_CACHE"),
+];
+
 #[test]
 fn root_keeps_no_caches_in_the_folders_of_another_user() {
+    for (provider, variable) in CACHES {
+        let mut context = TestContext::new();
+        let lib_dir = context.path("data/lib").join(rigup::settings::platform());
+        context.set("RIGUP_LOCKED", lib_dir.join(provider).join("x"));
+        let folder = context.path("other");
+        fs::create_dir(&folder).unwrap();
+        context.set("HOME", context.path("home")).set(variable, folder.join("cache"));
+        let begin = ["hook", "begin", "--provider", provider, "--", "--name=x"];
+        let code = context.run(&begin).succeeds().stdout;
+        assert!(!code.contains("\nexport "), "the user's own variable counts: {code}");
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&folder, Some(12345), None).unwrap();
+            let code = context.run(&begin).succeeds().stdout;
+            let expected = format!("\nexport {variable}={}/.cache/0", lib_dir.display());
+            assert!(code.contains(&expected) && code.contains("\ncache=''\n"), "{code}");
+            // The user of LIB_DIR could have made a link, for root to write elsewhere.
+            std::os::unix::fs::symlink(&folder, lib_dir.join(".cache/0")).unwrap();
+            context.run(&begin).exits_with(2).stderr_contains("/.cache/0");
+        }
+    }
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_replaced_by_one_in_lib_dir() {
+    for (provider, variable) in CACHES {
+        let mut context = TestContext::new();
+        let lib_dir = context.path("data/lib").join(rigup::settings::platform());
+        context.set("RIGUP_LOCKED", lib_dir.join(provider).join("x"));
+        let file = context.write("file", "");
+        context.set("HOME", context.path("home")).set(variable, file.join("cache"));
+        let code =
+            context.run(&["hook", "begin", "--provider", provider, "--", "--name=x"]).succeeds().stdout;
+        let expected = format!("\nexport {variable}={}/.cache/{}", lib_dir.display(), geteuid());
+        assert!(code.contains(&expected) && code.matches("\nexport ").count() == 1, "{code}");
+    }
+}
+
+#[test]
+fn the_first_folder_of_gopath_is_its_cache() {
     let mut context = TestContext::new();
     let lib_dir = context.path("data/lib").join(rigup::settings::platform());
-    context.set("RIGUP_LOCKED", lib_dir.join("npm/x"));
-    let folder = context.path("other");
-    fs::create_dir(&folder).unwrap();
-    let home = context.path("home");
-    context.set("XDG_CACHE_HOME", folder.join("cache")).set("HOME", home);
-    let begin = |context: &TestContext| {
-        context.run(&["hook", "begin", "--provider", "npm", "--", "--name=x"]).succeeds().stdout
-    };
-    assert!(!begin(&context).contains("XDG_CACHE_HOME="), "the user's own variable counts");
-    if geteuid().is_root() {
-        std::os::unix::fs::chown(&folder, Some(12345), None).unwrap();
-        let code = begin(&context);
-        let expected = format!("\nexport XDG_CACHE_HOME={}/.cache/0\n", lib_dir.display());
-        assert!(code.contains(&expected) && code.contains("\ncache=''\n"), "{code}");
-        // The user of LIB_DIR could have made a link, for root to write elsewhere.
-        std::os::unix::fs::symlink(&folder, lib_dir.join(".cache/0")).unwrap();
-        let refused = context.run(&["hook", "begin", "--provider", "npm", "--", "--name=x"]);
-        refused.exits_with(2).stderr_contains("/.cache/0");
+    context.set("RIGUP_LOCKED", lib_dir.join("go/x"));
+    let (file, own) = (context.write("file", ""), context.path("own"));
+    for (list, is_replaced) in [([own.clone(), file.clone()], false), ([file, own], true)] {
+        context.set("GOPATH", std::env::join_paths(list).unwrap());
+        let code = context.run(&["hook", "begin", "--provider", "go", "--", "--name=x"]).succeeds().stdout;
+        assert_eq!(code.contains("\nexport GOPATH="), is_replaced, "{code}");
     }
 }
 

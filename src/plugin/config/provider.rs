@@ -1,5 +1,7 @@
 //! The keys in a `config.json` that describe a provider.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -28,6 +30,9 @@ pub struct ProviderConfig {
     /// How many numbers a version needs so that the package manager does not read it as a range: 3 for npm, which takes
     /// `@1.2` for the newest 1.2.x. Zeros are added to a shorter version.
     pub version_numbers: Option<u8>,
+    /// The variables that name a folder for the package manager's own files, each with the variable from which the default
+    /// follows. The package manager gets another folder in place of one that it cannot use.
+    pub caches: BTreeMap<String, String>,
     /// The parts of the policy that the provider enforces.
     pub enforces: PolicySupport,
     /// The metadata that states the version of the package that owns a program. `None` if the program is probed.
@@ -83,6 +88,7 @@ impl ProviderConfig {
             version_format: stated(keys, "version_format", version_format)?,
             max_version_format: stated(keys, "max_version_format", version_format)?,
             version_numbers: stated(keys, "version_numbers", version_numbers)?,
+            caches: stated(keys, "caches", "an object such as {\"GOPATH\": \"HOME\"}")?.unwrap_or_default(),
             enforces: PolicySupport {
                 min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
                 postinstall_scripts: stated(&enforces, POSTINSTALL_SCRIPTS_KEY, boolean)?,
@@ -160,6 +166,7 @@ mod tests {
             (json!({"version_numbers": "3"}), "\"version_numbers\" must be a number such as 3"),
             (json!({"metadata": "rpm"}), "\"metadata\" must be dist-info"),
             (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),
+            (json!({"caches": ["GOPATH"]}), "\"caches\" must be an object"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),
             (json!({"enforces": true}), "\"enforces\" must be an object"),
             (json!({"enforces": {"min_release_age": 1}}), "\"min_release_age\" must be true or false"),
