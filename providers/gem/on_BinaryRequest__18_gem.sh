@@ -8,11 +8,21 @@ IFS='
 
 eval "$("$RIGUP" hook begin --provider gem -- "$@")"
 needs gem "install it with apt-get install ruby"
+needs ruby "install it with apt-get install ruby"
 
 # A surrounding project, such as one of `bundle exec`, must not choose the version of Ruby or its libraries.
-log=$PWD/gem.err
+log=$PWD/gem.err gemrc=$PWD/gemrc
 cd /
 unset RUBYOPT RUBYLIB RUBYGEMS_GEMDEPS GEM_HOME GEM_PATH BUNDLE_GEMFILE
+# The options in the user's files would be added to those below. Keep the ones that say which gems may be installed, where
+# they come from and how to get them: --source, --clear-sources, --http-proxy, --trust-policy and --prerelease. The last
+# file in GEMRC takes precedence.
+user=$(ruby -e '
+    options = %w[gem install].flat_map { |key| Array(Gem.configuration[key]).join(" ").split }
+    kept = options.slice_before(/^-/).select { |option, _| option =~ /^(-[psP]|--(no-)?(cl|ht|pr|so|tr))/ }
+    File.write(ARGV[0], "gem: #{kept.join(" ").inspect}\ninstall: --no-document\n")
+    puts Gem.config_file' "$gemrc")
+export GEMRC="${GEMRC-$user}:$gemrc"
 
 make_part
 # shellcheck disable=SC2086 # one package a line
@@ -30,6 +40,7 @@ gem install --install-dir "$part" --bindir "$part/stubs" --wrappers --no-format-
 mkdir -p "$part/bin"
 set +f
 for stub in "$part"/stubs/*; do
+    [ -e "$stub" ] || break
     launcher=$part/bin/${stub##*/}
     { head -n 1 "$stub" && cat <<'LAUNCHER'; } >"$launcher"
 launcher = File.realpath(__FILE__)

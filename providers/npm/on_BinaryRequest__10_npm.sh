@@ -54,7 +54,7 @@ explain() {
     refused=$(sed -n 's/^npm [^ ]* Refusing to fetch \(.*\)/\1/p' "$log" | head -n 1)
     [ -z "$refused" ] || fail "$refused is not from a registry, so it can run scripts; allow them with --postinstall-scripts"
     cause=$(grep -E '^npm (error|ERR!) ' "$log" | grep -vE '^npm [^ ]+ (code|errno|syscall|path|dest) ' | head -n 1)
-    if grep -qE '^npm [^ ]+ code (E(AI_AGAIN|CONN|HOST|NET|NOTFOUND|PIPE|TIMEDOUT)|ERR_SOCKET|.*CERT|.*SIGNATURE)' "$log"; then
+    if grep -qE '^npm [^ ]+ code (E(AI_AGAIN|CONN|HOST|NET|NOTFOUND|PIPE|TIMEDOUT)|ERR_SOCKET|FETCH_ERROR|.*CERT|.*SIGNATURE)' "$log"; then
         cause=$(printf %s "$cause" | sed 's/^npm [^ ]* \(network \)\{0,1\}\([A-Za-z]*Error: \)\{0,1\}//')
         cause="cannot reach the registry: $cause; check the network, and the registry and the proxy in npm's configuration"
     fi

@@ -51,6 +51,7 @@ fn context() -> TestContext {
         context.script(&format!("fake/{manager}"), FAKE);
     }
     context.script("fake/node", "#!/bin/sh\n");
+    context.script("fake/ruby", "#!/bin/sh\n");
     context.script("fake/program", PROGRAM);
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("fake").display()));
     set(&context, "version", "1.5");
@@ -192,6 +193,11 @@ fn an_unreachable_registry_is_named_as_such() {
             "npm",
             "npm error code ENOTFOUND\nnpm error syscall getaddrinfo\nnpm error network request to http://a.test/x failed, reason: y",
             "cannot reach the registry: request to http://a.test/x failed, reason: y; check the network",
+        ),
+        (
+            "npm",
+            "npm error code FETCH_ERROR\nnpm error errno FETCH_ERROR\nnpm error network timeout at: http://a.test/x",
+            "cannot reach the registry: timeout at: http://a.test/x; check the network",
         ),
         ("npm", "npm error code E404\nnpm error 404 GET /@s%2fx", "exit code 1: npm error 404 GET /@s/x"),
         (

@@ -1,6 +1,7 @@
 //! Package managers next to files and variables that are meant for other projects.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -65,6 +66,23 @@ fn npm_and_pnpm_ignore_foreign_files_variables_and_settings() {
 }
 
 #[test]
+#[ignore = "installs pnpm from a registry: run with --ignored"]
+fn the_users_own_timeout_ends_the_wait_for_a_silent_registry() {
+    let mut context = context_with_registries();
+    put_pnpm_on_path(&mut context);
+    let registry = TcpListener::bind("127.0.0.1:0").unwrap();
+    context.set("npm_config_registry", format!("http://{}/", registry.local_addr().unwrap()));
+    let npmrc =
+        context.write("home/.npmrc", "fetch-timeout=500\nfetch-retries=1\nfetch-retry-mintimeout=100\n");
+    context.set("HOME", npmrc.parent().unwrap());
+    for provider in ["npm", "pnpm"] {
+        let install = ["install", "json", "--binproviders", provider, "--timeout", "60"];
+        let record = context.run(&install).exits_with(1).record();
+        assert!(record["last_error"].as_str().unwrap().contains("cannot reach the registry: "), "{record}");
+    }
+}
+
+#[test]
 #[ignore = "installs from a registry: run with --ignored"]
 fn cargo_ignores_foreign_files_and_variables() {
     let mut context = context_with_cargo();
@@ -93,6 +111,28 @@ fn go_and_gem_ignore_foreign_files_and_variables() {
     context.set("RUBYGEMS_GEMDEPS", gemfile).set("GEM_HOME", "/no/such");
     let install = ["install", "hello", "--binproviders", "gem"];
     assert_eq!(context.run(&install).succeeds().record()["version"], "1.2.0");
+}
+
+#[test]
+#[ignore = "needs gem: run with --ignored"]
+fn options_in_a_gemrc_decide_only_where_gems_come_from() {
+    let mut context = context_with_gems();
+    let sources = fs::read_to_string(context.path("gemrc")).unwrap();
+    let option =
+        format!("gem: --user-install --clear-sources --source={}", &sources["sources:\n- ".len() + 1..]);
+    let gemrc = context.write("home/.gemrc", option);
+    context.unset("GEMRC").set("HOME", gemrc.parent().unwrap());
+    check_install(&context, "gem", "hello");
+    for options in [
+        "--platform java --install-dir /no/such --bindir /no/such --default",
+        "--build-root /no/such --ignore-dependencies --local",
+        "--explain --silent --version 9 --file /no/such",
+    ] {
+        for key in ["gem", "install"] {
+            context.write("home/.gemrc", format!("{sources}gemhome: /no/such\n{key}: {options}\n"));
+            check_install(&context, "gem", "hello");
+        }
+    }
 }
 
 #[test]

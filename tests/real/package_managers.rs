@@ -420,4 +420,7 @@ fn gem_reports_the_cause_if_a_gem_does_not_exist() {
     let record = context.run(&["install", "rigup-none", "--binproviders", "gem"]).exits_with(1).record();
     let reason = record["last_error"].as_str().unwrap();
     assert!(reason.contains("Could not find a valid gem 'rigup-none'"), "{reason}");
+    let record = context.run(&["install", "rigup-words", "--binproviders", "gem"]).exits_with(1).record();
+    let reason = record["last_error"].as_str().unwrap();
+    assert!(reason.ends_with("gem installed rigup-words, which has no program of that name"), "{reason}");
 }
