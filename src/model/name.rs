@@ -25,6 +25,11 @@ pub enum NameError {
     /// A path that is neither absolute nor below the home folder.
     #[error("the name `{0}` contains a `/`; use a plain name, or the absolute path of a file")]
     RelativePath(String),
+    /// A Node package with a scope, and the name that its program may have.
+    #[error(
+        "the name `{0}` is that of a package; request a program of it: `echo '{{\"type\":\"BinaryRequest\",\"name\":\"{1}\",\"binproviders\":\"npm\",\"overrides\":{{\"npm\":[\"{0}\"]}}}}' | rigup apply`"
+    )]
+    Scoped(String, String),
     /// `.` or `..`, alone or as the last part of a path.
     #[error("the name `{0}` is a folder")]
     Dots(String),
@@ -62,7 +67,10 @@ impl BinaryName {
             text.to_owned()
         };
         if expanded.contains('/') && !expanded.starts_with('/') {
-            return Err(NameError::RelativePath(text.to_owned()));
+            return Err(match scoped_name(text) {
+                Some(name) => NameError::Scoped(text.to_owned(), name.to_owned()),
+                None => NameError::RelativePath(text.to_owned()),
+            });
         }
         if expanded.ends_with('/') {
             return Err(NameError::Dots(text.to_owned()));
@@ -104,6 +112,13 @@ impl BinaryName {
 /// Returns the name of a binary's link: the binary's name, or the last part if the name is a path.
 pub fn link_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
+}
+
+/// Returns the part after the scope of a Node package such as `@angular/cli@17`, without the version.
+fn scoped_name(package: &str) -> Option<&str> {
+    let is_plain = package.chars().all(|c| c.is_ascii_alphanumeric() || "@/._~^-".contains(c));
+    let (_, name) = package.strip_prefix('@').filter(|_| is_plain)?.split_once('/')?;
+    name.split('@').next().filter(|name| !name.is_empty() && !name.contains('/'))
 }
 
 /// Returns a binary's name with the accepted versions: `sh`, or `sh (>= 9)`.
@@ -168,7 +183,9 @@ mod tests {
         assert_eq!(parse("  "), Err(NameError::Blank));
         assert_eq!(parse(&"x".repeat(300)), Err(NameError::TooLong(300)));
         assert!(matches!(parse("../x"), Err(NameError::RelativePath(_))));
-        assert!(matches!(parse("a/b"), Err(NameError::RelativePath(_))));
+        for path in ["a/b", "@a/b/c", "@a/", "@a/b'"] {
+            assert!(matches!(parse(path), Err(NameError::RelativePath(_))), "{path}");
+        }
         assert!(matches!(parse(".."), Err(NameError::Dots(_))));
         assert!(matches!(parse("/opt/.."), Err(NameError::Dots(_))));
         assert!(matches!(parse("/opt/"), Err(NameError::Dots(_))));
