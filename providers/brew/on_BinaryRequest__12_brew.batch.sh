@@ -13,7 +13,6 @@ export HOMEBREW_NO_AUTO_UPDATE=1 HOMEBREW_NO_ENV_HINTS=1 HOMEBREW_NO_INSTALL_CLE
 export HOMEBREW_NO_COLOR=1 HOMEBREW_NO_EMOJI=1 NONINTERACTIVE=1
 
 log=$PWD/brew.log
-run() { brew "$@" >&2 2>"$log" && return; cat "$log" >&2; false; }
 # Without a network, Homebrew knows no formulae. curl exits with 22 for an answer such as 404, so that is not meant.
 network_error() { grep -E '^curl: \((5|6|7|28|35|52|55|56)\)' "$log" | head -n 1; }
 # Whether a formula is installed but its program is missing: Homebrew still counts it as installed.
@@ -29,14 +28,14 @@ for line in $plan; do
 done
 # `install` also upgrades an outdated formula.
 # shellcheck disable=SC2046 # one formula a line
-[ -z "$together" ] || run install --formula $(packages "$together") || alone=$alone$together
+[ -z "$together" ] || logged brew install --formula $(packages "$together") || alone=$alone$together
 for line in $alone; do
     name=$(name "$line") options=$(packages "$line" | grep '^-') || :
     for formula in $(packages "$line" | grep -v '^-'); do
         verb=install
         ! is_damaged "$formula" "$name" || verb=reinstall
         # shellcheck disable=SC2086 # one option a line
-        run $verb --formula $options "$formula" && continue
+        logged brew $verb --formula $options "$formula" && continue
         error=$(network_error)
         if [ "$error" ]; then failure "$line" "cannot reach the servers of Homebrew: $error"
         elif grep -q 'No available formula' "$log"; then

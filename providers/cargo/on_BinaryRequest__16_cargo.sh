@@ -47,10 +47,8 @@ remap="build.rustflags=['--remap-path-prefix=$home=/cargo', '--remap-path-prefix
 case $home$part in *[\'\"\\]*) remap= ;; esac
 # shellcheck disable=SC2086 # one package a line
 try() {
-    cargo install ${remap:+--config} ${remap:+"$remap"} --root "$part" --target-dir "$part/target" --force --color never "$@" \
-        $packages >&2 2>"$log" && return
-    cat "$log" >&2
-    false
+    logged cargo install ${remap:+--config} ${remap:+"$remap"} --root "$part" --target-dir "$part/target" --force \
+        --color never "$@" $packages
 }
 # Use the versions that the author tested, and newer ones if those no longer build.
 try --locked || { grep -qE 'failed to compile|lock file|yanked' "$log" && try; } || {

@@ -26,8 +26,7 @@ export GEMRC="${GEMRC-$user}:$gemrc"
 
 make_part
 # shellcheck disable=SC2086 # one package a line
-gem install --install-dir "$part" --bindir "$part/stubs" --wrappers --no-format-executable --no-user-install --no-document $packages >&2 2>"$log" || {
-    cat "$log" >&2
+logged gem install --install-dir "$part" --bindir "$part/stubs" --wrappers --no-format-executable --no-user-install --no-document $packages || {
     reason=$(sed -n '/^ERROR: /{/:$/N;s/\n[[:space:]]*/ /;p;q;}' "$log")
     network=$(sed -n 's/.*Unable to download data from /from /p; s/.*Errno::E\(CONN\|HOST\|NET\)/&/p' "$log" | head -n 1)
     [ -z "$network" ] || reason="cannot reach the gem server: no data $network; check the network, the sources and the proxy in gem's configuration"

@@ -32,8 +32,7 @@ make_part
 for package in $packages; do
     case $package in *@*) ;; *) package=$package@latest ;; esac
     # shellcheck disable=SC2086 # one option a line
-    go install $options "$package" >&2 2>"$log" || {
-        cat "$log" >&2
+    logged go install $options "$package" || {
         reason=$(grep -vE '^(go: (downloading|finding|extracting)|#) ' "$log" | head -n 1)
         ! printf %s "$reason" | grep -qE 'dial tcp|i/o timeout|TLS handshake|x509: ' ||
             reason="cannot reach the module proxy: ${reason#go: }; check the network, GOPROXY and the proxy"

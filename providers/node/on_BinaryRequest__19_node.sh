@@ -5,10 +5,10 @@
 # Each version has a folder of its own, LIB_DIR/node/<version>, which the four programs share.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
-unreachable() { fail "cannot download $mirror/$1: $(sed -n '$p' fetch.err); check the network and NODEJS_ORG_MIRROR"; }
 
 eval "$("$RIGUP" hook begin --provider node --lock node -- "$@")"
 case $name in node | npm | npx | corepack) ;; *) decline "only node, npm, npx and corepack come with Node.js" ;; esac
+unreachable() { fail "cannot download $mirror/$1: $(sed -n '$p' fetch.err); check the network and NODEJS_ORG_MIRROR"; }
 line=$(printf '%s\n' "$packages" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
 if command -v curl >/dev/null; then fetch() { curl -fsSL -o "$2" "$mirror/$1" 2>fetch.err || unreachable "$1"; }
 elif command -v wget >/dev/null; then fetch() { wget -nv -O "$2" "$mirror/$1" 2>fetch.err || unreachable "$1"; }

@@ -14,38 +14,15 @@ check_locations
 
 # Options take precedence over the user's files and variables, of which only registries, proxies, certificates and the
 # like apply. No file of a project applies: every npm command uses the prefix, or starts in a folder without parents.
-log=$PWD/npm.log dates=$PWD/npm.dates
-isolated="--prefix
-$part
---global=false
---location=project
---workspaces=false
---dry-run=false
---save=true
---bin-links=true
---install-links=true
---package-lock-only=false
---os=
---cpu=
---libc=
---min-release-age-exclude=
---loglevel=error"
-case $packages in *--omit=*) ;; *) isolated="$isolated
---include=prod
---include=optional
---include=peer" ;; esac
+log=$PWD/npm.log dates=$PWD/npm.dates npm=$(command -v npm)
+begin_node -- /etc/npmrc "${npm%/bin/npm}/etc/npmrc"
+# shellcheck disable=SC2086 # one option a line
+isolated=$(printf '%s\n' --prefix "$part" --global=false --location=project --workspaces=false --dry-run=false --save=true \
+    --bin-links=true --install-links=true --package-lock-only=false --os= --cpu= --libc= --min-release-age-exclude= \
+    --loglevel=error $retry)
+case $packages in *--omit=*) ;; *) isolated="$isolated${IFS}--include=prod${IFS}--include=optional${IFS}--include=peer" ;; esac
 # shellcheck disable=SC2086 # one option a line
 npm() { command npm $isolated "$@"; }
-# Between attempts to reach a registry, npm waits for a minute, unless the user's settings say otherwise.
-npm=$(command -v npm)
-settings=$({ env; cat "${NPM_CONFIG_USERCONFIG:-${npm_config_userconfig:-$HOME/.npmrc}}" /etc/npmrc "${npm%/bin/npm}/etc/npmrc"; } 2>/dev/null) || :
-printf '%s\n' "$settings" | grep -qiE '^ *(npm_config_)?fetch.retr' || isolated="$isolated
---fetch-retry-mintimeout=1000
---fetch-retry-maxtimeout=3000"
-cd /
-unset NODE_PATH npm_config_workspace NPM_CONFIG_WORKSPACE
-NODE_OPTIONS=$(printf %s "${NODE_OPTIONS:-}" | tr ' ' '\n' | grep -E '^--(dns|max|openssl|tls|use)-' | tr '\n' ' ') || :
-export NODE_OPTIONS
 export PUPPETEER_SKIP_DOWNLOAD="${PUPPETEER_SKIP_DOWNLOAD:-true}"
 export PUPPETEER_SKIP_CHROMIUM_DOWNLOAD="${PUPPETEER_SKIP_CHROMIUM_DOWNLOAD:-true}"
 # Prints the cause of npm's failure.
@@ -60,9 +37,6 @@ explain() {
     fi
     printf '%s\n' "$cause" | sed "s,%2[fF],/,; /No versions available/s/\$/ that was released before $released_before/" >&2
 }
-
-make_part package.json
-[ -e "$part/package.json" ] || echo '{"private": true}' >"$part/package.json"
 
 # A requested age takes precedence over the options of a requirement, and these take precedence over the default age.
 own_age=$(printf '%s\n' "$packages" | grep -E '^--min-release-age=') || :

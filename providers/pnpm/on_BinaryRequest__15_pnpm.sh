@@ -18,22 +18,15 @@ packages=$(printf '%s\n' "$packages" | sed 's,^/,file:/,')
 
 # Options take precedence over the user's files and variables, of which only registries, proxies, certificates and the
 # like apply. No file of a project applies: pnpm reads those of the new prefix, and starts in a folder without parents.
-log=$PWD/pnpm.log
-isolated="--dir
-$part
---ignore-workspace
---config.global=false
---config.modules-dir=node_modules
---config.virtual-store-dir=node_modules/.pnpm
---config.enable-global-virtual-store=false
---config.symlink=true
---config.lockfile-only=false
---config.enable-modules-dir=true
---config.block-exotic-subdeps=${run_scripts:+false}"
-cd /
-unset NODE_PATH
-NODE_OPTIONS=$(printf %s "${NODE_OPTIONS:-}" | tr ' ' '\n' | grep -E '^--(dns|max|openssl|tls|use)-' | tr '\n' ' ') || :
-export NODE_OPTIONS
+# Commands must be links: pnpm's launcher scripts do not find their packages when they are called through another link.
+log=$PWD/pnpm.log config=${XDG_CONFIG_HOME:-$HOME/.config}/pnpm
+begin_node --config. "$config/rc" "$config/config.yaml"
+# shellcheck disable=SC2086 # one option a line
+isolated=$(printf '%s\n' --dir "$part" --ignore-workspace --config.global=false --config.modules-dir=node_modules \
+    --config.virtual-store-dir=node_modules/.pnpm --config.enable-global-virtual-store=false --config.symlink=true \
+    --config.lockfile-only=false --config.enable-modules-dir=true --config.block-exotic-subdeps=${run_scripts:+false} \
+    --config.prefer-symlinked-executables=true --config.package-import-method=clone-or-copy \
+    --config.update-notifier=false --reporter=append-only $retry)
 
 # pnpm 10.16 and later take an age in minutes. Without minimum-release-age-strict, pnpm installs a release that is too
 # new rather than none.
@@ -42,27 +35,11 @@ if [ "$minutes" != 0 ] && pnpm --version | awk -F. '{ exit $1 > 10 || $1 == 10 &
     [ -z "$must_keep_age" ] || fail "pnpm $(pnpm --version) cannot enforce min_release_age; install 10.16 or later"
     warn "pnpm $(pnpm --version) cannot enforce min_release_age and installs the newest releases; install 10.16 or later"
 fi
-# Between attempts to reach a registry, pnpm waits for a minute, unless the user's settings say otherwise.
-config=${XDG_CONFIG_HOME:-$HOME/.config}/pnpm
-{ env; cat "${NPM_CONFIG_USERCONFIG:-${npm_config_userconfig:-$HOME/.npmrc}}" "$config/rc" "$config/config.yaml"; } 2>/dev/null |
-    grep -qiE '^ *(p?npm_config_)?fetch.?retr' || isolated="$isolated
---config.fetch-retry-mintimeout=1000
---config.fetch-retry-maxtimeout=3000"
 scripts=--ignore-scripts
 [ -z "$run_scripts" ] || scripts=--config.dangerously-allow-all-builds=true
-
-make_part package.json
-[ -e "$part/package.json" ] || echo '{"private": true}' >"$part/package.json"
-# Commands must be links: pnpm's launcher scripts do not find their packages when they are called through another link.
-age="--config.minimum-release-age=$minutes
---config.minimum-release-age-exclude=
---config.minimum-release-age-strict=true
---config.minimum-release-age-ignore-missing-time=false"
+age=$(printf -- '--config.minimum-release-age%s\n' "=$minutes" -exclude= -strict=true -ignore-missing-time=false)
 # shellcheck disable=SC2086 # one package a line
-try() {
-    pnpm add $isolated $packages $scripts $age --config.prefer-symlinked-executables=true \
-        --config.package-import-method=clone-or-copy --config.update-notifier=false --reporter=append-only >"$log" 2>&1
-}
+try() { pnpm add $isolated $packages $scripts $age >"$log" 2>&1; }
 no_dates() { tr -s ' \n' ' ' <"$log" | grep -q 'is missing the "time" field'; }
 # With a registry without release dates, pnpm fails if any option about ages is set, even with age 0.
 try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 0 ] ||

@@ -9,7 +9,7 @@
 //! | `.prefixes/<prefix>` | the markers of the users of a prefix |
 //! | `.links/bin/<name>` | the markers of the users of a link |
 //! | `.locks` | the locks of hooks |
-//! | `.cache/<uid>` | the caches of package managers of a user without a home folder |
+//! | `.cache/<uid>` | the caches of package managers of a user whose own folders cannot be used |
 //! | `.rigup` | the data dir, if there is no home folder |
 //!
 //! The markers of the users of a link in a LIB_BIN_DIR outside LIB_DIR are in `LIB_BIN_DIR/.rigup-links/<name>`.

@@ -1,6 +1,5 @@
 //! The shell code at the start of a provider's hook, which takes the lock and sets the request as shell variables.
 
-use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -36,12 +35,13 @@ const HOME: &str = "HOME";
 /// The shell code that defines functions for every hook.
 const FUNCTIONS: &str = include_str!("begin_all.sh");
 
-/// The shell code that defines functions for a hook with one request, also for one that runs uv.
-const REQUEST_FUNCTIONS: [&str; 2] = [include_str!("begin_request.sh"), include_str!("begin_uv.sh")];
+/// The shell code that defines functions for a hook with one request, also for one that installs Node or Python packages.
+const REQUEST_FUNCTIONS: [&str; 3] =
+    [include_str!("begin_request.sh"), include_str!("begin_node.sh"), include_str!("begin_python.sh")];
 
 /// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
 /// starts the hook again under the lock. Otherwise, it sets the umask and the variables `name`, `prefix`, `packages` and
-/// `locations` (one per line), `min_version`, `max_version`, `exact_version`, `cache`, `shared`, `foreign`, `stamps` and
+/// `locations` (one per line), `min_version`, `max_version`, `exact_version`, `shared`, `foreign`, `stamps` and
 /// those of [`policy::assignments`], and HOME if it is unset, and it defines functions. The lock is that of the prefix
 /// unless `lock` names another. The folder that contains the prefix is created, if possible.
 pub(crate) fn script(
@@ -69,10 +69,9 @@ pub(crate) fn script(
     let locations: Vec<String> = packages.iter().filter(is_location).cloned().collect();
     let caches = caches(settings);
     let is_home_usable = settings.home.as_deref().is_some_and(is_usable);
-    let folders = FOLDERS.map(|name| (name, "", HOME));
-    let caches_of_provider =
-        config.caches.iter().map(|(name, base)| (name.as_str(), name.as_str(), base.as_str()));
-    let mut moved = folders.into_iter().chain(caches_of_provider).collect::<Vec<_>>();
+    let shared = FOLDERS.map(|name| (name, "", HOME));
+    let own = config.caches.iter().map(|(name, base)| (name.as_str(), name.as_str(), base.as_str()));
+    let mut moved: Vec<_> = shared.into_iter().chain(own).collect();
     moved.retain(|(name, _, base)| match settings.environment.folders(name).first() {
         Some(folder) => !is_usable(folder),
         None => *base == HOME && !is_home_usable,
@@ -82,8 +81,7 @@ pub(crate) fn script(
         check_owner_of_cache(&caches)?;
     }
     let caches = caches.to_string_lossy();
-    let cache = if is_home_usable { "" } else { &caches };
-    let home = settings.home.as_deref().map_or(cache.into(), Path::to_string_lossy);
+    let home = settings.home.as_deref().map_or(caches.clone(), Path::to_string_lossy);
     let (prefix, packages, locations) = (prefix.to_string_lossy(), packages.join("\n"), locations.join("\n"));
     let mut variables = vec![
         ("name", request.name.link_name()),
@@ -92,9 +90,8 @@ pub(crate) fn script(
         ("locations", &locations),
         ("min_version", &request.min_version),
         ("exact_version", &request.exact_version),
-        ("cache", cache),
     ];
-    if settings.environment.get(HOME).is_none_or(OsStr::is_empty) {
+    if settings.environment.get(HOME).is_none() {
         variables.push(("export HOME", &home));
     }
     let assignment = |(name, value): (&str, &str)| Ok([name, "=", &quoted(value)?, "\n"].concat());

@@ -20,7 +20,7 @@ pub(crate) fn select(files: &[PathBuf], keys: &str) -> Result<String, SelectionE
     let keys: Vec<Vec<&str>> = keys.split_whitespace().map(|key| key.split('.').collect()).collect();
     let mut merged = Table::new();
     for file in files {
-        merge(&mut merged, selected(read(file)?, &keys, &mut Vec::new()));
+        merge(&mut merged, selected(read(file)?, &keys.iter().map(Vec::as_slice).collect::<Vec<_>>()));
     }
     Ok(merged.to_string())
 }
@@ -40,30 +40,23 @@ fn read(file: &Path) -> Result<Table, SelectionError> {
     })
 }
 
-/// Returns the part of a table that is under the keys. `path` is that of the table.
-fn selected(table: Table, keys: &[Vec<&str>], path: &mut Vec<String>) -> Table {
+/// Returns the part of a table that is under the keys, each of which is a path.
+fn selected(table: Table, keys: &[&[&str]]) -> Table {
     let mut kept = Table::new();
     for (name, value) in table {
-        path.push(name.clone());
-        let value = if keys.iter().any(|key| key == path) {
-            Some(value)
-        } else if keys.iter().any(|key| key.len() > path.len() && key.iter().zip(&*path).all(|(a, b)| a == b))
-        {
-            match value {
-                Value::Table(inner) => Some(Value::Table(selected(inner, keys, path))),
-                Value::Array(values) => {
-                    let tables = values.into_iter().filter_map(|value| match value {
-                        Value::Table(inner) => Some(Value::Table(selected(inner, keys, path))),
-                        _ => None,
-                    });
-                    Some(Value::Array(tables.collect()))
-                }
-                _ => None,
-            }
-        } else {
-            None
+        let keys: Vec<&[&str]> = keys.iter().filter_map(|key| key.strip_prefix(&[&*name])).collect();
+        let selected_table = |value| match value {
+            Value::Table(inner) => Some(Value::Table(selected(inner, &keys))),
+            _ => None,
         };
-        path.pop();
+        let value = match value {
+            value if keys.iter().any(|key| key.is_empty()) => Some(value),
+            _ if keys.is_empty() => None,
+            Value::Array(values) => {
+                Some(Value::Array(values.into_iter().filter_map(selected_table).collect()))
+            }
+            value => selected_table(value),
+        };
         kept.extend(value.map(|value| (name, value)));
     }
     kept

@@ -259,11 +259,14 @@ fn caches_are_in_lib_dir_if_the_home_folder_is_not_writable() {
     let begin = |context: &TestContext| {
         context.run(&["hook", "begin", "--provider", "npm", "--", "--name=x"]).succeeds().stdout
     };
-    assert!(begin(&context).contains("\ncache=''\n"), "the home folder can be created");
+    assert!(!begin(&context).contains("\nexport "), "the home folder can be created");
     let file = context.write("file", "");
     context.set("HOME", file.join("home"));
     let code = begin(&context);
-    assert!(code.contains(&format!("\ncache={}/.cache/{}\n", lib_dir.display(), geteuid())), "{code}");
+    for (variable, folder) in [("XDG_CACHE_HOME", ""), ("npm_config_cache", "/npm_config_cache")] {
+        let expected = format!("\nexport {variable}={}/.cache/{}{folder}\n", lib_dir.display(), geteuid());
+        assert!(code.contains(&expected), "{code}");
+    }
     assert!(!code.contains("export HOME="), "{code}");
     context.set("HOME", "");
     assert!(begin(&context).contains("\nexport HOME=/"), "HOME is set if it is not");
@@ -299,7 +302,7 @@ fn root_keeps_no_caches_in_the_folders_of_another_user() {
             std::os::unix::fs::chown(&folder, Some(12345), None).unwrap();
             let code = context.run(&begin).succeeds().stdout;
             let expected = format!("\nexport {variable}={}/.cache/0", lib_dir.display());
-            assert!(code.contains(&expected) && code.contains("\ncache=''\n"), "{code}");
+            assert!(code.contains(&expected) && code.matches("\nexport ").count() == 1, "{code}");
             // The user of LIB_DIR could have made a link, for root to write elsewhere.
             std::os::unix::fs::symlink(&folder, lib_dir.join(".cache/0")).unwrap();
             context.run(&begin).exits_with(2).stderr_contains("/.cache/0");
@@ -398,6 +401,18 @@ fn npm_looks_once_a_day_whether_a_registry_has_release_dates() {
     assert_eq!([looks(&context), looks(&context)], [1, 1]);
     context.set("npm_config_registry", "http://other.test");
     assert_eq!([looks(&context), looks(&context)], [2, 2], "another registry is another question");
+}
+
+#[test]
+fn the_hint_for_a_package_with_a_scope_installs_its_program() {
+    let context = context();
+    let output = context.run(&["install", "@s/x@1.5"]).exits_with(2);
+    let hint = output.stderr.split('`').nth(3).unwrap().replace("rigup", env!("CARGO_BIN_EXE_rigup"));
+    let args = ["-c", &hint];
+    let output = context.command_for("/bin/sh".as_ref(), &args).output().unwrap();
+    let record = CommandOutput::new(&args, &output).succeeds().record();
+    assert_eq!((&record["name"], &record["version"]), (&json!("x"), &json!("1.5")), "{record}");
+    assert!(fs::read_to_string(context.path("fake/seen")).unwrap().contains(" @s/x@1.5 "));
 }
 
 #[test]

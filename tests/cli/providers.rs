@@ -345,7 +345,7 @@ fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
     let code = context.run(&begin).succeeds().stdout;
     let start = format!(
         "name=it\nprefix={prefix}\npackages=it==1.2\nlocations=''\nmin_version=''\nexact_version=1.2\n\
-         cache=''\nmin_release_age=7\n"
+         min_release_age=7\n"
     );
     assert!(code.starts_with(&start), "{code}");
     assert!(code.contains("\nmust_keep_scripts=\nmax_version=''\nshared=''\n"), "{code}");

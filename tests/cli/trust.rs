@@ -312,7 +312,7 @@ fn root_uses_no_data_dir_of_another_user() {
     context.set("RIGUP_DATA_DIR", context.path("data"));
     context.set("RIGUP_LOCKED", lib_dir.join("npm/x"));
     let begun = context.run(&["hook", "begin", "--provider", "npm", "--", "--name=x"]).succeeds();
-    let cache = format!("cache={}", lib_dir.join(".cache/0").display());
+    let cache = format!("export XDG_CACHE_HOME={}", lib_dir.join(".cache/0").display());
     assert!(begun.stdout.contains(&cache), "{begun:?}");
     assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
     context.unset("SUDO_UID").unset("RIGUP_LOCKED").set("RIGUP_DATA_DIR", "");

@@ -1,0 +1,132 @@
+# shellcheck shell=sh disable=SC2086,SC2154,SC2317
+# The code of a hook that installs Python packages into a venv, with uv or with pip.
+# Rejects locations as check_locations does, except those of wheels: a wheel runs nothing when it is installed.
+check_wheels() { check_locations '^([A-Za-z0-9._-]+(\[[^]]*\])? *@ *)?((https?|file):|[./~])[^?#]*\.whl([?#].*)?$'; }
+# Makes uv use only those of its settings that say which packages it may choose, where they come from and how to get
+# them. With an argument, not even those that name indexes.
+filter_uv_settings() {
+    unset PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR UV_LINK_MODE UV_PROJECT UV_SYSTEM_PYTHON UV_VENV_SEED UV_WORKING_DIR
+    for variable in BUILD_CONSTRAINT CONSTRAINT EXCLUDE FIND_LINKS OVERRIDE; do
+        eval "check_paths 'the variable UV_$variable' \"\${UV_$variable-}\""
+    done
+    keys="concurrent-builds concurrent-downloads concurrent-installs constraint-dependencies override-dependencies \
+allow-insecure-host cache-dir http-proxy https-proxy keyring-provider native-tls no-cache no-proxy offline system-certs \
+exclude-newer fork-strategy prerelease resolution required-version python-downloads python-downloads-json-url \
+python-install-mirror python-preference pypy-install-mirror"
+    if [ "$run_scripts" ]; then
+        keys="$keys build-constraint-dependencies config-settings config-settings-package extra-build-dependencies \
+extra-build-variables no-binary no-binary-package no-build-isolation no-build-isolation-package"
+    else unset UV_NO_BINARY UV_NO_BINARY_PACKAGE; fi
+    if [ "${1-}" ]; then
+        unset UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_INDEX UV_INDEX_STRATEGY UV_INDEX_URL UV_NO_INDEX UV_TORCH_BACKEND
+    else
+        keys="$keys extra-index-url find-links index-strategy index-url no-index torch-backend index.authenticate \
+index.cache-control index.default index.explicit index.format index.ignore-error-codes index.name index.url"
+    fi
+    # As uv does: one file that UV_CONFIG_FILE names, or that of the user and the first one of the system.
+    user=${XDG_CONFIG_HOME:-$HOME/.config}/uv/uv.toml system=
+    for folder in $(printf '%s\n' "${XDG_CONFIG_DIRS:-/etc/xdg}" | tr : '\n') /etc; do
+        [ "$system" ] || [ ! -e "$folder/uv/uv.toml" ] || system=$folder/uv/uv.toml
+    done
+    if [ "${UV_CONFIG_FILE-}" ]; then
+        check_paths 'the variable UV_CONFIG_FILE' "$UV_CONFIG_FILE"
+        [ -e "$UV_CONFIG_FILE" ] || fail "UV_CONFIG_FILE names $UV_CONFIG_FILE, which does not exist"
+        user=$UV_CONFIG_FILE system=
+    elif [ "${UV_NO_CONFIG-}" ]; then
+        case $UV_NO_CONFIG in 0 | [fFnN]* | [oO][fF]*) ;; *) user='' system='' ;; esac
+    fi
+    # shellcheck disable=SC2086 # no file is an empty word
+    "$RIGUP" hook toml --keys "$(printf %s "$keys" | sed 's/[^ ]*/& pip.&/g')" ${user:+"$user"} ${system:+"$system"} >uv.toml ||
+        exit 1
+    export UV_CONFIG_FILE="$PWD/uv.toml"
+    unset UV_NO_CONFIG
+    # This empty file keeps uv from reading the project files of the folders above.
+    : >pyproject.toml
+}
+# Makes fill_venv use uv, with the option $1.
+use_uv() {
+    no_build=--no-build age=${released_before:+--exclude-newer=$released_before} option=${1-}
+    make_venv() { uv venv --quiet "$part"; }
+    install() { uv pip install --python "$part/bin/python" $option ${reinstall:+--reinstall} "$@"; }
+}
+# Makes fill_venv use pip. $no_age is not empty if pip cannot enforce the age of releases.
+use_pip() {
+    no_build=--only-binary=:all: age=
+    [ "$no_age" ] || age=${released_before:+--uploaded-prior-to=$released_before}
+    make_venv() { python3 -m venv --without-pip "$part"; }
+    # pip would build a dependency that a package names by its URL. A build is a process, and pip needs no other, except
+    # one for passwords.
+    no_processes='import os, runpy, sys
+def check(event, args):
+    if event == "subprocess.Popen" and os.path.basename(str(args[0])) != "keyring":
+        raise PermissionError("a package has no wheel, and building is disabled")
+sys.addaudithook(check)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")'
+    runner=$(python3 -c 'import pip; print(pip.__path__[0] + "/__pip-runner__.py")')
+    install() {
+        set -- install --no-compile --no-warn-script-location --log pip.log ${reinstall:+--force-reinstall} "$@"
+        if [ "$run_scripts" ]; then python3 -m pip --python "$part/bin/python" "$@"
+        else "$part/bin/python" -I -c "$no_processes" "$runner" "$@"; fi
+    }
+}
+# Makes $part with a venv, and installs the packages. The hook defines how: make_venv, and install, whose options are
+# $no_build and $age. $1 is the program whose configuration names the index.
+fill_venv() {
+    make_part
+    reinstall=
+    if [ -e "$part/pyvenv.cfg" ]; then reinstall=yes
+    else
+        make_venv >&2
+        # Nothing reads the path in this line.
+        sed '/^command = /d' "$part/pyvenv.cfg" >pyvenv.cfg && cp pyvenv.cfg "$part/pyvenv.cfg"
+        # hook relocate makes the venv movable, except for the scripts that activate it.
+        find "$part/bin" -iname '*activate*' -delete
+    fi
+    if [ "$run_scripts" ]; then no_build=; fi
+    venv_try || { [ -z "$must_keep_age" ] && venv_has_no_dates && age= &&
+        warn "the index has no release dates, so the newest releases are installed" && venv_try; } || {
+        url=$(venv_unreachable)
+        if venv_has_no_dates; then fail "cannot enforce min_release_age: the index has no release dates"; fi
+        [ -z "$url" ] || fail "cannot reach the index: $url; check the network, and the index, its credentials and the \
+proxy in $1's configuration"
+        if venv_needs_build; then fail "$(venv_reason); a package that must be built needs --postinstall-scripts"; fi
+        fail "$(venv_reason)"
+    }
+    "$RIGUP" hook relocate "$part"
+}
+# The last of conflicting options counts.
+venv_try() {
+    code=0 && : >pip.log
+    install $packages $no_build $age >&2 2>errors || code=$?
+    cat errors >&2
+    [ "$code" = 0 ]
+}
+venv_saw() { grep -qE "$1" errors pip.log; }
+venv_has_no_dates() { venv_saw 'missing an upload date|does not provide upload-time'; }
+# Returns whether a build would have helped: there is no wheel of any version, or only a source of the requested one.
+venv_needs_build() {
+    [ -z "$run_scripts" ] || return 1
+    ! venv_saw 'no usable wheels|building.* is disabled' || return 0
+    version=$(sed -n 's/^ERROR: No matching distribution found for [^ ]*==\([^ ]*\).*/\1/p' errors)
+    if [ "$version" ]; then venv_saw "No sources permitted for .*-$version\.(tar|zip)"
+    else venv_saw 'No sources permitted for' && venv_saw '\(from versions: none\)'; fi
+}
+# Prints the last error in one line.
+venv_reason() {
+    awk '/ResolutionImpossible/ { next }
+        sub(/^[A-Za-z_.]*(Error|Exception): /, "") { reason = $0; is_open = 0; next }
+        sub(/^ *(ERROR:( Could not install packages due to an OSError:)?|error:|cause:|Caused by:|×|╰─▶) /, "") { reason = $0; is_open = !/[.0-9]$/; next }
+        /^ *(hint:.*)?$/ { is_open = 0 }
+        is_open { sub(/^ */, ""); reason = reason " " $0 }
+        END { print reason }' errors
+}
+# Prints the first URL that could not be fetched, and why.
+venv_unreachable() {
+    sed -nE "/Could not fetch URL/!d; / 404 Client/d; s/.*Could not fetch URL ([^ ]+): (.*) - skipping\$/\\1: \\2/
+        s/ for url: .*//; s/^([^ ]+): .*Caused by .*['\"]([^'\"]*)['\"][])]*\$/\\1: \\2/
+        s/: .*Failed to establish a new connection: /: /; p" pip.log | head -n 1
+    url=$(sed -nE "s/.*Failed to fetch: \`?([^\`]+)\`?\$/\1/p" errors | head -n 1)
+    [ -z "$url" ] || echo "$url: $(venv_reason)"
+    sed -nE 's/^ *hint: An index[^(]*\(([^)]*)\).*(40[13] [A-Z][a-z]+).*/\1: \2/p' errors | head -n 1
+}
