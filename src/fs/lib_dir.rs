@@ -17,12 +17,11 @@
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::geteuid;
-use rustix::fs::{CWD, OFlags, RenameFlags};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 
 use crate::fs::atomic::{TEMPORARY, create_private};
 use crate::fs::dir::parent;
@@ -204,37 +203,40 @@ pub(crate) fn entries(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Creates a folder below `base`, unless it exists, so that all users who may write to `base` can write to it: it and
-/// the missing folders above it get the group and the permissions of the folder that contains them. If everyone may write
-/// to it, it gets the sticky bit, so that no user can rename or remove what another one created in it.
+/// the missing folders above it get the group and the permissions of `base`. If everyone may write to it, it gets the
+/// sticky bit, so that no user can rename or remove what another one created in it.
 pub(crate) fn make_shared_dir(base: &Path, folder: &Path) -> io::Result<()> {
     fs_err::create_dir_all(base)?;
     let mut path = base.to_owned();
     for name in folder.strip_prefix(base).into_iter().flatten() {
-        let above = path.metadata()?;
         path.push(name);
-        if path.symlink_metadata().is_err() {
-            create_shared_dir(&path, &above)?;
-        }
+        create_shared(base, &path, |path| fs_err::create_dir(path), 0o7777)?;
         check_owner_of_link(base, &path)?;
     }
     Ok(())
 }
 
-/// Creates a folder with the group and the permissions of the one above it, unless it exists. It gets its name last, so
-/// that no other process finds it without them.
-fn create_shared_dir(path: &Path, above: &Metadata) -> io::Result<()> {
-    let folder = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(parent(path))?;
-    // Fails if this user is not in the group.
-    let _ = chown(folder.path(), None, Some(above.gid()));
-    let mode = above.permissions().mode();
-    let sticky = if mode & 0o002 == 0 { 0 } else { 0o1000 };
-    fs_err::set_permissions(folder.path(), Permissions::from_mode(mode | sticky))?;
-    match rustix::fs::renameat_with(CWD, folder.path(), CWD, path, RenameFlags::NOREPLACE) {
-        // Some network file systems have only a rename, which replaces an empty folder.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs_err::rename(folder.path(), path),
-        renamed => renamed.map_err(io::Error::from),
-    }
-    .or_else(|error| if path.is_dir() { Ok(()) } else { Err(error) })
+/// Creates a folder or an empty file with those permissions of `base` that are in `mask`. An existing one that lacks some
+/// gets them if it belongs to this user: another process, which may have been killed, did not complete it.
+fn create_shared(
+    base: &Path,
+    path: &Path,
+    create: impl Fn(&Path) -> io::Result<()>,
+    mask: u32,
+) -> io::Result<()> {
+    let is_new = match create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        created => {
+            created?;
+            true
+        }
+    };
+    // An existing one may be a link, or unreadable for this user.
+    let Ok(file) = open_shared(path) else { return Ok(()) };
+    let (found, above) = (file.metadata()?, base.metadata()?);
+    let mode = shared_mode(&above, mask);
+    let is_incomplete = found.uid() == geteuid().as_raw() && found.permissions().mode() & mode != mode;
+    if is_new || is_incomplete { share(&file, &above, mode) } else { Ok(()) }
 }
 
 /// Returns an error if a path below `base` is the link of a user other than this one, root and the owner of `base`, who
@@ -252,15 +254,7 @@ fn check_owner_of_link(base: &Path, path: &Path) -> io::Result<()> {
 /// Creates a file below `base` in the same way.
 pub(crate) fn make_shared_file(base: &Path, path: &Path) -> io::Result<()> {
     make_shared_dir(base, parent(path))?;
-    if path.symlink_metadata().is_ok() {
-        return Ok(());
-    }
-    let file = create_private(path)?;
-    share(file.as_file(), parent(path), 0o666)?;
-    match file.persist_noclobber(path) {
-        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
-        _ => Ok(()),
-    }
+    create_shared(base, path, |path| fs_err::File::create_new(path).map(drop), 0o666)
 }
 
 /// Writes or replaces a file in such a folder that the same users can read, but only this one can write. A temporary file
@@ -270,23 +264,34 @@ pub(crate) fn write_shared_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let _ = remove_files_with_prefix(parent(folder), TEMPORARY);
     let mut file = create_private(folder)?;
     file.write_all(content)?;
-    share(file.as_file(), folder, 0o644)?;
+    let above = folder.metadata()?;
+    share(file.as_file(), &above, shared_mode(&above, 0o644))?;
     Ok(file.persist(path).map(drop)?)
 }
 
-/// Gives a file the group of a folder, and those of its permissions that are in `mask`.
-fn share(file: &File, folder: &Path, mask: u32) -> io::Result<()> {
-    let folder = folder.metadata()?;
+/// Returns those permissions of a folder that are in `mask`, with the sticky bit if everyone may write.
+fn shared_mode(above: &Metadata, mask: u32) -> u32 {
+    let mode = above.permissions().mode() & mask;
+    if mode & 0o002 == 0 { mode } else { mode | mask & 0o1000 }
+}
+
+/// Gives a file or a folder a mode, and the group of the folder above it.
+fn share(file: &File, above: &Metadata, mode: u32) -> io::Result<()> {
     // Fails if this user is not in the group.
-    let _ = fchown(file, None, Some(folder.gid()));
-    file.set_permissions(Permissions::from_mode(folder.permissions().mode() & mask))
+    let _ = fchown(file, None, Some(above.gid()));
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+/// Opens a file or a folder, but no link, and no FIFO, which could block.
+fn open_shared(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    File::options().read(true).custom_flags(flags).open(path)
 }
 
 /// Reads a file that another user may have written. Returns `None` if it is missing, has more than `limit` bytes, or is a
 /// link or a FIFO, which could block.
 pub(crate) fn read_shared_file(path: &Path, limit: u64) -> Option<Vec<u8>> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
+    let file = open_shared(path).ok()?;
     file.metadata().ok().filter(Metadata::is_file)?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).ok()?;
@@ -356,6 +361,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         fs_err::set_permissions(folder, Permissions::from_mode(0o775)).unwrap();
+        // A killed process left it.
+        fs_err::create_dir(folder.join("0")).unwrap();
+        fs_err::set_permissions(folder.join("0"), Permissions::from_mode(0o755)).unwrap();
         for round in 0..20 {
             std::thread::scope(|scope| {
                 for name in ["a", "a", "b", "b"] {
