@@ -24,8 +24,10 @@ const RELEASED: [&str; 3] = ["available", "out", "released"];
 /// The signs between the version of the program and that of an update.
 const ARROWS: [&str; 5] = ["->", "=>", "-->", "\u{2192}", "\u{279c}"];
 
-/// The words after which a line, or the rest of the parentheses, is about another program: "built with gcc 12.2.0".
-const TOOLS: [&str; 6] = ["built", "compiled", "linked", "requires", "using", "with"];
+/// The words after which a line, or the rest of the parentheses, is about another program, a license or a variable:
+/// `built with gcc 12.2.0`, `Picked up JAVA_TOOL_OPTIONS: -Dx=1.2`.
+const OTHER_TOPICS: [&str; 10] =
+    ["built", "compiled", "license", "licensed", "linked", "picked", "requires", "under", "using", "with"];
 
 /// Numbers that are addresses.
 const ADDRESSES: [&str; 2] = ["127.0.0.1", "0.0.0.0"];
@@ -34,28 +36,31 @@ const ADDRESSES: [&str; 2] = ["127.0.0.1", "0.0.0.0"];
 ///
 /// A number with a dot is a version. Without one, a number counts only if it is marked or alone in its line. A line that
 /// contains a name of the program wins over one that does not, and then the first line wins. In a line, a number after a
-/// name, "version", "v" or "Distrib" wins over any other, and one outside parentheses over one inside. If a name and
-/// "version" are followed by another word with a digit, such as a commit, there is none.
+/// name, "version", "v" or "Distrib" wins over any other, one outside parentheses over one inside, and one after a name
+/// over one in it. If a name and "version" are followed by "unknown" or by another word with a digit, such as a commit,
+/// there is none.
 pub(crate) fn find_version<'a>(output: &'a str, names: &[&str]) -> Option<&'a str> {
     let names: Vec<String> =
         names.iter().flat_map(|name| [*name, stem(name)]).map(str::to_lowercase).collect();
     if output.lines().any(|line| has_other_version(line, &names)) {
         return None;
     }
-    let lines = output.lines().enumerate();
+    // Markup, such as `<?xml version="1.0"?>`, has versions of its own.
+    let lines = output.lines().enumerate().filter(|(_, line)| !line.starts_with('<'));
     let numbers = lines.flat_map(|(index, line)| numbers(line, index, &names));
     // `min_by_key` returns the first of several.
-    numbers.min_by_key(|number| number.rank).map(|number| number.text)
+    numbers.min_by_key(|(rank, _)| *rank).map(|(_, text)| text)
 }
 
-/// Returns whether the version in a line is not a number: `ffmpeg version N-109468-gd39b34123d`.
+/// Returns whether the version in a line is not a number: `ffmpeg version N-109468-gd39b34123d`, `/bin/x version [unknown]`.
 fn has_other_version(line: &str, names: &[String]) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     words.windows(3).any(|words| {
-        names.contains(&bare(words[0]).to_lowercase())
+        let name = bare(words[0].rsplit('/').next().unwrap_or_default()).to_lowercase();
+        names.contains(&name)
             && bare(words[1]).eq_ignore_ascii_case("version")
-            && words[2].contains(|c: char| c.is_ascii_digit())
             && number_in(words[2]).is_none()
+            && (words[2].contains(|c: char| c.is_ascii_digit()) || bare(words[2]) == "unknown")
     })
 }
 
@@ -65,18 +70,12 @@ fn stem(name: &str) -> &str {
     if stem.is_empty() { name } else { stem }
 }
 
-/// A number that may be the version.
-struct Number<'a> {
-    text: &'a str,
-    rank: Rank,
-}
-
 /// The order of numbers: the lowest is the version. Whether the number is whole, in a line about another version, and in
-/// a line without the program's name; the number of the line; whether it is unmarked, and in parentheses.
-type Rank = ([bool; 3], usize, [bool; 2]);
+/// a line without the program's name; the number of the line; whether it is unmarked, in parentheses, and in a name.
+type Rank = ([bool; 3], usize, [bool; 3]);
 
-/// Returns the numbers of a line.
-fn numbers<'a>(line: &'a str, line_number: usize, names: &[String]) -> Vec<Number<'a>> {
+/// Returns the numbers of a line that may be the version.
+fn numbers<'a>(line: &'a str, line_number: usize, names: &[String]) -> Vec<(Rank, &'a str)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let lower: Vec<String> = words.iter().map(|word| bare(word).to_lowercase()).collect();
     let is_notice = lower.iter().any(|word| NOTICES.contains(&word.as_str()));
@@ -84,8 +83,8 @@ fn numbers<'a>(line: &'a str, line_number: usize, names: &[String]) -> Vec<Numbe
     let mut found = Vec::new();
     // The depth of parentheses, and the index of the last word outside of them.
     let (mut depth, mut outer) = (0_usize, None);
-    // The depth of the first word about another program.
-    let mut tool_depth = None;
+    // The depth of the first word about another topic.
+    let mut other_depth = None;
     for (index, word) in words.iter().enumerate() {
         // As in "not GNU sed version 4.0".
         if lower[index] == "not" {
@@ -96,11 +95,10 @@ fn numbers<'a>(line: &'a str, line_number: usize, names: &[String]) -> Vec<Numbe
         let before = if is_in_parentheses && depth > 0 { index.checked_sub(1) } else { outer };
         // As in "you are using x 1.0".
         let is_used = index.checked_sub(1).is_some_and(|before| lower[before] == "are");
-        if TOOLS.contains(&lower[index].as_str()) && !is_used {
-            tool_depth = tool_depth.or(Some(opened));
+        if OTHER_TOPICS.contains(&lower[index].as_str()) && !is_used {
+            other_depth = other_depth.or(Some(opened));
         }
-        let is_of_program = tool_depth.is_none();
-        if let Some((prefix, text)) = number_in(word).filter(|_| is_of_program) {
+        if let Some((prefix, text)) = number_in(word).filter(|_| other_depth.is_none()) {
             let prefix = bare(prefix).to_lowercase();
             let label = match before {
                 Some(before) if prefix.is_empty() => lower[before].as_str(),
@@ -108,22 +106,27 @@ fn numbers<'a>(line: &'a str, line_number: usize, names: &[String]) -> Vec<Numbe
             };
             let is_name = names.iter().any(|name| name == label);
             let is_marked = is_name || !is_notice && MARKS.contains(&label);
+            let next = lower.get(index + 1).map_or("", String::as_str);
+            // As in "x3.1 6.4.1" and "x-3.0 version 2.42".
+            let is_in_name = names.contains(&lower[index]) || is_name && next == "version";
+            // As in "version 3 or later" and "version 2.1 of the License, or".
+            let is_of_license = next == "or" || next == "of" && lower.iter().any(|word| word == "license");
             let is_whole = all_digits(text);
-            let is_alone = words.len() == 1;
             let is_updated = words.get(index + 1).is_some_and(|next| ARROWS.contains(next));
             // As in "to update, run: npm install npm@2.0".
             let is_package = is_notice && word[..word.find(text).unwrap_or_default()].ends_with('@');
             let is_other = !is_updated
                 && (OTHERS.contains(&label) || is_package || is_of_update(&words, &lower, index, names))
+                || is_of_license
                 || ADDRESSES.contains(&text);
-            if !is_other && (!is_whole || is_marked || is_alone) {
+            if !is_other && (!is_whole || is_marked || words.len() == 1) {
                 let of_line = [is_whole, is_notice && !is_name, !is_named];
-                let rank = (of_line, line_number, [!is_marked, is_in_parentheses]);
-                found.push(Number { text, rank });
+                let rank = (of_line, line_number, [!is_marked, is_in_parentheses, is_in_name]);
+                found.push((rank, text));
             }
         }
         depth = opened.saturating_sub(word.matches([')', ']']).count());
-        tool_depth = tool_depth.filter(|tool_depth| depth >= *tool_depth);
+        other_depth = other_depth.filter(|other_depth| depth >= *other_depth);
         if !is_in_parentheses {
             outer = Some(index);
         }

@@ -145,6 +145,33 @@ fn the_version_in_an_update_notice_is_skipped() {
 }
 
 #[test]
+fn the_versions_of_licenses_and_options_and_in_names_are_skipped() {
+    for (name, output, version) in [
+        ("ri3.1", "ri3.1 6.4.1.1", "6.4.1.1"),
+        ("jq-1.6", "jq-1.6", "1.6"),
+        (
+            "gdk-pixbuf-csource",
+            "gdk-pixbuf-csource-3.0 version 2.42.10\ngdk-pixbuf-csource-3.0 comes with ABSOLUTELY NO WARRANTY.",
+            "2.42.10",
+        ),
+        ("x", "x 1.5, licensed under the Apache License, Version 2.0", "1.5"),
+        ("x", "License GPLv3+: GNU GPL version 3 or later\nversion 1.5", "1.5"),
+        (
+            "x",
+            "/usr/bin/x version 1.5 calling Getopt::Std::getopts (version 1.13),\nrunning under Perl 5.36",
+            "1.5",
+        ),
+        (
+            "java",
+            "Picked up JAVA_TOOL_OPTIONS: -Dx.y=1.2.3\nopenjdk version \"17.0.13\" 2024-10-15",
+            "17.0.13",
+        ),
+    ] {
+        assert_eq!(find_version(output, &[name]), Some(version), "{output}");
+    }
+}
+
+#[test]
 fn the_versions_of_other_programs_and_addresses_are_skipped() {
     for (name, output, version) in [
         (
@@ -192,6 +219,21 @@ fn a_number_that_is_not_the_version_of_the_program_is_ignored() {
         ("xmllint", "xmllint: using libxml version 20914"),
         ("x", "linked with zlib 1.2.13 and OpenSSL 3.0.15"),
         ("x", "server at 127.0.0.1"),
+        (
+            "hello",
+            "hello (GNU Hello) \n\nCopyright (C) 2022 Free Software Foundation, Inc.\nLicense GPLv3+: GNU GPL version 3 or later <http://gnu.org/licenses/gpl.html>",
+        ),
+        ("time", "time (GNU Time) UNKNOWN\nLicense GPLv3+: GNU GPL version 3 or later"),
+        ("x", "Licensed under the Apache License, Version 2.0"),
+        ("x", "either version 2.1 of the License, or (at your option) any later version"),
+        (
+            "pod2html",
+            "Converting input file\n<?xml version=\"1.0\" ?>\n<html xmlns=\"http://www.w3.org/1999/xhtml\">",
+        ),
+        (
+            "encguess",
+            "/usr/bin/encguess version [unknown] calling Getopt::Std::getopts (version 1.13),\nrunning under Perl version 5.36.0.",
+        ),
         ("x", ""),
     ] {
         assert_eq!(find_version(output, &[name]), None, "{output}");
