@@ -14,7 +14,7 @@ unset PIP_PYTHON PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 
 # pip itself merges its files and variables into lines like global.index-url='https://example.org/simple'.
 unread=''
-settings=$(PIP_QUIET=0 python3 -m pip config list 2>pip.err) || {
+settings=$(export PIP_QUIET=0 && base_python -m pip config list 2>pip.err) || {
     # pip quotes the file that it cannot read, in which there may be passwords.
     ! command -v python3 >/dev/null || grep -q 'No module named pip' pip.err ||
         fail "cannot read pip's settings$(sed -n "s/.*'\(\/[^']*\)'.*/: \1 is not valid/p" pip.err | head -n 1); see python3 -m pip config list"
@@ -71,7 +71,7 @@ else
     fi
     case $* in *--pays-from=*) [ -z "$only_pip" ] || decline "uv would not be used$or_uv" ;; esac
     needs python3 "install it with apt-get install python3 python3-pip$or_uv"
-    pip=$(python3 -c 'import venv, pip; print(pip.__version__.split(".")[0])' 2>/dev/null) || pip=0
+    pip=$(base_python -c 'import venv, pip; print(pip.__version__.split(".")[0])' 2>/dev/null) || pip=0
     [ "$pip" -gt 22 ] ||
         decline "python3 has no venv or no pip >= 23; install them with apt-get install python3-venv python3-pip$or_uv"
     if [ "$released_before" ] && [ "$pip" -lt 26 ]; then

@@ -80,7 +80,7 @@ pub(crate) fn environment(
     let computed_names = COMPUTED.iter().chain(&OVERRIDDEN).chain(computed.iter().map(|(name, _)| name));
     let is_settable = |variable: &&Variable| !computed_names.clone().any(|name| *name == variable.name);
     let settable: Vec<&Variable> = variables.iter().filter(is_settable).collect();
-    let mut added: Vec<(&str, OsString, bool)> = Vec::new();
+    let mut added: Vec<Addition<'_>> = Vec::new();
     added.extend(computed.into_iter().map(|(name, value)| (name, value, false)));
     added.extend(
         settable.iter().map(|Variable { name, value, is_secret }| (name.as_str(), value.into(), *is_secret)),
@@ -99,9 +99,11 @@ pub(crate) fn environment_of_command(settings: &Settings, process_id: ProcessId)
     merge(&settings.environment, &[], added.map(|(name, value)| (name, value, false)).into())
 }
 
-/// Returns the caller's environment without the `removed` variables and with the `added` ones, of which the last value
-/// tells whether it is a secret.
-fn merge(caller: &Environment, removed: &[&str], added: Vec<(&str, OsString, bool)>) -> ChildEnvironment {
+/// A variable, its value and whether that is a secret.
+type Addition<'a> = (&'a str, OsString, bool);
+
+/// Returns the caller's environment without the `removed` variables and with the `added` ones.
+pub(crate) fn merge(caller: &Environment, removed: &[&str], added: Vec<Addition<'_>>) -> ChildEnvironment {
     let is_kept = |name: &OsStr| {
         let replaced = added.iter().map(|(name, ..)| name).chain(removed);
         replaced.into_iter().all(|replaced| name != *replaced)

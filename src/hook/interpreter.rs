@@ -39,7 +39,8 @@ pub(crate) fn resolve_shim(command: &CommandSpec, interrupt: &Interrupt) -> Opti
             program: found.clone().into(),
             args: args.map(OsString::from).into(),
             env: command.env.clone(),
-            cwd: command.cwd.clone(),
+            // The version files in the folders above the hook's own do not count, because others may have written them.
+            cwd: "/".into(),
         };
         let deadline = Instant::now() + PATIENCE;
         let stdout = capture::stdout(query, deadline, interrupt).ok()??;

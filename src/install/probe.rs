@@ -145,27 +145,25 @@ pub(crate) struct Prober<'a> {
 /// The variables that a program does not get, because it could open a window or start a service.
 const REMOVED: [&str; 4] = ["DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "LANGUAGE", "WAYLAND_DISPLAY"];
 
+/// The variables with options of every Java VM, which prints them and loads the agents that they name.
+const JAVA_OPTIONS: [&str; 3] = ["JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"];
+
 impl<'a> Prober<'a> {
     /// Returns a prober that runs programs with the PATH of hooks.
     pub(crate) fn new(settings: &Settings, interrupt: &'a Interrupt) -> Self {
         // Everything that a program leaves behind becomes a child of this process, which terminates it.
         subreaper::become_subreaper();
         let search_path = command::search_path(settings);
-        let added = [
-            ("PATH", search_path.clone()),
+        let added = vec![
+            ("PATH", search_path.clone(), false),
             // Versions are found by English words.
-            ("LC_ALL", "C".into()),
-            ("PYTHONDONTWRITEBYTECODE", "1".into()),
+            ("LC_ALL", "C".into(), false),
+            ("PYTHONDONTWRITEBYTECODE", "1".into(), false),
             // Without a display, a Qt program aborts unless it draws nothing.
-            ("QT_QPA_PLATFORM", "offscreen".into()),
+            ("QT_QPA_PLATFORM", "offscreen".into(), false),
         ];
-        let mut env: Vec<(OsString, OsString)> = Vec::new();
-        for (name, value) in settings.environment.iter() {
-            if !REMOVED.iter().chain(added.iter().map(|(name, _)| name)).any(|removed| name == *removed) {
-                env.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        env.extend(added.map(|(name, value)| (name.into(), value)));
+        let removed = [&REMOVED[..], &JAVA_OPTIONS].concat();
+        let env = command::merge(&settings.environment, &removed, added).all;
         Self { search_path, env, interrupt, timeout: TIMEOUT }
     }
 
@@ -183,8 +181,8 @@ impl<'a> Prober<'a> {
     /// program only has to run.
     pub(crate) fn probe(&self, program: Program<'_>, known: Option<&str>) -> Result<ProbeResult, ProbeError> {
         let folder = tempfile::Builder::new().prefix("rigup-").tempdir()?;
-        let cwd = folder.path().join("cwd");
-        fs_err::create_dir(&cwd)?;
+        let empty = folder.path().join("cwd");
+        fs_err::create_dir(&empty)?;
         let link = folder.path().join(program.link_name);
         fs_err::os::unix::fs::symlink(program.file, &link)?;
         let probe = Probe {
@@ -192,7 +190,7 @@ impl<'a> Prober<'a> {
             arguments: arguments(program),
             is_version_known: known.is_some(),
             folder: folder.path(),
-            cwd,
+            cwd: if is_shim(program.file) { "/".into() } else { empty },
             start: Instant::now(),
             prober: self,
         };
@@ -390,6 +388,13 @@ fn is_incomplete(line: &str) -> bool {
     let line = line.to_lowercase();
     let is_spawn_of_file = || line.contains("spawn /") && line.contains("enoent");
     INCOMPLETE.iter().any(|text| line.contains(text)) || is_spawn_of_file()
+}
+
+/// Returns whether a file is the shim of a version manager such as pyenv. It runs the version that a file in a folder above
+/// the working directory states, and anyone can write such a file to the folder of temporary files.
+fn is_shim(file: &Path) -> bool {
+    let target = file.canonicalize().unwrap_or_default();
+    [file, &target].iter().any(|file| parent(file).ends_with("shims") || file.ends_with("rustup"))
 }
 
 /// Returns whether a file is the Python of a venv, which finds the venv by the path that it is called by.

@@ -2,6 +2,8 @@
 # The code of a hook that installs Python packages into a venv, with uv or with pip.
 # Rejects locations as check_locations does, except those of wheels: a wheel runs nothing when it is installed.
 check_wheels() { check_locations '^([A-Za-z0-9._-]+(\[[^]]*\])? *@ *)?((https?|file):|[./~])[^?#]*\.whl([?#].*)?$'; }
+# Runs python3 in `/`: the python3 of a version manager is the one that a file in a folder above states.
+base_python() { (cd / && python3 "$@"); }
 # Makes uv use only those of its settings that say which packages it may choose, where they come from and how to get
 # them. With an argument, not even those that name indexes.
 filter_uv_settings() {
@@ -46,14 +48,14 @@ index.cache-control index.default index.explicit index.format index.ignore-error
 # Makes fill_venv use uv, with the option $1.
 use_uv() {
     no_build=--no-build age=${released_before:+--exclude-newer=$released_before} option=${1-}
-    make_venv() { uv venv --quiet "$part"; }
+    make_venv() { (cd / && uv venv --quiet "$part"); }
     install() { uv pip install --python "$part/bin/python" $option ${reinstall:+--reinstall} "$@"; }
 }
 # Makes fill_venv use pip. $no_age is not empty if pip cannot enforce the age of releases.
 use_pip() {
     no_build=--only-binary=:all: age=
     [ "$no_age" ] || age=${released_before:+--uploaded-prior-to=$released_before}
-    make_venv() { python3 -m venv --without-pip "$part"; }
+    make_venv() { base_python -m venv --without-pip "$part"; }
     # pip would build a dependency that a package names by its URL. A build is a process, and pip needs no other, except
     # one for passwords.
     no_processes='import os, runpy, sys
@@ -63,10 +65,10 @@ def check(event, args):
 sys.addaudithook(check)
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")'
-    runner=$(python3 -c 'import pip; print(pip.__path__[0] + "/__pip-runner__.py")')
+    runner=$(base_python -c 'import pip; print(pip.__path__[0] + "/__pip-runner__.py")')
     install() {
-        set -- install --no-compile --no-warn-script-location --log pip.log ${reinstall:+--force-reinstall} "$@"
-        if [ "$run_scripts" ]; then python3 -m pip --python "$part/bin/python" "$@"
+        set -- install --no-compile --no-warn-script-location --log "$PWD/pip.log" ${reinstall:+--force-reinstall} "$@"
+        if [ "$run_scripts" ]; then base_python -m pip --python "$part/bin/python" "$@"
         else "$part/bin/python" -I -c "$no_processes" "$runner" "$@"; fi
     }
 }

@@ -92,6 +92,28 @@ fn uv_gets_the_settings_of_pip_that_choose_where_packages_come_from() {
 }
 
 #[test]
+fn a_version_file_above_the_data_dir_does_not_choose_the_python() {
+    let context = context();
+    let shim = "case $0$1 in */tools/bin/python3* | */uvvenv)
+        while :; do
+            [ ! -e \"$PWD/.python-version\" ] || exit 127
+            [ \"$PWD\" != / ] || break
+            cd ..
+        done ;;
+    esac\n";
+    for (name, program) in [("uv", UV), ("python3", PYTHON)] {
+        context.script(
+            &format!("tools/bin/{name}"),
+            &format!("#!/bin/sh\n({shim}) || exit\n{INSTALL}{program}"),
+        );
+    }
+    context.write(".python-version", "9.9\n");
+    assert_eq!([installed_by(&context, "pip"), installed_by(&context, "uv")], ["uv", "uv"]);
+    fs::remove_file(context.path("tools/bin/uv")).unwrap();
+    assert_eq!(installed_by(&context, "pip"), "pip PIP_CONFIG_FILE=/dev/null");
+}
+
+#[test]
 fn settings_of_pip_that_nothing_can_read_are_not_ignored() {
     let mut context = context();
     let failure = |context: &TestContext| {

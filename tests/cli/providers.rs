@@ -2,7 +2,7 @@
 //! providers.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -48,6 +48,41 @@ fn env_ignores_the_link_in_lib_bin_dir() {
         let record = context.run(&["install", "one", "--force"]).succeeds().record();
         assert_eq!(record["abspath"], context.path("tools/one").to_str().unwrap());
     }
+}
+
+#[test]
+fn env_ignores_version_files_of_other_users_and_the_options_of_java() {
+    let mut context = TestContext::new();
+    let shim = r#"#!/bin/sh
+version=${PYENV_VERSION:-}
+while [ -z "$version" ]; do
+    version=$(cat .python-version 2>/dev/null || { [ "$PWD" != / ] || echo 3.11.7; })
+    cd ..
+done
+echo "Python $version"
+"#;
+    for path in ["shims/python3", "bin/rustup"] {
+        context.script(path, shim);
+    }
+    symlink("rustup", context.path("bin/rustc")).unwrap();
+    context.script("bin/java", "#!/bin/sh\n! env | grep JAVA || exit 1\necho 'openjdk 17.0.1' >&2\n");
+    let [shims, bin, tmp] = ["shims", "bin", "tmp"].map(|folder| context.path(folder).display().to_string());
+    context.write("tmp/.python-version", "3.12.1\n");
+    context.set("TMPDIR", tmp).set("PATH", format!("{shims}:{bin}:/usr/bin:/bin"));
+    context
+        .set("JAVA_TOOL_OPTIONS", "-Dx.y=1.2.3")
+        .set("_JAVA_OPTIONS", "-Dx=1.2")
+        .set("JDK_JAVA_OPTIONS", "1.2");
+    let version = |context: &TestContext, name: &str| {
+        let output = context.run(&["install", name, "--binproviders", "env", "--force"]).succeeds();
+        output.record()["version"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        ["python3", "rustc", "java"].map(|name| version(&context, name)),
+        ["3.11.7", "3.11.7", "17.0.1"]
+    );
+    context.set("PYENV_VERSION", "3.9.18");
+    assert_eq!(version(&context, "python3"), "3.9.18", "a variable is the choice of the user");
 }
 
 #[test]
