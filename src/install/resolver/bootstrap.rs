@@ -16,7 +16,7 @@ impl ResolverState<'_, '_> {
         let worthwhile = self.resolver.worthwhile_dependencies(&provider, count);
         let Some(first) = worthwhile.first() else { return false };
         let notice =
-            format!("{provider}: installing {} first, which saves time for {count} requests", first.name);
+            format!("{provider}: resolving {} first, which saves time for {count} requests", first.name);
         self.emit(scheduled.requests[0], InstallEvent::Notice(notice));
         let mut waiting = scheduled.requests.clone();
         waiting.extend(self.schedule.drain_hook(scheduled.hook));
@@ -40,8 +40,8 @@ impl ResolverState<'_, '_> {
             }
             self.start(dependency);
             if self.requests[dependency].result.is_some() {
-                self.requests[index].dependencies.is_any_installed |=
-                    self.requests[dependency].is_installed();
+                self.requests[index].dependencies.is_any_newly_available |=
+                    self.requests[dependency].is_newly_available();
                 self.warn_of_dependency(index, dependency);
             } else {
                 self.requests[dependency].dependents.push(index);
@@ -65,10 +65,10 @@ impl ResolverState<'_, '_> {
     /// provider.
     pub(super) fn finish_dependencies(&mut self, index: RequestIndex) {
         let dependencies = &mut self.requests[index].dependencies;
-        let is_any_installed = std::mem::take(&mut dependencies.is_any_installed);
+        let is_any_newly_available = std::mem::take(&mut dependencies.is_any_newly_available);
         if std::mem::take(&mut dependencies.is_optional) {
             self.schedule.enqueue(index);
-        } else if is_any_installed {
+        } else if is_any_newly_available {
             dependencies.is_retried = true;
             self.schedule.enqueue(index);
         } else {
@@ -92,7 +92,7 @@ impl ResolverState<'_, '_> {
             let need =
                 if self.requests[index].dependencies.is_optional { "is faster with" } else { "requires" };
             let warning = format!("{provider} {need} {name}, which cannot be installed: {error}");
-            self.emit(index, InstallEvent::Warning(warning));
+            self.emit(index, InstallEvent::Notice(warning));
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::install::adopt;
 use crate::install::attempt::{self, AttemptError, AttemptResult, AttemptTarget};
 use crate::install::event::InstallEvent;
-use crate::install::plan::Request;
+use crate::install::plan::{self, Request};
 use crate::install::request_digest;
 use crate::install::resolver::deadlock::WaitFile;
 use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver, summary};
@@ -74,7 +74,7 @@ pub(super) struct Dependencies {
     /// The dependencies that were not installed when the provider's hook started.
     pub(super) missing: Vec<Request>,
     pub(super) waits_for: Vec<RequestIndex>,
-    pub(super) is_any_installed: bool,
+    pub(super) is_any_newly_available: bool,
     pub(super) is_optional: bool,
     /// Whether the provider was tried again with its dependencies.
     pub(super) is_retried: bool,
@@ -93,8 +93,11 @@ enum NextStep {
 }
 
 impl RequestState {
-    pub(super) fn is_installed(&self) -> bool {
-        matches!(&self.result, Some(Ok(resolved)) if resolved.has_succeeded)
+    /// Returns whether a provider that declined without this binary may install with it. Providers find what env finds.
+    pub(super) fn is_newly_available(&self) -> bool {
+        let Some(Ok(resolved)) = &self.result else { return false };
+        let installed = resolved.binary.installed().filter(|_| resolved.has_succeeded);
+        installed.is_some_and(|installed| installed.binprovider.as_str() != plan::ENV)
     }
 }
 
@@ -288,15 +291,13 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let state = &mut self.requests[index];
         state.lock = None;
         state.result = Some(result);
-        let is_installed = state.is_installed();
+        let is_newly_available = state.is_newly_available();
         let dependents = std::mem::take(&mut state.dependents);
         self.emit(index, InstallEvent::Finished);
         for dependent in dependents {
-            if !is_installed {
-                self.warn_of_dependency(dependent, index);
-            }
+            self.warn_of_dependency(dependent, index);
             let dependencies = &mut self.requests[dependent].dependencies;
-            dependencies.is_any_installed |= is_installed;
+            dependencies.is_any_newly_available |= is_newly_available;
             dependencies.waits_for.retain(|dependency| *dependency != index);
             if dependencies.waits_for.is_empty() {
                 self.finish_dependencies(dependent);
