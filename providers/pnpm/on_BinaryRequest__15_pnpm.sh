@@ -25,8 +25,9 @@ begin_node --config. "$config/rc" "$config/config.yaml"
 isolated=$(printf '%s\n' --dir "$part" --ignore-workspace --config.global=false --config.modules-dir=node_modules \
     --config.virtual-store-dir=node_modules/.pnpm --config.enable-global-virtual-store=false --config.symlink=true \
     --config.lockfile-only=false --config.enable-modules-dir=true --config.block-exotic-subdeps=${run_scripts:+false} \
+    --config.only=prod --config.dev=false --config.optional=true --config.update-notifier=false \
     --config.prefer-symlinked-executables=true --config.package-import-method=clone-or-copy \
-    --config.update-notifier=false --reporter=append-only $retry)
+    --reporter=append-only $retry)
 
 # pnpm 10.16 and later take an age in minutes. Without minimum-release-age-strict, pnpm installs a release that is too
 # new rather than none.

@@ -343,6 +343,7 @@ fn settings_that_choose_another_platform_or_install_nothing_do_not_count() {
     for (provider, expected) in [
         ("npm", "--os= --cpu= --libc= --min-release-age-exclude= "),
         ("pnpm", "--config.lockfile-only=false "),
+        ("pnpm", "--config.only=prod --config.dev=false --config.optional=true "),
         ("pnpm", "--config.minimum-release-age-exclude"),
         ("gem", " --wrappers "),
         ("cargo", "TARGET=\n"),
