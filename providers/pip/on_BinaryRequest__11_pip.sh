@@ -41,8 +41,20 @@ for section in global install :env:; do
             abi | dry-run | editable | implementation | no-dep* | platform | prefix | python | python-version | quiet | \
                 report | requirement | root | target | user) unset "$variable" ;;
             index-url) export UV_DEFAULT_INDEX="$value" UV_INDEX_URL="$value" ;;
-            extra-index-url) export UV_INDEX="$value" UV_EXTRA_INDEX_URL="$value" ;;
-            find-links) UV_FIND_LINKS=$(echo "$value" | tr ' ' ,) && export UV_FIND_LINKS ;;
+            extra-index-url)
+                # Like pip, uv chooses the newest release of all indexes, and that of the last one if several have it.
+                value=$(echo "$value" | awk '{ for (i = NF; i > 1; i--) printf "%s ", $i; print $1 }')
+                export UV_INDEX="$value" UV_EXTRA_INDEX_URL="$value" UV_INDEX_STRATEGY=unsafe-best-match ;;
+            find-links)
+                # uv does not ignore a folder that does not exist, and does not expand ~.
+                links=''
+                for link in $(echo "$value" | tr ' ' '\n'); do
+                    case $link in [~]/*) link=$HOME${link#?} ;; esac
+                    path=${link#file://}
+                    case $path in *%*) ;; /*) [ -e "$path" ] || continue ;; esac
+                    links=$links${links:+,}$link
+                done
+                export UV_FIND_LINKS="$links" ;;
             no-index) if is_on "$value"; then no_index=--no-index; else no_index=; fi ;;
             constraint) export UV_CONSTRAINT="$value" ;;
             trusted-host) export UV_INSECURE_HOST="$value" ;;

@@ -45,8 +45,9 @@ index.cache-control index.default index.explicit index.format index.ignore-error
     # This empty file keeps uv from reading the project files of the folders above.
     : >pyproject.toml
 }
-# Makes fill_venv use uv, with the option $1.
+# Makes fill_venv use uv, with the option $1. uv takes no --only-binary beside --no-build, which is stricter.
 use_uv() {
+    [ "$run_scripts" ] || packages=$(printf '%s\n' "$packages" | grep -v '^--only-binary=')
     no_build=--no-build age=${released_before:+--exclude-newer=$released_before} option=${1-}
     make_venv() { (cd / && uv venv --quiet "$part"); }
     install() { uv pip install --python "$part/bin/python" $option ${reinstall:+--reinstall} "$@"; }
@@ -92,8 +93,9 @@ fill_venv() {
         if venv_has_no_dates; then fail "cannot enforce min_release_age: the index has no release dates"; fi
         [ -z "$url" ] || fail "cannot reach the index: $url; check the network, and the index, its credentials and the \
 proxy in $1's configuration"
-        if venv_needs_build; then fail "$(venv_reason); a package that must be built needs --postinstall-scripts"; fi
-        fail "$(venv_reason)"
+        reason=$(venv_reason)
+        if venv_needs_build; then fail "$reason; a package that must be built needs --postinstall-scripts"; fi
+        fail "$reason$(venv_other_python)"
     }
     "$RIGUP" hook relocate "$part"
 }
@@ -106,13 +108,22 @@ venv_try() {
 }
 venv_saw() { grep -qE "$1" errors pip.log; }
 venv_has_no_dates() { venv_saw 'missing an upload date|does not provide upload-time'; }
-# Returns whether a build would have helped: there is no wheel of any version, or only a source of the requested one.
+# Returns whether a build would have helped. To know, pip searches again, with sources, of which it can build none.
 venv_needs_build() {
     [ -z "$run_scripts" ] || return 1
-    ! venv_saw 'no usable wheels|building.* is disabled' || return 0
-    version=$(sed -n 's/^ERROR: No matching distribution found for [^ ]*==\([^ ]*\).*/\1/p' errors)
-    if [ "$version" ]; then venv_saw "No sources permitted for .*-$version\.(tar|zip)"
-    else venv_saw 'No sources permitted for' && venv_saw '\(from versions: none\)'; fi
+    if venv_saw 'No matching distribution found' && venv_saw 'No sources permitted'; then
+        no_build=--dry-run
+        ! venv_try || return 0
+    fi
+    venv_saw 'no usable wheels|building.* is disabled'
+}
+# Prints the Python that the requested version requires, or the last version if pip found none, if this is another one.
+venv_other_python() {
+    file=$(tr '[:upper:]' '[:lower:]' <errors | sed -nE '/^error: (could not find a version|no matching dist)/!d; s/\[[^]]*\]//; s/[-_.]/[-_.]/g
+        s,.* requirement ([^ =<>!~;]+).*versions: none.*,\1-([0-9][^-/]*),p
+        s,.* found for ([^ =<>!~;]+)==([^ ;*]+)$,\1-(\2(\\.0)*),p' | tail -n 1)
+    [ -z "$file" ] || tr '[:upper:]' '[:lower:]' <pip.log | sed -nE "s,.*different python \((.*) not in: '(.*)'\): .*/$file(-|\.tar\.|\.zip).*,; \3 requires Python \2\, and \
+this is Python \1,p" | tail -n 1
 }
 # Prints the last error in one line.
 venv_reason() {

@@ -10,15 +10,16 @@ use crate::test_context::{TestContext, signal, wait_until};
 
 /// Writes the program `x` into a venv, and a line with the name of the installer and some of its environment.
 ///
-/// If the file `errors` exists, it prints that and fails; if the file `hang` does, it never ends.
+/// If the file `errors` exists, it prints that and fails, but with `--dry-run` it prints `errors--dry-run`; if the file
+/// `hang` exists, it never ends.
 const INSTALL: &str = r#"install() {
     [ ! -e "$DATA_DIR/../hang" ] || { mkdir "$DATA_DIR/hangs" && exec tail -f /dev/null; }
-    [ ! -e "$DATA_DIR/../errors" ] || { cat "$DATA_DIR/../log" >pip.log && cat "$DATA_DIR/../errors" >&2 && exit 1; }
-    echo "$1 $(env | grep -vE ^UV_CONFIG_FILE | grep -E "^(UV_|PYTHONPATH|XDG_(CACHE|DATA|STATE)|ALL_PROXY|SSL_$2)" | sort | tr '\n' ' ')$no_index" >"$DATA_DIR/installed-by"
+    [ ! -e "$DATA_DIR/../errors" ] || { cat "$DATA_DIR/../log" >pip.log && cat "$DATA_DIR/../errors$dry_run" >&2 && exit 1; }
+    echo "$1 $(env | grep -vE ^UV_CONFIG_FILE | grep -E "^(UV_|PYTHONPATH|XDG_(CACHE|DATA|STATE)|ALL_PROXY|SSL_$2)" | sort | tr '\n' ' ')$options" >"$DATA_DIR/installed-by"
     printf '#!/bin/sh\necho 1.0\n' >"${python%/python}/x" && chmod +x "${python%/python}/x"
 }
-no_index=
-for arg; do case $arg in --no-index) no_index=$arg ;; */bin/python) python=$arg ;; esac; done
+options='' dry_run=
+for arg; do case $arg in --no-index | --only-*=x) options=$options$arg ;; --dry-run) dry_run=$arg ;; */bin/python) python=$arg ;; esac; done
 "#;
 
 const UV: &str = r#"case $1 in
@@ -67,9 +68,12 @@ fn uv_gets_the_settings_of_pip_that_choose_where_packages_come_from() {
         ("global.index-url='https://x/s'", "uv UV_DEFAULT_INDEX=https://x/s UV_INDEX_URL=https://x/s"),
         (
             "global.extra-index-url='\\nhttps://a\\n  https://b'",
-            "uv UV_EXTRA_INDEX_URL=https://a https://b UV_INDEX=https://a https://b",
+            "uv UV_EXTRA_INDEX_URL=https://b https://a UV_INDEX=https://b https://a UV_INDEX_STRATEGY=unsafe-best-match",
         ),
-        ("install.find-links=\"/a's /b\"", "uv UV_FIND_LINKS=/a's,/b"),
+        (
+            "install.find-links=\"/bin /a's file:///b ~/.. https://x/y\"",
+            "uv UV_FIND_LINKS=/bin,TMP/home/..,https://x/y",
+        ),
         (":env:.no-index='1'\ninstall.no-index='off'", "uv --no-index"),
         (":env:.no-index='False'\ninstall.no-index='on'", "uv"),
         (":env:.constraint='/a'\nglobal.constraint='/c'\ninstall.constraint='/b'", "uv UV_CONSTRAINT=/a"),
@@ -111,6 +115,21 @@ fn a_version_file_above_the_data_dir_does_not_choose_the_python() {
     assert_eq!([installed_by(&context, "pip"), installed_by(&context, "uv")], ["uv", "uv"]);
     fs::remove_file(context.path("tools/bin/uv")).unwrap();
     assert_eq!(installed_by(&context, "pip"), "pip PIP_CONFIG_FILE=/dev/null");
+}
+
+#[test]
+fn uv_gets_no_only_binary_if_it_may_build_nothing() {
+    let context = context();
+    for provider in ["pip", "uv"] {
+        let overrides = json!({provider: {"packages": ["x"], "install_args": ["--only-binary=x"]}});
+        let line = json!({"type": "Binary", "name": "x", "binproviders": provider, "overrides": overrides});
+        context.plugin("p", &[line]);
+        for (policy, expected) in [("=false", "uv"), ("=true", "uv --only-binary=x")] {
+            context.run(&["install", "--force", &format!("--postinstall-scripts{policy}")]).succeeds();
+            let line = fs::read_to_string(context.path("data/installed-by")).unwrap();
+            assert_eq!(line.trim(), expected, "{provider}");
+        }
+    }
 }
 
 #[test]
@@ -353,24 +372,13 @@ fn a_terminated_install_leaves_nothing_behind_and_keeps_the_earlier() {
 
 #[test]
 fn the_reason_of_a_failure_is_the_last_error_with_a_hint_for_its_cause() {
-    let none = |packages: &str, versions: &str| {
-        format!(
-            "ERROR: Could not find a version that satisfies the requirement {packages} (from versions: {versions})\n\
-             ERROR: No matching distribution found for {packages}\n"
-        )
-    };
-    let log = "Skipping link: No sources permitted for x: https://host/x-1.0.tar.gz (from https://host/x/)\n";
     let check = "check the network, and the index, its credentials and the proxy in";
     let hint = "; a package that must be built needs --postinstall-scripts";
     for (provider, errors, reason) in [
-        ("pip", none("x==9", "1.1, 2.0").as_str(), "No matching distribution found for x==9"),
-        ("pip", &none("x>=9", "1.1, 2.0"), "No matching distribution found for x>=9"),
-        ("pip", &none("x==1.0", "1.1, 2.0"), &format!("No matching distribution found for x==1.0{hint}")),
-        ("pip", &none("x", "none"), &format!("No matching distribution found for x{hint}")),
         (
             "pip",
             "ERROR: Could not install packages due to an OSError: a package has no wheel, and building is disabled\n",
-            &format!("a package has no wheel, and building is disabled{hint}"),
+            format!("a package has no wheel, and building is disabled{hint}").as_str(),
         ),
         (
             "uv",
@@ -403,10 +411,45 @@ fn the_reason_of_a_failure_is_the_last_error_with_a_hint_for_its_cause() {
         if provider == "pip" {
             fs::remove_file(context.path("tools/bin/uv")).unwrap();
         }
-        context.write("log", log);
+        context.write("log", "");
         context.write("errors", errors);
         let record = context.run(&["install", "x", "--binproviders", provider]).exits_with(1).record();
         assert_eq!(record["attempts"][0]["reason"], format!("exit code 1: {reason}"), "{errors}");
+    }
+}
+
+#[test]
+fn pip_suggests_a_build_only_if_it_finds_a_source_of_the_version() {
+    let context = context();
+    fs::remove_file(context.path("tools/bin/uv")).unwrap();
+    let no_build = "ERROR: an OSError: a package has no wheel, and building is disabled\n";
+    let link = |name: &str| format!("https://host/{name} (from https://host/x/) (requires-python:>=3.12)\n");
+    context.write(
+        "log",
+        format!("No sources permitted for x-y: {}", link("x-y-1.0.tar.gz"))
+            + "Link requires a different Python (3.11.7 not in: '>=3.12'): "
+            + &link("X_y-1.1-py3-none-any.whl"),
+    );
+    let hint = "; a package that must be built needs --postinstall-scripts";
+    let python = "; 1.1 requires Python >=3.12, and this is Python 3.11.7";
+    for (package, versions, can_build, expected) in [
+        ("x-y==1.0", "2.0", true, hint),
+        ("x-y", "none", true, hint),
+        ("x-y", "none", false, python),
+        ("x.y[a]==1.1", "2.0", false, python),
+        ("x-y==1.1.0", "2.0", false, ""),
+        ("x-y<=1.1,==2.0", "2.0", false, ""),
+        ("z", "none", false, ""),
+    ] {
+        let error = format!("No matching distribution found for {package}");
+        let errors = format!(
+            "ERROR: Could not find a version that satisfies the requirement {package} (from versions: {versions})\n\
+             ERROR: {error}\n"
+        );
+        context.write("errors--dry-run", if can_build { no_build } else { &errors });
+        context.write("errors", errors);
+        let record = context.run(&["install", "x", "--binproviders", "pip"]).exits_with(1).record();
+        assert_eq!(record["attempts"][0]["reason"], format!("exit code 1: {error}{expected}"), "{package}");
     }
 }
 

@@ -10,26 +10,34 @@ use crate::test_context::TestContext;
 use crate::{context_with_registries, context_with_uv};
 
 /// A Python script that writes an index with the packages `rigup-private-a`, whose program is `private`, and
-/// `rigup-private-b`, which the first one needs. `rigup-private-c` needs a source package that is not in an index.
+/// `rigup-private-b`, which the first one needs. `rigup-private-c` needs a source package that is not in an index,
+/// `rigup-private-e` has only a wheel for another Python, and `rigup-private-f` only a source.
 const INDEX: &str = r#"
-import os, zipfile
-for name, needs in (("a", "b"), ("b", ""), ("c", f"d @ file://{os.getcwd()}/d.zip")):
+import os, sys, zipfile
+version, = sys.argv[1:]
+for name, needs in (("a", "b"), ("b", ""), ("c", f"d @ file://{os.getcwd()}/d.zip"), ("e", "")):
     package = f"rigup_private_{name}"
-    folder, info = f"simple/rigup-private-{name}", f"{package}-1.0.dist-info"
+    folder, info = f"simple/rigup-private-{name}", f"{package}-{version}.dist-info"
     os.makedirs(folder)
     files = {
         f"{package}.py": (f"import rigup_private_{needs}\n" if needs == "b" else "") + "def main(): print('private 9.9')\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: rigup-private-{name}\nVersion: 1.0\n"
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: rigup-private-{name}\nVersion: {version}\n"
             + (f"Requires-Dist: {needs if ' ' in needs else 'rigup-private-' + needs}\n" if needs else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\nprivate = {package}:main\n" if needs else "",
     }
     files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
-    with zipfile.ZipFile(f"{folder}/{package}-1.0-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(f"{folder}/{package}-{version}-py3-none-any.whl", "w") as wheel:
         for path, text in files.items():
             wheel.writestr(path, text)
-with zipfile.ZipFile("d.zip", "w") as source:
-    source.writestr("d-1.0/setup.py", f"open({os.getcwd() + '/ran'!r}, 'w')\\nimport setuptools\\nsetuptools.setup(name='d', version='1.0')\\n")
+with open("simple/rigup-private-e/index.html", "w") as page:
+    for file in (f"rigup_private_e-{version}-py3-none-any.whl", f"rigup_private_e-{version}.zip"):
+        page.write(f'<a href="{file}" data-requires-python="&gt;=3.99">{file}</a>\n')
+os.mkdir("simple/rigup-private-f")
+for path, name in (("d.zip", "d"), (f"simple/rigup-private-f/rigup_private_f-{version}.zip", "rigup_private_f")):
+    with zipfile.ZipFile(path, "w") as source:
+        setup = f"open({os.getcwd() + '/ran'!r}, 'w')\\nimport setuptools\\nsetuptools.setup(name={name!r}, version='{version}')\\n"
+        source.writestr(f"{name}-{version}/setup.py", setup)
 "#;
 
 /// A web server for the index. It is killed when the value is dropped.
@@ -41,9 +49,15 @@ struct Index {
 impl Index {
     /// Writes the index into a folder of the context, and starts the server.
     fn start(context: &TestContext) -> Self {
-        let script = context.write("index/make.py", INDEX);
+        Self::with_version(context, "index", "1.0")
+    }
+
+    /// Writes an index with this version of its packages into a folder of the context, and starts the server.
+    fn with_version(context: &TestContext, folder: &str, version: &str) -> Self {
+        let script = context.write(&format!("{folder}/make.py"), INDEX);
         let folder = script.parent().unwrap();
-        assert!(Command::new("python3").arg(&script).current_dir(folder).status().unwrap().success());
+        let mut make = Command::new("python3");
+        assert!(make.arg(&script).arg(version).current_dir(folder).status().unwrap().success());
         let mut server = Command::new("python3")
             .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"])
             .current_dir(folder)
@@ -129,6 +143,53 @@ fn pip_and_uv_ask_only_the_indexes_in_the_settings_of_pip() {
             check_install(&context);
         }
     }
+}
+
+#[test]
+#[ignore = "needs pip, and PyPI for uv: run with --ignored"]
+fn pip_and_uv_choose_the_newest_release_of_all_indexes_of_pip() {
+    for context in [context_with_registries(), context_with_uv()] {
+        let mut context = context_with_config_files(context);
+        let old = Index::with_version(&context, "old", "2.0");
+        let new = Index::with_version(&context, "new", "9.0");
+        require(&context, "pip");
+        let folder = |name: &str| context.path(&format!("new/simple/rigup-private-{name}"));
+        let links = format!("/no/such {} {}", folder("a").display(), folder("b").display());
+        for (index, extra, find_links) in [
+            (&new.url, format!("https://pypi.org/simple {}", old.url), "/no/such"),
+            (&old.url, format!("{} https://pypi.org/simple", new.url), "file:///no/such"),
+            (&old.url, String::new(), &links),
+        ] {
+            context.set("PIP_INDEX_URL", index).set("PIP_EXTRA_INDEX_URL", extra);
+            context.set("PIP_FIND_LINKS", find_links);
+            let record = context.run(&["install", "--force"]).succeeds().record();
+            assert_eq!(record["package_version"], "9.0", "{index} {find_links}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs pip: run with --ignored"]
+fn pip_suggests_a_build_only_if_it_would_help() {
+    let mut context = context_with_registries();
+    let index = Index::start(&context);
+    context.set("PIP_INDEX_URL", index.url.clone());
+    for (package, expected) in [
+        ("a==2.0", "No matching distribution found for rigup-private-a==2.0"),
+        ("e", "found for rigup-private-e; 1.0 requires Python >=3.99, and this is Python 3."),
+        ("e==1.0", "found for rigup-private-e==1.0; 1.0 requires Python >=3.99, and this is Python 3."),
+        ("f", "found for rigup-private-f; a package that must be built needs --postinstall-scripts"),
+    ] {
+        let overrides = json!({"pip": [format!("rigup-private-{package}")]});
+        let line =
+            json!({"type": "Binary", "name": "private", "binproviders": "pip", "overrides": overrides});
+        context.plugin("p", &[line]);
+        let output = context.run(&["install", "--force"]).exits_with(1);
+        let error = output.record()["last_error"].as_str().unwrap().to_owned();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(error.contains("postinstall"), package == "f", "{error}");
+    }
+    assert!(!context.path("index/ran").exists());
 }
 
 #[test]
