@@ -14,7 +14,7 @@ use crate::clock;
 use crate::fs::dir::parent;
 use crate::fs::link;
 use crate::fs::lock::FileLock;
-use crate::fs::remove::remove_tree;
+use crate::fs::remove::{check_mounts, remove_tree};
 
 /// The prefix of the names of temporary files. A process that is killed while it writes a file leaves one behind.
 pub(crate) const TEMPORARY: &str = ".new-";
@@ -98,6 +98,7 @@ pub(crate) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
 /// Replaces a folder with another one on the same file system. A process that is killed meanwhile leaves the old or the
 /// new folder in place, unless the file system cannot exchange them. In any case, what is left is in one of the two.
 pub(crate) fn replace_folder(folder: &Path, new: &Path) -> io::Result<()> {
+    check_mounts(folder)?;
     match rustix::fs::renameat_with(CWD, new, CWD, folder, RenameFlags::EXCHANGE) {
         Ok(()) => {
             // The new folder is in place even if the old one cannot be removed.

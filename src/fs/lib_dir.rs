@@ -25,7 +25,7 @@ use rustix::fs::OFlags;
 
 use crate::fs::atomic::{TEMPORARY, create_private};
 use crate::fs::dir::parent;
-use crate::fs::remove::remove_files_with_prefix;
+use crate::fs::remove::{ignore_missing, remove_files_with_prefix};
 
 /// The name of the folder of the locks.
 pub(crate) const LOCKS: &str = ".locks";
@@ -175,6 +175,14 @@ impl Prefix {
         if self.has_evidence(lib_dir) { None } else { paths().into_iter().find(|path| is_filled(path)) }
     }
 
+    /// Returns an error if a folder between LIB_DIR and the prefix is the link of another user, who could make this one
+    /// write elsewhere.
+    pub(crate) fn check_folders(&self, lib_dir: &Path) -> io::Result<()> {
+        let folders = parent(&self.0).ancestors().filter(|folder| !folder.as_os_str().is_empty());
+        let mut paths = folders.map(|folder| lib_dir.join(folder));
+        paths.try_for_each(|path| ignore_missing(check_owner_of_link(lib_dir, &path)))
+    }
+
     /// Returns the name of its lock, which hooks hold while they install into the prefix. A hook may hold the lock with
     /// the name of the provider instead.
     pub(crate) fn lock_name(&self) -> String {
@@ -241,7 +249,7 @@ fn create_shared(
 
 /// Returns an error if a path below `base` is the link of a user other than this one, root and the owner of `base`, who
 /// could make this user write elsewhere.
-fn check_owner_of_link(base: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn check_owner_of_link(base: &Path, path: &Path) -> io::Result<()> {
     let link = path.symlink_metadata()?;
     let is_trusted = [0, geteuid().as_raw(), base.metadata()?.uid()].contains(&link.uid());
     if !link.is_symlink() || is_trusted {
@@ -336,6 +344,11 @@ mod tests {
             let error = make_shared_file(&base, &link.join("x")).unwrap_err().to_string();
             assert_eq!(error, format!("{} is a link of the user 12345; remove it", link.display()));
             assert!(!folder.path().join("target/x").exists());
+            fs_err::rename(&link, base.join("pip")).unwrap();
+            for path in ["pip/x", "pip/packages/x"] {
+                let prefix = Prefix::new(&base.join(path), &base).unwrap();
+                assert_eq!(prefix.check_folders(&base).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{FchmodatFlags, fchmodat};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
@@ -23,8 +23,36 @@ pub(crate) fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
 /// Removes a folder with everything in it, including folders that nothing may be removed from, such as those of Go
 /// modules. A link is removed, but never followed, not even one that replaces a folder meanwhile.
 pub(crate) fn remove_tree(folder: &Path) -> io::Result<()> {
+    check_mounts(folder)?;
     let above = open_folder(parent(folder), OFlags::empty())?;
     remove_tree_in(&above, folder, None)
+}
+
+/// Returns an error if a file system is mounted in a folder: its files belong to someone else. Only on Linux.
+pub(crate) fn check_mounts(folder: &Path) -> io::Result<()> {
+    let (Ok(mounts), Ok(above)) =
+        (fs_err::read_to_string("/proc/self/mountinfo"), fs_err::canonicalize(parent(folder)))
+    else {
+        return Ok(());
+    };
+    match mount_below(&mounts, &above.join(folder.file_name().unwrap_or_default())) {
+        Some(mount) => {
+            let reason = format!("a file system is mounted at {}; unmount it first", mount.display());
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, reason))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns the first mount point in a folder, or the folder itself if it is one. `mounts` is the content of a
+/// `mountinfo`, in which these four characters are octal numbers.
+fn mount_below(mounts: &str, folder: &Path) -> Option<PathBuf> {
+    let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    let unescape =
+        |path: &str| escapes.iter().fold(path.to_owned(), |path, (from, to)| path.replace(from, to));
+    let mut points =
+        mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).map(PathBuf::from);
+    points.find(|point| point.starts_with(folder))
 }
 
 /// Opens a folder, but not through a link.
@@ -105,6 +133,16 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_mount_point_in_a_folder_is_found_whatever_its_name() {
+        let mounts =
+            "22 1 0:20 / /proc rw - proc proc rw\n36 22 8:1 /a /lib/my\\040tool/data rw - ext4 /dev/x rw\n";
+        let found = |folder| mount_below(mounts, Path::new(folder));
+        assert_eq!(found("/lib/my tool"), Some("/lib/my tool/data".into()));
+        assert_eq!(found("/lib/my tool/data"), Some("/lib/my tool/data".into()));
+        assert_eq!((found("/lib/my"), found("/lib/my tool/data/x")), (None, None));
+    }
 
     #[test]
     fn a_removal_follows_no_link_and_makes_only_its_own_folders_writable() {

@@ -211,13 +211,12 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
         let mut steps: Vec<Step> = Vec::new();
         let mut positions: HashMap<BinaryName, usize> = HashMap::new();
         for name in &selection.names {
-            let split = if indexes.contains_key(name) { None } else { name.split_version() };
-            if let (None, false, Some((base, text))) =
-                (&split, indexes.contains_key(name), name.split_at_sign())
-            {
-                steps.push(Err(no_version(name, &base, text)));
+            let is_required = indexes.contains_key(name);
+            if let Some(refusal) = no_version(name).filter(|_| !is_required) {
+                steps.push(Err(refusal));
                 continue;
             }
+            let split = if is_required { None } else { name.split_version() };
             let (name, versions, source) = match split {
                 Some((base, version)) => (base, VersionRange::exactly(version), name.as_str()),
                 None => (name.clone(), VersionRange::default(), ""),
@@ -236,12 +235,21 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
     selected.into_iter().map(|step| step.and_then(|request| narrow(request, selection, providers))).collect()
 }
 
-/// Returns the refusal of a name with a text after `@` that is not a version.
-fn no_version(name: &BinaryName, base: &BinaryName, text: &str) -> Refusal {
+/// Returns the refusal of a name that states something else than one version after an `@`.
+fn no_version(name: &BinaryName) -> Option<Refusal> {
+    let mut rest = name.as_str().char_indices().skip(1);
+    let (base, text) = name.as_str().split_at(rest.find(|(_, c)| matches!(c, '@' | '=' | '<' | '>'))?.0);
+    let is_wildcard = |part: &str| matches!(part, "x" | "X" | "*");
+    let is_version =
+        text.starts_with('@') && !text[1..].contains('@') && !text[1..].split('.').any(is_wildcard);
+    if name.file().is_some() || text.contains('/') || is_version && name.split_version().is_some() {
+        return None;
+    }
+    let text = text.trim_start_matches('@');
     let reason = format!(
         "{text:?} is not a version; use {base} for any version, or a form such as {base}@1.2 for that one"
     );
-    Refusal { name: name.clone(), reason }
+    Some(Refusal { name: name.clone(), reason })
 }
 
 /// Restricts a request to versions that `source` requires.

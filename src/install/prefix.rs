@@ -80,6 +80,7 @@ impl Users<'_> {
         if is_dry_run || !markers.is_dir() {
             return find();
         }
+        prefix.check_folders(&self.settings.lib_dir)?;
         let mut locks = Vec::new();
         for name in [prefix.lock_name(), prefix.provider().to_string_lossy().into_owned()] {
             let busy = |_| RemovalError::Used(prefix.path(&self.settings.lib_dir), "a hook".to_owned());

@@ -77,7 +77,11 @@ pub(crate) fn script(
         None => *base == HOME && !is_home_usable,
     });
     if !moved.is_empty() || !is_home_usable {
-        let _ = make_shared_dir(&settings.lib_dir, &lib_dir::cache(&settings.lib_dir));
+        let all = lib_dir::cache(&settings.lib_dir);
+        let _ = make_shared_dir(&settings.lib_dir, &all);
+        if all.is_symlink() && lib_dir::check_owner_of_link(&settings.lib_dir, &all).is_err() {
+            return Err(RequestError::ForeignCache(all));
+        }
         check_owner_of_cache(&caches)?;
     }
     let caches = caches.to_string_lossy();

@@ -27,7 +27,7 @@ make_part() {
     check_place
     trap 'trap "" HUP INT TERM; remove_part || :' EXIT
     trap 'exit 143' HUP INT TERM
-    remove_part || fail "cannot remove $part, which belongs to another user"
+    remove_part || fail "cannot remove $part: $(rm -rf "$part" 2>&1 | head -n 1)"
     mkdir -p "${part%/*}"
     mkdir "$part" # fails if there is a link by now
     [ -z "$shared" ] || [ ! -e "$prefix/${1-.}" ] || cp -Rp "$prefix/${1-.}" "$part"

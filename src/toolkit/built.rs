@@ -37,6 +37,7 @@ impl BuiltPrefix<'_> {
         let failed = |error| BinaryError::Replace(prefix.clone(), error);
         let is_in_place = self.built == prefix;
         if let Some(place) = Prefix::new(prefix, self.lib_dir) {
+            place.check_folders(self.lib_dir).map_err(failed)?;
             if !is_in_place && !place.has_evidence(self.lib_dir) && lib_dir::is_filled(prefix) {
                 return Err(BinaryError::Foreign(prefix.clone()));
             }

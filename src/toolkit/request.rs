@@ -70,6 +70,9 @@ pub enum RequestError {
     /// A prefix that another user installed, with the id of that user.
     #[error("cannot install into {path}: it belongs to the user {1}; choose another LIB_DIR", path = .0.display())]
     OtherOwner(PathBuf, u32),
+    /// A folder around the prefix is the link of another user, with the path, the user and the next step.
+    #[error("cannot install: {0}")]
+    Link(String),
     /// The cache is a link, a file or a folder of another user.
     #[error("cannot use the cache {path}: it is not a folder of this user; remove it, or set HOME", path = .0.display())]
     ForeignCache(PathBuf),
@@ -127,7 +130,9 @@ impl HookRequest {
 
     /// Returns the prefix that a provider installs into.
     pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<Prefix, RequestError> {
-        Ok(self.overrides.of(provider).prefix(provider, &self.name, lib_dir)?)
+        let prefix = self.overrides.of(provider).prefix(provider, &self.name, lib_dir)?;
+        prefix.check_folders(lib_dir).map_err(|error| RequestError::Link(error.to_string()))?;
+        Ok(prefix)
     }
 
     /// Returns the packages to request from a provider: those of the overrides, or the name itself. If one version is

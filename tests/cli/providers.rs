@@ -253,7 +253,7 @@ fn names_the_programs_of_a_package_that_has_none_of_the_requested_name() {
 fn open_registries_are_not_asked_for_a_pattern() {
     let context = TestContext::new();
     let providers = ["npm", "pip", "uv", "pnpm", "cargo", "go", "gem"];
-    for name in ["cow*", "$(cow)", "cow?==1"] {
+    for name in ["cow*", "$(cow)", "cow?"] {
         let stderr =
             context.run(&["install", name, "--binproviders", &providers.join(",")]).exits_with(1).stderr;
         for provider in providers {

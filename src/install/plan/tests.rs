@@ -363,7 +363,7 @@ fn a_name_with_a_version_requests_exactly_that_version() {
     assert_eq!(twice, "no version satisfies both == 1.2 (y@1.2) and == 1.3 (y@1.3); change one of them");
     let bare = of_names(&["y@1.2"]).unwrap();
     assert_eq!((bare.name.as_str(), bare.exact_version_of("env")), ("y", Some("1.2")));
-    for name in ["y@next", "y@latest", "y@"] {
+    for name in ["y@next", "y@latest", "y@", "y@1@2", "y==1.2", "y>=1", "y@3.x", "y@1.*"] {
         let reason = of_names(&[name]).unwrap_err().reason;
         assert!(
             reason.ends_with("is not a version; use y for any version, or a form such as y@1.2 for that one")

@@ -111,7 +111,7 @@ impl ProviderConfig {
 }
 
 /// Returns the value of a key, or `None` if it is absent or null. `expected` describes its type.
-fn stated<T: DeserializeOwned>(
+pub(super) fn stated<T: DeserializeOwned>(
     keys: &Map<String, Value>,
     key: &'static str,
     expected: &'static str,

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::plugin::config::provider::{KeyError, ProviderConfig};
+use crate::model::misspelling::closest;
+use crate::plugin::config::provider::{KeyError, ProviderConfig, stated};
 use crate::trust::{Inspection, TrustedReadError};
 
 /// The name of the file in a plugin's folder.
@@ -13,6 +14,21 @@ pub(crate) const FILE_NAME: &str = "config.json";
 
 /// The largest file that rigup reads, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
+
+/// The keys besides those of JSON Schema.
+const KEYS: [&str; 11] = [
+    "caches",
+    "curated",
+    "enforces",
+    "max_version_format",
+    "metadata",
+    "options",
+    "override_keys",
+    "required_binaries",
+    "required_plugins",
+    "version_format",
+    "version_numbers",
+];
 
 /// A parsed `config.json`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -90,6 +106,9 @@ pub enum SchemaError {
     /// A key of a provider whose value has the wrong type.
     #[error("{0}; the defaults apply")]
     Provider(#[from] KeyError),
+    /// A misspelled key, and the right spelling.
+    #[error("unknown key {0:?}; write {1:?}; the defaults apply")]
+    MisspelledKey(String, &'static str),
     /// A setting whose name or default cannot be in the environment, with the reason.
     #[error("the {0}; the defaults apply")]
     NoVariable(String),
@@ -117,11 +136,18 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
     let Some(Value::Object(properties)) = keys.remove("properties") else {
         return Err(SchemaError::NotASchema("its \"properties\" are not an object"));
     };
-    let list = |key: &str| keys.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    // JSON Schema has many other keys.
+    let unknown = keys.keys().filter(|key| !KEYS.contains(&key.as_str()));
+    let mut misspelled = unknown.filter_map(|key| Some((key, closest(key, KEYS)?)));
+    if let Some((key, known)) = misspelled.next() {
+        return Err(SchemaError::MisspelledKey(key.clone(), known));
+    }
+    let plugins: Option<Vec<Value>> = stated(&keys, "required_plugins", "a list of names of plugins")?;
+    let binaries = stated(&keys, "required_binaries", "a list of requirements")?;
     Ok(Schema {
         properties: properties.into_iter().map(property).collect::<Result<_, _>>()?,
-        required_plugins: texts(&list("required_plugins")),
-        required_binaries: list("required_binaries"),
+        required_plugins: texts(&plugins.unwrap_or_default()),
+        required_binaries: binaries.unwrap_or_default(),
         provider: ProviderConfig::parse(&keys)?,
     })
 }
@@ -205,6 +231,18 @@ mod tests {
         assert!(error("{oops").starts_with("is not JSON (key must be a string"));
         assert!(error("[]").contains("it is not an object"));
         assert!(error(r#"{"properties": {}}"#).contains("its \"type\" is not \"object\""));
+        for (key, expected) in [
+            (r#""curate": false"#, "unknown key \"curate\"; write \"curated\""),
+            (r#""require_binaries": []"#, "unknown key \"require_binaries\"; write \"required_binaries\""),
+            (
+                r#""required_binaries": {"name": "jq"}"#,
+                "\"required_binaries\" must be a list of requirements",
+            ),
+            (r#""required_plugins": "base""#, "\"required_plugins\" must be a list of names of plugins"),
+        ] {
+            let error = error(&format!(r#"{{"type": "object", "properties": {{}}, {key}}}"#));
+            assert!(error.starts_with(expected), "{error}");
+        }
         for (property, expected) in [
             (r#""": {}"#, "the setting \"\" cannot be a variable"),
             (r#""A=B": {}"#, "the setting \"A=B\" cannot be a variable"),
