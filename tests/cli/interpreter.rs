@@ -65,6 +65,7 @@ fn a_program_whose_interpreter_is_away_is_replaced_by_a_new_one() {
 fn a_bare_name_is_installed_again_by_the_open_registry_that_installed_it() {
     let context = context();
     context.write("here/providers/shop/config.json", r#"{"type":"object","properties":{},"curated":false}"#);
+    context.provider("apt", "#!/bin/sh\necho no >&2\n").provider("brew", "#!/bin/sh\necho no >&2\n");
     context.plugin("p", &[]);
     context.run(&["install", "x", "--binproviders", "shop", "--force"]).succeeds();
     fs::remove_file(context.bin("../shop/x/x")).unwrap();
