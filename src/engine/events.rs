@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::hook::event::{self, Event, HookEvent};
 use crate::model::{PluginName, ProcessId};
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::Hook;
-use crate::plugin::hook_name::{Background, canonical_event};
+use crate::plugin::hook_name::{BINARY_REQUEST, Background, canonical_event};
 use crate::process::signals::Interrupt;
 
 /// The default time in which a background hook has to print its first line, in seconds.
@@ -104,7 +104,7 @@ pub(crate) fn run(
     let runner = session.runner(&command, &variables, &interrupt);
     let event = Event {
         hooks: &hooks,
-        arguments: &request.arguments,
+        arguments: &arguments(name, request, catalog),
         output_dir,
         ready_timeout: request.ready_timeout,
     };
@@ -127,6 +127,16 @@ pub(crate) fn run(
     result?;
     let output_dir = Some(event.output_dir).filter(|dir| dir.exists());
     Ok(EventReport { status, output_dir, failed, command: command_id })
+}
+
+/// Returns the arguments of the hooks. A `BinaryRequest` that names no providers allows only the curated ones.
+fn arguments(name: &str, request: &EventRequest, catalog: &Catalog) -> Vec<OsString> {
+    let mut arguments = request.arguments.clone();
+    let names_providers = arguments.iter().any(|argument| argument.as_bytes().starts_with(b"--binproviders"));
+    if name == BINARY_REQUEST && !names_providers {
+        arguments.push(format!("--binproviders={}", catalog.curated_providers().join(",")).into());
+    }
+    arguments
 }
 
 /// Removes the folders of plugins whose hooks wrote no files.

@@ -187,12 +187,19 @@ impl<'a> OwnPrefix<'a> {
                 }
                 let _ = self.users.mark_installed(installed, self.name);
             }
-            Verdict::NotInstalled(..) if self.is_used => {}
-            // Another data dir may have installed it.
-            Verdict::NotInstalled(..) if self.is_old => self.users.unmark_prefix(&self.prefix, self.name),
             Verdict::NotInstalled(..) => {
-                match self.users.remove_prefix(&self.prefix, Some(self.name.as_str()), false) {
-                    Ok(_) | Err(RemovalError::Used(..)) => {}
+                let removed = if self.is_old {
+                    let removed = self.users.remove_part(&self.prefix);
+                    // Another data dir may have installed it.
+                    if !self.is_used {
+                        self.users.unmark_prefix(&self.prefix, self.name);
+                    }
+                    removed
+                } else {
+                    self.users.remove_prefix(&self.prefix, Some(self.name.as_str()), false).map(drop)
+                };
+                match removed {
+                    Ok(()) | Err(RemovalError::Used(..)) => {}
                     Err(error) => on_event(InstallEvent::Warning(error.to_string())),
                 }
             }

@@ -80,12 +80,7 @@ impl Users<'_> {
         if is_dry_run || !markers.is_dir() {
             return find();
         }
-        prefix.check_folders(&self.settings.lib_dir)?;
-        let mut locks = Vec::new();
-        for name in [prefix.lock_name(), prefix.provider().to_string_lossy().into_owned()] {
-            let busy = |_| RemovalError::Used(prefix.path(&self.settings.lib_dir), "a hook".to_owned());
-            locks.push(Lock::try_in_lib_dir(&self.settings.lib_dir, &name)?.map_err(busy)?);
-        }
+        let _hook_locks = self.lock_out_hooks(prefix)?;
         let _lock = self.lock(&markers)?;
         let found = find();
         self.remove(&markers, except.unwrap_or_default(), None)?;
@@ -97,6 +92,26 @@ impl Users<'_> {
             self.remove_evidence(&markers)?;
         }
         Ok(orphan)
+    }
+
+    /// Takes the locks that hooks hold while they install into a prefix.
+    fn lock_out_hooks(&self, prefix: &Prefix) -> Result<Vec<Lock>, RemovalError> {
+        let lib_dir = &self.settings.lib_dir;
+        prefix.check_folders(lib_dir)?;
+        let busy = |_| RemovalError::Used(prefix.path(lib_dir), "a hook".to_owned());
+        let names = [prefix.lock_name(), prefix.provider().to_string_lossy().into_owned()];
+        names.iter().map(|name| Lock::try_in_lib_dir(lib_dir, name)?.map_err(busy)).collect()
+    }
+
+    /// Removes what a hook left beside a prefix that stays, unless that is the only copy of the earlier version.
+    pub(crate) fn remove_part(&self, prefix: &Prefix) -> Result<(), RemovalError> {
+        let (lib_dir, part) = (&self.settings.lib_dir, prefix.part(&self.settings.lib_dir));
+        let is_waste = part.symlink_metadata().is_ok() && !part.join(lib_dir::OLD).exists();
+        if is_waste && prefix.has_evidence(lib_dir) {
+            let _hook_locks = self.lock_out_hooks(prefix)?;
+            remove(&part)?;
+        }
+        Ok(())
     }
 
     /// Returns what exists of a prefix and has no user: for `--orphaned` (without `except`), what an unfinished install

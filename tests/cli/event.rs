@@ -97,6 +97,21 @@ fn hooks_receive_the_arguments_unchanged_and_run_in_their_own_folder() {
 }
 
 #[test]
+fn a_binary_request_without_providers_asks_no_open_registry() {
+    let context = TestContext::new();
+    let hook = "#!/bin/sh\nprintf '{\"type\":\"Asked\",\"arguments\":\"%s\"}\\n' \"$*\"\n";
+    for provider in ["env", "npm", "pip", "brew", "apt"] {
+        context.provider(provider, hook);
+    }
+    let arguments = |args: &[&str]| {
+        let records = context.run(&[&["run", "BinaryRequest"], args].concat()).records();
+        records.iter().find(|record| record["type"] == "Asked").unwrap()["arguments"].clone()
+    };
+    assert_eq!(arguments(&["--name=x"]), "--name=x --binproviders=apt,brew,env");
+    assert_eq!(arguments(&["--name=x", "--binproviders=npm"]), "--name=x --binproviders=npm");
+}
+
+#[test]
 fn prints_the_records_that_a_daemon_writes_on_term() {
     let context = context_with(&[("1_d.daemon.bg.sh", DAEMON), ("2_a.sh", &record("A", 1))]);
     let output = context.run(&["run", "E"]).succeeds();

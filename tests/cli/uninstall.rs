@@ -157,6 +157,7 @@ fn a_failed_or_rejected_attempt_removes_what_it_installed() {
     context.provider("p", &provider(fail));
     context.install_p(&["failed", "--force"]).exits_with(1);
     assert!(context.lib("p/failed/bin/failed").exists(), "an earlier installation is kept");
+    assert!(!context.lib("p/failed.part").exists(), "what is beside it is not");
 }
 
 #[test]
