@@ -360,8 +360,11 @@ fn problem_of(exit: &CapturedExit, args: &[OsString]) -> Option<String> {
     } else {
         lines.find(|line| is_incomplete(line))?
     };
-    // As in "--version: applet not found": the program runs, and does not know the argument.
-    if args.iter().any(|argument| line.contains(&*argument.to_string_lossy())) {
+    // As in "--version: applet not found": the program runs, and does not know the argument. A path such as /opt/x-V/x
+    // does not name it.
+    let is_separator = |c: char| c.is_whitespace() || "'\"`:;,=()[]<>".contains(c);
+    let is_argument = |word: &str| args.iter().any(|argument| argument == word.trim_end_matches('.'));
+    if line.split(is_separator).any(is_argument) {
         return None;
     }
     let separator = if line.is_empty() { "" } else { ": " };

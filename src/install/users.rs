@@ -198,7 +198,10 @@ impl<'a> Users<'a> {
 
     /// Removes the markers of a binary of this data dir, but not `kept`, and those of data dirs that are gone.
     pub(crate) fn remove(&self, folder: &Path, name: &str, kept: Option<&Path>) -> io::Result<()> {
-        let is_removed = |user: &User| user.is_former(name) && Some(&*user.file) != kept;
+        self.remove_if(folder, |user| user.is_former(name) && Some(&*user.file) != kept)
+    }
+
+    fn remove_if(&self, folder: &Path, is_removed: impl Fn(&User) -> bool) -> io::Result<()> {
         let mut users = self.list(folder).into_iter().filter(is_removed);
         users.try_for_each(|user| ignore_missing(fs_err::remove_file(user.file)))
     }
@@ -242,10 +245,7 @@ impl<'a> Users<'a> {
     /// Removes the evidence for a prefix that was removed, unless another data dir uses it: what is at that path later was
     /// not made by rigup.
     pub(super) fn remove_evidence(&self, markers: &Path) -> io::Result<()> {
-        let is_own = |user: &User| user.owner != Owner::Other && user.is_installing() != Some(true);
-        for user in self.list(markers).into_iter().filter(is_own) {
-            ignore_missing(fs_err::remove_file(user.file))?;
-        }
+        self.remove_if(markers, |user| user.owner != Owner::Other && user.is_installing() != Some(true))?;
         // This fails if there are other users.
         let _ = fs_err::remove_dir(markers);
         Ok(())

@@ -86,16 +86,11 @@ impl BinaryName {
 
     /// Returns the name and the version of `prettier@3.0.0`, or `None` if a plain name has no version.
     pub fn split_version(&self) -> Option<(Self, &str)> {
-        let (name, version) = self.split_at_sign()?;
-        let version = version.strip_prefix('v').unwrap_or(version);
-        version.starts_with(|c: char| c.is_ascii_digit()).then_some((name, version))
-    }
-
-    /// Returns the parts of a plain name before and after the last `@`, or `None` if there is none.
-    pub fn split_at_sign(&self) -> Option<(Self, &str)> {
-        let (name, text) = self.0.rsplit_once('@')?;
+        let (name, version) = self.0.rsplit_once('@')?;
         let name = Self::parse(name, None).ok().filter(|name| name.file().is_none())?;
-        (!text.contains('/')).then_some((name, text))
+        let version = version.strip_prefix('v').unwrap_or(version);
+        let is_version = version.starts_with(|c: char| c.is_ascii_digit()) && !version.contains('/');
+        is_version.then_some((name, version))
     }
 
     /// Returns the file that the name denotes, or `None` for a plain name.

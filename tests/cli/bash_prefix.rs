@@ -120,4 +120,10 @@ fn what_contains_the_path_of_its_prefix_is_built_again_after_a_move() {
     run("load").succeeds();
     let prefix = moved.join(lib(&context, "bash/x").strip_prefix(&data).unwrap());
     assert_eq!(fs::read_to_string(prefix.join("stored")).unwrap(), format!("{}\n", prefix.display()));
+
+    // It states nothing, and must not block.
+    let file = prefix.join(".rigup-built-path");
+    fs::remove_file(&file).unwrap();
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    run("load").succeeds();
 }

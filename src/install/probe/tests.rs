@@ -121,6 +121,14 @@ fn a_program_that_cannot_run_has_a_reason() {
 }
 
 #[test]
+fn a_path_that_contains_an_argument_is_not_taken_for_the_argument() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = script(folder.path(), "x-V/y--version/tool", "exec /no/such/file");
+    let reason = probe_file(&file, &[], None).unwrap_err();
+    assert!(reason.starts_with("cannot run: `--version` exits with 127"), "{reason}");
+}
+
+#[test]
 fn a_program_that_rejects_the_arguments_or_lacks_a_user_file_runs() {
     for body in [
         "echo \"$1: applet not found\" >&2; exit 127",
