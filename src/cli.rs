@@ -111,7 +111,7 @@ enum Command {
     Waiter(waiter::WaiterArgs),
     /// Short for `process list`
     #[command(hide = true)]
-    Ps(process::ProcessListArgs),
+    Ps(process::list::ListArgs),
     /// Short for `process logs`
     #[command(hide = true)]
     Logs(process::logs::LogsArgs),
@@ -205,7 +205,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Binary(command) => binary::run(command, context),
         Command::Process(command) => process::run(command, context),
         Command::Machine(command) => machine::run(command, context),
-        Command::Ps(args) => process::list(args, context),
+        Command::Ps(args) => process::list::list(args, context),
         Command::Logs(args) => process::logs::logs(&args, context),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::print_event;
-use crate::cli::process;
+use crate::cli::process::table;
 use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
 use crate::runs::messages::{self, MessageError};
 
@@ -83,7 +83,7 @@ pub(crate) fn start(args: StartArgs, context: &mut Context) -> CommandResult {
         ttl: args.ttl.0,
     };
     let process = context.engine(&print_event)?.start(request)?;
-    process::write(std::slice::from_ref(&process), &mut context.output);
+    table::write(std::slice::from_ref(&process), &mut context.output);
     match process.exit().filter(|_exit| process.running().is_none()) {
         Some(exit) => Err(CliError::not_found(exit.stderr_tail.clone())),
         None => Ok(ExitStatus::Success),

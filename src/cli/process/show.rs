@@ -1,0 +1,49 @@
+//! `rigup process show`: one process.
+
+use serde_json::json;
+
+use crate::cli::command::{CommandResult, Context};
+use crate::cli::process::table::live_entry;
+use crate::clock;
+use crate::engine::ExitStatus;
+use crate::process::{run_dir, tail, tree, usage};
+use crate::report::tables;
+use crate::report::text::printable;
+use crate::runs::messages;
+
+/// Runs `rigup process show`.
+pub(crate) fn show(id: &str, context: &mut Context) -> CommandResult {
+    let (store, process) = context.process(id)?;
+    let output = &mut context.output;
+    let mut record = process.to_record();
+    let elapsed = tables::elapsed(&process, clock::now());
+    record["elapsed_seconds"] = json!(elapsed.map(|elapsed| elapsed.as_secs()));
+    if let Some(root) = live_entry(&process) {
+        record["live"] = json!(usage::usage(root.pid));
+        let tree = tree::find(process.id, root).all();
+        let pids: Vec<u32> = tree.iter().map(|entry| entry.pid).collect();
+        record["live"]["pids"] = json!(pids);
+    }
+    let run_dir = run_dir::of(store.data_dir(), &process);
+    if let (Some(run_dir), None) = (&run_dir, process.exit()) {
+        for (key, log) in [("stdout_tail", run_dir.stdout()), ("stderr_tail", run_dir.stderr())] {
+            record[key] = tail::read(&log, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default().into();
+        }
+    }
+    let mut messages = Vec::new();
+    if let (Some(run_dir), Some(_)) = (&run_dir, &process.spec.run) {
+        messages = messages::messages(run_dir.path());
+        record["result"] = messages::result(run_dir.path()).map(|mut result| result["result"].take()).into();
+    }
+    if output.is_json() && process.spec.run.is_some() {
+        record["messages"] = messages.clone().into();
+    }
+    output.record(&record);
+    if !output.is_json() {
+        for message in &messages {
+            let text = |key: &str| message[key].as_str().map(printable).unwrap_or_default();
+            output.line(format_args!("{}  {}", text("time"), text("text")));
+        }
+    }
+    Ok(ExitStatus::Success)
+}

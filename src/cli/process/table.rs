@@ -1,0 +1,38 @@
+//! The table of processes, with the resource usage of those that run.
+
+use crate::cli::output::Output;
+use crate::clock;
+use crate::model::{Process, ProcessState};
+use crate::process::handle;
+use crate::process::system::ProcessEntry;
+use crate::process::usage::{self, LiveUsage};
+use crate::report::table::Table;
+use crate::report::tables::{self, ProcessRow};
+
+/// Prints processes as a table or as records.
+pub(crate) fn write(processes: &[Process], output: &mut Output) {
+    let table = || table(processes.iter().map(|process| (process, "")));
+    output.list(processes.iter().map(Process::to_record), "no processes", table);
+}
+
+/// Returns the table of processes, each with its branch of the tree in front.
+pub(crate) fn table<'a>(processes: impl IntoIterator<Item = (&'a Process, &'a str)>) -> Table {
+    let row = |(process, branch): (&'a Process, &'a str)| {
+        let live = live_usage(process).map(|usage| (usage.cpu_ms, usage.rss));
+        ProcessRow { process, branch, live }
+    };
+    tables::processes(&processes.into_iter().map(row).collect::<Vec<_>>(), clock::now())
+}
+
+/// Returns the current resource usage of a process, or `None` if it is not running.
+pub(crate) fn live_usage(process: &Process) -> Option<LiveUsage> {
+    usage::usage(live_entry(process)?.pid)
+}
+
+/// Returns the entry of a process in the process table, or `None` if it is not running.
+pub(crate) fn live_entry(process: &Process) -> Option<ProcessEntry> {
+    match &process.state {
+        ProcessState::Running(running) => handle::find(&running.identity),
+        ProcessState::Queued | ProcessState::Exited(..) => None,
+    }
+}
