@@ -18,6 +18,7 @@ pub mod settings;
 mod boolean;
 mod cli;
 mod clock;
+mod duration;
 mod exhaustion;
 mod fs;
 mod hook;

@@ -14,6 +14,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::engine::apply::{Applier, BatchOutput};
 use crate::engine::catalog::Catalog;
+use crate::engine::install::TIMEOUT;
 use crate::engine::status_check::InstallOptions;
 use crate::engine::{Engine, EngineEvent};
 use crate::process::poll;
@@ -56,7 +57,7 @@ pub(crate) fn apply(args: &ApplyArgs, context: &mut Context) -> CommandResult {
     let options = InstallOptions {
         waits_for_retry: true,
         jobs: args.jobs.jobs,
-        timeout: Duration::from_secs(args.jobs.timeout),
+        timeout: args.jobs.timeout.unwrap_or(TIMEOUT),
         ..InstallOptions::default()
     };
     let policy = args.policy.into();

@@ -12,10 +12,10 @@ use crate::cli::failure;
 use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
-use crate::engine::install::{InstallPlan, TIMEOUT_SECONDS};
+use crate::engine::install::InstallPlan;
 use crate::engine::step_result::StepResult;
 use crate::engine::{EngineEvent, InstallReport, InstallRequest};
-use crate::hook::command::MAX_TIMEOUT;
+use crate::hook::command;
 use crate::install::plan::{Refusal, Request};
 use crate::install::resolver::Resolved;
 use crate::lockfile::FILE_NAME;
@@ -73,9 +73,9 @@ pub(crate) struct JobArgs {
     /// Run up to N hooks at once [default: cores, at least 4]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
     pub(crate) jobs: Option<usize>,
-    /// Terminate a hook after S seconds
-    #[arg(long, value_name = "S", default_value_t = TIMEOUT_SECONDS, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
-    pub(crate) timeout: u64,
+    /// Terminate a hook after TIME [default: 600]
+    #[arg(long, value_name = "TIME", value_parser = command::parse_timeout)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// The arguments of `rigup install`.
@@ -141,7 +141,7 @@ pub(crate) fn request(
         max_version: selection.max_version,
         policy: policy.into(),
         jobs: jobs.jobs,
-        timeout: Some(Duration::from_secs(jobs.timeout)),
+        timeout: jobs.timeout,
         ..InstallRequest::default()
     }
 }

@@ -12,10 +12,11 @@ use crate::cli::message::{error, print_diagnostics, print_event, warning};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::clock;
+use crate::duration;
 use crate::engine::catalog::Catalog;
-use crate::engine::events::{READY_TIMEOUT_SECONDS, has_hooks, hook_argument};
+use crate::engine::events::{READY_TIMEOUT, has_hooks, hook_argument};
 use crate::engine::{EngineEvent, EventReport, EventRequest, HookEvent};
-use crate::hook::command::MAX_TIMEOUT;
+use crate::hook::command;
 use crate::model::Process;
 use crate::plugin::discovery::Hook;
 use crate::report::short_id::short_id;
@@ -33,12 +34,12 @@ pub(crate) struct RunArgs {
     /// Run only the hooks of these plugins
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     plugins: Vec<String>,
-    /// Terminate a hook after S seconds [default: from a setting, or 300]
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
-    timeout: Option<u64>,
-    /// Wait S seconds for the first line from a background hook
-    #[arg(long, value_name = "S", default_value_t = READY_TIMEOUT_SECONDS)]
-    ready_timeout: u64,
+    /// Terminate a hook after TIME [default: from a setting, or 300]
+    #[arg(long, value_name = "TIME", value_parser = command::parse_timeout)]
+    timeout: Option<Duration>,
+    /// Wait TIME for the first line from a background hook [default: 30]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    ready_timeout: Option<Duration>,
     /// Run each plugin's hooks in DIR/PLUGIN [default: a folder in DATA_DIR]
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
@@ -64,8 +65,8 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         event,
         arguments: words.map(hook_argument).collect::<Result<_, _>>()?,
         plugins: args.plugins.into_iter().filter(|name| !name.trim().is_empty()).collect(),
-        timeout: args.timeout.map(Duration::from_secs),
-        ready_timeout: Duration::from_secs(args.ready_timeout),
+        timeout: args.timeout,
+        ready_timeout: args.ready_timeout.unwrap_or(READY_TIMEOUT),
         output_dir: args.output_dir,
     };
     let event = request.name()?;

@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::print_event;
 use crate::cli::process::table;
+use crate::duration::{self, Limit};
 use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
 use crate::runs::messages::{self, MessageError};
 
@@ -25,27 +25,15 @@ pub(crate) struct StartArgs {
     /// Do not start the run if N runs with this slug are live
     #[arg(long, value_name = "N")]
     max_live: Option<u32>,
-    /// Terminate the run after S seconds, or never (`none`)
-    #[arg(long, value_name = "S", default_value = "28800", value_parser = parse_limit)]
+    /// Terminate the run after TIME, or never (`none`)
+    #[arg(long, value_name = "TIME", default_value = "8h", value_parser = duration::parse_positive_limit)]
     max_runtime: Limit,
-    /// Remove logs S seconds after exit, or never (`none`)
-    #[arg(long, value_name = "S", default_value = "86400", value_parser = parse_limit)]
+    /// Remove logs TIME after exit, or never (`none`)
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration::parse_limit)]
     ttl: Limit,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
-}
-
-/// An optional time limit.
-#[derive(Debug, Clone, Copy)]
-struct Limit(Option<Duration>);
-
-fn parse_limit(text: &str) -> Result<Limit, String> {
-    match text.parse() {
-        Ok(seconds) if seconds > 0 => Ok(Limit(Some(Duration::from_secs(seconds)))),
-        _ if text == "none" => Ok(Limit(None)),
-        _ => Err("use whole seconds, at least 1, or `none`".to_owned()),
-    }
 }
 
 /// The arguments of `rigup post`.

@@ -18,7 +18,7 @@ use crate::plugin::hook_name::{BINARY_REQUEST, Background, canonical_event};
 use crate::process::signals::Interrupt;
 
 /// The default time in which a background hook has to print its first line, in seconds.
-pub(crate) const READY_TIMEOUT_SECONDS: u64 = 30;
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An event, with the arguments and limits of its hooks.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl EventRequest {
             arguments: Vec::new(),
             plugins: Vec::new(),
             timeout: None,
-            ready_timeout: Duration::from_secs(READY_TIMEOUT_SECONDS),
+            ready_timeout: READY_TIMEOUT,
             output_dir: None,
         }
     }

@@ -26,7 +26,7 @@ use crate::settings::Settings;
 use crate::store::StoreError;
 
 /// How long a provider hook may run by default, in seconds.
-pub(crate) const TIMEOUT_SECONDS: u64 = 600;
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The minimum for the default number of hooks that run at the same time. It may exceed the number of cores, because
 /// hooks mostly wait for the network.
@@ -122,7 +122,7 @@ impl InstallPlan {
             None => steps,
         };
         let InstallRequest { force, jobs, timeout, .. } = *request;
-        let timeout = timeout.unwrap_or(Duration::from_secs(TIMEOUT_SECONDS));
+        let timeout = timeout.unwrap_or(TIMEOUT);
         Ok(Self {
             catalog,
             steps,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::duration;
 use crate::fs::dir;
 use crate::model::secret::is_secret_name;
 use crate::model::{MachineId, ProcessId};
@@ -148,7 +149,7 @@ fn unique_list(all: impl IntoIterator<Item = PathBuf>) -> OsString {
 }
 
 /// Returns the timeout of the hooks of a plugin. It is the first of the setting `<PLUGIN>_TIMEOUT`, the variable of
-/// that name and the variable `TIMEOUT`, each in seconds, or [`TIMEOUT`] by default.
+/// that name and the variable `TIMEOUT`, or [`TIMEOUT`] by default.
 pub(crate) fn timeout(
     plugin: &str,
     variables: &[Variable],
@@ -161,11 +162,10 @@ pub(crate) fn timeout(
     let Some((name, value)) = plugin_value.or_else(|| Some(("TIMEOUT", caller.get("TIMEOUT")?))) else {
         return Ok(TIMEOUT);
     };
-    let seconds = value.to_str().and_then(|text| text.trim().parse().ok());
-    match seconds.map(Duration::try_from_secs_f64) {
-        Some(Ok(timeout)) if !timeout.is_zero() => Ok(timeout.min(MAX_TIMEOUT)),
-        _ => Err(InvalidTimeout(name.to_owned(), value.to_string_lossy().into_owned())),
-    }
+    let timeout =
+        value.to_str().and_then(|text| duration::parse(text).ok()).filter(|timeout| !timeout.is_zero());
+    let invalid = || InvalidTimeout(name.to_owned(), value.to_string_lossy().into_owned());
+    timeout.map(|timeout| timeout.min(MAX_TIMEOUT)).ok_or_else(invalid)
 }
 
 /// The default timeout of a hook.
@@ -174,10 +174,19 @@ pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
 /// The longest timeout: 12 hours.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_hours(12);
 
-/// An invalid timeout.
+/// A variable or a setting that is not a timeout.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}={1} is not a timeout; set it to a number of seconds greater than 0")]
+#[error("{0}={1} is not a timeout; set it to a duration greater than 0, such as 90 or 5m")]
 pub(crate) struct InvalidTimeout(String, String);
+
+/// Parses the timeout of a hook on the command line.
+pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration::parse(text).map_err(|error| error.to_string())?;
+    if timeout.is_zero() || timeout > MAX_TIMEOUT {
+        return Err("use more than 0 and at most 12h".to_owned());
+    }
+    Ok(timeout)
+}
 
 #[cfg(test)]
 mod tests {

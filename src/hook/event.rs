@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::clock;
+use crate::duration;
 use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
 use crate::hook::run::{HookJob, RunError, Runner};
@@ -202,7 +203,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             }
         };
         self.background.push((started, waiter));
-        let deadline = Instant::now() + self.event.ready_timeout;
+        let deadline = duration::deadline(self.event.ready_timeout);
         loop {
             self.read_all();
             let Some((newest, waiter)) = self.background.last() else { return Ok(()) };

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::duration;
 use crate::model::binary::{Backoff, Binary, Installed};
 use crate::model::machine::{Guid, Machine, MachineFacts};
 use crate::model::plugin_name::ProviderName;
@@ -43,7 +44,10 @@ impl Fields<'_> {
     }
 
     fn duration(&self, key: &'static str) -> Result<Option<Duration>, ImportError> {
-        Ok(self.get::<Option<_>>(key)?.map(Duration::from_secs))
+        match self.get::<Option<f64>>(key)? {
+            Some(seconds) if seconds < 0.0 => Err(ImportError::Invalid(key, seconds.to_string())),
+            seconds => Ok(seconds.map(duration::saturating)),
+        }
     }
 
     /// Parses a value that is written as text, or returns `None` if the record has none.

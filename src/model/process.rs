@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
+use crate::duration;
 use crate::model::id::{BinaryId, InterfaceId, MachineId, ProcessId};
 use crate::model::text_enum::text_enum;
 
@@ -335,12 +336,12 @@ impl Process {
             "hook_name": self.spec.hook_name,
             "slug": run.map_or("", |run| &run.slug),
             "description": run.map_or("", |run| &run.description),
-            "ttl_seconds": run.and_then(|run| run.ttl).map(|run| run.as_secs()),
-            "max_runtime_seconds": run.and(self.spec.timeout).map(|limit| limit.as_secs()),
+            "ttl_seconds": run.and_then(|run| run.ttl).map(duration::seconds),
+            "max_runtime_seconds": run.and(self.spec.timeout).map(duration::seconds),
             "cmd": self.spec.cmd,
             "pwd": self.spec.pwd.to_string_lossy(),
             "env": self.spec.env,
-            "timeout": self.spec.timeout.map(|limit| limit.as_secs()),
+            "timeout": self.spec.timeout.map(duration::seconds),
             "run_dir": self.spec.run_dir.as_ref().map(|path| path.to_string_lossy()),
             "pid": running.map(|running| running.identity.pid),
             "start_ticks": running.map(|running| running.identity.start_ticks),

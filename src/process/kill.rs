@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::duration;
 use crate::model::{Process, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::run_dir;
@@ -84,11 +85,13 @@ pub(crate) fn signal(store: &Store, process: &Process, signal: Signal) -> bool {
 /// Sends the signal to a rigup, then TERM, on which it kills its children at once, and then KILL. Returns the
 /// survivors.
 fn terminate_rigup(root: &Handle, signal: Signal, grace: Duration) -> Vec<ProcessEntry> {
-    for (signal, patience) in
-        [(signal, grace + terminate::GRACE), (Signal::TERM, URGENT_PATIENCE), (Signal::KILL, URGENT_PATIENCE)]
-    {
+    for (signal, patience) in [
+        (signal, grace.saturating_add(terminate::GRACE)),
+        (Signal::TERM, URGENT_PATIENCE),
+        (Signal::KILL, URGENT_PATIENCE),
+    ] {
         root.signal(signal);
-        if let [true] = poll::readable([root.fd()], Instant::now() + patience) {
+        if let [true] = poll::readable([root.fd()], duration::deadline(patience)) {
             return Vec::new();
         }
     }

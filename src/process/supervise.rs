@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::clock;
+use crate::duration;
 use crate::model::{ExitReason, Identity, Process, ProcessExit, ProcessId};
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
@@ -88,7 +89,7 @@ impl Supervision<'_> {
         let process = match started {
             Err(error) => process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now())),
             Ok(child) => {
-                let deadline = process.spec.timeout.map(|timeout| Instant::now() + timeout);
+                let deadline = process.spec.timeout.map(duration::deadline);
                 let identity = child.handle.entry.identity();
                 let process = process.into_running(identity.clone(), child.started_at);
                 if !wait::has_exited_by(&child, Instant::now() + self.record_after)

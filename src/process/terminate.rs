@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::duration;
 use crate::model::ProcessId;
 use crate::process::handle::Handle;
 use crate::process::poll;
@@ -75,7 +76,7 @@ fn terminate(
     interrupt: Option<&Interrupt>,
     targets: impl Fn() -> Vec<ProcessEntry>,
 ) -> Vec<ProcessEntry> {
-    let deadline = Instant::now() + grace;
+    let deadline = duration::deadline(grace);
     let mut signalled = Vec::new();
     let mut remaining = targets();
     while !remaining.is_empty() && Instant::now() < deadline && !interrupt.is_some_and(Interrupt::is_urgent) {

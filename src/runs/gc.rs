@@ -229,7 +229,7 @@ impl Gc<'_> {
         let is_unsupervised = recover::belongs_to(self.store, &process)
             && run_dir::of(self.store.data_dir(), &process)
                 .is_some_and(|run_dir| run_dir.is_locked() == Some(false));
-        if !is_unsupervised || !self.is_older(running.started_at, timeout + OVERDUE_PATIENCE)? {
+        if !is_unsupervised || !self.is_older(running.started_at, timeout.saturating_add(OVERDUE_PATIENCE))? {
             return Ok(None);
         }
         let reason = format!("it exceeded its maximum runtime of {}", display(timeout));

@@ -2,10 +2,11 @@
 //! processes and their ancestors.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
+use crate::duration;
 use crate::model::{ProcessId, RetentionLimits};
 use crate::process::poll;
 use crate::report::units;
@@ -28,7 +29,7 @@ impl Gc<'_> {
             return Ok(budget);
         }
         let retained = self.store.retained_processes(removed)?;
-        let max_age = self.keep.days.map(|days| Duration::from_secs(days.saturating_mul(24 * 3600)));
+        let max_age = self.keep.max_age;
         // If the limit is before the earliest timestamp, no process is too old.
         let oldest = max_age.map(|age| self.ago(age)).transpose()?.flatten();
         let mut selector = Selector::new(self.keep, retained, oldest);
@@ -99,11 +100,12 @@ impl Gc<'_> {
 
     /// Returns an empty group for each decision except [`Decision::Keep`], in their order.
     fn reasons(&self) -> Vec<Pruned> {
-        let RetentionLimits { processes, days, log_bytes } = self.keep;
+        let RetentionLimits { processes, max_age, log_bytes } = self.keep;
+        let days = max_age.unwrap_or_default().div_duration_f64(duration::DAY);
         let log_bytes = units::bytes(log_bytes.unwrap_or(0));
         [
             (false, format!("newer logs take up {log_bytes} already: keep.log_bytes")),
-            (true, format!("ended more than {} days ago: keep.days", days.unwrap_or(0))),
+            (true, format!("ended more than {days} days ago: keep.days")),
             (true, format!("there are {} newer ones: keep.processes", processes.unwrap_or(0))),
         ]
         .map(|(with_records, reason)| Pruned { processes: 0, log_bytes: 0, with_records, reason })
@@ -203,18 +205,18 @@ mod tests {
         all: &[&EndedProcess],
     ) -> Vec<Decision> {
         let retained = retained.iter().map(|process| process.id).collect();
-        let days = limits.days.map(|days| 100 - i64::try_from(days).unwrap());
-        let oldest = days.map(|days| Timestamp::from_millisecond(days * DAY).unwrap());
+        let day_100 = Timestamp::from_millisecond(100 * DAY).unwrap();
+        let oldest = limits.max_age.map(|age| day_100 - age);
         let mut selector = Selector::new(limits, retained, oldest);
         all.iter().map(|process| selector.decide(process)).collect()
     }
 
-    const UNLIMITED: RetentionLimits = RetentionLimits { processes: None, days: None, log_bytes: None };
+    const UNLIMITED: RetentionLimits = RetentionLimits { processes: None, max_age: None, log_bytes: None };
 
     #[test]
     fn a_process_is_pruned_only_if_it_is_older_than_the_limit() {
         let all = [&process(0, None, 1), &process(30, None, 1), &process(31, None, 1)];
-        let limits = RetentionLimits { days: Some(30), ..UNLIMITED };
+        let limits = RetentionLimits { max_age: Some(30 * duration::DAY), ..UNLIMITED };
         assert_eq!(decisions(limits, &[], &all), [Decision::Keep, Decision::Keep, Decision::TooOld]);
         assert_eq!(decisions(UNLIMITED, &[], &all), [Decision::Keep; 3]);
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::clock;
+use crate::duration;
 use crate::model::{
     AttemptId, BinaryId, ExitReason, InterfaceId, MachineId, Outcome, ProcessId, ProcessType, ProviderName,
 };
@@ -291,7 +292,7 @@ columns_of_one! {
 
     // A duration is stored in seconds.
     [Duration] =>
-        |column| Self::try_from_secs_f64(column.as_f64()?).map_err(FromSqlError::other),
+        |column| column.as_f64().map(duration::saturating),
         |duration| duration.as_secs_f64().into();
 
     // SQLite has only signed integers, so a count of 2^63 or more is stored as a negative number, which is converted

@@ -16,6 +16,7 @@ mod changed_request;
 mod concurrency;
 mod config;
 mod docs;
+mod durations;
 mod event;
 mod evidence;
 mod exit;

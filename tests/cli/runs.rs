@@ -134,9 +134,9 @@ fn rejects_an_invalid_slug_and_creates_nothing() {
     }
     assert!(!context.path("data").exists());
     context
-        .run(&["start", "--slug", "s", "--ttl", "0", "--", "true"])
+        .run(&["start", "--slug", "s", "--max-runtime", "0", "--", "true"])
         .exits_with(2)
-        .stderr_contains("at least 1, or `none`");
+        .stderr_contains("use more than 0, or `none`");
     context.run(&["start", "--slug", "s"]).exits_with(2);
 }
 

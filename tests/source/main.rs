@@ -17,7 +17,7 @@ use tree::source_files;
 
 /// The layer of each top-level module. A file imports only from its own module and from lower layers. The modules of
 /// layer -1 import nothing, so that those of layer 0 can use them.
-const LAYERS: [(&str, i8); 24] = [
+const LAYERS: [(&str, i8); 25] = [
     ("main", 9),
     ("cli", 8),
     ("engine", 7),
@@ -41,6 +41,7 @@ const LAYERS: [(&str, i8); 24] = [
     ("shell", -1),
     ("exhaustion", -1),
     ("clock", -1),
+    ("duration", -1),
     ("jsonl", -1),
 ];
 

@@ -11,7 +11,7 @@ use crate::cli::output::Output;
 use crate::engine::ExitStatus;
 use crate::engine::events::hook_argument;
 use crate::engine::session::Session;
-use crate::hook::command::MAX_TIMEOUT;
+use crate::hook::command;
 use crate::hook_test::check::{Check, CheckOutcome, CheckResult};
 use crate::hook_test::checks;
 use crate::hook_test::request::TestRequest;
@@ -32,9 +32,9 @@ use crate::trust::Inspection;
 pub(crate) struct TestArgs {
     /// Path of the hook
     file: PathBuf,
-    /// Terminate each execution of the hook after S seconds
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT.as_secs()))]
-    timeout: u64,
+    /// Terminate each execution of the hook after TIME
+    #[arg(long, value_name = "TIME", default_value = "60", value_parser = command::parse_timeout)]
+    timeout: Duration,
     /// Check only these items, such as `term,full`
     #[arg(long, value_name = "ITEM,...", value_delimiter = ',', value_parser = Check::parse)]
     only: Vec<Check>,
@@ -94,7 +94,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
         runner: session.runner(&command, &variables, &interrupt),
         hook: &hook,
         folder: &folder,
-        timeout: Duration::from_secs(args.timeout),
+        timeout: args.timeout,
         good: TestRequest::given(arguments),
     };
     if suite.is_provider() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::message::print_event;
+use crate::duration;
 use crate::engine::{Engine, ExitStatus};
 use crate::model::Process;
 use crate::report::short_id::short_id;
@@ -15,9 +16,9 @@ use crate::runs::gc::{GcAction, GcItem, GcReport, Pruned};
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/process_gc.txt"))]
 pub(crate) struct GcArgs {
-    /// Keep run dirs for S seconds after a run exits, regardless of its own --ttl
-    #[arg(long, value_name = "S")]
-    ttl: Option<u64>,
+    /// Keep run dirs for TIME after a run exits, regardless of its own --ttl
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    ttl: Option<Duration>,
     /// Show what would be done, without doing it
     #[arg(long)]
     dry_run: bool,
@@ -30,7 +31,7 @@ pub(crate) fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
     } else {
         Engine::open_checked(context.settings.clone(), &print_event)?
     };
-    let GcReport { items, pruned, .. } = engine.gc(args.ttl.map(Duration::from_secs), args.dry_run)?;
+    let GcReport { items, pruned, .. } = engine.gc(args.ttl, args.dry_run)?;
     let columns = [
         Column::new("ACTION"),
         Column::new("PROCESS"),

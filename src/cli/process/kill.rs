@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::message::{error, message};
 use crate::cli::process::table::write;
+use crate::duration;
 use crate::engine::{ExitStatus, processes};
 use crate::model::{Process, ProcessId};
 use crate::process::kill::{self, KillOutcome};
@@ -25,9 +26,9 @@ pub(crate) struct KillArgs {
     /// Send this signal
     #[arg(long, short, value_name = "SIGNAL", default_value = "TERM", value_parser = parse_signal)]
     signal: Signal,
-    /// Kill whatever is still alive after S seconds [default: 5]
-    #[arg(long, value_name = "S")]
-    grace: Option<u64>,
+    /// Kill whatever is still alive after TIME [default: 5]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    grace: Option<Duration>,
     /// Terminate recorded descendants, too
     #[arg(long)]
     tree: bool,
@@ -47,7 +48,7 @@ pub(crate) fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
     if !is_final && args.grace.is_none() {
         return Ok(send(&session.store, &processes, signal));
     }
-    let grace = args.grace.map_or(terminate::GRACE, Duration::from_secs);
+    let grace = args.grace.unwrap_or(terminate::GRACE);
     let mut exited = Vec::new();
     let mut status = ExitStatus::Success;
     for process in processes {

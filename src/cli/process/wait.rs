@@ -1,10 +1,11 @@
 //! `rigup process wait`: waits until processes have exited.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::message::message;
 use crate::cli::process::table::write;
+use crate::duration;
 use crate::engine::{ExitStatus, processes};
 use crate::model::Process;
 
@@ -15,9 +16,9 @@ pub(crate) struct WaitArgs {
     /// Process ids, or a unique prefix or suffix of each
     #[arg(required = true, value_name = "PROCESS")]
     processes: Vec<String>,
-    /// Give up after S seconds
-    #[arg(long, value_name = "S")]
-    timeout: Option<u64>,
+    /// Give up after TIME
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    timeout: Option<Duration>,
 }
 
 /// The exit status after a timeout: that of the command `timeout`.
@@ -26,7 +27,7 @@ const TIMED_OUT: ExitStatus = ExitStatus::Code(124);
 /// Runs `rigup process wait`.
 pub(crate) fn wait(args: &WaitArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
-    let deadline = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let deadline = args.timeout.map(duration::deadline);
     let mut exited = Vec::new();
     for process in processes::find_all(&session, &args.processes)? {
         let process = processes::wait(&session.store, process, deadline)?;

@@ -1,10 +1,16 @@
 //! rigup's own settings, which come from the same places as those of plugins.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
+use crate::duration::{self, Limit};
 use crate::model::{Policy, RetentionLimits};
 use crate::plugin::config::schema::{self, Property};
 use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources};
+
+/// The setting that limits the age of processes, in days.
+const MAX_AGE: &str = "keep.days";
 
 /// The values of rigup's own settings.
 #[derive(Debug, Clone)]
@@ -28,7 +34,9 @@ impl CoreSettings {
             let reason = keep_problem(file.values.get("keep")?, &schema.properties)?;
             Some(format!("{}: {reason}", file.path.display()))
         }));
-        diagnostics.into_iter().next().map_or(Ok(Self { settings }), Err)
+        let core = Self { settings };
+        diagnostics.extend(core.max_age().err());
+        diagnostics.into_iter().next().map_or(Ok(core), Err)
     }
 
     /// Returns the plugins that PLUGINS selects; empty if it selects all.
@@ -52,22 +60,35 @@ impl CoreSettings {
     /// Returns the limits for the records of exited processes.
     pub(crate) fn keep(&self) -> RetentionLimits {
         let limit = |name: &str| {
-            let setting = self.settings.iter().find(|setting| setting.name == name)?;
+            let value = &self.setting(name)?.value;
             // The schema allows only `none` and numbers.
-            setting.value.as_u64().or_else(|| setting.value.as_str()?.parse().ok())
+            value.as_u64().or_else(|| value.as_str()?.parse().ok())
         };
         RetentionLimits {
             processes: limit("keep.processes"),
-            days: limit("keep.days"),
+            max_age: self.max_age().ok().flatten(),
             log_bytes: limit("keep.log_bytes"),
         }
     }
 
     /// Returns the value of a setting, or `None` if it has its default.
     fn value(&self, name: &str) -> Option<&Value> {
-        let setting =
-            self.settings.iter().find(|setting| setting.name == name && setting.origin != Origin::Default);
+        let setting = self.setting(name).filter(|setting| setting.origin != Origin::Default);
         setting.map(|setting| &setting.value)
+    }
+
+    fn setting(&self, name: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.name == name)
+    }
+
+    /// Returns the time for which processes are kept, or `None` for no limit.
+    fn max_age(&self) -> Result<Option<Duration>, String> {
+        let Some(Setting { name, value, origin, .. }) = self.setting(MAX_AGE) else { return Ok(None) };
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let Limit(limit) = duration::parse_limit_in(duration::DAY, &text).map_err(|_| {
+            format!("{name} from {origin} is not a valid value; use a number of days from 0 to 36500, a duration such as 12h, or `none`")
+        })?;
+        Ok(limit)
     }
 }
 
@@ -113,11 +134,24 @@ mod tests {
     #[test]
     fn retention_is_limited_unless_a_setting_is_none() {
         let keep = |environment: &[(&str, &str)], file| read(environment, &file).unwrap().keep();
-        let default = RetentionLimits { processes: Some(10_000), days: Some(30), log_bytes: Some(1 << 30) };
+        let default = RetentionLimits {
+            processes: Some(10_000),
+            max_age: Some(30 * duration::DAY),
+            log_bytes: Some(1 << 30),
+        };
         assert_eq!(keep(&[], json!({})), default);
-        assert_eq!(keep(&[], json!({"keep": {"days": 7}})), RetentionLimits { days: Some(7), ..default });
+        assert_eq!(
+            keep(&[], json!({"keep": {"days": 7}})),
+            RetentionLimits { max_age: Some(7 * duration::DAY), ..default }
+        );
+        for (value, hours) in [(json!(0.5), 12), (json!("12h"), 12), (json!("2"), 48)] {
+            assert_eq!(
+                keep(&[], json!({"keep": {"days": value}})).max_age,
+                Some(Duration::from_hours(hours))
+            );
+        }
         let environment = [("RIGUP_KEEP_DAYS", "none"), ("RIGUP_KEEP_PROCESSES", "5")];
-        let stated = RetentionLimits { processes: Some(5), days: None, log_bytes: Some(0) };
+        let stated = RetentionLimits { processes: Some(5), max_age: None, log_bytes: Some(0) };
         assert_eq!(keep(&environment, json!({"keep": {"days": 7, "log_bytes": 0}})), stated);
         assert!(
             keep(&[], json!({"keep": {"processes": "none", "days": "none", "log_bytes": "none"}}))
@@ -125,7 +159,8 @@ mod tests {
         );
         for (file, expected) in [
             (json!({"keep": {"days": -1}}), "keep.days from keep.days in /p/rigup.toml is not a valid value"),
-            (json!({"keep": {"days": "a week"}}), "is not a valid value of keep.days"),
+            (json!({"keep": {"days": "a week"}}), "is not a valid value; use a number of days"),
+            (json!({"keep": {"days": 36501}}), "is not a valid value; use a number of days"),
             (
                 json!({"keep": {"day": 7}}),
                 "/p/rigup.toml: unknown setting keep.day; the settings are processes, days",

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
+use crate::duration;
 use crate::model::{
     Attempt, ExitReason, MachineId, Outcome, ProcessId, ProcessType, ProviderName, interface,
 };
@@ -425,6 +426,19 @@ fn every_list_uses_an_index() {
 }
 
 #[test]
+fn a_duration_out_of_range_is_read_as_the_nearest_one() {
+    let (_dir, store, machine_id) = store_with_machine();
+    let process = hook(machine_id, time(1));
+    store.save_process(&process).unwrap();
+    for (seconds, expected) in
+        [("-1", Duration::ZERO), ("1e300", duration::MAX), ("0.5", Duration::from_millis(500))]
+    {
+        store.lock().execute_batch(&format!("UPDATE process SET timeout = {seconds}")).unwrap();
+        assert_eq!(store.process(process.id).unwrap().unwrap().spec.timeout, Some(expected));
+    }
+}
+
+#[test]
 fn an_unknown_value_is_an_error_that_names_the_row() {
     let (_dir, store, machine_id) = store_with_machine();
     let process = hook(machine_id, time(1)).into_exited(ProcessExit::exited(0, time(2)));
@@ -436,7 +450,6 @@ fn an_unknown_value_is_an_error_that_names_the_row() {
         ("process_type", "'thread'"),
         ("cmd", "'['"),
         ("created_at", "'yesterday'"),
-        ("timeout", "-1"),
     ] {
         let sql = format!("UPDATE process SET {column} = {word}");
         store.lock().execute_batch("SAVEPOINT it").unwrap();
