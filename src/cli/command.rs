@@ -5,12 +5,12 @@ use std::fmt::Display;
 use crate::cli::message::{message, print_event};
 use crate::cli::output::Output;
 use crate::engine::catalog::Catalog;
-use crate::engine::session::{self, Session};
+use crate::engine::session::{self, OpenStore, Session};
 use crate::engine::{Engine, EngineError, ExitStatus, OnEvent, processes};
 use crate::model::Process;
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// The exit status of a command, or the error that ended it.
 pub(crate) type CommandResult = Result<ExitStatus, CliError>;
@@ -92,12 +92,12 @@ impl Context {
     }
 
     /// Opens the store for reading. Returns `None` if it does not exist.
-    pub(crate) fn store(&self) -> Result<Option<Store>, CliError> {
+    pub(crate) fn store(&self) -> Result<Option<OpenStore<'static>>, CliError> {
         Ok(session::open_to_read(&self.settings, &print_event)?)
     }
 
     /// Returns the open store, and the process with this id, which may be a unique prefix or suffix.
-    pub(crate) fn process(&self, id: &str) -> Result<(Store, Process), CliError> {
+    pub(crate) fn process(&self, id: &str) -> Result<(OpenStore<'static>, Process), CliError> {
         let store = self.store()?.ok_or_else(|| processes::not_found(id))?;
         let process = processes::find(&store, id)?;
         Ok((store, process))

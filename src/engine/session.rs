@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Once;
 
@@ -38,11 +39,33 @@ pub(crate) struct Session<'e> {
     /// Folders, environment and flags.
     pub(crate) settings: Settings,
     /// The records.
-    pub(crate) store: Store,
+    pub(crate) store: OpenStore<'e>,
     /// This machine.
     pub(crate) machine: Machine,
     /// The callback for events.
     pub(crate) on_event: OnEvent<'e>,
+}
+
+/// An open store, which reports the rows that it could not read when it is dropped.
+pub(crate) struct OpenStore<'e> {
+    store: Store,
+    on_event: OnEvent<'e>,
+}
+
+impl Deref for OpenStore<'_> {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Drop for OpenStore<'_> {
+    fn drop(&mut self) {
+        for message in self.store.take_unreadable() {
+            (self.on_event)(&EngineEvent::Warning(message));
+        }
+    }
 }
 
 /// The record of the running rigup command.
@@ -82,7 +105,7 @@ impl<'e> Session<'e> {
         open_to_read(&settings, on_event)?;
         let guid = machine::guid::find_or_invent(&settings.data_dir, is_container(&settings))
             .map_err(|error| data_dir_error(&settings, error))?;
-        let store = Store::in_memory(&settings.data_dir, &settings.lib_dir)?;
+        let store = OpenStore { store: Store::in_memory(&settings.data_dir, &settings.lib_dir)?, on_event };
         let machine = find_machine(&store, guid, &settings)?;
         Ok(Self { settings, store, machine, on_event })
     }
@@ -129,8 +152,11 @@ impl<'e> Session<'e> {
 
     /// Returns the record of a queued process. Its parent is the process that called this rigup.
     pub(crate) fn queued(&self, spec: ProcessSpec) -> Result<Process, EngineError> {
-        // The process that called this rigup may be in another store.
-        let parent = self.settings.parent_process.map(|id| self.store.process(id)).transpose()?.flatten();
+        let parent_id = match self.settings.parent_process {
+            Some(id) if self.store.has_process(id)? => Some(id),
+            // The process that called this rigup may be in another store.
+            _ => None,
+        };
         if let callers @ [first, second, ..] = &*tree::callers()
             && callers.len() >= MAX_NESTING
         {
@@ -142,7 +168,7 @@ impl<'e> Session<'e> {
             )));
         }
         Ok(Process {
-            parent_id: parent.map(|process| process.id),
+            parent_id,
             iface_id: Some(self.interface()?.id),
             ..Process::queued(ProcessId::generate(), self.machine.id, spec, clock::now())
         })
@@ -252,13 +278,16 @@ impl<'e> Session<'e> {
 
 /// Opens the store for reading. Rebuilds it if it does not exist but there are run dirs with records. Returns `None` if
 /// there is no store.
-pub(crate) fn open_to_read(settings: &Settings, on_event: OnEvent<'_>) -> Result<Option<Store>, EngineError> {
+pub(crate) fn open_to_read<'e>(
+    settings: &Settings,
+    on_event: OnEvent<'e>,
+) -> Result<Option<OpenStore<'e>>, EngineError> {
     if settings.data_dir.exists() && !settings.data_dir.is_dir() {
         return Err(data_dir_error(settings, "it is not a folder"));
     }
     warn_once(check_data_dir(settings)?, on_event);
     if let Some(store) = Store::open_existing(&settings.data_dir, &settings.lib_dir)? {
-        return Ok(Some(store));
+        return Ok(Some(OpenStore { store, on_event }));
     }
     let has_record =
         |found: FoundRunDir| !found.is_partly_removed && RunDir::at(&found.path).has_record_file();
@@ -278,10 +307,10 @@ pub(crate) fn open_to_read(settings: &Settings, on_event: OnEvent<'_>) -> Result
 
 /// Opens the store for reading, and returns it with the record of this machine. Returns `None` if there is no such
 /// record.
-pub(crate) fn open_to_read_with_machine(
+pub(crate) fn open_to_read_with_machine<'e>(
     settings: &Settings,
-    on_event: OnEvent<'_>,
-) -> Result<Option<(Store, Machine)>, EngineError> {
+    on_event: OnEvent<'e>,
+) -> Result<Option<(OpenStore<'e>, Machine)>, EngineError> {
     let Some(store) = open_to_read(settings, on_event)? else { return Ok(None) };
     let machine = store.machine_by_guid(&guid(settings)?.value)?;
     Ok(machine.map(|machine| (store, machine)))
@@ -325,12 +354,12 @@ fn warn_once(warning: Option<String>, on_event: OnEvent<'_>) {
 }
 
 /// Opens the store. Creates a store that does not exist or is damaged, and fills it from the run dirs.
-fn open_store(
+fn open_store<'e>(
     settings: &Settings,
     guid: &Guid,
     is_suspect: bool,
-    on_event: OnEvent<'_>,
-) -> Result<Store, EngineError> {
+    on_event: OnEvent<'e>,
+) -> Result<OpenStore<'e>, EngineError> {
     let restored = Cell::new(0);
     let refill = |store: &Store| -> Result<(), StoreError> {
         let paths = StoredPaths::new(&settings.lib_dir, &settings.data_dir);
@@ -361,7 +390,7 @@ fn open_store(
             restored.get()
         )));
     }
-    Ok(store)
+    Ok(OpenStore { store, on_event })
 }
 
 /// Returns the record of this machine, and updates stale facts in it.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::clock;
 use crate::duration;
 use crate::model::binary::{Backoff, Binary, Installed};
 use crate::model::machine::{Guid, Machine, MachineFacts};
@@ -61,6 +62,15 @@ impl Fields<'_> {
         }
     }
 
+    /// Parses a time that can be stored: the text form has years of four digits.
+    fn time(&self, key: &'static str) -> Result<Option<Timestamp>, ImportError> {
+        let time = self.parsed::<Timestamp>(key)?;
+        match time.filter(|time| clock::format(*time).parse::<Timestamp>().is_err()) {
+            Some(time) => Err(ImportError::Invalid(key, format!("{time} is before the year 0"))),
+            None => Ok(time),
+        }
+    }
+
     fn required<T: FromStr<Err: ToString>>(&self, key: &'static str) -> Result<T, ImportError> {
         self.parsed(key)?.ok_or(ImportError::Missing(key))
     }
@@ -91,8 +101,8 @@ pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Mac
             stats: fields.get("stats")?,
         },
         config: fields.get("config")?,
-        created_at: fields.parsed("created_at")?.unwrap_or(now),
-        modified_at: fields.parsed("modified_at")?.unwrap_or(now),
+        created_at: fields.time("created_at")?.unwrap_or(now),
+        modified_at: fields.time("modified_at")?.unwrap_or(now),
         num_uses_failed: fields.get("num_uses_failed")?,
         num_uses_succeeded: fields.get("num_uses_succeeded")?,
     })
@@ -106,7 +116,7 @@ pub(crate) fn process(fields: &Map<String, Value>) -> Result<Process, ImportErro
         return Err(ImportError::NotExited(status));
     }
     let exit = exit(fields.0)?;
-    let running = match (fields.get("pid")?, fields.get("start_ticks")?, fields.parsed("started_at")?) {
+    let running = match (fields.get("pid")?, fields.get("start_ticks")?, fields.time("started_at")?) {
         (Some(pid), Some(start_ticks), Some(started_at)) => Some(Running {
             identity: Identity { pid, start_ticks, boot_id: fields.get("boot_id")? },
             started_at,
@@ -143,8 +153,8 @@ pub(crate) fn binary(fields: &Map<String, Value>) -> Result<Binary, ImportError>
         overrides: fields.get("overrides")?,
         backoff: Backoff::default(),
         installed: Some(installed),
-        created_at: fields.required("created_at")?,
-        modified_at: fields.required("modified_at")?,
+        created_at: fields.time("created_at")?.ok_or(ImportError::Missing("created_at"))?,
+        modified_at: fields.time("modified_at")?.ok_or(ImportError::Missing("modified_at"))?,
         num_uses_failed: fields.get("num_uses_failed")?,
         num_uses_succeeded: fields.get("num_uses_succeeded")?,
     })
@@ -154,7 +164,7 @@ pub(crate) fn binary(fields: &Map<String, Value>) -> Result<Binary, ImportError>
 pub(crate) fn exit(fields: &Map<String, Value>) -> Result<ProcessExit, ImportError> {
     let fields = Fields(fields);
     Ok(ProcessExit {
-        ended_at: fields.required("ended_at")?,
+        ended_at: fields.time("ended_at")?.ok_or(ImportError::Missing("ended_at"))?,
         exit_code: fields.get::<Option<u8>>("exit_code")?.map(i32::from),
         signal: fields.get("signal")?,
         reason: fields.required("exit_reason")?,
@@ -169,7 +179,7 @@ pub(crate) fn exit(fields: &Map<String, Value>) -> Result<ProcessExit, ImportErr
 /// Reads a process in its state before it was started. Its run dir is left out.
 pub(crate) fn queued_process(fields: &Map<String, Value>) -> Result<Process, ImportError> {
     let fields = Fields(fields);
-    queued(&fields, fields.required("created_at")?)
+    queued(&fields, fields.time("created_at")?.ok_or(ImportError::Missing("created_at"))?)
 }
 
 /// Reads a process in its state before it was started. `created_at` is used if the record does not have one.
@@ -193,7 +203,7 @@ fn queued(fields: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportE
         binary_id: fields.parsed("binary_id")?,
         iface_id: fields.parsed("iface_id")?,
         spec,
-        created_at: fields.parsed("created_at")?.unwrap_or(created_at),
+        created_at: fields.time("created_at")?.unwrap_or(created_at),
         state: ProcessState::Queued,
     })
 }
@@ -245,6 +255,7 @@ mod tests {
             ("status", json!("running"), "the process is running; only an exited process"),
             ("ended_at", json!(null), "the record has no \"ended_at\""),
             ("ended_at", json!("soon"), "the record has an invalid \"ended_at\": "),
+            ("ended_at", json!("-009998-01-01T00:00:00Z"), "the record has an invalid \"ended_at\": "),
             ("id", json!(7), "the record has an invalid \"id\": 7"),
             ("exit_reason", json!("tired"), "the record has an invalid \"exit_reason\": "),
             ("process_type", json!(null), "the record has no \"process_type\""),

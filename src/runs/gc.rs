@@ -282,7 +282,7 @@ impl Gc<'_> {
             return Ok(());
         }
         for FoundRunDir { process_id, path, is_partly_removed } in run_dir::list(self.store.data_dir()) {
-            let is_recorded = self.store.process(process_id)?.is_some();
+            let is_recorded = self.store.has_process(process_id)?;
             let is_removable = if is_partly_removed {
                 is_recorded || RunDir::at(&path).is_of(process_id)
             } else {

@@ -79,7 +79,8 @@ impl Gc<'_> {
             }
             if has_run_dir && let (GcAction::Failed, reason) = self.remove(process.id, String::new()) {
                 selector.keep(&process);
-                let (process, path) = (self.store.process(process.id)?, process.run_dir);
+                let path = process.run_dir;
+                let process = self.store.process(process.id).unwrap_or_default();
                 report.items.push(GcItem { action: GcAction::Failed, process, path, reason });
                 continue;
             }

@@ -60,30 +60,26 @@ impl Store {
 
     /// Returns all binaries of a machine by name.
     pub fn binaries_of(&self, machine_id: MachineId) -> Result<HashMap<String, Binary>, StoreError> {
-        let all: Vec<Binary> =
-            self.with(|connection| row::all(connection, "WHERE machine_id = ?1", [machine_id]))?;
+        let all: Vec<Binary> = self.list("WHERE machine_id = ?1", [machine_id])?;
         Ok(all.into_iter().map(|binary| (binary.name.clone(), binary)).collect())
     }
 
     /// Returns the binaries that pass the filter, sorted by name; binaries of one name are sorted newest first.
     pub fn binaries(&self, filter: &BinaryFilter) -> Result<Vec<Binary>, StoreError> {
-        self.with(|connection| {
-            row::all(
-                connection,
-                "WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR status = ?2) \
+        self.list(
+            "WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR status = ?2) \
                  AND (?4 IS NULL OR instr(lower(real_path(abspath)), lower(?4)) > 0) \
                  AND (?5 IS NULL OR instr(lower(version), lower(?5)) > 0) \
                  AND (?6 IS NULL OR machine_id = ?6) ORDER BY name, created_at DESC, id DESC LIMIT ?3",
-                params![
-                    filter.name,
-                    filter.status,
-                    row::limit(filter.limit),
-                    filter.abspath,
-                    filter.version,
-                    filter.machine_id
-                ],
-            )
-        })
+            params![
+                filter.name,
+                filter.status,
+                row::limit(filter.limit),
+                filter.abspath,
+                filter.version,
+                filter.machine_id
+            ],
+        )
     }
 
     /// Returns the binary whose name is `typed`, preferably that of a machine. If there is none, returns the binary whose
@@ -153,13 +149,10 @@ impl Store {
         })
     }
 
-    /// Returns the binaries with this name on other machines, newest first. Leaves out a row that cannot be read: this
-    /// machine does not depend on it.
+    /// Returns the binaries with this name on other machines, newest first.
     pub fn binaries_elsewhere(&self, machine_id: MachineId, name: &str) -> Result<Vec<Binary>, StoreError> {
-        self.with(|connection| {
-            let rest = "WHERE machine_id <> ?1 AND name = ?2 ORDER BY created_at DESC, id DESC";
-            row::all_valid(connection, rest, params![machine_id, name])
-        })
+        let rest = "WHERE machine_id <> ?1 AND name = ?2 ORDER BY created_at DESC, id DESC";
+        self.list(rest, params![machine_id, name])
     }
 
     /// Deletes a binary and its attempts; its processes are kept. Returns whether the binary existed.

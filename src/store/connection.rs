@@ -1,12 +1,14 @@
 //! The connection to the store.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Params, Transaction, TransactionBehavior};
 
 use crate::fs::dir;
 use crate::store::error::StoreError;
+use crate::store::row::{self, TableRow};
 use crate::store::stored_path::{self, StoredPaths};
 
 /// The number of prepared statements that a connection caches: more than all methods of [`Store`] use.
@@ -18,6 +20,8 @@ const PREPARED_STATEMENTS: usize = 48;
 pub struct Store {
     path: PathBuf,
     connection: Mutex<Connection>,
+    /// The rows that were left out of lists, with the reasons.
+    unreadable: Mutex<BTreeSet<String>>,
 }
 
 impl Store {
@@ -25,7 +29,7 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
         let added = stored_path::add_functions(&connection, StoredPaths::new(lib_dir, dir::parent(&path)));
         added.map_err(|cause| StoreError::new(&path, cause))?;
-        Ok(Self { path, connection: Mutex::new(connection) })
+        Ok(Self { path, connection: Mutex::new(connection), unreadable: Mutex::default() })
     }
 
     /// Returns the folder of the store.
@@ -48,6 +52,23 @@ impl Store {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         query(&self.lock()).map_err(|error| StoreError::new(&self.path, error))
+    }
+
+    /// Returns the rows that `rest` (`WHERE ... ORDER BY ...`) selects. Leaves out those that cannot be read, so that one
+    /// row does not keep a command from its work with the others.
+    pub(super) fn list<T: TableRow>(&self, rest: &str, params: impl Params) -> Result<Vec<T>, StoreError> {
+        let mut unreadable = Vec::new();
+        let rows = self
+            .with(|connection| row::all_readable(connection, rest, params, |reason| unreadable.push(reason)));
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).extend(unreadable);
+        rows
+    }
+
+    /// Returns a message for each row that was left out of a list since the last call.
+    pub(crate) fn take_unreadable(&self) -> Vec<String> {
+        let rows = std::mem::take(&mut *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner));
+        let message = |row| StoreError::InvalidRow(self.path.clone(), row).to_string();
+        rows.into_iter().map(message).collect()
     }
 
     /// Runs `write` in a transaction: either all of its statements take effect, or none do. The transaction takes the

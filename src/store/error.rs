@@ -1,6 +1,5 @@
 //! The errors of the store.
 
-use std::error::Error;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -82,9 +81,9 @@ pub enum StoreError {
     /// A row has a value that this version does not support. The text contains the table, the id, the column and the
     /// reason.
     #[error(
-        "cannot read the store {0}: {1}; update rigup if a newer version wrote the row, otherwise correct it with sqlite3"
+        "cannot read a row of the store {0}: {1}; update rigup if a newer version wrote the row, otherwise correct or delete it with sqlite3"
     )]
-    InvalidRow(PathBuf, Box<dyn Error + Send + Sync>),
+    InvalidRow(PathBuf, String),
     /// A new store could not be created, or an existing one could not be locked or moved.
     #[error("cannot create the store {0}: {1}; choose another data dir with --data-dir")]
     Create(PathBuf, io::Error),
@@ -103,7 +102,9 @@ impl StoreError {
     pub(super) fn new(path: &Path, cause: rusqlite::Error) -> Self {
         let path = path.to_owned();
         let cause = match cause {
-            rusqlite::Error::FromSqlConversionFailure(_, _, reason) => return Self::InvalidRow(path, reason),
+            rusqlite::Error::FromSqlConversionFailure(_, _, reason) => {
+                return Self::InvalidRow(path, reason.to_string());
+            }
             cause => cause,
         };
         match cause.sqlite_error_code() {

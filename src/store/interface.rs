@@ -28,7 +28,7 @@ impl Store {
     /// Returns the interface that a machine used last, or `None` if none is stored.
     pub fn newest_interface(&self, machine_id: MachineId) -> Result<Option<NetworkInterface>, StoreError> {
         const NEWEST: &str = "WHERE machine_id = ?1 ORDER BY modified_at DESC, id DESC LIMIT 1";
-        self.with(|connection| row::first(connection, NEWEST, [machine_id]))
+        Ok(self.list(NEWEST, [machine_id])?.pop())
     }
 
     /// Stores the interface that a machine uses now, and returns it. Facts with the same addresses, MAC address and name

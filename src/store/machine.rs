@@ -73,7 +73,7 @@ impl Store {
 
     /// Returns all machines, oldest first.
     pub fn machines(&self) -> Result<Vec<Machine>, StoreError> {
-        self.with(|connection| row::all(connection, "ORDER BY created_at, id", []))
+        self.list("ORDER BY created_at, id", [])
     }
 
     /// Stores a machine, and replaces the one with the same id. If another machine has the same guid, returns

@@ -221,6 +221,12 @@ impl Store {
         self.with(|connection| row::first(connection, "WHERE id = ?1", [id]))
     }
 
+    /// Returns whether a process with this id is stored.
+    pub fn has_process(&self, id: ProcessId) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT EXISTS (SELECT 1 FROM process WHERE id = ?1)";
+        self.with(|connection| connection.prepare_cached(SQL)?.query_row([id], |row| row.get(0)))
+    }
+
     /// Returns the process whose id is `typed`, or begins or ends with it.
     pub fn find_process(&self, typed: &str) -> Result<Lookup<Process>, StoreError> {
         self.with(|connection| lookup::by_id(connection, typed))
@@ -229,17 +235,17 @@ impl Store {
     /// Returns the processes that pass the filter, newest first.
     pub fn processes(&self, filter: &ProcessFilter) -> Result<Vec<Process>, StoreError> {
         let (rest, params) = filter.sql();
-        self.with(|connection| row::all(connection, &rest, params_from_iter(params)))
+        self.list(&rest, params_from_iter(params))
     }
 
     /// Returns the processes of a machine that have not exited according to the store, oldest first.
     pub fn unfinished_processes(&self, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
-        self.with(|connection| row::all(connection, UNFINISHED, [machine_id]))
+        self.list(UNFINISHED, [machine_id])
     }
 
     /// Returns the runs of a machine that have exited and whose run dirs still exist, oldest first.
     pub fn ended_runs(&self, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
-        self.with(|connection| row::all(connection, ENDED_RUNS, [machine_id]))
+        self.list(ENDED_RUNS, [machine_id])
     }
 
     /// Returns the average duration of the executions of a hook among the latest 20 of its plugin, or zero if there are
@@ -254,16 +260,16 @@ impl Store {
 
     /// Returns the processes that a process started, oldest first.
     pub fn process_children(&self, parent_id: ProcessId) -> Result<Vec<Process>, StoreError> {
-        self.with(|connection| row::all(connection, CHILDREN, [parent_id]))
+        self.list(CHILDREN, [parent_id])
     }
 
-    /// Returns a process and its ancestors, nearest first. If the parents form a cycle, which happens only in a damaged
-    /// store, each process is returned once.
+    /// Returns a process and its ancestors, nearest first, up to one that cannot be read. If the parents form a cycle, which
+    /// happens only in a damaged store, each process is returned once.
     pub fn process_with_ancestors(&self, id: ProcessId) -> Result<Vec<Process>, StoreError> {
         let mut processes: Vec<Process> = Vec::new();
         let mut next = Some(id);
         while let Some(id) = next.filter(|id| !processes.iter().any(|process| process.id == *id))
-            && let Some(process) = self.process(id)?
+            && let Some(process) = self.list::<Process>("WHERE id = ?1", [id])?.pop()
         {
             next = process.parent_id;
             processes.push(process);

@@ -121,7 +121,7 @@ impl Store {
             Some(process) => (clock::format(process.created_at), process.id.to_string()),
             None => (AFTER_ALL_TIMES.to_owned(), String::new()),
         };
-        self.with(|connection| row::all(connection, ENDED_BEFORE, params![machine_id, time, id, limit]))
+        self.list(ENDED_BEFORE, params![machine_id, time, id, limit])
     }
 
     /// Deletes exited processes with their attempts, and records that the run dirs of others were removed, in one

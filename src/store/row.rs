@@ -102,15 +102,24 @@ pub(super) fn all<T: TableRow>(
     connection.prepare_cached(&select_sql::<T>(rest))?.query_map(params, value)?.collect()
 }
 
-/// Returns the rows that `rest` selects, without those that have an invalid value.
-pub(super) fn all_valid<T: TableRow>(
+/// Returns the rows that `rest` selects. Passes the reason to `skip` for each row that has an invalid value, and leaves it
+/// out.
+pub(super) fn all_readable<T: TableRow>(
     connection: &Connection,
     rest: &str,
     params: impl Params,
+    mut skip: impl FnMut(String),
 ) -> rusqlite::Result<Vec<T>> {
     let mut statement = connection.prepare_cached(&select_sql::<T>(rest))?;
     let rows = statement.query_map(params, value)?;
-    rows.filter(|row| !matches!(row, Err(Error::FromSqlConversionFailure(..)))).collect()
+    let readable = rows.filter_map(|row| match row {
+        Err(Error::FromSqlConversionFailure(_, _, reason)) => {
+            skip(reason.to_string());
+            None
+        }
+        row => Some(row),
+    });
+    readable.collect()
 }
 
 /// Returns the first row that `rest` selects, or `None` if it selects none.

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::appearance::run_on_terminal;
-use crate::test_context::TestContext;
+use crate::test_context::{TestContext, signal, wait_until};
 
 /// Creates a context in which one binary is installed and the install of another failed.
 fn context_with_history() -> TestContext {
@@ -142,4 +143,52 @@ fn the_table_of_machines_has_short_ids() {
 fn prints_the_version_of_the_package() {
     let output = TestContext::new().run(&["--version"]).succeeds();
     assert_eq!(output.stdout, format!("rigup {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_skipped_with_a_warning() {
+    let context = TestContext::new();
+    context.plugin("p", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
+    context.run(&["install"]).succeeds();
+    let run =
+        |script: &str| context.run(&["start", "--slug", "s", "--", "sh", "-c", script]).succeeds().record();
+    let ids = ["exit 0", "exit 1"].map(run).map(|record| record["id"].as_str().unwrap().to_owned());
+    for (id, code) in ids.iter().zip([0, 1]) {
+        context.run(&["process", "wait", id]).exits_with(code);
+    }
+    let [bad, good] = &ids;
+    let warning = format!("table process, id {bad}, column ended_at");
+    context
+        .store()
+        .execute_batch(&format!(
+            "PRAGMA ignore_check_constraints = ON; \
+             UPDATE process SET ended_at = '-9998-01-01T00:00:00.000Z' WHERE id = '{bad}'"
+        ))
+        .unwrap();
+    for args in [
+        &["process", "list"][..],
+        &["process", "list", "--slug", "s"],
+        &["process", "tree"],
+        &["process", "gc"],
+        &["process", "gc", "--ttl", "0"],
+    ] {
+        let output = context.run(args).succeeds().stderr_contains(&warning);
+        assert_eq!(output.stderr.matches(&warning).count(), 1, "{}", output.stderr);
+        assert!(!output.records().iter().any(|record| record["id"] == **bad), "{args:?}");
+    }
+    context.run(&["process", "show", good]).succeeds();
+    context.run(&["install"]).succeeds();
+    context.run(&["exec", "--", "true"]).succeeds();
+    for args in [["process", "show", bad], ["process", "wait", bad], ["process", "kill", bad]] {
+        context.run(&args).exits_with(3).stderr_contains(&warning);
+    }
+
+    // A running process that cannot be read does not keep the others from being completed.
+    let live = context.run(&["start", "--slug", "s", "--", "sleep", "600"]).succeeds().record();
+    let set = "UPDATE process SET created_at = 'soon' WHERE id = ?1";
+    context.store().execute(set, [live["id"].as_str().unwrap()]).unwrap();
+    context.run(&["exec", "--", "true"]).succeeds().stderr_contains("column created_at");
+    context.run(&["start", "--slug", "s", "--max-live", "2", "--", "true"]).succeeds();
+    signal(u32::try_from(live["pid"].as_u64().unwrap()).unwrap(), Signal::SIGKILL);
+    wait_until("the waiters have exited", || context.live_processes().is_empty());
 }
