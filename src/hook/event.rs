@@ -20,7 +20,7 @@ use crate::process::handle::Handle;
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
 use crate::process::supervise::{FinishedProcess, PreparedProcess};
-use crate::process::{poll, tail, terminate, wait, waiter};
+use crate::process::{poll, recover, tail, terminate, wait, waiter};
 use crate::protocol::{Record, RecordReader};
 use crate::store::StoreError;
 
@@ -168,18 +168,21 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         next: Option<&(&'a Hook, Duration)>,
     ) -> Result<Option<QueuedHook<'a>>, RunError> {
         let mut output = HookOutput::of(hook);
-        let (runner, mut next, mut queued) = (self.runner, Some(next), Ok(None));
+        let (runner, mut next) = (self.runner, Some(next));
+        let (mut queued, mut collected) = (Ok(None), Ok(()));
         let finished = runner.run(prepared, |run_dir| {
             if let Some(next) = next.take() {
                 queued = self.queue(next);
             } else {
                 output.read(run_dir, READ_LIMIT, &mut self.on_event);
-                self.read_all();
+                if collected.is_ok() {
+                    collected = self.collect();
+                }
             }
         })?;
         let FinishedProcess { process, run_dir, warnings } = finished;
         self.ended = Some(StartedHook { process, run_dir, output, warnings, was_terminated: false });
-        queued
+        collected.and(queued)
     }
 
     /// Starts a hook in the background, and waits until it prints its first line or exits.
@@ -202,14 +205,15 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 return Ok(self.runner.store.save_process(&process)?);
             }
         };
+        let id = started.process.id;
         self.background.push((started, waiter));
         let deadline = duration::deadline(self.event.ready_timeout);
         loop {
-            self.read_all();
-            let Some((newest, waiter)) = self.background.last() else { return Ok(()) };
-            if newest.output.has_line {
+            self.collect()?;
+            let newest = self.background.last().filter(|(newest, _)| newest.process.id == id);
+            let Some((_, waiter)) = newest.filter(|(newest, _)| !newest.output.has_line) else {
                 return Ok(());
-            }
+            };
             if Instant::now() >= deadline {
                 let seconds = self.event.ready_timeout.as_secs_f64();
                 let warning =
@@ -218,10 +222,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 return Ok(());
             }
             let next = deadline.min(Instant::now() + TICK);
-            match poll::readable([waiter.handle.fd(), self.runner.interrupt.fd()], next) {
-                [true, _] => return self.collect(),
-                [_, true] => return Ok(()),
-                [false, false] => {}
+            if let [_, true] = poll::readable([waiter.handle.fd(), self.runner.interrupt.fd()], next) {
+                return Ok(());
             }
         }
     }
@@ -294,19 +296,15 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         if process.exit().is_some() {
             return Ok(process);
         }
-        let exit = run_dir.read_exit().unwrap_or_else(|| {
-            match process.running().and_then(|running| Handle::open(&running.identity)) {
-                Some(root) => {
-                    let interrupt = Some(self.runner.interrupt);
-                    terminate::terminate_tree(Signal::TERM, process.id, &root, terminate::GRACE, interrupt)
-                }
-                None => terminate::terminate_by_id(process.id, None),
+        let (id, root) = (process.id, process.running().and_then(|running| Handle::open(&running.identity)));
+        let terminate = || {
+            let interrupt = Some(self.runner.interrupt);
+            match root {
+                Some(root) => terminate::terminate_tree(Signal::TERM, id, &root, terminate::GRACE, interrupt),
+                None => terminate::terminate_by_id(id, None),
             };
-            ProcessExit::lost(clock::now())
-        });
-        let process = process.into_exited(run_dir.add_logs(exit));
-        store.save_process(&process)?;
-        Ok(process)
+        };
+        Ok(recover::complete(store, process, Some(run_dir), terminate)?)
     }
 
     /// Reports the rest of a hook's output and its exit, and returns its record.

@@ -11,9 +11,8 @@ use crate::process::{terminate, tree};
 use crate::store::{Store, StoreError};
 
 /// Completes and returns the records of the queued and running processes of a machine that no rigup or waiter
-/// supervises any more. Terminates a hook that had no waiter, with its tree; leaves a running process that had a waiter
-/// alone. Uses the exit in the run dir, if there is one; otherwise, the process is lost. A process that works in another
-/// data dir, of which this one is a copy, is left alone as long as it lives.
+/// supervises any more. Terminates a hook, which belongs to its rigup, with its tree; leaves a running process that had a
+/// waiter alone. A process that works in another data dir, of which this one is a copy, is left alone as long as it lives.
 pub(crate) fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
     let processes = store.unfinished_processes(machine_id)?;
     processes.iter().filter_map(|process| recover_if_lost(store, process).transpose()).collect()
@@ -33,8 +32,8 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     let is_own = belongs_to(store, process);
     let is_supervised = match run_dir.as_ref().and_then(RunDir::is_locked) {
         Some(true) => true,
-        // Its rigup supervises it.
-        None if is_own && process.spec.process_type == ProcessType::Hook => {
+        // A hook belongs to its rigup, which also completes the record if a waiter was killed.
+        _ if is_own && process.spec.process_type == ProcessType::Hook => {
             process.parent_id.is_some_and(|id| lock::is_process_locked(store.data_dir(), id))
         }
         _ => (process.running().is_some() || !is_own) && is_alive(process),
@@ -42,18 +41,40 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     if is_supervised {
         return Ok(None);
     }
-    let exit = run_dir.as_ref().and_then(RunDir::read_exit);
-    if exit.is_none() && is_own {
-        terminate_rest(process);
+    let terminate = || {
+        if is_own {
+            terminate_rest(process);
+        }
+    };
+    complete(store, process.clone(), run_dir.as_ref(), terminate).map(Some)
+}
+
+/// Stores and returns the record of a process that no rigup or waiter supervises any more, with the exit in its run dir.
+/// If there is none, calls `terminate`; then the process is lost or, if a stop was requested, stopped without an exit code.
+pub(crate) fn complete(
+    store: &Store,
+    process: Process,
+    run_dir: Option<&RunDir>,
+    terminate: impl FnOnce(),
+) -> Result<Process, StoreError> {
+    let observed = run_dir.and_then(RunDir::read_exit);
+    let is_observed = observed.is_some();
+    let mut exit = observed.unwrap_or_else(|| {
+        terminate();
+        ProcessExit::lost(clock::now())
+    });
+    let Some(run_dir) = run_dir else {
+        let process = process.into_exited(exit);
+        return store.save_process(&process).map(|()| process);
+    };
+    if !is_observed {
+        exit.reason = run_dir.exit_reason(&exit);
     }
-    let mut exit = exit.unwrap_or_else(|| ProcessExit::lost(clock::now()));
-    if let Some(run_dir) = &run_dir {
-        exit = run_dir.add_logs(exit);
-        run_dir.remove_temporary_files();
-    }
-    let process = process.clone().into_exited(exit);
-    store.save_process(&process)?;
-    Ok(Some(process))
+    let process = process.into_exited(run_dir.add_logs(exit));
+    // The record matters more than the files in the run dir.
+    let _ = if is_observed { run_dir.remove_pid() } else { run_dir.write_exit(&process, &[]) };
+    run_dir.remove_temporary_files();
+    store.save_process(&process).map(|()| process)
 }
 
 /// Returns whether a process that has not exited belongs to this data dir, which may have been moved, and not to one that

@@ -208,8 +208,7 @@ impl RunDir {
 
     /// Returns why a process exited that its rigup did not terminate: `stopped` if a stop was requested.
     pub(crate) fn exit_reason(&self, exit: &ProcessExit) -> ExitReason {
-        let is_stopped = exit.reason != ExitReason::Lost && self.is_stop_requested();
-        if is_stopped { ExitReason::Stopped } else { exit.reason }
+        if self.is_stop_requested() { ExitReason::Stopped } else { exit.reason }
     }
 
     /// Writes the pid to `process.pid`.
@@ -250,7 +249,11 @@ impl RunDir {
             "warnings": warnings,
         });
         atomic::write(&self.0.join(EXIT), format!("{exit}\n").as_bytes())?;
-        // If the process exited quickly, the file was never written.
+        self.remove_pid()
+    }
+
+    /// Removes `process.pid`. If the process exited quickly, it was never written.
+    pub(crate) fn remove_pid(&self) -> io::Result<()> {
         ignore_missing(fs_err::remove_file(self.0.join("process.pid")))
     }
 

@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::clock;
 use crate::fs::lock::FileLock;
-use crate::model::{Identity, Process};
+use crate::model::{Identity, Process, ProcessExit};
+use crate::process::handle::Handle;
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec, SpawnError};
@@ -23,6 +26,9 @@ pub(crate) const COMMAND: &str = "waiter";
 
 /// How long a waiter may take to start its process and to report that.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest single wait for the end of the rigup that runs an event.
+const FOLLOW_INTERVAL: Duration = Duration::from_hours(1);
 
 /// The text that a waiter writes to standard output once its process runs or could not be started.
 const READY: &str = "ready";
@@ -80,24 +86,31 @@ pub(crate) fn launch(
 }
 
 /// Runs as a waiter: starts the process, reports that on standard output, and supervises the process. A hook may write
-/// `output_limit` bytes to a stream, a detached run any number. The standard input of the waiter is the lock of the run
-/// dir, so the waiter holds the lock while it runs.
+/// `output_limit` bytes to a stream, a detached run any number. A hook belongs to its event: if the rigup that runs the
+/// event is gone, it is terminated, or not started at all. The standard input of the waiter is the lock of the run dir, so
+/// the waiter holds the lock while it runs.
 pub(crate) fn run(
     store: &Store,
     process: Process,
     output_limit: u64,
     mut command: CommandSpec,
 ) -> io::Result<()> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Arc::new(Interrupt::install()?);
     subreaper::become_subreaper();
     let path = process.spec.run_dir.as_deref();
     let run_dir = RunDir::at(path.ok_or_else(|| io::Error::other("the process to wait for has no run dir"))?);
+    let save = |process: &Process| store.save_process(process).map_err(io::Error::other);
+    if process.spec.run.is_none() && !follow_rigup(store, &process, &interrupt)? {
+        let process = process.into_exited(ProcessExit::not_started(clock::now()));
+        // Not an error, because other rigups find the exit in the store.
+        let _ = run_dir.write_exit(&process, &[]);
+        return save(&process);
+    }
     let logs = run_dir.open_logs()?;
     command.env.retain(|(name, _)| name != WAITER_VARIABLE);
     command.env.push((PROCESS_ID_VARIABLE.into(), process.id.to_string().into()));
     let output_limit = process.spec.run.is_none().then_some(output_limit);
     let supervision = Supervision { record_after: Duration::ZERO, output_limit, interrupt: &interrupt };
-    let save = |process: &Process| store.save_process(process).map_err(io::Error::other);
     let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {
         run_dir.write_identity(identity)?;
         save(process)?;
@@ -108,6 +121,24 @@ pub(crate) fn run(
     save(&finished.process)?;
     // A process that could not be started or exited at once was not reported yet.
     report_ready()
+}
+
+/// Interrupts this waiter once the rigup that started the hook is gone, even if that rigup was killed. Returns whether the
+/// rigup still runs.
+fn follow_rigup(store: &Store, hook: &Process, interrupt: &Arc<Interrupt>) -> io::Result<bool> {
+    let rigup = hook.parent_id.map(|id| store.process(id)).transpose().map_err(io::Error::other)?.flatten();
+    let Some(rigup) = rigup.and_then(|rigup| Handle::open(&rigup.running()?.identity)) else {
+        return Ok(false);
+    };
+    let interrupt = Arc::clone(interrupt);
+    let follow = move || {
+        while poll::readable([rigup.fd()], Instant::now() + FOLLOW_INTERVAL) != [true] {}
+        // After a second signal, there would be no grace period.
+        if interrupt.signal().is_none() {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::TERM);
+        }
+    };
+    std::thread::Builder::new().spawn(follow).map(|_| true)
 }
 
 /// Reports to the launcher that the waiter is ready, and closes the pipe. Ignores a launcher that has exited.

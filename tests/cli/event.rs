@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// Creates hooks of the plugin `p`, each from a file name without `on_E__` and a shell script.
-fn context_with(hooks: &[(&str, &str)]) -> TestContext {
+pub(crate) fn context_with(hooks: &[(&str, &str)]) -> TestContext {
     let context = TestContext::new();
     for (name, body) in hooks {
         context.script(&format!("here/plugins/p/on_E__{name}"), &format!("#!/bin/sh\n{body}\n"));
@@ -17,7 +17,7 @@ fn context_with(hooks: &[(&str, &str)]) -> TestContext {
 }
 
 /// A daemon that prints a record when it starts and another one on TERM.
-const DAEMON: &str = "trap 'echo \"{\\\"type\\\":\\\"Bye\\\"}\"; exit 0' TERM\n\
+pub(crate) const DAEMON: &str = "trap 'echo \"{\\\"type\\\":\\\"Bye\\\"}\"; exit 0' TERM\n\
     echo '{\"type\":\"Hello\"}'\nwhile :; do sleep 600 & wait $!; done";
 
 /// Returns a shell command that prints a record.

@@ -8,6 +8,7 @@
 
 mod appearance;
 mod apply;
+mod background;
 mod bash_and_node;
 mod bash_prefix;
 mod batch;
