@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Map, Value};
 
-use crate::cli::command::{CliError, CommandResult, Context, interrupt};
+use crate::cli::command::{CliError, CommandResult, Context, interrupt, machine_with_id};
 use crate::cli::message::{error, message, warning};
 use crate::clock;
 use crate::engine::session::{self, Session};
@@ -141,13 +141,7 @@ fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
     // A data dir that came from another machine has its records, too.
     let machine_id = match machine {
         None => session::machine_id(&context.settings, &store)?,
-        Some(id) => match store.find_machine(&id)? {
-            Lookup::Found(machine) => Some(machine.id),
-            Lookup::NotFound | Lookup::Ambiguous(_) => {
-                let text = format!("no machine has the id {id}; `rigup machine list` shows the ids");
-                return Err(CliError::not_found(text));
-            }
-        },
+        Some(id) => Some(machine_with_id(&store, &id)?),
     };
     let filter = BinaryFilter { name, status, abspath, version, machine_id, limit };
     let binaries = store.binaries(&filter)?;
@@ -175,7 +169,7 @@ fn show(name: &str, context: &mut Context) -> CommandResult {
     let machine_id = session::machine_id(&context.settings, &store)?;
     let binary = match store.find_binary(name, machine_id)? {
         Lookup::NotFound => return Err(not_found(name)),
-        Lookup::Ambiguous(count) => return Err(CliError::not_found(ambiguous(name, count))),
+        Lookup::Ambiguous { count, .. } => return Err(CliError::not_found(ambiguous(name, count))),
         Lookup::Found(binary) => binary,
     };
     if context.output.is_json() {
@@ -360,7 +354,7 @@ fn selected(session: &Session<'_>, names: &[String]) -> Result<(Vec<Binary>, Exi
                 status = ExitStatus::Incomplete;
                 warning!("no binary has the name or id `{name}`");
             }
-            Lookup::Ambiguous(count) => {
+            Lookup::Ambiguous { count, .. } => {
                 status = ExitStatus::Incomplete;
                 warning!("{}", ambiguous(&name, count));
             }

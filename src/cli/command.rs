@@ -7,10 +7,10 @@ use crate::cli::output::Output;
 use crate::engine::catalog::Catalog;
 use crate::engine::session::{self, OpenStore, Session};
 use crate::engine::{Engine, EngineError, ExitStatus, OnEvent, processes};
-use crate::model::Process;
+use crate::model::{MachineId, Process};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
-use crate::store::StoreError;
+use crate::store::{Lookup, Store, StoreError};
 
 /// The exit status of a command, or the error that ended it.
 pub(crate) type CommandResult = Result<ExitStatus, CliError>;
@@ -96,11 +96,21 @@ impl Context {
         Ok(session::open_to_read(&self.settings, &print_event)?)
     }
 
-    /// Returns the open store, and the process with this id, which may be a unique prefix or suffix.
+    /// Returns the open store, and the process with this id or pid; see [`processes::find`].
     pub(crate) fn process(&self, id: &str) -> Result<(OpenStore<'static>, Process), CliError> {
         let store = self.store()?.ok_or_else(|| processes::not_found(id))?;
         let process = processes::find(&store, id)?;
         Ok((store, process))
+    }
+}
+
+/// Returns the id of the machine with this id, which may be a unique prefix or suffix.
+pub(crate) fn machine_with_id(store: &Store, id: &str) -> Result<MachineId, CliError> {
+    match store.find_machine(id)? {
+        Lookup::Found(machine) => Ok(machine.id),
+        Lookup::NotFound | Lookup::Ambiguous { .. } => Err(CliError::not_found(format!(
+            "no machine has the id {id}; `rigup machine list` shows the ids"
+        ))),
     }
 }
 

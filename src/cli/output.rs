@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use clap::ColorChoice;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::message::message;
 use crate::report::record;
@@ -27,6 +27,8 @@ pub(crate) enum Format {
 pub(crate) struct Output {
     out: BufWriter<Stdout>,
     is_json: bool,
+    /// Whether the user asked for JSONL.
+    is_json_requested: bool,
     color: bool,
     /// The width of the terminal in columns; `None` if standard output is not a terminal.
     width: Option<usize>,
@@ -46,6 +48,7 @@ impl Output {
         };
         Self {
             out: BufWriter::with_capacity(BUFFER_SIZE, io::stdout()),
+            is_json_requested: format == Some(Format::Jsonl),
             is_json: format.map_or(!is_terminal, |format| format == Format::Jsonl),
             color,
             width: is_terminal.then(|| terminal_width(environment)),
@@ -94,6 +97,15 @@ impl Output {
             self.records([record]);
         } else {
             self.raw(record::lines(record).as_bytes());
+        }
+    }
+
+    /// Writes a number, which scripts read with `$(...)`: as a record only if the user asked for JSONL.
+    pub(crate) fn count(&mut self, count: u64) {
+        if self.is_json_requested {
+            self.records([json!({ "count": count })]);
+        } else {
+            self.line(count);
         }
     }
 

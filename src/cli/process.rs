@@ -20,7 +20,7 @@ pub(crate) enum ProcessCommand {
     List(list::ListArgs),
     /// Show one process: command, environment, state, resource usage, messages and result
     Show {
-        /// Process id, or a unique prefix or suffix of it
+        /// Pid or process id, or a unique prefix or suffix of the id
         process: String,
     },
     /// Show processes as a tree
@@ -43,7 +43,7 @@ pub(crate) fn run(command: ProcessCommand, context: &mut Context) -> CommandResu
         ProcessCommand::Tree(args) => tree::tree(&args, context),
         ProcessCommand::Logs(args) => logs::logs(&args, context),
         ProcessCommand::Wait(args) => wait::wait(&args, context),
-        ProcessCommand::Kill(args) => kill::kill(&args, context),
+        ProcessCommand::Kill(args) => kill::kill(args, context),
         ProcessCommand::Gc(args) => gc::gc(&args, context),
     }
 }

@@ -5,48 +5,164 @@ use std::time::{Duration, Instant};
 
 use crate::engine::error::EngineError;
 use crate::engine::session::Session;
-use crate::model::{Process, ProcessId};
-use crate::process::handle::Handle;
+use crate::model::{Process, ProcessId, ProcessType};
+use crate::process::handle::{self, Handle};
 use crate::process::{poll, recover};
-use crate::store::{Lookup, Store};
+use crate::report::short_id::short_ids;
+use crate::report::text;
+use crate::store::{Lookup, ProcessFilter, Store};
 
 /// The time between two reads of a record if rigup cannot wait for its process.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Returns the process with this id, which may be a unique prefix or suffix.
-pub(crate) fn find(store: &Store, id: &str) -> Result<Process, EngineError> {
-    match store.find_process(id)? {
+/// The maximum number of digits of a pid on Linux, where the largest pid is 4,194,304. A table shows at least eight
+/// characters of an id, so no short id is taken for a pid.
+const MAX_PID_DIGITS: usize = 7;
+
+/// How many columns of a command are shown with an ambiguous id.
+const TITLE_COLUMNS: usize = 40;
+
+/// Returns the process with this pid or id. A number of at most 7 digits is the pid of the process that runs now, or
+/// else of the newest record with it. Only if there is none, or for any other text, this is an id or a unique prefix or
+/// suffix of one.
+pub(crate) fn find(store: &Store, typed: &str) -> Result<Process, EngineError> {
+    if let Some(pid) = parse_pid(typed)
+        && let Some(process) = find_by_pid(store, pid)?
+    {
+        return Ok(process);
+    }
+    match store.find_process(typed)? {
         Lookup::Found(process) => Ok(process),
-        Lookup::NotFound => Err(not_found(id)),
-        Lookup::Ambiguous(count) => {
-            Err(EngineError::NotFound(format!("{id} matches {count} ids; type more characters")))
+        Lookup::NotFound => Err(not_found(typed)),
+        Lookup::Ambiguous { count, newest } => {
+            let ids = short_ids(newest.iter().map(|process| process.id));
+            let mut candidates: Vec<String> = newest
+                .iter()
+                .zip(ids)
+                .map(|(process, id)| format!("{id} ({})", text::cut_end(&process.title(), TITLE_COLUMNS)))
+                .collect();
+            let others = count - newest.len() as u64;
+            candidates.extend((others > 0).then(|| format!("{others} more")));
+            Err(EngineError::NotFound(format!(
+                "{typed} matches {count} ids: {}; type more characters",
+                text::list(&candidates, candidates.len())
+            )))
         }
     }
 }
 
-/// Returns the error for an unknown process id.
-pub(crate) fn not_found(id: &str) -> EngineError {
-    EngineError::NotFound(format!("no process has the id {id}; `rigup process list` shows the ids"))
+/// Returns the pid that a text is. An id may begin with 0, but a pid does not.
+fn parse_pid(typed: &str) -> Option<u32> {
+    let is_pid = typed.len() <= MAX_PID_DIGITS
+        && typed.bytes().all(|byte| byte.is_ascii_digit())
+        && !typed.starts_with('0');
+    typed.parse().ok().filter(|_| is_pid)
 }
 
-/// Returns the processes with these ids, each once. Rejects a process that runs on another machine or belongs to another
+/// Returns the process that runs now with this pid, or else the newest record with it.
+fn find_by_pid(store: &Store, pid: u32) -> Result<Option<Process>, EngineError> {
+    let with_pid = |is_live, limit| {
+        store.processes(&ProcessFilter { pid: Some(pid), is_live, limit, ..ProcessFilter::default() })
+    };
+    let runs = |process: &Process| {
+        process.running().is_some_and(|running| handle::find(&running.identity).is_some())
+    };
+    // A process that is recorded as running may be lost.
+    let mut recorded = with_pid(true, None)?;
+    if let Some(at) = recorded.iter().position(runs) {
+        return Ok(Some(recorded.swap_remove(at)));
+    }
+    let limit = u32::try_from(recorded.len() + 1).ok();
+    Ok(with_pid(false, limit)?.into_iter().max_by_key(|process| (process.created_at, process.id)))
+}
+
+/// Returns the error for an unknown process id or pid.
+pub(crate) fn not_found(typed: &str) -> EngineError {
+    let noun = if parse_pid(typed).is_some() { "pid or id" } else { "id" };
+    EngineError::NotFound(format!("no process has the {noun} {typed}; `rigup process list` shows the ids"))
+}
+
+/// The processes that a command names.
+#[derive(Debug, Default)]
+pub(crate) struct FoundProcesses {
+    /// The processes, each once.
+    pub processes: Vec<Process>,
+    /// The errors for ids that name no process of this machine and data dir.
+    pub errors: Vec<EngineError>,
+}
+
+/// Returns the processes with these ids or pids. Rejects a process that runs on another machine or belongs to another
 /// data dir, because its exit will not be recorded here.
-pub(crate) fn find_all(session: &Session<'_>, ids: &[String]) -> Result<Vec<Process>, EngineError> {
-    let mut processes: Vec<Process> = Vec::new();
+pub(crate) fn find_all(session: &Session<'_>, ids: &[String]) -> Result<FoundProcesses, EngineError> {
+    let mut found = FoundProcesses::default();
     for id in ids {
-        let process = find(&session.store, id)?;
-        let rejected = |reason| EngineError::NotFound(format!("process {} {reason}", process.id));
-        if process.exit().is_none() && process.machine_id != session.machine.id {
-            return Err(rejected("runs on another machine"));
-        }
-        if process.exit().is_none() && recover::is_elsewhere(&session.store, &process)? {
-            return Err(rejected("belongs to another data dir, of which this one is a copy; use that one"));
-        }
-        if !processes.iter().any(|known| known.id == process.id) {
-            processes.push(process);
+        match find(&session.store, id).and_then(|process| check_observable(session, process)) {
+            Ok(process) if found.processes.iter().any(|known| known.id == process.id) => {}
+            Ok(process) => found.processes.push(process),
+            Err(error @ EngineError::NotFound(_)) => found.errors.push(error),
+            Err(error) => return Err(error),
         }
     }
-    Ok(processes)
+    Ok(found)
+}
+
+fn check_observable(session: &Session<'_>, process: Process) -> Result<Process, EngineError> {
+    let rejected = |reason| Err(EngineError::NotFound(format!("process {} {reason}", process.id)));
+    if process.exit().is_none() && process.machine_id != session.machine.id {
+        return rejected("runs on another machine");
+    }
+    if process.exit().is_none() && recover::is_elsewhere(&session.store, &process)? {
+        return rejected("belongs to another data dir, of which this one is a copy; use that one");
+    }
+    Ok(process)
+}
+
+/// Returns the live processes of this machine and data dir with this slug and of this type, without those that this
+/// command runs in.
+pub(crate) fn find_live(
+    session: &Session<'_>,
+    slug: Option<String>,
+    process_type: Option<ProcessType>,
+) -> Result<Vec<Process>, EngineError> {
+    let store = &session.store;
+    let machine_id = Some(session.machine.id);
+    let filter = ProcessFilter { slug, process_type, machine_id, is_live: true, ..ProcessFilter::default() };
+    let callers = match session.settings.parent_process {
+        Some(id) => store.process_with_ancestors(id)?,
+        None => Vec::new(),
+    };
+    let mut live = store.processes(&filter)?;
+    live.retain(|process| callers.iter().all(|caller| caller.id != process.id));
+    let mut here = Vec::new();
+    for process in live {
+        if !recover::is_elsewhere(store, &process)? {
+            here.push(process);
+        }
+    }
+    Ok(here)
+}
+
+/// Splits processes into those that can be terminated at the same time, and those that an ancestor of them among the
+/// others terminates first. A run is independent of its ancestors: it outlives them.
+pub(crate) fn split_dependent(
+    store: &Store,
+    processes: Vec<Process>,
+) -> Result<(Vec<Process>, Vec<Process>), EngineError> {
+    let ids: HashSet<ProcessId> = processes.iter().map(|process| process.id).collect();
+    let (mut independent, mut dependent) = (Vec::new(), Vec::new());
+    for process in processes {
+        let ancestors = || -> Result<Vec<Process>, EngineError> {
+            let lineage = store.process_with_ancestors(process.id)?;
+            let own = lineage.iter().position(|one| one.spec.run.is_some()).unwrap_or(lineage.len());
+            Ok(lineage.into_iter().take(own + 1).skip(1).collect())
+        };
+        if process.spec.run.is_none() && ancestors()?.iter().any(|ancestor| ids.contains(&ancestor.id)) {
+            dependent.push(process);
+        } else {
+            independent.push(process);
+        }
+    }
+    Ok((independent, dependent))
 }
 
 /// Returns processes with all their descendants, each once.

@@ -295,6 +295,14 @@ impl Process {
         }
     }
 
+    /// Returns whether the process exited and was not successful: it exited with a code other than 0, or 10 for a hook;
+    /// a signal or its time limit ended it; it was lost or could not be started. A process that was told to stop failed
+    /// only if it exited with another code than 0 and not by TERM.
+    pub fn has_failed(&self) -> bool {
+        let Some(exit) = self.exit() else { return false };
+        self.run_state() != "finished" && !exit.is_clean_stop()
+    }
+
     /// Returns whether the process is a hook that skipped.
     fn is_skipped(&self, exit: &ProcessExit) -> bool {
         self.spec.process_type == ProcessType::Hook && exit.exit_code == Some(SKIPPED)

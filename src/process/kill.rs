@@ -1,5 +1,7 @@
 //! Terminating a recorded process that another rigup started.
 
+use std::io;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -65,6 +67,26 @@ pub(crate) fn kill(
         }
     }
     await_stored_exit(store, process)
+}
+
+/// Terminates several processes at the same time, as [`kill`] does, so that they share one grace period.
+pub(crate) fn kill_all(
+    store: &Store,
+    processes: &[Process],
+    signal: Signal,
+    grace: Duration,
+) -> Vec<Result<KillOutcome, StoreError>> {
+    let kill_one = |process| kill(store, process, signal, grace);
+    thread::scope(|scope| {
+        let start = |process| thread::Builder::new().spawn_scoped(scope, move || kill_one(process));
+        let threads: Vec<_> = processes.iter().map(start).collect();
+        let wait = |(thread, process): (io::Result<ScopedJoinHandle<'_, _>>, _)| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // The limit on threads is reached.
+            Err(_) => kill_one(process),
+        };
+        threads.into_iter().zip(processes).map(wait).collect()
+    })
 }
 
 /// Sends a signal to a process and its group without waiting, and returns whether the process was running and belongs

@@ -115,17 +115,17 @@ pub(crate) fn process_state(process: &Process) -> Cell {
         ProcessState::Exited(_, exit) => exit,
     };
     let code = exit.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-    match exit.reason {
-        ExitReason::Exited if exit.exit_code == Some(0) => Cell::success("exit 0"),
-        ExitReason::Exited if process.run_state() == "finished" => Cell::plain("skipped"),
-        ExitReason::Exited => Cell::failure(format!("exit {code}")),
-        ExitReason::Signalled => Cell::failure(format!("signal {}", exit.signal.unwrap_or_default())),
-        ExitReason::Timeout => Cell::failure(format!("timeout ({code})")),
-        ExitReason::Stopped if exit.is_clean_stop() => Cell::plain(format!("stopped ({code})")),
-        ExitReason::Stopped => Cell::failure(format!("stopped ({code})")),
-        ExitReason::Lost => Cell::failure("lost"),
-        ExitReason::SpawnFailed => Cell::failure("not started"),
-    }
+    let text = match exit.reason {
+        ExitReason::Exited if exit.exit_code == Some(0) => return Cell::success("exit 0"),
+        ExitReason::Exited if process.run_state() == "finished" => "skipped".to_owned(),
+        ExitReason::Exited => format!("exit {code}"),
+        ExitReason::Signalled => format!("signal {}", exit.signal.unwrap_or_default()),
+        ExitReason::Timeout => format!("timeout ({code})"),
+        ExitReason::Stopped => format!("stopped ({code})"),
+        ExitReason::Lost => "lost".to_owned(),
+        ExitReason::SpawnFailed => "not started".to_owned(),
+    };
+    if process.has_failed() { Cell::failure(text) } else { Cell::plain(text) }
 }
 
 /// Returns how long a process ran or has been running, or `None` if it was never started.

@@ -33,6 +33,19 @@ pub(crate) fn relative_time(time: Timestamp, now: Timestamp) -> String {
     if seconds > 0 { format!("{distance} ago") } else { format!("in {distance}") }
 }
 
+/// Returns a number with separators of thousands, like `1,234`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Returns a size like `812 B`, `6.3 MB` or `41 MB`, in powers of 1000.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
@@ -64,6 +77,11 @@ mod tests {
         assert_eq!([12, 3_456, 125_000, 10_920_000].map(text), ["12 ms", "3.4 s", "2 min 5 s", "3 h 2 min"]);
         assert_eq!([0, 812, 6_290, 41_000_000].map(bytes), ["0 B", "812 B", "6.3 kB", "41 MB"]);
         assert_eq!([999_999, 1 << 30, u64::MAX].map(bytes), ["1.0 MB", "1.1 GB", "18447 PB"]);
+    }
+
+    #[test]
+    fn a_number_has_separators_of_thousands() {
+        assert_eq!([0, 999, 1_234, 1_000_000].map(count), ["0", "999", "1,234", "1,000,000"]);
     }
 
     #[test]

@@ -98,10 +98,10 @@ impl Store {
             if machine_id.is_some() {
                 return lookup::by_id(connection, typed);
             }
-            match (named.pop(), named.len()) {
-                (None, _) => lookup::by_id(connection, typed),
-                (Some(binary), 0) => Ok(Lookup::Found(binary)),
-                (Some(_), others) => Ok(Lookup::Ambiguous(others as u64 + 1)),
+            match named.len() {
+                0 => lookup::by_id(connection, typed),
+                1 => Ok(Lookup::Found(named.swap_remove(0))),
+                count => Ok(Lookup::Ambiguous { count: count as u64, newest: named }),
             }
         })
     }
@@ -284,7 +284,7 @@ mod tests {
         let there = machine("there");
         store.save_machine(&there).unwrap();
         store.find_or_add_binary(there.id, "rg", time(1)).unwrap();
-        assert_eq!(store.find_binary("rg", None).unwrap(), Lookup::Ambiguous(2));
+        assert!(matches!(store.find_binary("rg", None).unwrap(), Lookup::Ambiguous { count: 2, .. }));
         assert_eq!(store.find_binary("rg", Some(MachineId::generate())).unwrap(), Lookup::NotFound);
         assert_eq!(store.find_binary("rg", Some(machine_id)).unwrap(), Lookup::Found(rg));
     }

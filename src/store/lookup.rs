@@ -11,9 +11,17 @@ pub enum Lookup<T> {
     NotFound,
     /// Exactly one record matches.
     Found(T),
-    /// More than one record matches; the number of matching records.
-    Ambiguous(u64),
+    /// More than one record matches.
+    Ambiguous {
+        /// The number of matching records.
+        count: u64,
+        /// The newest of them.
+        newest: Vec<T>,
+    },
 }
+
+/// How many of several matching records are returned.
+const CANDIDATES: usize = 5;
 
 /// The number of hexadecimal digits in an id.
 const DIGITS: usize = 32;
@@ -41,14 +49,16 @@ pub(super) fn by_id<T: TableRow>(connection: &Connection, typed: &str) -> rusqli
     let matches = format!(
         "WHERE id IN (SELECT id FROM {table} {BY_PREFIX} UNION SELECT id FROM {table} WHERE substr(id, -length(?2)) = ?2)"
     );
-    let mut found = row::all::<T>(connection, &format!("{matches} LIMIT 2"), params![prefix, suffix])?;
-    match (found.pop(), found.pop()) {
-        (None, _) => Ok(Lookup::NotFound),
-        (Some(one), None) => Ok(Lookup::Found(one)),
-        (Some(_), Some(_)) => {
+    let rest = format!("{matches} ORDER BY id DESC LIMIT {CANDIDATES}");
+    let mut newest = row::all::<T>(connection, &rest, params![prefix, suffix])?;
+    match newest.pop() {
+        None => Ok(Lookup::NotFound),
+        Some(only) if newest.is_empty() => Ok(Lookup::Found(only)),
+        Some(last) => {
+            newest.push(last);
             let count = format!("SELECT count(*) FROM {table} {matches}");
             let count: i64 = connection.query_row(&count, params![prefix, suffix], |row| row.get(0))?;
-            Ok(Lookup::Ambiguous(count.cast_unsigned()))
+            Ok(Lookup::Ambiguous { count: count.cast_unsigned(), newest })
         }
     }
 }

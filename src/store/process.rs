@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, params_from_iter};
 
 use crate::model::{
     Identity, MachineId, Process, ProcessExit, ProcessId, ProcessSpec, ProcessState, RunSpec, Running,
@@ -14,6 +14,10 @@ use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::lookup::{self, Lookup};
 use crate::store::row::{self, Columns, RowReader, TableRow, Values, columns};
+
+mod filter;
+
+pub use filter::ProcessFilter;
 
 impl TableRow for Process {
     const TABLE: &'static str = "process";
@@ -115,63 +119,6 @@ const AVERAGE_SECONDS: &str = "SELECT avg(julianday(ended_at) - julianday(starte
     ORDER BY created_at DESC, id DESC LIMIT 20) WHERE hook_name = ?2";
 const CHILDREN: &str = "WHERE parent_id = ?1 ORDER BY created_at, id";
 
-/// A filter for lists of processes.
-#[derive(Debug, Clone, Default)]
-pub struct ProcessFilter {
-    /// Only `queued`, `running` or `exited` processes.
-    pub status: Option<String>,
-    /// Only processes for a binary of this name, on any machine.
-    pub binary_name: Option<String>,
-    /// Only hooks of this plugin.
-    pub plugin: Option<String>,
-    /// Only runs with this slug.
-    pub slug: Option<String>,
-    /// Only processes without a parent.
-    pub is_root: bool,
-    /// At most this many processes.
-    pub limit: Option<u32>,
-}
-
-impl ProcessFilter {
-    /// Returns `WHERE ... ORDER BY ... LIMIT` and its parameters. Includes only the conditions that are set, because
-    /// otherwise SQLite could not choose an index; some conditions repeat that of a partial index.
-    fn sql(&self) -> (String, Vec<&str>) {
-        // The record of a hook that ran for several binaries refers to none of them, but its attempts do.
-        const OF_BINARY: &str = "id IN (WITH named AS (SELECT id FROM binary WHERE name = ?) \
-            SELECT process.id FROM named JOIN process ON process.binary_id = named.id \
-            UNION SELECT process_id FROM named JOIN attempt ON attempt.binary_id = named.id)";
-        let of_status =
-            |status| if status == "exited" { "status = ?" } else { "status <> 'exited' AND status = ?" };
-        // A plugin has many processes. Without the condition of the plugin's partial index, SQLite uses a more
-        // selective index.
-        let is_selective = self.is_selective();
-        let of_plugin = |plugin: &str| {
-            if plugin.is_empty() || is_selective { "plugin = ?" } else { "plugin <> '' AND plugin = ?" }
-        };
-        let of_slug = if is_selective { "slug = ?" } else { "slug <> '' AND slug = ?" };
-        let conditions = [
-            self.status.as_deref().map(|status| (of_status(status), status)),
-            self.binary_name.as_deref().map(|name| (OF_BINARY, name)),
-            self.plugin.as_deref().map(|plugin| (of_plugin(plugin), plugin)),
-            self.slug.as_deref().map(|slug| (of_slug, slug)),
-        ];
-        let (mut conditions, params): (Vec<&str>, Vec<&str>) = conditions.into_iter().flatten().unzip();
-        if self.is_root {
-            conditions.push("parent_id IS NULL");
-        }
-        let mut sql = String::new();
-        if !conditions.is_empty() {
-            sql = format!("WHERE {} ", conditions.join(" AND "));
-        }
-        (format!("{sql}ORDER BY created_at DESC, id DESC LIMIT {}", row::limit(self.limit)), params)
-    }
-
-    /// Returns whether the filter has a condition on the binary or the status that few processes meet.
-    fn is_selective(&self) -> bool {
-        self.binary_name.is_some() || self.status.as_deref().is_some_and(|status| status != "exited")
-    }
-}
-
 impl Store {
     /// Stores a process, and replaces the one with the same id unless that one has exited: its record is final.
     pub fn save_process(&self, process: &Process) -> Result<(), StoreError> {
@@ -230,12 +177,6 @@ impl Store {
     /// Returns the process whose id is `typed`, or begins or ends with it.
     pub fn find_process(&self, typed: &str) -> Result<Lookup<Process>, StoreError> {
         self.with(|connection| lookup::by_id(connection, typed))
-    }
-
-    /// Returns the processes that pass the filter, newest first.
-    pub fn processes(&self, filter: &ProcessFilter) -> Result<Vec<Process>, StoreError> {
-        let (rest, params) = filter.sql();
-        self.list(&rest, params_from_iter(params))
     }
 
     /// Returns the processes of a machine that have not exited according to the store, oldest first.

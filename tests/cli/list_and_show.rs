@@ -80,7 +80,7 @@ fn lists_processes_and_shows_one_or_the_tree() {
     assert!(tree[1..].iter().all(|process| process["parent_id"] == tree[0]["id"]));
     let root = tree[0]["id"].as_str().unwrap();
     assert_eq!(context.run(&["process", "tree", root]).succeeds().records(), tree);
-    context.run(&["process", "show", "01"]).exits_with(1).stderr_contains("ids; type more characters");
+    context.run(&["process", "show", "01"]).exits_with(1).stderr_contains("; type more characters");
     context
         .run(&["process", "show", "ffffffff"])
         .exits_with(1)

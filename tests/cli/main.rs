@@ -41,6 +41,8 @@ mod package_managers;
 mod package_version;
 mod pip_and_uv;
 mod policy;
+mod process_kill;
+mod process_list;
 mod providers;
 mod readme;
 mod recovery;

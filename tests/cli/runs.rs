@@ -12,18 +12,18 @@ use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 impl TestContext {
     /// Starts a run of a shell script, and returns its id.
-    fn start_run(&self, options: &[&str], script: &str) -> String {
+    pub(crate) fn start_run(&self, options: &[&str], script: &str) -> String {
         let args = [&["start"], options, &["--", "sh", "-c", script]].concat();
         self.run(&args).succeeds().record()["id"].as_str().unwrap().to_owned()
     }
 
     /// Returns the record of a process.
-    fn show(&self, id: &str) -> Value {
+    pub(crate) fn show(&self, id: &str) -> Value {
         self.run(&["process", "show", id]).succeeds().record()
     }
 
     /// Waits until the waiters of all runs have exited.
-    fn wait_for_waiters(&self) {
+    pub(crate) fn wait_for_waiters(&self) {
         wait_until("the waiters have exited", || self.live_processes().is_empty());
     }
 }

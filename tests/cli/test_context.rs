@@ -148,8 +148,9 @@ impl TestContext {
 
     /// Returns all process records, oldest first.
     pub(crate) fn processes(&self) -> Vec<Value> {
-        let mut processes = self.run(&["process", "list", "-n", "10000"]).succeeds().records();
-        processes.reverse();
+        let mut processes = self.run(&["process", "list", "-n", "0"]).succeeds().records();
+        processes
+            .sort_by_key(|process| ["created_at", "id"].map(|key| process[key].as_str().unwrap().to_owned()));
         processes
     }
 

@@ -1,16 +1,22 @@
 //! `rigup process kill`: terminates processes, or sends them a signal.
 
+use std::io::{self, IsTerminal};
 use std::str::FromStr;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
-use crate::cli::command::{CommandResult, Context};
+use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::{error, message};
+use crate::cli::process::list::type_parser;
 use crate::cli::process::table::write;
 use crate::duration;
-use crate::engine::{ExitStatus, processes};
-use crate::model::{Process, ProcessId};
+use crate::engine::processes::{self, FoundProcesses};
+use crate::engine::session::Session;
+use crate::engine::{EngineError, ExitStatus};
+use crate::jsonl::{self, Line};
+use crate::model::{Process, ProcessId, ProcessType};
 use crate::process::kill::{self, KillOutcome};
 use crate::process::system::ProcessEntry;
 use crate::process::{terminate, tree};
@@ -20,9 +26,15 @@ use crate::store::Store;
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/process_kill.txt"))]
 pub(crate) struct KillArgs {
-    /// Process ids, or a unique prefix or suffix of each
-    #[arg(required = true, value_name = "PROCESS")]
+    /// Pids or process ids, or a unique prefix or suffix of each [default: those piped in]
+    #[arg(value_name = "PROCESS", conflicts_with_all = ["slug", "process_type"])]
     processes: Vec<String>,
+    /// Select the live runs with this slug
+    #[arg(long, value_name = "NAME")]
+    slug: Option<String>,
+    /// Select the live processes of this type
+    #[arg(long = "type", value_name = "TYPE", value_parser = type_parser())]
+    process_type: Option<ProcessType>,
     /// Send this signal
     #[arg(long, short, value_name = "SIGNAL", default_value = "TERM", value_parser = parse_signal)]
     signal: Signal,
@@ -35,40 +47,97 @@ pub(crate) struct KillArgs {
 }
 
 /// Runs `rigup process kill`.
-pub(crate) fn kill(args: &KillArgs, context: &mut Context) -> CommandResult {
+pub(crate) fn kill(args: KillArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
-    let mut processes = processes::find_all(&session, &args.processes)?;
+    let is_named = !args.processes.is_empty();
+    let FoundProcesses { mut processes, errors } = if args.slug.is_some() || args.process_type.is_some() {
+        let processes = processes::find_live(&session, args.slug, args.process_type)?;
+        FoundProcesses { processes, errors: Vec::new() }
+    } else if is_named {
+        processes::find_all(&session, &args.processes)?
+    } else {
+        piped(&session)?
+    };
+    let mut status = ExitStatus::Success;
+    for error in errors {
+        error!("{error}");
+        status = ExitStatus::Incomplete;
+    }
+    if !is_named && processes.is_empty() && status == ExitStatus::Success {
+        context.verbosity.note("no live processes");
+    }
     if args.tree {
         processes = processes::with_descendants(&session.store, processes)?;
-        // Parents first: they may terminate their children themselves.
-        processes.sort_by_key(|process| process.id);
     }
     let signal = args.signal;
     let is_final = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL);
     if !is_final && args.grace.is_none() {
-        return Ok(send(&session.store, &processes, signal));
+        return Ok(worse(status, send(&session.store, &processes, signal)));
     }
     let grace = args.grace.unwrap_or(terminate::GRACE);
+    let (independent, dependent) = processes::split_dependent(&session.store, processes)?;
     let mut exited = Vec::new();
-    let mut status = ExitStatus::Success;
-    for process in processes {
-        let id = process.id;
-        match kill::kill(&session.store, &process, signal, grace)? {
-            KillOutcome::Exited(process) => exited.push(*process),
-            KillOutcome::AlreadyExited if args.tree => {}
-            KillOutcome::AlreadyExited => message!("process {id} has already exited"),
-            KillOutcome::NotStarted => {
-                error!("cannot kill process {id}: it has not started yet; kill its parent");
-                status = ExitStatus::Incomplete;
-            }
-            KillOutcome::Survived(survivors) => {
-                print_survivors(id, &survivors);
-                status = ExitStatus::Incomplete;
+    for processes in [independent, dependent] {
+        let outcomes = kill::kill_all(&session.store, &processes, signal, grace);
+        for (process, outcome) in processes.iter().zip(outcomes) {
+            let id = process.id;
+            match outcome? {
+                KillOutcome::Exited(process) => exited.push(*process),
+                KillOutcome::AlreadyExited if args.tree || !is_named => {}
+                KillOutcome::AlreadyExited => message!("process {id} has already exited"),
+                KillOutcome::NotStarted => {
+                    error!("cannot kill process {id}: it has not started yet; kill its parent");
+                    status = ExitStatus::Incomplete;
+                }
+                KillOutcome::Survived(survivors) => {
+                    print_survivors(id, &survivors);
+                    status = ExitStatus::Incomplete;
+                }
             }
         }
     }
     write(&exited, &mut context.output);
     Ok(status)
+}
+
+/// Returns the first status that is not success.
+fn worse(one: ExitStatus, other: ExitStatus) -> ExitStatus {
+    if one == ExitStatus::Success { other } else { one }
+}
+
+/// Returns the processes whose records or ids are on standard input, one on each line. Other records are left out.
+fn piped(session: &Session<'_>) -> Result<FoundProcesses, CliError> {
+    if io::stdin().is_terminal() {
+        return Err(CliError::usage(
+            "no processes: name some, select them with --slug or --type, or pipe in records as `rigup process list` prints them",
+        ));
+    }
+    let mut ids = Vec::new();
+    let mut errors = Vec::new();
+    let read = jsonl::for_each_line(io::stdin().lock(), |number, line| match parse_line(line) {
+        Ok(id) => ids.extend(id),
+        Err(reason) => errors.push(EngineError::NotFound(format!("standard input: line {number} {reason}"))),
+    });
+    read.map_err(|error| CliError::setup(format!("cannot read standard input: {error}")))?;
+    let mut found = processes::find_all(session, &ids)?;
+    found.errors.splice(..0, errors);
+    Ok(found)
+}
+
+/// Returns the id on a line, or `None` if the line is a record of another type.
+fn parse_line(line: Line<'_>) -> Result<Option<String>, String> {
+    let text = match line {
+        Line::Text(text) if text[0] == b'{' => text,
+        Line::Text(id) => return Ok(Some(String::from_utf8_lossy(id).into_owned())),
+        Line::TooLong(_) => return Err("is too long".to_owned()),
+    };
+    let record: Value = serde_json::from_slice(text)
+        .map_err(|error| format!("is not JSON: {}", jsonl::parse_error(&error)))?;
+    match (&record["type"], &record["id"]) {
+        (Value::String(kind), Value::String(id)) if kind == "Process" => Ok(Some(id.clone())),
+        (Value::String(kind), _) if kind != "Process" => Ok(None),
+        _ => Err("is not a record of a process with an id".to_owned()),
+    }
 }
 
 fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {

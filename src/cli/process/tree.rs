@@ -11,9 +11,9 @@ use crate::store::ProcessFilter;
 /// The arguments of `rigup process tree`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TreeArgs {
-    /// Process to show with its ancestors and descendants [default: the newest trees]
+    /// Pid or id of the process to show with its ancestors and descendants [default: the newest trees]
     process: Option<String>,
-    /// Show the N newest trees
+    /// Show the N newest trees; 0 shows all
     #[arg(long, short = 'n', value_name = "N", default_value_t = 5)]
     limit: u32,
 }
@@ -26,7 +26,11 @@ pub(crate) fn tree(args: &TreeArgs, context: &mut Context) -> CommandResult {
         (store, ancestors, vec![process])
     } else {
         let Some(store) = context.store()? else { return Ok(ExitStatus::Success) };
-        let filter = ProcessFilter { is_root: true, limit: Some(args.limit), ..ProcessFilter::default() };
+        let filter = ProcessFilter {
+            is_root: true,
+            limit: Some(args.limit).filter(|limit| *limit > 0),
+            ..ProcessFilter::default()
+        };
         let roots = store.processes(&filter)?;
         (store, Vec::new(), roots)
     };

@@ -13,7 +13,7 @@ use crate::model::Process;
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/process_wait.txt"))]
 pub(crate) struct WaitArgs {
-    /// Process ids, or a unique prefix or suffix of each
+    /// Pids or process ids, or a unique prefix or suffix of each
     #[arg(required = true, value_name = "PROCESS")]
     processes: Vec<String>,
     /// Give up after TIME
@@ -29,7 +29,11 @@ pub(crate) fn wait(args: &WaitArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let deadline = args.timeout.map(duration::deadline);
     let mut exited = Vec::new();
-    for process in processes::find_all(&session, &args.processes)? {
+    let found = processes::find_all(&session, &args.processes)?;
+    if let Some(error) = found.errors.into_iter().next() {
+        return Err(error.into());
+    }
+    for process in found.processes {
         let process = processes::wait(&session.store, process, deadline)?;
         if process.exit().is_none() {
             message!("process {} is still {}", process.id, process.status());

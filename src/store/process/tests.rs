@@ -3,8 +3,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use jiff::Timestamp;
+use rusqlite::params_from_iter;
 use serde_json::json;
 
+use super::filter::ListPart;
 use super::*;
 use crate::duration;
 use crate::model::{
@@ -13,11 +15,11 @@ use crate::model::{
 use crate::store::prune::{self, EndedProcess};
 use crate::store::tests::{hook, machine, store_with_machine, time};
 
-fn identity() -> Identity {
+pub(super) fn identity() -> Identity {
     Identity { pid: 4_000_000_000, start_ticks: u64::MAX, boot_id: "8a".to_owned() }
 }
 
-fn exit(reason: ExitReason) -> ProcessExit {
+pub(super) fn exit(reason: ExitReason) -> ProcessExit {
     ProcessExit {
         ended_at: time(3),
         exit_code: Some(143),
@@ -31,7 +33,7 @@ fn exit(reason: ExitReason) -> ProcessExit {
     }
 }
 
-fn detached(slug: &str) -> RunSpec {
+pub(super) fn detached(slug: &str) -> RunSpec {
     RunSpec {
         slug: slug.to_owned(),
         description: "the é backup".to_owned(),
@@ -40,7 +42,7 @@ fn detached(slug: &str) -> RunSpec {
 }
 
 /// Returns a process for each state and each exit reason.
-fn one_of_each(machine_id: MachineId) -> Vec<Process> {
+pub(super) fn one_of_each(machine_id: MachineId) -> Vec<Process> {
     let queued = || hook(machine_id, time(1));
     let running = || queued().into_running(identity(), time(2));
     let mut all = vec![queued(), running(), queued().into_exited(ProcessExit::lost(time(3)))];
@@ -160,7 +162,7 @@ fn finds_a_process_by_its_id_or_the_beginning_or_end_of_it() {
     }
     let find = |typed: &str| match store.find_process(typed).unwrap() {
         Lookup::Found(process) => process.id.to_string(),
-        Lookup::Ambiguous(count) => count.to_string(),
+        Lookup::Ambiguous { count, .. } => count.to_string(),
         Lookup::NotFound => "nothing".to_owned(),
     };
     assert_eq!(find("0198ABCE"), ids[2]);
@@ -174,55 +176,6 @@ fn finds_a_process_by_its_id_or_the_beginning_or_end_of_it() {
     assert_eq!(find("03"), "nothing");
     assert_eq!(find(""), "nothing");
     assert_eq!(find("%"), "nothing");
-}
-
-#[test]
-fn lists_the_filtered_processes_newest_first() {
-    let (_dir, store, machine_id) = store_with_machine();
-    let rg = store.find_or_add_binary(machine_id, "rg", time(1)).unwrap().id;
-    let at = |at| hook(machine_id, time(at));
-    let parent = at(1);
-    let mut child = at(2);
-    child.parent_id = Some(parent.id);
-    child.spec.plugin = "pip".to_owned();
-    let mut about_rg = at(3).into_running(identity(), time(3));
-    about_rg.binary_id = Some(rg);
-    let mut exited_cli = at(4).into_exited(ProcessExit::exited(0, time(4)));
-    exited_cli.spec.process_type = ProcessType::Cli;
-    let mut run = at(5).into_exited(ProcessExit::lost(time(6)));
-    run.spec.run = Some(detached("nightly"));
-    for process in [&parent, &child, &about_rg, &exited_cli, &run] {
-        store.save_process(process).unwrap();
-    }
-    let list = |filter: ProcessFilter| -> Vec<Timestamp> {
-        let listed = store.processes(&filter).unwrap();
-        listed.into_iter().map(|process| process.created_at).collect()
-    };
-    let all = ProcessFilter::default;
-    let word = |text: &str| Some(text.to_owned());
-    assert_eq!(list(all()), [time(5), time(4), time(3), time(2), time(1)]);
-    let filter = ProcessFilter { limit: Some(2), ..all() };
-    assert_eq!(list(filter), [time(5), time(4)]);
-    for (status, expected) in [
-        ("exited", vec![time(5), time(4)]),
-        ("running", vec![time(3)]),
-        ("queued", vec![time(2), time(1)]),
-        ("molten", vec![]),
-    ] {
-        let filter = ProcessFilter { status: word(status), ..all() };
-        assert_eq!(list(filter), expected, "{status}");
-    }
-    let filter = ProcessFilter { binary_name: word("rg"), status: word("running"), ..all() };
-    assert_eq!(list(filter), [time(3)]);
-    let filter = ProcessFilter { plugin: word("pip"), ..all() };
-    assert_eq!(list(filter), [time(2)]);
-    let filter = ProcessFilter { slug: word("nightly"), ..all() };
-    assert_eq!(list(filter), [time(5)]);
-    let filter = ProcessFilter { is_root: true, ..all() };
-    assert_eq!(list(filter), [time(5), time(4), time(3), time(1)]);
-    assert_eq!(store.process_children(parent.id).unwrap(), [child.clone()]);
-    assert_eq!(store.unfinished_processes(machine_id).unwrap(), [parent, child, about_rg]);
-    assert_eq!(store.unfinished_processes(MachineId::generate()).unwrap(), []);
 }
 
 #[test]
@@ -391,7 +344,8 @@ fn every_list_uses_an_index() {
     let (_dir, store, _) = store_with_machine();
     let plan = |rest: &str| -> String {
         let connection = store.lock();
-        let sql = format!("EXPLAIN QUERY PLAN SELECT * FROM process {rest}");
+        let columns = if rest.contains("LIMIT") || rest.contains("ORDER") { "*" } else { "1" };
+        let sql = format!("EXPLAIN QUERY PLAN SELECT {columns} FROM process {rest}");
         let mut statement = connection.prepare(&sql).unwrap();
         let nulls = vec![None::<String>; statement.parameter_count()];
         let steps = statement.query_map(params_from_iter(nulls), |row| row.get::<_, String>("detail"));
@@ -399,20 +353,36 @@ fn every_list_uses_an_index() {
     };
     let all = ProcessFilter::default;
     let word = |text: &str| Some(text.to_owned());
+    let live = |filter: ProcessFilter| filter.list_sql(ListPart::Live, None).0;
+    let exited = |filter: ProcessFilter| filter.list_sql(ListPart::Exited, None).0;
+    let pip = || ProcessFilter { plugin: word("pip"), ..all() };
+    let nightly = || ProcessFilter { slug: word("nightly"), ..all() };
+    let id = Some(ProcessId::generate());
     for (rest, index) in [
+        (live(all()), "process_unfinished"),
+        (live(pip()), "process_unfinished"),
+        (live(nightly()), "process_unfinished"),
+        (live(ProcessFilter { status: word("running"), ..all() }), "process_unfinished"),
+        (live(ProcessFilter { is_root: true, ..all() }), "process_unfinished"),
         (
-            ProcessFilter { plugin: word("pip"), status: word("running"), ..all() }.sql().0,
+            live(ProcessFilter { pid: Some(7), machine_id: Some(MachineId::generate()), ..all() }),
             "process_unfinished",
         ),
-        (all().sql().0, "process_newest"),
-        (ProcessFilter { status: word("running"), ..all() }.sql().0, "process_unfinished"),
-        (ProcessFilter { plugin: word("pip"), ..all() }.sql().0, "process_of_plugin"),
-        (ProcessFilter { slug: word("nightly"), ..all() }.sql().0, "process_of_slug"),
+        (exited(all()), "process_newest"),
         (
-            ProcessFilter { slug: word("nightly"), status: word("running"), ..all() }.sql().0,
-            "process_unfinished",
+            exited(ProcessFilter { since: Some(time(1)), has_failed: true, ..all() }),
+            "process_newest (created_at>?)",
         ),
-        (ProcessFilter { is_root: true, ..all() }.sql().0, "process_root"),
+        (exited(pip()), "process_of_plugin (plugin=?)"),
+        (
+            exited(ProcessFilter { since: Some(time(1)), ..pip() }),
+            "process_of_plugin (plugin=? AND created_at>?)",
+        ),
+        (exited(nightly()), "process_of_slug (slug=?)"),
+        (exited(ProcessFilter { parent_id: id, ..all() }), "process_of_parent (parent_id=?)"),
+        (exited(ProcessFilter { is_root: true, ..all() }), "process_root"),
+        (all().conditions(ListPart::All).0, "COVERING INDEX"),
+        (pip().conditions(ListPart::All).0, "COVERING INDEX process_of_plugin"),
         (ENDED_RUNS.to_owned(), "process_ended_run"),
         (UNFINISHED.to_owned(), "process_unfinished"),
         (CHILDREN.to_owned(), "process_of_parent"),
