@@ -126,6 +126,9 @@ pub fn main() -> ExitCode {
     let environment = Environment::of_this_process();
     let format = cli.global.format.or(cli.global.json.then_some(Format::Jsonl));
     let output = Output::new(format, cli.global.color, &environment);
+    if let Command::Waiter(args) = cli.command {
+        return ExitCode::from(waiter::run(args, cli.global.folders, &environment, output).code());
+    }
     let status = match Settings::merge(cli.global.folders, environment) {
         Ok(settings) => {
             for warning in &settings.warnings {
@@ -197,7 +200,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Start(args) => start::start(args, context),
         Command::Post(args) => start::post(&args, context),
         Command::Result(args) => start::result(&args, context),
-        Command::Waiter(args) => waiter::run(args, context),
+        Command::Waiter(_) => unreachable!("`main` runs the waiter, which has no settings"),
         Command::Plugin(command) => plugin::run(command, context),
         Command::Config(args) => config::config(&args, context),
         Command::Hook(command) => hook::run(command, context),

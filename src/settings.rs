@@ -122,8 +122,10 @@ pub struct Flags {
 /// The settings of a command.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The caller's environment.
+    /// The caller's environment, without a TMPDIR that is not a writable folder.
     pub environment: Environment,
+    /// The caller's environment as it is, for the commands of `exec` and `start`.
+    pub command_environment: Environment,
     /// The home folder, for `~/`.
     pub home: Option<PathBuf>,
     /// The data dir: records, run dirs, and LIB_DIR by default.
@@ -194,8 +196,10 @@ impl Settings {
         }
         let tmpdir = environment.path(&["TMPDIR"]);
         let warning = tmpdir.and_then(|folder| folders::replace_unusable_tmpdir(&folder));
+        let command_environment = environment.clone();
         let environment = if warning.is_some() { environment.without("TMPDIR") } else { environment };
-        let mut settings = Self::merge_in(&here, std::env::home_dir(), rigup, flags, environment)?;
+        let merged = Self::merge_in(&here, std::env::home_dir(), rigup, flags, environment)?;
+        let mut settings = Self { command_environment, ..merged };
         settings.warnings.extend(warning);
         Ok(settings)
     }
@@ -273,6 +277,7 @@ impl Settings {
         };
         let parent_process = environment.text("RIGUP_PROCESS_ID").and_then(|id| id.parse().ok());
         Ok(Self {
+            command_environment: environment.clone(),
             environment,
             home,
             data_dir,

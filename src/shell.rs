@@ -29,6 +29,12 @@ pub(crate) fn quote_text(text: &str) -> String {
     quoted.map_or_else(|_| text.to_owned(), |quoted| String::from_utf8_lossy(&quoted).into_owned())
 }
 
+/// Returns whether a shell takes a word as the name of a variable.
+pub(crate) fn is_name(word: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !word.is_empty() && word.bytes().all(is_plain) && !word.starts_with(|first: char| first.is_ascii_digit())
+}
+
 /// Splits a text after its first line.
 pub(crate) fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
     let end = memchr::memchr(b'\n', text).unwrap_or(text.len());
@@ -38,6 +44,16 @@ pub(crate) fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_has_letters_digits_and_underscores() {
+        for name in ["A", "_", "a_1"] {
+            assert!(is_name(name), "{name}");
+        }
+        for word in ["", "1a", "a-b", "A;touch PWN;B", "a b", "a.b", "A=", "ä", "a\n"] {
+            assert!(!is_name(word), "{word}");
+        }
+    }
 
     #[test]
     fn only_words_that_need_quotes_are_quoted() {

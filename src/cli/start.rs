@@ -1,8 +1,11 @@
 //! `rigup start`, `rigup post` and `rigup result`: detached runs and their messages.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde_json::{Map, Value};
 
 use crate::cli::command::{CliError, CommandResult, Context};
@@ -31,6 +34,12 @@ pub(crate) struct StartArgs {
     /// Remove logs TIME after exit, or never (`none`)
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration::parse_limit)]
     ttl: Limit,
+    /// Run CMD in DIR [default: the current folder]
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Set a variable of CMD; repeatable
+    #[arg(long, value_name = "K=V", value_parser = OsStringValueParser::new().try_map(|pair| parse_variable(&pair)))]
+    env: Vec<(String, OsString)>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -56,6 +65,15 @@ pub(crate) struct ResultArgs {
     value: String,
 }
 
+/// Splits `NAME=VALUE`. The value may have any bytes.
+fn parse_variable(pair: &OsStr) -> Result<(String, OsString), &'static str> {
+    let bytes = pair.as_bytes();
+    let end =
+        memchr::memchr(b'=', bytes).ok_or("use NAME=VALUE; CMD gets all variables of the caller anyway")?;
+    let name = std::str::from_utf8(&bytes[..end]).map_err(|_| "the name is not UTF-8")?;
+    Ok((name.to_owned(), OsStr::from_bytes(&bytes[end + 1..]).to_owned()))
+}
+
 /// Runs `rigup start`.
 pub(crate) fn start(args: StartArgs, context: &mut Context) -> CommandResult {
     let mut command = args.command.into_iter();
@@ -65,7 +83,12 @@ pub(crate) fn start(args: StartArgs, context: &mut Context) -> CommandResult {
         description: args.description,
         program,
         args: command.collect(),
-        cwd: std::env::current_dir().map_err(EngineError::CurrentDir)?,
+        cwd: match args.cwd {
+            Some(folder) => std::path::absolute(folder),
+            None => std::env::current_dir(),
+        }
+        .map_err(EngineError::CurrentDir)?,
+        env: args.env,
         max_live: args.max_live,
         max_runtime: args.max_runtime.0,
         ttl: args.ttl.0,

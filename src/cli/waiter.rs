@@ -2,17 +2,21 @@
 
 use std::ffi::OsString;
 
-use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::command::CliError;
+use crate::cli::output::Output;
 use crate::engine::ExitStatus;
 use crate::model::ProcessId;
 use crate::process::spawn::CommandSpec;
 use crate::process::{system, waiter};
-use crate::settings::Settings;
+use crate::settings::{Environment, Flags};
 use crate::store::Store;
 
 /// The process to start and to wait for.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WaiterArgs {
+    /// The number of bytes that a hook may write to one stream
+    #[arg(long)]
+    output_limit: u64,
     /// The id of its record
     process: ProcessId,
     /// The command and its arguments
@@ -20,25 +24,31 @@ pub(crate) struct WaiterArgs {
     command: Vec<OsString>,
 }
 
-/// Runs `rigup waiter`. Errors go to the launcher, through standard output.
-pub(crate) fn run(args: WaiterArgs, context: &mut Context) -> CommandResult {
+/// Runs `rigup waiter`. Reads no settings: the environment and the working directory are those of the command. Errors go
+/// to the launcher, through standard output.
+pub(crate) fn run(
+    args: WaiterArgs,
+    folders: Flags,
+    environment: &Environment,
+    mut output: Output,
+) -> ExitStatus {
     system::close_inherited();
-    let waited = wait_for(args, &context.settings);
-    if let Err(error) = &waited {
-        context.output.raw(error.to_string().as_bytes());
-    }
-    waited
+    let Err(error) = wait_for(args, folders, environment) else { return ExitStatus::Success };
+    output.raw(error.to_string().as_bytes());
+    // There is no one to tell if the launcher has exited.
+    let _ = output.finish();
+    error.status
 }
 
-fn wait_for(args: WaiterArgs, settings: &Settings) -> CommandResult {
+fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Result<(), CliError> {
+    let missing = || CliError::usage("the waiter has no --data-dir, --lib-dir or command");
     let mut command = args.command.into_iter();
-    let program = command.next().ok_or_else(|| CliError::usage("no command to wait for"))?;
-    let store = Store::open(&settings.data_dir, &settings.lib_dir)?;
+    let program = command.next().ok_or_else(missing)?;
+    let (data_dir, lib_dir) = folders.data_dir.zip(folders.lib_dir).ok_or_else(missing)?;
+    let store = Store::open(&data_dir, &lib_dir)?;
     let process = store.process(args.process)?.ok_or_else(|| CliError::setup("the process has no record"))?;
-    let environment = settings.environment.iter();
-    let env = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let env = environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let cwd = std::env::current_dir().map_err(CliError::setup)?;
     let command = CommandSpec { program, args: command.collect(), env, cwd };
-    waiter::run(&store, process, settings.output_limit, command).map_err(CliError::setup)?;
-    Ok(ExitStatus::Success)
+    waiter::run(&store, process, args.output_limit, command).map_err(CliError::setup)
 }

@@ -69,7 +69,9 @@ impl EngineError {
     /// Returns the exit status of a command that ends with this error.
     pub fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::InvalidRequest(_) => ExitStatus::Usage,
+            Self::InvalidRequest(_) | Self::Start(StartError::Cwd(_) | StartError::Variable(..)) => {
+                ExitStatus::Usage
+            }
             Self::NotFound(_) | Self::Start(StartError::TooMany { .. }) => ExitStatus::Incomplete,
             Self::Interrupted(signal) => ExitStatus::Interrupted(*signal),
             _ => ExitStatus::Setup,

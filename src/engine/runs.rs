@@ -42,7 +42,7 @@ pub(crate) fn exec(
     let spec = ProcessSpec::new(ProcessType::Binary, spawn::words(program, arguments), pwd);
     let mut process = session.queued(spec)?;
     let id = process.id;
-    let environment = command::environment_of_command(settings, id);
+    let environment = command::environment_of_command(settings, id, &[]);
     process.spec.env = environment.added;
     let binary = binary_of_program(program, session)?;
     process.binary_id = binary.as_ref().map(|binary| binary.id);

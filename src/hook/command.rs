@@ -51,6 +51,27 @@ const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN
 /// Further variables that the settings of a plugin cannot set.
 const COMPUTED: [&str; 5] = ["ARCHIVE_DIR", "CRAWL_DIR", "NODE_MODULE_DIR", TRUST_VARIABLE, "SNAP_DIR"];
 
+/// The variables that tie git to one repository. git sets some of them for its own hooks, so a rigup that such a hook runs
+/// has them. `git rev-parse --local-env-vars` lists them, in git 2.47; the last one is from git before 2.40.
+const REPOSITORY: [&str; 16] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_COUNT",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_INTERNAL_SUPER_PREFIX",
+];
+
 /// Returns the caller's environment with the settings of the plugin and the variables of the hook contract.
 pub(crate) fn environment(
     settings: &Settings,
@@ -86,25 +107,44 @@ pub(crate) fn environment(
     added.extend(
         settable.iter().map(|Variable { name, value, is_secret }| (name.as_str(), value.into(), *is_secret)),
     );
-    merge(caller, &OVERRIDDEN, added)
+    with_changes(caller, &[&OVERRIDDEN[..], &REPOSITORY].concat(), added)
 }
 
-/// Returns the caller's environment with the variables that the commands of `exec` and `start` get.
-pub(crate) fn environment_of_command(settings: &Settings, process_id: ProcessId) -> ChildEnvironment {
-    let added = [
-        ("RIGUP", settings.rigup.clone().into()),
-        (PROCESS_ID_VARIABLE, process_id.to_string().into()),
-        ("RIGUP_DATA_DIR", settings.data_dir.clone().into()),
-        ("PATH", search_path(settings)),
+/// Returns the caller's environment with the variables that the commands of `exec` and `start` get. `set` is not one of
+/// these; if it contains PATH, that value applies.
+pub(crate) fn environment_of_command(
+    settings: &Settings,
+    process_id: ProcessId,
+    set: &[(String, OsString)],
+) -> ChildEnvironment {
+    let mut added: Vec<Addition<'_>> = vec![
+        ("RIGUP", settings.rigup.clone().into(), false),
+        (PROCESS_ID_VARIABLE, process_id.to_string().into(), false),
+        ("RIGUP_DATA_DIR", settings.data_dir.clone().into(), false),
     ];
-    merge(&settings.environment, &[], added.map(|(name, value)| (name, value, false)).into())
+    if !set.iter().any(|(name, _)| name == "PATH") {
+        added.push(("PATH", search_path(settings), false));
+    }
+    added.extend(set.iter().map(|(name, value)| (name.as_str(), value.clone(), false)));
+    with_changes(&settings.command_environment, &[], added)
+}
+
+/// Returns the environment of a program that rigup runs to find something out: that of the caller without the
+/// `removed` variables, without those that tie git to a repository, and with the `added` ones.
+pub(crate) fn environment_of_program(
+    settings: &Settings,
+    removed: &[&str],
+    added: Vec<(&str, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let added = added.into_iter().map(|(name, value)| (name, value, false)).collect();
+    with_changes(&settings.environment, &[removed, &REPOSITORY].concat(), added).all
 }
 
 /// A variable, its value and whether that is a secret.
 type Addition<'a> = (&'a str, OsString, bool);
 
 /// Returns the caller's environment without the `removed` variables and with the `added` ones.
-pub(crate) fn merge(caller: &Environment, removed: &[&str], added: Vec<Addition<'_>>) -> ChildEnvironment {
+fn with_changes(caller: &Environment, removed: &[&str], added: Vec<Addition<'_>>) -> ChildEnvironment {
     let is_kept = |name: &OsStr| {
         let replaced = added.iter().map(|(name, ..)| name).chain(removed);
         replaced.into_iter().all(|replaced| name != *replaced)

@@ -9,6 +9,7 @@ use memchr::memmem;
 use serde_json::Value;
 
 use crate::fs::link;
+use crate::hook::command;
 use crate::plugin::config::provider::PackageMetadata;
 use crate::process::capture;
 use crate::process::signals::Interrupt;
@@ -144,11 +145,10 @@ fn cellar(program: &Path) -> Option<Package> {
 fn dpkg(program: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Result<Option<Package>> {
     let deadline = Instant::now() + TIMEOUT;
     let run = |args: &[&OsStr]| {
-        let env = settings.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let command = CommandSpec {
             program: "dpkg-query".into(),
             args: args.iter().map(OsString::from).collect(),
-            env: env.chain([("LC_ALL".into(), "C".into())]).collect(),
+            env: command::environment_of_program(settings, &[], vec![("LC_ALL", "C".into())]),
             cwd: PathBuf::from("/"),
         };
         capture::stdout(command, deadline, interrupt)

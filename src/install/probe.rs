@@ -155,15 +155,15 @@ impl<'a> Prober<'a> {
         subreaper::become_subreaper();
         let search_path = command::search_path(settings);
         let added = vec![
-            ("PATH", search_path.clone(), false),
+            ("PATH", search_path.clone()),
             // Versions are found by English words.
-            ("LC_ALL", "C".into(), false),
-            ("PYTHONDONTWRITEBYTECODE", "1".into(), false),
+            ("LC_ALL", "C".into()),
+            ("PYTHONDONTWRITEBYTECODE", "1".into()),
             // Without a display, a Qt program aborts unless it draws nothing.
-            ("QT_QPA_PLATFORM", "offscreen".into(), false),
+            ("QT_QPA_PLATFORM", "offscreen".into()),
         ];
         let removed = [&REMOVED[..], &JAVA_OPTIONS].concat();
-        let env = command::merge(&settings.environment, &removed, added).all;
+        let env = command::environment_of_program(settings, &removed, added);
         Self { search_path, env, interrupt, timeout: TIMEOUT }
     }
 

@@ -86,7 +86,7 @@ impl RunDir {
 
     fn script(&self, process: &Process, command: &CommandSpec, has_input: bool) -> io::Result<Vec<u8>> {
         let mut script = b"#!/bin/sh\n".to_vec();
-        for (name, value) in &process.spec.env {
+        for (name, value) in process.spec.env.iter().filter(|(name, _)| shell::is_name(name)) {
             let value = value.as_str().unwrap_or_default();
             if value == MASKED {
                 script.extend([b"# ", name.as_bytes(), b" is a secret: set it yourself\n"].concat());

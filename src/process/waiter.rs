@@ -1,5 +1,6 @@
 //! The waiter: a small rigup process that waits for a background command, even if the rigup that launched it exits.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -58,9 +59,15 @@ pub(crate) fn launch(
     let id = process.id.to_string();
     let (mut ready, ready_writer) = io::pipe()?;
     let CommandSpec { program, args, mut env, cwd } = command;
-    let data_dir = settings.data_dir.clone().into_os_string();
-    let mut words =
-        vec!["--data-dir".into(), data_dir, COMMAND.into(), id.as_str().into(), "--".into(), program];
+    // The command may have other settings in its environment and its folder, which do not concern the waiter.
+    let options: [(&str, OsString); 3] = [
+        ("--data-dir", settings.data_dir.clone().into()),
+        ("--lib-dir", settings.lib_dir.clone().into()),
+        ("--output-limit", settings.output_limit.to_string().into()),
+    ];
+    let mut words = vec![OsString::from(COMMAND)];
+    words.extend(options.into_iter().flat_map(|(option, value)| [option.into(), value]));
+    words.extend([id.as_str().into(), "--".into(), program]);
     words.extend(args);
     env.retain(|(name, _)| name != PROCESS_ID_VARIABLE && name != WAITER_VARIABLE);
     env.push((WAITER_VARIABLE.into(), id.into()));

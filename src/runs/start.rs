@@ -1,6 +1,6 @@
 //! Starting detached runs.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -13,9 +13,11 @@ use crate::hook::command::{self, ChildEnvironment};
 use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::{self, CommandSpec};
+use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::waiter::{self, LaunchError};
 use crate::runs::messages::RUN_DIR_VARIABLE;
 use crate::settings::Settings;
+use crate::shell;
 use crate::store::{Store, StoreError};
 
 /// A name that runs of the same kind share.
@@ -60,6 +62,8 @@ pub struct RunRequest {
     pub args: Vec<OsString>,
     /// Its working directory.
     pub cwd: PathBuf,
+    /// Variables that it gets besides those of the caller.
+    pub env: Vec<(String, OsString)>,
     /// The maximum number of unfinished runs with this slug, including this one.
     pub max_live: Option<u32>,
     /// The time after which it is terminated.
@@ -76,6 +80,12 @@ pub enum StartError {
         "cannot start another run of {0}: --max-live {1} is reached; wait for one of them (`rigup process list --slug {0} --status running`), or kill it"
     )]
     TooMany(String, u32),
+    /// The working directory is not a folder.
+    #[error("cannot start a run in {}: it is not a folder", .0.display())]
+    Cwd(PathBuf),
+    /// A variable cannot be set.
+    #[error("cannot set the variable {0:?}: {1}")]
+    Variable(String, &'static str),
     /// The run dir cannot be created or written.
     #[error("cannot write the run dir: {0}")]
     RunDir(#[from] io::Error),
@@ -95,10 +105,26 @@ pub(crate) fn start(
     mut process: Process,
     request: RunRequest,
 ) -> Result<Process, StartError> {
-    let RunRequest { slug: Slug(slug), description, program, args, cwd, max_live, max_runtime, ttl } =
-        request;
+    let RunRequest {
+        slug: Slug(slug),
+        description,
+        program,
+        args,
+        cwd,
+        env: set,
+        max_live,
+        max_runtime,
+        ttl,
+    } = request;
+    if !cwd.is_dir() {
+        return Err(StartError::Cwd(cwd));
+    }
+    for (name, value) in &set {
+        check_variable(name, value).map_err(|problem| StartError::Variable(name.clone(), problem))?;
+    }
     let path = run_dir::path(&settings.data_dir, process.id);
-    let ChildEnvironment { all: mut env, mut added } = command::environment_of_command(settings, process.id);
+    let ChildEnvironment { all: mut env, mut added } =
+        command::environment_of_command(settings, process.id, &set);
     env.retain(|(name, _)| name != RUN_DIR_VARIABLE);
     env.push((RUN_DIR_VARIABLE.into(), path.clone().into()));
     added.insert(RUN_DIR_VARIABLE.to_owned(), Value::from(path.to_string_lossy()));
@@ -142,6 +168,19 @@ pub(crate) fn start(
         return Err(error.into());
     }
     Ok(store.process(process.id)?.unwrap_or(process))
+}
+
+/// Checks a variable that the caller of a run sets. Returns the problem with it.
+fn check_variable(name: &str, value: &OsStr) -> Result<(), &'static str> {
+    const RESERVED: [&str; 5] =
+        ["RIGUP", "RIGUP_DATA_DIR", PROCESS_ID_VARIABLE, RUN_DIR_VARIABLE, WAITER_VARIABLE];
+    if !shell::is_name(name) {
+        return Err("a name has only letters, digits and _, and does not begin with a digit");
+    }
+    if RESERVED.contains(&name) {
+        return Err("rigup sets it");
+    }
+    if value.as_encoded_bytes().contains(&0) { Err("its value contains a NUL") } else { Ok(()) }
 }
 
 #[cfg(test)]

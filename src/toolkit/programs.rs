@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use serde_json::{Value, json};
 
+use crate::hook::command;
 use crate::install::probe;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::process::capture;
@@ -62,11 +63,7 @@ impl<'a> InstalledPackages<'a> {
         let command = CommandSpec {
             program: program.into(),
             args: words.chain(self.names.iter().cloned()).map(Into::into).collect(),
-            env: settings
-                .environment
-                .iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
+            env: command::environment_of_program(settings, &[], Vec::new()),
             cwd: PathBuf::from("/"),
         };
         let stdout = capture::stdout(command, Instant::now() + LIST_TIMEOUT, interrupt)?;

@@ -44,6 +44,7 @@ fn an_engine_installs_runs_an_event_starts_a_run_and_cleans_up() {
         max_live: None,
         max_runtime: None,
         ttl: None,
+        env: Vec::new(),
     });
     let id = run.unwrap().id.to_string();
     assert_eq!(

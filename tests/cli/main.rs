@@ -18,6 +18,7 @@ mod concurrency;
 mod config;
 mod docs;
 mod durations;
+mod environment;
 mod event;
 mod evidence;
 mod exit;

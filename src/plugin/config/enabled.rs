@@ -11,6 +11,7 @@ use crate::plugin::config::schema::{self, Property, Schema};
 use crate::plugin::config::value::{Setting, SettingResolver, Sources};
 use crate::plugin::discovery::Plugin;
 use crate::plugin::requirement::Diagnostic;
+use crate::shell;
 use crate::trust::Inspection;
 
 /// The `config.json` files of all plugins.
@@ -97,7 +98,7 @@ impl PluginConfigs {
         SettingResolver::new(sources, properties)
     }
 
-    /// Returns the settings of a plugin, in the order of its `config.json`.
+    /// Returns the settings of a plugin, in the order of its `config.json`. Reports a setting that its hooks do not get.
     pub(crate) fn settings(
         &self,
         plugin: &str,
@@ -105,6 +106,12 @@ impl PluginConfigs {
         mut report: impl FnMut(String),
     ) -> Vec<Setting> {
         let properties = self.schema(plugin).map(|schema| schema.properties.as_slice()).unwrap_or_default();
+        for Property { name, .. } in properties.iter().filter(|property| !shell::is_name(&property.name)) {
+            report(format!(
+                "{plugin}: hooks do not get the setting {name:?}: the name of a variable has only letters, digits and _, and \
+                 does not begin with a digit; rename the setting"
+            ));
+        }
         properties.iter().map(|property| resolver.resolve(property, &mut report)).collect()
     }
 

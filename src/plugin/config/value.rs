@@ -11,6 +11,7 @@ use crate::model::secret::is_secret_name;
 use crate::plugin::config::schema::Property;
 use crate::plugin::requirement::Substitution;
 use crate::settings::{Environment, SettingsFile};
+use crate::shell;
 
 /// The sources of values: the environment, then the files.
 #[derive(Debug, Clone, Copy)]
@@ -236,8 +237,11 @@ pub struct Variable {
 }
 
 impl Setting {
-    /// Returns the setting as a variable, or `None` if it has no value.
+    /// Returns the setting as a variable, or `None` if it has no value, or a name that no shell takes.
     pub fn variable(&self) -> Option<Variable> {
+        if !shell::is_name(&self.name) {
+            return None;
+        }
         let value = match &self.value {
             Value::Null => return None,
             Value::String(text) => text.clone(),
