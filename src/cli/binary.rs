@@ -56,7 +56,7 @@ pub(crate) struct BinaryListArgs {
     /// List the binaries of the machine with this id
     #[arg(long, value_name = "ID")]
     machine: Option<String>,
-    /// List at most N binaries
+    /// List at most N binaries; 0 lists all
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<u32>,
 }
@@ -143,7 +143,8 @@ fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
         None => session::machine_id(&context.settings, &store)?,
         Some(id) => Some(machine_with_id(&store, &id)?),
     };
-    let filter = BinaryFilter { name, status, abspath, version, machine_id, limit };
+    let filter =
+        BinaryFilter { name, status, abspath, version, machine_id, limit: limit.filter(|limit| *limit > 0) };
     let binaries = store.binaries(&filter)?;
     let Context { settings, output, .. } = context;
     let is_linked = |binary: &Binary| {

@@ -4,7 +4,8 @@ use clap::Subcommand;
 use serde_json::Map;
 
 use crate::cli::command::{CliError, CommandResult, Context};
-use crate::engine::ExitStatus;
+use crate::clock;
+use crate::engine::{ExitStatus, session};
 use crate::machine::config;
 use crate::model::{Machine, MachineFacts};
 use crate::report::short_id::short_ids;
@@ -30,7 +31,7 @@ pub(crate) struct MachineListArgs {
     /// List only machines whose platform contains TEXT
     #[arg(long, value_name = "TEXT")]
     os_platform: Option<String>,
-    /// List at most N machines
+    /// List at most N machines; 0 lists all
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<usize>,
 }
@@ -59,18 +60,25 @@ pub(crate) fn run(command: MachineCommand, context: &mut Context) -> CommandResu
 fn show(context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let interface = session.interface()?;
-    context.output.record(&session.machine.to_record());
+    context.output.record(&config::without_missing(&session.machine).to_record());
     context.output.record(&interface.to_record());
     Ok(ExitStatus::Success)
 }
 
 fn list(args: &MachineListArgs, context: &mut Context) -> CommandResult {
-    let mut machines = context.store()?.map(|store| store.machines()).transpose()?.unwrap_or_default();
+    let mut machines = Vec::new();
+    if let Some(store) = context.store()? {
+        machines = store.machines()?;
+        let this = session::machine_id(&context.settings, &store)?;
+        for machine in machines.iter_mut().filter(|machine| Some(machine.id) == this) {
+            *machine = config::without_missing(machine);
+        }
+    }
     machines.retain(|machine| {
         contains(&machine.facts.hostname, args.hostname.as_deref())
             && contains(&machine.facts.os_platform, args.os_platform.as_deref())
     });
-    machines.truncate(args.limit.unwrap_or(usize::MAX));
+    machines.truncate(args.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX));
     let ids = short_ids(machines.iter().map(|machine| machine.id));
     let rows = machines.iter().zip(&ids).map(|(machine, id)| {
         let MachineFacts { hostname, os_release, os_arch, .. } = &machine.facts;
@@ -102,16 +110,17 @@ fn set(args: &SetArgs, context: &mut Context) -> CommandResult {
         patch.extend([setting.map_err(CliError::usage)?]);
     }
     let session = context.session_for(args.dry_run)?;
+    let mut machine = session.machine.clone();
+    machine.modified_at = clock::now();
     if !args.dry_run {
-        session.store.merge_machine_config(session.machine.id, &patch)?;
+        session.store.merge_machine_config(machine.id, &patch, machine.modified_at)?;
     }
-    let mut machine = session.machine;
     for (key, value) in patch {
         machine.config.remove(&key);
         if !value.is_null() {
             machine.config.insert(key, value);
         }
     }
-    context.output.record(&machine.to_record());
+    context.output.record(&config::without_missing(&machine).to_record());
     Ok(ExitStatus::Success)
 }

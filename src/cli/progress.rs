@@ -96,7 +96,7 @@ impl ProgressDisplay {
 
     fn show_step(&self, name: &BinaryName, step: String) {
         match self.bar(name) {
-            Some(bar) => bar.set_message(step),
+            Some(bar) => bar.set_message(printable(&step)),
             None => self.note(&format!("{name}: {step}")),
         }
     }
@@ -114,7 +114,7 @@ impl ProgressDisplay {
             message!("{line}");
         } else {
             // A closed standard error does not make a command fail.
-            let _ = self.bars.println(line);
+            let _ = self.bars.println(printable(line));
         }
     }
 
@@ -137,7 +137,7 @@ impl ProgressDisplay {
         let bar = bar_by_name.entry(name.clone()).or_insert_with(|| {
             let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {elapsed} {wide_msg}");
             let style = style.unwrap_or_else(|_error| ProgressStyle::default_spinner());
-            let bar = ProgressBar::new_spinner().with_prefix(name.to_string()).with_style(style);
+            let bar = ProgressBar::new_spinner().with_prefix(printable(name.as_str())).with_style(style);
             let bar = self.bars.add(bar);
             bar.enable_steady_tick(Duration::from_millis(120));
             bar

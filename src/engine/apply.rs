@@ -255,10 +255,10 @@ impl<'a> Applier<'a> {
         self.aliases.extend(id::<MachineId>(fields, "id"));
         let patch = config::patch(fields)?;
         if !self.is_dry_run && !patch.is_empty() {
-            store.merge_machine_config(this_machine.id, &patch)?;
+            store.merge_machine_config(this_machine.id, &patch, clock::now())?;
         }
         let stored = store.machine_by_guid(&this_machine.guid.value)?;
-        Ok(stored.as_ref().unwrap_or(this_machine).to_record())
+        Ok(config::without_missing(stored.as_ref().unwrap_or(this_machine)).to_record())
     }
 
     fn store_process(&self, fields: &Map<String, Value>) -> Result<Value, ApplyError> {

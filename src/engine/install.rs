@@ -294,7 +294,10 @@ fn store_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>) ->
         }
     }
     paths.retain(|name, path| session.machine.config.get(name) != Some(path));
-    if paths.is_empty() { Ok(()) } else { session.store.merge_machine_config(session.machine.id, &paths) }
+    if paths.is_empty() {
+        return Ok(());
+    }
+    session.store.merge_machine_config(session.machine.id, &paths, clock::now())
 }
 
 /// A thread pool that resolves requests, with one hook on each thread.

@@ -399,7 +399,7 @@ fn find_machine(store: &Store, guid: Guid, settings: &Settings) -> Result<Machin
     match store.machine_by_guid(&guid.value)? {
         Some(machine) if !machine.is_stale(now) => Ok(machine),
         Some(machine) => {
-            let machine = Machine { facts: facts(settings), modified_at: now, ..machine };
+            let machine = Machine { facts: facts(settings), facts_at: now, modified_at: now, ..machine };
             store.save_machine(&machine)?;
             Ok(machine)
         }

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::model::Machine;
+
 /// An error about a value that cannot be stored in the config of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -44,6 +46,15 @@ pub(crate) fn setting(key: &str, value: &str) -> Result<(String, Value), ConfigE
         _ => return Err(ConfigError::NoFile(key.to_owned(), value.to_owned())),
     };
     Ok((key.to_owned(), value))
+}
+
+/// Returns the record of this machine without the paths that no longer exist. They stay stored: a volume may only be
+/// unmounted for now.
+pub(crate) fn without_missing(machine: &Machine) -> Machine {
+    let exists = |path: &Value| path.as_str().is_some_and(|path| Path::new(path).is_file());
+    let config = machine.config.iter().filter(|(_, path)| exists(path));
+    let config = config.map(|(key, path)| (key.clone(), path.clone())).collect();
+    Machine { config, ..machine.clone() }
 }
 
 #[cfg(test)]

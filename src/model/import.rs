@@ -83,6 +83,7 @@ pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Mac
     if guid.value.is_empty() {
         return Err(ImportError::Missing("guid"));
     }
+    let modified_at = fields.time("modified_at")?.unwrap_or(now);
     Ok(Machine {
         id: fields.required("id")?,
         guid,
@@ -101,8 +102,9 @@ pub(crate) fn machine(fields: &Map<String, Value>, now: Timestamp) -> Result<Mac
             stats: fields.get("stats")?,
         },
         config: fields.get("config")?,
+        facts_at: modified_at,
         created_at: fields.time("created_at")?.unwrap_or(now),
-        modified_at: fields.time("modified_at")?.unwrap_or(now),
+        modified_at,
         num_uses_failed: fields.get("num_uses_failed")?,
         num_uses_succeeded: fields.get("num_uses_succeeded")?,
     })

@@ -72,10 +72,13 @@ pub struct Machine {
     pub facts: MachineFacts,
     /// The paths of binaries: only keys that end in `_BINARY`, with paths that exist.
     pub config: Map<String, Value>,
+    /// When the facts were gathered.
+    #[serde(skip)]
+    pub facts_at: Timestamp,
     /// When the machine was first stored.
     #[serde(serialize_with = "clock::serialize")]
     pub created_at: Timestamp,
-    /// When the facts were last gathered.
+    /// When the facts or the config last changed.
     #[serde(serialize_with = "clock::serialize")]
     pub modified_at: Timestamp,
     /// The number of requests on this machine that failed.
@@ -95,6 +98,7 @@ impl Machine {
             guid,
             facts,
             config: Map::new(),
+            facts_at: now,
             created_at: now,
             modified_at: now,
             num_uses_failed: 0,
@@ -105,7 +109,7 @@ impl Machine {
     /// Returns whether the facts must be gathered again. Facts with a time in the future, which a wrong clock causes,
     /// are stale, too.
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        now.duration_since(self.modified_at).abs().as_hours() >= RECHECK_HOURS
+        now.duration_since(self.facts_at).abs().as_hours() >= RECHECK_HOURS
     }
 
     /// Returns the record.

@@ -11,10 +11,10 @@ pub(crate) fn lines(record: &Value) -> String {
     let Some(fields) = record.as_object() else {
         return format!("{record}\n");
     };
-    let entries: Vec<(&String, String)> = fields
+    let entries: Vec<(String, String)> = fields
         .iter()
         .filter(|(_, value)| !is_empty(value))
-        .map(|(key, value)| (key, value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .map(|(key, value)| (printable(key), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         .collect();
     let key_width = entries.iter().map(|(key, _)| width(key)).max().unwrap_or_default();
     let mut lines = String::new();

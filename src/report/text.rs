@@ -10,12 +10,27 @@ const ELLIPSIS: char = '…';
 /// Replaces control characters, including escape, so that text from other programs cannot control the terminal, and
 /// characters that reorder or hide text, so that no name looks like another.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || is_deceptive(c) { '\u{fffd}' } else { c }).collect()
+    let mut previous = ' ';
+    let replace = |c| {
+        previous = if is_printable(c, previous) { c } else { char::REPLACEMENT_CHARACTER };
+        previous
+    };
+    text.chars().map(replace).collect()
 }
 
-/// Whether a character reorders the text around it, or is invisible; the joiners of emoji and of some scripts are not.
-const fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// Whether a character after another one neither controls the terminal, nor reorders the text around it, nor hides. A
+/// joiner belongs to the emoji and to the scripts that need it; after any other character it would hide.
+pub(crate) fn is_printable(c: char, previous: char) -> bool {
+    match c {
+        '\u{200c}' | '\u{200d}' => !previous.is_ascii() && previous != char::REPLACEMENT_CHARACTER,
+        // Marks that set the direction, separators of lines and paragraphs, and characters without a width.
+        '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{ad}' | '\u{34f}' | '\u{180b}'..='\u{180f}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}'
+        // Fillers of Hangul, which look like blanks or like nothing.
+        | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => false,
+        c => !c.is_control(),
+    }
 }
 
 /// How many words a message lists.
@@ -80,7 +95,21 @@ mod tests {
     #[test]
     fn characters_that_reorder_or_hide_text_are_replaced() {
         assert_eq!(printable("a\u{202e}b\u{200b}c\u{feff}\u{2066}"), "a\u{fffd}b\u{fffd}c\u{fffd}\u{fffd}");
-        let family = "é 日本 👩\u{200d}👧";
+        for hidden in [
+            '\u{ad}',
+            '\u{9b}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{2069}',
+            '\u{e0041}',
+            '\u{3164}',
+        ] {
+            assert_eq!(printable(&format!("a{hidden}b")), "a\u{fffd}b", "{hidden:?}");
+        }
+        assert_eq!(printable("a\u{200d}b\u{200c}"), "a\u{fffd}b\u{fffd}", "a joiner hides between letters");
+        let family = "é 日本 👩\u{200d}👧 क\u{200d}ष ❤\u{fe0f}";
         assert_eq!(printable(family), family);
     }
 

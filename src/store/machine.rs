@@ -1,8 +1,10 @@
 //! The `machine` table.
 
+use jiff::Timestamp;
 use rusqlite::params;
 use serde_json::{Map, Value};
 
+use crate::clock;
 use crate::model::{Guid, Machine, MachineFacts, MachineId};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
@@ -13,7 +15,7 @@ impl TableRow for Machine {
     const TABLE: &'static str = "machine";
     const COLUMNS: &'static str = "id, guid, guid_source, hostname, hw_in_docker, hw_in_vm, hw_manufacturer, hw_product, \
         hw_uuid, os_arch, os_family, os_platform, os_release, os_kernel, stats, config, \
-        created_at, modified_at, num_uses_failed, num_uses_succeeded";
+        facts_at, created_at, modified_at, num_uses_failed, num_uses_succeeded";
 
     fn selected(column: &str) -> String {
         match column {
@@ -41,23 +43,27 @@ columns! {
         hostname, hw_in_docker, hw_in_vm, hw_manufacturer, hw_product, hw_uuid, os_arch, os_family, os_platform, os_release,
         os_kernel, stats,
     }
-    Machine { id, guid, facts, config, created_at, modified_at, num_uses_failed, num_uses_succeeded }
+    Machine { id, guid, facts, config, facts_at, created_at, modified_at, num_uses_failed, num_uses_succeeded }
 }
 
 const BY_GUID: &str = "WHERE guid = ?1";
 
 impl Store {
     /// Merges keys into the config of a machine: a value replaces the previous one, and null removes the key. Other
-    /// keys do not change. Neither does `modified_at`, because it is the age of the facts.
+    /// keys do not change.
     pub fn merge_machine_config(
         &self,
         machine_id: MachineId,
         patch: &Map<String, Value>,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         self.with(|connection| {
             let patch_paths = with_paths("stored_path", "?2");
-            let sql = format!("UPDATE machine SET config = json_patch(config, {patch_paths}) WHERE id = ?1");
-            connection.prepare_cached(&sql)?.execute(params![machine_id, row::json(patch)?]).map(drop)
+            let sql = format!(
+                "UPDATE machine SET config = json_patch(config, {patch_paths}), modified_at = ?3 WHERE id = ?1"
+            );
+            let params = params![machine_id, row::json(patch)?, clock::format(now)];
+            connection.prepare_cached(&sql)?.execute(params).map(drop)
         })
     }
 
@@ -108,7 +114,6 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;

@@ -342,7 +342,7 @@ fn paths_below_lib_dir_and_the_data_dir_move_with_these_folders() {
     };
     machine.config = config(&old);
     store.save_machine(&machine).unwrap();
-    store.merge_machine_config(machine.id, &config(&old)).unwrap();
+    store.merge_machine_config(machine.id, &config(&old), time(1)).unwrap();
     let mut binary = store.find_or_add_binary(machine.id, "rg", time(1)).unwrap();
     let installed = |folder: &Path| Installed {
         binprovider: ProviderName::from_static("pip"),

@@ -205,7 +205,7 @@ fn a_process_of_another_machine_is_not_signalled_or_recorded_as_lost() {
         .execute_batch(&format!(
             "INSERT INTO machine SELECT '{other}', 'elsewhere', guid_source, hostname, hw_in_docker, hw_in_vm, \
              hw_manufacturer, hw_product, hw_uuid, os_arch, os_family, os_platform, os_release, os_kernel, stats, \
-             config, created_at, modified_at, 0, 0 FROM machine; \
+             config, facts_at, created_at, modified_at, 0, 0 FROM machine; \
              UPDATE process SET machine_id = '{other}', status = 'running', ended_at = NULL, exit_code = NULL, \
              exit_reason = NULL"
         ))

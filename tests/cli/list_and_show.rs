@@ -129,6 +129,46 @@ fn shows_the_same_machine_each_time() {
 }
 
 #[test]
+fn machine_set_is_a_modification_and_shows_only_paths_that_exist() {
+    let context = TestContext::new();
+    let tool = context.script("tool", "#!/bin/sh\n");
+    let before = context.run(&["machine", "show"]).succeeds().records().swap_remove(0);
+    let pair = format!("TOOL_BINARY={}", tool.display());
+    let set = context.run(&["machine", "set", &pair, "SH_BINARY=/bin/sh"]).succeeds().record();
+    let show = || context.run(&["machine", "show"]).succeeds().records().swap_remove(0);
+    assert_eq!(show(), set);
+    assert_eq!(set["config"], json!({"TOOL_BINARY": tool, "SH_BINARY": "/bin/sh"}));
+    assert!(set["modified_at"].as_str() > before["modified_at"].as_str(), "{set}");
+    // The age of the facts is another one: those of an older time are gathered again.
+    context
+        .store()
+        .execute("UPDATE machine SET facts_at = '2020-01-01T00:00:00.000Z', hostname = 'old'", ())
+        .unwrap();
+    context.run(&["machine", "set", "SH_BINARY=/bin/sh"]).succeeds();
+    assert_eq!(show()["hostname"], before["hostname"]);
+    std::fs::rename(&tool, context.path("moved")).unwrap();
+    let expected = json!({"SH_BINARY": "/bin/sh"});
+    assert_eq!(show()["config"], expected);
+    assert_eq!(context.run(&["machine", "list"]).succeeds().record()["config"], expected);
+    assert_eq!(context.run(&["machine", "set", "SH_BINARY=/bin/sh"]).succeeds().record()["config"], expected);
+    std::fs::rename(context.path("moved"), &tool).unwrap();
+    assert_eq!(show()["config"], set["config"]);
+}
+
+#[test]
+fn tables_and_messages_contain_no_character_that_reorders_or_hides_text() {
+    let context = TestContext::new();
+    let id = context.start_run(&["--slug", "s"], "# \u{202e}dlrow\u{200b}\u{2028}\u{9b}31m");
+    context.wait_for_waiters();
+    for args in [&["process", "list"][..], &["process", "tree"], &["process", "show", &id]] {
+        let shown = context.run(&[args, &["--format", "table"]].concat()).succeeds().stdout;
+        assert!(shown.contains("# \u{fffd}dlrow\u{fffd}\u{fffd}\u{fffd}31m"), "{shown}");
+    }
+    let error = context.run(&["binary", "show", "a\u{2066}b\u{ad}c"]).exits_with(1).stderr;
+    assert!(error.contains("a\u{fffd}b\u{fffd}c"), "{error}");
+}
+
+#[test]
 fn the_table_of_machines_has_short_ids() {
     let context = TestContext::new();
     let machine = &context.run(&["machine", "show"]).succeeds().records()[0];

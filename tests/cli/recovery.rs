@@ -214,7 +214,7 @@ fn a_run_of_another_machine_without_a_waiter_does_not_count_as_live() {
     let store = context.store();
     let other = "INSERT INTO machine SELECT '00000000-0000-7000-8000-000000000001', 'other', guid_source, hostname, \
         hw_in_docker, hw_in_vm, hw_manufacturer, hw_product, hw_uuid, os_arch, os_family, os_platform, os_release, \
-        os_kernel, stats, config, created_at, modified_at, num_uses_failed, num_uses_succeeded FROM machine LIMIT 1";
+        os_kernel, stats, config, facts_at, created_at, modified_at, num_uses_failed, num_uses_succeeded FROM machine LIMIT 1";
     store.execute(other, []).unwrap();
     let moved = "UPDATE process SET machine_id = '00000000-0000-7000-8000-000000000001', iface_id = NULL";
     store.execute(moved, []).unwrap();

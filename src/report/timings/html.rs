@@ -4,14 +4,19 @@ use std::fmt::{self, Write};
 
 use askama::filters::Escaper;
 
-/// An escaper for text between tags and in quoted attributes. It replaces control characters other than line breaks and
-/// tabs.
+use crate::report::text::is_printable;
+
+/// An escaper for text between tags and in quoted attributes. It replaces characters that are not printable, other than
+/// line breaks and tabs.
 #[derive(Clone, Copy)]
 pub(super) struct Html;
 
 impl Escaper for Html {
     fn write_escaped_str<W: Write>(&self, mut page: W, text: &str) -> fmt::Result {
+        let mut previous = ' ';
         for c in text.chars() {
+            let is_shown = is_printable(c, previous);
+            previous = c;
             match c {
                 '&' => page.write_str("&amp;")?,
                 '<' => page.write_str("&lt;")?,
@@ -19,7 +24,7 @@ impl Escaper for Html {
                 '"' => page.write_str("&quot;")?,
                 '\'' => page.write_str("&#39;")?,
                 '\n' | '\t' => page.write_char(c)?,
-                c if c.is_control() => page.write_char('\u{fffd}')?,
+                _ if !is_shown => page.write_char('\u{fffd}')?,
                 c => page.write_char(c)?,
             }
         }

@@ -21,6 +21,7 @@ CREATE TABLE machine (
     os_kernel            TEXT NOT NULL,
     stats                TEXT NOT NULL, -- JSON object
     config               TEXT NOT NULL, -- JSON object
+    facts_at             TEXT NOT NULL, -- when hostname to stats were gathered
     created_at           TEXT NOT NULL,
     modified_at          TEXT NOT NULL,
     num_uses_failed      INTEGER NOT NULL,
