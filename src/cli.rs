@@ -9,6 +9,8 @@ use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
 use crate::engine::ExitStatus;
+use crate::exhaustion;
+use crate::process::signals;
 use crate::settings::{Environment, Flags, Settings};
 
 mod apply;
@@ -117,17 +119,27 @@ enum Command {
     Logs(process::logs::LogsArgs),
 }
 
-/// Runs the command line of this process.
+/// Runs the executable.
 pub fn main() -> ExitCode {
+    signals::prepare_executable();
+    let status = run_command_line();
+    if let ExitStatus::Interrupted(signal) = status {
+        signals::die_of(signal);
+    }
+    ExitCode::from(status.code())
+}
+
+/// Runs the command line of this process. Everything is stored, released and printed when this returns.
+fn run_command_line() -> ExitStatus {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(print_usage(error).code()),
+        Err(error) => return print_usage(error),
     };
     let environment = Environment::of_this_process();
     let format = cli.global.format.or(cli.global.json.then_some(Format::Jsonl));
     let output = Output::new(format, cli.global.color, &environment);
     if let Command::Waiter(args) = cli.command {
-        return ExitCode::from(waiter::run(args, cli.global.folders, &environment, output).code());
+        return waiter::run(args, cli.global.folders, &environment, output);
     }
     let status = match Settings::merge(cli.global.folders, environment) {
         Ok(settings) => {
@@ -138,11 +150,10 @@ pub fn main() -> ExitCode {
         }
         Err(error) => Err(CliError::setup(error)),
     };
-    let status = status.unwrap_or_else(|error| {
+    status.unwrap_or_else(|error| {
         error!("{error}");
         error.status
-    });
-    ExitCode::from(status.code())
+    })
 }
 
 /// Prints the help, the version, or the usage error.
@@ -182,9 +193,12 @@ fn hide_global_options(command: &mut clap::Command) {
 }
 
 fn run_and_flush(command: Command, context: &mut Context) -> CommandResult {
-    let status = run(command, context)?;
+    let status = run(command, context);
     let finished = context.output.finish();
-    finished.map_err(|error| CliError::setup(format!("cannot write to standard output: {error}")))?;
+    let status = status?;
+    finished.map_err(|error| {
+        CliError::setup(format!("cannot write to standard output: {}", exhaustion::explain(&error)))
+    })?;
     Ok(status)
 }
 

@@ -1,4 +1,4 @@
-//! Exhausted resources of the system: open files, processes, memory and disk space.
+//! Exhausted resources of the system: open files, processes, memory, disk space and the size of a file.
 
 use std::io;
 use std::path::Path;
@@ -16,13 +16,20 @@ pub(crate) fn is_full(folder: &Path) -> bool {
         .is_ok_and(|stat| is_out_of(stat.f_blocks, stat.f_bavail) || is_out_of(stat.f_files, stat.f_favail))
 }
 
-/// Returns the text of an error, with a next step if open files, processes or threads are exhausted.
+/// Returns whether there is a limit on the size of files (`ulimit -f`).
+pub(crate) fn limits_file_size() -> bool {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.is_some()
+}
+
+/// Returns the text of an error, with a next step if open files, processes, threads or the size of a file are
+/// exhausted.
 pub(crate) fn explain(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EMFILE) => format!("{error}; raise the limit with `ulimit -n`"),
         Some(libc::EAGAIN) => {
             format!("{error}: too many processes or threads; raise the limit with `ulimit -u`")
         }
+        Some(libc::EFBIG) => format!("{error}; raise the limit with `ulimit -f`"),
         _ => error.to_string(),
     }
 }

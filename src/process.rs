@@ -2,6 +2,8 @@
 
 pub(crate) mod capture;
 pub(crate) mod executable;
+pub(crate) mod foreground;
+mod group_witness;
 pub(crate) mod handle;
 pub(crate) mod kill;
 pub(crate) mod lock;

@@ -21,11 +21,10 @@ pub(crate) fn exec(args: &ExecArgs, context: &Context) -> CommandResult {
         return Err(CliError::usage("no command to run"));
     };
     match runs::exec(&context.session()?, program, arguments) {
-        Ok(process) => Ok(ExitStatus::of_exit_code(process.exit().and_then(|exit| exit.exit_code))),
         Err(EngineError::Spawn(error)) => {
             error!("{error}");
             Ok(ExitStatus::Code(if error.is_missing { 127 } else { 126 }))
         }
-        Err(error) => Err(error.into()),
+        ended => Ok(ended?),
     }
 }

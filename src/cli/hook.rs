@@ -19,16 +19,19 @@ use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::config::schema;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
-use crate::process::lock::Holder;
+use crate::process::foreground::Foreground;
+use crate::process::lock::{Holder, LockError};
+use crate::process::spawn::CommandSpec;
 use crate::process::subreaper;
 use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
 use crate::toolkit::batch::{self, BatchSearch};
 use crate::toolkit::binary::Search;
 use crate::toolkit::built::BuiltPrefix;
+use crate::toolkit::lock::{self, LockedError};
 use crate::toolkit::request::{HookRequest, RequestError};
 use crate::toolkit::single::SingleSearch;
-use crate::toolkit::{begin, lock, policy, relocate, toml_keys};
+use crate::toolkit::{begin, policy, relocate, toml_keys};
 use crate::trust::Inspection;
 
 mod test;
@@ -267,14 +270,22 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
             output.raw(toml_keys::select(&files, &keys).map_err(CliError::setup)?.as_bytes());
         }
         HookCommand::Lock { name, command } => {
-            let Some((program, rest)) = command.split_first() else {
-                return Err(CliError::usage("no command to run under the lock"));
-            };
+            let mut words = command.into_iter();
+            let program = words.next().ok_or_else(|| CliError::usage("no command to run under the lock"))?;
+            let environment = settings.environment.iter();
+            let env = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let command = CommandSpec { program, args: words.collect(), env, cwd: ".".into() };
             let interrupt = interrupt()?;
+            let mut foreground = Foreground::install().map_err(CliError::setup)?;
             let on_wait = |holder: &Holder| message!("waiting for the lock {name}, held by {holder}");
-            let exit = lock::run(&settings.lib_dir, &name, program, rest, &interrupt, on_wait)
-                .map_err(CliError::setup)?;
-            return Ok(ExitStatus::of_exit_code(exit.exit_code));
+            let ran = lock::run(&settings.lib_dir, &name, &command, &mut foreground, &interrupt, on_wait);
+            let exit = match (ran, interrupt.signal()) {
+                (Err(LockedError::Lock(LockError::Interrupted)), Some(signal)) => {
+                    return Ok(ExitStatus::Interrupted(signal));
+                }
+                (ran, _) => ran.map_err(CliError::setup)?,
+            };
+            return Ok(ExitStatus::of_foreground(&exit, foreground.interrupted_by(&exit)));
         }
     }
     Ok(ExitStatus::Success)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::exhaustion;
 use crate::hook::run::RunError;
+use crate::model::ProcessExit;
 use crate::process::spawn::SpawnError;
 use crate::runs::gc::GcError;
 use crate::runs::start::StartError;
@@ -90,7 +91,7 @@ pub enum ExitStatus {
     Usage,
     /// 3: the data dir, a setting or a plugin selected by name is unusable.
     Setup,
-    /// 128+N: signal N interrupted rigup.
+    /// Signal N interrupted rigup, which then dies of it; 128+N if it cannot.
     Interrupted(i32),
     /// The exit code of a hook or a command that rigup ran.
     Code(u8),
@@ -116,6 +117,12 @@ impl ExitStatus {
             Some(code) => Self::Code(u8::try_from(code).unwrap_or(u8::MAX)),
             None => Self::Incomplete,
         }
+    }
+
+    /// Returns the exit status that passes on the exit of a command in the foreground. A signal that killed the command
+    /// and interrupted rigup, too, counts as the one that ended rigup.
+    pub(crate) fn of_foreground(exit: &ProcessExit, interrupted_by: Option<i32>) -> Self {
+        interrupted_by.map_or_else(|| Self::of_exit_code(exit.exit_code), Self::Interrupted)
     }
 
     /// Returns [`Incomplete`](Self::Incomplete) instead of [`Success`](Self::Success), and any other status unchanged.

@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::engine::catalog;
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::session::{self, Session};
 use crate::hook::command;
 use crate::model::{Binary, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::executable;
+use crate::process::foreground::Foreground;
 use crate::process::run_dir::{self, RunDir};
-use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, CommandSpec, SpawnError};
-use crate::process::wait;
 use crate::runs::gc::{Gc, GcReport};
 use crate::runs::start::{self, RunRequest};
 use crate::settings::Settings;
@@ -29,17 +28,17 @@ pub(crate) fn start(session: &Session<'_>, request: RunRequest) -> Result<Proces
     Ok(process)
 }
 
-/// Runs a command in the foreground with LIB_BIN_DIR first on PATH, and returns its record with its exit.
+/// Runs a command in the foreground with LIB_BIN_DIR first on PATH, and returns the exit status that passes on its exit.
 pub(crate) fn exec(
     session: &Session<'_>,
     program: &OsString,
     arguments: &[OsString],
-) -> Result<Process, EngineError> {
+) -> Result<ExitStatus, EngineError> {
     let settings = &session.settings;
     let limits = catalog::core_settings(settings)?.keep();
-    let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+    let mut foreground = Foreground::install().map_err(EngineError::Signals)?;
     let pwd = std::env::current_dir().unwrap_or_default();
-    let spec = ProcessSpec::new(ProcessType::Binary, spawn::words(program, arguments), pwd);
+    let spec = ProcessSpec::new(ProcessType::Binary, spawn::words(program, arguments), &pwd);
     let mut process = session.queued(spec)?;
     let id = process.id;
     let environment = command::environment_of_command(settings, id, &[]);
@@ -48,19 +47,16 @@ pub(crate) fn exec(
     process.binary_id = binary.as_ref().map(|binary| binary.id);
     let path = run_dir::path(&settings.data_dir, id);
     process.spec.run_dir = Some(path.clone());
-    let command = CommandSpec {
-        program: program.clone(),
-        args: arguments.to_vec(),
-        env: Vec::new(),
-        cwd: process.spec.pwd.clone(),
-    };
+    // As in a shell, a command can run in a folder that was removed.
+    let cwd = if pwd.as_os_str().is_empty() { ".".into() } else { pwd };
+    let (program, args) = (program.clone(), arguments.to_vec());
+    let command = CommandSpec { program, args, env: environment.all, cwd };
     let (run_dir, _lock) = RunDir::create(path, &process, &command, None)
         .and_then(|run_dir| run_dir.lock().map(|lock| (run_dir, lock)))
         .map_err(|error| session::data_dir_error(settings, error))?;
     session.store.save_process(&process).inspect_err(|_| run_dir.discard())?;
-    let is_usable = binary.map_or(Ok(()), |binary| check_installed(program, &binary, settings));
-    let start = || spawn::start_in_foreground(program, arguments, Some(environment.all));
-    let child = match is_usable.and_then(|()| start()) {
+    let is_usable = binary.map_or(Ok(()), |binary| check_installed(&command.program, &binary, settings));
+    let child = match is_usable.and_then(|()| foreground.start(&command)) {
         Ok(child) => child,
         Err(error) => {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
@@ -76,18 +72,21 @@ pub(crate) fn exec(
     let written = run_dir.write_identity(&identity);
     let process = process.into_running(identity, child.started_at);
     let stored = session.store.save_process(&process);
-    let mut exit = wait::in_foreground(&child, &interrupt)
+    let mut exit = foreground
+        .wait(&child)
         .map_err(|error| EngineError::Setup(format!("cannot observe the exit of the command: {error}")))?;
     exit.reason = run_dir.exit_reason(&exit);
-    let process = process.into_exited(exit);
+    let process = process.into_exited(exit.clone());
     if let Err(error) = written.and_then(|()| run_dir.write_exit(&process, &[])) {
         session.warn(format!("cannot write to the run dir of the command: {error}"));
     }
     if let Err(error) = stored.and_then(|()| session.store.save_process(&process)) {
         session.warn(format!("cannot record the exit of the command: {error}"));
     }
-    session.prune_if_due(id, interrupt.signal(), limits);
-    Ok(process)
+    // Checked last, because a signal to the whole group may reach the command first.
+    let interrupted_by = foreground.interrupted_by(&exit);
+    session.prune_if_due(id, interrupted_by, limits);
+    Ok(ExitStatus::of_foreground(&exit, interrupted_by))
 }
 
 /// Terminates overdue runs, completes the records of lost processes, and prunes expired records and logs. `ttl`

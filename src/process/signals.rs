@@ -1,15 +1,62 @@
-//! The signals INT, TERM and HUP that rigup receives, as a descriptor that can be polled.
+//! The signals that rigup catches: those that interrupt it, as a descriptor that can be polled, and how it dies of them.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, Signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
+use libc::c_int;
+use nix::sys::signal::{SigSet, Signal, raise};
 
 use crate::exhaustion;
+use crate::process::system;
+
+/// The signals that interrupt a program that links this library.
+const INTERRUPTS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// The other signals that would kill the executable by default, and leave its children behind. A program that links this
+/// library may use them for itself.
+const FURTHER_INTERRUPTS: [Signal; 7] = [
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGXCPU,
+];
+
+/// The interrupts whose default action writes a core file.
+const CORE_SIGNALS: [Signal; 2] = [Signal::SIGQUIT, Signal::SIGXCPU];
+
+/// How soon a further signal belongs to the same interrupt: `timeout` signals its child and then the whole group, and a
+/// terminal that is closed sends HUP together with the shell in it.
+const SAME_INTERRUPT: Duration = Duration::from_millis(500);
+
+/// Whether the launcher ignores XFSZ. Empty in a program that links this library.
+static IGNORES_XFSZ: OnceLock<bool> = OnceLock::new();
+
+/// Prepares the signals of the executable, which inherits some of them from its launcher. No signal stays blocked. CHLD
+/// is at its default, because the system does not keep the exit of a child if it is ignored. XFSZ is ignored, so that a
+/// write beyond `ulimit -f` fails like any other. All other signals stay ignored if the launcher ignores them.
+pub(crate) fn prepare_executable() {
+    let _ = SigSet::all().thread_unblock();
+    // The defaults apply if this fails.
+    let _ = set_disposition(Signal::SIGCHLD, libc::SIG_DFL);
+    let before = set_disposition(Signal::SIGXFSZ, libc::SIG_IGN);
+    let _ = IGNORES_XFSZ.set(before.is_ok_and(|before| before.sa_sigaction == libc::SIG_IGN));
+}
+
+/// Returns the signals that this process ignores, but that a command in the foreground gets at their defaults: PIPE,
+/// which Rust programs ignore, and XFSZ.
+pub(super) fn ignored_by_rigup_alone() -> SigSet {
+    let mut signals = SigSet::from(Signal::SIGPIPE);
+    if IGNORES_XFSZ.get() == Some(&false) {
+        signals.add(Signal::SIGXFSZ);
+    }
+    signals
+}
 
 /// The signals that interrupted this rigup: the last one, and their number.
 ///
@@ -19,31 +66,42 @@ pub(crate) struct Interrupt {
     pipe: OwnedFd,
     /// Keeps the pipe open if no signal handler does.
     _writer: Option<io::PipeWriter>,
-    signal: Arc<AtomicUsize>,
+    signal: Arc<AtomicI32>,
 }
 
 impl Interrupt {
-    /// Installs handlers for the three signals, and unblocks the signals, because a blocked signal is inherited from
-    /// the launcher. INT and HUP stay ignored if the launcher ignores them, as `nohup` does, or a shell without job
-    /// control that starts rigup in the background.
+    /// Installs handlers for the signals that interrupt rigup, and unblocks them, because a blocked signal is inherited
+    /// from the launcher.
     pub(crate) fn install() -> io::Result<Self> {
-        Self::handle().map_err(|error| {
-            let reason = exhaustion::explain(&error);
-            io::Error::new(error.kind(), format!("cannot handle signals: {reason}"))
-        })
+        Self::handle().map_err(|error| explain(&error))
     }
 
     fn handle() -> io::Result<Self> {
         let (pipe, writer) = io::pipe()?;
-        let signal = Arc::new(AtomicUsize::new(0));
-        for number in [SIGINT, SIGTERM, SIGHUP] {
-            if number != SIGTERM && is_ignored(number)? {
-                continue;
-            }
-            flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or_default())?;
-            low_level::pipe::register(number, writer.try_clone()?)?;
+        rustix::io::ioctl_fionbio(&writer, true)?;
+        let writer = Arc::new(writer);
+        let (start, last_millis) = (Instant::now(), Arc::new(AtomicU64::new(u64::MAX)));
+        let signal: Arc<AtomicI32> = Arc::default();
+        let further: &[Signal] = if IGNORES_XFSZ.get().is_some() { &FURTHER_INTERRUPTS } else { &[] };
+        for number in INTERRUPTS.iter().chain(further) {
+            let number = *number as c_int;
+            let (writer, signal) = (Arc::clone(&writer), Arc::clone(&signal));
+            let last_millis = Arc::clone(&last_millis);
+            catch(number, move |info| {
+                let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or_default();
+                let last = last_millis.load(Ordering::Relaxed);
+                let is_typed =
+                    system::is_from_kernel(info.si_code) && matches!(number, libc::SIGINT | libc::SIGQUIT);
+                let is_soon =
+                    last != u64::MAX && Duration::from_millis(millis.saturating_sub(last)) < SAME_INTERRUPT;
+                if is_typed || !is_soon {
+                    last_millis.store(millis, Ordering::Relaxed);
+                    signal.store(number, Ordering::Relaxed);
+                    let _ = (&*writer).write(&[0]);
+                }
+            })?;
         }
-        SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]).thread_unblock()?;
+        SigSet::from_iter(INTERRUPTS).thread_unblock()?;
         Ok(Self { pipe: pipe.into(), _writer: None, signal })
     }
 
@@ -55,7 +113,7 @@ impl Interrupt {
 
     /// Returns the last signal, or `None` if none was received.
     pub(crate) fn signal(&self) -> Option<i32> {
-        i32::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|number| *number != 0)
+        Some(self.signal.load(Ordering::Relaxed)).filter(|number| *number != 0)
     }
 
     /// Returns the number of signals that were received.
@@ -63,7 +121,8 @@ impl Interrupt {
         rustix::io::ioctl_fionread(&self.pipe).unwrap_or_default()
     }
 
-    /// Returns whether more than one signal was received, on which rigup kills its children at once.
+    /// Returns whether more than one signal was received, on which rigup kills its children at once. Signals in quick
+    /// succession count as one, except those that a person types.
     pub(crate) fn is_urgent(&self) -> bool {
         self.count() > 1
     }
@@ -74,12 +133,64 @@ impl Interrupt {
     }
 }
 
-fn is_ignored(number: i32) -> io::Result<bool> {
+/// Calls a function for every signal of this number, unless the launcher ignores the signal, as `nohup` does, or a shell
+/// without job control that starts rigup in the background. TERM is caught in any case. The function may only do what
+/// is safe in a signal handler.
+pub(super) fn catch(
+    number: c_int,
+    on_signal: impl Fn(&libc::siginfo_t) + Send + Sync + 'static,
+) -> io::Result<()> {
+    if number != libc::SIGTERM && disposition(number, None)?.sa_sigaction == libc::SIG_IGN {
+        return Ok(());
+    }
+    // SAFETY: the functions in this module and in `foreground` read a clock, store atomics and write to a pipe.
+    #[expect(unsafe_code, reason = "a signal handler may interrupt any other code")]
+    unsafe { signal_hook_registry::register_sigaction(number, on_signal) }.map(|_id| ())
+}
+
+/// Returns the error of a handler that cannot be installed.
+pub(super) fn explain(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot handle signals: {}", exhaustion::explain(error)))
+}
+
+/// Kills this process by a signal that interrupted it, so that its caller sees why it ended: a shell stops the script
+/// that contains the command. Returns if that is impossible, because this is the first process of a container, or
+/// unwanted, because it would write a core file. The output must be flushed before.
+pub(crate) fn die_of(number: c_int) {
+    if let Ok(signal) = Signal::try_from(number)
+        && !CORE_SIGNALS.contains(&signal)
+        && set_disposition(signal, libc::SIG_DFL).is_ok()
+    {
+        let _ = raise(signal);
+    }
+}
+
+/// Stops this process by TSTP, until it is continued, as if it did not catch the signal: the system ignores it if no
+/// shell could continue the process.
+pub(super) fn stop() {
+    if let Ok(caught) = set_disposition(Signal::SIGTSTP, libc::SIG_DFL) {
+        let _ = raise(Signal::SIGTSTP);
+        let _ = disposition(libc::SIGTSTP, Some(&caught));
+    }
+}
+
+/// Sets a signal to its default or ignores it. Returns the action before.
+fn set_disposition(signal: Signal, handler: libc::sighandler_t) -> io::Result<libc::sigaction> {
+    // SAFETY: sigaction is a plain C struct for which all zeroes is a value.
+    #[expect(unsafe_code, reason = "an action has no other constructor")]
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler;
+    disposition(signal as c_int, Some(&action))
+}
+
+/// Returns the action of a signal, and replaces it by another one, if there is one.
+fn disposition(number: c_int, new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
     // SAFETY: sigaction is a plain C struct for which all zeroes is a value.
     #[expect(unsafe_code, reason = "nix cannot read an action without changing it")]
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: a null new action changes nothing, and the old one is written to a live value.
+    let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
+    let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: both pointers are null or to live values; a new action is a default, or was in use before.
     #[expect(unsafe_code, reason = "nix cannot read an action without changing it")]
-    let done = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) };
-    if done == 0 { Ok(action.sa_sigaction == libc::SIG_IGN) } else { Err(io::Error::last_os_error()) }
+    let done = unsafe { libc::sigaction(number, new, &raw mut old) };
+    if done == 0 { Ok(old) } else { Err(io::Error::last_os_error()) }
 }

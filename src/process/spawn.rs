@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -88,40 +87,51 @@ impl CommandSpec {
         stdout: &File,
         stderr: &File,
     ) -> Result<Child, SpawnError> {
-        let started = self.try_start(stdin, [stdout, stderr]);
-        started.map_err(|error| {
-            let file = self.find_program().ok();
-            SpawnError::new(PathBuf::from(&self.program), file.as_deref(), &self.cwd, &error)
+        let null = stdin.is_none().then(|| File::open("/dev/null")).transpose();
+        let null = null.map_err(|error| self.error(&error))?;
+        let stdin = stdin.or(null.as_ref());
+        self.start_with(|| {
+            let mut actions = PosixSpawnFileActions::init()?;
+            change_folder(&mut actions, &self.cwd)?;
+            for (target, stream) in (0..).zip(stdin.into_iter().chain([stdout, stderr])) {
+                actions.add_dup2(stream.as_raw_fd(), target)?;
+            }
+            let mut attributes = PosixSpawnAttr::init()?;
+            let session = PosixSpawnFlags::from_bits_retain(system::SETSID.into());
+            attributes.set_flags(
+                session | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
+            )?;
+            attributes.set_sigdefault(&SigSet::all())?;
+            attributes.set_sigmask(&SigSet::empty())?;
+            Ok((actions, attributes))
         })
     }
 
-    fn try_start(&self, stdin: Option<&File>, [stdout, stderr]: [&File; 2]) -> io::Result<Child> {
-        let stdin = match stdin {
-            Some(stdin) => stdin,
-            None => &File::open("/dev/null")?,
-        };
-        let Self { program, args, env, cwd } = self;
+    /// Starts the command with these actions and attributes.
+    pub(super) fn start_with(
+        &self,
+        prepare: impl FnOnce() -> io::Result<(PosixSpawnFileActions, PosixSpawnAttr)>,
+    ) -> Result<Child, SpawnError> {
+        let started = prepare().and_then(|(actions, attributes)| self.try_start(&actions, &attributes));
+        started.map_err(|error| self.error(&error))
+    }
+
+    fn error(&self, error: &io::Error) -> SpawnError {
+        let file = self.find_program().ok();
+        SpawnError::new(PathBuf::from(&self.program), file.as_deref(), &self.cwd, error)
+    }
+
+    fn try_start(&self, actions: &PosixSpawnFileActions, attributes: &PosixSpawnAttr) -> io::Result<Child> {
+        let Self { program, args, env, .. } = self;
         let file = CString::new(self.find_program()?.into_os_string().into_vec())?;
         let argv = std::iter::once(program).chain(args).map(|word| CString::new(word.as_bytes()));
         let argv = argv.collect::<Result<Vec<_>, _>>()?;
         let env =
             env.iter().map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()));
         let env = env.collect::<Result<Vec<_>, _>>()?;
-        let mut actions = PosixSpawnFileActions::init()?;
-        change_folder(&mut actions, cwd)?;
-        for (target, stream) in (0..).zip([stdin, stdout, stderr]) {
-            actions.add_dup2(stream.as_raw_fd(), target)?;
-        }
-        let mut attributes = PosixSpawnAttr::init()?;
-        let session = PosixSpawnFlags::from_bits_retain(system::SETSID.into());
-        attributes.set_flags(
-            session | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
-        )?;
-        attributes.set_sigdefault(&SigSet::all())?;
-        attributes.set_sigmask(&SigSet::empty())?;
         // Unlike `fork`, this does not copy rigup's memory.
         start(|| {
-            let pid = posix_spawn(file.as_c_str(), &actions, &attributes, &argv, &env)?;
+            let pid = posix_spawn(file.as_c_str(), actions, attributes, &argv, &env)?;
             u32::try_from(pid.as_raw()).map_err(io::Error::other)
         })
     }
@@ -137,28 +147,6 @@ fn change_folder(actions: &mut PosixSpawnFileActions, folder: &Path) -> io::Resu
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
-}
-
-/// Starts a command in this process's session and group, with this process's standard streams, and with the environment
-/// `env` or, if there is none, that of this process.
-pub(crate) fn start_in_foreground(
-    program: &OsStr,
-    args: &[OsString],
-    env: Option<Vec<(OsString, OsString)>>,
-) -> Result<Child, SpawnError> {
-    #[expect(clippy::disallowed_methods, reason = "only this module starts processes")]
-    let mut command = Command::new(program);
-    command.args(args);
-    let file = if program.as_encoded_bytes().contains(&b'/') {
-        Some(PathBuf::from(program))
-    } else {
-        env.as_ref().and_then(|env| find_on_path(program, env, Path::new(".")).ok())
-    };
-    if let Some(env) = env {
-        command.env_clear().envs(env);
-    }
-    start(|| command.spawn().map(|child| child.id()))
-        .map_err(|error| SpawnError::new(program.into(), file.as_deref(), Path::new("."), &error))
 }
 
 /// Returns the first match for a program without a slash on the `PATH` in `env`.

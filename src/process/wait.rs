@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::time::{TimeVal, TimeValLike};
-use rustix::process::Signal;
 
 use crate::clock;
 use crate::model::{ExitReason, ProcessExit, Usage};
@@ -110,43 +109,4 @@ pub(crate) fn reap(child: &Child) -> io::Result<ProcessExit> {
 
 fn millis(time: libc::timeval) -> u64 {
     u64::try_from(TimeVal::from(time).num_milliseconds()).unwrap_or_default()
-}
-
-/// The longest delay before a further signal is forwarded to a command in the foreground.
-const FOREGROUND_TICK: Duration = Duration::from_millis(50);
-
-/// Waits for a command in the foreground, which shares rigup's terminal, without a time limit. Forwards the signals
-/// that interrupt rigup to the command, except a Ctrl-C at the terminal, which the terminal sends to the command as
-/// well.
-pub(crate) fn in_foreground(child: &Child, interrupt: &Interrupt) -> io::Result<ProcessExit> {
-    let mut forwarded = 0;
-    loop {
-        let has_exited = if forwarded == 0 {
-            let deadline = Instant::now() + 20 * FOREGROUND_TICK;
-            poll::readable([child.handle.fd(), interrupt.fd()], deadline)[0]
-        } else {
-            // The descriptor of the interrupt stays readable after the first signal.
-            has_exited_by(child, Instant::now() + FOREGROUND_TICK)
-        };
-        if has_exited {
-            return reap(child);
-        }
-        // If rigup is the first process of a container, it becomes the parent of all orphans in the container.
-        subreaper::reap_orphans();
-        let count = interrupt.count();
-        if count > forwarded
-            && let Some(number) = interrupt.signal()
-            && let Some(signal) = Signal::from_named_raw(number)
-            && !(signal == Signal::INT && is_foreground_group())
-        {
-            child.handle.signal(signal);
-        }
-        forwarded = count;
-    }
-}
-
-/// Returns whether the terminal sends a Ctrl-C to this process's group.
-fn is_foreground_group() -> bool {
-    File::open("/dev/tty")
-        .is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal).ok() == Some(rustix::process::getpgrp()))
 }

@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
-use rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
+use rusqlite::ffi::{
+    SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_WRITE,
+};
 
 use crate::exhaustion;
 use crate::store::files::with_suffix;
@@ -67,6 +69,9 @@ pub enum StoreError {
     /// The disk is full.
     #[error("cannot write to the store {0}: the disk is full; free some space, then try again")]
     Full(PathBuf),
+    /// The file would exceed the limit on the size of files.
+    #[error("cannot write to the store {0}: file too large; raise the limit with `ulimit -f`")]
+    TooLarge(PathBuf),
     /// A record refers to another record that is not stored.
     #[error(
         "cannot store the record in {0}: it refers to a machine, interface, binary or process that is not stored; \
@@ -128,6 +133,9 @@ impl StoreError {
             Some(ErrorCode::SystemIoFailure) if exhaustion::is_full(path.parent().unwrap_or(&path)) => {
                 Self::Full(path)
             }
+            Some(ErrorCode::SystemIoFailure) if is_write(&cause) && exhaustion::limits_file_size() => {
+                Self::TooLarge(path)
+            }
             Some(ErrorCode::ConstraintViolation) if is_foreign_key(&cause) => Self::UnknownReference(path),
             Some(ErrorCode::ConstraintViolation) => Self::Conflict(path, cause),
             _ => Self::Sqlite(path, cause),
@@ -137,6 +145,11 @@ impl StoreError {
 
 fn is_foreign_key(cause: &rusqlite::Error) -> bool {
     cause.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_FOREIGNKEY)
+}
+
+fn is_write(cause: &rusqlite::Error) -> bool {
+    let code = cause.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(SQLITE_IOERR_WRITE | SQLITE_IOERR_TRUNCATE | SQLITE_IOERR_SHMSIZE))
 }
 
 /// Returns the name and pid of the process that holds the write lock of the store at `path`, or `None` if no process

@@ -1,15 +1,15 @@
 //! Runs a command under a lock, so that no two hooks install into one prefix at once.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
 use crate::fs::lib_dir::make_shared_file;
 use crate::model::ProcessExit;
+use crate::process::foreground::Foreground;
 use crate::process::lock::{self, Holder, Lock, LockError};
 use crate::process::signals::Interrupt;
-use crate::process::spawn::{self, SpawnError};
-use crate::process::{tree, wait};
+use crate::process::spawn::{CommandSpec, SpawnError};
+use crate::process::tree;
 
 /// An error that keeps a command from running under a lock.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +29,14 @@ pub(crate) enum LockedError {
 }
 
 /// Runs a command under the lock of this name in LIB_DIR, and returns its exit. The lock is held until the command
-/// exits, even if this rigup receives a signal, which it passes on to the command. If this rigup or the command is
+/// exits, even if this rigup receives a signal, which `foreground` passes on to the command. If this rigup or the command is
 /// killed, the processes that the command started hold the lock until they exit. If another process holds the lock,
 /// calls `on_wait` with it.
 pub(crate) fn run(
     lib_dir: &Path,
     name: &str,
-    program: &OsString,
-    args: &[OsString],
+    command: &CommandSpec,
+    foreground: &mut Foreground,
     interrupt: &Interrupt,
     on_wait: impl FnOnce(&Holder),
 ) -> Result<ProcessExit, LockedError> {
@@ -46,10 +46,10 @@ pub(crate) fn run(
     make_shared_file(lib_dir, &path).map_err(LockError::Io)?;
     let mut lock = Lock::take(&path, interrupt, tree::descends_from, on_wait)?;
     lock.share_with_children().map_err(LockedError::Share)?;
-    let child = spawn::start_in_foreground(program, args, None)?;
+    let child = foreground.start(command)?;
     // An error is ignored, because the file still names this rigup as the holder.
     let _ = lock.set_holder(child.handle.entry.pid);
-    let exit = wait::in_foreground(&child, interrupt)?;
+    let exit = foreground.wait(&child)?;
     if exit.signal.is_none() {
         // A service that the command left behind shares the lock, and must not keep other hooks waiting.
         lock.release()?;

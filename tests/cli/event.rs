@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
+use crate::test_context::{CommandOutput, TestContext, died_of, signal, wait_until};
 
 /// Creates hooks of the plugin `p`, each from a file name without `on_E__` and a shell script.
 pub(crate) fn context_with(hooks: &[(&str, &str)]) -> TestContext {
@@ -241,7 +241,7 @@ fn an_interrupt_terminates_all_hooks_and_starts_no_other() {
     let child = context.start(&["run", "E"]);
     wait_until("the last hook runs", || context.count_live("sleep") == 3);
     signal(child.id(), Signal::SIGINT);
-    let output = CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).exits_with(130);
+    let output = CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).dies_of(Signal::SIGINT);
     assert!(printed(&output).contains(&"Bye".to_owned()));
     assert_eq!(context.live_processes(), []);
     assert!(!context.path("data/started").exists());
@@ -263,7 +263,7 @@ fn a_second_interrupt_kills_background_hooks_at_once() {
         signal(child.id(), Signal::SIGINT);
         child.try_wait().unwrap().is_some()
     });
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(died_of(child.wait().unwrap(), Signal::SIGINT));
     assert!(began.elapsed() < rigup::internal::GRACE, "the second interrupt cuts the grace period short");
     assert_eq!(context.live_processes(), []);
 }

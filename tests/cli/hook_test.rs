@@ -282,7 +282,7 @@ fn an_interrupt_terminates_the_hook_and_removes_the_files() {
     let child = context.start(&["hook", "test", &hook]);
     wait_until("the hook runs", || context.count_live("sleep 600") > 0);
     signal(child.id(), Signal::SIGINT);
-    CommandOutput::new(&[], &child.wait_with_output().unwrap()).exits_with(130);
+    CommandOutput::new(&[], &child.wait_with_output().unwrap()).dies_of(Signal::SIGINT);
     assert_eq!(context.live_processes(), []);
     assert_eq!(temporary_files(&context), Vec::<PathBuf>::new());
 }

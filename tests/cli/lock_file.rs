@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
+use crate::test_context::{CommandOutput, TestContext, died_of, signal, wait_until};
 
 /// Installs a script in the requested version, or else in the newest one. The script contains LIB_DIR and the text of
 /// the file `extra`. If the file `stubborn` exists, the requested version is ignored.
@@ -436,7 +436,7 @@ fn reports_a_wait_to_write_the_lock_file_and_can_be_interrupted() {
     {}
     signal(rigup.id(), Signal::SIGINT);
     lines.read_to_string(&mut message).unwrap();
-    assert_eq!(rigup.wait().unwrap().code(), Some(130), "{message}");
+    assert!(died_of(rigup.wait().unwrap(), Signal::SIGINT), "{message}");
     assert!(message.contains("interrupted: rigup.lock is unchanged"), "{message}");
     assert!(!context.path("here/rigup.lock").exists());
 }
@@ -455,7 +455,7 @@ fn an_interrupted_lock_command_changes_no_file() {
     signal(rigup.id(), Signal::SIGINT);
     let output = rigup.wait_with_output().unwrap();
     CommandOutput::new(&["lock"], &output)
-        .exits_with(130)
+        .dies_of(Signal::SIGINT)
         .stderr_contains("interrupted: rigup.lock is unchanged");
     assert!(!context.path("here/rigup.lock").exists());
 }

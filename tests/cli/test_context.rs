@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -205,6 +206,7 @@ impl Drop for TestContext {
 #[derive(Debug)]
 pub(crate) struct CommandOutput {
     args: Vec<String>,
+    status: ExitStatus,
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -214,6 +216,7 @@ impl CommandOutput {
     pub(crate) fn new(args: &[&str], output: &Output) -> Self {
         Self {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            status: output.status,
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -230,6 +233,14 @@ impl CommandOutput {
     #[track_caller]
     pub(crate) fn exits_with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "rigup {:?}\n{}\n{}", self.args, self.stdout, self.stderr);
+        self
+    }
+
+    /// Asserts that rigup was killed by this signal, which a shell shows as 128+N.
+    #[track_caller]
+    pub(crate) fn dies_of(self, signal: Signal) -> Self {
+        let Self { args, status, stdout, stderr, .. } = &self;
+        assert!(died_of(*status, signal), "rigup {args:?}: {status}\n{stdout}\n{stderr}");
         self
     }
 
@@ -262,6 +273,11 @@ impl CommandOutput {
 #[track_caller]
 pub(crate) fn signal(pid: u32, signal: Signal) {
     kill(pid_of(pid), signal).unwrap();
+}
+
+/// Whether a process was killed by this signal.
+pub(crate) fn died_of(status: ExitStatus, signal: Signal) -> bool {
+    status.signal() == Some(signal as i32)
 }
 
 fn pid_of(pid: u32) -> Pid {

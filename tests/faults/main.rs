@@ -13,12 +13,14 @@ mod disk;
 mod environment;
 mod identity;
 mod kernel;
+mod launcher;
 mod leftovers;
 mod limits;
 mod links;
 mod machine;
 mod output;
 mod packages;
+mod signals;
 mod store;
 mod terminal;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]

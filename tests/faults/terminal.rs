@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Instant;
@@ -29,11 +30,16 @@ impl Terminal {
 
     /// Starts rigup on a new terminal of this width, where 0 columns means an unknown width.
     fn start_with_columns(context: &mut TestContext, args: &[&str], columns: u16) -> Self {
+        Self::start_program(context, &[&[env!("CARGO_BIN_EXE_rigup")], args].concat(), columns)
+    }
+
+    /// Starts a program on a new terminal of this width, in the place of rigup.
+    fn start_program(context: &mut TestContext, words: &[&str], columns: u16) -> Self {
         let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
         context.set("TERMINAL", ttyname(&pty.slave).unwrap()).set("TERM", "xterm");
         let slave = || Stdio::from(pty.slave.try_clone().unwrap());
-        let all = [&["--ctty", env!("CARGO_BIN_EXE_rigup")][..], args].concat();
+        let all = [&["--ctty"], words].concat();
         let mut command = context.command_for(Path::new("setsid"), &all);
         let rigup = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
         let keyboard = File::from(pty.master);
@@ -48,13 +54,20 @@ impl Terminal {
     }
 
     fn press_ctrl_c(&mut self) {
-        self.keyboard.write_all(b"\x03").unwrap();
+        self.type_text("\x03");
     }
 
-    /// Waits until rigup exits, and returns its exit code and everything that was written to the terminal.
+    fn type_text(&mut self, text: &str) {
+        self.keyboard.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until rigup exits, and returns its exit code, 128+N for signal N, and everything that was written to the
+    /// terminal.
     fn wait(mut self) -> (Option<i32>, String) {
         wait_until("rigup has exited and is not suspended", || self.rigup.try_wait().unwrap().is_some());
-        (self.rigup.wait().unwrap().code(), self.screen.join().unwrap())
+        let status = self.rigup.wait().unwrap();
+        let code = status.code().or_else(|| Some(128 + status.signal()?));
+        (code, self.screen.join().unwrap())
     }
 }
 
@@ -121,6 +134,46 @@ fn second_ctrl_c_shortens_the_grace_period() -> bool {
     }
     assert_all_are_stopped(&context);
     is_shorter
+}
+
+#[test]
+fn row_09_ctrl_c_stops_the_loop_around_exec() {
+    let mut context = TestContext::new();
+    let script = format!("while true; do {} exec -- sleep 600; done", env!("CARGO_BIN_EXE_rigup"));
+    let mut terminal = Terminal::start_program(&mut context, &["bash", "-c", &script], 0);
+    wait_until("the command runs", || context.count_live("sleep 600") == 1);
+    terminal.press_ctrl_c();
+    assert_eq!(terminal.wait().0, Some(130));
+    let processes = context.processes();
+    assert_eq!(processes.len(), 1);
+    assert_eq!((&processes[0]["exit_code"], &processes[0]["signal"]), (&130.into(), &2.into()));
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_11_ctrl_z_suspends_exec_and_its_command_until_fg() {
+    let mut context = TestContext::new();
+    let shell = ["bash", "--norc", "-i"];
+    let mut terminal = Terminal::start_program(&mut context, &shell, 0);
+    terminal.type_text(&format!("{} exec -- sleep 600\n", env!("CARGO_BIN_EXE_rigup")));
+    let states = |context: &TestContext| -> Vec<String> {
+        let is_job = |line: &str| line.starts_with("sleep") || line.starts_with(env!("CARGO_BIN_EXE_rigup"));
+        let jobs = context.live_processes().into_iter().filter(|(_, line)| is_job(line));
+        let stats = jobs.map(|(pid, _)| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default());
+        stats.filter_map(|stat| Some(stat.rsplit_once(") ")?.1[..1].to_owned())).collect()
+    };
+    let count_stopped = |context: &TestContext| states(context).iter().filter(|state| *state == "T").count();
+    wait_until("the command runs", || context.count_live("sleep 600") == 1);
+    terminal.type_text("\x1a");
+    wait_until("rigup and the command are stopped", || count_stopped(&context) == 2);
+    terminal.type_text("fg\n");
+    wait_until("both continue", || count_stopped(&context) == 0);
+    terminal.press_ctrl_c();
+    wait_until("both have exited", || states(&context).is_empty());
+    terminal.type_text("exit 3\n");
+    let (code, output) = terminal.wait();
+    assert_eq!(code, Some(3), "{output}");
+    assert_nothing_is_left(&context);
 }
 
 /// A script that tries to take the terminal in three ways: it makes its own group the foreground group, opens the

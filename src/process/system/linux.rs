@@ -110,6 +110,11 @@ pub(crate) fn has_other_children(known: &[u32]) -> bool {
     lists.any(|has_other| has_other)
 }
 
+/// Returns whether a signal with this `si_code` was sent by the system, such as by a terminal, not by a process.
+pub(crate) fn is_from_kernel(si_code: libc::c_int) -> bool {
+    si_code > 0
+}
+
 /// Creates a file in memory.
 pub(crate) fn unnamed_file() -> io::Result<File> {
     Ok(memfd_create("rigup", MemfdFlags::CLOEXEC)?.into())

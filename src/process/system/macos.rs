@@ -112,6 +112,11 @@ pub fn has_other_children(_: &[u32]) -> bool {
     false
 }
 
+/// Returns whether a signal with this `si_code` was sent by the system, such as by a terminal, not by a process.
+pub fn is_from_kernel(si_code: c_int) -> bool {
+    si_code == 0
+}
+
 /// Creates a file without a name in the folder for temporary files.
 pub fn unnamed_file() -> io::Result<File> {
     tempfile::tempfile()
