@@ -9,6 +9,7 @@
 
 #[path = "../faults/leftovers.rs"]
 mod leftovers;
+mod random_kills;
 mod soak;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
