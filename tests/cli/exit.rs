@@ -234,8 +234,9 @@ fn a_run_that_a_hook_starts_outlives_the_timeout_of_the_hook() {
 
 #[test]
 fn terminates_a_background_hook_with_endless_output() {
-    let context = TestContext::new();
+    let mut context = TestContext::new();
+    context.set("RIGUP_OUTPUT_LIMIT", "2");
     context.script("here/plugins/p/on_E__1_a.finite.bg.sh", "#!/bin/sh\nexec yes\n");
-    context.run(&["run", "E"]).exits_with(1).stderr_contains("it wrote more than 64 MiB");
+    context.run(&["run", "E"]).exits_with(1).stderr_contains("it wrote more than 2 MiB");
     assert_eq!(context.hook_processes()[0]["exit_reason"], "stopped");
 }

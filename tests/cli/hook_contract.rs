@@ -148,12 +148,13 @@ fn finds_the_record_among_logs_invalid_bytes_and_other_records() {
 
 #[test]
 fn terminates_a_hook_with_endless_output() {
-    let context = TestContext::new();
+    let mut context = TestContext::new();
+    context.set("RIGUP_OUTPUT_LIMIT", "2");
     context.provider("p", "#!/bin/sh\nexec yes\n");
     let record = context.run(&["install", "x", "--binproviders", "p"]).exits_with(1).record();
     assert_eq!(
         record["attempts"][0]["reason"],
-        "terminated on request: it wrote more than 64 MiB and was terminated"
+        "terminated on request: it wrote more than 2 MiB and was terminated"
     );
     assert_eq!(context.hook_processes()[0]["exit_reason"], "stopped");
 }
