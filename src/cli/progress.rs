@@ -49,9 +49,9 @@ impl ProgressDisplay {
     fn show_install(&self, name: &BinaryName, event: &InstallEvent) {
         match event {
             InstallEvent::Waiting(holder) => {
-                self.show_step(name, format!("waiting for another rigup ({holder})"));
+                self.show_step(name, &format!("waiting for another rigup ({holder})"));
             }
-            InstallEvent::Started(provider) => self.show_step(name, format!("trying {provider}")),
+            InstallEvent::Started(provider) => self.show_step(name, &format!("trying {provider}")),
             InstallEvent::Output(line) => self.show_output(name, line),
             InstallEvent::Attempted(attempt) if attempt.outcome == Outcome::Installed => {
                 self.note(&format!("{name}: installed by {}", attempt.provider));
@@ -94,9 +94,9 @@ impl ProgressDisplay {
         }
     }
 
-    fn show_step(&self, name: &BinaryName, step: String) {
+    fn show_step(&self, name: &BinaryName, step: &str) {
         match self.bar(name) {
-            Some(bar) => bar.set_message(printable(&step)),
+            Some(bar) => bar.set_message(printable(step)),
             None => self.note(&format!("{name}: {step}")),
         }
     }
