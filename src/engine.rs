@@ -51,6 +51,7 @@ pub(crate) mod install;
 pub(crate) mod lockfile_on_disk;
 pub(crate) mod lockfile_update;
 pub(crate) mod processes;
+pub(crate) mod programs;
 mod recovery;
 pub(crate) mod runs;
 pub(crate) mod session;

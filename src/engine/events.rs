@@ -1,19 +1,20 @@
 //! The work of `rigup run`: runs the hooks of an event.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
+use crate::engine::programs::Programs;
 use crate::engine::session::Session;
 use crate::hook::command::{self, MAX_TIMEOUT};
-use crate::hook::event::{self, Event, HookEvent};
+use crate::hook::event::{self, Event, EventHook, HookEvent};
 use crate::model::{PluginName, ProcessId};
 use crate::plugin::config::value::Variable;
-use crate::plugin::discovery::Hook;
+use crate::plugin::discovery::{Hook, Start};
 use crate::plugin::hook_name::{BINARY_REQUEST, Background, canonical_event};
 use crate::process::signals::Interrupt;
 
@@ -91,7 +92,7 @@ pub(crate) fn run(
     let name = request.name()?;
     catalog.apply_machine_config(&session.machine.config);
     let variables = catalog.variables();
-    let hooks = hooks_with_timeouts(catalog, name, &variables, request.timeout, session)?;
+    let hooks = event_hooks(catalog, name, &variables, request.timeout, session)?;
     let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
     session.unpack_providers(&interrupt)?;
     let command = session.begin()?;
@@ -148,18 +149,18 @@ fn remove_empty_folders(output_dir: &Path) {
     }
 }
 
-/// Returns the hooks of an event with their timeouts. A daemon has the maximum timeout, because it runs until the event
-/// ends.
-fn hooks_with_timeouts<'c>(
+/// Returns the hooks of an event. A daemon has the maximum timeout, because it runs until the event ends.
+fn event_hooks<'c>(
     catalog: &'c Catalog,
     event: &str,
     variables: &HashMap<PluginName, Vec<Variable>>,
     timeout: Option<Duration>,
     session: &Session<'_>,
-) -> Result<Vec<(&'c Hook, Duration)>, EngineError> {
+) -> Result<Vec<EventHook<'c>>, EngineError> {
     let mut hooks = catalog.discovery.hooks_of(event);
     hooks.retain(|hook| catalog.is_enabled(&hook.plugin));
-    let with_timeout = |hook: &'c Hook| {
+    let programs = Programs::of(session)?;
+    let event_hook = |hook: &'c Hook| {
         let timeout = match timeout {
             _ if hook.name.background == Some(Background::Daemon) => MAX_TIMEOUT,
             Some(timeout) => timeout,
@@ -169,9 +170,13 @@ fn hooks_with_timeouts<'c>(
                     .map_err(|error| EngineError::Setup(error.to_string()))?
             }
         };
-        Ok((hook, timeout))
+        let program = match hook.start {
+            Start::Itself => hook.path.as_os_str(),
+            Start::By(name) => OsStr::new(name),
+        };
+        Ok(EventHook { hook, timeout, binary_id: programs.binary_id(program, Path::new("/")) })
     };
-    hooks.into_iter().map(with_timeout).collect()
+    hooks.into_iter().map(event_hook).collect()
 }
 
 /// Normalizes an argument for hooks: `--snapshot_id=1` becomes `--snapshot-id=1`. The value does not change.

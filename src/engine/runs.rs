@@ -1,12 +1,12 @@
 //! The work of `rigup start`, `rigup exec` and `rigup process gc`.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::clock;
 use crate::engine::catalog;
 use crate::engine::error::{EngineError, ExitStatus};
+use crate::engine::programs::Programs;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
 use crate::model::{Binary, Process, ProcessExit, ProcessSpec, ProcessType};
@@ -17,12 +17,12 @@ use crate::process::spawn::{self, CommandSpec, SpawnError};
 use crate::runs::gc::{Gc, GcReport};
 use crate::runs::start::{self, RunRequest};
 use crate::settings::Settings;
-use crate::store::BinaryFilter;
 
 /// Starts a detached run, and returns its record as soon as it runs or cannot be started.
 pub(crate) fn start(session: &Session<'_>, request: RunRequest) -> Result<Process, EngineError> {
     let limits = catalog::core_settings(&session.settings)?.keep();
-    let process = session.queued(ProcessSpec::new(ProcessType::Binary, Vec::new(), &request.cwd))?;
+    let mut process = session.queued(ProcessSpec::new(ProcessType::Binary, Vec::new(), &request.cwd))?;
+    process.binary_id = Programs::of(session)?.binary_id(&request.program, &request.cwd);
     let process = start::start(&session.settings, &session.store, process, request)?;
     session.prune_if_due(process.id, None, limits);
     Ok(process)
@@ -43,8 +43,7 @@ pub(crate) fn exec(
     let id = process.id;
     let environment = command::environment_of_command(settings, id, &[]);
     process.spec.env = environment.added;
-    let binary = binary_of_program(program, session)?;
-    process.binary_id = binary.as_ref().map(|binary| binary.id);
+    process.binary_id = Programs::of(session)?.binary_id(program, &process.spec.pwd);
     let path = run_dir::path(&settings.data_dir, id);
     process.spec.run_dir = Some(path.clone());
     // As in a shell, a command can run in a folder that was removed.
@@ -55,7 +54,9 @@ pub(crate) fn exec(
         .and_then(|run_dir| run_dir.lock().map(|lock| (run_dir, lock)))
         .map_err(|error| session::data_dir_error(settings, error))?;
     session.store.save_process(&process).inspect_err(|_| run_dir.discard())?;
-    let is_usable = binary.map_or(Ok(()), |binary| check_installed(&command.program, &binary, settings));
+    let name = command.program.to_str();
+    let named = name.map(|name| session.store.binary(session.machine.id, name)).transpose()?.flatten();
+    let is_usable = named.map_or(Ok(()), |binary| check_installed(&command.program, &binary, settings));
     let child = match is_usable.and_then(|()| foreground.start(&command)) {
         Ok(child) => child,
         Err(error) => {
@@ -110,7 +111,7 @@ pub(crate) fn gc(
 /// Checks that the file of an installed program can still be started. A Python that is not that of its venv starts, but
 /// does not find the program.
 fn check_installed(program: &OsString, binary: &Binary, settings: &Settings) -> Result<(), SpawnError> {
-    let Some(installed) = binary.installed().filter(|_| *program == *binary.name) else { return Ok(()) };
+    let Some(installed) = binary.installed() else { return Ok(()) };
     let checked = executable::check(&installed.abspath, Some(&|| command::search_path(settings)));
     checked.map_err(|problem| SpawnError {
         program: program.into(),
@@ -118,12 +119,4 @@ fn check_installed(program: &OsString, binary: &Binary, settings: &Settings) -> 
         is_missing: true,
         is_exhausted: false,
     })
-}
-
-/// Returns the binary with the name of a program, or `None` if there is none.
-fn binary_of_program(program: &OsString, session: &Session<'_>) -> Result<Option<Binary>, EngineError> {
-    let Some(name) = Path::new(program).file_name() else { return Ok(None) };
-    let filter = BinaryFilter { name: Some(name.to_string_lossy().into_owned()), ..BinaryFilter::default() };
-    let mut binaries = session.store.binaries(&filter)?.into_iter();
-    Ok(binaries.find(|binary| binary.machine_id == session.machine.id))
 }

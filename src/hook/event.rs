@@ -13,7 +13,7 @@ use crate::duration;
 use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
 use crate::hook::run::{HookJob, RunError, Runner};
-use crate::model::{Process, ProcessExit};
+use crate::model::{BinaryId, Process, ProcessExit};
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::Background;
 use crate::process::handle::Handle;
@@ -37,14 +37,25 @@ const WAITER_PATIENCE: Duration = Duration::from_secs(10);
 /// An event to run.
 #[derive(Debug)]
 pub(crate) struct Event<'a> {
-    /// The hooks with their timeouts, in the order in which they run.
-    pub hooks: &'a [(&'a Hook, Duration)],
+    /// The hooks, in the order in which they run.
+    pub hooks: &'a [EventHook<'a>],
     /// The arguments of each hook.
     pub arguments: &'a [OsString],
     /// The folder that contains the working directory of each plugin's hooks, which has the name of the plugin.
     pub output_dir: PathBuf,
     /// How long a background hook may take to print its first line.
     pub ready_timeout: Duration,
+}
+
+/// A hook of an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventHook<'a> {
+    /// The hook.
+    pub hook: &'a Hook,
+    /// Its timeout.
+    pub timeout: Duration,
+    /// The binary that runs it, if it is a recorded one.
+    pub binary_id: Option<BinaryId>,
 }
 
 /// A notification about a hook of a running event.
@@ -129,15 +140,15 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     }
 
     /// Creates the run dir of a hook, and stores its record together with the exit of the hook before it.
-    fn queue(&mut self, next: Option<&(&'a Hook, Duration)>) -> Result<Option<QueuedHook<'a>>, RunError> {
-        let Some(&(hook, timeout)) = next else {
+    fn queue(&mut self, next: Option<&EventHook<'a>>) -> Result<Option<QueuedHook<'a>>, RunError> {
+        let Some(&EventHook { hook, timeout, binary_id }) = next else {
             return Ok(self.conclude(None).map(|()| None)?);
         };
         let dir_error = |error| RunError::RunDir(hook.name.file_name.clone(), error);
         let cwd = self.event.output_dir.join(hook.plugin.as_str());
         make_private_dir(&cwd).map_err(dir_error)?;
         let arguments = self.event.arguments.to_vec();
-        let job = HookJob { hook, arguments, cwd, binary_id: None, input: None, timeout };
+        let job = HookJob { hook, arguments, cwd, binary_id, input: None, timeout };
         let prepared = self.runner.prepare(job, || ())?;
         let lock = match hook.name.background.map(|_| prepared.run_dir.lock()).transpose() {
             Ok(lock) => lock,
@@ -165,7 +176,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         &mut self,
         hook: &'a Hook,
         prepared: PreparedProcess,
-        next: Option<&(&'a Hook, Duration)>,
+        next: Option<&EventHook<'a>>,
     ) -> Result<Option<QueuedHook<'a>>, RunError> {
         let mut output = HookOutput::of(hook);
         let (runner, mut next) = (self.runner, Some(next));

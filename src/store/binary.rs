@@ -1,6 +1,7 @@
 //! The `binary` table.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -38,7 +39,21 @@ impl TableRow for Binary {
     const PATHS: &'static [&'static str] = &["abspath"];
 }
 
+/// The columns of a binary that tell which program it is.
+struct ProgramRow {
+    id: BinaryId,
+    name: String,
+    abspath: Option<PathBuf>,
+}
+
+impl TableRow for ProgramRow {
+    const TABLE: &'static str = "binary";
+    const COLUMNS: &'static str = "id, name, abspath";
+    const PATHS: &'static [&'static str] = &["abspath"];
+}
+
 columns! {
+    ProgramRow { id, name, abspath }
     Policy { min_release_age, postinstall_scripts }
     Backoff { retry_at, attempt_count, last_error, failed_request_digest }
     Installed {
@@ -62,6 +77,15 @@ impl Store {
     pub fn binaries_of(&self, machine_id: MachineId) -> Result<HashMap<String, Binary>, StoreError> {
         let all: Vec<Binary> = self.list("WHERE machine_id = ?1", [machine_id])?;
         Ok(all.into_iter().map(|binary| (binary.name.clone(), binary)).collect())
+    }
+
+    /// Returns the id, the name and the path of each binary of a machine; one that is not installed has no path.
+    pub fn binary_programs(
+        &self,
+        machine_id: MachineId,
+    ) -> Result<Vec<(BinaryId, String, Option<PathBuf>)>, StoreError> {
+        let all: Vec<ProgramRow> = self.list("WHERE machine_id = ?1", [machine_id])?;
+        Ok(all.into_iter().map(|ProgramRow { id, name, abspath }| (id, name, abspath)).collect())
     }
 
     /// Returns the binaries that pass the filter, sorted by name; binaries of one name are sorted newest first.

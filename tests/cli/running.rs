@@ -330,3 +330,31 @@ fn a_program_without_a_version_is_probed_again_when_one_is_needed() {
     fs::write(&answer, "echo 2.0").unwrap();
     assert_eq!(install(&["--min-version", "1"])["version"], "2.0");
 }
+
+#[test]
+fn a_command_that_runs_a_recorded_binary_belongs_to_it() {
+    let context = TestContext::new();
+    let records = context.run(&["install", "sh", "bash", "--binproviders", "env"]).succeeds().records();
+    let (sh, bash) = (&records[0], &records[1]);
+    context.write("here/plugins/p/on_Snapshot__50_p.sh", "exit 0\n");
+    context.run(&["run", "Snapshot"]).succeeds();
+    assert_eq!(context.hook_processes().last().unwrap()["binary_id"], bash["id"], "bash runs the hook");
+    let link = context.bin("sh");
+    let other = context.script("other/sh", "#!/bin/sh\n");
+    for (program, id) in [
+        ("sh", &sh["id"]),
+        (link.to_str().unwrap(), &sh["id"]),
+        (sh["abspath"].as_str().unwrap(), &sh["id"]),
+        (other.to_str().unwrap(), &Value::Null),
+        ("true", &Value::Null),
+    ] {
+        context.run(&["exec", "--", program, "-c", "exit 0"]).succeeds();
+        let executed = context.processes().last().unwrap().clone();
+        let started =
+            context.run(&["start", "--slug", "s", "--", program, "-c", "exit 0"]).succeeds().record();
+        assert_eq!((&executed["binary_id"], &started["binary_id"]), (id, id), "{program}");
+    }
+    context.wait_for_waiters();
+    let of_sh = context.run(&["process", "list", "--binary", "sh", "--type", "binary"]).succeeds().records();
+    assert_eq!(of_sh.len(), 6);
+}
