@@ -1,12 +1,14 @@
 //! Starting, supervising and terminating processes. No other module does so, and no other has `unsafe` code.
 
 pub(crate) mod capture;
+pub(crate) mod drain;
 pub(crate) mod executable;
 pub(crate) mod foreground;
 mod group_witness;
 pub(crate) mod handle;
 pub(crate) mod kill;
 pub(crate) mod lock;
+pub(crate) mod log;
 pub(crate) mod poll;
 pub(crate) mod recover;
 pub(crate) mod redact;

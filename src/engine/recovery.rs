@@ -70,19 +70,19 @@ impl Recovered {
 fn process_of(found: &FoundRunDir) -> Option<Process> {
     let run_dir = RunDir::at(&found.path);
     let process = run_dir.read_process().filter(|process| process.id == found.process_id)?;
-    let id = process.id;
+    let (id, process_type) = (process.id, process.spec.process_type);
     // Processes are sorted by the time in their ids, so that time replaces the one in the record.
     let created_at = id.created_at()?;
     let process = Process { created_at, ..process };
     if let Some(exit) = run_dir.read_exit() {
-        return Some(process.into_exited(run_dir.add_logs(exit)));
+        return Some(process.into_exited(run_dir.add_logs(exit, process_type)));
     }
     if run_dir.is_locked() == Some(true) {
         return Some(process.into_running(run_dir.read_identity()?, created_at));
     }
     tree::find_by_id(id)
         .is_empty()
-        .then(|| process.into_exited(run_dir.add_logs(ProcessExit::lost(clock::now()))))
+        .then(|| process.into_exited(run_dir.add_logs(ProcessExit::lost(clock::now()), process_type)))
 }
 
 /// Returns the binary in the last record for each name, if its file is unchanged.

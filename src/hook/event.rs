@@ -1,8 +1,7 @@
 //! Running all hooks of an event: foreground hooks one after another, with background hooks alongside.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use crate::model::{BinaryId, Process, ProcessExit};
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::Background;
 use crate::process::handle::Handle;
+use crate::process::log::{Log, Logs};
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
 use crate::process::supervise::{FinishedProcess, PreparedProcess};
@@ -102,6 +102,8 @@ struct EventRun<'a, OnEvent> {
 struct StartedHook<'a> {
     process: Process,
     run_dir: RunDir,
+    /// The descriptors that were opened before the hook started.
+    logs: Logs,
     output: HookOutput<'a>,
     /// The warnings that are reported once it has exited.
     warnings: Vec<String>,
@@ -178,21 +180,21 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         prepared: PreparedProcess,
         next: Option<&EventHook<'a>>,
     ) -> Result<Option<QueuedHook<'a>>, RunError> {
-        let mut output = HookOutput::of(hook);
+        let mut output = self.output_of(hook);
         let (runner, mut next) = (self.runner, Some(next));
         let (mut queued, mut collected) = (Ok(None), Ok(()));
-        let finished = runner.run(prepared, |run_dir| {
+        let finished = runner.run(prepared, |logs| {
             if let Some(next) = next.take() {
                 queued = self.queue(next);
             } else {
-                output.read(run_dir, READ_LIMIT, &mut self.on_event);
+                output.read(&logs.stdout, READ_LIMIT, &mut self.on_event);
                 if collected.is_ok() {
                     collected = self.collect();
                 }
             }
         })?;
-        let FinishedProcess { process, run_dir, warnings } = finished;
-        self.ended = Some(StartedHook { process, run_dir, output, warnings, was_terminated: false });
+        let FinishedProcess { process, run_dir, logs, warnings } = finished;
+        self.ended = Some(StartedHook { process, run_dir, logs, output, warnings, was_terminated: false });
         collected.and(queued)
     }
 
@@ -203,9 +205,9 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         prepared: PreparedProcess,
         lock: FileLock,
     ) -> Result<(), RunError> {
-        let PreparedProcess { process, run_dir, warnings, command, .. } = prepared;
-        let output = HookOutput::of(hook);
-        let mut started = StartedHook { process, run_dir, output, warnings, was_terminated: false };
+        let PreparedProcess { process, run_dir, warnings, logs, command, .. } = prepared;
+        let output = self.output_of(hook);
+        let mut started = StartedHook { process, run_dir, logs, output, warnings, was_terminated: false };
         self.conclude(None)?;
         let waiter = match waiter::launch(self.runner.settings, &started.process, lock, command) {
             Ok(waiter) => waiter,
@@ -279,9 +281,14 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         }
     }
 
+    fn output_of(&self, hook: &'a Hook) -> HookOutput<'a> {
+        let unread = self.runner.settings.output_limit;
+        HookOutput { hook, offset: 0, unread, records: RecordReader::default(), has_line: false }
+    }
+
     fn read_all(&mut self) {
-        for (StartedHook { run_dir, output, .. }, _) in &mut self.background {
-            output.read(run_dir, READ_LIMIT, &mut self.on_event);
+        for (StartedHook { logs, output, .. }, _) in &mut self.background {
+            output.read(&logs.stdout, READ_LIMIT, &mut self.on_event);
         }
     }
 
@@ -294,6 +301,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             let _ = wait::reap(&waiter);
             started.process = self.exit_of(started.process, &started.run_dir)?;
             started.warnings.extend(started.run_dir.read_warnings());
+            started.warnings.extend(started.run_dir.removal_warning());
             self.report_end(started);
         }
         Ok(())
@@ -320,12 +328,9 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
 
     /// Reports the rest of a hook's output and its exit, and returns its record.
     fn report_end(&mut self, ended: StartedHook<'_>) -> Process {
-        let StartedHook { process, run_dir, mut output, warnings, was_terminated } = ended;
+        let StartedHook { process, logs, mut output, warnings, was_terminated, .. } = ended;
         let on_event = &mut self.on_event;
-        // Processes that it left behind may still be writing, and output over the limit is not read.
-        let limit = self.runner.settings.output_limit;
-        let bytes = process.exit().map_or(0, |exit| exit.stdout_bytes.min(limit));
-        output.read(&run_dir, bytes, on_event);
+        output.read(&logs.stdout, u64::MAX, on_event);
         let HookOutput { hook, records, .. } = output;
         let rest = records.finish(|record| on_event(hook, HookEvent::Record(record)));
         let diagnostics = rest.diagnostics.into_iter().map(|diagnostic| format!("stdout {diagnostic}"));
@@ -343,30 +348,29 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
 /// The standard output of a hook, read while it is written.
 struct HookOutput<'a> {
     hook: &'a Hook,
-    file: Option<File>,
+    /// The position in the log.
+    offset: u64,
+    /// The number of bytes that may still be read.
+    unread: u64,
     records: RecordReader,
     has_line: bool,
 }
 
-impl<'a> HookOutput<'a> {
-    fn of(hook: &'a Hook) -> Self {
-        Self { hook, file: None, records: RecordReader::default(), has_line: false }
-    }
-
+impl HookOutput<'_> {
     /// Reads at most `limit` new bytes of the log, and reports their records. A log that cannot be read has no records.
-    fn read(&mut self, run_dir: &RunDir, limit: u64, on_event: &mut impl FnMut(&Hook, HookEvent<'_>)) {
-        if limit == 0 {
-            return;
-        }
-        if self.file.is_none() {
-            self.file = File::open(run_dir.stdout()).ok();
-        }
-        let Some(file) = &mut self.file else { return };
+    fn read(&mut self, log: &Log, limit: u64, on_event: &mut impl FnMut(&Hook, HookEvent<'_>)) {
+        let mut reader = log.read_from(self.offset, limit.min(self.unread));
         // The bytes that were read before an error are used.
-        let _ = tail::read_rest(&mut file.take(limit), |bytes| {
+        let _ = tail::read_rest(&mut reader, |bytes| {
             self.has_line |= bytes.contains(&b'\n');
             self.records.push(bytes, |record| on_event(self.hook, HookEvent::Record(record)));
             io::Result::Ok(())
         });
+        let count = reader.offset - self.offset;
+        (self.offset, self.unread) = (reader.offset, self.unread - count);
+        if count == 0 && log.size() < self.offset {
+            // The hook has truncated its log, as `>/dev/stdout` does in a shell.
+            self.offset = 0;
+        }
     }
 }

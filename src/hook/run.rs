@@ -14,6 +14,7 @@ use crate::plugin::builtin;
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::{Hook, Start};
 use crate::process::lock::{self, FOLDER_PATIENCE};
+use crate::process::log::Logs;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, CommandSpec};
@@ -134,7 +135,7 @@ impl Runner<'_> {
     pub(crate) fn run(
         &self,
         hook: PreparedProcess,
-        tick: impl FnMut(&RunDir),
+        tick: impl FnMut(&Logs),
     ) -> Result<FinishedProcess, RunError> {
         let supervision = Supervision {
             record_after: RECORD_AFTER,
@@ -142,8 +143,8 @@ impl Runner<'_> {
             interrupt: self.interrupt,
         };
         let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {
-            let dir_error = |error| RunError::RunDir(process.spec.hook_name.clone(), error);
-            run_dir.write_pid(identity.pid).map_err(dir_error)?;
+            // The hook may have removed its run dir, which the warning about its exit will say.
+            let _ = run_dir.write_pid(identity.pid);
             Ok(self.store.save_process(process)?)
         };
         supervision.run(hook, record, tick)

@@ -1,6 +1,5 @@
 //! The result of a run of a hook: its exit, its records, and the processes and files that it left behind.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +7,8 @@ use std::time::Duration;
 use crate::hook_test::check::{CheckResult, Location};
 use crate::install::verify::{self, Expected, VerifyError};
 use crate::jsonl::{self, Line};
-use crate::model::{ExitReason, ProcessExit, ProcessId};
-use crate::process::run_dir::RunDir;
+use crate::model::{ExitReason, ProcessId};
+use crate::process::supervise::FinishedProcess;
 use crate::protocol;
 
 /// The length in characters to which a line of stderr is cut.
@@ -136,16 +135,18 @@ impl StdoutLines {
 impl HookRun {
     /// Reads the exit and the logs of a run. The caller adds its own observations.
     pub(crate) fn of(
-        process_id: ProcessId,
-        exit: &ProcessExit,
-        run_dir: &RunDir,
+        finished: &FinishedProcess,
         expected: Option<Expected<'_>>,
         (duration, timeout): (Duration, Duration),
     ) -> io::Result<Self> {
-        let lines = StdoutLines::read(BufReader::new(File::open(run_dir.stdout())?), expected)?;
-        let (last, line) = last_line(BufReader::new(File::open(run_dir.stderr())?))?;
+        let FinishedProcess { process, run_dir, logs, .. } = finished;
+        let exit = process.exit().ok_or_else(|| io::Error::other("a run has no exit"))?;
+        let [stdout, stderr] = [(&logs.stdout, exit.stdout_bytes), (&logs.stderr, exit.stderr_bytes)]
+            .map(|(log, size)| BufReader::new(log.read_from(0, size)));
+        let lines = StdoutLines::read(stdout, expected)?;
+        let (last, line) = last_line(stderr)?;
         Ok(Self {
-            process_id,
+            process_id: process.id,
             exit_reason: exit.reason,
             exit_code: exit.exit_code,
             duration,

@@ -291,7 +291,6 @@ impl Suite<'_> {
         if runner.interrupt.signal().is_some() {
             return Err(TestError::Interrupted);
         }
-        let exit = finished.process.exit().ok_or_else(|| io::Error::other("a run has no exit"))?;
         let link = sandbox.settings.lib_bin_dir.join(name);
         let abspath = overrides.abspath(sandbox.settings.home.as_deref());
         let provider = self.hook.provider();
@@ -302,7 +301,7 @@ impl Suite<'_> {
             version: overrides.version.as_deref(),
             ..Expected::new(name, versions, &provider, &link)
         });
-        let observed = HookRun::of(process_id, exit, &finished.run_dir, expected, (duration, timeout))?;
+        let observed = HookRun::of(&finished, expected, (duration, timeout))?;
         let mut installed = sandbox.installed();
         installed.retain(|path| !before.contains(path));
         Ok(HookRun { is_daemon: self.is_daemon(), leftovers, slow_to_exit, installed, ..observed })

@@ -22,6 +22,7 @@ use crate::model::{Binary, BinaryName, Outcome, Process, name};
 use crate::plugin::builtin;
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
+use crate::process::log::{Log, Logs};
 use crate::process::run_dir::RunDir;
 use crate::process::tail;
 use crate::store::StoreError;
@@ -93,8 +94,8 @@ pub(crate) fn run(
     let unsaved: Vec<&Binary> =
         targets.iter().filter(|target| target.is_unsaved).map(|target| &target.binary).collect();
     runner.store.begin_attempts(&ready.process, &unsaved)?;
-    let on_tick = |run_dir: &RunDir| {
-        if let Some(line) = last_line(run_dir) {
+    let on_tick = |logs: &Logs| {
+        if let Some(line) = last_line(&logs.stderr) {
             on_event(InstallEvent::Output(line));
         }
     };
@@ -238,8 +239,8 @@ fn job<'a>(runner: &Runner<'_>, hook: &'a Hook, targets: &[AttemptTarget], timeo
 }
 
 /// Returns the last line that a hook has written to standard error, or `None` if there is none.
-fn last_line(run_dir: &RunDir) -> Option<String> {
-    let tail = tail::read(&run_dir.stderr(), 1, 512).ok()?;
+fn last_line(stderr: &Log) -> Option<String> {
+    let tail = tail::of(stderr, 1, 512).ok()?;
     Some(tail.trim().to_owned()).filter(|line| !line.is_empty())
 }
 

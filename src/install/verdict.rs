@@ -1,7 +1,6 @@
 //! The outcome of a hook that has exited, for each of its requests.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::BufReader;
 use std::time::Duration;
 
@@ -42,11 +41,8 @@ pub(crate) fn verdicts(
         return for_all(*outcome, reason);
     }
     let mut output = ProviderOutput::default();
-    let read = File::open(finished.run_dir.stdout()).and_then(|stdout| {
-        protocol::read(BufReader::new(stdout), |record| {
-            output.take(record, provider, expected.len(), on_event);
-        })
-    });
+    let stdout = BufReader::new(finished.logs.stdout.read_from(0, exit.stdout_bytes));
+    let read = protocol::read(stdout, |record| output.take(record, provider, expected.len(), on_event));
     match read {
         Ok(unparsed) => unparsed.diagnostics.iter().for_each(|diagnostic| {
             on_event(InstallEvent::Warning(format!("{provider}: stdout {diagnostic}")));

@@ -1,10 +1,11 @@
 //! Running a program to capture its output, such as its version.
 
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use crate::model::ProcessId;
+use crate::process::drain::drain;
+use crate::process::log::{Log, Logs};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{CommandSpec, SpawnError};
 use crate::process::wait::WaitOutcome;
@@ -44,17 +45,18 @@ pub(crate) fn run(
     deadline: Instant,
     interrupt: &Interrupt,
 ) -> io::Result<Captured> {
-    let mut streams = [system::unnamed_file()?, system::unnamed_file()?];
+    let [stdout, stderr] = [system::unnamed_file()?, system::unnamed_file()?].map(Log::new);
+    let logs = Logs { stdout, stderr };
     // The program inherits the process id in the environment from the caller, so its processes are marked by an id of
     // their own.
     let id = ProcessId::generate();
     command.env.push((tree::CAPTURE_ID_VARIABLE.into(), id.to_string().into()));
-    let child = match command.start(None, &streams[0], &streams[1]) {
+    let child = match command.start(None, logs.stdout.file(), logs.stderr.file()) {
         Ok(child) => child,
         Err(error) if error.is_exhausted => return Err(io::Error::other(error)),
         Err(error) => return Ok(Captured::NotStarted(error)),
     };
-    let outcome = wait::wait(&child, Some(deadline), &streams, Some(OUTPUT_LIMIT), interrupt, || ());
+    let outcome = wait::wait(&child, Some(deadline), &logs, Some(OUTPUT_LIMIT), interrupt, || ());
     if outcome != WaitOutcome::Exited {
         terminate::terminate_captured(id, &child.handle, Duration::ZERO);
         wait::reap(&child)?;
@@ -66,11 +68,13 @@ pub(crate) fn run(
     subreaper::reap_orphans();
     // The checks take a few system calls; reading the process table takes hundreds.
     if child.handle.has_group() || subreaper::has_orphans() {
+        let is_cut_short = || interrupt.signal().is_some() || logs.largest() > OUTPUT_LIMIT;
+        drain(&logs, Some(deadline), is_cut_short, || tree::find_captured(id, child.handle.entry));
         terminate::terminate_captured(id, &child.handle, terminate::LEFTOVER_GRACE);
         subreaper::reap_orphans();
     }
-    let [stdout, stderr] = streams.each_mut().map(read_start);
-    Ok(Captured::Exited(CapturedExit { exit_code: exit.exit_code, stdout: stdout?, stderr: stderr? }))
+    let (stdout, stderr) = (read_start(&logs.stdout)?, read_start(&logs.stderr)?);
+    Ok(Captured::Exited(CapturedExit { exit_code: exit.exit_code, stdout, stderr }))
 }
 
 /// Runs a program, and returns the beginning of its standard output, or `None` if it does not exit with 0 in time.
@@ -85,9 +89,8 @@ pub(crate) fn stdout(
     }
 }
 
-fn read_start(file: &mut File) -> io::Result<String> {
+fn read_start(log: &Log) -> io::Result<String> {
     let mut bytes = Vec::new();
-    file.rewind()?;
-    file.take(READ_LIMIT).read_to_end(&mut bytes)?;
+    log.read_from(0, READ_LIMIT).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

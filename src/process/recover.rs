@@ -70,7 +70,8 @@ pub(crate) fn complete(
     if !is_observed {
         exit.reason = run_dir.exit_reason(&exit);
     }
-    let process = process.into_exited(run_dir.add_logs(exit));
+    let exit = run_dir.add_logs(exit, process.spec.process_type);
+    let process = process.into_exited(exit);
     // The record matters more than the files in the run dir.
     let _ = if is_observed { run_dir.remove_pid() } else { run_dir.write_exit(&process, &[]) };
     run_dir.remove_temporary_files();

@@ -1,94 +1,113 @@
-//! Removing environments, which may hold secrets, from logs: some hooks print them in their Binary records.
+//! Blanking environments, which may hold secrets, in the logs of hooks: some hooks print theirs in their Binary records.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use memchr::memmem;
-use serde_json::Value;
-use tempfile::NamedTempFile;
+use rustix::fs::OFlags;
+use serde_json::Deserializer;
+use serde_json::value::RawValue;
 
-use crate::fs::atomic;
 use crate::jsonl::MAX_LINE;
+use crate::process::log::Log;
 
-/// The key that is removed.
+/// The key whose value is blanked.
 const KEY: &str = "env";
 
-/// Removes the `env` of every Binary record from a log. All other bytes stay the same; a log without an `env` is not
-/// rewritten.
-pub(crate) fn remove_environments(log: &Path) -> io::Result<()> {
-    let mut redacted: Option<BufWriter<NamedTempFile>> = None;
-    let mut reader = BufReader::new(File::open(log)?);
+/// Overwrites the `env` of every Binary record in a log with an empty object and blanks. All other bytes stay the same,
+/// and every line keeps its place. Does nothing if another file has taken the place of the log.
+pub(super) fn blank_environments(log: &Log, path: &Path) -> io::Result<()> {
+    let mut writable = None;
+    let mut reader = BufReader::new(log.read_from(0, log.size()));
     let mut line = Vec::new();
     let mut is_new_line = true;
     let mut offset = 0;
     // A line over the limit is read in parts, and is not a record.
     while (&mut reader).take(MAX_LINE as u64).read_until(b'\n', &mut line)? > 0 {
         let is_whole = is_new_line && (line.ends_with(b"\n") || line.len() < MAX_LINE);
-        let record = Some(&line).filter(|_| is_whole).and_then(|line| without_environment(line));
-        if record.is_some() && redacted.is_none() {
-            let mut file = atomic::create_private(log)?;
-            io::copy(&mut File::open(log)?.take(offset), &mut file)?;
-            redacted = Some(BufWriter::new(file));
-        }
-        if let Some(redacted) = &mut redacted {
-            match record {
-                Some(record) => writeln!(redacted, "{record}")?,
-                None => redacted.write_all(&line)?,
+        for (start, length) in if is_whole { environments(&line) } else { Vec::new() } {
+            if writable.is_none() {
+                // The process appends to the descriptor of the log, and so would every write through it.
+                let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+                let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+                writable = Some(Log::new(file)).filter(|file| file.file_id().ok() == log.file_id().ok());
             }
+            let Some(writable) = &writable else { return Ok(()) };
+            let mut blank = vec![b' '; length];
+            (blank[0], blank[length - 1]) = (b'{', b'}');
+            writable.file().write_all_at(&blank, offset + start as u64)?;
         }
         is_new_line = line.ends_with(b"\n");
         offset += line.len() as u64;
         line.clear();
     }
-    if let Some(redacted) = redacted {
-        redacted.into_inner().map_err(io::IntoInnerError::into_error)?.persist(log)?;
-    }
     Ok(())
 }
 
-/// Returns the record without its environment, or `None` if the line is not a Binary record with an environment.
-fn without_environment(line: &[u8]) -> Option<Value> {
-    memmem::find(line, KEY.as_bytes())?;
-    let mut record: Value = serde_json::from_slice(line.trim_ascii()).ok()?;
-    let fields = record.as_object_mut()?;
-    if fields.get("type")? != "Binary" {
-        return None;
-    }
-    fields.shift_remove(KEY)?;
-    Some(record)
+/// Returns the place and the length of the environment in each Binary record of a line.
+fn environments(line: &[u8]) -> Vec<(usize, usize)> {
+    let (Some(start), Some(_)) = (memchr::memchr(b'{', line), memmem::find(line, KEY.as_bytes())) else {
+        return Vec::new();
+    };
+    let records = Deserializer::from_slice(&line[start..]).into_iter::<HashMap<String, &RawValue>>();
+    let environment = |record: HashMap<String, &RawValue>| {
+        let value = record.get(KEY)?.get();
+        let is_binary = record.get("type")?.get() == "\"Binary\"";
+        // A value of one character cannot be replaced by an object, and is no secret.
+        (is_binary && value.len() > 1).then(|| (value.as_ptr().addr() - line.as_ptr().addr(), value.len()))
+    };
+    records.map_while(Result::ok).filter_map(environment).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn redacted(log: &[u8]) -> Vec<u8> {
+    fn blanked(log: &[u8]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stdout.log");
         fs_err::write(&path, log).unwrap();
-        remove_environments(&path).unwrap();
-        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
-        fs_err::read(&path).unwrap()
+        blank_environments(&Log::open(&path).unwrap(), &path).unwrap();
+        let blanked = fs_err::read(&path).unwrap();
+        assert_eq!(blanked.len(), log.len());
+        String::from_utf8_lossy(&blanked).into_owned()
     }
 
     #[test]
-    fn only_the_environment_in_a_binary_record_is_removed() {
-        let before = b"log \xff\r\n\n{\"type\":\"Binary\", \"name\":\"x\",\"env\":{\"TOKEN\":\"canary\"},\"abspath\":\"/x\"}\n{\"type\": \"Other\",\"env\":{}}\nend";
-        let after = b"log \xff\r\n\n{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/x\"}\n{\"type\": \"Other\",\"env\":{}}\nend";
-        assert_eq!(redacted(before), after);
-        let last = b"{\"type\":\"Binary\",\"env\":{\"TOKEN\":\"canary\"}}";
-        assert_eq!(redacted(last), b"{\"type\":\"Binary\"}\n");
+    fn only_the_environment_in_a_binary_record_is_blanked() {
+        let before = b"log \xff\r\n\n{\"type\":\"Binary\", \"n\":1.0,\"env\":{\"TOKEN\":\"canary\"}, \"overrides\":{\"env\":{}}}\n{\"type\": \"Other\",\"env\":{\"A\":1}}\nend";
+        let after = "log \u{fffd}\r\n\n{\"type\":\"Binary\", \"n\":1.0,\"env\":{                }, \"overrides\":{\"env\":{}}}\n{\"type\": \"Other\",\"env\":{\"A\":1}}\nend";
+        assert_eq!(blanked(before), after);
+        let two = b"\0{\"env\":\"a=b\",\"type\":\"Binary\"}{\"type\":\"Binary\",\"env\":{\"A\":\"}\"}}";
+        assert_eq!(
+            blanked(two),
+            "\0{\"env\":{   },\"type\":\"Binary\"}{\"type\":\"Binary\",\"env\":{       }}"
+        );
     }
 
     #[test]
     fn a_record_is_found_after_any_amount_of_output() {
         for size in [0, (64 << 10) - 3, 64 << 10, MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, 3 * MAX_LINE] {
             let mut log = vec![b'.'; size];
-            log.push(b'\n');
-            let clean = [&log[..], b"{\"type\":\"Binary\"}\n"].concat();
-            log.extend(b"{\"type\":\"Binary\",\"env\":{\"TOKEN\":\"canary\"}}\n");
-            assert_eq!(redacted(&log), clean, "{size}");
+            log.extend(b"\n{\"type\":\"Binary\",\"env\":{\"TOKEN\":\"canary\"}}\n");
+            let blanked = blanked(&log);
+            assert_eq!(&blanked[size..], "\n{\"type\":\"Binary\",\"env\":{                }}\n", "{size}");
         }
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_log_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stdout.log");
+        let text = "{\"type\":\"Binary\",\"env\":{\"A\":\"b\"}}\n";
+        fs_err::write(&path, text).unwrap();
+        let log = Log::open(&path).unwrap();
+        fs_err::remove_file(&path).unwrap();
+        fs_err::write(&path, text).unwrap();
+        blank_environments(&log, &path).unwrap();
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), text);
     }
 }

@@ -2,7 +2,7 @@
 //! pid and its exit.
 
 use std::fs::{DirEntry, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use crate::fs::atomic::{self, TEMPORARY};
 use crate::fs::dir::{self, make_private_dir};
 use crate::fs::lock::{self, FileLock};
 use crate::fs::remove::{ignore_missing, open_unlinked_folder, remove_files_with_prefix, remove_tree_in};
-use crate::model::{Binary, ExitReason, Identity, Process, ProcessExit, ProcessId, import};
+use crate::model::{Binary, ExitReason, Identity, Process, ProcessExit, ProcessId, ProcessType, import};
+use crate::process::log::{Log, Logs};
 use crate::process::redact;
 use crate::process::spawn::CommandSpec;
 use crate::process::tail;
@@ -44,6 +45,9 @@ const EXIT: &str = "exit.json";
 
 /// The key in that file with the records of the binaries that the process installed.
 const ACCEPTED: &str = "accepted";
+
+/// The size up to which rigup reads one of these files, in bytes: far more than rigup writes.
+const MAX_FILE: u64 = 64 << 20;
 
 /// The folder with the files of one execution, which no other execution shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,9 +182,10 @@ impl RunDir {
         self.0.join("stderr.log")
     }
 
-    /// Opens both logs for the process to write to.
-    pub(crate) fn open_logs(&self) -> io::Result<[File; 2]> {
-        Ok([self.create_file("stdout.log", 0o600)?, self.create_file("stderr.log", 0o600)?])
+    /// Opens both logs for the process to write to, and for rigup to read.
+    pub(crate) fn open_logs(&self) -> io::Result<Logs> {
+        let open = |name: &str| self.create_file(name, 0o600).map(Log::new);
+        Ok(Logs { stdout: open("stdout.log")?, stderr: open("stderr.log")? })
     }
 
     /// Takes the lock that shows that a waiter supervises the process. It is held while any process has a copy of the
@@ -225,7 +230,7 @@ impl RunDir {
 
     /// Returns the identity of a process that has a waiter, or `None` if the process was not started.
     pub(crate) fn read_identity(&self) -> Option<Identity> {
-        let text = fs_err::read_to_string(self.0.join(LOCK)).ok()?;
+        let text = String::from_utf8(self.read_file(LOCK).ok()?).ok()?;
         let mut words = text.split_whitespace();
         Some(Identity {
             pid: words.next()?.parse().ok()?,
@@ -301,6 +306,13 @@ impl RunDir {
         accepted.and_then(|accepted| serde_json::from_value(accepted).ok()).unwrap_or_default()
     }
 
+    /// Returns the warning about a process that removed its run dir, or `None` if the folder exists.
+    pub(crate) fn removal_warning(&self) -> Option<String> {
+        let path = self.0.display();
+        (!self.0.exists())
+            .then(|| format!("{path} was removed: the store has its exit, but its logs are lost"))
+    }
+
     /// Returns the warnings in `exit.json`.
     pub(crate) fn read_warnings(&self) -> Vec<String> {
         let warnings = self.read_json(EXIT).and_then(|mut exit| exit.remove("warnings"));
@@ -312,22 +324,25 @@ impl RunDir {
         import::exit(&self.read_json(EXIT)?).ok()
     }
 
-    /// Returns the exit with the sizes and the last lines of both logs. Removes environments from the log of standard
-    /// output first.
-    pub(crate) fn add_logs(&self, mut exit: ProcessExit) -> ProcessExit {
-        let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
-        let log = |path: &Path| match size(path) {
-            0 => (String::new(), 0),
-            bytes => (tail::read(path, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default(), bytes),
+    /// Returns the exit with the sizes and the last lines of both logs, for a process that another rigup started. Blanks
+    /// the environments in the log of a hook first.
+    pub(crate) fn add_logs(&self, mut exit: ProcessExit, process_type: ProcessType) -> ProcessExit {
+        let open = || {
+            io::Result::Ok(Logs { stdout: Log::open(&self.stdout())?, stderr: Log::open(&self.stderr())? })
         };
-        let (stdout, stderr) = (self.stdout(), self.stderr());
-        if size(&stdout) > 0 {
-            // A log that cannot be rewritten is left as it is.
-            let _ = redact::remove_environments(&stdout);
+        if let Ok(logs) = open() {
+            self.blank_environments(&logs, process_type);
+            tail::add_to(&mut exit, &logs);
         }
-        (exit.stdout_tail, exit.stdout_bytes) = log(&stdout);
-        (exit.stderr_tail, exit.stderr_bytes) = log(&stderr);
         exit
+    }
+
+    /// Blanks the environments in the log of a hook's standard output. The output of any other process is its own.
+    pub(super) fn blank_environments(&self, logs: &Logs, process_type: ProcessType) {
+        if process_type == ProcessType::Hook && logs.stdout.size() > 0 {
+            // A log that cannot be written to is left as it is.
+            let _ = redact::blank_environments(&logs.stdout, &self.stdout());
+        }
     }
 
     /// Removes the temporary files that a killed process left behind, unless a link replaced the run dir.
@@ -337,11 +352,19 @@ impl RunDir {
     }
 
     fn read_json(&self, name: &str) -> Option<Map<String, Value>> {
-        serde_json::from_slice(&fs_err::read(self.0.join(name)).ok()?).ok()
+        serde_json::from_slice(&self.read_file(name).ok()?).ok()
+    }
+
+    /// Reads one of rigup's own files, in the place of which the process may have put anything.
+    fn read_file(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        Log::open(&self.0.join(name))?.read_from(0, MAX_FILE).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn create_file(&self, name: &str, mode: u32) -> io::Result<File> {
-        let open = OpenOptions::new().append(true).create(true).mode(mode).open(self.0.join(name));
+        // Opening a pipe for writing alone would wait for a reader.
+        let open = OpenOptions::new().read(true).append(true).create(true).mode(mode).open(self.0.join(name));
         open.map_err(|error| self.with_path(name, &error))
     }
 

@@ -9,15 +9,22 @@ use rustix::process::Signal;
 use crate::clock;
 use crate::duration;
 use crate::model::{ExitReason, Identity, Process, ProcessExit, ProcessId};
+use crate::process::drain::drain;
+use crate::process::log::Logs;
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, Child, CommandSpec};
 use crate::process::system::ProcessEntry;
+use crate::process::tree::{self, ProcessTree};
 use crate::process::wait::{self, WaitOutcome};
-use crate::process::{subreaper, terminate, tree};
+use crate::process::{subreaper, tail, terminate};
 
 /// The warning about a process that survived KILL.
 const SURVIVOR: &str = "cannot terminate a process";
+
+/// How long the exit of a process may take after everything in its tree has exited or was killed. A process that survived
+/// KILL hangs in the kernel; waiting for it any longer would make rigup hang as well.
+const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A process that is ready to be started.
 #[derive(Debug)]
@@ -30,7 +37,7 @@ pub(crate) struct PreparedProcess {
     /// Problems that do not prevent the process from running.
     pub warnings: Vec<String>,
     /// The two logs in the run dir.
-    pub logs: [File; 2],
+    pub logs: Logs,
     /// Its standard input; `None` for `/dev/null`.
     pub input: Option<File>,
     /// Its command.
@@ -55,8 +62,10 @@ impl PreparedProcess {
 pub(crate) struct FinishedProcess {
     /// Its record with its exit, which is not stored yet.
     pub process: Process,
-    /// Its run dir, which contains the exit.
+    /// Its run dir, which contains the exit, unless the process has removed the folder.
     pub run_dir: RunDir,
+    /// Its logs, which are complete, but no larger than the output limit allows.
+    pub logs: Logs,
     /// Warnings about problems, about processes that it left behind, and about processes that could not be terminated.
     pub warnings: Vec<String>,
 }
@@ -67,7 +76,7 @@ pub(crate) struct Supervision<'a> {
     /// The time after which the process is recorded as running. A process that exits sooner is recorded only with its
     /// exit.
     pub record_after: Duration,
-    /// The size of a log, in bytes, at which the process is terminated.
+    /// The size of a log, in bytes, above which the process is terminated and the log is cut.
     pub output_limit: Option<u64>,
     /// The interrupt on which the process is terminated.
     pub interrupt: &'a Interrupt,
@@ -81,54 +90,122 @@ impl Supervision<'_> {
         &self,
         prepared: PreparedProcess,
         record: impl FnOnce(&Process, &RunDir, &Identity) -> Result<(), E>,
-        mut tick: impl FnMut(&RunDir),
+        mut tick: impl FnMut(&Logs),
     ) -> Result<FinishedProcess, E> {
         let PreparedProcess { process, run_dir, mut warnings, logs, input, command } = prepared;
-        let started = command.start(input.as_ref(), &logs[0], &logs[1]);
-        tick(&run_dir);
+        let started = command.start(input.as_ref(), logs.stdout.file(), logs.stderr.file());
+        tick(&logs);
         let process = match started {
             Err(error) => process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now())),
             Ok(child) => {
                 let deadline = process.spec.timeout.map(duration::deadline);
                 let identity = child.handle.entry.identity();
                 let process = process.into_running(identity.clone(), child.started_at);
-                if !wait::has_exited_by(&child, Instant::now() + self.record_after)
-                    && let Err(error) = record(&process, &run_dir, &identity)
-                {
-                    let (signal, grace) = (Signal::TERM, Duration::ZERO);
-                    terminate::terminate_tree(signal, process.id, &child.handle, grace, None);
-                    let _ = self.exit(WaitOutcome::Interrupted, &child, &run_dir);
-                    return Err(error);
+                let mut outcome = WaitOutcome::Exited;
+                let is_recorded = !wait::has_exited_by(&child, Instant::now() + self.record_after);
+                if is_recorded {
+                    if let Err(error) = record(&process, &run_dir, &identity) {
+                        let (signal, grace) = (Signal::TERM, Duration::ZERO);
+                        terminate::terminate_tree(signal, process.id, &child.handle, grace, None);
+                        exit_of(&child);
+                        return Err(error);
+                    }
+                    let (limit, tick) = (self.output_limit, || tick(&logs));
+                    outcome = wait::wait(&child, deadline, &logs, limit, self.interrupt, tick);
                 }
-                let (limit, tick) = (self.output_limit, || tick(&run_dir));
-                let outcome = wait::wait(&child, deadline, &logs, limit, self.interrupt, tick);
                 if outcome != WaitOutcome::Exited {
-                    warnings.extend(describe(SURVIVOR, &self.terminate_tree(process.id, &child)));
+                    let survivors = self.terminate(outcome, process.id, &child, &logs);
+                    warnings.extend(describe(SURVIVOR, &survivors));
                 }
-                let exit = self.exit(outcome, &child, &run_dir);
+                let mut exit = exit_of(&child);
                 if outcome == WaitOutcome::Exited && !subreaper::has_no_children() {
-                    warnings.extend(self.terminate_leftovers(process.id, &child, &run_dir));
+                    let leftovers = self.drain(process.id, &child, &run_dir, &logs, deadline);
+                    warnings.extend(self.terminate_leftovers(leftovers, process.id, &child, &run_dir));
+                }
+                exit.reason = match outcome {
+                    WaitOutcome::Timeout => ExitReason::Timeout,
+                    WaitOutcome::Interrupted | WaitOutcome::OutputLimit => ExitReason::Stopped,
+                    // Nothing requests the stop of a process that is not recorded as running.
+                    WaitOutcome::Exited if !is_recorded => exit.reason,
+                    WaitOutcome::Exited => run_dir.exit_reason(&exit),
+                };
+                let size = logs.largest();
+                if size > 0 {
+                    logs.cut(self.largest_log());
+                    run_dir.blank_environments(&logs, process.spec.process_type);
+                    tail::add_to(&mut exit, &logs);
+                }
+                if let Some(limit) =
+                    self.output_limit.filter(|limit| size > *limit || outcome == WaitOutcome::OutputLimit)
+                {
+                    let end = if outcome == WaitOutcome::OutputLimit { " and was terminated" } else { "" };
+                    exit.reason = ExitReason::Stopped;
+                    exit.stderr_tail = format!("it wrote more than {} MiB{end}\n", limit >> 20);
                 }
                 process.into_exited(exit)
             }
         };
         // Not an error, because other rigups find the exit in the store.
         if let Err(error) = run_dir.write_exit(&process, &warnings) {
-            warnings.push(format!("cannot write its exit to its run dir: {error}"));
+            let warning = || format!("cannot write its exit to its run dir: {error}");
+            warnings.push(run_dir.removal_warning().unwrap_or_else(warning));
         }
-        Ok(FinishedProcess { process, run_dir, warnings })
+        Ok(FinishedProcess { process, run_dir, logs, warnings })
     }
 
-    fn terminate_tree(&self, process_id: ProcessId, child: &Child) -> Vec<ProcessEntry> {
-        let interrupt = Some(self.interrupt);
-        terminate::terminate_tree(Signal::TERM, process_id, &child.handle, terminate::GRACE, interrupt)
+    /// Returns the size to which a log is cut: the limit, and a tenth of it for what a process writes on TERM.
+    fn largest_log(&self) -> u64 {
+        self.output_limit.map_or(u64::MAX, |limit| limit.saturating_add(limit / 10))
+    }
+
+    /// Terminates a process and everything that it started. One that exceeded the output limit is stopped first, because
+    /// it could fill the disk before it handles TERM, and is killed if it goes on writing.
+    fn terminate(
+        &self,
+        outcome: WaitOutcome,
+        process_id: ProcessId,
+        child: &Child,
+        logs: &Logs,
+    ) -> Vec<ProcessEntry> {
+        let interrupt = self.interrupt;
+        if let (WaitOutcome::OutputLimit, Some(limit)) = (outcome, self.output_limit) {
+            terminate::stop_tree(process_id, &child.handle);
+            logs.cut(limit);
+            let is_urgent = || interrupt.is_urgent() || logs.largest() > self.largest_log();
+            return terminate::terminate_stopped(process_id, &child.handle, is_urgent);
+        }
+        let (signal, grace) = (Signal::TERM, terminate::GRACE);
+        terminate::terminate_tree(signal, process_id, &child.handle, grace, Some(interrupt))
+    }
+
+    /// Gives the processes that a process left behind when it exited by itself a moment to write their output, and
+    /// returns those that remain.
+    fn drain(
+        &self,
+        process_id: ProcessId,
+        child: &Child,
+        run_dir: &RunDir,
+        logs: &Logs,
+        deadline: Option<Instant>,
+    ) -> ProcessTree {
+        let is_cut_short = || {
+            self.interrupt.signal().is_some()
+                || run_dir.is_stop_requested()
+                || self.output_limit.is_some_and(|limit| logs.largest() > limit)
+        };
+        drain(logs, deadline, is_cut_short, || tree::find(process_id, child.handle.entry))
     }
 
     /// Terminates the processes that a process left in its group when it exited by itself; other processes keep
     /// running. If a stop was requested, terminates all of them, because the rigup that requested it cannot recognize
     /// every process of the tree. Returns warnings.
-    fn terminate_leftovers(&self, process_id: ProcessId, child: &Child, run_dir: &RunDir) -> Vec<String> {
-        let mut leftovers = tree::find(process_id, child.handle.entry);
+    fn terminate_leftovers(
+        &self,
+        mut leftovers: ProcessTree,
+        process_id: ProcessId,
+        child: &Child,
+        run_dir: &RunDir,
+    ) -> Vec<String> {
         let is_stop_requested = run_dir.is_stop_requested();
         if is_stop_requested {
             leftovers.in_group.append(&mut leftovers.strays);
@@ -137,7 +214,8 @@ impl Supervision<'_> {
         warnings.extend(describe("a process that it started is still running", &leftovers.strays));
         if !leftovers.in_group.is_empty() {
             let survivors = if is_stop_requested {
-                self.terminate_tree(process_id, child)
+                let (signal, grace) = (Signal::TERM, terminate::GRACE);
+                terminate::terminate_tree(signal, process_id, &child.handle, grace, Some(self.interrupt))
             } else {
                 terminate::terminate_group(process_id, &child.handle)
             };
@@ -146,24 +224,13 @@ impl Supervision<'_> {
         }
         warnings
     }
+}
 
-    /// Reaps the child, and returns its exit. A child that survived KILL hangs in the kernel; waiting for it would make
-    /// rigup hang as well.
-    fn exit(&self, outcome: WaitOutcome, child: &Child, run_dir: &RunDir) -> ProcessExit {
-        let reaped = wait::has_exited_by(child, Instant::now()).then(|| wait::reap(child).ok()).flatten();
-        let mut exit = reaped.unwrap_or_else(|| ProcessExit::lost(clock::now()));
-        exit.reason = match outcome {
-            WaitOutcome::Timeout => ExitReason::Timeout,
-            WaitOutcome::Interrupted | WaitOutcome::OutputLimit => ExitReason::Stopped,
-            WaitOutcome::Exited => run_dir.exit_reason(&exit),
-        };
-        exit = run_dir.add_logs(exit);
-        if outcome == WaitOutcome::OutputLimit {
-            let limit = self.output_limit.unwrap_or_default() >> 20;
-            exit.stderr_tail = format!("it wrote more than {limit} MiB and was terminated\n");
-        }
-        exit
-    }
+/// Waits for the exit of a child that has exited or was killed, and reaps it. Returns its exit without the logs.
+fn exit_of(child: &Child) -> ProcessExit {
+    let has_exited = wait::has_exited_by(child, Instant::now() + EXIT_PATIENCE);
+    let reaped = has_exited.then(|| wait::reap(child).ok()).flatten();
+    reaped.unwrap_or_else(|| ProcessExit::lost(clock::now()))
 }
 
 fn describe(what: &str, processes: &[ProcessEntry]) -> Vec<String> {

@@ -4,19 +4,24 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use crate::model::ProcessExit;
+use crate::process::log::{Log, Logs};
+
 /// The number of lines of each log that a record keeps.
 pub(crate) const RECORD_LINES: usize = 10;
 /// The number of bytes of each log that a record keeps.
 pub(crate) const RECORD_BYTES: u64 = 4096;
 
-/// Returns the last `lines` lines within the last `bytes` bytes of a file; invalid UTF-8 is replaced.
+/// Returns the last `lines` lines within the last `bytes` bytes of the log at a path; invalid UTF-8 is replaced.
 pub(crate) fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let start = length.saturating_sub(bytes);
-    file.seek(SeekFrom::Start(start))?;
+    of(&Log::open(path)?, lines, bytes)
+}
+
+/// Like [`read`], for an open log.
+pub(crate) fn of(log: &Log, lines: usize, bytes: u64) -> io::Result<String> {
+    let start = log.size().saturating_sub(bytes);
     let mut end = Vec::new();
-    file.take(bytes).read_to_end(&mut end)?;
+    log.read_from(start, bytes).read_to_end(&mut end)?;
     let text = String::from_utf8_lossy(&end);
     // A line that was cut off is kept only if it is the only one.
     let whole = match text.split_once('\n') {
@@ -24,6 +29,17 @@ pub(crate) fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> 
         _ => &text,
     };
     Ok(last_lines(whole, lines).to_owned())
+}
+
+/// Adds the sizes and the last lines of both logs to an exit.
+pub(super) fn add_to(exit: &mut ProcessExit, logs: &Logs) {
+    [exit.stdout_bytes, exit.stderr_bytes] = logs.sizes();
+    let tail = |log: &Log, size: u64| match size {
+        0 => String::new(),
+        _ => of(log, RECORD_LINES, RECORD_BYTES).unwrap_or_default(),
+    };
+    exit.stdout_tail = tail(&logs.stdout, exit.stdout_bytes);
+    exit.stderr_tail = tail(&logs.stderr, exit.stderr_bytes);
 }
 
 /// Returns the offset of the last `count` lines of a file, regardless of their length.
@@ -64,7 +80,9 @@ pub(crate) struct LogFollower {
 impl LogFollower {
     /// Opens a log to read its last `lines` lines, or the whole log if there is no limit, and what is added later.
     pub(crate) fn open(path: &Path, lines: Option<usize>) -> io::Result<Self> {
-        let mut file = fs_err::File::open(path)?.into_parts().0;
+        let with_path =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let mut file = Log::open(path).map_err(with_path)?.into_file();
         let offset = match lines {
             Some(lines) => start_of_last_lines(&mut file, lines)?,
             None => 0,

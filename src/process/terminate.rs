@@ -30,15 +30,45 @@ pub(crate) fn terminate_tree(
     grace: Duration,
     interrupt: Option<&Interrupt>,
 ) -> Vec<ProcessEntry> {
-    terminate(signal, Some(root), grace, interrupt, || {
+    let is_urgent = || interrupt.is_some_and(Interrupt::is_urgent);
+    terminate(signal, Some(root), grace, is_urgent, || {
         with_root(root, tree::find(process_id, root.entry).all())
     })
+}
+
+/// Stops a process and everything that it started, so that it writes nothing more. Call [`terminate_stopped`] next.
+pub(super) fn stop_tree(process_id: ProcessId, root: &Handle) {
+    // The members of the group first: only they can be stopped before the process table is read.
+    root.signal_group(Signal::STOP);
+    for target in with_root(root, tree::find(process_id, root.entry).all()) {
+        signal_entry(&target, &[Signal::STOP]);
+    }
+}
+
+/// Terminates a tree that [`stop_tree`] has stopped, and which continues in its grace period. Kills it as soon as
+/// `is_urgent`. Returns the survivors.
+pub(super) fn terminate_stopped(
+    process_id: ProcessId,
+    root: &Handle,
+    is_urgent: impl Fn() -> bool,
+) -> Vec<ProcessEntry> {
+    terminate(Signal::TERM, Some(root), GRACE, is_urgent, || {
+        with_root(root, tree::find(process_id, root.entry).all())
+    })
+}
+
+fn signal_entry(target: &ProcessEntry, signals: &[Signal]) {
+    if let Some(target) = Handle::open_entry(target) {
+        for signal in signals {
+            target.signal(*signal);
+        }
+    }
 }
 
 /// Terminates a captured program and everything that it started, in any process group. Returns the survivors.
 pub(crate) fn terminate_captured(id: ProcessId, root: &Handle, grace: Duration) -> Vec<ProcessEntry> {
     let targets = || with_root(root, tree::find_captured(id, root.entry).all());
-    terminate(Signal::TERM, Some(root), grace, None, targets)
+    terminate(Signal::TERM, Some(root), grace, || false, targets)
 }
 
 /// Returns the members of a tree with its root, if that is running.
@@ -49,46 +79,55 @@ fn with_root(root: &Handle, members: Vec<ProcessEntry>) -> Vec<ProcessEntry> {
 
 /// Terminates the process group of a root that has exited. Returns the survivors.
 pub(crate) fn terminate_group(process_id: ProcessId, root: &Handle) -> Vec<ProcessEntry> {
-    terminate(Signal::TERM, Some(root), LEFTOVER_GRACE, None, || tree::find(process_id, root.entry).in_group)
+    terminate(
+        Signal::TERM,
+        Some(root),
+        LEFTOVER_GRACE,
+        || false,
+        || tree::find(process_id, root.entry).in_group,
+    )
 }
 
 /// Terminates all processes that a root left behind, in any process group. Returns the survivors.
 pub(crate) fn terminate_leftovers(process_id: ProcessId, root: ProcessEntry) -> Vec<ProcessEntry> {
-    terminate(Signal::TERM, None, LEFTOVER_GRACE, None, || tree::find(process_id, root).all())
+    terminate(Signal::TERM, None, LEFTOVER_GRACE, || false, || tree::find(process_id, root).all())
 }
 
 /// Terminates the processes that have this process id in their environment, if their root cannot be found: all of them,
 /// or only those in `group`. Returns the survivors.
 pub(crate) fn terminate_by_id(process_id: ProcessId, group: Option<u32>) -> Vec<ProcessEntry> {
-    terminate(Signal::TERM, None, LEFTOVER_GRACE, None, || {
-        let mut found = tree::find_by_id(process_id);
-        found.retain(|entry| group.is_none_or(|group| entry.pgid == group));
-        found
-    })
+    terminate(
+        Signal::TERM,
+        None,
+        LEFTOVER_GRACE,
+        || false,
+        || {
+            let mut found = tree::find_by_id(process_id);
+            found.retain(|entry| group.is_none_or(|group| entry.pgid == group));
+            found
+        },
+    )
 }
 
-/// Sends the signal to each target once. After the grace period, or on a second interrupt, kills the remaining targets
+/// Sends the signal to each target once. After the grace period, or as soon as `is_urgent`, kills the remaining targets
 /// and everything that they fork meanwhile.
 fn terminate(
     signal: Signal,
     root: Option<&Handle>,
     grace: Duration,
-    interrupt: Option<&Interrupt>,
+    is_urgent: impl Fn() -> bool,
     targets: impl Fn() -> Vec<ProcessEntry>,
 ) -> Vec<ProcessEntry> {
     let deadline = duration::deadline(grace);
     let mut signalled = Vec::new();
     let mut remaining = targets();
-    while !remaining.is_empty() && Instant::now() < deadline && !interrupt.is_some_and(Interrupt::is_urgent) {
+    while !remaining.is_empty() && Instant::now() < deadline && !is_urgent() {
         for target in remaining {
             if signalled.contains(&(target.pid, target.start_ticks)) {
                 continue;
             }
-            if let Some(target) = Handle::open_entry(&target) {
-                target.signal(signal);
-                // A stopped process handles a signal only after it is continued.
-                target.signal(Signal::CONT);
-            }
+            // A stopped process handles a signal only after it is continued.
+            signal_entry(&target, &[signal, Signal::CONT]);
             signalled.push((target.pid, target.start_ticks));
         }
         poll::pause(deadline.min(Instant::now() + RETRY));

@@ -34,6 +34,11 @@ impl ProcessTree {
     pub(crate) fn all(self) -> Vec<ProcessEntry> {
         [self.in_group, self.strays].concat()
     }
+
+    /// Returns the pids of all members.
+    pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.in_group.iter().chain(&self.strays).map(|entry| entry.pid)
+    }
 }
 
 /// Returns the running processes that a process started: its group, the processes that have its id in their

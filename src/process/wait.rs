@@ -1,6 +1,5 @@
 //! Waiting for a child until it exits, an interrupt or deadline occurs, or its output exceeds a limit.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -11,13 +10,16 @@ use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::clock;
 use crate::model::{ExitReason, ProcessExit, Usage};
+use crate::process::log::Logs;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
 use crate::process::subreaper;
 
-/// The interval at which the size of the output is checked and `tick` is called.
+/// The longest interval at which the size of the output is checked and `tick` is called.
 const TICK: Duration = Duration::from_millis(100);
+/// The shortest such interval, which is also the first one.
+const MIN_TICK: Duration = Duration::from_millis(5);
 
 /// The interval at which orphans are reaped if the output has no limit.
 const REAP: Duration = Duration::from_secs(5);
@@ -39,33 +41,47 @@ pub(crate) enum WaitOutcome {
 }
 
 /// Waits until the child has exited or another [`WaitOutcome`] occurs. Does not terminate the child. If the output has
-/// a limit, calls `tick` ten times a second. Reaps exited orphans meanwhile.
+/// a limit, calls `tick` ten times a second, or more often while the output grows fast. Reaps exited orphans meanwhile.
 pub(crate) fn wait(
     child: &Child,
     deadline: Option<Instant>,
-    output: &[File],
+    logs: &Logs,
     output_limit: Option<u64>,
     interrupt: &Interrupt,
     mut tick: impl FnMut(),
 ) -> WaitOutcome {
+    let mut last = (Instant::now(), 0);
+    let mut pause = if output_limit.is_some() { MIN_TICK } else { REAP };
     loop {
-        let tick_at = Instant::now() + if output_limit.is_some() { TICK } else { REAP };
+        let tick_at = Instant::now() + pause;
         let next = deadline.map_or(tick_at, |deadline| deadline.min(tick_at));
         match poll::readable([child.handle.fd(), interrupt.fd()], next) {
             [true, _] => return WaitOutcome::Exited,
             [false, true] => return WaitOutcome::Interrupted,
             [false, false] => {}
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| now >= deadline) {
             return WaitOutcome::Timeout;
         }
-        let mut sizes = output.iter().filter_map(|file| Some(file.metadata().ok()?.len()));
-        if output_limit.is_some_and(|limit| sizes.any(|size| size > limit)) {
-            return WaitOutcome::OutputLimit;
+        if let Some(limit) = output_limit {
+            let size = logs.largest();
+            if size > limit {
+                return WaitOutcome::OutputLimit;
+            }
+            pause = next_check(limit - size, size.saturating_sub(last.1), now - last.0);
+            last = (now, size);
         }
         subreaper::reap_orphans();
         tick();
     }
+}
+
+/// Returns the time until the next check of an output that grew by `grown` bytes within `elapsed`: half the time in which
+/// it fills the room that is left.
+fn next_check(room: u64, grown: u64, elapsed: Duration) -> Duration {
+    let half = elapsed.as_nanos() * u128::from(room) / u128::from(grown.max(1)) / 2;
+    Duration::from_nanos(u64::try_from(half).unwrap_or(u64::MAX)).clamp(MIN_TICK, TICK)
 }
 
 /// Waits until the child has exited or `deadline` has passed, and returns whether it has exited.
@@ -109,4 +125,19 @@ pub(crate) fn reap(child: &Child) -> io::Result<ProcessExit> {
 
 fn millis(time: libc::timeval) -> u64 {
     u64::try_from(TimeVal::from(time).num_milliseconds()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_that_grows_fast_is_checked_more_often() {
+        let after = |room, grown| next_check(room, grown, Duration::from_millis(100)).as_millis();
+        assert_eq!(after(64 << 20, 0), 100);
+        assert_eq!(after(64 << 20, 1 << 20), 100);
+        assert_eq!(after(64 << 20, 128 << 20), 25);
+        assert_eq!(after(1, 1 << 30), 5);
+        assert_eq!(after(u64::MAX, u64::MAX), 50);
+    }
 }

@@ -119,7 +119,8 @@ pub(crate) fn run(
     let output_limit = process.spec.run.is_none().then_some(output_limit);
     let supervision = Supervision { record_after: Duration::ZERO, output_limit, interrupt: &interrupt };
     let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {
-        run_dir.write_identity(identity)?;
+        // The process may have removed its run dir, which the warning about its exit will say.
+        let _ = run_dir.write_identity(identity);
         save(process)?;
         report_ready()
     };

@@ -20,6 +20,7 @@ mod links;
 mod machine;
 mod output;
 mod packages;
+mod run_dir;
 mod signals;
 mod store;
 mod terminal;

@@ -1,12 +1,13 @@
 //! Invalid and excessive output of hooks, and readers that close rigup's stdout.
 
-use std::process::Stdio;
+use std::fs;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::RECORD;
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext};
+use crate::{RECORD, in_parallel};
 
 /// Creates a context with one hook for the event `E`.
 fn context_with(kind: &str, script: &str) -> TestContext {
@@ -127,6 +128,28 @@ fn row_15_rigup_reads_no_output_beyond_the_limit() {
     assert_eq!(printed(&output), [] as [Value; 0]);
     output.stderr_contains("it wrote more than 1 MiB");
     assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_15_the_log_of_a_fast_writer_is_cut_even_on_a_busy_machine() {
+    let write = "yes \"$(head -c 4000 /dev/zero | tr '\\0' y)\"";
+    let writers = ["", "trap '' TERM\n", "setsid "].map(|before| format!("{before}{write}"));
+    let spin = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+    let busy: Vec<_> = (0..6).map(|_| spin()).collect();
+    in_parallel(writers, |writer| {
+        let mut context = context_with("", &format!("echo '{{\"type\":\"A\"}}'\n{writer}"));
+        context.set("RIGUP_OUTPUT_LIMIT", "4");
+        let output = context.run(&["run", "E"]).exits_with(1);
+        assert_eq!(printed(&output), [json!({"type": "A"})], "{writer}");
+        let hook = &context.hook_processes()[0];
+        let log = fs::metadata(format!("{}/stdout.log", hook["run_dir"].as_str().unwrap())).unwrap();
+        assert!(log.len() <= (4 << 20) * 11 / 10, "{writer}: {}", log.len());
+        assert_nothing_is_left(&context);
+    });
+    for mut child in busy {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
 
 #[test]

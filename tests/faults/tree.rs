@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, died_of, signal, wait_until};
@@ -52,6 +53,51 @@ fn row_03_a_leftover_process_delays_nothing_and_is_terminated() {
         assert!(output.stdout.starts_with("{\"type\":\"Said\""), "{kind}: {}", output.stdout);
         assert_nothing_is_left(&context);
     }
+}
+
+#[test]
+fn row_03_output_that_a_filter_still_holds_is_kept() {
+    let echo = "echo DEBUG\necho '{\"type\":\"Said\"}'\n";
+    for kind in ["", ".finite.bg"] {
+        let context = TestContext::new();
+        for n in 0..5 {
+            let filter =
+                if n < 4 { "> >(sleep 0.03; grep -v DEBUG)" } else { "2> >(sleep 0.03; cat >&2) >&2" };
+            context.script(
+                &format!("here/plugins/p/on_E__{n}_a{kind}.sh"),
+                &format!("#!/bin/bash\nexec {filter}\n{echo}"),
+            );
+        }
+        let output = context.run(&["run", "E"]).succeeds();
+        assert_eq!(output.stderr, "", "each filter has exited by itself");
+        let hooks = context.hook_processes();
+        let tail = |hook: &Value, stream: &str| hook[stream].as_str().unwrap().contains("Said");
+        assert!(hooks[..4].iter().all(|hook| tail(hook, "stdout_tail")), "{kind}: {hooks:?}");
+        assert!(tail(&hooks[4], "stderr_tail"), "{kind}: {hooks:?}");
+        let said = output.records().into_iter().filter(|record| record["type"] == "Said").count();
+        assert_eq!(said, 4, "{kind}");
+        assert_nothing_is_left(&context);
+    }
+}
+
+#[test]
+fn row_03_a_filter_of_a_provider_that_writes_at_its_end_is_awaited() {
+    let context = TestContext::new();
+    // The filter is in a session of its own, idle for a moment, and then busy.
+    let filter = "import sys, time\ntext = sys.stdin.read()\ntime.sleep(0.05)\nend = time.monotonic() + 0.3\n\
+        while time.monotonic() < end: pass\nsys.stdout.write(text)\n";
+    let filter = context.write("filter.py", filter);
+    context.provider(
+        "p",
+        &format!(
+            "#!/usr/bin/env python3\nimport os, subprocess, sys\nfilter = [sys.executable, '{}']\n\
+             child = subprocess.Popen(filter, stdin=subprocess.PIPE, start_new_session=True)\n\
+             os.dup2(child.stdin.fileno(), 1)\nprint('{RECORD}', flush=True)\nos._exit(0)\n",
+            filter.display()
+        ),
+    );
+    install(&context).succeeds();
+    assert_nothing_is_left(&context);
 }
 
 #[test]
@@ -252,5 +298,58 @@ fn a_command_whose_start_is_not_recorded_yet_does_not_become_lost() {
         .exits_with(7);
     let exit_codes: Vec<_> = context.processes().iter().map(|process| process["exit_code"].clone()).collect();
     assert_eq!(exit_codes, [7, 0]);
+    assert_nothing_is_left(&context);
+}
+
+/// A Python program whose main thread exits, while another one runs on.
+const MAIN_THREAD_EXITS: &str = "import ctypes, threading, time\n\
+    libc = ctypes.CDLL(None)\nthreading.Thread(target=lambda: time.sleep(600)).start()\n\
+    print('up', flush=True)\nlibc.pthread_exit(None)\n";
+
+#[test]
+fn row_44_a_process_whose_main_thread_has_exited_is_alive() {
+    for kind in ["", ".finite.bg"] {
+        let context = TestContext::new();
+        let hook = format!("#!/usr/bin/env python3\n{MAIN_THREAD_EXITS}");
+        context.script(&format!("here/plugins/p/on_E__1_a{kind}.py"), &hook);
+        context.run(&["run", "--timeout", "1", "E"]).exits_with(1);
+        let hook = &context.hook_processes()[0];
+        let exit = [&hook["exit_reason"], &hook["exit_code"]];
+        assert_eq!(exit, [&Value::from("timeout"), &Value::from(143)], "{kind}");
+        assert_nothing_is_left(&context);
+    }
+
+    let context = TestContext::new();
+    let start = ["start", "--slug", "s", "--", "python3", "-c", MAIN_THREAD_EXITS];
+    let run = context.run(&start).succeeds().record();
+    let id = run["id"].as_str().unwrap();
+    wait_until("the main thread has exited", || {
+        fs::read_to_string(format!("/proc/{}/stat", run["pid"])).unwrap().contains(") Z ")
+    });
+    let mut logs = context.start(&["process", "logs", "-f", "--stream", "stdout", id]);
+    context.run(&["process", "wait", "--timeout", "1", id]).exits_with(124);
+    assert!(logs.try_wait().unwrap().is_none(), "the logs are followed as long as the process lives");
+    let killed = context.run(&["process", "kill", id]).succeeds().record();
+    let exit = [&killed["exit_reason"], &killed["exit_code"]];
+    assert_eq!(exit, [&Value::from("stopped"), &Value::from(143)]);
+    assert_eq!(logs.wait_with_output().unwrap().stdout, b"up\n");
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_44_the_exit_code_of_a_daemon_with_busy_threads_is_kept() {
+    let context = TestContext::new();
+    let daemon = "#!/usr/bin/env python3\nimport hashlib, os, signal, threading, time\n\
+        def work():\n    while True: hashlib.sha256(bytes(1 << 20)).digest()\n\
+        for _ in range(12): threading.Thread(target=work, daemon=True).start()\n\
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(3))\nprint('up', flush=True)\n\
+        while True: time.sleep(600)\n";
+    for n in 0..6 {
+        context.script(&format!("here/plugins/p/on_E__{n}_a.daemon.bg.py"), daemon);
+    }
+    context.run(&["run", "E"]).exits_with(1);
+    let codes: Vec<_> = context.hook_processes().iter().map(|hook| hook["exit_code"].clone()).collect();
+    assert_eq!(codes, [3; 6]);
     assert_nothing_is_left(&context);
 }

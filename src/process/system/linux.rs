@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use nix::errno::Errno;
@@ -47,28 +48,69 @@ pub(crate) fn entry(pid: u32) -> Option<ProcessEntry> {
 
 /// Parses `/proc/<pid>/stat`. The name in parentheses may hold any character, including parentheses and blanks.
 fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
-    /// The fields between `pgrp` and `starttime`.
-    const BETWEEN: usize = 16;
+    /// The fields between `pgrp` and `num_threads`.
+    const BEFORE_THREADS: usize = 14;
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
-    Some(ProcessEntry {
+    let has_exited = matches!(fields.next()?, "Z" | "X");
+    let mut entry = ProcessEntry {
         pid,
-        is_zombie: matches!(fields.next()?, "Z" | "X"),
         ppid: fields.next()?.parse().ok()?,
         pgid: fields.next()?.parse().ok()?,
-        start_ticks: fields.nth(BETWEEN)?.parse().ok()?,
-    })
+        start_ticks: 0,
+        is_zombie: false,
+    };
+    let threads: u32 = fields.nth(BEFORE_THREADS)?.parse().ok()?;
+    entry.start_ticks = fields.nth(1)?.parse().ok()?;
+    // The state is that of the main thread, which may have exited before the others.
+    entry.is_zombie = has_exited && threads <= 1;
+    Some(entry)
 }
 
 /// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be
 /// read.
 pub(crate) fn environ(pid: u32) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/environ")).ok()
+    read_memory(pid, "environ")
 }
 
 /// Returns the arguments of a process, each followed by a NUL.
 pub(crate) fn arguments(pid: u32) -> Vec<u8> {
-    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+    read_memory(pid, "cmdline").unwrap_or_default()
+}
+
+/// Reads a file of `/proc` that shows the memory of a process. If the main thread has exited, only the others show it.
+fn read_memory(pid: u32, name: &str) -> Option<Vec<u8>> {
+    let bytes = fs::read(format!("/proc/{pid}/{name}")).ok()?;
+    if !bytes.is_empty() {
+        return Some(bytes);
+    }
+    let of_threads = threads(pid).filter_map(|thread| fs::read(thread.join(name)).ok());
+    of_threads.into_iter().find(|bytes| !bytes.is_empty()).or(Some(bytes))
+}
+
+/// Returns the folder of each thread of a process.
+fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    threads.filter_map(|thread| Some(thread.ok()?.path()))
+}
+
+/// Returns whether a thread of a process runs, waits for a processor, or waits for a disk.
+pub(crate) fn is_busy(pid: u32) -> bool {
+    threads(pid).any(|thread| {
+        let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['R', 'D']))
+    })
+}
+
+/// Returns whether a process has one of these files open, each a device and an inode, or may have it. A process without
+/// open files is about to exit.
+pub(crate) fn has_open_file(pid: u32, files: &[(u64, u64)]) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut open = open.map(|file| std::fs::metadata(file.path())).peekable();
+    if open.peek().is_none() {
+        return Path::new(&format!("/proc/{pid}")).exists();
+    }
+    open.flatten().any(|open| files.contains(&(open.dev(), open.ino())))
 }
 
 /// Makes this process the parent of its orphaned descendants.
@@ -169,5 +211,14 @@ mod tests {
         let expected = ProcessEntry { pid: 42, ppid: 7, pgid: 42, start_ticks: 9876, is_zombie: false };
         assert_eq!(parse_stat(42, stat), Some(expected));
         assert_eq!(parse_stat(42, "42 (cut"), None);
+    }
+
+    #[test]
+    fn a_process_is_a_zombie_only_if_no_thread_is_left() {
+        let with_threads = |threads: u32| {
+            let stat = format!("42 (a) Z 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 9876 1 1");
+            parse_stat(42, &stat).unwrap().is_zombie
+        };
+        assert_eq!([1, 2].map(with_threads), [true, false]);
     }
 }

@@ -95,6 +95,16 @@ pub fn arguments(pid: u32) -> Vec<u8> {
     query(pid, kind, |process| joined(process.cmd())).unwrap_or_default()
 }
 
+/// Returns false: the state of a process that waits is that of one that runs on macOS.
+pub fn is_busy(_: u32) -> bool {
+    false
+}
+
+/// Returns true: a process may have any file open.
+pub fn has_open_file(_: u32, _: &[(u64, u64)]) -> bool {
+    true
+}
+
 fn joined(texts: &[OsString]) -> Vec<u8> {
     texts.iter().flat_map(|text| text.as_bytes().iter().copied().chain([0])).collect()
 }

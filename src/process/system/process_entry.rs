@@ -11,6 +11,6 @@ pub(crate) struct ProcessEntry {
     pub pgid: u32,
     /// Its start time: on Linux in clock ticks since boot, on macOS in microseconds since 1970.
     pub start_ticks: u64,
-    /// Whether it has exited and its parent has not reaped it.
+    /// Whether it has exited, with all its threads, and its parent has not reaped it.
     pub is_zombie: bool,
 }

@@ -1,0 +1,48 @@
+//! Draining the output of a process that has exited, while processes that it left behind still write to it.
+
+use std::time::{Duration, Instant};
+
+use crate::process::log::Logs;
+use crate::process::poll;
+use crate::process::system;
+use crate::process::tree::ProcessTree;
+
+/// How long a leftover process that holds the output open may be idle until it is no longer waited for: the leak timeout
+/// of nextest, which is about tests that leave processes behind. A filter at the end of a pipe exits within it.
+const IDLE: Duration = Duration::from_millis(100);
+/// How long to wait for leftover processes that are busy or still write.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest pause between two reads of the process table.
+const MAX_PAUSE: Duration = Duration::from_millis(20);
+
+/// Waits while a process of the tree that `find` returns holds one of the logs open, so that the output that it has in
+/// its buffers or reads from a pipe is not lost: until each such process has exited or has been idle for a moment, until
+/// `deadline`, or until `is_cut_short`. Returns the rest of the tree.
+pub(super) fn drain(
+    logs: &Logs,
+    deadline: Option<Instant>,
+    is_cut_short: impl Fn() -> bool,
+    find: impl Fn() -> ProcessTree,
+) -> ProcessTree {
+    let start = Instant::now();
+    let last = deadline.map_or(start + PATIENCE, |deadline| deadline.min(start + PATIENCE));
+    let files: Vec<(u64, u64)> =
+        [&logs.stdout, &logs.stderr].into_iter().filter_map(|log| log.file_id().ok()).collect();
+    let (mut idle_since, mut sizes) = (start, logs.sizes());
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let tree = find();
+        let writers: Vec<u32> = tree.pids().filter(|pid| system::has_open_file(*pid, &files)).collect();
+        let now = Instant::now();
+        let new_sizes = logs.sizes();
+        if new_sizes != sizes || writers.iter().any(|pid| system::is_busy(*pid)) {
+            (idle_since, sizes) = (now, new_sizes);
+        }
+        let end = last.min(idle_since + IDLE);
+        if writers.is_empty() || now >= end || is_cut_short() {
+            return tree;
+        }
+        poll::pause(end.min(now + pause));
+        pause = MAX_PAUSE.min(2 * pause);
+    }
+}
