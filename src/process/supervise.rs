@@ -107,7 +107,7 @@ impl Supervision<'_> {
                     if let Err(error) = record(&process, &run_dir, &identity) {
                         let (signal, grace) = (Signal::TERM, Duration::ZERO);
                         terminate::terminate_tree(signal, process.id, &child.handle, grace, None);
-                        exit_of(&child);
+                        exit_of(&child, false);
                         return Err(error);
                     }
                     let (limit, tick) = (self.output_limit, || tick(&logs));
@@ -117,7 +117,7 @@ impl Supervision<'_> {
                     let survivors = self.terminate(outcome, process.id, &child, &logs);
                     warnings.extend(describe(SURVIVOR, &survivors));
                 }
-                let mut exit = exit_of(&child);
+                let mut exit = exit_of(&child, outcome == WaitOutcome::Exited);
                 if outcome == WaitOutcome::Exited && !subreaper::has_no_children() {
                     let leftovers = self.drain(process.id, &child, &run_dir, &logs, deadline);
                     warnings.extend(self.terminate_leftovers(leftovers, process.id, &child, &run_dir));
@@ -226,9 +226,9 @@ impl Supervision<'_> {
     }
 }
 
-/// Waits for the exit of a child that has exited or was killed, and reaps it. Returns its exit without the logs.
-fn exit_of(child: &Child) -> ProcessExit {
-    let has_exited = wait::has_exited_by(child, Instant::now() + EXIT_PATIENCE);
+/// Waits for the exit of a child that was killed or `has_exited`, and reaps it. Returns its exit without the logs.
+fn exit_of(child: &Child, has_exited: bool) -> ProcessExit {
+    let has_exited = has_exited || wait::has_exited_by(child, Instant::now() + EXIT_PATIENCE);
     let reaped = has_exited.then(|| wait::reap(child).ok()).flatten();
     reaped.unwrap_or_else(|| ProcessExit::lost(clock::now()))
 }
