@@ -14,12 +14,16 @@ use serde_json::value::RawValue;
 use crate::jsonl::MAX_LINE;
 use crate::process::log::Log;
 
-/// The key whose value is blanked.
+/// The key whose value is blanked, and how it is written in a record.
 const KEY: &str = "env";
+const QUOTED_KEY: &[u8] = b"\"env\"";
 
 /// Overwrites the `env` of every Binary record in a log with an empty object and blanks. All other bytes stay the same,
 /// and every line keeps its place. Does nothing if another file has taken the place of the log.
 pub(super) fn blank_environments(log: &Log, path: &Path) -> io::Result<()> {
+    if !has_key(log)? {
+        return Ok(());
+    }
     let mut writable = None;
     let mut reader = BufReader::new(log.read_from(0, log.size()));
     let mut line = Vec::new();
@@ -47,9 +51,26 @@ pub(super) fn blank_environments(log: &Log, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Returns whether a log contains the key anywhere, which is known much sooner than what its lines are.
+fn has_key(log: &Log) -> io::Result<bool> {
+    let mut reader = log.read_from(0, log.size());
+    let mut buffer = vec![0; 64 << 10];
+    let mut kept = 0;
+    loop {
+        let end = kept + reader.read(&mut buffer[kept..])?;
+        if end == kept || memmem::find(&buffer[..end], QUOTED_KEY).is_some() {
+            return Ok(end > kept);
+        }
+        // The key may begin in one piece and end in the next.
+        let start = end.saturating_sub(QUOTED_KEY.len() - 1);
+        buffer.copy_within(start..end, 0);
+        kept = end - start;
+    }
+}
+
 /// Returns the place and the length of the environment in each Binary record of a line.
 fn environments(line: &[u8]) -> Vec<(usize, usize)> {
-    let (Some(start), Some(_)) = (memchr::memchr(b'{', line), memmem::find(line, KEY.as_bytes())) else {
+    let (Some(start), Some(_)) = (memchr::memchr(b'{', line), memmem::find(line, QUOTED_KEY)) else {
         return Vec::new();
     };
     let records = Deserializer::from_slice(&line[start..]).into_iter::<HashMap<String, &RawValue>>();
