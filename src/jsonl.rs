@@ -1,6 +1,10 @@
-//! Splitting bytes into lines of limited length.
+//! Splitting bytes into lines of limited length, and parsing JSON strictly.
 
+use std::fmt;
 use std::io::{self, BufRead};
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
 
 /// The longest line that is kept, in bytes: 1 MiB.
 pub const MAX_LINE: usize = 1 << 20;
@@ -77,6 +81,79 @@ pub(crate) fn for_each_line<R: BufRead>(
     }
 }
 
+/// A JSON value that every reader understands in the same way: no object has a key twice, and each number has a finite
+/// 64-bit float next to it. All digits of a number are kept; an exponent is written as `e+5` or `e-5`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StrictValue(pub Value);
+
+/// The key with which `serde_json` passes the digits of a number that is not a 64-bit integer.
+const NUMBER_KEY: &str = "$serde_json::private::Number";
+
+impl<'de> Deserialize<'de> for StrictValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(StrictValue(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if key == NUMBER_KEY {
+                return number(&entries.next_value::<String>()?);
+            }
+            if object.contains_key(&key) {
+                return Err(de::Error::custom("repeated key"));
+            }
+            let StrictValue(value) = entries.next_value()?;
+            object.insert(key, value);
+        }
+        Ok(object.into())
+    }
+}
+
+fn number<E: de::Error>(text: &str) -> Result<Value, E> {
+    let number: Number = text.parse().map_err(E::custom)?;
+    // Infinity has no JSON form, so the text was finite, but too large.
+    if number.as_f64().is_none() { Err(E::custom("number out of range")) } else { Ok(number.into()) }
+}
+
 /// Returns the beginning of a line, shortened for a message.
 pub(crate) fn head(line: &[u8]) -> String {
     const CHARS: usize = 60;
@@ -90,7 +167,11 @@ pub(crate) fn head(line: &[u8]) -> String {
 pub(crate) fn parse_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-    format!("{reason} at column {}", error.column())
+    match error.column() {
+        // The error is about a value that was parsed before.
+        0 => reason.to_owned(),
+        column => format!("{reason} at column {column}"),
+    }
 }
 
 fn trim(mut line: &[u8]) -> &[u8] {
@@ -141,6 +222,28 @@ mod tests {
         assert_eq!(seen[0].1.len(), MAX_LINE);
         assert_eq!(seen[1], (2, format!("too long: {MAX_LINE}")));
         assert_eq!(seen[2], (3, "last".to_owned()));
+    }
+
+    #[test]
+    fn every_digit_of_a_number_is_kept() {
+        let text = r#"{"b":[1,-7,1.10,1E5,1e-400,-0,123456789012345678901234567890,0.1000000000000000055],"a":null}"#;
+        let StrictValue(value) = serde_json::from_str(text).unwrap();
+        assert_eq!(value.to_string(), text.replace("1E5", "1e+5"));
+        assert_eq!(value, serde_json::from_str::<Value>(text).unwrap());
+    }
+
+    #[test]
+    fn repeated_keys_and_numbers_out_of_range_are_refused() {
+        for (text, expected) in [
+            (r#"{"a":1,"b":{"c":1,"c":2}}"#, "repeated key at column 21"),
+            (r#"{"a":1,"\u0061":2}"#, "repeated key at column"),
+            ("[1E400]", "number out of range at column"),
+            ("-1e999", "number out of range at column"),
+        ] {
+            let error = serde_json::from_str::<StrictValue>(text).unwrap_err();
+            assert!(error.is_data() && parse_error(&error).starts_with(expected), "{}", parse_error(&error));
+        }
+        assert!(serde_json::from_str::<StrictValue>("{").unwrap_err().is_eof());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::fs::digest::is_sha256;
-use crate::jsonl;
+use crate::jsonl::{self, StrictValue};
 use crate::model::version::{MAX_VERSION_LENGTH, is_valid_version};
 use crate::model::{BinaryName, NameError, ProviderName, VersionRange};
 
@@ -257,7 +257,8 @@ fn parse_line(number: usize, text: &[u8]) -> Result<LockLine, LockfileError> {
     if CONFLICT_MARKERS.iter().any(|marker| text.starts_with(marker)) {
         return Err(LockfileError::Conflict(number));
     }
-    serde_json::from_slice(text).map_err(|error| LockfileError::Invalid(number, jsonl::parse_error(&error)))
+    let line = serde_json::from_slice(text).and_then(|StrictValue(line)| LockLine::deserialize(line));
+    line.map_err(|error| LockfileError::Invalid(number, jsonl::parse_error(&error)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use serde_json::{Map, Value};
 
-use crate::jsonl::{self, Line, Lines};
+use crate::jsonl::{self, Line, Lines, StrictValue};
 
 /// A JSON object with a string `type`.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,8 +89,7 @@ impl RecordReader {
 }
 
 impl Unparsed {
-    /// Parses a line. If a line contains several objects, each is a record. Invalid bytes are replaced, the last value
-    /// of a repeated key is used, and a number that does not fit into 64 bits becomes a float.
+    /// Parses a line. If a line contains several objects, each is a record. Invalid bytes are replaced.
     fn parse_line(&mut self, number: u64, line: Line<'_>, on_record: &mut impl FnMut(Record)) {
         let text = match line {
             Line::Text(text) if text[0] == b'{' => text,
@@ -102,9 +101,9 @@ impl Unparsed {
             }
         };
         let decoded = String::from_utf8_lossy(text);
-        for value in serde_json::Deserializer::from_str(&decoded).into_iter::<Value>() {
+        for value in serde_json::Deserializer::from_str(&decoded).into_iter() {
             match value {
-                Ok(Value::Object(fields)) => match fields.get("type") {
+                Ok(StrictValue(Value::Object(fields))) => match fields.get("type") {
                     Some(Value::String(kind)) if !kind.is_empty() => {
                         on_record(Record { line: number, kind: kind.clone(), fields });
                     }
@@ -112,7 +111,8 @@ impl Unparsed {
                 },
                 Ok(_) => self.ignore(number),
                 Err(error) => {
-                    self.report(format!("line {number} is not JSON ({error})"), text);
+                    let problem = if error.is_data() { "is refused" } else { "is not JSON" };
+                    self.report(format!("line {number} {problem} ({})", jsonl::parse_error(&error)), text);
                 }
             }
         }

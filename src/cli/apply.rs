@@ -139,7 +139,10 @@ impl StreamApplier<'_> {
     }
 
     fn apply_batch(&mut self, name: &str, batch: Vec<Record>) -> Result<(), CliError> {
-        let BatchOutput { records, results, errors } = self.applier.apply(batch)?;
+        let BatchOutput { records, results, errors, warnings } = self.applier.apply(batch)?;
+        for (line, warning) in warnings {
+            warning!("{name}:{line}: {warning}");
+        }
         for (line, error) in errors {
             error!("{name}:{line}: {error}");
         }

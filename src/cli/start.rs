@@ -13,6 +13,7 @@ use crate::cli::message::print_event;
 use crate::cli::process::table;
 use crate::duration::{self, Limit};
 use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
+use crate::jsonl::{self, StrictValue};
 use crate::runs::messages::{self, MessageError};
 
 /// The arguments of `rigup start`.
@@ -49,9 +50,9 @@ pub(crate) struct StartArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/post.txt"))]
 pub(crate) struct PostArgs {
-    /// The text of the message
+    /// The text of the message, or a JSON object or list
     text: String,
-    /// Further fields of the message
+    /// Further fields of the message; a VALUE that is JSON keeps its type
     #[arg(value_name = "KEY=VALUE")]
     extra: Vec<String>,
 }
@@ -109,11 +110,31 @@ pub(crate) fn post(args: &PostArgs, context: &Context) -> CommandResult {
         let (key, value) = named.ok_or_else(|| {
             CliError::usage(format!("{pair:?} is not KEY=VALUE with a KEY other than `time` and `text`"))
         })?;
-        extra.insert(key.to_owned(), value.into());
+        if extra.insert(key.to_owned(), posted(value)?).is_some() {
+            return Err(CliError::usage(format!("the field {key:?} is given twice")));
+        }
     }
+    // A text that happens to be a number or a word of JSON stays a text.
+    let text = if args.text.trim_start().starts_with(['{', '[']) {
+        posted(&args.text)?
+    } else {
+        args.text.as_str().into()
+    };
     let run_dir = messages::current(&context.settings.environment)?;
-    messages::post(&run_dir, &args.text, extra)?;
+    messages::post(&run_dir, text, extra)?;
     Ok(ExitStatus::Success)
+}
+
+/// Returns the value that a word on the command line stands for: JSON if it is JSON, otherwise the word as a string.
+fn posted(word: &str) -> Result<Value, CliError> {
+    match serde_json::from_str(word) {
+        Ok(StrictValue(value)) => Ok(value),
+        Err(error) if error.is_data() => Err(CliError::usage(format!(
+            "cannot post {word:?}: {}; to post it as text, quote it twice: '\"...\"'",
+            jsonl::parse_error(&error)
+        ))),
+        Err(_) => Ok(word.into()),
+    }
 }
 
 /// Runs `rigup result`. Prints nothing, like `post`.
@@ -124,8 +145,12 @@ pub(crate) fn result(args: &ResultArgs, context: &Context) -> CommandResult {
         let read = std::io::stdin().read_to_string(&mut text);
         read.map_err(|error| CliError::usage(format!("cannot read standard input: {error}")))?;
     }
-    let value: Value = serde_json::from_str(&text).map_err(|error| {
-        CliError::usage(format!("the result is not JSON: {error}; quote a text twice: '\"done\"'"))
+    let StrictValue(value) = serde_json::from_str(&text).map_err(|error| {
+        CliError::usage(if error.is_data() {
+            format!("the result is refused: {error}")
+        } else {
+            format!("the result is not JSON: {error}; quote a text twice: '\"done\"'")
+        })
     })?;
     let run_dir = messages::current(&context.settings.environment)?;
     messages::set_result(&run_dir, &value)?;

@@ -47,6 +47,8 @@ pub(crate) struct BatchOutput {
     pub(crate) results: Vec<StepResult>,
     /// The lines that cannot be applied, each with the error.
     pub(crate) errors: Vec<(u64, String)>,
+    /// The lines of which a part is not applied, each with the reason.
+    pub(crate) warnings: Vec<(u64, String)>,
 }
 
 /// The action for a record.
@@ -70,6 +72,8 @@ enum ApplyError {
     Config(#[from] config::ConfigError),
     #[error("no machine has the id {0}; apply its Machine record first")]
     UnknownMachine(MachineId),
+    #[error("the machine {0} is recorded with another guid; correct the guid or the id of the record")]
+    OtherGuid(MachineId),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -112,24 +116,38 @@ impl<'a> Applier<'a> {
         let mut requested: HashMap<String, Vec<(Request, usize)>> = HashMap::new();
         for record in batch {
             let line = record.line;
-            match self.action(record) {
+            let mut refuse = |error: ApplyError| match error {
+                ApplyError::Store(error) if !error.is_about_record() => Err(EngineError::from(error)),
+                error => {
+                    output.errors.push((line, error.to_string()));
+                    Ok(())
+                }
+            };
+            let mut warnings = Vec::new();
+            match self.action(record, &mut warnings) {
                 Ok(RecordAction::Print(record)) => applied.push(Ok(record)),
                 Ok(RecordAction::Resolve(request)) => {
                     let same_name = requested.entry(request.name.as_str().to_owned()).or_default();
                     let equal = same_name.iter().find(|(other, _)| *other == *request);
-                    let known = equal.map(|(_, index)| *index);
-                    applied.push(Err(known.unwrap_or(results.len())));
-                    if known.is_none() {
-                        same_name.push(((*request).clone(), results.len()));
-                        results.push(self.plan(&request)?);
+                    if let Some((_, index)) = equal {
+                        applied.push(Err(*index));
+                    } else {
+                        match self.plan(&request) {
+                            Ok(planned) => {
+                                applied.push(Err(results.len()));
+                                same_name.push((*request, results.len()));
+                                results.push(planned);
+                            }
+                            Err(error) => refuse(error.into())?,
+                        }
                     }
                 }
-                Err(ApplyError::Store(error)) => return Err(error.into()),
-                Err(error) => {
-                    self.add_failure();
-                    output.errors.push((line, error.to_string()));
-                }
+                Err(error) => refuse(error)?,
             }
+            output.warnings.extend(warnings.into_iter().map(|warning| (line, warning)));
+        }
+        if !output.errors.is_empty() {
+            self.add_failure();
         }
         output.results = self.resolve(results)?;
         if !self.is_dry_run && !output.results.iter().all(StepResult::is_linked) {
@@ -163,10 +181,10 @@ impl<'a> Applier<'a> {
         Ok(status)
     }
 
-    fn action(&mut self, record: Record) -> Result<RecordAction, ApplyError> {
+    fn action(&mut self, record: Record, warnings: &mut Vec<String>) -> Result<RecordAction, ApplyError> {
         let Record { kind, fields, .. } = record;
         let printed = match kind.as_str() {
-            "Machine" => Some(self.store_machine(&fields)?),
+            "Machine" => Some(self.store_machine(&fields, warnings)?),
             "Process" => Some(self.store_process(&fields)?),
             kind if requirement::is_requirement(kind) => self.store_binary(&fields)?,
             _ => Some(Value::Object(fields.clone())),
@@ -241,19 +259,28 @@ impl<'a> Applier<'a> {
     }
 
     /// Stores a change of this machine's configuration, or the record of another machine.
-    fn store_machine(&mut self, fields: &Map<String, Value>) -> Result<Value, ApplyError> {
+    fn store_machine(
+        &mut self,
+        fields: &Map<String, Value>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Value, ApplyError> {
+        let skip = |error: config::ConfigError| warnings.push(error.to_string());
         let store = &self.session.store;
         let this_machine = &self.session.machine;
         let guid = fields.get("guid").and_then(Value::as_str);
         if let Some(guid) = guid.filter(|guid| *guid != this_machine.guid.value) {
-            let machine = import::machine(fields, clock::now())?;
+            let mut machine = import::machine(fields, clock::now())?;
+            config::retain_storable(&mut machine.config, skip);
+            if store.machines()?.iter().any(|known| known.id == machine.id && known.guid.value != guid) {
+                return Err(ApplyError::OtherGuid(machine.id));
+            }
             if !self.is_dry_run && store.machine_by_guid(guid)?.is_none() {
                 store.find_or_add_machine(&machine)?;
             }
             return Ok(machine.to_record());
         }
         self.aliases.extend(id::<MachineId>(fields, "id"));
-        let patch = config::patch(fields)?;
+        let patch = config::patch(fields, skip)?;
         if !self.is_dry_run && !patch.is_empty() {
             store.merge_machine_config(this_machine.id, &patch, clock::now())?;
         }

@@ -81,7 +81,7 @@ fn reports_the_line_of_every_error() {
     for (bad, expected) in [
         ("rg 13.0".to_owned(), "line 3: expected value"),
         (with("}", r#","added_at":"today"}"#), "line 3: unknown field `added_at`, expected one of"),
-        (with("}", r#","name":"rg"}"#), "line 3: duplicate field `name`"),
+        (with("}", r#","name":"rg"}"#), "line 3: repeated key at column"),
         (with(r#""1.0""#, "1.0"), "line 3: invalid type: floating point"),
         (with(r#""version":"1.0","#, ""), "line 3: missing field `version`"),
         (with(r#""Lock""#, r#""Binary""#), "line 3: unknown variant `Binary`"),

@@ -21,9 +21,12 @@ pub(crate) enum ConfigError {
 
 /// Returns the changes that a Machine record makes to the config of a machine; null removes a key. The record has
 /// either a complete `config`, or one `key`, which older tools write as `config/KEY`, with a `value` or the method
-/// `unset`. Keys of a complete `config` are left out if they cannot be stored or if their file does not exist, because
-/// the record may be out of date.
-pub(crate) fn patch(fields: &Map<String, Value>) -> Result<Map<String, Value>, ConfigError> {
+/// `unset`. Keys of a complete `config` are passed to `skip` if they cannot be stored or if their file does not exist,
+/// because the record may be out of date.
+pub(crate) fn patch(
+    fields: &Map<String, Value>,
+    mut skip: impl FnMut(ConfigError),
+) -> Result<Map<String, Value>, ConfigError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str);
     if let Some(key) = text("key") {
         let key = key.strip_prefix("config/").unwrap_or(key);
@@ -32,14 +35,34 @@ pub(crate) fn patch(fields: &Map<String, Value>) -> Result<Map<String, Value>, C
         return Ok(Map::from_iter([setting(key, value)?]));
     }
     let config = fields.get("config").and_then(Value::as_object).into_iter().flatten();
-    Ok(config.filter_map(|(key, value)| setting(key, value.as_str()?).ok()).collect())
+    let settings = config.filter(|(_, value)| !value.is_null()).map(|(key, value)| match value {
+        Value::String(value) => setting(key, value),
+        other => check_key(key).and(Err(ConfigError::NoFile(key.clone(), other.to_string()))),
+    });
+    Ok(settings.filter_map(|setting| setting.map_err(&mut skip).ok()).collect())
+}
+
+/// Removes the keys that cannot be stored from the config of another machine, whose files are unknown here, and passes
+/// them to `skip`.
+pub(crate) fn retain_storable(config: &mut Map<String, Value>, mut skip: impl FnMut(ConfigError)) {
+    config.retain(|key, value| {
+        let is_path = |path: &str| Path::new(path).is_absolute();
+        let checked = check_key(key).and_then(|()| match value {
+            Value::String(path) if is_path(path) => Ok(()),
+            other => Err(ConfigError::NoFile(key.clone(), other.to_string())),
+        });
+        checked.map_err(&mut skip).is_ok()
+    });
+}
+
+fn check_key(key: &str) -> Result<(), ConfigError> {
+    let is_storable = key.ends_with("_BINARY") && key != "_BINARY";
+    if is_storable { Ok(()) } else { Err(ConfigError::Key(key.to_owned())) }
 }
 
 /// Returns a key with its value, or with null if the value is empty.
 pub(crate) fn setting(key: &str, value: &str) -> Result<(String, Value), ConfigError> {
-    if !key.ends_with("_BINARY") || key == "_BINARY" {
-        return Err(ConfigError::Key(key.to_owned()));
-    }
+    check_key(key)?;
     let value = match Path::new(value) {
         _ if value.is_empty() => Value::Null,
         path if path.is_absolute() && path.is_file() => value.into(),
@@ -64,7 +87,7 @@ mod tests {
     use super::*;
 
     fn patched(record: &Value) -> Result<Value, ConfigError> {
-        patch(record.as_object().unwrap()).map(Value::Object)
+        patch(record.as_object().unwrap(), drop).map(Value::Object)
     }
 
     #[test]
@@ -81,7 +104,15 @@ mod tests {
     #[test]
     fn only_paths_of_existing_binaries_are_stored() {
         let config = json!({"SH_BINARY": "/bin/sh", "PATH": "/bin", "X_BINARY": "/no/such", "Y_BINARY": 7});
-        assert_eq!(patched(&json!({ "config": config })), Ok(json!({"SH_BINARY": "/bin/sh"})));
+        let (record, mut skipped) = (json!({ "config": config }), Vec::new());
+        let stored = patch(record.as_object().unwrap(), |error| skipped.push(error.to_string())).unwrap();
+        assert_eq!(Value::Object(stored), json!({"SH_BINARY": "/bin/sh"}));
+        assert_eq!(skipped.len(), 3, "{skipped:?}");
+        let mut elsewhere =
+            json!({"A_BINARY": "/elsewhere/a", "A_TOKEN": "/x", "B_BINARY": 7}).as_object().unwrap().clone();
+        let mut skipped = 0;
+        retain_storable(&mut elsewhere, |_error| skipped += 1);
+        assert_eq!((Value::Object(elsewhere), skipped), (json!({"A_BINARY": "/elsewhere/a"}), 2));
         let error = |key: &str, value: &str| setting(key, value).unwrap_err().to_string();
         assert!(error("PATH", "/bin/sh").starts_with("cannot store PATH in the record of a machine"));
         assert!(error("X_BINARY", "bin/sh").contains("bin/sh is not the absolute path of an existing file"));

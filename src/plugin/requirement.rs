@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::jsonl::{self, Line};
+use crate::jsonl::{self, Line, StrictValue};
 use crate::model::misspelling::closest;
 use crate::model::{
     BinaryName, NameError, PluginName, PluginNameError, Policy, PolicyError, ProviderName, Version,
@@ -240,7 +240,7 @@ fn parse_line_with_unknown(
     line: &[u8],
     home: Option<&Path>,
 ) -> Result<(Requirement, Option<String>), LineError> {
-    let value =
+    let StrictValue(value) =
         serde_json::from_slice(line).map_err(|error| LineError::NotAnObject(jsonl::parse_error(&error)))?;
     let Value::Object(keys) = value else { return Err(other_value()) };
     match keys.get("type") {

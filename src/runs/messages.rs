@@ -48,9 +48,9 @@ pub(crate) fn current(environment: &Environment) -> Result<PathBuf, MessageError
 }
 
 /// Appends a message as one line, in one write, so that the messages of several processes do not mix.
-pub(crate) fn post(run_dir: &Path, text: &str, extra: Map<String, Value>) -> Result<(), MessageError> {
+pub(crate) fn post(run_dir: &Path, text: Value, extra: Map<String, Value>) -> Result<(), MessageError> {
     let time = clock::format(clock::now());
-    let mut message = Map::from_iter([("time".to_owned(), time.into()), ("text".to_owned(), text.into())]);
+    let mut message = Map::from_iter([("time".to_owned(), time.into()), ("text".to_owned(), text)]);
     message.extend(extra);
     let line = format!("{}\n", Value::Object(message));
     if line.len() > jsonl::MAX_LINE {
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn messages_are_read_in_order_and_other_lines_left_out() {
         let folder = tempfile::tempdir().unwrap();
-        post(folder.path(), "one", Map::new()).unwrap();
+        post(folder.path(), "one".into(), Map::new()).unwrap();
         fs_err::OpenOptions::new()
             .append(true)
             .open(folder.path().join("messages.jsonl"))
@@ -112,7 +112,7 @@ mod tests {
             .write_all(b"noise\n[1]\n{\"cut\n")
             .unwrap();
         let extra = json!({"step": "2"}).as_object().unwrap().clone();
-        post(folder.path(), "two\nlines", extra).unwrap();
+        post(folder.path(), "two\nlines".into(), extra).unwrap();
         let texts: Vec<Value> =
             messages(folder.path()).iter().map(|message| message["text"].clone()).collect();
         assert_eq!(texts, ["one", "two\nlines"]);

@@ -103,6 +103,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Returns whether the error is about one record, so that others can still be stored and read.
+    pub(crate) const fn is_about_record(&self) -> bool {
+        matches!(self, Self::UnknownReference(_) | Self::Conflict(..) | Self::InvalidRow(..))
+    }
+
     /// Converts an error of SQLite for the store at `path`.
     pub(super) fn new(path: &Path, cause: rusqlite::Error) -> Self {
         let path = path.to_owned();

@@ -364,3 +364,108 @@ fn an_update_keeps_what_another_command_changed_meanwhile() {
     let shown = context.run(&["binary", "show", "x"]).succeeds().record();
     assert_eq!((shown["abspath"].as_str(), shown["min_version"].as_str()), (tool.to_str(), Some("0.1")));
 }
+
+#[test]
+fn a_record_that_the_store_refuses_is_an_error_and_the_feed_goes_on() {
+    let context = TestContext::new();
+    context.run(&["exec", "--", "true"]).succeeds();
+    let shown = context.run(&["machine", "show"]).succeeds().records();
+    let mut machine = shown.into_iter().find(|record| record["type"] == "Machine").unwrap();
+    machine["guid"] = json!("another");
+    let elsewhere =
+        json!({"type": "Machine", "id": "0198abcd-0123-7456-89ab-cdef01234567", "guid": "elsewhere"});
+    let again = json!({"type": "Machine", "id": "0198abcd-0123-7456-89ab-cdef01234567", "guid": "more"});
+    let records = [request("sh"), machine, elsewhere.clone(), again, request("ls")];
+    let output = apply(&context, &records).exits_with(1);
+    let names: Vec<_> = output.records().iter().map(|record| record["type"].clone()).collect();
+    assert_eq!(names, ["Binary", "Machine", "Binary"]);
+    for line in [2, 4] {
+        let error = format!("error: standard input:{line}: the machine ");
+        assert!(output.stderr.contains(&error), "{}", output.stderr);
+    }
+    assert!(context.bin("ls").exists());
+
+    // Neither does a row that cannot be read.
+    context.store().execute_batch("UPDATE binary SET created_at = 'soon' WHERE name = 'ls'").unwrap();
+    let output = apply(&context, &[request("ls"), request("cat"), elsewhere]).exits_with(1);
+    assert_eq!(output.records().len(), 2, "{}", output.stderr);
+    output.stderr_contains("error: standard input:1: cannot read a row of the store");
+}
+
+#[test]
+fn a_dry_run_of_apply_changes_no_file() {
+    let context = TestContext::new();
+    let tool = context.script("opt/tool", "#!/bin/sh\necho 1.0\n");
+    let records = [
+        request("sh"),
+        json!({"type": "Binary", "name": "tool", "abspath": tool, "version": "1.0", "binprovider": "env"}),
+        json!({"type": "Machine", "config": {"SH_BINARY": "/bin/sh"}}),
+        json!({"type": "Machine", "id": "0198abcd-0123-7456-89ab-cdef01234567", "guid": "elsewhere"}),
+        json!({"type": "Snapshot", "url": "https://example.org"}),
+    ];
+    let lines: Vec<String> = records.iter().map(Value::to_string).collect();
+    let dry_run = || pipe(&context, &["apply", "--dry-run"], &lines.join("\n")).succeeds().records();
+    assert_eq!(dry_run().len(), records.len());
+    assert!(!context.path("data").exists());
+
+    context.run(&["exec", "--", "true"]).succeeds();
+    let files = || -> Vec<(std::path::PathBuf, Vec<u8>)> {
+        let entries = walkdir::WalkDir::new(context.path("data")).sort_by_file_name().into_iter();
+        let entries = entries.map(|entry| entry.unwrap().into_path());
+        entries.map(|path| (path.clone(), fs::read(path).unwrap_or_default())).collect()
+    };
+    let before = files();
+    assert_eq!(dry_run().len(), records.len());
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn config_that_a_machine_record_cannot_set_is_a_warning() {
+    let context = TestContext::new();
+    let config =
+        json!({"SH_BINARY": "/bin/sh", "A": "x", "X_BINARY": "/no/such", "Y_BINARY": 5, "Z_BINARY": null});
+    let own = json!({"type": "Machine", "config": config});
+    let other = json!({
+        "type": "Machine", "id": "0198abcd-0123-7456-89ab-cdef01234567", "guid": "elsewhere",
+        "config": {"A_TOKEN": "/canary", "SH_BINARY": "/elsewhere/sh"},
+    });
+    let output = apply(&context, &[own, other]).succeeds();
+    for warning in [
+        "warning: standard input:1: cannot store A in the record of a machine",
+        "warning: standard input:1: cannot set X_BINARY: /no/such is not the absolute path",
+        "warning: standard input:1: cannot set Y_BINARY: 5 is not the absolute path",
+        "warning: standard input:2: cannot store A_TOKEN in the record of a machine",
+    ] {
+        assert!(output.stderr.contains(warning), "{}", output.stderr);
+    }
+    assert!(!output.stderr.contains("Z_BINARY"));
+    let configs: Vec<Value> = output.records().iter().map(|record| record["config"].clone()).collect();
+    assert_eq!(configs, [json!({"SH_BINARY": "/bin/sh"}), json!({"SH_BINARY": "/elsewhere/sh"})]);
+}
+
+#[test]
+fn a_passed_record_keeps_its_numbers_and_an_ambiguous_one_is_refused() {
+    let context = TestContext::new();
+    let kept = r#"{"type":"X","n":1.10,"big":123456789012345678901234567890,"tiny":1e-400,"z":-0,"a":[0.1000000000000000055]}"#;
+    let refused =
+        [r#"{"type":"X","type":"Y"}"#, r#"{"type":"X","n":1E400}"#, r#"{"type":"X","a":{"b":1,"b":1}}"#];
+    let input = [kept, refused[0], "noise", refused[1], "[1]", refused[2], r#"{"n":1}"#, kept].join("\n");
+    let output = pipe(&context, &["apply"], &input).exits_with(1);
+    assert_eq!(output.stdout, format!("{kept}\n{kept}\n"));
+    for error in [
+        "error: standard input: line 2 is refused (repeated key at column",
+        "error: standard input: line 4 is refused (number out of range at column",
+        "error: standard input: line 6 is refused (repeated key at column",
+        "warning: standard input: ignored 3 lines that are not records (line 3, 5, 7)",
+    ] {
+        assert!(output.stderr.contains(error), "{}", output.stderr);
+    }
+
+    context
+        .script("here/plugins/p/on_E__1_x.sh", &format!("#!/bin/sh\necho '{kept}'\necho '{}'\n", refused[1]));
+    let output =
+        context.run(&["run", "E"]).succeeds().stderr_contains("line 2 is refused (number out of range");
+    let printed =
+        format!("{},\"plugin\":\"p\",\"hook_name\":\"on_E__1_x.sh\"}}\n", kept.strip_suffix('}').unwrap());
+    assert!(output.stdout.starts_with(&printed), "{}", output.stdout);
+}

@@ -46,7 +46,7 @@ fn shows_the_messages_the_result_and_the_output_of_a_run() {
     let message = &shown["messages"][0];
     assert_eq!(
         (&message["text"], &message["step"], &message["url"]),
-        (&json!("half of it"), &json!("1"), &json!("a=b"))
+        (&json!("half of it"), &json!(1), &json!("a=b"))
     );
     assert!(message["time"].as_str().unwrap().ends_with('Z'));
     assert_eq!(shown["stdout_tail"], "out\n");
@@ -346,5 +346,53 @@ fn wait_exits_with_the_first_nonzero_exit_code_of_several_runs() {
     let output = context.run(&["process", "wait", &ids[0], &ids[2], &ids[1], &ids[0]]).exits_with(5);
     assert_eq!(output.records().len(), 3);
     context.run(&["process", "wait", "--timeout", "5", &ids[0]]).succeeds();
+    context.wait_for_waiters();
+}
+
+#[test]
+fn posted_values_keep_their_types_and_numbers_their_digits() {
+    let context = TestContext::new();
+    let number = "0.12345678901234567890123";
+    let script = format!(
+        "\"$RIGUP\" post go progress=0.5 n={number} ok=true none=null list='[1, 2.50]' object='{{\"a\":1e2}}' \
+         quoted='\"5\"' version=1.2.3 code=007 empty= text2='5 %'\n\
+         \"$RIGUP\" post '{{\"step\":3.10}}'; \"$RIGUP\" post 1E400; \"$RIGUP\" post '[x'; \"$RIGUP\" post ''\n\
+         for bad in '[1E400]' '{{\"a\":1,\"a\":2}}' '[-1e999]'; do\n\
+         \"$RIGUP\" post \"$bad\"; echo $?; \"$RIGUP\" post x v=\"$bad\"; echo $?; \"$RIGUP\" result \"$bad\"; echo $?; done\n\
+         \"$RIGUP\" post x v=1E400; echo $?\n\
+         \"$RIGUP\" result '{{\"big\":123456789012345678901234567890,\"n\":{number},\"price\":1.10}}'"
+    );
+    let id = context.start_run(&["--slug", "s"], &script);
+    context.run(&["process", "wait", &id]).succeeds();
+    let shown = context.run(&["process", "show", &id]).succeeds();
+    let record = shown.record();
+    let first = json!({
+        "progress": 0.5, "ok": true, "none": null, "list": [1, 2.5], "quoted": "5", "version": "1.2.3", "code": "007",
+        "empty": "", "text2": "5 %",
+    });
+    for (key, value) in first.as_object().unwrap() {
+        let posted = &record["messages"][0][key];
+        assert!(posted == value || key == "list", "{key}: {posted}");
+    }
+    let texts: Vec<&Value> =
+        record["messages"].as_array().unwrap().iter().map(|message| &message["text"]).collect();
+    assert_eq!(texts.len(), 5, "{texts:?}");
+    assert_eq!(
+        (texts[0], texts[2], texts[3], texts[4]),
+        (&json!("go"), &json!("1E400"), &json!("[x"), &json!(""))
+    );
+    for written in [
+        format!("\"n\":{number}"),
+        "\"list\":[1,2.50]".to_owned(),
+        "\"text\":{\"step\":3.10}".to_owned(),
+        format!("{{\"big\":123456789012345678901234567890,\"n\":{number},\"price\":1.10}}"),
+    ] {
+        assert!(shown.stdout.contains(&written), "{written}: {}", shown.stdout);
+    }
+    assert_eq!(record["stdout_tail"], "2\n".repeat(10));
+    let stderr = record["stderr_tail"].as_str().unwrap();
+    assert!(stderr.contains("number out of range") && stderr.contains("repeated key"), "{stderr}");
+    let table = context.run(&["process", "show", "--format", "table", &id]).succeeds();
+    assert!(table.stdout.contains("  {\"step\":3.10}\n"), "{}", table.stdout);
     context.wait_for_waiters();
 }

@@ -1,6 +1,6 @@
 //! `rigup process show`: one process.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::process::table::live_entry;
@@ -41,7 +41,11 @@ pub(crate) fn show(id: &str, context: &mut Context) -> CommandResult {
     output.record(&record);
     if !output.is_json() {
         for message in &messages {
-            let text = |key: &str| message[key].as_str().map(printable).unwrap_or_default();
+            let text = |key: &str| match &message[key] {
+                Value::String(text) => printable(text),
+                Value::Null => String::new(),
+                value => printable(&value.to_string()),
+            };
             output.line(format_args!("{}  {}", text("time"), text("text")));
         }
     }
