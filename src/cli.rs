@@ -1,5 +1,6 @@
 //! The command line: one file for each command. Commands call the engine and print what it returns.
 
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -8,6 +9,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
+use crate::cli::standard_stream::StandardStream;
 use crate::engine::ExitStatus;
 use crate::exhaustion;
 use crate::process::signals;
@@ -30,6 +32,7 @@ mod plugin;
 mod process;
 mod progress;
 mod run;
+mod standard_stream;
 mod start;
 mod timings;
 mod uninstall;
@@ -164,9 +167,15 @@ fn print_usage(error: clap::Error) -> ExitStatus {
         }
         _ => error,
     };
-    // A closed output does not change the exit code.
-    let _ = error.print();
-    if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Success }
+    let (is_error, text) = (error.use_stderr(), error.render().to_string());
+    // A closed output does not change the exit code. Only a terminal shows styles.
+    let _ = match is_error {
+        true if io::stderr().is_terminal() => error.print(),
+        true => StandardStream(io::stderr()).write_all(text.as_bytes()),
+        false if io::stdout().is_terminal() => error.print(),
+        false => StandardStream(io::stdout()).write_all(text.as_bytes()),
+    };
+    if is_error { ExitStatus::Usage } else { ExitStatus::Success }
 }
 
 /// Returns the help that the arguments of this process request, without the global options in that of a subcommand.

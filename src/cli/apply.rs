@@ -12,6 +12,7 @@ use crate::cli::install::{JobArgs, PolicyArgs};
 use crate::cli::message::{error, warning};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
+use crate::cli::standard_stream::StandardStream;
 use crate::engine::apply::{Applier, BatchOutput};
 use crate::engine::catalog::Catalog;
 use crate::engine::install::TIMEOUT;
@@ -83,7 +84,7 @@ struct StreamApplier<'a> {
 impl StreamApplier<'_> {
     fn apply_files(&mut self, files: &[PathBuf]) -> Result<(), CliError> {
         if files.is_empty() {
-            return self.apply_stream("standard input", io::stdin().lock());
+            return self.apply_stream("standard input", StandardStream(io::stdin()));
         }
         for path in files {
             let name = path.display().to_string();

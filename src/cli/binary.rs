@@ -1,6 +1,6 @@
 //! `rigup binary`: the records of binaries.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt, machine_with_id};
 use crate::cli::message::{error, message, warning};
+use crate::cli::standard_stream::StandardStream;
 use crate::clock;
 use crate::engine::session::{self, Session};
 use crate::engine::{ExitStatus, uninstall};
@@ -371,7 +372,7 @@ fn piped_ids() -> Result<Vec<String>, CliError> {
     if io::stdin().is_terminal() {
         return Ok(ids);
     }
-    let leftover = protocol::read_from(Source::File, io::stdin().lock(), |record| {
+    let leftover = protocol::read_from(Source::File, BufReader::new(StandardStream(io::stdin())), |record| {
         let text = |key: &str| record.fields.get(key).and_then(Value::as_str).map(str::to_owned);
         if matches!(record.kind.as_str(), "Binary" | "BinaryRequest") {
             ids.extend(text("id").or_else(|| text("name")));

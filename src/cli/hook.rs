@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::message::{message, print_diagnostics, print_event, warning};
+use crate::cli::standard_stream::StandardStream;
 use crate::clock;
 use crate::engine::catalog::Catalog;
 use crate::engine::{EngineError, ExitStatus};
@@ -145,7 +146,7 @@ impl ProviderArgs {
         let error = |error: io::Error| CliError::setup(format!("cannot read stdin: {error}"));
         let warn = |diagnostic: String| warning!("stdin: {diagnostic}");
         let mut input = Vec::new();
-        io::stdin().read_to_end(&mut input).map_err(error)?;
+        StandardStream(io::stdin()).read_to_end(&mut input).map_err(error)?;
         let home = settings.home.as_deref();
         let requests = batch::requests(&input[..], &self.provider, home, warn).map_err(error)?;
         Ok((String::from_utf8_lossy(&input).into_owned(), requests))

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::cli::standard_stream::StandardStream;
 use crate::engine::catalog::Catalog;
 use crate::engine::{EngineEvent, ExitStatus};
 use crate::report::text::printable;
@@ -28,7 +29,7 @@ pub(crate) use {error, message, warning};
 /// errors, because a closed standard error does not make a command fail.
 pub(crate) fn print_message(text: &str) {
     let lines: String = text.split('\n').map(|line| printable(line) + "\n").collect();
-    let _ = io::stderr().write_all(lines.as_bytes());
+    let _ = StandardStream(io::stderr()).write_all(lines.as_bytes());
 }
 
 /// Prints an event of the engine, except for the progress of a request.

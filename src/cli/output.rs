@@ -8,6 +8,7 @@ use clap::ColorChoice;
 use serde_json::{Value, json};
 
 use crate::cli::message::message;
+use crate::cli::standard_stream::StandardStream;
 use crate::report::record;
 use crate::report::table::Table;
 use crate::settings::Environment;
@@ -25,7 +26,7 @@ pub(crate) enum Format {
 /// Standard output: a table on a terminal, JSONL elsewhere.
 #[derive(Debug)]
 pub(crate) struct Output {
-    out: BufWriter<Stdout>,
+    out: BufWriter<StandardStream<Stdout>>,
     is_json: bool,
     /// Whether the user asked for JSONL.
     is_json_requested: bool,
@@ -47,7 +48,7 @@ impl Output {
             ColorChoice::Auto => is_terminal && environment.get("NO_COLOR").is_none(),
         };
         Self {
-            out: BufWriter::with_capacity(BUFFER_SIZE, io::stdout()),
+            out: BufWriter::with_capacity(BUFFER_SIZE, StandardStream(io::stdout())),
             is_json_requested: format == Some(Format::Jsonl),
             is_json: format.map_or(!is_terminal, |format| format == Format::Jsonl),
             color,
@@ -124,7 +125,7 @@ impl Output {
         self.write(Write::flush);
     }
 
-    fn write(&mut self, write: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>) {
+    fn write(&mut self, write: impl FnOnce(&mut BufWriter<StandardStream<Stdout>>) -> io::Result<()>) {
         if self.error.is_none() {
             self.error = write(&mut self.out).err();
         }

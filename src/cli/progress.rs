@@ -110,12 +110,7 @@ impl ProgressDisplay {
 
     /// Prints a line.
     fn print(&self, line: &str) {
-        if self.bars.is_hidden() {
-            message!("{line}");
-        } else {
-            // A closed standard error does not make a command fail.
-            let _ = self.bars.println(printable(line));
-        }
+        self.bars.suspend(|| message!("{line}"));
     }
 
     /// Removes the remaining bars.

@@ -1,7 +1,7 @@
 //! `rigup start`, `rigup post` and `rigup result`: detached runs and their messages.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::print_event;
 use crate::cli::process::table;
+use crate::cli::standard_stream::StandardStream;
 use crate::duration::{self, Limit};
 use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
 use crate::jsonl::{self, StrictValue};
@@ -142,7 +143,7 @@ pub(crate) fn result(args: &ResultArgs, context: &Context) -> CommandResult {
     let mut text = args.value.clone();
     if text == "-" {
         text.clear();
-        let read = std::io::stdin().read_to_string(&mut text);
+        let read = StandardStream(io::stdin()).read_to_string(&mut text);
         read.map_err(|error| CliError::usage(format!("cannot read standard input: {error}")))?;
     }
     let StrictValue(value) = serde_json::from_str(&text).map_err(|error| {

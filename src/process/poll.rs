@@ -1,5 +1,6 @@
 //! Waiting for file descriptors and for time to pass.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
@@ -9,6 +10,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 /// Waits until `deadline`.
 pub(crate) fn pause(deadline: Instant) {
     let [] = readable([], deadline);
+}
+
+/// Waits until a descriptor is readable or writable, whichever `flags` says, or its other end is closed.
+pub(crate) fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
+    match poll(&mut [PollFd::new(fd, flags)], PollTimeout::NONE) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Waits until at least one descriptor is readable or `deadline` has passed. Returns whether each is readable.

@@ -1,6 +1,7 @@
-//! What the launcher of rigup leaves behind: signals that it ignores, limits, and a folder that was removed.
+//! What the launcher of rigup leaves to it: ignored signals, limits, non-blocking streams, and a folder that was removed.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -67,4 +68,41 @@ fn row_39_a_command_of_exec_ignores_only_what_the_launcher_ignores() {
         // Two of the realtime signals belong to libc, which may leave them ignored.
         assert_eq!(mask & ((1 << 31) - 1), expected, "{mask:x}");
     }
+}
+
+/// Runs rigup with one non-blocking pipe for its output and errors, which is read only after it is full.
+fn run_with_full_pipe(context: &TestContext, args: &[&str], input: Stdio) -> String {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    let mut command = context.command(args);
+    let command = command.stdin(input).stdout(writer.try_clone().unwrap()).stderr(writer);
+    let mut rigup = command.spawn().unwrap();
+    // The command has the last copies of the writer.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    wait_until("the pipe is full", || {
+        rustix::io::ioctl_fionread(&reader).unwrap() > 60_000 || rigup.try_wait().unwrap().is_some()
+    });
+    let mut output = String::new();
+    reader.read_to_string(&mut output).unwrap();
+    rigup.wait().unwrap();
+    output
+}
+
+#[test]
+fn row_45_a_slow_reader_of_a_non_blocking_pipe_receives_everything() {
+    let context = TestContext::new();
+    context.script("here/plugins/p/on_E__1_a.sh", "#!/bin/sh\nseq 1 40000\n");
+    context.run(&["run", "E"]).succeeds();
+    let id = context.hook_processes()[0]["id"].as_str().unwrap().to_owned();
+    for follow in [&[][..], &["-f"]] {
+        let logs = [&["process", "logs", "--stream", "stdout", &id][..], follow].concat();
+        let lines = run_with_full_pipe(&context, &logs, Stdio::null());
+        assert!(lines.lines().eq((1..=40_000).map(|n| n.to_string())), "{} lines", lines.lines().count());
+    }
+    // Each invalid record is an error on stderr.
+    let input = context.write("input", "{\"type\":\"Process\",\"id\":\"1\"}\n".repeat(2_000));
+    let errors = run_with_full_pipe(&context, &["apply"], File::open(input).unwrap().into());
+    assert_eq!(errors.lines().count(), 2_000);
+    assert!(errors.contains("standard input:2000: the record has no"));
+    assert_nothing_is_left(&context);
 }

@@ -1,6 +1,6 @@
 //! `rigup process kill`: terminates processes, or sends them a signal.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, BufReader, IsTerminal};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::{error, message};
 use crate::cli::process::list::type_parser;
 use crate::cli::process::table::write;
+use crate::cli::standard_stream::StandardStream;
 use crate::duration;
 use crate::engine::processes::{self, FoundProcesses};
 use crate::engine::session::Session;
@@ -114,9 +115,13 @@ fn piped(session: &Session<'_>) -> Result<FoundProcesses, CliError> {
     }
     let mut ids = Vec::new();
     let mut errors = Vec::new();
-    let read = jsonl::for_each_line(io::stdin().lock(), |number, line| match parse_line(line) {
-        Ok(id) => ids.extend(id),
-        Err(reason) => errors.push(EngineError::NotFound(format!("standard input: line {number} {reason}"))),
+    let read = jsonl::for_each_line(BufReader::new(StandardStream(io::stdin())), |number, line| {
+        match parse_line(line) {
+            Ok(id) => ids.extend(id),
+            Err(reason) => {
+                errors.push(EngineError::NotFound(format!("standard input: line {number} {reason}")))
+            }
+        }
     });
     read.map_err(|error| CliError::setup(format!("cannot read standard input: {error}")))?;
     let mut found = processes::find_all(session, &ids)?;
