@@ -119,7 +119,7 @@ fn piped(session: &Session<'_>) -> Result<FoundProcesses, CliError> {
         match parse_line(line) {
             Ok(id) => ids.extend(id),
             Err(reason) => {
-                errors.push(EngineError::NotFound(format!("standard input: line {number} {reason}")))
+                errors.push(EngineError::NotFound(format!("standard input: line {number} {reason}")));
             }
         }
     });
