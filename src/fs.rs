@@ -6,4 +6,5 @@ pub(crate) mod dir;
 pub(crate) mod lib_dir;
 pub(crate) mod link;
 pub(crate) mod lock;
+pub(crate) mod regular_file;
 pub(crate) mod remove;

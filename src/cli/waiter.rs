@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use crate::cli::command::CliError;
 use crate::cli::output::Output;
 use crate::engine::ExitStatus;
+use crate::exhaustion;
 use crate::model::ProcessId;
 use crate::process::spawn::CommandSpec;
 use crate::process::{system, waiter};
@@ -50,5 +51,6 @@ fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Resu
     let env = environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let cwd = std::env::current_dir().map_err(CliError::setup)?;
     let command = CommandSpec { program, args: command.collect(), env, cwd };
-    waiter::run(&store, process, args.output_limit, command).map_err(CliError::setup)
+    waiter::run(&store, process, args.output_limit, command)
+        .map_err(|error| CliError::setup(exhaustion::explain(&error)))
 }

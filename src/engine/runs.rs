@@ -50,8 +50,11 @@ pub(crate) fn exec(
     let cwd = if pwd.as_os_str().is_empty() { ".".into() } else { pwd };
     let (program, args) = (program.clone(), arguments.to_vec());
     let command = CommandSpec { program, args, env: environment.all, cwd };
-    let (run_dir, _lock) = RunDir::create(path, &process, &command, None)
-        .and_then(|run_dir| run_dir.lock().map(|lock| (run_dir, lock)))
+    let (run_dir, lock) = RunDir::create(path, &process, &command, None)
+        .and_then(|run_dir| {
+            let prepare = || Ok((run_dir.clone().opened()?, run_dir.lock()?));
+            prepare().inspect_err(|_| run_dir.discard())
+        })
         .map_err(|error| session::data_dir_error(settings, error))?;
     session.store.save_process(&process).inspect_err(|_| run_dir.discard())?;
     let name = command.program.to_str();
@@ -70,7 +73,7 @@ pub(crate) fn exec(
     };
     let identity = child.handle.entry.identity();
     // The command is already running, so rigup waits for it even if its pid or its record cannot be written.
-    let written = run_dir.write_identity(&identity);
+    let written = run_dir.write_identity(lock.file(), &identity);
     let process = process.into_running(identity, child.started_at);
     let stored = session.store.save_process(&process);
     let mut exit = foreground

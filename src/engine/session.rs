@@ -210,10 +210,12 @@ impl<'e> Session<'e> {
     }
 
     /// Prunes expired records and logs once a day, after the work of the command with this id, unless a signal
-    /// interrupted it. A rigup that a hook started does not prune, because the rigup that runs the hook does. A failure
-    /// is only a warning, because the work of the command is done.
+    /// interrupted it. A rigup that a hook started does not prune, because the rigup that runs the hook does. If the data
+    /// dir was moved meanwhile, nothing is created in its earlier place. A failure is only a warning, because the work of
+    /// the command is done.
     pub(crate) fn prune_if_due(&self, command: ProcessId, interrupted: Option<i32>, limits: RetentionLimits) {
-        if interrupted.is_some() || self.settings.parent_process.is_some() {
+        let was_moved = !self.settings.data_dir.is_dir();
+        if interrupted.is_some() || self.settings.parent_process.is_some() || was_moved {
             return;
         }
         let problem = match self.gc(limits).run_if_due(command) {

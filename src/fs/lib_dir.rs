@@ -16,7 +16,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Component, Path, PathBuf};
 
@@ -294,16 +294,6 @@ fn share(file: &File, above: &Metadata, mode: u32) -> io::Result<()> {
 fn open_shared(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     File::options().read(true).custom_flags(flags).open(path)
-}
-
-/// Reads a file that another user may have written. Returns `None` if it is missing, has more than `limit` bytes, or is a
-/// link or a FIFO, which could block.
-pub(crate) fn read_shared_file(path: &Path, limit: u64) -> Option<Vec<u8>> {
-    let file = open_shared(path).ok()?;
-    file.metadata().ok().filter(Metadata::is_file)?;
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= limit).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
-
 use crate::fs::dir::make_private_dir;
+use crate::fs::regular_file;
 
 /// A file or folder that was opened for locking. Its lock is held until this value and all copies of its descriptor are
 /// closed.
@@ -21,12 +20,13 @@ pub(crate) struct FileLock {
 
 impl FileLock {
     /// Opens a file for locking. Creates the file and its folder, accessible to this user only, if they are missing.
-    /// Refuses a link: another user may have made it so that this user writes to another file.
+    /// Refuses a link, which another user may have made so that this user writes to another file, and anything else that is
+    /// not a regular file.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let open = |create: bool| {
             let mut options = File::options();
             options.read(true).write(true).create(create).truncate(false).mode(0o600);
-            options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
+            regular_file::open_with(&mut options, path)
         };
         // In a sticky folder, the kernel may refuse to open an existing file of another user with O_CREAT.
         if let Ok(file) = open(false) {
@@ -39,7 +39,7 @@ impl FileLock {
             if path.is_symlink() {
                 io::Error::new(error.kind(), format!("{} is a link; remove it", path.display()))
             } else {
-                with_path(path, &error)
+                error
             }
         });
         Ok(Self { file: file?, path: path.to_owned() })
@@ -109,10 +109,11 @@ impl FileLock {
         Ok(self.file.metadata()?.nlink() == 0)
     }
 
-    /// Returns the content of the file, as far as it can be read.
+    /// Returns the beginning of the content of the file, as far as it can be read.
     pub(crate) fn read(&mut self) -> String {
+        const LIMIT: u64 = 4096;
         let mut bytes = Vec::new();
-        let _ = self.file.rewind().and_then(|()| self.file.read_to_end(&mut bytes));
+        let _ = self.file.rewind().and_then(|()| (&mut self.file).take(LIMIT).read_to_end(&mut bytes));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -134,10 +135,10 @@ impl FileLock {
     }
 }
 
-/// Returns whether a process holds the lock on a file, or `None` if the file cannot be opened.
+/// Returns whether a process holds the lock on a file, or `None` if there is no regular file that can be opened.
 pub(crate) fn is_locked(path: &Path) -> Option<bool> {
-    let result = FileLock::open(path).ok()?.try_lock();
-    Some(matches!(result, Ok(false)))
+    let file = regular_file::open(path).ok()?;
+    Some(matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn with_path(path: &Path, error: &io::Error) -> io::Error {

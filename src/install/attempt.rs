@@ -264,8 +264,8 @@ pub(crate) fn links_of_callers(runner: &Runner<'_>) -> Result<Vec<String>, Store
 
 /// Returns the names in the input of a batch hook, which is in its run dir; none for any other hook.
 fn batch_names(process: &Process) -> Vec<String> {
-    let input = process.spec.run_dir.as_deref().map(|path: &Path| RunDir::at(path).input());
-    let text = input.and_then(|path| fs_err::read_to_string(path).ok()).unwrap_or_default();
+    let input = process.spec.run_dir.as_deref().and_then(|path: &Path| RunDir::at(path).read_input());
+    let text = String::from_utf8(input.unwrap_or_default()).unwrap_or_default();
     let requests = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     requests.filter_map(|request| request["name"].as_str().map(str::to_owned)).collect()
 }

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::fs::dir::{self, parent};
-use crate::fs::lib_dir::{self, Prefix, make_shared_dir, read_shared_file, write_shared_file};
+use crate::fs::lib_dir::{self, Prefix, make_shared_dir, write_shared_file};
 use crate::fs::lock::FileLock;
+use crate::fs::regular_file;
 use crate::fs::remove::ignore_missing;
 use crate::fs::{digest, link};
 use crate::model::{BinaryName, Installed, Machine, MachineId};
@@ -280,7 +281,7 @@ impl<'a> Users<'a> {
     /// Returns the users whose markers are in a folder.
     pub(crate) fn list(&self, folder: &Path) -> Vec<User> {
         let user = |file: PathBuf| {
-            let text = read_shared_file(&file, MAX_SIZE);
+            let text = regular_file::read(&file, MAX_SIZE).ok();
             let marker: Option<Marker> = text.and_then(|text| serde_json::from_slice(&text).ok());
             let owner = marker.as_ref().map_or(Owner::Other, |marker| self.owner(marker, folder));
             User { file, owner, marker }

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::fs::atomic;
 use crate::fs::digest;
 use crate::fs::lock::FileLock;
+use crate::fs::regular_file;
 use crate::fs::remove::ignore_missing;
 use crate::model::Guid;
 use crate::model::machine::RANDOM;
@@ -119,8 +120,9 @@ fn random_id(data_dir: &Path) -> io::Result<String> {
 /// Returns the random id in a file, or `None` if the file does not exist. Fails for a file without an id: if it were
 /// replaced, two processes could get different ids.
 fn read_random_id(path: &Path) -> io::Result<Option<String>> {
-    match fs_err::read_to_string(path) {
-        Ok(text) => machine_id(&text).map(Some).ok_or_else(|| {
+    const LIMIT: u64 = 4096;
+    match regular_file::read(path, LIMIT) {
+        Ok(text) => machine_id(&String::from_utf8_lossy(&text)).map(Some).ok_or_else(|| {
             let text = format!(
                 "cannot read the machine id {}: it does not contain 32 hex digits; remove it, and rigup creates a new one",
                 path.display()
@@ -128,7 +130,9 @@ fn read_random_id(path: &Path) -> io::Result<Option<String>> {
             io::Error::new(ErrorKind::InvalidData, text)
         }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => {
+            Err(io::Error::new(error.kind(), format!("cannot read the machine id {error}")))
+        }
     }
 }
 

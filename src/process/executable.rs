@@ -15,7 +15,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 
 use crate::fs::dir;
-use crate::fs::lib_dir::read_shared_file;
+use crate::fs::regular_file;
 use crate::process::wrapper;
 use crate::shell::{self, ENV_LAUNCHER, PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
 
@@ -235,7 +235,7 @@ fn check_interpreter(
 /// Checks that the prefix around `bin/<program>` is where it was built, if its files contain that path.
 fn check_built_path(program: &Path) -> Result<(), ExecutableError> {
     let Some(prefix) = program.parent().and_then(Path::parent) else { return Ok(()) };
-    let Some(path) = read_shared_file(&prefix.join(BUILT_PATH), HEAD as u64) else { return Ok(()) };
+    let Ok(path) = regular_file::read(&prefix.join(BUILT_PATH), HEAD as u64) else { return Ok(()) };
     let path = Path::new(OsStr::from_bytes(path.trim_ascii_end()));
     match dir::is_same(path, prefix) {
         Some(false) => Err(ExecutableError::BuiltElsewhere(path.to_owned())),

@@ -1,12 +1,12 @@
 //! The logs of a process. The rigup that starts the process opens them before, and then uses only these descriptors,
 //! because the process may remove, replace and truncate the files in its run dir.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use crate::fs::regular_file;
 
 /// The log of one stream.
 #[derive(Debug)]
@@ -21,13 +21,7 @@ impl Log {
     /// Opens the log of a process that another rigup started. Refuses anything that is not a regular file, because a
     /// pipe has no end.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        if file.metadata()?.is_file() {
-            Ok(Self(file))
-        } else {
-            Err(io::Error::other("it is not a regular file"))
-        }
+        regular_file::open(path).map(Self)
     }
 
     /// Returns the file.

@@ -1,11 +1,13 @@
 //! Run dirs. The run dir of one execution, `<data dir>/processes/<process id>/`, contains its command, its output, its
 //! pid and its exit.
 
+use std::borrow::Cow;
 use std::fs::{DirEntry, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -13,12 +15,13 @@ use crate::clock;
 use crate::fs::atomic::{self, TEMPORARY};
 use crate::fs::dir::{self, make_private_dir};
 use crate::fs::lock::{self, FileLock};
+use crate::fs::regular_file;
 use crate::fs::remove::{ignore_missing, open_unlinked_folder, remove_files_with_prefix, remove_tree_in};
 use crate::model::{Binary, ExitReason, Identity, Process, ProcessExit, ProcessId, ProcessType, import};
 use crate::process::log::{Log, Logs};
 use crate::process::redact;
 use crate::process::spawn::CommandSpec;
-use crate::process::tail;
+use crate::process::{system, tail};
 use crate::shell;
 use crate::store::StoredPaths;
 
@@ -30,6 +33,12 @@ pub(super) const FOLDER: &str = "processes";
 
 /// The file with the command's standard input.
 const INPUT: &str = "stdin.jsonl";
+
+/// The file with the pid of the process while it runs.
+const PID: &str = "process.pid";
+
+/// The file that requests a stop of the process.
+const STOP: &str = "stop";
 
 /// The file that a waiter locks, and that contains the identity of the process.
 const LOCK: &str = "lock";
@@ -46,12 +55,16 @@ const EXIT: &str = "exit.json";
 /// The key in that file with the records of the binaries that the process installed.
 const ACCEPTED: &str = "accepted";
 
-/// The size up to which rigup reads one of these files, in bytes: far more than rigup writes.
-const MAX_FILE: u64 = 64 << 20;
+/// The maximum number of bytes that are read of a file, which the process may have replaced.
+const READ_LIMIT: u64 = 64 << 20;
 
 /// The folder with the files of one execution, which no other execution shares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RunDir(PathBuf);
+#[derive(Debug, Clone)]
+pub(crate) struct RunDir {
+    path: PathBuf,
+    /// The open folder, if the run dir is found by it.
+    folder: Option<Arc<File>>,
+}
 
 /// Returns the path of a process's run dir.
 pub(crate) fn path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
@@ -60,7 +73,7 @@ pub(crate) fn path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
 
 /// Returns the run dir of a process in this data dir, or `None` if it was removed or never existed.
 pub(crate) fn of(data_dir: &Path, process: &Process) -> Option<RunDir> {
-    process.spec.run_dir.as_ref().map(|_| RunDir(path(data_dir, process.id)))
+    process.spec.run_dir.as_ref().map(|_| RunDir::at(&path(data_dir, process.id)))
 }
 
 impl RunDir {
@@ -73,9 +86,9 @@ impl RunDir {
         command: &CommandSpec,
         input: Option<&[u8]>,
     ) -> io::Result<Self> {
-        let run_dir = Self(path);
+        let run_dir = Self { path, folder: None };
         let script = run_dir.script(process, command, input.is_some())?;
-        make_private_dir(&run_dir.0)?;
+        make_private_dir(&run_dir.path)?;
         let write = || {
             // The record comes first: it shows that rigup made the folder.
             let mut record = process.to_record();
@@ -113,27 +126,34 @@ impl RunDir {
 
     /// Returns the run dir at the path in a record.
     pub(crate) fn at(path: &Path) -> Self {
-        Self(path.to_owned())
+        Self { path: path.to_owned(), folder: None }
+    }
+
+    /// Opens the folder, by which the run dir is then found even if the data dir is moved.
+    pub(crate) fn opened(self) -> io::Result<Self> {
+        let folder = fs_err::File::open(&self.path)?.into_parts().0;
+        Ok(Self { folder: Some(Arc::new(folder)), ..self })
     }
 
     /// Removes the run dir of a process that will not have a record. Ignores errors. Opens nothing unless it has to, because
     /// there may be no descriptor left.
     pub(crate) fn discard(&self) {
-        for name in ["cmd.sh", INPUT, LOCK, "process.pid", "stdout.log", "stderr.log", RECORD] {
-            let _ = fs_err::remove_file(self.0.join(name));
+        for name in ["cmd.sh", INPUT, LOCK, PID, "stdout.log", "stderr.log", RECORD] {
+            let _ = fs_err::remove_file(self.path().join(name));
         }
-        let _ = fs_err::remove_dir(&self.0).or_else(|_| remove_folder(&self.0));
+        let _ = fs_err::remove_dir(self.path()).or_else(|_| remove_folder(&self.path()));
     }
 
     /// Returns the folder.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
+    pub(crate) fn path(&self) -> Cow<'_, Path> {
+        let moved = self.folder.as_ref().and_then(|folder| system::path(folder));
+        moved.map_or(Cow::Borrowed(&*self.path), Cow::Owned)
     }
 
     /// Returns the record of the process as it was queued, or `None` if there is no valid one.
     pub(crate) fn read_process(&self) -> Option<Process> {
         let mut process = import::queued_process(&self.read_json(RECORD)?).ok()?;
-        process.spec.run_dir = Some(self.0.clone());
+        process.spec.run_dir = Some(self.path.clone());
         Some(process)
     }
 
@@ -149,7 +169,7 @@ impl RunDir {
                     && file.metadata().is_ok_and(|file| file.is_file() && file.len() == 0)
             })
         };
-        std::fs::read_dir(&self.0).is_ok_and(|mut files| files.all(is_empty))
+        std::fs::read_dir(self.path()).is_ok_and(|mut files| files.all(is_empty))
     }
 
     /// Returns whether this is the folder that was made for the process, which may have been moved, and not a copy of it.
@@ -159,27 +179,32 @@ impl RunDir {
     }
 
     fn folder_id(&self) -> io::Result<[u64; 2]> {
-        fs_err::metadata(&self.0).map(|folder| [folder.dev(), folder.ino()])
+        fs_err::metadata(self.path()).map(|folder| [folder.dev(), folder.ino()])
     }
 
     /// Returns whether the folder has a file for the record of its process, which may be damaged.
     pub(crate) fn has_record_file(&self) -> bool {
-        self.0.join(RECORD).exists()
+        self.path().join(RECORD).exists()
     }
 
     /// Returns the path of the file with the standard input, which exists only if the command has one.
     pub(crate) fn input(&self) -> PathBuf {
-        self.0.join(INPUT)
+        self.path().join(INPUT)
+    }
+
+    /// Returns the standard input, or `None` if the command has none.
+    pub(crate) fn read_input(&self) -> Option<Vec<u8>> {
+        regular_file::read(&self.input(), READ_LIMIT).ok()
     }
 
     /// Returns the path of the log of standard output.
     pub(crate) fn stdout(&self) -> PathBuf {
-        self.0.join("stdout.log")
+        self.path().join("stdout.log")
     }
 
     /// Returns the path of the log of standard error.
     pub(crate) fn stderr(&self) -> PathBuf {
-        self.0.join("stderr.log")
+        self.path().join("stderr.log")
     }
 
     /// Opens both logs for the process to write to, and for rigup to read.
@@ -191,24 +216,24 @@ impl RunDir {
     /// Takes the lock that shows that a waiter supervises the process. It is held while any process has a copy of the
     /// descriptor open, so it can be passed to the waiter, and is released when the waiter exits.
     pub(crate) fn lock(&self) -> io::Result<FileLock> {
-        let lock = FileLock::create(&self.0.join(LOCK))?;
+        let lock = FileLock::create(&self.path().join(LOCK))?;
         lock.lock()?;
         Ok(lock)
     }
 
     /// Returns whether a waiter supervises the process, or `None` if it never had a waiter.
     pub(crate) fn is_locked(&self) -> Option<bool> {
-        lock::is_locked(&self.0.join(LOCK))
+        lock::is_locked(&self.path().join(LOCK))
     }
 
     /// Requests a stop, so that the rigup or waiter that supervises the process records its exit as stopped.
     pub(crate) fn request_stop(&self) -> io::Result<()> {
-        self.create_file("stop", 0o600).map(drop)
+        atomic::write(&self.path().join(STOP), b"")
     }
 
     /// Returns whether a stop of the process was requested.
     pub(crate) fn is_stop_requested(&self) -> bool {
-        self.0.join("stop").exists()
+        self.path().join(STOP).symlink_metadata().is_ok_and(|file| file.is_file())
     }
 
     /// Returns why a process exited that its rigup did not terminate: `stopped` if a stop was requested.
@@ -218,19 +243,19 @@ impl RunDir {
 
     /// Writes the pid to `process.pid`.
     pub(crate) fn write_pid(&self, pid: u32) -> io::Result<()> {
-        writeln!(self.create_file("process.pid", 0o600)?, "{pid}")
+        atomic::write(&self.path().join(PID), format!("{pid}\n").as_bytes())
     }
 
-    /// Writes the pid to `process.pid`, and the identity of the process to the lock that its waiter holds.
-    pub(crate) fn write_identity(&self, identity: &Identity) -> io::Result<()> {
+    /// Writes the pid to `process.pid`, and the identity of the process to the open file of the lock.
+    pub(crate) fn write_identity(&self, mut lock: &File, identity: &Identity) -> io::Result<()> {
         let Identity { pid, start_ticks, boot_id } = identity;
-        self.write_pid(*pid)?;
-        writeln!(self.create_file(LOCK, 0o600)?, "{pid} {start_ticks} {boot_id}")
+        writeln!(lock, "{pid} {start_ticks} {boot_id}")?;
+        self.write_pid(*pid)
     }
 
     /// Returns the identity of a process that has a waiter, or `None` if the process was not started.
     pub(crate) fn read_identity(&self) -> Option<Identity> {
-        let text = String::from_utf8(self.read_file(LOCK).ok()?).ok()?;
+        let text = String::from_utf8(regular_file::read(&self.path().join(LOCK), READ_LIMIT).ok()?).ok()?;
         let mut words = text.split_whitespace();
         Some(Identity {
             pid: words.next()?.parse().ok()?,
@@ -253,13 +278,13 @@ impl RunDir {
             "sys_ms": exit.usage.map(|usage| usage.sys_ms),
             "warnings": warnings,
         });
-        atomic::write(&self.0.join(EXIT), format!("{exit}\n").as_bytes())?;
+        atomic::write(&self.path().join(EXIT), format!("{exit}\n").as_bytes())?;
         self.remove_pid()
     }
 
     /// Removes `process.pid`. If the process exited quickly, it was never written.
     pub(crate) fn remove_pid(&self) -> io::Result<()> {
-        ignore_missing(fs_err::remove_file(self.0.join("process.pid")))
+        ignore_missing(fs_err::remove_file(self.path().join(PID)))
     }
 
     /// Adds the records of the binaries that were accepted from the output of the process to `exit.json`, so that a
@@ -278,7 +303,7 @@ impl RunDir {
     fn replace_accepted(&self, records: Vec<Value>) -> io::Result<()> {
         let mut exit = self.read_json(EXIT).unwrap_or_default();
         exit.insert(ACCEPTED.to_owned(), records.into());
-        atomic::write(&self.0.join(EXIT), format!("{}\n", Value::Object(exit)).as_bytes())
+        atomic::write(&self.path().join(EXIT), format!("{}\n", Value::Object(exit)).as_bytes())
     }
 
     /// Returns the binaries that were accepted. A record that is invalid is left out.
@@ -308,8 +333,8 @@ impl RunDir {
 
     /// Returns the warning about a process that removed its run dir, or `None` if the folder exists.
     pub(crate) fn removal_warning(&self) -> Option<String> {
-        let path = self.0.display();
-        (!self.0.exists())
+        let path = self.path.display();
+        (!self.path().exists())
             .then(|| format!("{path} was removed: the store has its exit, but its logs are lost"))
     }
 
@@ -348,23 +373,17 @@ impl RunDir {
     /// Removes the temporary files that a killed process left behind, unless a link replaced the run dir.
     pub(crate) fn remove_temporary_files(&self) {
         // A file that cannot be removed does no harm.
-        let _ = remove_files_with_prefix(&self.0, TEMPORARY);
+        let _ = remove_files_with_prefix(&self.path(), TEMPORARY);
     }
 
     fn read_json(&self, name: &str) -> Option<Map<String, Value>> {
-        serde_json::from_slice(&self.read_file(name).ok()?).ok()
-    }
-
-    /// Reads one of rigup's own files, in the place of which the process may have put anything.
-    fn read_file(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        Log::open(&self.0.join(name))?.read_from(0, MAX_FILE).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        serde_json::from_slice(&regular_file::read(&self.path().join(name), READ_LIMIT).ok()?).ok()
     }
 
     fn create_file(&self, name: &str, mode: u32) -> io::Result<File> {
         // Opening a pipe for writing alone would wait for a reader.
-        let open = OpenOptions::new().read(true).append(true).create(true).mode(mode).open(self.0.join(name));
+        let open =
+            OpenOptions::new().read(true).append(true).create(true).mode(mode).open(self.path().join(name));
         open.map_err(|error| self.with_path(name, &error))
     }
 
@@ -373,7 +392,7 @@ impl RunDir {
     }
 
     fn with_path(&self, name: &str, error: &io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("{}: {error}", self.0.join(name).display()))
+        io::Error::new(error.kind(), format!("{}: {error}", self.path().join(name).display()))
     }
 }
 

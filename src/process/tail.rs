@@ -80,9 +80,7 @@ pub(crate) struct LogFollower {
 impl LogFollower {
     /// Opens a log to read its last `lines` lines, or the whole log if there is no limit, and what is added later.
     pub(crate) fn open(path: &Path, lines: Option<usize>) -> io::Result<Self> {
-        let with_path =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let mut file = Log::open(path).map_err(with_path)?.into_file();
+        let mut file = Log::open(path)?.into_file();
         let offset = match lines {
             Some(lines) => start_of_last_lines(&mut file, lines)?,
             None => 0,

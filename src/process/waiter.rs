@@ -105,7 +105,8 @@ pub(crate) fn run(
     let interrupt = Arc::new(Interrupt::install()?);
     subreaper::become_subreaper();
     let path = process.spec.run_dir.as_deref();
-    let run_dir = RunDir::at(path.ok_or_else(|| io::Error::other("the process to wait for has no run dir"))?);
+    let path = path.ok_or_else(|| io::Error::other("the process to wait for has no run dir"))?;
+    let run_dir = RunDir::at(path).opened()?;
     let save = |process: &Process| store.save_process(process).map_err(io::Error::other);
     if process.spec.run.is_none() && !follow_rigup(store, &process, &interrupt)? {
         let process = process.into_exited(ProcessExit::not_started(clock::now()));
@@ -114,13 +115,14 @@ pub(crate) fn run(
         return save(&process);
     }
     let logs = run_dir.open_logs()?;
+    let lock = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     command.env.retain(|(name, _)| name != WAITER_VARIABLE);
     command.env.push((PROCESS_ID_VARIABLE.into(), process.id.to_string().into()));
     let output_limit = process.spec.run.is_none().then_some(output_limit);
     let supervision = Supervision { record_after: Duration::ZERO, output_limit, interrupt: &interrupt };
     let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {
         // The process may have removed its run dir, which the warning about its exit will say.
-        let _ = run_dir.write_identity(identity);
+        let _ = run_dir.write_identity(&lock, identity);
         save(process)?;
         report_ready()
     };
@@ -134,6 +136,8 @@ pub(crate) fn run(
 /// Interrupts this waiter once the rigup that started the hook is gone, even if that rigup was killed. Returns whether the
 /// rigup still runs.
 fn follow_rigup(store: &Store, hook: &Process, interrupt: &Arc<Interrupt>) -> io::Result<bool> {
+    // Without these two descriptors, no process would be found.
+    drop([null()?, null()?]);
     let rigup = hook.parent_id.map(|id| store.process(id)).transpose().map_err(io::Error::other)?.flatten();
     let Some(rigup) = rigup.and_then(|rigup| Handle::open(&rigup.running()?.identity)) else {
         return Ok(false);

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 
 use crate::fs::dir::parent;
-use crate::fs::lib_dir::read_shared_file;
 use crate::fs::link;
+use crate::fs::regular_file;
 use crate::model::Installed;
 use crate::shell;
 
@@ -69,7 +69,7 @@ pub(crate) fn written_target(file: &Path) -> Option<(PathBuf, LinkKind)> {
     if let Ok(target) = fs_err::read_link(file) {
         return Some((target, LinkKind::Symlink));
     }
-    let text = read_shared_file(file, MAX_SIZE)?;
+    let text = regular_file::read(file, MAX_SIZE).ok()?;
     let path = text.strip_prefix(HEAD)?.strip_suffix(TAIL)?;
     let path = path.strip_prefix(RELATIVE).or_else(|| path.strip_prefix(ABSOLUTE))?;
     let path = PathBuf::from(OsString::from_vec(shlex::bytes::split(path)?.into_iter().next()?));

@@ -1,22 +1,34 @@
 //! The progress messages and the result that a run writes into its run dir.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Write};
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::fs::atomic;
+use crate::fs::{atomic, regular_file};
 use crate::jsonl::{self, Line};
 use crate::settings::Environment;
 
 /// The variable with the path of the run dir, for a run and everything that it starts.
 pub(crate) const RUN_DIR_VARIABLE: &str = "RIGUP_RUN_DIR";
 
+/// The file with the messages.
+const MESSAGES: &str = "messages.jsonl";
+
+/// The file with the result.
+const RESULT: &str = "result.json";
+
 /// The maximum number of messages that are shown. Older ones are left out.
 pub(crate) const MESSAGES_SHOWN: usize = 1000;
+
+/// The maximum number of bytes of the messages that are read. Older ones are left out.
+const MESSAGES_READ: u64 = 16 << 20;
+
+/// The maximum number of bytes of a result with its time.
+const MAX_RESULT: u64 = 64 << 20;
 
 /// An error that prevents a message or a result from being written.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +44,9 @@ pub(crate) enum MessageError {
     /// The message exceeds the maximum length of a line.
     #[error("a message of {0} bytes is too long; write at most {max} bytes, and the rest to a file", max = jsonl::MAX_LINE)]
     TooLong(usize),
+    /// The result exceeds the maximum length.
+    #[error("a result of {0} bytes is too long; write at most {MAX_RESULT} bytes, and the rest to a file")]
+    ResultTooLong(usize),
     /// The file cannot be written.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -57,8 +72,9 @@ pub(crate) fn post(run_dir: &Path, text: Value, extra: Map<String, Value>) -> Re
         return Err(MessageError::TooLong(line.len()));
     }
     let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o600).open(run_dir.join("messages.jsonl"));
-    if file?.write(line.as_bytes())? < line.len() {
+    options.append(true).create(true).mode(0o600);
+    let mut file = regular_file::open_with(&mut options, &run_dir.join(MESSAGES))?;
+    if file.write(line.as_bytes())? < line.len() {
         let reason = "the message was truncated: no space left";
         return Err(io::Error::new(io::ErrorKind::StorageFull, reason).into());
     }
@@ -67,19 +83,22 @@ pub(crate) fn post(run_dir: &Path, text: Value, extra: Map<String, Value>) -> Re
 
 /// Writes the result, and replaces an earlier one.
 pub(crate) fn set_result(run_dir: &Path, result: &Value) -> Result<(), MessageError> {
-    let result = json!({"time": clock::format(clock::now()), "result": result});
-    atomic::write(&run_dir.join("result.json"), format!("{result}\n").as_bytes())?;
+    let result = format!("{}\n", json!({"time": clock::format(clock::now()), "result": result}));
+    if result.len() as u64 > MAX_RESULT {
+        return Err(MessageError::ResultTooLong(result.len()));
+    }
+    atomic::write(&run_dir.join(RESULT), result.as_bytes())?;
     Ok(())
 }
 
 /// Returns the newest messages, oldest first. Lines that are not JSON objects are left out.
 pub(crate) fn messages(run_dir: &Path) -> Vec<Value> {
-    let Ok(file) = File::open(run_dir.join("messages.jsonl")) else {
+    let Ok(file) = newest_messages(run_dir) else {
         return Vec::new();
     };
     let mut messages = std::collections::VecDeque::new();
     // If the file cannot be read to its end, the messages before the error are returned.
-    let _ = jsonl::for_each_line(BufReader::new(file), |_, line| {
+    let _ = jsonl::for_each_line(file, |_, line| {
         if let Line::Text(text) = line
             && let Ok(message @ Value::Object(_)) = serde_json::from_slice(text)
         {
@@ -92,9 +111,21 @@ pub(crate) fn messages(run_dir: &Path) -> Vec<Value> {
     messages.into()
 }
 
+/// Opens the file of the messages at the beginning of a line.
+fn newest_messages(run_dir: &Path) -> io::Result<impl BufRead + use<>> {
+    let mut file = regular_file::open(&run_dir.join(MESSAGES))?;
+    let start = file.metadata()?.len().saturating_sub(MESSAGES_READ);
+    file.seek(SeekFrom::Start(start))?;
+    let mut reader = BufReader::new(file).take(MESSAGES_READ);
+    if start > 0 {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(reader)
+}
+
 /// Returns the result with its time, or `None` if there is no valid one.
 pub(crate) fn result(run_dir: &Path) -> Option<Value> {
-    serde_json::from_slice(&fs_err::read(run_dir.join("result.json")).ok()?).ok()
+    serde_json::from_slice(&regular_file::read(&run_dir.join(RESULT), MAX_RESULT).ok()?).ok()
 }
 
 #[cfg(test)]

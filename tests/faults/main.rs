@@ -21,6 +21,7 @@ mod machine;
 mod output;
 mod packages;
 mod run_dir;
+mod runs;
 mod signals;
 mod store;
 mod terminal;

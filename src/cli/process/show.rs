@@ -32,8 +32,8 @@ pub(crate) fn show(id: &str, context: &mut Context) -> CommandResult {
     }
     let mut messages = Vec::new();
     if let (Some(run_dir), Some(_)) = (&run_dir, &process.spec.run) {
-        messages = messages::messages(run_dir.path());
-        record["result"] = messages::result(run_dir.path()).map(|mut result| result["result"].take()).into();
+        messages = messages::messages(&run_dir.path());
+        record["result"] = messages::result(&run_dir.path()).map(|mut result| result["result"].take()).into();
     }
     if output.is_json() && process.spec.run.is_some() {
         record["messages"] = messages.clone().into();

@@ -157,6 +157,11 @@ pub(crate) fn is_from_kernel(si_code: libc::c_int) -> bool {
     si_code > 0
 }
 
+/// Returns the path that an open file or folder has now.
+pub(crate) fn path(file: &File) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
 /// Creates a file in memory.
 pub(crate) fn unnamed_file() -> io::Result<File> {
     Ok(memfd_create("rigup", MemfdFlags::CLOEXEC)?.into())

@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
@@ -125,6 +126,12 @@ pub fn has_other_children(_: &[u32]) -> bool {
 /// Returns whether a signal with this `si_code` was sent by the system, such as by a terminal, not by a process.
 pub fn is_from_kernel(si_code: c_int) -> bool {
     si_code == 0
+}
+
+/// Returns the path that an open file or folder has now.
+pub fn path(file: &File) -> Option<PathBuf> {
+    let path = rustix::fs::getpath(file).ok()?;
+    Some(OsString::from_vec(path.into_bytes()).into())
 }
 
 /// Creates a file without a name in the folder for temporary files.

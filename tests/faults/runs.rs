@@ -1,0 +1,129 @@
+//! Runs that replace files in their run dirs, and runs in a data dir that is moved.
+
+use std::fs;
+use std::process::Child;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::in_parallel;
+use crate::test_context::{CommandOutput, TestContext, wait_until};
+
+/// Runs rigup, and kills it if it does not exit in time.
+fn run(context: &TestContext, args: &[&str]) -> CommandOutput {
+    let mut child = OnDrop(Some(context.start(args)));
+    wait_until(&format!("rigup {args:?} exits"), || child.0.as_mut().unwrap().try_wait().unwrap().is_some());
+    CommandOutput::new(args, &child.0.take().unwrap().wait_with_output().unwrap())
+}
+
+/// A child that is killed if the test fails.
+struct OnDrop(Option<Child>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn row_46_no_file_in_a_run_dir_blocks_a_command() {
+    let makers = ["mkfifo", "mkdir", "truncate -s 1T", "ln -s /dev/zero", "ln -s /nowhere"];
+    in_parallel(makers, |make| {
+        // Logs with 1 TB are those of a run that writes as much.
+        let logs = if make.starts_with("truncate") { "" } else { "stdout.log stderr.log" };
+        let script = format!(
+            "cd \"$RIGUP_RUN_DIR\"; for file in exit.json messages.jsonl result.json stop lock process.pid {logs}; \
+             do rm -f $file; {make} $file; done; touch ready; exec sleep 600"
+        );
+        let mut context = TestContext::new();
+        let start = run(&context, &["start", "--slug", "s", "--", "sh", "-c", &script]).succeeds().record();
+        let (id, run_dir) = (start["id"].as_str().unwrap(), start["run_dir"].as_str().unwrap());
+        wait_until("the files are replaced", || fs::exists(format!("{run_dir}/ready")).unwrap());
+        context.set("RIGUP_RUN_DIR", run_dir);
+        run(&context, &["result", "1"]);
+        run(&context, &["post", "x"]);
+        assert_eq!(run(&context, &["process", "show", id]).succeeds().record()["status"], "running");
+        run(&context, &["process", "logs", "-n", "1", id]);
+        run(&context, &["process", "gc"]).succeeds();
+        let killed = run(&context, &["process", "kill", id]).succeeds().record();
+        // rigup does not remove the folder.
+        let reason = if make == "mkdir" { "signalled" } else { "stopped" };
+        assert_eq!((&killed["exit_reason"], &killed["exit_code"]), (&json!(reason), &json!(143)), "{make}");
+        wait_until("the waiter has exited", || context.live_processes().is_empty());
+        run(&context, &["process", "gc", "--ttl", "0"]).succeeds();
+        assert!(!fs::exists(run_dir).unwrap(), "{make}");
+    });
+}
+
+#[test]
+fn row_46_a_damaged_run_dir_does_not_block_a_rebuild() {
+    in_parallel(["mkfifo", "mkdir", "truncate -s 1T", "ln -s /dev/zero"], |make| {
+        let context = TestContext::new();
+        let script =
+            format!("cd \"$RIGUP_RUN_DIR\"; rm -f process.json; {make} process.json; touch ready; sleep 600");
+        let start = run(&context, &["start", "--slug", "s", "--", "sh", "-c", &script]).succeeds().record();
+        let run_dir = start["run_dir"].as_str().unwrap();
+        wait_until("the file is replaced", || fs::exists(format!("{run_dir}/ready")).unwrap());
+        run(&context, &["process", "kill", start["id"].as_str().unwrap()]).exits_with(1);
+        let pid = i32::try_from(start["pid"].as_i64().unwrap()).unwrap();
+        nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        wait_until("the waiter has exited", || context.live_processes().is_empty());
+        fs::remove_file(context.path("data/rigup.sqlite3")).unwrap();
+        assert_eq!(run(&context, &["process", "list"]).succeeds().records(), [] as [Value; 0]);
+    });
+}
+
+#[test]
+fn row_46_a_machine_id_that_is_not_a_file_is_reported() {
+    let context = TestContext::new();
+    for make in ["mkfifo", "mkdir", "ln -s /dev/zero"] {
+        let path = context.path("data/machine-id");
+        fs::create_dir_all(context.path("data")).unwrap();
+        let mut command = context.command_for("/bin/sh".as_ref(), &["-c", &format!("{make} \"$0\"")]);
+        assert!(command.arg(&path).status().unwrap().success());
+        let expected =
+            format!("cannot read the machine id {}: it is not a regular file; remove it", path.display());
+        run(&context, &["exec", "--", "true"]).exits_with(3).stderr_contains(&expected);
+        fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
+    }
+}
+
+#[test]
+fn row_47_a_process_in_a_moved_data_dir_is_recorded_there() {
+    let mut context = TestContext::new();
+    let until_go = "echo up; until [ -e \"$GO\" ]; do sleep 0.05; done; echo bye; exit 7";
+    context.set("GO", context.path("go"));
+    let run = |context: &TestContext| {
+        let start = context.run(&["start", "--slug", "s", "--", "sh", "-c", until_go]).succeeds().record();
+        start["id"].as_str().unwrap().to_owned()
+    };
+    let [killed, exited] = [run(&context), run(&context)];
+    let exec = context.start(&["exec", "--", "sh", "-c", "echo ready; exec sleep 600"]);
+    wait_until("all commands run", || {
+        context.count_live("sleep 600") == 1
+            && context.processes().iter().all(|process| process["status"] == "running")
+    });
+    let command = context.processes()[2]["id"].as_str().unwrap().to_owned();
+    fs::rename(context.path("data"), context.path("moved")).unwrap();
+    context.set("RIGUP_DATA_DIR", context.path("moved"));
+    context.run(&["process", "kill", &killed, &command]).succeeds();
+    assert_eq!(exec.wait_with_output().unwrap().status.code(), Some(143));
+    fs::write(context.path("go"), "").unwrap();
+    context.run(&["process", "wait", &exited]).exits_with(7);
+    wait_until("the waiters have exited", || context.live_processes().is_empty());
+    for (id, reason, code, output) in [
+        (&killed, "stopped", 143, "up\n"),
+        (&exited, "exited", 7, "up\nbye\n"),
+        (&command, "stopped", 143, ""),
+    ] {
+        let process = context.run(&["process", "show", id]).succeeds().record();
+        let exit = [&process["exit_reason"], &process["exit_code"], &process["stdout_tail"]];
+        assert_eq!(exit, [&json!(reason), &json!(code), &json!(output)]);
+        let exit = fs::read_to_string(context.path(&format!("moved/processes/{id}/exit.json"))).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&exit).unwrap()["exit_reason"], reason);
+    }
+    assert!(!context.path("data").exists());
+}
