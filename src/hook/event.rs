@@ -266,17 +266,16 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             waiter.handle.signal(Signal::TERM);
         }
         let deadline = Instant::now() + WAITER_PATIENCE;
-        let mut was_urgent = false;
         loop {
             result = result.and(self.collect());
             let Some((_, next)) = self.background.first() else { return result };
             let is_urgent = self.runner.interrupt.is_urgent();
             let is_overdue = Instant::now() >= deadline;
-            for (_, waiter) in self.background.iter().filter(|_| is_overdue || (is_urgent && !was_urgent)) {
-                // Not TERM again: the system may deliver only one of two equal signals.
+            for (_, waiter) in self.background.iter().filter(|_| is_overdue || is_urgent) {
+                // Not TERM again: the system may deliver only one of two equal signals. To the waiter, a signal soon after
+                // TERM belongs to the same interrupt, so it is sent until the waiter has exited.
                 waiter.handle.signal(if is_overdue { Signal::KILL } else { Signal::INT });
             }
-            was_urgent = is_urgent;
             wait::has_exited_by(next, Instant::now() + TICK);
         }
     }
