@@ -50,6 +50,7 @@ pub(crate) mod events;
 pub(crate) mod install;
 pub(crate) mod lockfile_on_disk;
 pub(crate) mod lockfile_update;
+pub(crate) mod logs;
 pub(crate) mod processes;
 pub(crate) mod programs;
 mod recovery;

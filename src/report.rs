@@ -1,5 +1,6 @@
 //! Reports for people and programs. Pure: values in, text out.
 
+pub(crate) mod log_text;
 pub(crate) mod process_tree;
 pub(crate) mod record;
 pub(crate) mod short_id;

@@ -57,6 +57,16 @@ impl Output {
         }
     }
 
+    /// The width of the terminal in columns; `None` if standard output is not a terminal.
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.width
+    }
+
+    /// Whether text is colored.
+    pub(crate) fn has_color(&self) -> bool {
+        self.color
+    }
+
     /// Whether records are written as JSONL.
     pub(crate) fn is_json(&self) -> bool {
         self.is_json

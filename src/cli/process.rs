@@ -7,6 +7,7 @@ use crate::cli::command::{CommandResult, Context};
 mod gc;
 mod kill;
 pub(crate) mod list;
+mod log_printer;
 pub(crate) mod logs;
 mod show;
 pub(crate) mod table;

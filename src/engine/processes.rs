@@ -26,14 +26,19 @@ const TITLE_COLUMNS: usize = 40;
 /// else of the newest record with it. Only if there is none, or for any other text, this is an id or a unique prefix or
 /// suffix of one.
 pub(crate) fn find(store: &Store, typed: &str) -> Result<Process, EngineError> {
+    lookup(store, typed)?.ok_or_else(|| not_found(typed))
+}
+
+/// Returns the process with this pid or id as [`find`] does, or `None` if there is none.
+pub(crate) fn lookup(store: &Store, typed: &str) -> Result<Option<Process>, EngineError> {
     if let Some(pid) = parse_pid(typed)
         && let Some(process) = find_by_pid(store, pid)?
     {
-        return Ok(process);
+        return Ok(Some(process));
     }
     match store.find_process(typed)? {
-        Lookup::Found(process) => Ok(process),
-        Lookup::NotFound => Err(not_found(typed)),
+        Lookup::Found(process) => Ok(Some(process)),
+        Lookup::NotFound => Ok(None),
         Lookup::Ambiguous { count, newest } => {
             let ids = short_ids(newest.iter().map(|process| process.id));
             let mut candidates: Vec<String> = newest

@@ -28,25 +28,31 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     if process.exit().is_some() {
         return Ok(None);
     }
-    let run_dir = run_dir::of(store.data_dir(), process);
-    let is_own = belongs_to(store, process);
-    let is_supervised = match run_dir.as_ref().and_then(RunDir::is_locked) {
-        Some(true) => true,
-        // A hook belongs to its rigup, which also completes the record if a waiter was killed.
-        _ if is_own && process.spec.process_type == ProcessType::Hook => {
-            process.parent_id.is_some_and(|id| lock::is_process_locked(store.data_dir(), id))
-        }
-        _ => (process.running().is_some() || !is_own) && is_alive(process),
-    };
-    if is_supervised {
+    if is_supervised(store, process) {
         return Ok(None);
     }
+    let run_dir = run_dir::of(store.data_dir(), process);
+    let is_own = belongs_to(store, process);
     let terminate = || {
         if is_own {
             terminate_rest(process);
         }
     };
     complete(store, process.clone(), run_dir.as_ref(), terminate).map(Some)
+}
+
+/// Returns whether a rigup or a waiter will record the exit of a process that has not exited according to its record, or
+/// whether the process still lives.
+pub(crate) fn is_supervised(store: &Store, process: &Process) -> bool {
+    let is_own = belongs_to(store, process);
+    match run_dir::of(store.data_dir(), process).as_ref().and_then(RunDir::is_locked) {
+        Some(true) => true,
+        // A hook belongs to its rigup, which also completes the record if a waiter was killed.
+        _ if is_own && process.spec.process_type == ProcessType::Hook => {
+            process.parent_id.is_some_and(|id| lock::is_process_locked(store.data_dir(), id))
+        }
+        _ => (process.running().is_some() || !is_own) && is_alive(process),
+    }
 }
 
 /// Stores and returns the record of a process that no rigup or waiter supervises any more, with the exit in its run dir.

@@ -88,6 +88,11 @@ impl LogFollower {
         Ok(Self { file, offset })
     }
 
+    /// Whether nothing is left to read for now.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() == self.offset)
+    }
+
     /// Calls `take` with the bytes that were added. Reads a log that was truncated from its beginning again.
     pub(crate) fn read<E: From<io::Error>>(
         &mut self,

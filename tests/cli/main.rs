@@ -37,6 +37,7 @@ mod links;
 mod list_and_show;
 mod lock_file;
 mod lock_pins;
+mod logs;
 mod markers;
 mod package_managers;
 mod package_version;

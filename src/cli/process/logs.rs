@@ -1,33 +1,40 @@
-//! `rigup process logs`: the logs of a process.
+//! `rigup process logs`: the logs of processes.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
 use crate::cli::command::{CliError, CommandResult, Context};
-use crate::cli::output::Output;
-use crate::engine::ExitStatus;
-use crate::model::{Process, ProcessType};
-use crate::process::handle;
-use crate::process::poll;
+use crate::cli::message::{error, message};
+use crate::cli::process::log_printer::{LogPrinter, LogSource};
+use crate::engine::logs::Logged;
+use crate::engine::{EngineError, ExitStatus, logs, session};
+use crate::model::{ExitReason, Process, ProcessType};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::tail::LogFollower;
+use crate::process::{poll, recover};
+use crate::report::short_id::short_id;
 use crate::store::Store;
 
 /// The arguments of `rigup process logs`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/process_logs.txt"))]
 pub(crate) struct LogsArgs {
-    /// Process id, or a unique prefix or suffix of it
-    process: String,
+    /// Pids, process ids, parts of ids, or names of binaries for their last attempts
+    #[arg(value_name = "PROCESS", required_unless_present = "failed", conflicts_with = "failed")]
+    processes: Vec<String>,
+    /// Print the logs of what failed in the last command that ran hooks
+    #[arg(long)]
+    failed: bool,
     /// Print only the last N lines of each log
     #[arg(long, short = 'n', value_name = "N")]
     lines: Option<usize>,
     /// Print only this log
     #[arg(long, value_name = "STREAM")]
     stream: Option<Stream>,
-    /// Print the output as it is written, until the process exits
+    /// Print the output as it is written, until the processes exit
     #[arg(long, short)]
     follow: bool,
 }
@@ -42,56 +49,139 @@ pub(crate) enum Stream {
 /// The time between two reads of a log that is followed.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// The error if `--failed` has nothing to look into.
+const NO_COMMAND: &str = "no command that ran hooks is recorded";
+
+/// A log that is printed.
+struct Log<'p> {
+    process: &'p Process,
+    source: LogSource,
+    follower: LogFollower,
+}
+
 /// Runs `rigup process logs`.
 pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> CommandResult {
-    let (store, process) = context.process(&args.process)?;
-    let run_dir = run_dir(&store, &process)?;
-    let all = [(Stream::Stdout, run_dir.stdout()), (Stream::Stderr, run_dir.stderr())];
-    let wanted = all.into_iter().filter(|(stream, _)| args.stream.is_none_or(|wanted| wanted == *stream));
+    let Some(store) = context.store()? else {
+        return Err(match args.processes.first() {
+            Some(typed) => logs::not_found(typed).into(),
+            None => CliError::not_found(NO_COMMAND),
+        });
+    };
+    let (processes, mut status) = if args.failed {
+        (failures(&store, context)?, ExitStatus::Success)
+    } else {
+        named(&store, &args.processes, context)?
+    };
     let mut logs = Vec::new();
-    for (_, path) in wanted {
-        let log = LogFollower::open(&path, args.lines).map_err(|error| read_error(&error))?;
-        logs.push((path, log));
-    }
-    let output = &mut context.output;
-    let mut last = None;
-    loop {
-        // The exit is checked before the logs are read: a process that has exited has written everything.
-        let is_last = !args.follow || has_exited(&store, &process)?;
-        for (path, log) in &mut logs {
-            let mut print_heading = |output: &mut Output| {
-                if args.stream.is_none() && last.as_ref() != Some(path) {
-                    output.line(format_args!("==> {} <==", path.display()));
-                    last = Some(path.clone());
-                }
-            };
-            if !args.follow {
-                print_heading(output);
-            }
-            let take = |bytes: &[u8]| {
-                print_heading(output);
-                output.raw(bytes);
-                if output.has_failed() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
-            };
-            match log.read(take) {
-                // The rest of the logs could not be printed.
-                Err(_) if output.has_failed() => break,
-                read => read.map_err(|error| read_error(&error))?,
+    for process in &processes {
+        match open(&store, process, args) {
+            Ok(opened) => logs.extend(opened),
+            Err(error) => {
+                error!("{error}");
+                status = error.status;
             }
         }
-        output.flush();
-        if is_last || output.has_failed() {
-            return Ok(ExitStatus::Success);
+    }
+    let mut printer =
+        LogPrinter::new(&mut context.output, context.verbosity, args.failed || args.processes.len() > 1);
+    if !args.follow {
+        note_empty(&processes, &logs, args);
+    }
+    printer.expect(logs.iter().filter(|log| !log.follower.is_at_end()).map(|log| &log.source));
+    loop {
+        // The exits are checked before the logs are read: a process that has exited has written everything.
+        let mut is_last = true;
+        if args.follow {
+            for process in &processes {
+                is_last &= has_exited(&store, process)?;
+            }
+        }
+        for log in &mut logs {
+            let read = log.follower.read(|bytes| printer.print(&log.source, bytes));
+            if printer.has_failed() {
+                // The rest of the logs could not be printed.
+                return Ok(status);
+            }
+            read.map_err(|error| read_error(&error))?;
+        }
+        printer.flush();
+        if is_last {
+            printer.finish();
+            return Ok(status);
         }
         poll::pause(Instant::now() + POLL_INTERVAL);
     }
 }
 
-/// Whether a process has exited: its exit is recorded, or it no longer exists and its record is not yet completed.
+/// Returns the processes with these names, each once, and reports the others.
+fn named(
+    store: &Store,
+    names: &[String],
+    context: &mut Context,
+) -> Result<(Vec<Process>, ExitStatus), CliError> {
+    let machine_id = session::machine_id(&context.settings, store)?;
+    let mut processes: Vec<Process> = Vec::new();
+    let mut status = ExitStatus::Success;
+    for name in names {
+        match logs::find(store, machine_id, name) {
+            Ok(Logged { process, .. }) if processes.iter().any(|known| known.id == process.id) => {}
+            Ok(Logged { process, note }) => {
+                if let Some(note) = note {
+                    context.verbosity.note(&note);
+                }
+                processes.push(process);
+            }
+            Err(error @ EngineError::NotFound(_)) => {
+                error!("{error}");
+                status = ExitStatus::Incomplete;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((processes, status))
+}
+
+fn failures(store: &Store, context: &mut Context) -> Result<Vec<Process>, CliError> {
+    let found = logs::failures_of_last_command(store)?;
+    let (command, failures) = found.ok_or_else(|| CliError::not_found(NO_COMMAND))?;
+    if failures.is_empty() {
+        context.verbosity.note(&format!("nothing failed in `{}`", command.title()));
+    }
+    Ok(failures)
+}
+
+/// Opens the logs of a process that are printed.
+fn open<'p>(store: &Store, process: &'p Process, args: &LogsArgs) -> Result<Vec<Log<'p>>, CliError> {
+    let run_dir = run_dir(store, process)?;
+    let all = [(Stream::Stdout, run_dir.stdout()), (Stream::Stderr, run_dir.stderr())];
+    let wanted = all.into_iter().filter(|(stream, _)| args.stream.is_none_or(|wanted| wanted == *stream));
+    let open = |(stream, path): (Stream, PathBuf)| {
+        let follower = LogFollower::open(&path, args.lines).map_err(|error| read_error(&error))?;
+        let stream = if stream == Stream::Stdout { "stdout" } else { "stderr" };
+        Ok(Log { process, source: LogSource::new(process, stream), follower })
+    };
+    wanted.map(open).collect()
+}
+
+/// Prints a message for each process that wrote nothing.
+fn note_empty(processes: &[Process], logs: &[Log<'_>], args: &LogsArgs) {
+    for process in processes.iter().filter(|_| args.lines != Some(0)) {
+        let mut own = logs.iter().filter(|log| log.process.id == process.id).peekable();
+        if own.peek().is_none() || own.any(|log| !log.follower.is_at_end()) {
+            continue;
+        }
+        let id = short_id(process.id);
+        match process.exit().filter(|exit| exit.reason == ExitReason::SpawnFailed) {
+            Some(exit) => message!("process {id} was not started: {}", exit.stderr_tail.trim_end()),
+            None => message!("process {id} wrote nothing"),
+        }
+    }
+}
+
+/// Whether a process has exited: its exit is recorded, or it is gone and no rigup or waiter will record its exit.
 fn has_exited(store: &Store, process: &Process) -> Result<bool, CliError> {
     let Some(current) = store.process(process.id)? else { return Ok(true) };
-    let has_vanished = || current.running().is_some_and(|running| handle::find(&running.identity).is_none());
-    Ok(current.exit().is_some() || has_vanished())
+    Ok(current.exit().is_some() || !recover::is_supervised(store, &current))
 }
 
 fn run_dir(store: &Store, process: &Process) -> Result<RunDir, CliError> {

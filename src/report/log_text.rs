@@ -1,0 +1,187 @@
+//! The log of another program as text for a terminal.
+
+use std::fmt::Write as _;
+
+use crate::report::text::is_printable;
+
+/// The longest escape sequence of a color that is kept, in bytes.
+const MAX_STYLE: usize = 64;
+
+/// A filter for the pieces of a log, which lets nothing through that controls the terminal, reorders text or hides. It
+/// keeps line breaks, tabs and colors (SGR sequences). A carriage return without a line break becomes one, so that no
+/// line overwrites another.
+#[derive(Debug)]
+pub(crate) struct LogText {
+    keeps_colors: bool,
+    /// The beginning of a character or of a color, up to the end of the last piece.
+    pending: Vec<u8>,
+    previous: char,
+    has_open_color: bool,
+}
+
+impl LogText {
+    /// Returns a filter that drops colors unless `keeps_colors` is true.
+    pub(crate) fn new(keeps_colors: bool) -> Self {
+        Self { keeps_colors, pending: Vec::new(), previous: '\n', has_open_color: false }
+    }
+
+    /// Returns the text of the next piece.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> String {
+        self.pending.extend_from_slice(piece);
+        self.take(false)
+    }
+
+    /// Returns the rest of the text, and ends its colors and its last line, because other text follows.
+    pub(crate) fn finish(&mut self) -> String {
+        let mut rest = self.take(true);
+        if std::mem::take(&mut self.has_open_color) {
+            rest.push_str("\x1b[0m");
+        }
+        if self.previous != '\n' {
+            self.add('\n', &mut rest);
+        }
+        rest
+    }
+
+    fn take(&mut self, is_last: bool) -> String {
+        let bytes = std::mem::take(&mut self.pending);
+        let mut text = String::with_capacity(bytes.len());
+        let mut rest = &bytes[..];
+        while let [first, ..] = rest {
+            let taken = match first {
+                b'\x1b' => self.take_escape(rest, is_last, &mut text),
+                b'\r' => self.take_return(rest, is_last, &mut text),
+                _ => self.take_characters(rest, is_last, &mut text),
+            };
+            // What could be the beginning of something longer waits for the next piece.
+            let Some(taken) = taken else { break };
+            rest = &rest[taken..];
+        }
+        self.pending = rest.to_vec();
+        text
+    }
+
+    /// Takes a color, or the first byte of another sequence.
+    fn take_escape(&mut self, rest: &[u8], is_last: bool, text: &mut String) -> Option<usize> {
+        let is_parameter = |byte: &&u8| matches!(byte, b'0'..=b'9' | b';' | b':');
+        let parameters = rest.iter().skip(2).take_while(is_parameter).count();
+        let length = 2 + parameters;
+        let could_be_color = length < MAX_STYLE && rest.get(1).is_none_or(|byte| *byte == b'[');
+        match rest.get(length) {
+            Some(b'm') if could_be_color => {
+                if self.keeps_colors {
+                    let color = &rest[..=length];
+                    self.has_open_color = !matches!(color, b"\x1b[m" | b"\x1b[0m");
+                    text.push_str(&String::from_utf8_lossy(color));
+                }
+                Some(length + 1)
+            }
+            None if could_be_color && !is_last => None,
+            _ => {
+                self.add(char::REPLACEMENT_CHARACTER, text);
+                Some(1)
+            }
+        }
+    }
+
+    fn take_return(&mut self, rest: &[u8], is_last: bool, text: &mut String) -> Option<usize> {
+        match rest.get(1) {
+            None if !is_last => return None,
+            Some(b'\n') => {}
+            _ => self.add('\n', text),
+        }
+        Some(1)
+    }
+
+    /// Takes the characters before the next escape or carriage return.
+    fn take_characters(&mut self, rest: &[u8], is_last: bool, text: &mut String) -> Option<usize> {
+        let end = memchr::memchr2(b'\x1b', b'\r', rest).unwrap_or(rest.len());
+        let mut taken = 0;
+        while taken < end {
+            let (valid, invalid) = match std::str::from_utf8(&rest[taken..end]) {
+                Ok(valid) => (valid.len(), 0),
+                Err(error) => (error.valid_up_to(), error.error_len().unwrap_or(usize::MAX)),
+            };
+            for c in String::from_utf8_lossy(&rest[taken..taken + valid]).chars() {
+                self.add(c, text);
+            }
+            taken += valid;
+            match invalid {
+                0 => {}
+                // The rest is the beginning of a character.
+                usize::MAX if end == rest.len() && !is_last => return (taken > 0).then_some(taken),
+                count => {
+                    self.add(char::REPLACEMENT_CHARACTER, text);
+                    taken = end.min(taken.saturating_add(count));
+                }
+            }
+        }
+        Some(taken)
+    }
+
+    fn add(&mut self, c: char, text: &mut String) {
+        let is_shown = matches!(c, '\n' | '\t') || is_printable(c, self.previous);
+        self.previous = if is_shown { c } else { char::REPLACEMENT_CHARACTER };
+        let _ = text.write_char(self.previous);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Filters a log in pieces of any size, and asserts that the size makes no difference.
+    fn shown(log: &[u8], keeps_colors: bool) -> String {
+        let mut filter = LogText::new(keeps_colors);
+        let whole = filter.push(log) + &filter.finish();
+        for size in 1..log.len() {
+            let mut filter = LogText::new(keeps_colors);
+            let mut text: String = log.chunks(size).map(|piece| filter.push(piece)).collect();
+            text += &filter.finish();
+            assert_eq!(text, whole, "pieces of {size} bytes");
+        }
+        whole
+    }
+
+    #[test]
+    fn colors_are_kept_and_ended_or_dropped() {
+        let log = b"a \x1b[1;38;5;9mred\x1b[0m \x1b[38:2::1:2:3mb";
+        assert_eq!(shown(log, true), "a \x1b[1;38;5;9mred\x1b[0m \x1b[38:2::1:2:3mb\x1b[0m\n");
+        assert_eq!(shown(log, false), "a red b\n");
+        assert_eq!(shown(b"\x1b[31mx\n\x1b[m", true), "\x1b[31mx\n\x1b[m");
+    }
+
+    #[test]
+    fn other_sequences_do_not_reach_the_terminal() {
+        for (log, expected) in [
+            (&b"\x1b]0;title\x07x"[..], "\u{fffd}]0;title\u{fffd}x"),
+            (b"\x1b[2J\x1b[H", "\u{fffd}[2J\u{fffd}[H"),
+            (b"\x1b[?25l\x1b[>4;1m", "\u{fffd}[?25l\u{fffd}[>4;1m"),
+            (b"\x1bc\x1b", "\u{fffd}c\u{fffd}"),
+            (b"\x1b[31", "\u{fffd}[31"),
+            (b"\xc2\x9b31m\x9b31m", "\u{fffd}31m\u{fffd}31m"),
+            (b"a\x08\x00b\x7f", "a\u{fffd}\u{fffd}b\u{fffd}"),
+            ("a\u{202e}b\u{2028}".as_bytes(), "a\u{fffd}b\u{fffd}"),
+        ] {
+            assert_eq!(shown(log, true), format!("{expected}\n"));
+        }
+        let long = format!("\x1b[{}m", "1;".repeat(MAX_STYLE));
+        assert!(shown(long.as_bytes(), true).starts_with("\u{fffd}[1;"));
+    }
+
+    #[test]
+    fn text_is_kept_and_no_line_overwrites_another() {
+        assert_eq!(shown("é 日本 👩\u{200d}👧\tend\n".as_bytes(), true), "é 日本 👩\u{200d}👧\tend\n");
+        assert_eq!(shown(b"10 %\r20 %\r\nok\r\n\r", true), "10 %\n20 %\nok\n\n");
+        assert_eq!(shown(b"\xff\xe6\x97\xe6\x97\xa5\xe6\x97", true), "\u{fffd}\u{fffd}日\u{fffd}\n");
+        assert_eq!(shown(b"", true), "");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn only_colors_contain_an_escape(log in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let shown = shown(&log, false);
+            proptest::prop_assert!(!shown.contains(|c: char| c.is_control() && c != '\n' && c != '\t'));
+        }
+    }
+}
