@@ -130,6 +130,10 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 self.runner.store.save_process(&process)?;
                 break;
             }
+            // It was created before the previous hook exited, which may have removed it.
+            if !prepared.command.cwd.is_dir() {
+                let _ = make_private_dir(&prepared.command.cwd);
+            }
             next = match lock {
                 None => self.run_foreground(hook, prepared, hooks.next())?,
                 Some(lock) => {
@@ -329,7 +333,10 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn report_end(&mut self, ended: StartedHook<'_>) -> Process {
         let StartedHook { process, logs, mut output, warnings, was_terminated, .. } = ended;
         let on_event = &mut self.on_event;
-        output.read(&logs.stdout, u64::MAX, on_event);
+        // Its size was measured after every process that it left behind in its group was gone.
+        if process.exit().is_some_and(|exit| exit.stdout_bytes > 0) {
+            output.read(&logs.stdout, u64::MAX, on_event);
+        }
         let HookOutput { hook, records, .. } = output;
         let rest = records.finish(|record| on_event(hook, HookEvent::Record(record)));
         let diagnostics = rest.diagnostics.into_iter().map(|diagnostic| format!("stdout {diagnostic}"));
@@ -367,7 +374,7 @@ impl HookOutput<'_> {
         });
         let count = reader.offset - self.offset;
         (self.offset, self.unread) = (reader.offset, self.unread - count);
-        if count == 0 && log.size() < self.offset {
+        if count == 0 && self.offset > 0 && log.size() < self.offset {
             // The hook has truncated its log, as `>/dev/stdout` does in a shell.
             self.offset = 0;
         }

@@ -24,25 +24,25 @@ pub(super) fn drain(
     is_cut_short: impl Fn() -> bool,
     find: impl Fn() -> ProcessTree,
 ) -> ProcessTree {
-    let start = Instant::now();
-    let last = deadline.map_or(start + PATIENCE, |deadline| deadline.min(start + PATIENCE));
-    let files: Vec<(u64, u64)> =
-        [&logs.stdout, &logs.stderr].into_iter().filter_map(|log| log.file_id().ok()).collect();
-    let (mut idle_since, mut sizes) = (start, logs.sizes());
-    let mut pause = Duration::from_millis(1);
+    let last = Instant::now() + PATIENCE;
+    let last = deadline.map_or(last, |deadline| deadline.min(last));
+    let logs_of = [&logs.stdout, &logs.stderr];
+    let files: Vec<(u64, u64)> = logs_of.into_iter().filter_map(|log| log.file_id().ok()).collect();
+    let mut sizes = logs.sizes();
+    let (mut idle, mut pause) = (Duration::ZERO, Duration::from_millis(1));
     loop {
         let tree = find();
         let writers: Vec<u32> = tree.pids().filter(|pid| system::has_open_file(*pid, &files)).collect();
-        let now = Instant::now();
         let new_sizes = logs.sizes();
         if new_sizes != sizes || writers.iter().any(|pid| system::is_busy(*pid)) {
-            (idle_since, sizes) = (now, new_sizes);
+            (idle, sizes) = (Duration::ZERO, new_sizes);
         }
-        let end = last.min(idle_since + IDLE);
-        if writers.is_empty() || now >= end || is_cut_short() {
+        if writers.is_empty() || idle >= IDLE || Instant::now() >= last || is_cut_short() {
             return tree;
         }
-        poll::pause(end.min(now + pause));
+        poll::pause(last.min(Instant::now() + pause));
+        // On a busy machine, this process wakes up as late as the others, so only the intended pauses count.
+        idle += pause;
         pause = MAX_PAUSE.min(2 * pause);
     }
 }
