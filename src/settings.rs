@@ -5,16 +5,16 @@ use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
 use crate::fs::{dir, lib_dir};
 use crate::model::ProcessId;
-use crate::trust::{TrustedFile, TrustedReadError};
-
 pub use crate::trust::{Trust, Untrusted};
 
+mod error;
+mod file;
 mod folders;
 
+pub use error::SettingsError;
+pub use file::{FILE_NAME, SettingsFile};
 pub(crate) use folders::{STORE_NAME, is_listable};
 
 /// The environment that rigup was started with. Bytes that are not UTF-8 are kept.
@@ -76,29 +76,6 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
 /// The variable with folders to trust, separated by `:`, like `--trust-dir`.
 pub const TRUST_VARIABLE: &str = "RIGUP_TRUST_DIR";
 
-/// The settings file: in the current folder, and in the user's configuration folder.
-pub const FILE_NAME: &str = "rigup.toml";
-
-/// The size limit of a `rigup.toml`, in bytes.
-const MAX_SIZE: u64 = 1 << 20;
-
-/// The key with folders that are declared trusted. It is ignored in a project's file and in a file that others can write
-/// to, so that no folder can declare itself trusted.
-const TRUST_DIRS: &str = "trust_dirs";
-
-/// The table with the retention limits. It is ignored in a project's file, because it applies to the records of all
-/// projects.
-const KEEP: &str = "keep";
-
-/// A settings file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SettingsFile {
-    /// Its path.
-    pub path: PathBuf,
-    /// Its values by name.
-    pub values: Map<String, Value>,
-}
-
 /// The folders on the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Flags {
@@ -156,73 +133,49 @@ pub struct Settings {
 /// The default of `RIGUP_OUTPUT_LIMIT`: 64 MiB.
 const OUTPUT_LIMIT: u64 = 64 << 20;
 
-/// An error in the settings.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The data dir is not set, and there is no home folder.
-    #[error("cannot choose a data dir: HOME is not set; set --data-dir or RIGUP_DATA_DIR")]
-    NoDataDir,
-    /// The path of a folder has a character that is not supported. The last text is the flag that chooses another
-    /// folder.
-    #[error("cannot use the folder {path}: its path {1}; choose another with {2}", path = .0.display())]
-    Folder(PathBuf, String, &'static str),
-    /// The current folder does not exist any more.
-    #[error("cannot find the current folder: {0}; change to an existing folder")]
-    NoCurrentDir(std::io::Error),
-    /// A `rigup.toml` cannot be read or parsed.
-    #[error("cannot use {path}: {1}", path = .0.display())]
-    File(PathBuf, String),
-    /// Others may have written a `rigup.toml`.
-    #[error("{0}")]
-    Untrusted(#[from] Untrusted),
-    /// `RIGUP_OUTPUT_LIMIT` is invalid.
-    #[error("RIGUP_OUTPUT_LIMIT={0} is not a limit; set it to a whole number of MiB, at least 1")]
-    OutputLimit(String),
-    /// A folder of plugins does not exist.
-    #[error("--plugins-dir {}: no such folder", .0.display())]
-    NoPluginsDir(PathBuf),
-    /// The path of the running rigup is unknown.
-    #[error("cannot find the path of the running rigup: {0}")]
-    NoProgram(std::io::Error),
-}
-
 impl Settings {
     /// Merges flags, environment, files and defaults.
     pub fn merge(flags: Flags, environment: Environment) -> Result<Self, SettingsError> {
-        let here = std::env::current_dir().map_err(SettingsError::NoCurrentDir)?;
+        let here = folders::current();
+        let here = here.as_deref();
         let rigup = std::env::current_exe().map_err(SettingsError::NoProgram)?;
-        if let Some(missing) = flags.plugins_dirs.iter().find(|folder| !here.join(folder).is_dir()) {
-            return Err(SettingsError::NoPluginsDir(missing.clone()));
+        for folder in &flags.plugins_dirs {
+            if !folders::absolute(here, folder)?.is_dir() {
+                return Err(SettingsError::NoPluginsDir(folder.clone()));
+            }
         }
         let tmpdir = environment.path(&["TMPDIR"]);
         let warning = tmpdir.and_then(|folder| folders::replace_unusable_tmpdir(&folder));
         let command_environment = environment.clone();
         let environment = if warning.is_some() { environment.without("TMPDIR") } else { environment };
-        let merged = Self::merge_in(&here, std::env::home_dir(), rigup, flags, environment)?;
+        let merged = Self::merge_in(here, std::env::home_dir(), rigup, flags, environment)?;
         let mut settings = Self { command_environment, ..merged };
         settings.warnings.extend(warning);
         Ok(settings)
     }
 
     fn merge_in(
-        here: &Path,
+        here: Option<&Path>,
         home: Option<PathBuf>,
         rigup: PathBuf,
         flags: Flags,
         environment: Environment,
     ) -> Result<Self, SettingsError> {
         let folder = |flag: Option<PathBuf>, names: &[&str]| {
-            Some(folders::absolute(here, &flag.or_else(|| environment.path(names))?))
+            let named = flag.or_else(|| environment.path(names));
+            named.map(|folder| folders::absolute(here, &folder)).transpose()
         };
         let mut warnings = Vec::new();
-        let named_lib_dir = folder(flags.lib_dir, &["RIGUP_LIB_DIR", "LIB_DIR"]);
-        let named_data_dir = folder(flags.data_dir, &["RIGUP_DATA_DIR"])
-            .or_else(|| folder(None, &["DATA_DIR"]).filter(|path| folders::is_usable(path, &mut warnings)));
+        let named_lib_dir = folder(flags.lib_dir, &["RIGUP_LIB_DIR", "LIB_DIR"])?;
+        let named_data_dir = match folder(flags.data_dir, &["RIGUP_DATA_DIR"])? {
+            None => folder(None, &["DATA_DIR"])?.filter(|path| folders::is_usable(path, &mut warnings)),
+            named => named,
+        };
         let is_default_data_dir = named_data_dir.is_none();
         let data_dir = named_data_dir
             .or_else(|| {
                 let data = environment.xdg_folder("XDG_DATA_HOME", home.as_deref(), ".local/share");
-                let default = data.map(|data| folders::absolute(here, &data.join("rigup")));
+                let default = data.and_then(|data| folders::absolute(here, &data.join("rigup")).ok());
                 // Without a usable home folder, the records are kept with the installed files.
                 let fallback = named_lib_dir.as_deref().map(lib_dir::data_dir);
                 match default {
@@ -232,7 +185,7 @@ impl Settings {
             })
             .ok_or(SettingsError::NoDataDir)?;
         let lib_dir = named_lib_dir.unwrap_or_else(|| data_dir.join("lib").join(platform()));
-        let lib_bin_dir = folder(flags.lib_bin_dir, &["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"])
+        let lib_bin_dir = folder(flags.lib_bin_dir, &["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"])?
             .unwrap_or_else(|| lib_dir::bin(&lib_dir));
         let folders = [(&data_dir, "--data-dir"), (&lib_dir, "--lib-dir"), (&lib_bin_dir, "--lib-bin-dir")];
         for (path, flag) in folders {
@@ -246,7 +199,8 @@ impl Settings {
             .chain(environment.folders("RIGUP_PLUGINS_DIR"))
             .chain(["plugins", "providers"].map(PathBuf::from))
             .filter(|dir| !dir.as_os_str().is_empty())
-            .map(|dir| folders::absolute(here, &dir))
+            // Without a current folder, there are no folders in it.
+            .filter_map(|dir| folders::absolute(here, &dir).ok())
             .collect();
         let user = environment.xdg_folder("XDG_CONFIG_HOME", home.as_deref(), ".config");
         let mut trust = trust(here, flags.trust_dirs, &environment);
@@ -254,13 +208,14 @@ impl Settings {
         let users = user.map(|folder| folder.join("rigup").join(FILE_NAME));
         let is_users =
             |path: &Path| users.as_ref().is_some_and(|users| dir::is_same(users, path) == Some(true));
-        let projects = Some(here.join(FILE_NAME)).filter(|path| !is_users(path));
+        let projects = here.map(|here| here.join(FILE_NAME)).filter(|path| !is_users(path));
         let mut files = Vec::new();
         for (path, is_project) in [(users, false), (projects, true)] {
             let Some(path) = path else { continue };
-            let file = read_file(path, is_project, home.as_deref(), &mut trust, &mut warnings)?;
-            files
-                .extend(file.map(|file| if is_project { without_limits(file, &mut warnings) } else { file }));
+            let file = file::read(path, is_project, home.as_deref(), &mut trust, &mut warnings)?;
+            let file =
+                file.map(|file| if is_project { file::without_limits(file, &mut warnings) } else { file });
+            files.extend(file);
         }
         files.reverse();
         warnings.extend(folders::list_warnings(
@@ -296,83 +251,15 @@ impl Settings {
 }
 
 /// Returns the trust that the command line and the environment declare.
-fn trust(here: &Path, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
+fn trust(here: Option<&Path>, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
     let mut trust = Trust::new(environment.text("SUDO_UID").and_then(|uid| uid.parse().ok()));
     for (folders, source) in [(flags, "--trust-dir"), (environment.folders(TRUST_VARIABLE), TRUST_VARIABLE)] {
-        for folder in folders.iter().filter(|folder| !folder.as_os_str().is_empty()) {
-            trust.add_exception(folders::absolute(here, folder), source);
+        let folders = folders.iter().filter(|folder| !folder.as_os_str().is_empty());
+        for folder in folders.filter_map(|folder| folders::absolute(here, folder).ok()) {
+            trust.add_exception(folder, source);
         }
     }
     trust
-}
-
-/// Reads a `rigup.toml`, and trusts the folders that the user's own file declares trusted. Returns `None` if it does not
-/// exist.
-fn read_file(
-    path: PathBuf,
-    is_project: bool,
-    home: Option<&Path>,
-    trust: &mut Trust,
-    warnings: &mut Vec<String>,
-) -> Result<Option<SettingsFile>, SettingsError> {
-    // A missing file is not checked. If someone creates it meanwhile, it is checked when it is read.
-    if path.try_exists().is_ok_and(|exists| !exists) {
-        return Ok(None);
-    }
-    let file_error = |reason: String| SettingsError::File(path.clone(), reason.trim_end().to_owned());
-    let read = trust.read(&path, MAX_SIZE).map_err(|error| match error {
-        TrustedReadError::Untrusted(untrusted) => untrusted.into(),
-        error => file_error(error.to_string()),
-    })?;
-    let Some(TrustedFile { bytes, note }) = read else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|error| file_error(error.to_string()))?;
-    let mut values: Map<String, Value> =
-        toml::from_str(&text).map_err(|error| file_error(syntax_error(&error, &text)))?;
-    if let Some(folders) = values.remove(TRUST_DIRS) {
-        let folders: Vec<PathBuf> = serde_json::from_value(folders).map_err(|_| {
-            file_error(format!("{TRUST_DIRS} must be a list of folders, such as [\"/srv/plugins\"]"))
-        })?;
-        let problem = if is_project {
-            Some(
-                "a project cannot make folders trusted; put the key into your own rigup.toml, or use --trust-dir",
-            )
-        } else {
-            note.is_some().then_some("others can write to the file")
-        };
-        if let Some(problem) = problem {
-            warnings.push(format!("{TRUST_DIRS} in {} is ignored: {problem}", path.display()));
-        } else {
-            let here = path.parent().unwrap_or(Path::new("/"));
-            for folder in folders {
-                let folder =
-                    dir::expand_home(&folder, home).unwrap_or_else(|| folders::absolute(here, &folder));
-                trust.add_exception(folder, format!("{TRUST_DIRS} in {}", path.display()));
-            }
-        }
-    }
-    warnings.extend(note);
-    Ok(Some(SettingsFile { path, values }))
-}
-
-/// Describes a syntax error without quoting the text, because the file may be a link to any file.
-fn syntax_error(error: &toml::de::Error, text: &str) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    format!("not TOML: line {line}: {}", error.message())
-}
-
-/// Removes the retention limits from a project's file, with a warning.
-fn without_limits(mut file: SettingsFile, warnings: &mut Vec<String>) -> SettingsFile {
-    let is_limit = |key: &str| key == KEEP || key.starts_with("keep.") || key.starts_with("RIGUP_KEEP_");
-    let count = file.values.len();
-    file.values.retain(|key, _| !is_limit(key));
-    if file.values.len() < count {
-        warnings.push(format!(
-            "[{KEEP}] in {} is ignored: it applies to the records of all projects; set it in rigup/{FILE_NAME} in your configuration folder",
-            file.path.display()
-        ));
-    }
-    file
 }
 
 /// Returns the part of LIB_DIR that separates the builds for different platforms: `x86_64-linux`.
@@ -382,11 +269,14 @@ pub fn platform() -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn merge(flags: Flags, environment: Environment) -> Settings {
         let home = Some(PathBuf::from("/home/me"));
-        Settings::merge_in(Path::new("/here"), home, PathBuf::from("/bin/rigup"), flags, environment).unwrap()
+        Settings::merge_in(Some(Path::new("/here")), home, PathBuf::from("/bin/rigup"), flags, environment)
+            .unwrap()
     }
 
     #[test]
@@ -416,7 +306,7 @@ mod tests {
         let limit = |text: &str| {
             let environment = Environment::from_iter([("DATA_DIR", "/d"), ("RIGUP_OUTPUT_LIMIT", text)]);
             let flags = Flags::default();
-            Settings::merge_in(Path::new("/"), None, PathBuf::new(), flags, environment)
+            Settings::merge_in(Some(Path::new("/")), None, PathBuf::new(), flags, environment)
                 .map(|settings| settings.output_limit)
         };
         assert_eq!(limit("").unwrap(), 64 << 20);
@@ -437,7 +327,7 @@ mod tests {
         let xdg = folder.path().join("config");
         let environment =
             || Environment::from_iter([("DATA_DIR", "/d"), ("XDG_CONFIG_HOME", xdg.to_str().unwrap())]);
-        let read = || Settings::merge_in(&here, None, PathBuf::new(), Flags::default(), environment());
+        let read = || Settings::merge_in(Some(&here), None, PathBuf::new(), Flags::default(), environment());
         let values: Vec<Value> = read().unwrap().files.into_iter().map(|file| file.values.into()).collect();
         assert_eq!(values, [serde_json::json!({"T": 1, "LIST": ["a", "b"]}), serde_json::json!({"T": 2})]);
         fs_err::write(here.join(FILE_NAME), "T = ").unwrap();
@@ -455,7 +345,7 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let error = |flags: Flags| {
             let environment = Environment::from_iter([("DATA_DIR", "/d")]);
-            Settings::merge_in(Path::new("/here"), None, PathBuf::new(), flags, environment)
+            Settings::merge_in(Some(Path::new("/here")), None, PathBuf::new(), flags, environment)
                 .unwrap_err()
                 .to_string()
         };
@@ -479,15 +369,6 @@ mod tests {
             Flags { data_dir: Some("/a b/\u{fc}'(x)#&".into()), ..Flags::default() },
             Environment::default(),
         );
-    }
-
-    #[test]
-    fn a_path_with_two_dots_is_resolved_as_far_as_it_exists() {
-        let folder = tempfile::tempdir().unwrap();
-        let real = folder.path().canonicalize().unwrap();
-        fs_err::create_dir(real.join("here")).unwrap();
-        assert_eq!(folders::absolute(&real.join("here"), Path::new("../new/data")), real.join("new/data"));
-        assert_eq!(folders::absolute(&real.join("here"), Path::new("data")), real.join("here/data"));
     }
 
     #[test]

@@ -273,7 +273,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         HookCommand::Lock { name, command } => {
             let mut words = command.into_iter();
             let program = words.next().ok_or_else(|| CliError::usage("no command to run under the lock"))?;
-            let environment = settings.environment.iter();
+            let environment = settings.command_environment.iter();
             let env = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             let command = CommandSpec { program, args: words.collect(), env, cwd: ".".into() };
             let interrupt = interrupt()?;

@@ -44,7 +44,9 @@ pub enum EngineError {
     #[error(transparent)]
     Signals(io::Error),
     /// A path cannot be resolved.
-    #[error("cannot resolve the current folder: {0}")]
+    #[error(
+        "cannot find the current folder: {0}; change to an existing folder, or use --cwd or an absolute path"
+    )]
     CurrentDir(io::Error),
     /// The records cannot be read or written.
     #[error(transparent)]

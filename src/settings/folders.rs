@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::fs::dir;
+use crate::settings::error::SettingsError;
 
 /// The file name of the store in the data dir.
 pub(crate) const STORE_NAME: &str = "rigup.sqlite3";
@@ -51,10 +52,22 @@ pub(super) fn list_warnings<'a>(
     })
 }
 
-/// Returns the absolute path of a folder relative to `here`. A path with `..` is resolved as far as it exists, because
-/// it is written into links.
-pub(super) fn absolute(here: &Path, dir: &Path) -> PathBuf {
-    let path = here.join(dir);
+/// Returns the current folder, or `None` if it was removed.
+pub(super) fn current() -> Option<PathBuf> {
+    std::env::current_dir().ok().filter(|folder| folder.is_absolute())
+}
+
+/// Returns the absolute path of a folder relative to `here`, the current folder.
+pub(super) fn absolute(here: Option<&Path>, folder: &Path) -> Result<PathBuf, SettingsError> {
+    match here {
+        Some(here) => Ok(resolve(here.join(folder))),
+        None if folder.is_absolute() => Ok(resolve(folder.to_owned())),
+        None => Err(SettingsError::NoCurrentDir(folder.to_owned())),
+    }
+}
+
+/// Resolves a path with `..` as far as it exists, because it is written into links.
+pub(super) fn resolve(path: PathBuf) -> PathBuf {
     if !path.components().any(|part| part == Component::ParentDir) {
         return path;
     }
@@ -91,5 +104,14 @@ mod tests {
         assert!(!is_usable(folder.path()));
         fs_err::write(folder.path().join("rigup.sqlite3.damaged-1"), "").unwrap();
         assert!(is_usable(folder.path()));
+    }
+
+    #[test]
+    fn a_path_with_two_dots_is_resolved_as_far_as_it_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        fs_err::create_dir(real.join("here")).unwrap();
+        assert_eq!(resolve(real.join("here/../new/data")), real.join("new/data"));
+        assert_eq!(resolve(real.join("here/data")), real.join("here/data"));
     }
 }

@@ -106,3 +106,64 @@ fn row_45_a_slow_reader_of_a_non_blocking_pipe_receives_everything() {
     assert!(errors.contains("standard input:2000: the record has no"));
     assert_nothing_is_left(&context);
 }
+
+/// Runs rigup in a folder that was removed.
+fn run_in_removed_folder(context: &TestContext, args: &[&str]) -> CommandOutput {
+    let folder = context.path("removed");
+    fs::create_dir_all(&folder).unwrap();
+    let script = "cd \"$0\" && rmdir \"$0\" && exec \"$@\"";
+    run_by(context, &["sh", "-c", script, folder.to_str().unwrap()], args)
+}
+
+#[test]
+fn row_48_commands_that_need_no_current_folder_work_in_a_removed_one() {
+    let mut context = TestContext::new();
+    for (folder, variable) in [("here/plugins", "RIGUP_PLUGINS_DIR"), ("here/none", "RIGUP_TRUST_DIR")] {
+        context.set(variable, format!("relative:{}", context.path(folder).display()));
+    }
+    context.script("here/plugins/q/on_E__1_a.sh", "#!/bin/sh\npwd\n");
+    let messages = "mkdir gone && cd gone && rmdir ../gone && \"$RIGUP\" post up && \"$RIGUP\" result 7";
+    let run = context.run(&["start", "--slug", "s", "--", "sh", "-c", messages]).succeeds().record();
+    let id = run["id"].as_str().unwrap();
+    context.run(&["process", "wait", id]).succeeds();
+    let shown = context.run(&["process", "show", id]).succeeds().record();
+    assert_eq!((&shown["messages"][0]["text"], &shown["result"]), (&"up".into(), &7.into()));
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+
+    let commands: [&[&str]; 14] = [
+        &["install", "sh"],
+        &["load", "sh"],
+        &["run", "E"],
+        &["config"],
+        &["apply"],
+        &["plugin", "list"],
+        &["hook", "list"],
+        &["binary", "list"],
+        &["binary", "show", "sh"],
+        &["process", "list"],
+        &["process", "show", id],
+        &["process", "logs", id],
+        &["machine", "show"],
+        &["start", "--slug", "s", "--cwd", "/", "--", "true"],
+    ];
+    for args in commands {
+        let output = run_in_removed_folder(&context, args).succeeds();
+        assert!(!output.stderr.contains("folder"), "{args:?}: {}", output.stderr);
+    }
+    run_in_removed_folder(&context, &["exec", "--", "sh", "-c", "exit 5"]).exits_with(5);
+    run_in_removed_folder(&context, &["exec", "--", "none"]).exits_with(127).stderr_contains("not on PATH");
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_48_a_relative_path_in_a_removed_folder_is_an_error() {
+    let context = TestContext::new();
+    for flag in ["--data-dir", "--lib-dir", "--lib-bin-dir", "--plugins-dir"] {
+        let failed = run_in_removed_folder(&context, &[flag, "data", "load", "sh"]).exits_with(3);
+        failed
+            .stderr_contains("cannot use data: the path is relative, and the current folder does not exist");
+    }
+    let failed = run_in_removed_folder(&context, &["start", "--slug", "s", "--", "true"]).exits_with(3);
+    failed.stderr_contains("change to an existing folder, or use --cwd or an absolute path");
+}

@@ -1,0 +1,102 @@
+//! A settings file: `rigup.toml` of the project and of the user.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::fs::dir;
+use crate::settings::error::SettingsError;
+use crate::settings::folders;
+use crate::trust::{Trust, TrustedFile, TrustedReadError};
+
+/// The settings file: in the current folder, and in the user's configuration folder.
+pub const FILE_NAME: &str = "rigup.toml";
+
+/// The size limit of a `rigup.toml`, in bytes.
+const MAX_SIZE: u64 = 1 << 20;
+
+/// The key with folders that are declared trusted. It is ignored in a project's file and in a file that others can write
+/// to, so that no folder can declare itself trusted.
+const TRUST_DIRS: &str = "trust_dirs";
+
+/// The table with the retention limits. It is ignored in a project's file, because it applies to the records of all
+/// projects.
+const KEEP: &str = "keep";
+
+/// A settings file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettingsFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its values by name.
+    pub values: Map<String, Value>,
+}
+
+/// Reads a `rigup.toml`, and trusts the folders that the user's own file declares trusted. Returns `None` if it does not
+/// exist.
+pub(super) fn read(
+    path: PathBuf,
+    is_project: bool,
+    home: Option<&Path>,
+    trust: &mut Trust,
+    warnings: &mut Vec<String>,
+) -> Result<Option<SettingsFile>, SettingsError> {
+    // A missing file is not checked. If someone creates it meanwhile, it is checked when it is read.
+    if path.try_exists().is_ok_and(|exists| !exists) {
+        return Ok(None);
+    }
+    let file_error = |reason: String| SettingsError::File(path.clone(), reason.trim_end().to_owned());
+    let read = trust.read(&path, MAX_SIZE).map_err(|error| match error {
+        TrustedReadError::Untrusted(untrusted) => untrusted.into(),
+        error => file_error(error.to_string()),
+    })?;
+    let Some(TrustedFile { bytes, note }) = read else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|error| file_error(error.to_string()))?;
+    let mut values: Map<String, Value> =
+        toml::from_str(&text).map_err(|error| file_error(syntax_error(&error, &text)))?;
+    if let Some(folders) = values.remove(TRUST_DIRS) {
+        let folders: Vec<PathBuf> = serde_json::from_value(folders).map_err(|_| {
+            file_error(format!("{TRUST_DIRS} must be a list of folders, such as [\"/srv/plugins\"]"))
+        })?;
+        let problem = if is_project {
+            Some(
+                "a project cannot make folders trusted; put the key into your own rigup.toml, or use --trust-dir",
+            )
+        } else {
+            note.is_some().then_some("others can write to the file")
+        };
+        if let Some(problem) = problem {
+            warnings.push(format!("{TRUST_DIRS} in {} is ignored: {problem}", path.display()));
+        } else {
+            let here = path.parent().unwrap_or(Path::new("/"));
+            for folder in folders {
+                let folder =
+                    dir::expand_home(&folder, home).unwrap_or_else(|| folders::resolve(here.join(folder)));
+                trust.add_exception(folder, format!("{TRUST_DIRS} in {}", path.display()));
+            }
+        }
+    }
+    warnings.extend(note);
+    Ok(Some(SettingsFile { path, values }))
+}
+
+/// Describes a syntax error without quoting the text, because the file may be a link to any file.
+fn syntax_error(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    format!("not TOML: line {line}: {}", error.message())
+}
+
+/// Removes the retention limits from a project's file, with a warning.
+pub(super) fn without_limits(mut file: SettingsFile, warnings: &mut Vec<String>) -> SettingsFile {
+    let is_limit = |key: &str| key == KEEP || key.starts_with("keep.") || key.starts_with("RIGUP_KEEP_");
+    let count = file.values.len();
+    file.values.retain(|key, _| !is_limit(key));
+    if file.values.len() < count {
+        warnings.push(format!(
+            "[{KEEP}] in {} is ignored: it applies to the records of all projects; set it in rigup/{FILE_NAME} in your configuration folder",
+            file.path.display()
+        ));
+    }
+    file
+}
