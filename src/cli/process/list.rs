@@ -89,7 +89,7 @@ pub(crate) fn list(args: ListArgs, context: &mut Context) -> CommandResult {
     }
     let listed = store.processes(&filter)?;
     write(&listed, &mut context.output);
-    if filter.limit.is_some_and(|limit| listed.len() == limit as usize) {
+    if !context.verbosity.quiet && filter.limit.is_some_and(|limit| listed.len() == limit as usize) {
         let max = MAX_COUNTED.max(args.limit.saturating_mul(2));
         let all = store.count_processes(&filter, Some(max.saturating_add(1)))?;
         note_cut(listed.len() as u64, all, max.into(), context);
