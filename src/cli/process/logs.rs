@@ -53,7 +53,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const NO_COMMAND: &str = "no command that ran hooks is recorded";
 
 /// A log that is printed.
-struct Log<'p> {
+struct ShownLog<'p> {
     process: &'p Process,
     source: LogSource,
     follower: LogFollower,
@@ -151,20 +151,20 @@ fn failures(store: &Store, context: &mut Context) -> Result<Vec<Process>, CliErr
 }
 
 /// Opens the logs of a process that are printed.
-fn open<'p>(store: &Store, process: &'p Process, args: &LogsArgs) -> Result<Vec<Log<'p>>, CliError> {
+fn open<'p>(store: &Store, process: &'p Process, args: &LogsArgs) -> Result<Vec<ShownLog<'p>>, CliError> {
     let run_dir = run_dir(store, process)?;
     let all = [(Stream::Stdout, run_dir.stdout()), (Stream::Stderr, run_dir.stderr())];
     let wanted = all.into_iter().filter(|(stream, _)| args.stream.is_none_or(|wanted| wanted == *stream));
     let open = |(stream, path): (Stream, PathBuf)| {
         let follower = LogFollower::open(&path, args.lines).map_err(|error| read_error(&error))?;
         let stream = if stream == Stream::Stdout { "stdout" } else { "stderr" };
-        Ok(Log { process, source: LogSource::new(process, stream), follower })
+        Ok(ShownLog { process, source: LogSource::new(process, stream), follower })
     };
     wanted.map(open).collect()
 }
 
 /// Prints a message for each process that wrote nothing.
-fn note_empty(processes: &[Process], logs: &[Log<'_>], args: &LogsArgs) {
+fn note_empty(processes: &[Process], logs: &[ShownLog<'_>], args: &LogsArgs) {
     for process in processes.iter().filter(|_| args.lines != Some(0)) {
         let mut own = logs.iter().filter(|log| log.process.id == process.id).peekable();
         if own.peek().is_none() || own.any(|log| !log.follower.is_at_end()) {
