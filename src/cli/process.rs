@@ -17,7 +17,7 @@ mod wait;
 /// The subcommands of `rigup process`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProcessCommand {
-    /// List processes, newest first
+    /// List processes: first those that live, then the newest
     List(list::ListArgs),
     /// Show one process: command, environment, state, resource usage, messages and result
     Show {

@@ -58,7 +58,8 @@ fn kills_the_live_runs_with_a_slug_or_the_live_processes_of_a_type() {
     let killed = context.run(&["process", "kill", "--slug", "a"]).succeeds();
     assert_eq!((killed.record()["id"].as_str(), &*killed.stderr), (Some(&*second), ""));
     assert_eq!(context.states(&[&second, &other]), ["killed", "running"]);
-    context.run(&["process", "kill", "--slug", "a"]).succeeds().stderr_contains("no live processes");
+    let none = context.run(&["process", "kill", "--slug", "a", "--format", "table"]).succeeds();
+    assert_eq!((&*none.stdout, &*none.stderr), ("", "no live processes\n"));
     context.run(&["process", "kill", "--type", "hook"]).succeeds().stderr_contains("no live processes");
     context.run(&["process", "kill", "--slug", "a", &other]).exits_with(2);
     // A run that selects its own type does not kill itself.

@@ -97,7 +97,9 @@ pub(crate) fn kill(args: KillArgs, context: &mut Context) -> CommandResult {
             }
         }
     }
-    write(&exited, &mut context.output);
+    if !exited.is_empty() {
+        write(&exited, &mut context.output);
+    }
     Ok(status)
 }
 
