@@ -52,6 +52,7 @@ pub mod internal {
     pub use crate::model::{
         Binary, BinaryId, BinaryName, ExitReason, Guid, Identity, Machine, MachineFacts, MachineId, Outcome,
         Process, ProcessExit, ProcessId, ProcessSpec, ProcessType, ProviderName, Version, VersionRange,
+        Warnings,
     };
     pub use crate::plugin::config::provider::ProviderConfig;
     pub use crate::plugin::config::value::{Origin, SettingResolver, Sources};

@@ -15,6 +15,7 @@ pub(crate) mod retention;
 pub(crate) mod secret;
 pub(crate) mod text_enum;
 pub(crate) mod version;
+pub(crate) mod warnings;
 
 pub(crate) use id::AttemptId;
 pub(crate) use interface::{InterfaceFacts, NetworkInterface};
@@ -34,3 +35,4 @@ pub use process::{
 };
 pub use text_enum::UnknownWord;
 pub use version::{Version, VersionRange};
+pub use warnings::Warnings;

@@ -36,6 +36,8 @@ pub struct Unparsed {
     pub diagnostics: Vec<String>,
     /// The numbers of the first [`MAX_DIAGNOSTICS`] lines without a record that no diagnostic is about.
     pub lines: Vec<u64>,
+    /// The number of lines like those with a diagnostic for which none is kept.
+    more: u64,
     source: Source,
 }
 
@@ -89,6 +91,12 @@ impl RecordReader {
 }
 
 impl Unparsed {
+    /// Returns warnings about the standard output of a hook.
+    pub(crate) fn into_warnings(self) -> impl Iterator<Item = String> {
+        let more = (self.more > 0).then(|| format!("and {} more", self.more));
+        self.diagnostics.into_iter().map(|diagnostic| format!("stdout {diagnostic}")).chain(more)
+    }
+
     /// Parses a line. If a line contains several objects, each is a record. Invalid bytes are replaced.
     fn parse_line(&mut self, number: u64, line: Line<'_>, on_record: &mut impl FnMut(Record)) {
         let text = match line {
@@ -132,6 +140,8 @@ impl Unparsed {
         }
         if self.diagnostics.len() < MAX_DIAGNOSTICS {
             self.diagnostics.push(diagnostic);
+        } else {
+            self.more += 1;
         }
     }
 }

@@ -73,7 +73,8 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
     let (id, process_type) = (process.id, process.spec.process_type);
     // Processes are sorted by the time in their ids, so that time replaces the one in the record.
     let created_at = id.created_at()?;
-    let process = Process { created_at, ..process };
+    let warnings = run_dir.read_warnings();
+    let process = Process { warnings, created_at, ..process };
     if let Some(exit) = run_dir.read_exit() {
         return Some(process.into_exited(run_dir.add_logs(exit, process_type)));
     }
@@ -135,7 +136,7 @@ mod tests {
         });
         fs_err::write(run_dir.stdout(), format!("{record}\n")).unwrap();
         let exited = process.into_exited(ProcessExit::exited(0, clock::now()));
-        run_dir.write_exit(&exited, &[]).unwrap();
+        run_dir.write_exit(&exited).unwrap();
         let accepted = binary.map(|name| {
             let installed = Installed {
                 binprovider: ProviderName::from_static("env"),

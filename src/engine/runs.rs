@@ -66,7 +66,7 @@ pub(crate) fn exec(
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
             let process = process.into_exited(failed);
             // The error of the start matters more.
-            let _ = run_dir.write_exit(&process, &[]);
+            let _ = run_dir.write_exit(&process);
             session.store.save_process(&process)?;
             return Err(error.into());
         }
@@ -80,9 +80,11 @@ pub(crate) fn exec(
         .wait(&child)
         .map_err(|error| EngineError::Setup(format!("cannot observe the exit of the command: {error}")))?;
     exit.reason = run_dir.exit_reason(&exit);
-    let process = process.into_exited(exit.clone());
-    if let Err(error) = written.and_then(|()| run_dir.write_exit(&process, &[])) {
-        session.warn(format!("cannot write to the run dir of the command: {error}"));
+    let mut process = process.into_exited(exit.clone());
+    if let Err(error) = written.and_then(|()| run_dir.write_exit(&process)) {
+        let warning = format!("cannot write to the run dir of the command: {error}");
+        process.warnings.push(&warning);
+        session.warn(warning);
     }
     if let Err(error) = stored.and_then(|()| session.store.save_process(&process)) {
         session.warn(format!("cannot record the exit of the command: {error}"));

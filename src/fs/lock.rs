@@ -35,14 +35,7 @@ impl FileLock {
         if let Some(folder) = path.parent() {
             make_private_dir(folder)?;
         }
-        let file = open(true).map_err(|error| {
-            if path.is_symlink() {
-                io::Error::new(error.kind(), format!("{} is a link; remove it", path.display()))
-            } else {
-                error
-            }
-        });
-        Ok(Self { file: file?, path: path.to_owned() })
+        Ok(Self { file: open(true)?, path: path.to_owned() })
     }
 
     /// Opens an existing file or folder for locking.
@@ -109,11 +102,10 @@ impl FileLock {
         Ok(self.file.metadata()?.nlink() == 0)
     }
 
-    /// Returns the beginning of the content of the file, as far as it can be read.
+    /// Returns the first 4 KiB of the content of the file, as far as they can be read.
     pub(crate) fn read(&mut self) -> String {
-        const LIMIT: u64 = 4096;
         let mut bytes = Vec::new();
-        let _ = self.file.rewind().and_then(|()| (&mut self.file).take(LIMIT).read_to_end(&mut bytes));
+        let _ = self.file.rewind().and_then(|()| (&mut self.file).take(4096).read_to_end(&mut bytes));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -179,9 +171,9 @@ mod tests {
         let (link, target) = (folder.path().join("x"), folder.path().join("target"));
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let refused = || FileLock::create(&link).unwrap_err().to_string();
-        assert_eq!(refused(), format!("{} is a link; remove it", link.display()));
+        assert_eq!(refused(), format!("{}: it is not a regular file; remove it", link.display()));
         assert!(!target.exists());
         fs_err::write(&target, "mine").unwrap();
-        assert_eq!(refused(), format!("{} is a link; remove it", link.display()));
+        assert_eq!(refused(), format!("{}: it is not a regular file; remove it", link.display()));
     }
 }

@@ -12,10 +12,9 @@ use crate::duration;
 use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
 use crate::hook::run::{HookJob, RunError, Runner};
-use crate::model::{BinaryId, Process, ProcessExit};
+use crate::model::{BinaryId, Process, ProcessExit, Warnings};
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::Background;
-use crate::process::handle::Handle;
 use crate::process::log::{Log, Logs};
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
@@ -105,8 +104,6 @@ struct StartedHook<'a> {
     /// The descriptors that were opened before the hook started.
     logs: Logs,
     output: HookOutput<'a>,
-    /// The warnings that are reported once it has exited.
-    warnings: Vec<String>,
     was_terminated: bool,
 }
 
@@ -172,7 +169,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
 
     /// Reports the hook that has exited, and stores its exit and the record of the next one.
     fn conclude(&mut self, queued: Option<&Process>) -> Result<(), StoreError> {
-        let ended = self.ended.take().map(|ended| self.report_end(ended));
+        let ended = self.ended.take().map(|ended| self.report_end(ended)).transpose()?;
         let processes: Vec<&Process> = ended.iter().chain(queued).collect();
         if processes.is_empty() { Ok(()) } else { self.runner.store.save_processes(&processes) }
     }
@@ -197,8 +194,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 }
             }
         })?;
-        let FinishedProcess { process, run_dir, logs, warnings } = finished;
-        self.ended = Some(StartedHook { process, run_dir, logs, output, warnings, was_terminated: false });
+        let FinishedProcess { process, run_dir, logs } = finished;
+        self.ended = Some(StartedHook { process, run_dir, logs, output, was_terminated: false });
         collected.and(queued)
     }
 
@@ -209,16 +206,16 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         prepared: PreparedProcess,
         lock: FileLock,
     ) -> Result<(), RunError> {
-        let PreparedProcess { process, run_dir, warnings, logs, command, .. } = prepared;
+        let PreparedProcess { process, run_dir, logs, command, .. } = prepared;
         let output = self.output_of(hook);
-        let mut started = StartedHook { process, run_dir, logs, output, warnings, was_terminated: false };
+        let mut started = StartedHook { process, run_dir, logs, output, was_terminated: false };
         self.conclude(None)?;
         let waiter = match waiter::launch(self.runner.settings, &started.process, lock, command) {
             Ok(waiter) => waiter,
             Err(error) => {
                 let exit = ProcessExit::spawn_failed(error.to_string(), clock::now());
                 started.process = started.process.into_exited(exit);
-                let process = self.report_end(started);
+                let process = self.report_end(started)?;
                 return Ok(self.runner.store.save_process(&process)?);
             }
         };
@@ -227,14 +224,15 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let deadline = duration::deadline(self.event.ready_timeout);
         loop {
             self.collect()?;
-            let newest = self.background.last().filter(|(newest, _)| newest.process.id == id);
-            let Some((_, waiter)) = newest.filter(|(newest, _)| !newest.output.has_line) else {
+            let newest = self.background.last_mut().filter(|(newest, _)| newest.process.id == id);
+            let Some((newest, waiter)) = newest.filter(|(newest, _)| !newest.output.has_line) else {
                 return Ok(());
             };
             if Instant::now() >= deadline {
                 let seconds = self.event.ready_timeout.as_secs_f64();
                 let warning =
                     format!("it did not print a line within {seconds} seconds; the next hook starts now");
+                newest.output.reported.push(&warning);
                 (self.on_event)(hook, HookEvent::Warning(warning));
                 return Ok(());
             }
@@ -286,7 +284,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
 
     fn output_of(&self, hook: &'a Hook) -> HookOutput<'a> {
         let unread = self.runner.settings.output_limit;
-        HookOutput { hook, offset: 0, unread, records: RecordReader::default(), has_line: false }
+        let (records, reported) = (RecordReader::default(), Warnings::default());
+        HookOutput { hook, offset: 0, unread, records, has_line: false, reported }
     }
 
     fn read_all(&mut self) {
@@ -303,9 +302,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             let (mut started, waiter) = self.background.remove(at);
             let _ = wait::reap(&waiter);
             started.process = self.exit_of(started.process, &started.run_dir)?;
-            started.warnings.extend(started.run_dir.read_warnings());
-            started.warnings.extend(started.run_dir.removal_warning());
-            self.report_end(started);
+            self.report_end(started)?;
         }
         Ok(())
     }
@@ -318,36 +315,37 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         if process.exit().is_some() {
             return Ok(process);
         }
-        let (id, root) = (process.id, process.running().and_then(|running| Handle::open(&running.identity)));
-        let terminate = || {
-            let interrupt = Some(self.runner.interrupt);
-            match root {
-                Some(root) => terminate::terminate_tree(Signal::TERM, id, &root, terminate::GRACE, interrupt),
-                None => terminate::terminate_by_id(id, None),
-            };
+        let terminate = |process: &Process| {
+            recover::terminate_rest(process, terminate::GRACE, Some(self.runner.interrupt));
         };
         Ok(recover::complete(store, process, Some(run_dir), terminate)?)
     }
 
-    /// Reports the rest of a hook's output and its exit, and returns its record.
-    fn report_end(&mut self, ended: StartedHook<'_>) -> Process {
-        let StartedHook { process, logs, mut output, warnings, was_terminated, .. } = ended;
+    /// Reports the rest of a hook's output and its exit, adds the warnings about its output to its record, and returns the
+    /// record.
+    fn report_end(&mut self, ended: StartedHook<'_>) -> Result<Process, StoreError> {
+        let StartedHook { mut process, run_dir, logs, mut output, was_terminated } = ended;
         let on_event = &mut self.on_event;
         // Its size was measured after every process that it left behind in its group was gone.
         if process.exit().is_some_and(|exit| exit.stdout_bytes > 0) {
             output.read(&logs.stdout, u64::MAX, on_event);
         }
-        let HookOutput { hook, records, .. } = output;
+        let HookOutput { hook, records, reported, .. } = output;
         let rest = records.finish(|record| on_event(hook, HookEvent::Record(record)));
-        let diagnostics = rest.diagnostics.into_iter().map(|diagnostic| format!("stdout {diagnostic}"));
-        for warning in warnings.into_iter().chain(diagnostics) {
-            on_event(hook, HookEvent::Warning(warning));
+        let recorded = process.warnings.clone();
+        process.warnings.extend(rest.into_warnings());
+        process.warnings.texts().iter().for_each(|text| on_event(hook, HookEvent::Warning(text.clone())));
+        process.warnings.extend(reported.texts());
+        if process.warnings != recorded {
+            // The store has them as well.
+            let _ = run_dir.write_exit(&process);
+            self.runner.store.save_warnings(&process)?;
         }
         let has_succeeded = process.run_state() == "finished"
             || (was_terminated && process.exit().is_some_and(ProcessExit::is_clean_stop));
         let event = if has_succeeded { HookEvent::Succeeded } else { HookEvent::Failed };
         on_event(hook, event(&process));
-        process
+        Ok(process)
     }
 }
 
@@ -360,6 +358,8 @@ struct HookOutput<'a> {
     unread: u64,
     records: RecordReader,
     has_line: bool,
+    /// The warnings that were reported while the hook ran.
+    reported: Warnings,
 }
 
 impl HookOutput<'_> {

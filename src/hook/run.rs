@@ -111,12 +111,13 @@ impl Runner<'_> {
                 command.cwd.clone(),
             )
         };
-        let process = Process {
+        let mut process = Process {
             parent_id: Some(self.command.id),
             binary_id: job.binary_id,
             iface_id: self.command.iface_id,
             ..Process::queued(process_id, machine_id, spec, clock::now())
         };
+        process.warnings.extend(restored);
         let run_dir = RunDir::create(path, &process, &command, job.input.as_deref()).map_err(dir_error)?;
         let open = || -> io::Result<_> {
             let input = job.input.map(|_| File::open(run_dir.input())).transpose()?;
@@ -126,8 +127,7 @@ impl Runner<'_> {
             run_dir.discard();
             dir_error(error)
         })?;
-        let warnings = restored.into_iter().collect();
-        Ok(PreparedProcess { process, run_dir, warnings, logs, input, command })
+        Ok(PreparedProcess { process, run_dir, logs, input, command })
     }
 
     /// Runs a hook until it exits. The caller has stored its record, and stores the returned one together with the

@@ -324,7 +324,7 @@ fn absent_name() -> String {
 /// Terminates the processes that outlived a run, even those outside its process group, and returns a description of
 /// each.
 fn terminate_leftovers(finished: &FinishedProcess) -> Vec<String> {
-    let mut leftovers = finished.warnings.clone();
+    let mut leftovers = finished.process.warnings.texts().to_vec();
     if subreaper::has_no_children() {
         return leftovers;
     }

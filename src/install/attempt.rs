@@ -99,8 +99,8 @@ pub(crate) fn run(
             on_event(InstallEvent::Output(line));
         }
     };
-    let finished = runner.run(ready, on_tick)?;
-    for warning in &finished.warnings {
+    let mut finished = runner.run(ready, on_tick)?;
+    for warning in finished.process.warnings.texts() {
         on_event(InstallEvent::Warning(format!("{provider}: {warning}")));
     }
 
@@ -119,7 +119,7 @@ pub(crate) fn run(
             ..Expected::new(request.name.as_str(), request.versions_of(provider), provider, link)
         })
         .collect();
-    let mut verdicts = verdict::verdicts(&finished, provider, &expected, timeout, &on_event);
+    let mut verdicts = verdict::verdicts(&mut finished, provider, &expected, timeout, &on_event);
     for verdict in &mut verdicts {
         // If the disk is full, programs print various messages, such as "I/O error".
         if let Verdict::NotInstalled(Outcome::Failed, reason) = verdict
@@ -265,7 +265,8 @@ pub(crate) fn links_of_callers(runner: &Runner<'_>) -> Result<Vec<String>, Store
 /// Returns the names in the input of a batch hook, which is in its run dir; none for any other hook.
 fn batch_names(process: &Process) -> Vec<String> {
     let input = process.spec.run_dir.as_deref().and_then(|path: &Path| RunDir::at(path).read_input());
-    let text = String::from_utf8(input.unwrap_or_default()).unwrap_or_default();
-    let requests = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let input = input.unwrap_or_default();
+    let requests =
+        input.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
     requests.filter_map(|request| request["name"].as_str().map(str::to_owned)).collect()
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::install::event::InstallEvent;
 use crate::install::verify::{self, Expected, VerifyError};
 use crate::model::process::SKIPPED;
-use crate::model::{ExitReason, Installed, Outcome, ProcessExit};
+use crate::model::{ExitReason, Installed, Outcome, ProcessExit, Warnings};
 use crate::process::supervise::FinishedProcess;
 use crate::protocol::{self, Record};
 
@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 
 /// Returns the verdict for each request of a hook. Warnings in the hook's output are passed to `on_event`.
 pub(crate) fn verdicts(
-    finished: &FinishedProcess,
+    finished: &mut FinishedProcess,
     provider: &str,
     expected: &[Expected<'_>],
     timeout: Duration,
@@ -33,8 +33,8 @@ pub(crate) fn verdicts(
     let for_all = |outcome: Outcome, reason: &str| {
         expected.iter().map(|_| Verdict::NotInstalled(outcome, reason.to_owned())).collect()
     };
-    let Some(exit) = finished.process.exit() else { return for_all(Outcome::Failed, NO_EXIT) };
-    let failed = outcome_of_exit(exit, timeout);
+    let Some(exit) = finished.process.exit().cloned() else { return for_all(Outcome::Failed, NO_EXIT) };
+    let failed = outcome_of_exit(&exit, timeout);
     if let Some((outcome, reason)) = &failed
         && exit.reason != ExitReason::Exited
     {
@@ -42,12 +42,21 @@ pub(crate) fn verdicts(
     }
     let mut output = ProviderOutput::default();
     let stdout = BufReader::new(finished.logs.stdout.read_from(0, exit.stdout_bytes));
-    let read = protocol::read(stdout, |record| output.take(record, provider, expected.len(), on_event));
-    match read {
-        Ok(unparsed) => unparsed.diagnostics.iter().for_each(|diagnostic| {
-            on_event(InstallEvent::Warning(format!("{provider}: stdout {diagnostic}")));
-        }),
+    let unparsed = match protocol::read(stdout, |record| output.take(record, expected.len())) {
+        Ok(unparsed) => unparsed,
         Err(error) => return for_all(Outcome::Failed, &format!("cannot read its output: {error}")),
+    };
+    for notice in output.warnings.texts() {
+        on_event(InstallEvent::Notice(format!("{provider}: {notice}")));
+    }
+    for warning in unparsed.into_warnings() {
+        output.warnings.push(&warning);
+        on_event(InstallEvent::Warning(format!("{provider}: {warning}")));
+    }
+    if !output.warnings.texts().is_empty() {
+        finished.process.warnings.extend(output.warnings.texts());
+        // The store has them as well.
+        let _ = finished.run_dir.write_exit(&finished.process);
     }
     let is_only_one = expected.len() == 1;
     let verdict = |expected: &Expected<'_>| match &failed {
@@ -58,7 +67,7 @@ pub(crate) fn verdicts(
             let (outcome, reason) = rejected.cloned().unwrap_or((*outcome, reason.clone()));
             Verdict::NotInstalled(outcome, reason)
         }
-        None => output.verdict(*expected, is_only_one, exit),
+        None => output.verdict(*expected, is_only_one, &exit),
     };
     expected.iter().map(verdict).collect()
 }
@@ -71,17 +80,19 @@ const NO_EXIT: &str = "no process observed its exit";
 struct ProviderOutput {
     binaries: Vec<Map<String, Value>>,
     failures: HashMap<String, (Outcome, String)>,
+    /// The messages of its Warning records.
+    warnings: Warnings,
 }
 
 impl ProviderOutput {
-    fn take(&mut self, record: Record, provider: &str, requests: usize, on_event: &impl Fn(InstallEvent)) {
+    fn take(&mut self, record: Record, requests: usize) {
         // Endless output must not fill the memory.
         if self.binaries.len() + self.failures.len() >= protocol::MAX_RECORDS.max(2 * requests) {
             return;
         }
         let text = |key: &str| record.fields.get(key).and_then(Value::as_str).unwrap_or_default();
         match record.kind.as_str() {
-            "Warning" => on_event(InstallEvent::Notice(format!("{provider}: {}", text("message")))),
+            "Warning" => self.warnings.push(text("message")),
             "BinaryFailure" => {
                 let stated = [Outcome::Declined, Outcome::Rejected];
                 let outcome = stated.into_iter().find(|outcome| text("outcome") == outcome.as_str());

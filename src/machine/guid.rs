@@ -120,8 +120,7 @@ fn random_id(data_dir: &Path) -> io::Result<String> {
 /// Returns the random id in a file, or `None` if the file does not exist. Fails for a file without an id: if it were
 /// replaced, two processes could get different ids.
 fn read_random_id(path: &Path) -> io::Result<Option<String>> {
-    const LIMIT: u64 = 4096;
-    match regular_file::read(path, LIMIT) {
+    match regular_file::read(path, 4096) {
         Ok(text) => machine_id(&String::from_utf8_lossy(&text)).map(Some).ok_or_else(|| {
             let text = format!(
                 "cannot read the machine id {}: it does not contain 32 hex digits; remove it, and rigup creates a new one",

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::duration;
 use crate::model::id::{BinaryId, InterfaceId, MachineId, ProcessId};
 use crate::model::text_enum::text_enum;
+use crate::model::warnings::Warnings;
 
 text_enum! {
     /// The kind of a process.
@@ -231,6 +232,8 @@ pub struct Process {
     pub spec: ProcessSpec,
     /// Its state.
     pub state: ProcessState,
+    /// The warnings about it.
+    pub warnings: Warnings,
     /// When it was queued.
     pub created_at: Timestamp,
 }
@@ -246,6 +249,7 @@ impl Process {
             iface_id: None,
             spec,
             state: ProcessState::Queued,
+            warnings: Warnings::default(),
             created_at: now,
         }
     }
@@ -367,6 +371,7 @@ impl Process {
             "max_rss": usage.map(|usage| usage.max_rss),
             "user_ms": usage.map(|usage| usage.user_ms),
             "sys_ms": usage.map(|usage| usage.sys_ms),
+            "warnings": self.warnings,
             "status": self.status(),
             "state": self.run_state(),
         })

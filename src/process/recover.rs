@@ -1,5 +1,7 @@
 //! Completing the records of processes that a crashed rigup left behind.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 
 use crate::clock;
@@ -7,6 +9,7 @@ use crate::model::{MachineId, Process, ProcessExit, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::lock;
 use crate::process::run_dir::{self, RunDir};
+use crate::process::signals::Interrupt;
 use crate::process::{terminate, tree};
 use crate::store::{Store, StoreError};
 
@@ -33,9 +36,9 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     }
     let run_dir = run_dir::of(store.data_dir(), process);
     let is_own = belongs_to(store, process);
-    let terminate = || {
+    let terminate = |process: &Process| {
         if is_own {
-            terminate_rest(process);
+            terminate_rest(process, terminate::LEFTOVER_GRACE, None);
         }
     };
     complete(store, process.clone(), run_dir.as_ref(), terminate).map(Some)
@@ -61,12 +64,12 @@ pub(crate) fn complete(
     store: &Store,
     process: Process,
     run_dir: Option<&RunDir>,
-    terminate: impl FnOnce(),
+    terminate: impl FnOnce(&Process),
 ) -> Result<Process, StoreError> {
     let observed = run_dir.and_then(RunDir::read_exit);
     let is_observed = observed.is_some();
     let mut exit = observed.unwrap_or_else(|| {
-        terminate();
+        terminate(&process);
         ProcessExit::lost(clock::now())
     });
     let Some(run_dir) = run_dir else {
@@ -77,9 +80,11 @@ pub(crate) fn complete(
         exit.reason = run_dir.exit_reason(&exit);
     }
     let exit = run_dir.add_logs(exit, process.spec.process_type);
-    let process = process.into_exited(exit);
+    let mut process = process.into_exited(exit);
+    process.warnings.extend(run_dir.read_warnings().texts());
+    process.warnings.extend(run_dir.removal_warning());
     // The record matters more than the files in the run dir.
-    let _ = if is_observed { run_dir.remove_pid() } else { run_dir.write_exit(&process, &[]) };
+    let _ = if is_observed { run_dir.remove_pid() } else { run_dir.write_exit(&process) };
     run_dir.remove_temporary_files();
     store.save_process(&process).map(|()| process)
 }
@@ -109,14 +114,12 @@ fn is_alive(process: &Process) -> bool {
     }
 }
 
-/// Terminates the remaining processes of a tree. If its root exited by itself, processes that left its group keep
-/// running, as after every exit.
-fn terminate_rest(process: &Process) {
+/// Terminates the remaining processes of a tree that no rigup supervises. If its root exited by itself, processes that left
+/// its group keep running, as after every exit.
+pub(crate) fn terminate_rest(process: &Process, grace: Duration, interrupt: Option<&Interrupt>) {
     let identity = process.running().map(|running| &running.identity);
     match identity.and_then(Handle::open) {
-        Some(root) => {
-            terminate::terminate_tree(Signal::TERM, process.id, &root, terminate::LEFTOVER_GRACE, None)
-        }
+        Some(root) => terminate::terminate_tree(Signal::TERM, process.id, &root, grace, interrupt),
         // Its rigup may have been killed between starting and recording the process.
         None => terminate::terminate_by_id(process.id, identity.map(|identity| identity.pid)),
     };

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use memchr::memmem;
-use rustix::fs::OFlags;
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
+use crate::fs::regular_file;
 use crate::jsonl::MAX_LINE;
 use crate::process::log::Log;
 
@@ -35,8 +35,7 @@ pub(super) fn blank_environments(log: &Log, path: &Path) -> io::Result<()> {
         for (start, length) in if is_whole { environments(&line) } else { Vec::new() } {
             if writable.is_none() {
                 // The process appends to the descriptor of the log, and so would every write through it.
-                let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
-                let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+                let file = regular_file::open_with(OpenOptions::new().read(true).write(true), path)?;
                 writable = Some(Log::new(file)).filter(|file| file.file_id().ok() == log.file_id().ok());
             }
             let Some(writable) = &writable else { return Ok(()) };

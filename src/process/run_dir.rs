@@ -2,13 +2,14 @@
 //! pid and its exit.
 
 use std::borrow::Cow;
-use std::fs::{DirEntry, File, OpenOptions};
+use std::fs::{DirEntry, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fs_err::os::unix::fs::OpenOptionsExt;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
@@ -17,7 +18,9 @@ use crate::fs::dir::{self, make_private_dir};
 use crate::fs::lock::{self, FileLock};
 use crate::fs::regular_file;
 use crate::fs::remove::{ignore_missing, open_unlinked_folder, remove_files_with_prefix, remove_tree_in};
-use crate::model::{Binary, ExitReason, Identity, Process, ProcessExit, ProcessId, ProcessType, import};
+use crate::model::{
+    Binary, ExitReason, Identity, Process, ProcessExit, ProcessId, ProcessType, Warnings, import,
+};
 use crate::process::log::{Log, Logs};
 use crate::process::redact;
 use crate::process::spawn::CommandSpec;
@@ -209,7 +212,7 @@ impl RunDir {
 
     /// Opens both logs for the process to write to, and for rigup to read.
     pub(crate) fn open_logs(&self) -> io::Result<Logs> {
-        let open = |name: &str| self.create_file(name, 0o600).map(Log::new);
+        let open = |name: &str| self.create_file(name, 0o600).map(|file| Log::new(file.into_parts().0));
         Ok(Logs { stdout: open("stdout.log")?, stderr: open("stderr.log")? })
     }
 
@@ -265,7 +268,7 @@ impl RunDir {
     }
 
     /// Writes the exit of a process, with its warnings, to `exit.json`, and removes `process.pid`.
-    pub(crate) fn write_exit(&self, process: &Process, warnings: &[String]) -> io::Result<()> {
+    pub(crate) fn write_exit(&self, process: &Process) -> io::Result<()> {
         let Some(exit) = process.exit() else { return Ok(()) };
         let exit = json!({
             "started_at": clock::format(process.running().map_or(exit.ended_at, |running| running.started_at)),
@@ -276,7 +279,7 @@ impl RunDir {
             "max_rss": exit.usage.map(|usage| usage.max_rss),
             "user_ms": exit.usage.map(|usage| usage.user_ms),
             "sys_ms": exit.usage.map(|usage| usage.sys_ms),
-            "warnings": warnings,
+            "warnings": process.warnings,
         });
         atomic::write(&self.path().join(EXIT), format!("{exit}\n").as_bytes())?;
         self.remove_pid()
@@ -339,7 +342,7 @@ impl RunDir {
     }
 
     /// Returns the warnings in `exit.json`.
-    pub(crate) fn read_warnings(&self) -> Vec<String> {
+    pub(crate) fn read_warnings(&self) -> Warnings {
         let warnings = self.read_json(EXIT).and_then(|mut exit| exit.remove("warnings"));
         warnings.and_then(|warnings| serde_json::from_value(warnings).ok()).unwrap_or_default()
     }
@@ -380,19 +383,14 @@ impl RunDir {
         serde_json::from_slice(&regular_file::read(&self.path().join(name), READ_LIMIT).ok()?).ok()
     }
 
-    fn create_file(&self, name: &str, mode: u32) -> io::Result<File> {
+    fn create_file(&self, name: &str, mode: u32) -> io::Result<fs_err::File> {
+        let mut options = fs_err::OpenOptions::new();
         // Opening a pipe for writing alone would wait for a reader.
-        let open =
-            OpenOptions::new().read(true).append(true).create(true).mode(mode).open(self.path().join(name));
-        open.map_err(|error| self.with_path(name, &error))
+        options.read(true).append(true).create(true).mode(mode).open(self.path().join(name))
     }
 
     fn write_file(&self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
-        self.create_file(name, mode)?.write_all(content).map_err(|error| self.with_path(name, &error))
-    }
-
-    fn with_path(&self, name: &str, error: &io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("{}: {error}", self.path().join(name).display()))
+        self.create_file(name, mode)?.write_all(content)
     }
 }
 

@@ -34,8 +34,6 @@ pub(crate) struct PreparedProcess {
     pub process: Process,
     /// The run dir, in which a stop may be requested.
     pub run_dir: RunDir,
-    /// Problems that do not prevent the process from running.
-    pub warnings: Vec<String>,
     /// The two logs in the run dir.
     pub logs: Logs,
     /// Its standard input; `None` for `/dev/null`.
@@ -60,14 +58,12 @@ impl PreparedProcess {
 /// A process that has exited, or could not be started.
 #[derive(Debug)]
 pub(crate) struct FinishedProcess {
-    /// Its record with its exit, which is not stored yet.
+    /// Its record with its exit and the warnings about it, which is not stored yet.
     pub process: Process,
     /// Its run dir, which contains the exit, unless the process has removed the folder.
     pub run_dir: RunDir,
     /// Its logs, which are complete, but no larger than the output limit allows.
     pub logs: Logs,
-    /// Warnings about problems, about processes that it left behind, and about processes that could not be terminated.
-    pub warnings: Vec<String>,
 }
 
 /// The conditions under which a process is supervised.
@@ -92,10 +88,11 @@ impl Supervision<'_> {
         record: impl FnOnce(&Process, &RunDir, &Identity) -> Result<(), E>,
         mut tick: impl FnMut(&Logs),
     ) -> Result<FinishedProcess, E> {
-        let PreparedProcess { process, run_dir, mut warnings, logs, input, command } = prepared;
+        let PreparedProcess { process, run_dir, logs, input, command } = prepared;
+        let mut warnings = Vec::new();
         let started = command.start(input.as_ref(), logs.stdout.file(), logs.stderr.file());
         tick(&logs);
-        let process = match started {
+        let mut process = match started {
             Err(error) => process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now())),
             Ok(child) => {
                 let deadline = process.spec.timeout.map(duration::deadline);
@@ -145,12 +142,13 @@ impl Supervision<'_> {
                 process.into_exited(exit)
             }
         };
+        process.warnings.extend(warnings);
         // Not an error, because other rigups find the exit in the store.
-        if let Err(error) = run_dir.write_exit(&process, &warnings) {
+        if let Err(error) = run_dir.write_exit(&process) {
             let warning = || format!("cannot write its exit to its run dir: {error}");
-            warnings.push(run_dir.removal_warning().unwrap_or_else(warning));
+            process.warnings.push(&run_dir.removal_warning().unwrap_or_else(warning));
         }
-        Ok(FinishedProcess { process, run_dir, logs, warnings })
+        Ok(FinishedProcess { process, run_dir, logs })
     }
 
     /// Returns the size to which a log is cut: the limit, and a tenth of it for what a process writes on TERM.

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::fs::lock::FileLock;
 use crate::model::{Identity, Process, ProcessExit};
 use crate::process::handle::Handle;
-use crate::process::run_dir::RunDir;
+use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec, SpawnError};
 use crate::process::supervise::{PreparedProcess, Supervision};
@@ -104,14 +104,13 @@ pub(crate) fn run(
 ) -> io::Result<()> {
     let interrupt = Arc::new(Interrupt::install()?);
     subreaper::become_subreaper();
-    let path = process.spec.run_dir.as_deref();
-    let path = path.ok_or_else(|| io::Error::other("the process to wait for has no run dir"))?;
-    let run_dir = RunDir::at(path).opened()?;
+    let run_dir = run_dir::of(store.data_dir(), &process).map(RunDir::opened).transpose()?;
+    let run_dir = run_dir.ok_or_else(|| io::Error::other("the process to wait for has no run dir"))?;
     let save = |process: &Process| store.save_process(process).map_err(io::Error::other);
-    if process.spec.run.is_none() && !follow_rigup(store, &process, &interrupt)? {
+    if process.spec.run.is_none() && !follow_rigup(store, &process, Arc::clone(&interrupt))? {
         let process = process.into_exited(ProcessExit::not_started(clock::now()));
         // Not an error, because other rigups find the exit in the store.
-        let _ = run_dir.write_exit(&process, &[]);
+        let _ = run_dir.write_exit(&process);
         return save(&process);
     }
     let logs = run_dir.open_logs()?;
@@ -126,7 +125,7 @@ pub(crate) fn run(
         save(process)?;
         report_ready()
     };
-    let prepared = PreparedProcess { process, run_dir, warnings: Vec::new(), logs, input: None, command };
+    let prepared = PreparedProcess { process, run_dir, logs, input: None, command };
     let finished = supervision.run(prepared, record, |_| ())?;
     save(&finished.process)?;
     // A process that could not be started or exited at once was not reported yet.
@@ -135,14 +134,13 @@ pub(crate) fn run(
 
 /// Interrupts this waiter once the rigup that started the hook is gone, even if that rigup was killed. Returns whether the
 /// rigup still runs.
-fn follow_rigup(store: &Store, hook: &Process, interrupt: &Arc<Interrupt>) -> io::Result<bool> {
+fn follow_rigup(store: &Store, hook: &Process, interrupt: Arc<Interrupt>) -> io::Result<bool> {
     // Without these two descriptors, no process would be found.
     drop([null()?, null()?]);
     let rigup = hook.parent_id.map(|id| store.process(id)).transpose().map_err(io::Error::other)?.flatten();
     let Some(rigup) = rigup.and_then(|rigup| Handle::open(&rigup.running()?.identity)) else {
         return Ok(false);
     };
-    let interrupt = Arc::clone(interrupt);
     let follow = move || {
         while poll::readable([rigup.fd()], Instant::now() + FOLLOW_INTERVAL) != [true] {}
         // After a second signal, there would be no grace period.

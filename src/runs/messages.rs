@@ -1,7 +1,7 @@
 //! The progress messages and the result that a run writes into its run dir.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::clock;
 use crate::fs::{atomic, regular_file};
 use crate::jsonl::{self, Line};
+use crate::process::log::Log;
 use crate::settings::Environment;
 
 /// The variable with the path of the run dir, for a run and everything that it starts.
@@ -41,12 +42,9 @@ pub(crate) enum MessageError {
     /// The variable does not name a run dir.
     #[error("{RUN_DIR_VARIABLE}={} is not a run dir of rigup", .0.display())]
     NotRunDir(PathBuf),
-    /// The message exceeds the maximum length of a line.
-    #[error("a message of {0} bytes is too long; write at most {max} bytes, and the rest to a file", max = jsonl::MAX_LINE)]
-    TooLong(usize),
-    /// The result exceeds the maximum length.
-    #[error("a result of {0} bytes is too long; write at most {MAX_RESULT} bytes, and the rest to a file")]
-    ResultTooLong(usize),
+    /// The message or the result exceeds the maximum length.
+    #[error("{0} bytes are too many; write at most {1} bytes, and the rest to a file")]
+    TooLong(usize, u64),
     /// The file cannot be written.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -69,7 +67,7 @@ pub(crate) fn post(run_dir: &Path, text: Value, extra: Map<String, Value>) -> Re
     message.extend(extra);
     let line = format!("{}\n", Value::Object(message));
     if line.len() > jsonl::MAX_LINE {
-        return Err(MessageError::TooLong(line.len()));
+        return Err(MessageError::TooLong(line.len(), jsonl::MAX_LINE as u64));
     }
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600);
@@ -85,20 +83,18 @@ pub(crate) fn post(run_dir: &Path, text: Value, extra: Map<String, Value>) -> Re
 pub(crate) fn set_result(run_dir: &Path, result: &Value) -> Result<(), MessageError> {
     let result = format!("{}\n", json!({"time": clock::format(clock::now()), "result": result}));
     if result.len() as u64 > MAX_RESULT {
-        return Err(MessageError::ResultTooLong(result.len()));
+        return Err(MessageError::TooLong(result.len(), MAX_RESULT));
     }
-    atomic::write(&run_dir.join(RESULT), result.as_bytes())?;
-    Ok(())
+    Ok(atomic::write(&run_dir.join(RESULT), result.as_bytes())?)
 }
 
 /// Returns the newest messages, oldest first. Lines that are not JSON objects are left out.
 pub(crate) fn messages(run_dir: &Path) -> Vec<Value> {
-    let Ok(file) = newest_messages(run_dir) else {
-        return Vec::new();
-    };
+    let Ok(log) = Log::open(&run_dir.join(MESSAGES)) else { return Vec::new() };
+    let newest = log.read_from(log.size().saturating_sub(MESSAGES_READ), MESSAGES_READ);
     let mut messages = std::collections::VecDeque::new();
     // If the file cannot be read to its end, the messages before the error are returned.
-    let _ = jsonl::for_each_line(file, |_, line| {
+    let _ = jsonl::for_each_line(BufReader::new(newest), |_, line| {
         if let Line::Text(text) = line
             && let Ok(message @ Value::Object(_)) = serde_json::from_slice(text)
         {
@@ -109,18 +105,6 @@ pub(crate) fn messages(run_dir: &Path) -> Vec<Value> {
         }
     });
     messages.into()
-}
-
-/// Opens the file of the messages at the beginning of a line.
-fn newest_messages(run_dir: &Path) -> io::Result<impl BufRead + use<>> {
-    let mut file = regular_file::open(&run_dir.join(MESSAGES))?;
-    let start = file.metadata()?.len().saturating_sub(MESSAGES_READ);
-    file.seek(SeekFrom::Start(start))?;
-    let mut reader = BufReader::new(file).take(MESSAGES_READ);
-    if start > 0 {
-        reader.skip_until(b'\n')?;
-    }
-    Ok(reader)
 }
 
 /// Returns the result with its time, or `None` if there is no valid one.

@@ -24,7 +24,7 @@ impl TableRow for Process {
     const COLUMNS: &'static str = "id, machine_id, parent_id, binary_id, iface_id, process_type, plugin, hook_name, \
         cmd, pwd, env, timeout, run_dir, slug, description, ttl_seconds, status, pid, start_ticks, boot_id, \
         started_at, ended_at, exit_code, signal, exit_reason, stdout_tail, stderr_tail, stdout_bytes, stderr_bytes, \
-        max_rss, user_ms, sys_ms, created_at";
+        max_rss, user_ms, sys_ms, warnings, created_at";
 
     const PATHS: &'static [&'static str] = &["run_dir"];
 
@@ -49,7 +49,7 @@ columns! {
         ended_at, exit_code, signal, reason, stdout_tail, stderr_tail, stdout_bytes, stderr_bytes, usage,
     }
     ProcessSpec { process_type, plugin, hook_name, cmd, pwd, env, timeout, run_dir, run }
-    Process { id, machine_id, parent_id, binary_id, iface_id, spec, state, created_at }
+    Process { id, machine_id, parent_id, binary_id, iface_id, spec, state, warnings, created_at }
 }
 
 /// The slug and the description of a process that is not a run are empty, not NULL.
@@ -128,6 +128,14 @@ impl Store {
     /// Stores several processes in one transaction.
     pub fn save_processes(&self, processes: &[&Process]) -> Result<(), StoreError> {
         self.transaction(|transaction| processes.iter().try_for_each(|process| save(transaction, process)))
+    }
+
+    /// Stores the warnings about a process, even if it has exited.
+    pub fn save_warnings(&self, process: &Process) -> Result<(), StoreError> {
+        self.with(|connection| {
+            let values = (process.id, row::json(&process.warnings)?);
+            connection.execute("UPDATE process SET warnings = ?2 WHERE id = ?1", values).map(drop)
+        })
     }
 
     /// Stores a queued run, unless `max_live` runs with its slug have not exited yet. Returns whether it was stored.

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::duration;
 use crate::model::{
     AttemptId, BinaryId, ExitReason, InterfaceId, MachineId, Outcome, ProcessId, ProcessType, ProviderName,
+    Warnings,
 };
 
 /// The values of the columns of a row that is written.
@@ -292,7 +293,7 @@ columns_of_one! {
     [Outcome, ProcessType, ExitReason] =>
         |column| column.as_str()?.parse().map_err(FromSqlError::other), |word| word.as_str().into();
 
-    [Vec<String>, Map<String, Value>] =>
+    [Vec<String>, Map<String, Value>, Warnings] =>
         |column| serde_json::from_str(column.as_str()?).map_err(FromSqlError::other), |value| json(value)?.into();
 
     // A time is stored as text that sorts by time.

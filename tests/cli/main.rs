@@ -58,3 +58,4 @@ mod test_context;
 mod timings;
 mod trust;
 mod uninstall;
+mod warnings;

@@ -377,7 +377,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         scheduled: &ScheduledHook,
         result: AttemptResult,
     ) -> Result<Vec<NextStep>, StoreError> {
-        let AttemptResult { process, verdicts } = result;
+        let AttemptResult { mut process, verdicts } = result;
         let mut steps = Vec::new();
         for (&index, verdict) in scheduled.requests.iter().zip(verdicts) {
             let (outcome, reason, installed) = match verdict {
@@ -410,24 +410,24 @@ impl<'r, 'a> ResolverState<'r, 'a> {
                 changed.push(binary);
             }
         }
-        self.write_accepted(&process, &changed, scheduled.requests[0]);
+        if let Some(warning) = self.write_accepted(&process, &changed) {
+            process.warnings.push(&warning);
+            self.emit(scheduled.requests[0], InstallEvent::Notice(warning));
+        }
         self.resolver.runner.store.finish_attempts(&process, &attempts, &changed, clock::now())?;
         Ok(steps)
     }
 
-    /// Writes the records of installed binaries into the run dir of the hook, for a rebuild of the store. `first` is a
-    /// request of the hook.
-    fn write_accepted(&self, process: &Process, changed: &[&Binary], first: RequestIndex) {
+    /// Writes the records of installed binaries into the run dir of the hook, for a rebuild of the store. Returns a warning if
+    /// that fails.
+    fn write_accepted(&self, process: &Process, changed: &[&Binary]) -> Option<String> {
         let accepted = changed.iter().filter(|binary| binary.installed().is_some());
         let accepted: Vec<&Binary> = accepted.copied().collect();
         let settings = self.resolver.runner.settings;
         let paths = StoredPaths::new(&settings.lib_dir, &settings.data_dir);
-        if let (Some(run_dir), false) = (&process.spec.run_dir, accepted.is_empty())
-            && let Err(error) = RunDir::at(run_dir).write_accepted(&accepted, &paths)
-        {
-            let notice = format!("cannot write the records of a hook to its run dir: {error}");
-            self.emit(first, InstallEvent::Notice(notice));
-        }
+        let run_dir = process.spec.run_dir.as_ref().filter(|_| !accepted.is_empty())?;
+        let error = RunDir::at(run_dir).write_accepted(&accepted, &paths).err()?;
+        Some(format!("cannot write the records of a hook to its run dir: {error}"))
     }
 
     /// Links a binary that a provider installed, and updates its record.

@@ -130,8 +130,7 @@ pub fn is_from_kernel(si_code: c_int) -> bool {
 
 /// Returns the path that an open file or folder has now.
 pub fn path(file: &File) -> Option<PathBuf> {
-    let path = rustix::fs::getpath(file).ok()?;
-    Some(OsString::from_vec(path.into_bytes()).into())
+    rustix::fs::getpath(file).ok().map(|path| OsString::from_vec(path.into_bytes()).into())
 }
 
 /// Creates a file without a name in the folder for temporary files.

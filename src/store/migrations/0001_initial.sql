@@ -120,6 +120,7 @@ CREATE TABLE process (
     max_rss              INTEGER, -- bytes
     user_ms              INTEGER,
     sys_ms               INTEGER,
+    warnings             TEXT NOT NULL, -- JSON list of strings
     created_at           TEXT NOT NULL,
     CHECK ((pid IS NULL) = (start_ticks IS NULL) AND (pid IS NULL) = (boot_id IS NULL)
            AND (pid IS NULL) = (started_at IS NULL)),
