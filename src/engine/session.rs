@@ -170,6 +170,7 @@ impl<'e> Session<'e> {
         Ok(Process {
             parent_id,
             iface_id: Some(self.interface()?.id),
+            data_dir_id: self.store.data_dir_id().to_owned(),
             ..Process::queued(ProcessId::generate(), self.machine.id, spec, clock::now())
         })
     }

@@ -115,6 +115,7 @@ impl Runner<'_> {
             parent_id: Some(self.command.id),
             binary_id: job.binary_id,
             iface_id: self.command.iface_id,
+            data_dir_id: self.store.data_dir_id().to_owned(),
             ..Process::queued(process_id, machine_id, spec, clock::now())
         };
         process.warnings.extend(restored);

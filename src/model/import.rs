@@ -208,6 +208,7 @@ fn queued(fields: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportE
         created_at: fields.time("created_at")?.unwrap_or(created_at),
         state: ProcessState::Queued,
         warnings: fields.get("warnings")?,
+        data_dir_id: String::new(),
     })
 }
 

@@ -234,6 +234,8 @@ pub struct Process {
     pub state: ProcessState,
     /// The warnings about it.
     pub warnings: Warnings,
+    /// The id of the data dir in which it was recorded first. Records that rigup prints do not have it.
+    pub data_dir_id: String,
     /// When it was queued.
     pub created_at: Timestamp,
 }
@@ -250,6 +252,7 @@ impl Process {
             spec,
             state: ProcessState::Queued,
             warnings: Warnings::default(),
+            data_dir_id: String::new(),
             created_at: now,
         }
     }

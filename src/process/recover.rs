@@ -91,11 +91,11 @@ pub(crate) fn complete(
 
 /// Returns whether a process that has not exited belongs to this data dir, which may have been moved, and not to one that
 /// this one is a copy of. Only then may it be signalled. A rigup holds a lock in its own data dir until its exit is
-/// recorded; any other process has a run dir that remembers which folder it is.
+/// recorded; the record of any other process has the id of its data dir.
 pub(crate) fn belongs_to(store: &Store, process: &Process) -> bool {
     match process.spec.process_type {
         ProcessType::Cli => lock::is_process_locked(store.data_dir(), process.id),
-        _ => run_dir::of(store.data_dir(), process).is_some_and(|run_dir| run_dir.is_original()),
+        _ => !process.data_dir_id.is_empty() && process.data_dir_id == store.data_dir_id(),
     }
 }
 

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::fs::{DirEntry, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,8 +48,8 @@ const LOCK: &str = "lock";
 /// The file with the record of the process as it was queued.
 const RECORD: &str = "process.json";
 
-/// The key in that file with the device and inode of the folder, which differ in a copy.
-const FOLDER_ID: &str = "folder_id";
+/// The key in that file with the id of the data dir, which no other record of a process has.
+const DATA_DIR_ID: &str = "data_dir_id";
 
 /// The file with the exit of the process.
 const EXIT: &str = "exit.json";
@@ -95,7 +94,7 @@ impl RunDir {
         let write = || {
             // The record comes first: it shows that rigup made the folder.
             let mut record = process.to_record();
-            record[FOLDER_ID] = json!(run_dir.folder_id()?);
+            record[DATA_DIR_ID] = process.data_dir_id.as_str().into();
             run_dir.write_file(RECORD, 0o600, format!("{record}\n").as_bytes())?;
             input.map_or(Ok(()), |input| run_dir.write_file(INPUT, 0o600, input))?;
             run_dir.write_file("cmd.sh", 0o700, &script)
@@ -155,7 +154,9 @@ impl RunDir {
 
     /// Returns the record of the process as it was queued, or `None` if there is no valid one.
     pub(crate) fn read_process(&self) -> Option<Process> {
-        let mut process = import::queued_process(&self.read_json(RECORD)?).ok()?;
+        let record = self.read_json(RECORD)?;
+        let mut process = import::queued_process(&record).ok()?;
+        process.data_dir_id = record.get(DATA_DIR_ID).and_then(Value::as_str).unwrap_or_default().to_owned();
         process.spec.run_dir = Some(self.path.clone());
         Some(process)
     }
@@ -173,16 +174,6 @@ impl RunDir {
             })
         };
         std::fs::read_dir(self.path()).is_ok_and(|mut files| files.all(is_empty))
-    }
-
-    /// Returns whether this is the folder that was made for the process, which may have been moved, and not a copy of it.
-    pub(crate) fn is_original(&self) -> bool {
-        let recorded = self.read_json(RECORD).and_then(|mut record| record.remove(FOLDER_ID));
-        recorded.is_some_and(|recorded| self.folder_id().is_ok_and(|id| recorded == json!(id)))
-    }
-
-    fn folder_id(&self) -> io::Result<[u64; 2]> {
-        fs_err::metadata(self.path()).map(|folder| [folder.dev(), folder.ino()])
     }
 
     /// Returns whether the folder has a file for the record of its process, which may be damaged.

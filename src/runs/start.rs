@@ -149,9 +149,10 @@ pub(crate) fn start(
         Some(max_live) => {
             // Without a waiter, the exit of a run of another machine, or of the data dir that this one is a copy of, will
             // never be recorded here.
-            let is_live = |id, machine_id| {
+            let is_live = |id, machine_id, data_dir_id: &str| {
                 let run_dir = RunDir::at(&run_dir::path(&settings.data_dir, id));
-                run_dir.is_locked() == Some(true) || machine_id == process.machine_id && run_dir.is_original()
+                run_dir.is_locked() == Some(true)
+                    || machine_id == process.machine_id && data_dir_id == store.data_dir_id()
             };
             store.reserve_run(&process, max_live, is_live)
         }

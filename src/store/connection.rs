@@ -1,6 +1,7 @@
 //! The connection to the store.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +20,8 @@ const PREPARED_STATEMENTS: usize = 48;
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    /// The device and inode of the data dir; empty if it does not exist.
+    data_dir_id: String,
     connection: Mutex<Connection>,
     /// The rows that were left out of lists, with the reasons.
     unreadable: Mutex<BTreeSet<String>>,
@@ -29,12 +32,24 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
         let added = stored_path::add_functions(&connection, StoredPaths::new(lib_dir, dir::parent(&path)));
         added.map_err(|cause| StoreError::new(&path, cause))?;
-        Ok(Self { path, connection: Mutex::new(connection), unreadable: Mutex::default() })
+        let data_dir =
+            dir::parent(&path).metadata().map(|folder| format!("{}:{}", folder.dev(), folder.ino()));
+        Ok(Self {
+            path,
+            data_dir_id: data_dir.unwrap_or_default(),
+            connection: Mutex::new(connection),
+            unreadable: Mutex::default(),
+        })
     }
 
     /// Returns the folder of the store.
     pub fn data_dir(&self) -> &Path {
         dir::parent(&self.path)
+    }
+
+    /// Returns the id of the data dir, which stays the same if it is renamed, and differs in a copy.
+    pub(crate) fn data_dir_id(&self) -> &str {
+        &self.data_dir_id
     }
 
     /// Returns the path of the store.

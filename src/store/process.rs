@@ -24,7 +24,7 @@ impl TableRow for Process {
     const COLUMNS: &'static str = "id, machine_id, parent_id, binary_id, iface_id, process_type, plugin, hook_name, \
         cmd, pwd, env, timeout, run_dir, slug, description, ttl_seconds, status, pid, start_ticks, boot_id, \
         started_at, ended_at, exit_code, signal, exit_reason, stdout_tail, stderr_tail, stdout_bytes, stderr_bytes, \
-        max_rss, user_ms, sys_ms, warnings, created_at";
+        max_rss, user_ms, sys_ms, warnings, data_dir_id, created_at";
 
     const PATHS: &'static [&'static str] = &["run_dir"];
 
@@ -49,7 +49,7 @@ columns! {
         ended_at, exit_code, signal, reason, stdout_tail, stderr_tail, stdout_bytes, stderr_bytes, usage,
     }
     ProcessSpec { process_type, plugin, hook_name, cmd, pwd, env, timeout, run_dir, run }
-    Process { id, machine_id, parent_id, binary_id, iface_id, spec, state, warnings, created_at }
+    Process { id, machine_id, parent_id, binary_id, iface_id, spec, state, warnings, data_dir_id, created_at }
 }
 
 /// The slug and the description of a process that is not a run are empty, not NULL.
@@ -113,7 +113,7 @@ const UNFINISHED: &str = "WHERE status <> 'exited' AND machine_id = ?1 ORDER BY 
 const ENDED_RUNS: &str = "WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL AND machine_id = ?1 \
     ORDER BY created_at, id";
 const LIVE_RUNS: &str =
-    "SELECT id, machine_id FROM process WHERE slug <> '' AND slug = ?1 AND status <> 'exited'";
+    "SELECT id, machine_id, data_dir_id FROM process WHERE slug <> '' AND slug = ?1 AND status <> 'exited'";
 const AVERAGE_SECONDS: &str = "SELECT avg(julianday(ended_at) - julianday(started_at)) * 86400.0 FROM \
     (SELECT hook_name, started_at, ended_at FROM process WHERE plugin <> '' AND plugin = ?1 \
     ORDER BY created_at DESC, id DESC LIMIT 20) WHERE hook_name = ?2";
@@ -139,21 +139,23 @@ impl Store {
     }
 
     /// Stores a queued run, unless `max_live` runs with its slug have not exited yet. Returns whether it was stored.
-    /// The limit also holds if several processes reserve runs at once. A run counts only if `is_live` returns true for it
-    /// and its machine.
+    /// The limit also holds if several processes reserve runs at once. A run counts only if `is_live` returns true for it,
+    /// its machine and the id of its data dir.
     pub fn reserve_run(
         &self,
         process: &Process,
         max_live: u32,
-        is_live: impl Fn(ProcessId, MachineId) -> bool,
+        is_live: impl Fn(ProcessId, MachineId, &str) -> bool,
     ) -> Result<bool, StoreError> {
         let slug = process.spec.run.as_ref().map_or("", |run| &run.slug);
         self.transaction(|transaction| {
             let mut statement = transaction.prepare_cached(LIVE_RUNS)?;
-            let unfinished: Vec<(ProcessId, MachineId)> = statement
-                .query_map([slug], |row| Ok((row.get(0)?, row.get(1)?)))?
+            let unfinished: Vec<(ProcessId, MachineId, String)> = statement
+                .query_map([slug], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<rusqlite::Result<_>>()?;
-            let live = unfinished.into_iter().filter(|(id, machine_id)| is_live(*id, *machine_id));
+            let live = unfinished
+                .iter()
+                .filter(|(id, machine_id, data_dir_id)| is_live(*id, *machine_id, data_dir_id));
             let is_below = live.count() < max_live as usize;
             if is_below {
                 save(transaction, process)?;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::process::Child;
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::in_parallel;
@@ -67,13 +66,23 @@ fn row_46_a_damaged_run_dir_does_not_block_a_rebuild() {
         let start = run(&context, &["start", "--slug", "s", "--", "sh", "-c", &script]).succeeds().record();
         let run_dir = start["run_dir"].as_str().unwrap();
         wait_until("the file is replaced", || fs::exists(format!("{run_dir}/ready")).unwrap());
-        run(&context, &["process", "kill", start["id"].as_str().unwrap()]).exits_with(1);
-        let pid = i32::try_from(start["pid"].as_i64().unwrap()).unwrap();
-        nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        let killed = run(&context, &["process", "kill", start["id"].as_str().unwrap()]).succeeds().record();
+        assert_eq!(killed["exit_reason"], "stopped");
         wait_until("the waiter has exited", || context.live_processes().is_empty());
         fs::remove_file(context.path("data/rigup.sqlite3")).unwrap();
         assert_eq!(run(&context, &["process", "list"]).succeeds().records(), [] as [Value; 0]);
     });
+}
+
+#[test]
+fn row_46_a_run_that_removed_its_run_dir_can_be_killed() {
+    let context = TestContext::new();
+    let script = "cd /; rm -r \"$RIGUP_RUN_DIR\"; exec sleep 600";
+    let start = run(&context, &["start", "--slug", "s", "--", "sh", "-c", script]).succeeds().record();
+    wait_until("the run dir is removed", || context.count_live("sleep 600") == 1);
+    let killed = run(&context, &["process", "kill", start["id"].as_str().unwrap()]).succeeds().record();
+    assert_eq!((&killed["exit_code"], &killed["status"]), (&json!(143), &json!("exited")));
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
 }
 
 #[test]

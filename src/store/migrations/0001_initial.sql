@@ -121,6 +121,7 @@ CREATE TABLE process (
     user_ms              INTEGER,
     sys_ms               INTEGER,
     warnings             TEXT NOT NULL, -- JSON list of strings
+    data_dir_id          TEXT NOT NULL, -- device and inode of the data dir, which differ in a copy
     created_at           TEXT NOT NULL,
     CHECK ((pid IS NULL) = (start_ticks IS NULL) AND (pid IS NULL) = (boot_id IS NULL)
            AND (pid IS NULL) = (started_at IS NULL)),

@@ -188,7 +188,7 @@ fn reserves_at_most_the_maximum_number_of_live_runs() {
     };
     let first = run("a");
     let reserve = |run: &Process, max_live| {
-        store.reserve_run(run, max_live, |_, machine| machine == machine_id).unwrap()
+        store.reserve_run(run, max_live, |_, machine, _| machine == machine_id).unwrap()
     };
     assert!(!reserve(&run("a"), 0));
     assert!(reserve(&first, 1));
