@@ -156,9 +156,9 @@ impl RunDir {
     pub(crate) fn read_process(&self) -> Option<Process> {
         let record = self.read_json(RECORD)?;
         let mut process = import::queued_process(&record).ok()?;
-        process.data_dir_id = record.get(DATA_DIR_ID).and_then(Value::as_str).unwrap_or_default().to_owned();
         process.spec.run_dir = Some(self.path.clone());
-        Some(process)
+        let data_dir_id = record.get(DATA_DIR_ID).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Some(Process { data_dir_id, ..process })
     }
 
     /// Returns whether rigup made this folder for the process: it has the record of the process or, if rigup was killed
