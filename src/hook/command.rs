@@ -52,8 +52,9 @@ const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN
 const COMPUTED: [&str; 5] = ["ARCHIVE_DIR", "CRAWL_DIR", "NODE_MODULE_DIR", TRUST_VARIABLE, "SNAP_DIR"];
 
 /// The variables that tie git to one repository. git sets some of them for its own hooks, so a rigup that such a hook runs
-/// has them. `git rev-parse --local-env-vars` lists them, in git 2.47; the last one is from git before 2.40.
-const REPOSITORY: [&str; 16] = [
+/// has them. `git rev-parse --local-env-vars` lists them, in git 2.47, except the last two: one is from git before
+/// 2.40, and one makes git refuse to write to any repository in a hook that checks a push.
+const REPOSITORY: [&str; 17] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_CONFIG",
     "GIT_CONFIG_PARAMETERS",
@@ -70,6 +71,7 @@ const REPOSITORY: [&str; 16] = [
     "GIT_SHALLOW_FILE",
     "GIT_COMMON_DIR",
     "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_QUARANTINE_PATH",
 ];
 
 /// Returns the caller's environment with the settings of the plugin and the variables of the hook contract.

@@ -115,6 +115,10 @@ impl RunDir {
             }
         }
         let cwd = shell::quote(command.cwd.as_os_str().as_bytes())?;
+        if process.spec.process_type == ProcessType::Hook {
+            // An empty folder is removed at the end of the event.
+            script.extend([b"mkdir -p ", &*cwd, b" && "].concat());
+        }
         script.extend([b"cd ", &*cwd, b" && exec"].concat());
         for word in std::iter::once(&command.program).chain(&command.args) {
             script.extend([b" ", &*shell::quote(word.as_bytes())?].concat());

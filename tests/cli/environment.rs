@@ -52,6 +52,20 @@ const COMMIT_INSIDE: &str = "#!/bin/sh\nset -e\necho ready\nrm -rf inner; git in
     git -C inner add file; git -C inner commit -qm inner; git -C inner log --format=%s >&2\n";
 
 #[test]
+fn an_event_hook_of_a_push_may_write_to_its_own_repository() {
+    let context = repository("#!/bin/sh\n");
+    context.script("here/plugins/p/on_E__1_x.sh", COMMIT_INSIDE);
+    in_repository(&context, "git", &["clone", "-q", "--bare", ".", "bare"]).succeeds();
+    let plugins = context.path("here/plugins");
+    let hook =
+        format!("#!/bin/sh\nexec \"$RIGUP_EXE\" --plugins-dir '{}' run E >/dev/null\n", plugins.display());
+    context.script("here/bare/hooks/pre-receive", &hook);
+    in_repository(&context, "git", &["commit", "-q", "--allow-empty", "-m", "second"]).succeeds();
+    in_repository(&context, "git", &["push", "-q", "bare", "HEAD:pushed"]).succeeds();
+    assert_eq!(context.hook_processes()[0]["exit_code"], 0);
+}
+
+#[test]
 fn an_event_hook_in_a_git_hook_leaves_the_repository_alone() {
     let context = repository("#!/bin/sh\nexec \"$RIGUP_EXE\" run --output-dir \"$HOME/out\" E >/dev/null\n");
     context.script("here/plugins/p/on_E__1_x.sh", COMMIT_INSIDE);

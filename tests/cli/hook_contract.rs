@@ -220,6 +220,18 @@ fn cmd_sh_repeats_the_hook() {
 }
 
 #[test]
+fn cmd_sh_repeats_a_hook_whose_empty_folder_was_removed() {
+    let context = TestContext::new();
+    context.script("here/plugins/p/on_E__1_x.sh", "#!/bin/sh\necho '{\"type\":\"Said\"}'\n");
+    context.run(&["run", "E"]).succeeds();
+    let hook = context.hook_processes().remove(0);
+    assert!(!fs::exists(hook["pwd"].as_str().unwrap()).unwrap());
+    let script = hook["run_dir"].as_str().unwrap().to_owned() + "/cmd.sh";
+    let output = context.command_for("/bin/sh".as_ref(), &[&script]).output().unwrap();
+    assert_eq!(output.stdout, b"{\"type\":\"Said\"}\n");
+}
+
+#[test]
 fn rejects_a_record_whose_path_leads_back_to_the_link() {
     let mut context = TestContext::new();
     let program = context.script("program", "#!/bin/sh\n");

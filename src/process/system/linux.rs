@@ -48,8 +48,11 @@ pub(crate) fn entry(pid: u32) -> Option<ProcessEntry> {
 
 /// Parses `/proc/<pid>/stat`. The name in parentheses may hold any character, including parentheses and blanks.
 fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
-    /// The fields between `pgrp` and `num_threads`.
-    const BEFORE_THREADS: usize = 14;
+    /// The fields between `pgrp` and `flags`, and between `flags` and `num_threads`.
+    const BEFORE_FLAGS: usize = 3;
+    const BEFORE_THREADS: usize = 10;
+    /// The flag of a thread that is exiting and has closed its files, or is about to: `PF_EXITING` in linux/sched.h.
+    const EXITING: u32 = 4;
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let has_exited = matches!(fields.next()?, "Z" | "X");
@@ -60,10 +63,11 @@ fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
         start_ticks: 0,
         is_zombie: false,
     };
+    let flags: u32 = fields.nth(BEFORE_FLAGS)?.parse().ok()?;
     let threads: u32 = fields.nth(BEFORE_THREADS)?.parse().ok()?;
     entry.start_ticks = fields.nth(1)?.parse().ok()?;
     // The state is that of the main thread, which may have exited before the others.
-    entry.is_zombie = has_exited && threads <= 1;
+    entry.is_zombie = (has_exited || flags & EXITING != 0) && threads <= 1;
     Some(entry)
 }
 
@@ -220,10 +224,15 @@ mod tests {
 
     #[test]
     fn a_process_is_a_zombie_only_if_no_thread_is_left() {
-        let with_threads = |threads: u32| {
-            let stat = format!("42 (a) Z 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 9876 1 1");
+        let of = |(state, flags, threads): (&str, u32, u32)| {
+            let stat =
+                format!("42 (a) {state} 7 42 42 0 -1 {flags} 1 0 0 0 0 0 0 0 20 0 {threads} 0 9876 1 1");
             parse_stat(42, &stat).unwrap().is_zombie
         };
-        assert_eq!([1, 2].map(with_threads), [true, false]);
+        assert_eq!([("Z", 4_194_560, 1), ("Z", 4_194_560, 2)].map(of), [true, false]);
+        assert_eq!(
+            [("R", 4_194_564, 1), ("R", 4_194_564, 2), ("R", 4_194_560, 1)].map(of),
+            [true, false, false]
+        );
     }
 }

@@ -11,6 +11,7 @@ pub(crate) struct ProcessEntry {
     pub pgid: u32,
     /// Its start time: on Linux in clock ticks since boot, on macOS in microseconds since 1970.
     pub start_ticks: u64,
-    /// Whether it has exited, with all its threads, and its parent has not reaped it.
+    /// Whether it has exited, with all its threads, and its parent has not reaped it. On Linux, also whether its last
+    /// thread is exiting, which closes its files before the process becomes a zombie.
     pub is_zombie: bool,
 }
