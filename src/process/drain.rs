@@ -16,8 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MAX_PAUSE: Duration = Duration::from_millis(20);
 
 /// Waits while a process of the tree that `find` returns holds one of the logs open, so that the output that it has in
-/// its buffers or reads from a pipe is not lost: until each such process has exited or has been idle for a moment, until
-/// `deadline`, or until `is_cut_short`. Returns the rest of the tree.
+/// its buffers or reads from a pipe is not lost: until no such process is left, until the whole tree has been idle for a
+/// moment, because another process may be at the other end of the pipe, until `deadline`, or until `is_cut_short`. Returns
+/// the rest of the tree.
 pub(super) fn drain(
     logs: &Logs,
     deadline: Option<Instant>,
@@ -32,12 +33,12 @@ pub(super) fn drain(
     let (mut idle, mut pause) = (Duration::ZERO, Duration::from_millis(1));
     loop {
         let tree = find();
-        let writers: Vec<u32> = tree.pids().filter(|pid| system::has_open_file(*pid, &files)).collect();
+        let has_writer = tree.pids().any(|pid| system::has_open_file(pid, &files));
         let new_sizes = logs.sizes();
-        if new_sizes != sizes || writers.iter().any(|pid| system::is_busy(*pid)) {
+        if new_sizes != sizes || tree.pids().any(system::is_busy) {
             (idle, sizes) = (Duration::ZERO, new_sizes);
         }
-        if writers.is_empty() || idle >= IDLE || Instant::now() >= last || is_cut_short() {
+        if !has_writer || idle >= IDLE || Instant::now() >= last || is_cut_short() {
             return tree;
         }
         poll::pause(last.min(Instant::now() + pause));

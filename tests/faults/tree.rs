@@ -81,6 +81,21 @@ fn row_03_output_that_a_filter_still_holds_is_kept() {
 }
 
 #[test]
+fn row_03_the_stages_of_a_filter_are_awaited() {
+    let context = TestContext::new();
+    let stage = "python3 -c 'import sys, time; text = sys.stdin.read(); end = time.monotonic() + 0.4\n\
+        while time.monotonic() < end: pass\nsys.stdout.write(text)' 2>/dev/null";
+    for (n, filter) in [format!("{stage} | cat"), format!("x=$({stage}); echo \"$x\"")].iter().enumerate() {
+        let hook = format!("#!/bin/bash\nexec > >({filter}) 2>&1\necho '{{\"type\":\"Said\"}}'\n");
+        context.script(&format!("here/plugins/p/on_E__{n}_a.sh"), &hook);
+    }
+    let output = context.run(&["run", "E"]).succeeds();
+    assert_eq!(output.stderr, "", "each filter has exited by itself");
+    assert_eq!(output.records().into_iter().filter(|record| record["type"] == "Said").count(), 2);
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn row_03_a_filter_of_a_provider_that_writes_at_its_end_is_awaited() {
     let context = TestContext::new();
     // The filter is in a session of its own, idle for a moment, and then busy.
