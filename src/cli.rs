@@ -1,6 +1,6 @@
 //! The command line: one file for each command. Commands call the engine and print what it returns.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -9,7 +9,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
-use crate::cli::standard_stream::StandardStream;
+use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::engine::ExitStatus;
 use crate::exhaustion;
 use crate::process::signals;
@@ -28,6 +28,7 @@ mod lock;
 mod machine;
 mod message;
 mod output;
+mod output_queue;
 mod plugin;
 mod process;
 mod progress;
@@ -126,6 +127,8 @@ enum Command {
 pub fn main() -> ExitCode {
     signals::prepare_executable();
     let status = run_command_line();
+    // Whether someone reads the messages does not change the exit code.
+    let _ = STDERR.drain();
     if let ExitStatus::Interrupted(signal) = status {
         signals::die_of(signal);
     }
@@ -171,9 +174,9 @@ fn print_usage(error: clap::Error) -> ExitStatus {
     // A closed output does not change the exit code. Only a terminal shows styles.
     let _ = match is_error {
         true if io::stderr().is_terminal() => error.print(),
-        true => StandardStream(io::stderr()).write_all(text.as_bytes()),
+        true => STDERR.write_and_drain(&text),
         false if io::stdout().is_terminal() => error.print(),
-        false => StandardStream(io::stdout()).write_all(text.as_bytes()),
+        false => STDOUT.write_and_drain(&text),
     };
     if is_error { ExitStatus::Usage } else { ExitStatus::Success }
 }

@@ -1,8 +1,6 @@
 //! Messages on standard error.
 
-use std::io::{self, Write};
-
-use crate::cli::standard_stream::StandardStream;
+use crate::cli::output_queue::STDERR;
 use crate::engine::catalog::Catalog;
 use crate::engine::{EngineEvent, ExitStatus};
 use crate::report::text::printable;
@@ -29,7 +27,7 @@ pub(crate) use {error, message, warning};
 /// errors, because a closed standard error does not make a command fail.
 pub(crate) fn print_message(text: &str) {
     let lines: String = text.split('\n').map(|line| printable(line) + "\n").collect();
-    let _ = StandardStream(io::stderr()).write_all(lines.as_bytes());
+    let _ = STDERR.write(lines.as_bytes());
 }
 
 /// Prints an event of the engine, except for the progress of a request.

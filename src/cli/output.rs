@@ -2,13 +2,13 @@
 
 use std::borrow::Borrow;
 use std::fmt::Display;
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::ColorChoice;
 use serde_json::{Value, json};
 
 use crate::cli::message::message;
-use crate::cli::standard_stream::StandardStream;
+use crate::cli::output_queue::{QueuedStdout, STDOUT};
 use crate::report::record;
 use crate::report::table::Table;
 use crate::settings::Environment;
@@ -26,7 +26,7 @@ pub(crate) enum Format {
 /// Standard output: a table on a terminal, JSONL elsewhere.
 #[derive(Debug)]
 pub(crate) struct Output {
-    out: BufWriter<StandardStream<Stdout>>,
+    out: BufWriter<QueuedStdout>,
     is_json: bool,
     /// Whether the user asked for JSONL.
     is_json_requested: bool,
@@ -48,7 +48,7 @@ impl Output {
             ColorChoice::Auto => is_terminal && environment.get("NO_COLOR").is_none(),
         };
         Self {
-            out: BufWriter::with_capacity(BUFFER_SIZE, StandardStream(io::stdout())),
+            out: BufWriter::with_capacity(BUFFER_SIZE, QueuedStdout),
             is_json_requested: format == Some(Format::Jsonl),
             is_json: format.map_or(!is_terminal, |format| format == Format::Jsonl),
             color,
@@ -135,7 +135,7 @@ impl Output {
         self.write(Write::flush);
     }
 
-    fn write(&mut self, write: impl FnOnce(&mut BufWriter<StandardStream<Stdout>>) -> io::Result<()>) {
+    fn write(&mut self, write: impl FnOnce(&mut BufWriter<QueuedStdout>) -> io::Result<()>) {
         if self.error.is_none() {
             self.error = write(&mut self.out).err();
         }
@@ -146,9 +146,10 @@ impl Output {
         self.error.is_some()
     }
 
-    /// Flushes the buffer, and returns the error of the first write that failed. Ignores a closed standard output.
+    /// Flushes the buffer, waits until everything is written, and returns the error of the first write that failed. Ignores
+    /// a closed standard output.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.flush();
+        self.write(|out| out.flush().and_then(|()| STDOUT.drain()));
         match self.error.take() {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
             _ => Ok(()),

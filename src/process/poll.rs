@@ -20,6 +20,11 @@ pub(crate) fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<()> {
     }
 }
 
+/// Returns whether a descriptor is readable or writable, whichever `flags` says, or its other end is closed.
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
+    matches!(poll(&mut [PollFd::new(fd, flags)], PollTimeout::ZERO), Ok(1))
+}
+
 /// Waits until at least one descriptor is readable or `deadline` has passed. Returns whether each is readable.
 pub(crate) fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> [bool; N] {
     let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));

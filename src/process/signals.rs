@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,14 @@ const SAME_INTERRUPT: Duration = Duration::from_millis(500);
 
 /// Whether the launcher ignores XFSZ. Empty in a program that links this library.
 static IGNORES_XFSZ: OnceLock<bool> = OnceLock::new();
+
+/// Whether a signal has interrupted this process.
+static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Returns whether a signal has interrupted this process, for code that has no [`Interrupt`].
+pub(crate) fn is_interrupted() -> bool {
+    IS_INTERRUPTED.load(Ordering::Relaxed)
+}
 
 /// Prepares the signals of the executable, which inherits some of them from its launcher. No signal stays blocked. CHLD
 /// is at its default, because the system does not keep the exit of a child if it is ignored. XFSZ is ignored, so that a
@@ -97,6 +105,7 @@ impl Interrupt {
                 if is_typed || !is_soon {
                     last_millis.store(millis, Ordering::Relaxed);
                     signal.store(number, Ordering::Relaxed);
+                    IS_INTERRUPTED.store(true, Ordering::Relaxed);
                     let _ = (&*writer).write(&[0]);
                 }
             })?;

@@ -2,12 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
 
+use nix::sys::signal::Signal;
+
 use crate::RECORD;
 use crate::leftovers::assert_nothing_is_left;
-use crate::test_context::{CommandOutput, TestContext, wait_until};
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// Runs rigup by another program with these arguments in front.
 fn run_by(context: &TestContext, launcher: &[&str], args: &[&str]) -> CommandOutput {
@@ -105,6 +108,30 @@ fn row_45_a_slow_reader_of_a_non_blocking_pipe_receives_everything() {
     assert_eq!(errors.lines().count(), 2_000);
     assert!(errors.contains("standard input:2000: the record has no"));
     assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_45_without_a_reader_signals_and_timeouts_still_count() {
+    let records = "seq 3000 | sed 's/.*/{\"type\":\"Said\",\"text\":\"&                              \"}/'";
+    for (stream, timeout) in [("stdout", "600"), ("stderr", "600"), ("stdout", "1")] {
+        let context = TestContext::new();
+        let redirect = if stream == "stdout" { "" } else { "| sed 's/Said/Warning/; s/text/message/'" };
+        let hook = format!("#!/bin/sh\n{records} {redirect}\nexec sleep 600\n");
+        context.script("here/plugins/p/on_E__1_a.sh", &hook);
+        let mut rigup = context.start(&["run", "--timeout", timeout, "E"]);
+        wait_until("the hook has written", || context.count_live("sleep 600") == 1);
+        if timeout == "1" {
+            wait_until("the hook was terminated", || context.count_live("sleep 600") == 0);
+            let printed = rigup.wait_with_output().unwrap();
+            assert_eq!(printed.status.code(), Some(1));
+            let said = String::from_utf8(printed.stdout).unwrap();
+            assert_eq!(said.lines().filter(|line| line.starts_with("{\"type\":\"Said\"")).count(), 3000);
+        } else {
+            signal(rigup.id(), Signal::SIGTERM);
+            assert_eq!(rigup.wait().unwrap().signal(), Some(Signal::SIGTERM as i32), "{stream}");
+        }
+        assert_nothing_is_left(&context);
+    }
 }
 
 /// Runs rigup in a folder that was removed.
