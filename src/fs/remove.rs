@@ -1,13 +1,13 @@
 //! The removal of files and folders, which never follows a link.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{FchmodatFlags, fchmodat};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Stat, fstat};
 use rustix::io::Errno;
 
 use crate::fs::dir::parent;
@@ -21,11 +21,12 @@ pub(crate) fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
 }
 
 /// Removes a folder with everything in it, including folders that nothing may be removed from, such as those of Go
-/// modules. A link is removed, but never followed, not even one that replaces a folder meanwhile.
-pub(crate) fn remove_tree(folder: &Path) -> io::Result<()> {
-    check_mounts(folder)?;
-    let above = open_folder(parent(folder), OFlags::empty())?;
-    remove_tree_in(&above, folder, None)
+/// modules; or removes a file or a link. No link is followed, not even one that replaces a folder meanwhile.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    // Nothing is removed if something in it cannot be.
+    check_mounts(path)?;
+    let above = open_folder(parent(path), OFlags::empty())?;
+    remove_tree_in(&above, path, None)
 }
 
 /// Returns an error if a file system is mounted in a folder: its files belong to someone else. Only on Linux.
@@ -35,13 +36,13 @@ pub(crate) fn check_mounts(folder: &Path) -> io::Result<()> {
     else {
         return Ok(());
     };
-    match mount_below(&mounts, &above.join(folder.file_name().unwrap_or_default())) {
-        Some(mount) => {
-            let reason = format!("a file system is mounted at {}; unmount it first", mount.display());
-            Err(io::Error::new(io::ErrorKind::ResourceBusy, reason))
-        }
-        None => Ok(()),
-    }
+    mount_below(&mounts, &above.join(folder.file_name().unwrap_or_default()))
+        .map_or(Ok(()), |mount| Err(mounted_at(&mount)))
+}
+
+fn mounted_at(mount: &Path) -> io::Error {
+    let reason = format!("a file system is mounted at {}; unmount it first", mount.display());
+    io::Error::new(io::ErrorKind::ResourceBusy, reason)
 }
 
 /// Returns the first mount point in a folder, or the folder itself if it is one. `mounts` is the content of a
@@ -68,47 +69,117 @@ fn open_folder_in(above: impl AsFd, name: &OsStr, flags: OFlags) -> Result<Owned
     rustix::fs::openat(above, name, OFlags::DIRECTORY | OFlags::CLOEXEC | flags, Mode::empty())
 }
 
-/// Removes the folder or link at `path`, whose folder is open, like [`remove_tree`]. The file `last` in it is removed
-/// after all others.
+/// Removes what is at `path`, whose folder is open, like [`remove_tree`]. The file `last` in it is removed after all
+/// others. No more than a few descriptors are open, and the stack does not grow, however deep the folders are.
 pub(crate) fn remove_tree_in(above: &OwnedFd, path: &Path, last: Option<&str>) -> io::Result<()> {
     let Some(name) = path.file_name() else { return Err(with_path(path, Errno::INVAL)) };
-    let kind = rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW);
-    let kind = FileType::from_raw_mode(kind.map_err(|error| with_path(path, error))?.st_mode);
-    if kind == FileType::Symlink {
-        return rustix::fs::unlinkat(above, name, AtFlags::empty()).map_err(|error| with_path(path, error));
+    let Some(mut open) = remove_or_open(above, name, || path.to_owned())? else { return Ok(()) };
+    if is_mount_point(&open).is_none() {
+        check_mounts(path)?;
     }
+    let mut root = Folder::read(&open, name).map_err(|error| with_path(path, error))?;
+    root.entries.sort_by_key(|entry| last.is_none_or(|last| entry != last));
+    let mut folders = vec![root];
+    while let Some(folder) = folders.last_mut() {
+        if let Some(name) = folder.entries.pop() {
+            let path = || path_of(path, &folders, &name);
+            match remove_or_open(&open, &name, path) {
+                Ok(Some(opened)) => {
+                    let folder = Folder::read(&opened, &name).map_err(|error| with_path(&path(), error))?;
+                    folders.push(folder);
+                    open = opened;
+                }
+                Ok(None) => {}
+                Err(error) => ignore_missing(Err(error))?,
+            }
+            continue;
+        }
+        let emptied = folders.pop().map(|folder| folder.name).unwrap_or_default();
+        let Some(folder) = folders.last() else { break };
+        let error = |error| with_path(&path_of(path, &folders, &emptied), error);
+        open = folder.reopen_from(&open).map_err(error)?;
+        let removed = rustix::fs::unlinkat(&open, &*emptied, AtFlags::REMOVEDIR);
+        ignore_missing(removed.map_err(error))?;
+    }
+    rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR).map_err(|error| with_path(path, error))
+}
+
+/// A folder that is being removed.
+#[derive(Debug)]
+struct Folder {
+    name: OsString,
+    /// Its state, with its device and inode, which no other folder has.
+    stat: Stat,
+    /// The names of what is still in it.
+    entries: Vec<OsString>,
+}
+
+impl Folder {
+    /// Reads all names before anything is removed, because some file systems skip entries otherwise.
+    fn read(opened: &OwnedFd, name: &OsStr) -> Result<Self, Errno> {
+        let entries: Vec<_> = Dir::read_from(opened)?.collect::<Result<_, Errno>>()?;
+        let names = entries.iter().map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()));
+        let entries = names.filter(|name| *name != "." && *name != "..").map(OsStr::to_owned).collect();
+        Ok(Self { name: name.to_owned(), stat: fstat(opened)?, entries })
+    }
+
+    /// Opens the folder again from one that was in it. Fails if that one was moved elsewhere.
+    fn reopen_from(&self, inner: &OwnedFd) -> Result<OwnedFd, Errno> {
+        let opened = open_folder_in(inner, "..".as_ref(), OFlags::NOFOLLOW)?;
+        let stat = fstat(&opened)?;
+        let is_same = (stat.st_dev, stat.st_ino) == (self.stat.st_dev, self.stat.st_ino);
+        if is_same { Ok(opened) } else { Err(Errno::STALE) }
+    }
+}
+
+/// Returns the path of an entry in the innermost of these folders. The first folder is at `root`.
+fn path_of(root: &Path, folders: &[Folder], entry: &OsStr) -> PathBuf {
+    let names = folders.iter().skip(1).map(|folder| &*folder.name).chain([entry]);
+    std::iter::once(root.as_os_str()).chain(names).collect()
+}
+
+/// Removes a file or a link. Opens a folder, makes it writable, and returns it. Fails if a file system is mounted there.
+fn remove_or_open(above: &OwnedFd, name: &OsStr, path: impl Fn() -> PathBuf) -> io::Result<Option<OwnedFd>> {
+    let kept = match rustix::fs::unlinkat(above, name, AtFlags::empty()) {
+        Ok(()) => return Ok(None),
+        // POSIX allows either error for a folder.
+        Err(error @ (Errno::ISDIR | Errno::PERM)) => error,
+        Err(error) => return Err(with_path(&path(), error)),
+    };
     let open = || open_folder_in(above, name, OFlags::NOFOLLOW);
-    let folder = match open() {
+    let opened = match open() {
         Err(Errno::ACCESS) => {
             let mode = nix::sys::stat::Mode::S_IRWXU;
             let _ = fchmodat(above, name, mode, FchmodatFlags::NoFollowSymlink);
             open()
         }
+        Err(Errno::NOTDIR) => Err(kept),
         opened => opened,
     };
-    let folder = folder.map_err(|error| with_path(path, error))?;
+    let opened = opened.map_err(|error| with_path(&path(), error))?;
+    if is_mount_point(&opened) == Some(true) {
+        return Err(mounted_at(&path()));
+    }
     // What belongs to another user stays as it is.
-    if rustix::fs::fstat(&folder).is_ok_and(|folder| folder.st_mode & 0o700 != 0o700) {
-        let _ = rustix::fs::fchmod(&folder, Mode::RWXU);
+    if fstat(&opened).is_ok_and(|folder| folder.st_mode & 0o700 != 0o700) {
+        let _ = rustix::fs::fchmod(&opened, Mode::RWXU);
     }
-    // The names are read before files are removed, because some file systems skip entries otherwise.
-    let entries: Vec<_> = Dir::read_from(&folder)
-        .and_then(Iterator::collect::<Result<_, Errno>>)
-        .map_err(|error| with_path(path, error))?;
-    let names = entries.iter().map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()));
-    let is_last = |name: &&OsStr| last.is_some_and(|last| *name == last);
-    let (last, others): (Vec<_>, Vec<_>) =
-        names.filter(|name| *name != "." && *name != "..").partition(is_last);
-    for name in others.into_iter().chain(last) {
-        let path = path.join(name);
-        let removed = match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
-            // POSIX allows either error for a folder.
-            Err(Errno::ISDIR | Errno::PERM) => remove_tree_in(&folder, &path, None),
-            removed => removed.map_err(|error| with_path(&path, error)),
-        };
-        ignore_missing(removed)?;
-    }
-    rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR).map_err(|error| with_path(path, error))
+    Ok(Some(opened))
+}
+
+/// Returns whether a file system, or another part of the same one, is mounted at a folder; `None` if the system does not
+/// say that.
+#[cfg(target_os = "linux")]
+fn is_mount_point(folder: &OwnedFd) -> Option<bool> {
+    use rustix::fs::{StatxAttributes, StatxFlags, statx};
+    let found = statx(folder, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()).ok()?;
+    let is_known = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+    is_known.then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mount_point(_: &OwnedFd) -> Option<bool> {
+    None
 }
 
 /// Removes the files in a folder whose names begin with `prefix`, but not through a link.
@@ -165,8 +236,8 @@ mod tests {
         assert_eq!(outside.join("kept").metadata().unwrap().permissions().mode() & 0o777, 0o555);
         let file = root.path().join("file");
         fs_err::write(&file, "").unwrap();
-        remove_tree(&file).unwrap_err();
-        assert!(file.exists(), "a file is no folder");
+        remove_tree(&file).unwrap();
+        assert!(!file.exists());
         assert_eq!(remove_tree(&tree).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

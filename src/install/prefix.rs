@@ -157,9 +157,7 @@ impl Users<'_> {
 
 /// Removes a folder, a link or a file, if it exists.
 pub(super) fn remove(path: &Path) -> Result<(), RemovalError> {
-    let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-    let removed = if is_folder { remove_tree(path) } else { fs_err::remove_file(path) };
-    ignore_missing(removed).map_err(|error| match dir::denying_owner(path, &error) {
+    ignore_missing(remove_tree(path)).map_err(|error| match dir::denying_owner(path, &error) {
         Some(owner) => RemovalError::OtherOwner(path.to_owned(), owner),
         None => RemovalError::Io(error),
     })

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::fs::digest::hex;
 use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
-use crate::fs::remove::ignore_missing;
+use crate::fs::remove::{ignore_missing, remove_tree};
 use crate::model::PluginName;
 use crate::plugin::config::schema::{self, Schema, SchemaError};
 use crate::plugin::discovery::{Hook, Plugin, Start};
@@ -73,7 +73,7 @@ pub(crate) fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<Fil
         }
         fs_err::rename(&staging, &folder)
     };
-    fill().inspect_err(|_| drop(fs_err::remove_dir_all(&staging)))
+    fill().inspect_err(|_| drop(remove_tree(&staging)))
 }
 
 /// Checks that the file of a built-in hook is identical to the embedded one, and that only this user can write to it.
@@ -118,7 +118,7 @@ fn stage(parent: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io:
     make_private_dir(parent)?;
     let lock = lock(parent)?;
     let staging = parent.join(".new");
-    ignore_missing(fs_err::remove_dir_all(&staging))?;
+    ignore_missing(remove_tree(&staging))?;
     make_private_dir(&staging)?;
     Ok((lock, staging))
 }

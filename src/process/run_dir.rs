@@ -422,7 +422,7 @@ pub(crate) fn list(data_dir: &Path) -> impl Iterator<Item = FoundRunDir> {
 }
 
 /// Renames a run dir before removing it, so that a run dir with its original name is always complete. Succeeds if the
-/// run dir, or a part of it, was already removed. If a link replaced the run dir, removes only the link.
+/// run dir, or a part of it, was already removed. If the process replaced its run dir by a link or a file, removes only that.
 pub(crate) fn remove(data_dir: &Path, process_id: ProcessId) -> io::Result<()> {
     ignore_missing(fs_err::rename(path(data_dir, process_id), removed_path(data_dir, process_id)))?;
     finish_removal(data_dir, process_id)
@@ -437,7 +437,7 @@ fn removed_path(data_dir: &Path, process_id: ProcessId) -> PathBuf {
     data_dir.join(FOLDER).join(format!("{REMOVED}{process_id}"))
 }
 
-/// Removes a folder, but follows no link. The record, which shows that rigup made the folder, is removed last.
+/// Removes a folder, or what replaced it, but follows no link. The record, which shows that rigup made the folder, is removed last.
 fn remove_folder(folder: &Path) -> io::Result<()> {
     remove_tree_in(&open_unlinked_folder(dir::parent(folder))?, folder, Some(RECORD))
 }

@@ -1,11 +1,15 @@
 //! Runs that replace files in their run dirs, and runs in a data dir that is moved.
 
 use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::Child;
 
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
 use serde_json::{Value, json};
 
 use crate::in_parallel;
+use crate::kernel::Namespaces;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// Runs rigup, and kills it if it does not exit in time.
@@ -24,6 +28,74 @@ impl Drop for OnDrop {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// Runs a script as a detached run to its end, and returns the path of its run dir.
+fn finished_run(context: &TestContext, script: &str) -> String {
+    let run = context.run(&["start", "--slug", "s", "--", "sh", "-euc", script]).succeeds().record();
+    context.run(&["process", "wait", run["id"].as_str().unwrap()]).succeeds();
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+    run["run_dir"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn row_46_gc_removes_nothing_through_a_mount_in_a_run_dir() {
+    let Some(namespaces) = Namespaces::new(&["--mount"]) else { return };
+    let context = TestContext::new();
+    let kept = context.write("kept/file", "");
+    let run_dir = finished_run(&context, "mkdir -p \"$RIGUP_RUN_DIR/a/b\"");
+    let kept_folder = kept.parent().unwrap().display();
+    namespaces.sh(&context, &format!("mount --bind {kept_folder} {run_dir}/a/b"));
+    for _ in 0..2 {
+        let output = namespaces.run(&context, &["process", "gc", "--ttl", "0"]).exits_with(1);
+        let reason = output.records()[0]["reason"].as_str().unwrap().to_owned();
+        assert!(reason.starts_with("a file system is mounted at "), "{reason}");
+        assert!(reason.ends_with("/a/b; unmount it first"), "{reason}");
+    }
+    assert!(kept.exists());
+    namespaces.sh(&context, &format!("umount {}/processes/.gone-*/a/b", context.path("data").display()));
+    namespaces.run(&context, &["process", "gc", "--ttl", "0"]).succeeds();
+    assert!(kept.exists() && fs::read_dir(context.path("data/processes")).unwrap().next().is_none());
+}
+
+#[test]
+fn row_46_a_run_dir_of_any_depth_is_removed_with_few_descriptors() {
+    let context = TestContext::new();
+    let run_dir = finished_run(&context, "true");
+    let open = |above: BorrowedFd<'_>, name: &str| {
+        openat(above, name, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).unwrap()
+    };
+    let mut folder = open(AT_FDCWD, &run_dir);
+    for _ in 0..500 {
+        mkdirat(&folder, "d", Mode::S_IRWXU).unwrap();
+        folder = open(folder.as_fd(), "d");
+    }
+    drop(folder);
+    let gc = [
+        "-c",
+        "ulimit -n 40 && exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_rigup"),
+        "process",
+        "gc",
+        "--ttl",
+        "0",
+    ];
+    let output = context.command_for("sh".as_ref(), &gc).output().unwrap();
+    let removed = CommandOutput::new(&gc, &output).succeeds().record();
+    assert_eq!(removed["action"], "removed", "{removed}");
+    assert!(fs::read_dir(context.path("data/processes")).unwrap().next().is_none());
+}
+
+#[test]
+fn row_46_a_run_dir_that_became_a_file_or_a_pipe_is_removed() {
+    let context = TestContext::new();
+    for make in ["mkfifo", "touch", "ln -s /etc"] {
+        let run_dir = finished_run(&context, &format!("rm -r \"$RIGUP_RUN_DIR\"; {make} \"$RIGUP_RUN_DIR\""));
+        let removed = context.run(&["process", "gc", "--ttl", "0"]).succeeds().record();
+        assert_eq!((&removed["action"], &removed["path"]), (&json!("removed"), &json!(run_dir)), "{make}");
+        assert!(fs::read_dir(context.path("data/processes")).unwrap().next().is_none(), "{make}");
     }
 }
 
