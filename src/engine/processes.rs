@@ -70,7 +70,8 @@ fn find_by_pid(store: &Store, pid: u32) -> Result<Option<Process>, EngineError> 
         store.processes(&ProcessFilter { pid: Some(pid), is_live, limit, ..ProcessFilter::default() })
     };
     let runs = |process: &Process| {
-        process.running().is_some_and(|running| handle::find(&running.identity).is_some())
+        let identity = process.running().map(|running| &running.identity);
+        identity.is_some_and(|identity| matches!(handle::find(identity), Ok(Some(_))))
     };
     // A process that is recorded as running may be lost.
     let mut recorded = with_pid(true, None)?;
@@ -199,7 +200,7 @@ pub(crate) fn wait(
         if process.exit().is_some() || deadline.is_some_and(|deadline| now >= deadline) {
             return Ok(process);
         }
-        match process.running().and_then(|running| Handle::open(&running.identity)) {
+        match process.running().and_then(|running| Handle::open(&running.identity).ok()?) {
             // After this time at the latest, rigup checks whether a process without a waiter has vanished.
             Some(handle) => {
                 let wake_up = now + 50 * POLL_INTERVAL;

@@ -75,13 +75,14 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
     let created_at = id.created_at()?;
     let warnings = run_dir.read_warnings();
     let process = Process { warnings, created_at, ..process };
-    if let Some(exit) = run_dir.read_exit() {
+    if let Some(exit) = run_dir.read_exit().ok()? {
         return Some(process.into_exited(run_dir.add_logs(exit, process_type)));
     }
-    if run_dir.is_locked() == Some(true) {
+    if run_dir.is_locked().ok()? == Some(true) {
         return Some(process.into_running(run_dir.read_identity()?, created_at));
     }
     tree::find_by_id(id)
+        .ok()?
         .is_empty()
         .then(|| process.into_exited(run_dir.add_logs(ProcessExit::lost(clock::now()), process_type)))
 }

@@ -136,7 +136,7 @@ impl<'e> Session<'e> {
         subreaper::become_subreaper();
         let cmd = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
         let spec = ProcessSpec::new(ProcessType::Cli, cmd, std::env::current_dir().unwrap_or_default());
-        let this_process = system::entry(std::process::id()).ok_or_else(|| {
+        let this_process = system::entry(std::process::id()).ok().flatten().ok_or_else(|| {
             EngineError::Setup(
                 "cannot find rigup's own process in the process table; on Linux, mount /proc".to_owned(),
             )

@@ -127,10 +127,14 @@ impl FileLock {
     }
 }
 
-/// Returns whether a process holds the lock on a file, or `None` if there is no regular file that can be opened.
-pub(crate) fn is_locked(path: &Path) -> Option<bool> {
-    let file = regular_file::open(path).ok()?;
-    Some(matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+/// Returns whether a process holds the lock on a file, or `None` if there is no regular file.
+pub(crate) fn is_locked(path: &Path) -> io::Result<Option<bool>> {
+    let Some(file) = regular_file::find(path)? else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(false)),
+        Err(TryLockError::WouldBlock) => Ok(Some(true)),
+        Err(TryLockError::Error(error)) => Err(with_path(path, &error)),
+    }
 }
 
 fn with_path(path: &Path, error: &io::Error) -> io::Error {
@@ -145,11 +149,11 @@ mod tests {
     fn a_lock_is_held_until_its_file_is_closed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("locks/x");
-        assert_eq!(is_locked(&path), None);
+        assert_eq!(is_locked(&path).unwrap(), None);
         let mut lock = FileLock::create(&path).unwrap();
-        assert_eq!(is_locked(&path), Some(false));
+        assert_eq!(is_locked(&path).unwrap(), Some(false));
         assert!(lock.try_lock().unwrap());
-        assert_eq!(is_locked(&path), Some(true));
+        assert_eq!(is_locked(&path).unwrap(), Some(true));
         lock.write("first").unwrap();
         lock.write("x").unwrap();
         assert_eq!(FileLock::create(&path).unwrap().read(), "x");
@@ -160,7 +164,7 @@ mod tests {
             Ok(())
         };
         other.lock_or(release).unwrap();
-        assert_eq!(is_locked(&path), Some(true));
+        assert_eq!(is_locked(&path).unwrap(), Some(true));
         fs_err::remove_file(&path).unwrap();
         assert!(other.is_removed().unwrap());
     }

@@ -13,6 +13,19 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_with(File::options().read(true), path)
 }
 
+/// Opens a file for reading, or returns `None` if there is no regular file.
+pub(crate) fn find(path: &Path) -> io::Result<Option<File>> {
+    open(path).map(Some).or_else(|error| if is_missing(path) { Ok(None) } else { Err(error) })
+}
+
+/// Returns whether it is certain that there is no regular file.
+fn is_missing(path: &Path) -> bool {
+    match path.symlink_metadata() {
+        Ok(found) => !found.is_file(),
+        Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    }
+}
+
 /// Opens a file with these options. Fails for anything but a regular file.
 pub(crate) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;

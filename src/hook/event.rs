@@ -315,10 +315,15 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         if process.exit().is_some() {
             return Ok(process);
         }
-        let terminate = |process: &Process| {
-            recover::terminate_rest(process, terminate::GRACE, Some(self.runner.interrupt));
-        };
-        Ok(recover::complete(store, process, Some(run_dir), terminate)?)
+        let unreadable = |error| RunError::RunDir(process.spec.hook_name.clone(), error);
+        let observed = run_dir.read_exit();
+        if !matches!(observed, Ok(Some(_))) {
+            let interrupt = Some(self.runner.interrupt);
+            recover::terminate_rest(&process, Some(run_dir), terminate::GRACE, interrupt)
+                .map_err(unreadable)?;
+        }
+        let observed = observed.map_err(unreadable)?;
+        Ok(recover::complete(store, process, Some(run_dir), observed)?)
     }
 
     /// Reports the rest of a hook's output and its exit, adds the warnings about its output to its record, and returns the

@@ -277,7 +277,9 @@ impl Suite<'_> {
         let start = Instant::now();
         let (finished, duration, slow_to_exit) = std::thread::scope(|scope| {
             let list_slow = move || match on_run_end.recv_timeout(timeout + SLOW_AFTER) {
-                Err(RecvTimeoutError::Timeout) => command_lines(&tree::find_by_id(process_id)),
+                Err(RecvTimeoutError::Timeout) => {
+                    command_lines(&tree::find_by_id(process_id).unwrap_or_default())
+                }
                 Err(RecvTimeoutError::Disconnected) | Ok(()) => Vec::new(),
             };
             let observer = std::thread::Builder::new().spawn_scoped(scope, list_slow)?;

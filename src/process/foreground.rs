@@ -142,7 +142,8 @@ impl Foreground {
 
     /// Returns the signals that were sent to the whole group of rigup and the command since the last call.
     fn received_by_group(&mut self, child: &Child) -> BTreeSet<c_int> {
-        let shares_group = child.handle.entry.refreshed().is_some_and(|now| now.pgid == own_group());
+        let shares_group = child.handle.entry.refreshed();
+        let shares_group = matches!(shares_group, Ok(Some(now)) if now.pgid == own_group());
         match &mut self.witness {
             _ if !shares_group => BTreeSet::new(),
             Some(witness) => witness.received(),

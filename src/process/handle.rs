@@ -10,8 +10,9 @@ use crate::model::Identity;
 use crate::process::system::{self, ProcessEntry, SystemHandle};
 
 /// Returns the process with this identity, or `None` if it has exited. A zombie has exited.
-pub(crate) fn find(identity: &Identity) -> Option<ProcessEntry> {
-    system::entry(identity.pid).filter(|entry| !entry.is_zombie && entry.identity() == *identity)
+pub(crate) fn find(identity: &Identity) -> io::Result<Option<ProcessEntry>> {
+    let entry = system::entry(identity.pid)?;
+    Ok(entry.filter(|entry| !entry.is_zombie && entry.identity() == *identity))
 }
 
 /// A reference to one process. A signal that is sent through it never reaches another process, even if the pid is
@@ -25,21 +26,24 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// Opens the process with this identity, or returns `None` if it has exited.
-    pub(crate) fn open(identity: &Identity) -> Option<Self> {
-        Self::open_entry(&find(identity)?)
+    pub(crate) fn open(identity: &Identity) -> io::Result<Option<Self>> {
+        find(identity)?.map_or(Ok(None), |entry| Self::open_entry(&entry))
     }
 
     /// Opens a process of the process table, or returns `None` if it has exited. The entry is checked again after the
     /// process is opened, because its pid may have been reused before.
-    pub(crate) fn open_entry(entry: &ProcessEntry) -> Option<Self> {
-        let system = SystemHandle::open(entry.pid).ok()?;
-        entry.refreshed().map(|_| Self { entry: *entry, system })
+    pub(crate) fn open_entry(entry: &ProcessEntry) -> io::Result<Option<Self>> {
+        let system = match SystemHandle::open(entry.pid) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            opened => opened?,
+        };
+        Ok(entry.refreshed()?.map(|_| Self { entry: *entry, system }))
     }
 
     /// Opens a child that has not been reaped, so its pid cannot have been reused.
     pub(super) fn open_child(pid: u32) -> io::Result<Self> {
         let system = SystemHandle::open(pid)?;
-        let entry = system::entry(pid)
+        let entry = system::entry(pid)?
             .ok_or_else(|| io::Error::other("the new process is missing from the process table"))?;
         Ok(Self { entry, system })
     }
@@ -62,7 +66,7 @@ impl Handle {
         }
         // As long as the leader exists, even as a zombie, no other group has its id.
         let pid = i32::try_from(self.entry.pid).ok().and_then(Pid::from_raw);
-        if let (Some(_), Some(pid)) = (self.entry.refreshed(), pid) {
+        if let (Ok(Some(_)), Some(pid)) = (self.entry.refreshed(), pid) {
             let _ = rustix::process::kill_process_group(pid, signal);
         }
     }
@@ -79,16 +83,17 @@ mod tests {
 
     #[test]
     fn a_process_is_found_only_by_its_whole_identity() {
-        let this = system::entry(std::process::id()).unwrap().identity();
-        assert!(find(&this).is_some());
-        assert!(find(&Identity { start_ticks: this.start_ticks + 1, ..this.clone() }).is_none());
-        assert!(find(&Identity { boot_id: "another".to_owned(), ..this }).is_none());
+        let this = system::entry(std::process::id()).unwrap().unwrap().identity();
+        let is_found = |identity: &Identity| find(identity).unwrap().is_some();
+        assert!(is_found(&this));
+        assert!(!is_found(&Identity { start_ticks: this.start_ticks + 1, ..this.clone() }));
+        assert!(!is_found(&Identity { boot_id: "another".to_owned(), ..this }));
     }
 
     #[test]
     fn a_reused_pid_cannot_be_opened() {
-        let mut this = system::entry(std::process::id()).unwrap();
+        let mut this = system::entry(std::process::id()).unwrap().unwrap();
         this.start_ticks -= 1;
-        assert!(Handle::open_entry(&this).is_none());
+        assert!(Handle::open_entry(&this).unwrap().is_none());
     }
 }

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::duration;
-use crate::model::{Process, ProcessState, ProcessType};
+use crate::model::{Process, ProcessState, ProcessType, Running};
 use crate::process::handle::{self, Handle};
 use crate::process::run_dir;
 use crate::process::system::ProcessEntry;
 use crate::process::{poll, recover, terminate, tree};
 use crate::store::{Store, StoreError};
 
-/// How long a rigup or waiter may take to store the exit of its process.
-const STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a rigup or waiter may take to terminate what is left of the tree and to store the exit of its process.
+const STORE_PATIENCE: Duration = terminate::GRACE.saturating_add(Duration::from_secs(4));
 /// How long a rigup may take after a second interrupt, on which it kills its children and stores their exits.
 const URGENT_PATIENCE: Duration = Duration::from_secs(4);
 /// The interval at which the store is polled.
@@ -51,9 +51,10 @@ pub(crate) fn kill(
         ProcessState::Queued => return await_stored_exit(store, process),
         ProcessState::Running(running) => running,
     };
-    if recover::belongs_to(store, process)
-        && let Some(root) = Handle::open(&running.identity)
-    {
+    let Ok(root) = find_root(store, process, running) else {
+        return Ok(KillOutcome::Survived(Vec::new()));
+    };
+    if let Some(root) = root {
         // The request makes the rigup or waiter of the process record the exit as stopped. If it cannot be written to
         // the run dir, the process is terminated nevertheless.
         let _ = run_dir::of(store.data_dir(), process).map(|run_dir| run_dir.request_stop());
@@ -67,6 +68,11 @@ pub(crate) fn kill(
         }
     }
     await_stored_exit(store, process)
+}
+
+/// Returns the running root of a process, or `None` if it is gone or belongs to another data dir.
+fn find_root(store: &Store, process: &Process, running: &Running) -> io::Result<Option<Handle>> {
+    if recover::belongs_to(store, process)? { Handle::open(&running.identity) } else { Ok(None) }
 }
 
 /// Terminates several processes at the same time, as [`kill`] does, so that they share one grace period.
@@ -93,11 +99,10 @@ pub(crate) fn kill_all(
 /// to this data dir.
 pub(crate) fn signal(store: &Store, process: &Process, signal: Signal) -> bool {
     let ProcessState::Running(running) = &process.state else { return false };
-    let root = recover::belongs_to(store, process).then(|| Handle::open(&running.identity));
-    let Some(root) = root.flatten() else { return false };
+    let Ok(Some(root)) = find_root(store, process, running) else { return false };
     if process.spec.process_type != ProcessType::Cli {
         let members = tree::find(process.id, root.entry).in_group;
-        for member in members.iter().filter_map(Handle::open_entry) {
+        for member in members.iter().filter_map(|member| Handle::open_entry(member).ok()?) {
             member.signal(signal);
         }
     }
@@ -131,7 +136,7 @@ fn await_stored_exit(store: &Store, process: &Process) -> Result<KillOutcome, St
             return Ok(KillOutcome::Exited(Box::new(saved)));
         }
         if Instant::now() >= deadline {
-            let root = saved.running().and_then(|running| handle::find(&running.identity));
+            let root = saved.running().and_then(|running| handle::find(&running.identity).ok()?);
             return Ok(KillOutcome::Survived(root.into_iter().collect()));
         }
         poll::pause(Instant::now() + RETRY);

@@ -143,7 +143,7 @@ fn binary_lock(data_dir: &Path, link_name: &str) -> PathBuf {
 
 /// Returns whether a rigup holds the lock on the name of a binary, or `None` if that is unknown.
 pub(crate) fn is_binary_locked(data_dir: &Path, name: &str) -> Option<bool> {
-    file_lock::is_locked(&binary_lock(data_dir, name::link_name(name)))
+    file_lock::is_locked(&binary_lock(data_dir, name::link_name(name))).ok().flatten()
 }
 
 /// Returns the file of a lock in LIB_DIR. Its name is readable, and differs for different locks.
@@ -164,7 +164,7 @@ pub(crate) struct Holder(String);
 impl Holder {
     /// Returns the process with this pid as a holder.
     fn of(pid: u32) -> Self {
-        let known = system::entry(pid).zip(*PID_NAMESPACE);
+        let known = system::entry(pid).ok().flatten().zip(*PID_NAMESPACE);
         Self(known.map_or_else(
             || format!("{pid}\n"),
             |(entry, namespace)| format!("{pid} {} {} {namespace}\n", entry.start_ticks, *BOOT_ID),
@@ -268,13 +268,13 @@ impl Drop for ProcessLock {
 }
 
 /// Returns whether a rigup holds the lock of this process. Removes the file if that rigup was killed.
-pub(crate) fn is_process_locked(data_dir: &Path, process_id: ProcessId) -> bool {
+pub(crate) fn is_process_locked(data_dir: &Path, process_id: ProcessId) -> io::Result<bool> {
     let path = process_lock(data_dir, process_id);
-    let is_locked = file_lock::is_locked(&path);
+    let is_locked = file_lock::is_locked(&path)?;
     if is_locked == Some(false) {
         let _ = fs_err::remove_file(&path);
     }
-    is_locked == Some(true)
+    Ok(is_locked == Some(true))
 }
 
 /// Removes files older than `age` whose rigups were killed before they recorded their process.
@@ -287,7 +287,7 @@ pub(crate) fn remove_stale_process_locks(data_dir: &Path, age: Duration) {
         }
         let changed = file.metadata().and_then(|metadata| metadata.modified());
         let is_old = changed.is_ok_and(|time| time.elapsed().is_ok_and(|elapsed| elapsed > age));
-        if is_old && file_lock::is_locked(&file.path()) == Some(false) {
+        if is_old && matches!(file_lock::is_locked(&file.path()), Ok(Some(false))) {
             let _ = fs_err::remove_file(file.path());
         }
     }
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn a_holder_is_compared_only_with_processes_of_its_pid_namespace() {
         let this = Holder::of(std::process::id());
-        assert_eq!(this.identity(), system::entry(std::process::id()).map(|entry| entry.identity()));
+        assert_eq!(this.identity(), system::entry(std::process::id()).unwrap().map(|entry| entry.identity()));
         let [pid, start, boot, namespace] = this.fields().unwrap();
         for (text, shown) in [
             (format!("{pid}\n"), format!("pid {pid}")),
@@ -388,7 +388,10 @@ mod tests {
             file.set_modified(long_ago).unwrap();
         }
         remove_stale_process_locks(data_dir.path(), Duration::from_mins(1));
-        assert!(!process_lock(data_dir.path(), stale).exists() && is_process_locked(data_dir.path(), held));
+        assert!(
+            !process_lock(data_dir.path(), stale).exists()
+                && is_process_locked(data_dir.path(), held).unwrap()
+        );
         drop(lock);
         assert!(!process_lock(data_dir.path(), held).exists());
     }

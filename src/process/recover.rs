@@ -1,5 +1,7 @@
 //! Completing the records of processes that a crashed rigup left behind.
 
+use std::fs::File;
+use std::io;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -21,57 +23,65 @@ pub(crate) fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<P
     processes.iter().filter_map(|process| recover_if_lost(store, process).transpose()).collect()
 }
 
-/// Completes and returns the record of one process, or returns `None` if it has exited or is still supervised.
+/// Completes and returns the record of one process, or returns `None` if it has exited or is still supervised, or if rigup
+/// cannot find that out, such as without enough descriptors.
 pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
-    if process.spec.run_dir.is_none() && lock::is_process_locked(store.data_dir(), process.id) {
+    if process.spec.run_dir.is_none()
+        && !matches!(lock::is_process_locked(store.data_dir(), process.id), Ok(false))
+    {
         return Ok(None);
     }
-    // Its exit may have been stored since the record was read.
-    let process = &store.process(process.id)?.unwrap_or_else(|| process.clone());
-    if process.exit().is_some() {
+    // Its state may have been stored since the record was read, or the record may have been pruned.
+    let read = || Ok::<_, StoreError>(store.process(process.id)?.filter(|now| now.exit().is_none()));
+    if !read()?.is_some_and(|now| matches!(is_supervised(store, &now), Ok(false))) {
         return Ok(None);
     }
-    if is_supervised(store, process) {
-        return Ok(None);
+    // Nor is it lost if its waiter stored its exit, and released the lock, between the two looks.
+    let Some(process) = read()? else { return Ok(None) };
+    let run_dir = run_dir::of(store.data_dir(), &process);
+    let Ok(observed) = terminate_lost(store, &process, run_dir.as_ref()) else { return Ok(None) };
+    complete(store, process, run_dir.as_ref(), observed).map(Some)
+}
+
+/// Returns the exit in the run dir of a process that nothing supervises. If there is none, terminates the rest of its tree.
+fn terminate_lost(
+    store: &Store,
+    process: &Process,
+    run_dir: Option<&RunDir>,
+) -> io::Result<Option<ProcessExit>> {
+    let exit = run_dir.map_or(Ok(None), RunDir::read_exit)?;
+    if exit.is_none() && belongs_to(store, process)? {
+        terminate_rest(process, run_dir, terminate::LEFTOVER_GRACE, None)?;
     }
-    let run_dir = run_dir::of(store.data_dir(), process);
-    let is_own = belongs_to(store, process);
-    let terminate = |process: &Process| {
-        if is_own {
-            terminate_rest(process, terminate::LEFTOVER_GRACE, None);
-        }
-    };
-    complete(store, process.clone(), run_dir.as_ref(), terminate).map(Some)
+    Ok(exit)
 }
 
 /// Returns whether a rigup or a waiter will record the exit of a process that has not exited according to its record, or
 /// whether the process still lives.
-pub(crate) fn is_supervised(store: &Store, process: &Process) -> bool {
-    let is_own = belongs_to(store, process);
-    match run_dir::of(store.data_dir(), process).as_ref().and_then(RunDir::is_locked) {
-        Some(true) => true,
+pub(crate) fn is_supervised(store: &Store, process: &Process) -> io::Result<bool> {
+    let is_own = belongs_to(store, process)?;
+    let run_dir = run_dir::of(store.data_dir(), process);
+    match run_dir.as_ref().map_or(Ok(None), RunDir::is_locked)? {
+        Some(true) => Ok(true),
         // A hook belongs to its rigup, which also completes the record if a waiter was killed.
         _ if is_own && process.spec.process_type == ProcessType::Hook => {
-            process.parent_id.is_some_and(|id| lock::is_process_locked(store.data_dir(), id))
+            process.parent_id.map_or(Ok(false), |id| lock::is_process_locked(store.data_dir(), id))
         }
-        _ => (process.running().is_some() || !is_own) && is_alive(process),
+        _ if process.running().is_none() && is_own => Ok(false),
+        _ => is_alive(process),
     }
 }
 
-/// Stores and returns the record of a process that no rigup or waiter supervises any more, with the exit in its run dir.
-/// If there is none, calls `terminate`; then the process is lost or, if a stop was requested, stopped without an exit code.
+/// Stores and returns the record of a process that no rigup or waiter supervises any more, with the exit that was observed.
+/// If there is none, the process is lost or, if a stop was requested, stopped without an exit code.
 pub(crate) fn complete(
     store: &Store,
     process: Process,
     run_dir: Option<&RunDir>,
-    terminate: impl FnOnce(&Process),
+    observed: Option<ProcessExit>,
 ) -> Result<Process, StoreError> {
-    let observed = run_dir.and_then(RunDir::read_exit);
     let is_observed = observed.is_some();
-    let mut exit = observed.unwrap_or_else(|| {
-        terminate(&process);
-        ProcessExit::lost(clock::now())
-    });
+    let mut exit = observed.unwrap_or_else(|| ProcessExit::lost(clock::now()));
     let Some(run_dir) = run_dir else {
         let process = process.into_exited(exit);
         return store.save_process(&process).map(|()| process);
@@ -92,10 +102,10 @@ pub(crate) fn complete(
 /// Returns whether a process that has not exited belongs to this data dir, which may have been moved, and not to one that
 /// this one is a copy of. Only then may it be signalled. A rigup holds a lock in its own data dir until its exit is
 /// recorded; the record of any other process has the id of its data dir.
-pub(crate) fn belongs_to(store: &Store, process: &Process) -> bool {
+pub(crate) fn belongs_to(store: &Store, process: &Process) -> io::Result<bool> {
     match process.spec.process_type {
         ProcessType::Cli => lock::is_process_locked(store.data_dir(), process.id),
-        _ => !process.data_dir_id.is_empty() && process.data_dir_id == store.data_dir_id(),
+        _ => Ok(!process.data_dir_id.is_empty() && process.data_dir_id == store.data_dir_id()),
     }
 }
 
@@ -103,24 +113,39 @@ pub(crate) fn belongs_to(store: &Store, process: &Process) -> bool {
 pub(crate) fn is_elsewhere(store: &Store, process: &Process) -> Result<bool, StoreError> {
     // A rigup releases its lock after it has stored its exit, which may have happened since the record was read.
     let has_exited = || Ok(store.process(process.id)?.is_none_or(|process| process.exit().is_some()));
-    Ok(!belongs_to(store, process) && is_alive(process) && !has_exited()?)
+    let is_elsewhere = || io::Result::Ok(!belongs_to(store, process)? && is_alive(process)?);
+    // What cannot be examined may be here.
+    Ok(is_elsewhere().unwrap_or(false) && !has_exited()?)
 }
 
 /// Returns whether a process lives, in whichever data dir it works.
-fn is_alive(process: &Process) -> bool {
-    match process.running() {
-        Some(running) => handle::find(&running.identity).is_some(),
-        None => !tree::find_by_id(process.id).is_empty(),
-    }
+fn is_alive(process: &Process) -> io::Result<bool> {
+    Ok(match process.running() {
+        Some(running) => handle::find(&running.identity)?.is_some(),
+        None => !tree::find_by_id(process.id)?.is_empty(),
+    })
 }
 
 /// Terminates the remaining processes of a tree that no rigup supervises. If its root exited by itself, processes that left
-/// its group keep running, as after every exit.
-pub(crate) fn terminate_rest(process: &Process, grace: Duration, interrupt: Option<&Interrupt>) {
+/// its group keep running, as after every exit; not if its rigup or waiter was killed while it terminated the tree.
+pub(crate) fn terminate_rest(
+    process: &Process,
+    run_dir: Option<&RunDir>,
+    grace: Duration,
+    interrupt: Option<&Interrupt>,
+) -> io::Result<()> {
+    // Without these descriptors, a process would count as gone.
+    for descriptor in [(); 4].map(|()| File::open("/dev/null")) {
+        descriptor?;
+    }
     let identity = process.running().map(|running| &running.identity);
-    match identity.and_then(Handle::open) {
-        Some(root) => terminate::terminate_tree(Signal::TERM, process.id, &root, grace, interrupt),
+    if let Some(root) = identity.map_or(Ok(None), Handle::open)? {
+        terminate::terminate_tree(Signal::TERM, process.id, &root, grace, interrupt);
+    } else {
         // Its rigup may have been killed between starting and recording the process.
-        None => terminate::terminate_by_id(process.id, identity.map(|identity| identity.pid)),
-    };
+        let is_stopped = run_dir.is_some_and(RunDir::is_stop_requested);
+        let group = identity.map(|identity| identity.pid).filter(|_| !is_stopped);
+        terminate::terminate_by_id(process.id, group);
+    }
+    Ok(())
 }

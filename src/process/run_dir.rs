@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::fs::{DirEntry, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -220,7 +220,7 @@ impl RunDir {
     }
 
     /// Returns whether a waiter supervises the process, or `None` if it never had a waiter.
-    pub(crate) fn is_locked(&self) -> Option<bool> {
+    pub(crate) fn is_locked(&self) -> io::Result<Option<bool>> {
         lock::is_locked(&self.path().join(LOCK))
     }
 
@@ -343,8 +343,11 @@ impl RunDir {
     }
 
     /// Returns the exit in `exit.json` without the logs, or `None` if there is no valid one.
-    pub(crate) fn read_exit(&self) -> Option<ProcessExit> {
-        import::exit(&self.read_json(EXIT)?).ok()
+    pub(crate) fn read_exit(&self) -> io::Result<Option<ProcessExit>> {
+        let Some(file) = regular_file::find(&self.path().join(EXIT))? else { return Ok(None) };
+        let mut content = Vec::new();
+        file.take(READ_LIMIT).read_to_end(&mut content)?;
+        Ok(serde_json::from_slice(&content).ok().and_then(|exit| import::exit(&exit).ok()))
     }
 
     /// Returns the exit with the sizes and the last lines of both logs, for a process that another rigup started. Blanks

@@ -111,6 +111,9 @@ impl Supervision<'_> {
                     outcome = wait::wait(&child, deadline, &logs, limit, self.interrupt, tick);
                 }
                 if outcome != WaitOutcome::Exited {
+                    // If this process is killed meanwhile, the request makes the next rigup terminate the rest of the tree,
+                    // even if the root is gone.
+                    let _ = run_dir.request_stop();
                     let survivors = self.terminate(outcome, process.id, &child, &logs);
                     warnings.extend(describe(SURVIVOR, &survivors));
                 }

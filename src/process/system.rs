@@ -1,5 +1,6 @@
 //! The differences between operating systems: the process table, and references to processes.
 
+use std::io;
 use std::sync::LazyLock;
 
 use crate::model::Identity;
@@ -30,8 +31,8 @@ impl ProcessEntry {
     }
 
     /// Returns the process as it is now, or `None` if it is gone.
-    pub(crate) fn refreshed(&self) -> Option<Self> {
-        entry(self.pid).filter(|now| now.start_ticks == self.start_ticks)
+    pub(crate) fn refreshed(&self) -> io::Result<Option<Self>> {
+        Ok(entry(self.pid)?.filter(|now| now.start_ticks == self.start_ticks))
     }
 }
 

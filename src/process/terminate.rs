@@ -58,7 +58,7 @@ pub(super) fn terminate_stopped(
 }
 
 fn signal_entry(target: &ProcessEntry, signals: &[Signal]) {
-    if let Some(target) = Handle::open_entry(target) {
+    if let Ok(Some(target)) = Handle::open_entry(target) {
         for signal in signals {
             target.signal(*signal);
         }
@@ -73,7 +73,7 @@ pub(crate) fn terminate_captured(id: ProcessId, root: &Handle, grace: Duration) 
 
 /// Returns the members of a tree with its root, if that is running.
 fn with_root(root: &Handle, members: Vec<ProcessEntry>) -> Vec<ProcessEntry> {
-    let root = root.entry.refreshed().filter(|now| !now.is_zombie);
+    let root = root.entry.refreshed().unwrap_or(Some(root.entry)).filter(|now| !now.is_zombie);
     root.into_iter().chain(members).collect()
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn terminate_by_id(process_id: ProcessId, group: Option<u32>) -> Vec<
         LEFTOVER_GRACE,
         || false,
         || {
-            let mut found = tree::find_by_id(process_id);
+            let mut found = tree::find_by_id(process_id).unwrap_or_default();
             found.retain(|entry| group.is_none_or(|group| entry.pgid == group));
             found
         },
@@ -137,8 +137,8 @@ fn terminate(
     loop {
         // The targets that are known are killed before the group: once the root is gone, its other descendants cannot
         // be found by their parents.
-        for target in remaining.iter().filter_map(Handle::open_entry) {
-            target.signal(Signal::KILL);
+        for target in &remaining {
+            signal_entry(target, &[Signal::KILL]);
         }
         // The group is signalled even if no target was found: processes that only fork and exit escape every read of
         // the process table and every signal to a single pid, but not one signal to their whole group.

@@ -1,6 +1,7 @@
 //! The process table, and process trees in it.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -16,8 +17,10 @@ pub(crate) const CAPTURE_ID_VARIABLE: &str = "RIGUP_CAPTURE_ID";
 pub(crate) const WAITER_VARIABLE: &str = "RIGUP_WAITER";
 
 /// Returns every process that this user may see.
-pub(crate) fn entries() -> Vec<ProcessEntry> {
-    system::pids().into_iter().filter_map(system::entry).collect()
+pub(crate) fn entries() -> io::Result<Vec<ProcessEntry>> {
+    let is_visible = |entry: &io::Result<ProcessEntry>| !matches!(entry, Err(error) if error.kind() == io::ErrorKind::PermissionDenied);
+    let entries = system::pids()?.into_iter().filter_map(|pid| system::entry(pid).transpose());
+    entries.filter(is_visible).collect()
 }
 
 /// The members of a process tree, without its root.
@@ -57,6 +60,7 @@ fn find_marked(variable: &str, root: ProcessEntry) -> ProcessTree {
     let this = std::process::id();
     let is_only_child = root.ppid == this && subreaper::is_only_child(root.pid);
     let all: Vec<ProcessEntry> = entries()
+        .unwrap_or_default()
         .into_iter()
         .filter(|entry| entry.start_ticks >= root.start_ticks && entry.pid != this)
         .collect();
@@ -91,11 +95,12 @@ fn find_marked(variable: &str, root: ProcessEntry) -> ProcessTree {
 
 /// Returns the running processes that have a process id in their environment. For a root that is gone or was never
 /// recorded, because the id of its group may have been reused by foreign processes.
-pub(crate) fn find_by_id(process_id: ProcessId) -> Vec<ProcessEntry> {
+pub(crate) fn find_by_id(process_id: ProcessId) -> io::Result<Vec<ProcessEntry>> {
     let variable = id_variable(process_id);
     let this = std::process::id();
-    let is_alive = |entry: &ProcessEntry| !entry.is_zombie && entry.pid != this;
-    entries().into_iter().filter(|entry| is_alive(entry) && environ_has(entry.pid, &variable)).collect()
+    let mut found = entries()?;
+    found.retain(|entry| !entry.is_zombie && entry.pid != this && environ_has(entry.pid, &variable));
+    Ok(found)
 }
 
 fn id_variable(process_id: ProcessId) -> String {
@@ -109,7 +114,8 @@ pub(crate) fn descends_from(identity: &Identity) -> bool {
 
 /// Returns this process and its ancestors.
 fn with_ancestors() -> impl Iterator<Item = ProcessEntry> {
-    std::iter::successors(system::entry(std::process::id()), |process| system::entry(process.ppid))
+    let entry = |pid| system::entry(pid).ok().flatten();
+    std::iter::successors(entry(std::process::id()), move |process| entry(process.ppid))
 }
 
 /// Returns the pids of the ancestors that run the same program as this process, nearest first. Unlike the environment, a
@@ -151,7 +157,12 @@ mod tests {
 
     #[test]
     fn this_process_is_in_the_process_table() {
-        let this = system::entry(std::process::id()).unwrap();
-        assert!(entries().iter().any(|entry| entry.pid == this.pid && entry.start_ticks == this.start_ticks));
+        let this = system::entry(std::process::id()).unwrap().unwrap();
+        assert!(
+            entries()
+                .unwrap()
+                .iter()
+                .any(|entry| entry.pid == this.pid && entry.start_ticks == this.start_ticks)
+        );
     }
 }

@@ -135,12 +135,9 @@ pub(crate) fn run(
 /// Interrupts this waiter once the rigup that started the hook is gone, even if that rigup was killed. Returns whether the
 /// rigup still runs.
 fn follow_rigup(store: &Store, hook: &Process, interrupt: Arc<Interrupt>) -> io::Result<bool> {
-    // Without these two descriptors, no process would be found.
-    drop([null()?, null()?]);
     let rigup = hook.parent_id.map(|id| store.process(id)).transpose().map_err(io::Error::other)?.flatten();
-    let Some(rigup) = rigup.and_then(|rigup| Handle::open(&rigup.running()?.identity)) else {
-        return Ok(false);
-    };
+    let identity = rigup.as_ref().and_then(Process::running).map(|running| &running.identity);
+    let Some(rigup) = identity.map_or(Ok(None), Handle::open)? else { return Ok(false) };
     let follow = move || {
         while poll::readable([rigup.fd()], Instant::now() + FOLLOW_INTERVAL) != [true] {}
         // After a second signal, there would be no grace period.

@@ -226,9 +226,9 @@ impl Gc<'_> {
         };
         // A waiter enforces the limit itself, with a clock that cannot be set back. A process without a waiter exits
         // with its rigup.
-        let is_unsupervised = recover::belongs_to(self.store, &process)
+        let is_unsupervised = matches!(recover::belongs_to(self.store, &process), Ok(true))
             && run_dir::of(self.store.data_dir(), &process)
-                .is_some_and(|run_dir| run_dir.is_locked() == Some(false));
+                .is_some_and(|run_dir| matches!(run_dir.is_locked(), Ok(Some(false))));
         if !is_unsupervised || !self.is_older(running.started_at, timeout.saturating_add(OVERDUE_PATIENCE))? {
             return Ok(None);
         }
@@ -307,7 +307,7 @@ impl Gc<'_> {
         let Some(modified) = modified.ok().and_then(|time| Timestamp::try_from(time).ok()) else {
             return Ok(false);
         };
-        Ok(self.is_older(modified, ttl)? && RunDir::at(run_dir).is_locked() != Some(true))
+        Ok(self.is_older(modified, ttl)? && matches!(RunDir::at(run_dir).is_locked(), Ok(None | Some(false))))
     }
 
     /// Removes a run dir. Returns the action and its reason: the given one, or the cause of a failure.

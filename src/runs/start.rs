@@ -151,7 +151,7 @@ pub(crate) fn start(
             // never be recorded here.
             let is_live = |id, machine_id, data_dir_id: &str| {
                 let run_dir = RunDir::at(&run_dir::path(&settings.data_dir, id));
-                run_dir.is_locked() == Some(true)
+                !matches!(run_dir.is_locked(), Ok(None | Some(false)))
                     || machine_id == process.machine_id && data_dir_id == store.data_dir_id()
             };
             store.reserve_run(&process, max_live, is_live)

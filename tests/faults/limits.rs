@@ -119,6 +119,33 @@ fn row_33_nothing_is_half_started_without_enough_processes() {
 }
 
 #[test]
+fn row_33_no_live_process_is_lost_without_enough_descriptors() {
+    let mut context = TestContext::new();
+    context.set("GO", context.path("go"));
+    let wait = "until [ -e \"$GO\" ]; do sleep 0.05; done; exit 4";
+    context.script("here/plugins/q/on_E__1_a.finite.bg.sh", &format!("#!/bin/sh\necho up\n{wait}\n"));
+    let run = context.run(&["start", "--slug", "s", "--", "sh", "-c", wait]).succeeds().record();
+    let exec = context.start(&["exec", "--", "sh", "-c", wait]);
+    let event = context.start(&["run", "E"]);
+    wait_until("all commands run", || {
+        context.processes().iter().filter(|process| process["status"] == "running").count() == 4
+    });
+    for limit in 3..16 {
+        let limit = format!("--nofile={limit}");
+        let args = [&limit, env!("CARGO_BIN_EXE_rigup"), "exec", "--", "true"];
+        context.command_for(Path::new("prlimit"), &args).output().unwrap();
+    }
+    let lost = context.processes().into_iter().filter(|process| process["exit_reason"] == "lost");
+    assert_eq!(lost.collect::<Vec<_>>(), [] as [serde_json::Value; 0]);
+    fs::write(context.path("go"), "").unwrap();
+    assert_eq!(exec.wait_with_output().unwrap().status.code(), Some(4));
+    assert_eq!(event.wait_with_output().unwrap().status.code(), Some(1));
+    context.run(&["process", "wait", run["id"].as_str().unwrap()]).exits_with(4);
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn row_27_starting_a_program_that_is_open_for_writing_is_retried() {
     if !kernel::refuses_open_programs() {
         return;

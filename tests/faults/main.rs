@@ -32,6 +32,7 @@ mod test_context;
 mod tracer;
 mod tree;
 mod trust;
+mod waiters;
 
 /// A valid record of a program that exists on every machine.
 const RECORD: &str = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","version":"1"}"#;

@@ -181,7 +181,7 @@ fn note_empty(processes: &[Process], logs: &[ShownLog<'_>], args: &LogsArgs) {
 /// Whether a process has exited: its exit is recorded, or it is gone and no rigup or waiter will record its exit.
 fn has_exited(store: &Store, process: &Process) -> Result<bool, CliError> {
     let Some(current) = store.process(process.id)? else { return Ok(true) };
-    Ok(current.exit().is_some() || !recover::is_supervised(store, &current))
+    Ok(current.exit().is_some() || matches!(recover::is_supervised(store, &current), Ok(false)))
 }
 
 fn run_dir(store: &Store, process: &Process) -> Result<RunDir, CliError> {

@@ -32,7 +32,7 @@ pub(crate) fn live_usage(process: &Process) -> Option<LiveUsage> {
 /// Returns the entry of a process in the process table, or `None` if it is not running.
 pub(crate) fn live_entry(process: &Process) -> Option<ProcessEntry> {
     match &process.state {
-        ProcessState::Running(running) => handle::find(&running.identity),
+        ProcessState::Running(running) => handle::find(&running.identity).ok().flatten(),
         ProcessState::Queued | ProcessState::Exited(..) => None,
     }
 }

@@ -166,7 +166,7 @@ fn a_program_that_hangs_leaves_no_daemon_behind() {
     let folder = tempfile::tempdir().unwrap();
     let hanging = script(folder.path(), "hanging", &format!("setsid sleep {seconds} & exec sleep 60"));
     probe_within(Duration::from_secs(1), &hanging, &["-V"], None).unwrap();
-    let processes = crate::process::tree::entries();
+    let processes = crate::process::tree::entries().unwrap();
     let lines = processes.iter().map(|entry| crate::process::tree::command_line(entry.pid));
     let left: Vec<String> = lines.filter(|line| line.contains(&seconds)).collect();
     assert!(left.is_empty(), "{left:?}");

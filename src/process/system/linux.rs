@@ -33,17 +33,23 @@ pub(super) fn pid_namespace() -> Option<u64> {
 }
 
 /// Returns the pids of all processes that this user may see.
-pub(crate) fn pids() -> Vec<u32> {
-    let folders = fs::read_dir("/proc").into_iter().flatten();
-    folders.filter_map(|folder| folder.ok()?.file_name().to_str()?.parse().ok()).collect()
+pub(crate) fn pids() -> io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    for folder in fs::read_dir("/proc")? {
+        pids.extend(folder?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    Ok(pids)
 }
 
 /// Returns the process with this pid, or `None` if it is gone.
-pub(crate) fn entry(pid: u32) -> Option<ProcessEntry> {
+pub(crate) fn entry(pid: u32) -> io::Result<Option<ProcessEntry>> {
     let mut stat = [0; 1024];
     // One read returns the whole text if the buffer is large enough.
-    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
-    parse_stat(pid, &String::from_utf8_lossy(&stat[..length]))
+    match File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut stat)) {
+        Ok(length) => Ok(parse_stat(pid, &String::from_utf8_lossy(&stat[..length]))),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Parses `/proc/<pid>/stat`. The name in parentheses may hold any character, including parentheses and blanks.

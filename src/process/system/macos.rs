@@ -46,25 +46,26 @@ pub(super) fn pid_namespace() -> Option<u64> {
 }
 
 /// Returns the pids of all processes that this user may see.
-pub fn pids() -> Vec<u32> {
+pub fn pids() -> io::Result<Vec<u32>> {
     let mut pids: Vec<libc::pid_t> = vec![0; 4096];
     loop {
         let bytes = c_int::try_from(pids.len() * size_of::<libc::pid_t>()).unwrap_or(c_int::MAX);
         // SAFETY: the buffer is live and has the given length.
         #[expect(unsafe_code, reason = "nix has no libproc")]
         let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), bytes) };
-        let count = usize::try_from(count).unwrap_or_default();
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         if count < pids.len() {
             pids.truncate(count);
-            return pids.into_iter().filter_map(|pid| u32::try_from(pid).ok()).collect();
+            return Ok(pids.into_iter().filter_map(|pid| u32::try_from(pid).ok()).collect());
         }
         pids.resize(2 * pids.len(), 0);
     }
 }
 
 /// Returns the process with this pid, or `None` if it is gone.
-pub fn entry(pid: u32) -> Option<ProcessEntry> {
-    let size = c_int::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
+pub fn entry(pid: u32) -> io::Result<Option<ProcessEntry>> {
+    let size = c_int::try_from(size_of::<libc::proc_bsdinfo>()).map_err(io::Error::other)?;
+    let number = i32::try_from(pid).map_err(io::Error::other)?;
     // SAFETY: proc_bsdinfo is a plain C struct for which all zeroes is a value.
     #[expect(unsafe_code, reason = "nix has no libproc")]
     let mut info: libc::proc_bsdinfo = unsafe { std::mem::zeroed() };
@@ -72,15 +73,19 @@ pub fn entry(pid: u32) -> Option<ProcessEntry> {
     #[expect(unsafe_code, reason = "nix has no libproc")]
     let read = unsafe {
         let buffer: *mut c_void = (&raw mut info).cast();
-        libc::proc_pidinfo(i32::try_from(pid).ok()?, libc::PROC_PIDTBSDINFO, 0, buffer, size)
+        libc::proc_pidinfo(number, libc::PROC_PIDTBSDINFO, 0, buffer, size)
     };
-    (read == size).then_some(ProcessEntry {
+    if read != size {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ESRCH) { Ok(None) } else { Err(error) };
+    }
+    Ok(Some(ProcessEntry {
         pid,
         ppid: info.pbi_ppid,
         pgid: info.pbi_pgid,
         start_ticks: info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec,
         is_zombie: info.pbi_status == libc::SZOMB,
-    })
+    }))
 }
 
 /// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be
@@ -170,7 +175,7 @@ impl ExitQueue {
     #[expect(clippy::unused_self, reason = "Linux needs the pidfd")]
     pub fn signal(&self, known: &ProcessEntry, signal: Signal) -> bool {
         let pid = i32::try_from(known.pid).ok().and_then(Pid::from_raw);
-        known.refreshed().is_some()
+        known.refreshed().is_ok_and(|now| now.is_some())
             && pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
     }
 
