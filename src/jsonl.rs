@@ -135,8 +135,11 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            if key == NUMBER_KEY {
+            if key == NUMBER_KEY && object.is_empty() {
                 return number(&entries.next_value::<String>()?);
+            }
+            if key.starts_with("$serde_json::private::") {
+                return Err(de::Error::custom("reserved key"));
             }
             if object.contains_key(&key) {
                 return Err(de::Error::custom("repeated key"));
@@ -233,12 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn repeated_keys_and_numbers_out_of_range_are_refused() {
+    fn repeated_and_reserved_keys_and_numbers_out_of_range_are_refused() {
         for (text, expected) in [
             (r#"{"a":1,"b":{"c":1,"c":2}}"#, "repeated key at column 21"),
             (r#"{"a":1,"\u0061":2}"#, "repeated key at column"),
             ("[1E400]", "number out of range at column"),
             ("-1e999", "number out of range at column"),
+            (r#"{"a":1,"$serde_json::private::Number":"5"}"#, "reserved key at column"),
+            (r#"{"$serde_json::private::RawValue":"5"}"#, "reserved key at column"),
         ] {
             let error = serde_json::from_str::<StrictValue>(text).unwrap_err();
             assert!(error.is_data() && parse_error(&error).starts_with(expected), "{}", parse_error(&error));

@@ -8,13 +8,13 @@ use crate::cli::message::{print_diagnostics, print_event};
 use crate::cli::output::Output;
 use crate::engine::catalog::{Catalog, no_such_plugin};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::model::secret::MASKED;
 use crate::model::{PolicySupport, VersionRange};
 use crate::plugin::config::enabled::PluginStatus;
 use crate::plugin::config::value::Setting;
 use crate::plugin::discovery::Plugin;
 use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::plugin::requirement::Requirement;
-use crate::process::run_dir::MASKED;
 use crate::report::table::{Cell, Column, Table};
 
 /// The subcommands of `rigup plugin`.

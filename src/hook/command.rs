@@ -10,11 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::duration;
 use crate::fs::dir;
-use crate::model::secret::is_secret_name;
+use crate::model::secret::{MASKED, is_secret_name};
 use crate::model::{MachineId, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::Variable;
-use crate::process::run_dir::MASKED;
 use crate::process::tree::PROCESS_ID_VARIABLE;
 use crate::settings::{Environment, Settings, TRUST_VARIABLE, is_listable};
 

@@ -17,6 +17,7 @@ use crate::model::policy::Policy;
 use crate::model::process::{
     Identity, Process, ProcessExit, ProcessSpec, ProcessState, RunSpec, Running, Usage,
 };
+use crate::model::secret::mask;
 
 /// An error in a record that is imported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -190,10 +191,12 @@ fn queued(fields: &Fields<'_>, created_at: Timestamp) -> Result<Process, ImportE
     let (description, ttl) = (fields.get("description")?, fields.duration("ttl_seconds")?);
     let run = (!slug.is_empty()).then_some(RunSpec { slug, description, ttl });
     let cmd = fields.get("cmd")?;
+    let mut env = fields.get("env")?;
+    mask(&mut env);
     let spec = ProcessSpec {
         plugin: fields.get("plugin")?,
         hook_name: fields.get("hook_name")?,
-        env: fields.get("env")?,
+        env,
         timeout: fields.duration("timeout")?,
         run,
         ..ProcessSpec::new(fields.required("process_type")?, cmd, fields.get::<String>("pwd")?)
@@ -244,6 +247,14 @@ mod tests {
     #[test]
     fn an_exited_process_is_read_from_its_record() {
         assert_eq!(process(&fields(&exited().to_record())).unwrap(), exited());
+    }
+
+    #[test]
+    fn the_secrets_in_the_environment_of_a_record_are_masked() {
+        let mut record = exited().to_record();
+        record["env"] = json!({"API_TOKEN": "x", "my_password": ["y"], "PATH": "/bin"});
+        let masked = json!({"API_TOKEN": "***", "my_password": "***", "PATH": "/bin"});
+        assert_eq!(Value::from(process(&fields(&record)).unwrap().spec.env), masked);
     }
 
     #[test]

@@ -1,5 +1,17 @@
 //! Which names of variables and settings stand for secrets.
 
+use serde_json::{Map, Value};
+
+/// The value that replaces a secret in records.
+pub(crate) const MASKED: &str = "***";
+
+/// Masks the variables whose names stand for secrets.
+pub(crate) fn mask(variables: &mut Map<String, Value>) {
+    for (_, value) in variables.iter_mut().filter(|(name, _)| is_secret_name(name)) {
+        *value = MASKED.into();
+    }
+}
+
 /// Returns whether a variable or setting with this name may hold a secret, which records and messages must not contain.
 pub(crate) fn is_secret_name(name: &str) -> bool {
     const WORDS: [&str; 7] = ["KEY", "TOKEN", "SECRET", "PASS", "AUTH", "COOKIE", "CREDENTIAL"];

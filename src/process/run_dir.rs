@@ -17,6 +17,7 @@ use crate::fs::dir::{self, make_private_dir};
 use crate::fs::lock::{self, FileLock};
 use crate::fs::regular_file;
 use crate::fs::remove::{ignore_missing, open_unlinked_folder, remove_files_with_prefix, remove_tree_in};
+use crate::model::secret::MASKED;
 use crate::model::{
     Binary, ExitReason, Identity, Process, ProcessExit, ProcessId, ProcessType, Warnings, import,
 };
@@ -26,9 +27,6 @@ use crate::process::spawn::CommandSpec;
 use crate::process::{system, tail};
 use crate::shell;
 use crate::store::StoredPaths;
-
-/// The value that replaces a secret in records.
-pub(crate) const MASKED: &str = "***";
 
 /// The folder in the data dir that holds every run dir.
 pub(super) const FOLDER: &str = "processes";
