@@ -3,12 +3,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, params_from_iter};
 
 use crate::model::{
     Identity, MachineId, Process, ProcessExit, ProcessId, ProcessSpec, ProcessState, RunSpec, Running,
-    UnknownWord, Usage,
+    UnknownWord, Usage, Warnings,
 };
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
@@ -108,6 +108,14 @@ impl Columns for ProcessState {
 /// The statement that inserts or updates a process. The record of a process that has exited is final.
 static SAVE: LazyLock<String> =
     LazyLock::new(|| row::upsert_sql::<Process>("id", &["id"]) + " WHERE process.status <> 'exited'");
+
+/// The statement that stores the state of a process.
+static UPDATE: LazyLock<String> = LazyLock::new(|| {
+    let columns = Process::COLUMNS.split(", ").skip_while(|column| *column != "status");
+    let columns = columns.take(ProcessState::COUNT + Warnings::COUNT).zip(2..);
+    let values: Vec<String> = columns.map(|(column, number)| format!("{column} = ?{number}")).collect();
+    format!("UPDATE process SET {} WHERE id = ?1 AND status <> 'exited'", values.join(", "))
+});
 
 const UNFINISHED: &str = "WHERE status <> 'exited' AND machine_id = ?1 ORDER BY created_at, id";
 const ENDED_RUNS: &str = "WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL AND machine_id = ?1 \
@@ -231,7 +239,20 @@ impl Store {
 
 /// Stores a process, and replaces the one with the same id unless that one has exited.
 pub(super) fn save(connection: &Connection, process: &Process) -> rusqlite::Result<()> {
+    if !matches!(process.state, ProcessState::Queued) && update(connection, process)? {
+        return Ok(());
+    }
     row::write(connection, &SAVE, process)
+}
+
+/// Stores the state of a process, and returns whether there is a record of it that has no exit. Faster than [`SAVE`],
+/// because most columns and indexes stay as they are.
+fn update(connection: &Connection, process: &Process) -> rusqlite::Result<bool> {
+    let mut values = Values::new();
+    process.id.write(&mut values)?;
+    process.state.write(&mut values)?;
+    process.warnings.write(&mut values)?;
+    Ok(connection.prepare_cached(&UPDATE)?.execute(params_from_iter(values))? > 0)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 -- the sqlite3 shell, and the beginning of an id is a range of the primary key. The 20 bytes that each reference costs are
 -- little compared with a row's command, environment and tails.
 -- Times are RFC 3339 text in UTC with milliseconds: all have the same length, so they sort as text.
+-- The checks of words are spelled with OR, because SQLite builds a table for each evaluation of IN.
 -- Paths have the type ANY: text, or a blob if the path is not UTF-8.
 
 CREATE TABLE machine (
@@ -89,7 +90,9 @@ CREATE TABLE process (
     binary_id            TEXT REFERENCES binary (id) ON DELETE SET NULL,
     iface_id             TEXT REFERENCES network_interface (id) ON DELETE SET NULL,
     process_type         TEXT NOT NULL
-                         CHECK (process_type IN ('cli', 'hook', 'binary', 'worker', 'orchestrator', 'supervisord')),
+                         CHECK (process_type = 'cli' OR process_type = 'hook' OR process_type = 'binary'
+                                OR process_type = 'worker' OR process_type = 'orchestrator'
+                                OR process_type = 'supervisord'),
     plugin               TEXT NOT NULL,
     hook_name            TEXT NOT NULL,
     cmd                  TEXT NOT NULL, -- JSON list of strings
@@ -101,7 +104,7 @@ CREATE TABLE process (
     slug                 TEXT NOT NULL,
     description          TEXT NOT NULL,
     ttl_seconds          REAL,
-    status               TEXT NOT NULL CHECK (status IN ('queued', 'running', 'exited')),
+    status               TEXT NOT NULL CHECK (status = 'queued' OR status = 'running' OR status = 'exited'),
     -- Once started. No two processes have the same three values of pid, start_ticks and boot_id.
     pid                  INTEGER,
     start_ticks          INTEGER,
@@ -112,7 +115,9 @@ CREATE TABLE process (
     exit_code            INTEGER,
     signal               INTEGER,
     exit_reason          TEXT
-                         CHECK (exit_reason IN ('exited', 'signalled', 'timeout', 'stopped', 'lost', 'spawn_failed')),
+                         CHECK (exit_reason = 'exited' OR exit_reason = 'signalled' OR exit_reason = 'timeout'
+                                OR exit_reason = 'stopped' OR exit_reason = 'lost'
+                                OR exit_reason = 'spawn_failed'),
     stdout_tail          TEXT,
     stderr_tail          TEXT,
     stdout_bytes         INTEGER,
@@ -138,7 +143,8 @@ CREATE TABLE attempt (
     process_id           TEXT REFERENCES process (id) ON DELETE SET NULL,
     provider             TEXT NOT NULL,
     outcome              TEXT NOT NULL
-                         CHECK (outcome IN ('installed', 'declined', 'skipped', 'failed', 'rejected', 'timeout')),
+                         CHECK (outcome = 'installed' OR outcome = 'declined' OR outcome = 'skipped'
+                                OR outcome = 'failed' OR outcome = 'rejected' OR outcome = 'timeout'),
     reason               TEXT NOT NULL,
     created_at           TEXT NOT NULL
 ) STRICT;
