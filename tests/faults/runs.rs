@@ -92,7 +92,9 @@ fn row_46_a_run_dir_of_any_depth_is_removed_with_few_descriptors() {
 fn row_46_a_run_dir_that_became_a_file_or_a_pipe_is_removed() {
     let context = TestContext::new();
     for make in ["mkfifo", "touch", "ln -s /etc"] {
-        let run_dir = finished_run(&context, &format!("rm -r \"$RIGUP_RUN_DIR\"; {make} \"$RIGUP_RUN_DIR\""));
+        // The waiter may write its first files meanwhile.
+        let script = format!("until rm -r \"$RIGUP_RUN_DIR\"; do :; done; {make} \"$RIGUP_RUN_DIR\"");
+        let run_dir = finished_run(&context, &script);
         let removed = context.run(&["process", "gc", "--ttl", "0"]).succeeds().record();
         assert_eq!((&removed["action"], &removed["path"]), (&json!("removed"), &json!(run_dir)), "{make}");
         assert!(fs::read_dir(context.path("data/processes")).unwrap().next().is_none(), "{make}");
@@ -149,7 +151,7 @@ fn row_46_a_damaged_run_dir_does_not_block_a_rebuild() {
 #[test]
 fn row_46_a_run_that_removed_its_run_dir_can_be_killed() {
     let context = TestContext::new();
-    let script = "cd /; rm -r \"$RIGUP_RUN_DIR\"; exec sleep 600";
+    let script = "cd /; until rm -r \"$RIGUP_RUN_DIR\"; do :; done; exec sleep 600";
     let start = run(&context, &["start", "--slug", "s", "--", "sh", "-c", script]).succeeds().record();
     wait_until("the run dir is removed", || context.count_live("sleep 600") == 1);
     let killed = run(&context, &["process", "kill", start["id"].as_str().unwrap()]).succeeds().record();
