@@ -318,8 +318,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let unreadable = |error| RunError::RunDir(process.spec.hook_name.clone(), error);
         let observed = run_dir.read_exit();
         if !matches!(observed, Ok(Some(_))) {
-            let interrupt = Some(self.runner.interrupt);
-            recover::terminate_rest(&process, Some(run_dir), terminate::GRACE, interrupt)
+            let is_urgent = || self.runner.interrupt.is_urgent();
+            recover::terminate_rest(&process, Some(run_dir), terminate::GRACE, is_urgent)
                 .map_err(unreadable)?;
         }
         let observed = observed.map_err(unreadable)?;

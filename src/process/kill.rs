@@ -61,7 +61,7 @@ pub(crate) fn kill(
         let survivors = if process.spec.process_type == ProcessType::Cli {
             terminate_rigup(&root, signal, grace)
         } else {
-            terminate::terminate_tree(signal, process.id, &root, grace, None)
+            terminate::terminate_tree(signal, process.id, &root, grace, || false)
         };
         if !survivors.is_empty() {
             return Ok(KillOutcome::Survived(survivors));

@@ -11,7 +11,6 @@ use crate::model::{MachineId, Process, ProcessExit, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::lock;
 use crate::process::run_dir::{self, RunDir};
-use crate::process::signals::Interrupt;
 use crate::process::{terminate, tree};
 use crate::store::{Store, StoreError};
 
@@ -51,7 +50,7 @@ fn terminate_lost(
 ) -> io::Result<Option<ProcessExit>> {
     let exit = run_dir.map_or(Ok(None), RunDir::read_exit)?;
     if exit.is_none() && belongs_to(store, process)? {
-        terminate_rest(process, run_dir, terminate::LEFTOVER_GRACE, None)?;
+        terminate_rest(process, run_dir, terminate::LEFTOVER_GRACE, || false)?;
     }
     Ok(exit)
 }
@@ -132,7 +131,7 @@ pub(crate) fn terminate_rest(
     process: &Process,
     run_dir: Option<&RunDir>,
     grace: Duration,
-    interrupt: Option<&Interrupt>,
+    is_urgent: impl Fn() -> bool,
 ) -> io::Result<()> {
     // Without these descriptors, a process would count as gone.
     for descriptor in [(); 4].map(|()| File::open("/dev/null")) {
@@ -140,7 +139,7 @@ pub(crate) fn terminate_rest(
     }
     let identity = process.running().map(|running| &running.identity);
     if let Some(root) = identity.map_or(Ok(None), Handle::open)? {
-        terminate::terminate_tree(Signal::TERM, process.id, &root, grace, interrupt);
+        terminate::terminate_tree(Signal::TERM, process.id, &root, grace, is_urgent);
     } else {
         // Its rigup may have been killed between starting and recording the process.
         let is_stopped = run_dir.is_some_and(RunDir::is_stop_requested);

@@ -103,7 +103,7 @@ impl Supervision<'_> {
                 if is_recorded {
                     if let Err(error) = record(&process, &run_dir, &identity) {
                         let (signal, grace) = (Signal::TERM, Duration::ZERO);
-                        terminate::terminate_tree(signal, process.id, &child.handle, grace, None);
+                        terminate::terminate_tree(signal, process.id, &child.handle, grace, || false);
                         exit_of(&child, false);
                         return Err(error);
                     }
@@ -168,15 +168,14 @@ impl Supervision<'_> {
         child: &Child,
         logs: &Logs,
     ) -> Vec<ProcessEntry> {
-        let interrupt = self.interrupt;
+        let mut largest = u64::MAX;
         if let (WaitOutcome::OutputLimit, Some(limit)) = (outcome, self.output_limit) {
             terminate::stop_tree(process_id, &child.handle);
             logs.cut(limit);
-            let is_urgent = || interrupt.is_urgent() || logs.largest() > self.largest_log();
-            return terminate::terminate_stopped(process_id, &child.handle, is_urgent);
+            largest = self.largest_log();
         }
-        let (signal, grace) = (Signal::TERM, terminate::GRACE);
-        terminate::terminate_tree(signal, process_id, &child.handle, grace, Some(interrupt))
+        let is_urgent = || self.interrupt.is_urgent() || logs.largest() > largest;
+        terminate::terminate_tree(Signal::TERM, process_id, &child.handle, terminate::GRACE, is_urgent)
     }
 
     /// Gives the processes that a process left behind when it exited by itself a moment to write their output, and
@@ -215,8 +214,8 @@ impl Supervision<'_> {
         warnings.extend(describe("a process that it started is still running", &leftovers.strays));
         if !leftovers.in_group.is_empty() {
             let survivors = if is_stop_requested {
-                let (signal, grace) = (Signal::TERM, terminate::GRACE);
-                terminate::terminate_tree(signal, process_id, &child.handle, grace, Some(self.interrupt))
+                let (signal, is_urgent) = (Signal::TERM, || self.interrupt.is_urgent());
+                terminate::terminate_tree(signal, process_id, &child.handle, terminate::GRACE, is_urgent)
             } else {
                 terminate::terminate_group(process_id, &child.handle)
             };

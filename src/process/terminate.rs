@@ -8,7 +8,6 @@ use crate::duration;
 use crate::model::ProcessId;
 use crate::process::handle::Handle;
 use crate::process::poll;
-use crate::process::signals::Interrupt;
 use crate::process::system::ProcessEntry;
 use crate::process::tree;
 
@@ -22,39 +21,27 @@ const KILL_PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(20);
 
 /// Sends a signal to a process and everything that it started, in any process group, and kills the processes that are
-/// still running after the grace period. Returns the survivors.
+/// still running after the grace period, or as soon as `is_urgent`. Returns the survivors.
 pub(crate) fn terminate_tree(
     signal: Signal,
     process_id: ProcessId,
     root: &Handle,
     grace: Duration,
-    interrupt: Option<&Interrupt>,
+    is_urgent: impl Fn() -> bool,
 ) -> Vec<ProcessEntry> {
-    let is_urgent = || interrupt.is_some_and(Interrupt::is_urgent);
     terminate(signal, Some(root), grace, is_urgent, || {
         with_root(root, tree::find(process_id, root.entry).all())
     })
 }
 
-/// Stops a process and everything that it started, so that it writes nothing more. Call [`terminate_stopped`] next.
+/// Stops a process and everything that it started, so that it writes nothing more. Call [`terminate_tree`] next, which
+/// continues the processes in their grace period.
 pub(super) fn stop_tree(process_id: ProcessId, root: &Handle) {
     // The members of the group first: only they can be stopped before the process table is read.
     root.signal_group(Signal::STOP);
     for target in with_root(root, tree::find(process_id, root.entry).all()) {
         signal_entry(&target, &[Signal::STOP]);
     }
-}
-
-/// Terminates a tree that [`stop_tree`] has stopped, and which continues in its grace period. Kills it as soon as
-/// `is_urgent`. Returns the survivors.
-pub(super) fn terminate_stopped(
-    process_id: ProcessId,
-    root: &Handle,
-    is_urgent: impl Fn() -> bool,
-) -> Vec<ProcessEntry> {
-    terminate(Signal::TERM, Some(root), GRACE, is_urgent, || {
-        with_root(root, tree::find(process_id, root.entry).all())
-    })
 }
 
 fn signal_entry(target: &ProcessEntry, signals: &[Signal]) {

@@ -73,7 +73,8 @@ pub(crate) fn kill(args: KillArgs, context: &mut Context) -> CommandResult {
     let signal = args.signal;
     let is_final = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL);
     if !is_final && args.grace.is_none() {
-        return Ok(worse(status, send(&session.store, &processes, signal)));
+        let are_all_sent = send(&session.store, &processes, signal);
+        return Ok(if are_all_sent { status } else { status.or_incomplete() });
     }
     let grace = args.grace.unwrap_or(terminate::GRACE);
     let (independent, dependent) = processes::split_dependent(&session.store, processes)?;
@@ -101,11 +102,6 @@ pub(crate) fn kill(args: KillArgs, context: &mut Context) -> CommandResult {
         write(&exited, &mut context.output);
     }
     Ok(status)
-}
-
-/// Returns the first status that is not success.
-fn worse(one: ExitStatus, other: ExitStatus) -> ExitStatus {
-    if one == ExitStatus::Success { other } else { one }
 }
 
 /// Returns the processes whose records or ids are on standard input, one on each line. Other records are left out.
@@ -159,13 +155,14 @@ fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {
     }
 }
 
-fn send(store: &Store, processes: &[Process], signal: Signal) -> ExitStatus {
-    let mut status = ExitStatus::Success;
+/// Sends a signal to processes, and returns whether all of them are running.
+fn send(store: &Store, processes: &[Process], signal: Signal) -> bool {
+    let mut are_all_sent = true;
     for process in processes.iter().filter(|process| !kill::signal(store, process, signal)) {
         error!("cannot signal process {}: it is not running", process.id);
-        status = ExitStatus::Incomplete;
+        are_all_sent = false;
     }
-    status
+    are_all_sent
 }
 
 /// Parses a signal, written as `TERM`, `sigterm` or `15`.
