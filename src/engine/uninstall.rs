@@ -87,8 +87,7 @@ pub(crate) fn delete(
     // Another rigup may have changed the record before the lock was taken.
     let stored = session.store.binary(binary.machine_id, &binary.name)?;
     if let Some(binary) = stored.filter(|stored| stored.id == binary.id) {
-        unregister(session, &name, std::slice::from_ref(&binary))?;
-        unlink(session, &name, &binary);
+        unregister(session, &name, &binary, std::slice::from_ref(&binary))?;
     }
     Ok(())
 }
@@ -125,15 +124,12 @@ pub(crate) fn uninstall(
         uninstalled.reasons.push(reason);
     }
     if !is_dry_run {
-        unregister(session, name, &binaries)?;
+        unregister(session, name, &binary, &binaries)?;
     }
     for prefix in of_binary {
         uninstalled.add(users.remove_prefix(&prefix, Some(name.as_str()), is_dry_run));
     }
-    if !is_dry_run {
-        unlink(session, name, &binary);
-        uninstalled.keeps_link = session.linker().path(name).symlink_metadata().is_ok();
-    }
+    uninstalled.keeps_link = !is_dry_run && session.linker().path(name).symlink_metadata().is_ok();
     uninstalled.binary = Some(binary);
     Ok(Some(uninstalled))
 }
@@ -192,7 +188,7 @@ pub(crate) fn lock(
     })
 }
 
-/// Removes the link of a binary that is not recorded any more, unless it leads to another file.
+/// Removes the link of a binary, unless it leads to another file.
 fn unlink(session: &Session<'_>, name: &BinaryName, binary: &Binary) {
     let (linker, file) = (session.linker(), binary.installed().map(|installed| &installed.abspath));
     let is_file = |target: &Path| file.is_some_and(|file| dir::is_same(target, file) == Some(true));
@@ -201,8 +197,15 @@ fn unlink(session: &Session<'_>, name: &BinaryName, binary: &Binary) {
     }
 }
 
-/// Removes the marker and the records of a binary, whose lock is held.
-fn unregister(session: &Session<'_>, name: &BinaryName, binaries: &[Binary]) -> Result<(), EngineError> {
+/// Removes the link, the markers and then the records of a binary, whose lock is held: if this rigup is killed, the next
+/// uninstall does the rest. `binaries` are its records.
+fn unregister(
+    session: &Session<'_>,
+    name: &BinaryName,
+    binary: &Binary,
+    binaries: &[Binary],
+) -> Result<(), EngineError> {
+    unlink(session, name, binary);
     let users = Users::new(&session.settings, &session.store, session.machine.id)?;
     for binary in binaries {
         let file = binary.installed().map(|installed| &installed.abspath);
