@@ -9,9 +9,9 @@ use crate::process::tree::ProcessTree;
 
 /// How long a leftover process that holds the output open may be idle until it is no longer waited for: the leak timeout
 /// of nextest, which is about tests that leave processes behind. A filter at the end of a pipe exits within it.
-const IDLE: Duration = Duration::from_millis(100);
+pub(super) const IDLE: Duration = Duration::from_millis(100);
 /// How long to wait for leftover processes that are busy or still write.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest pause between two reads of the process table.
 const MAX_PAUSE: Duration = Duration::from_millis(20);
 

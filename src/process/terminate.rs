@@ -7,9 +7,8 @@ use rustix::process::Signal;
 use crate::duration;
 use crate::model::ProcessId;
 use crate::process::handle::Handle;
-use crate::process::poll;
 use crate::process::system::ProcessEntry;
-use crate::process::tree;
+use crate::process::{drain, poll, system, tree};
 
 /// The grace period of a tree that is terminated.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -96,8 +95,10 @@ pub(crate) fn terminate_by_id(process_id: ProcessId, group: Option<u32>) -> Vec<
     )
 }
 
-/// Sends the signal to each target once. After the grace period, or as soon as `is_urgent`, kills the remaining targets
-/// and everything that they fork meanwhile.
+/// Sends the signal to each target once. Begins with the root and everything that does not read from a pipe. Once the
+/// rest is idle, continues with the filters, which read what the others print on the signal, and with what was started
+/// since, which may be part of a cleanup. After the grace period, or as soon as `is_urgent`, kills the remaining targets and
+/// everything that they fork meanwhile.
 fn terminate(
     signal: Signal,
     root: Option<&Handle>,
@@ -105,20 +106,31 @@ fn terminate(
     is_urgent: impl Fn() -> bool,
     targets: impl Fn() -> Vec<ProcessEntry>,
 ) -> Vec<ProcessEntry> {
-    let deadline = duration::deadline(grace);
-    let mut signalled = Vec::new();
+    let (start, deadline) = (Instant::now(), duration::deadline(grace));
     let mut remaining = targets();
+    let mut signalled = Vec::new();
+    let (mut is_first, mut idle) = (true, Duration::ZERO);
     while !remaining.is_empty() && Instant::now() < deadline && !is_urgent() {
-        for target in remaining {
-            if signalled.contains(&(target.pid, target.start_ticks)) {
+        let is_idle = idle >= drain::IDLE || start.elapsed() >= drain::PATIENCE;
+        for target in &remaining {
+            let id = (target.pid, target.start_ticks);
+            let is_root = root.is_some_and(|root| root.entry.pid == target.pid);
+            if signalled.contains(&id) {
                 continue;
             }
             // A stopped process handles a signal only after it is continued.
-            signal_entry(&target, &[signal, Signal::CONT]);
-            signalled.push((target.pid, target.start_ticks));
+            if is_idle || (is_first && (is_root || !system::reads_pipe(target.pid))) {
+                signal_entry(target, &[signal, Signal::CONT]);
+                signalled.push(id);
+            } else {
+                signal_entry(target, &[Signal::CONT]);
+            }
         }
         poll::pause(deadline.min(Instant::now() + RETRY));
         remaining = targets();
+        let is_busy = remaining.iter().any(|target| system::is_busy(target.pid));
+        // As in a drain, only the intended pauses count.
+        (is_first, idle) = (false, if is_busy { Duration::ZERO } else { idle + RETRY });
     }
     let deadline = Instant::now() + KILL_PATIENCE;
     loop {

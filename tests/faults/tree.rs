@@ -1,5 +1,6 @@
 //! Processes that a hook starts, and how rigup terminates and reaps them.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -112,6 +113,25 @@ fn row_03_a_filter_of_a_provider_that_writes_at_its_end_is_awaited() {
         ),
     );
     install(&context).succeeds();
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_03_a_filter_keeps_what_a_daemon_prints_on_term() {
+    let context = TestContext::new();
+    let filter = "grep --line-buffered -v DEBUG";
+    let body = "trap 'sleep 0.05 && echo \"{\\\"type\\\":\\\"Said\\\"}\"; exit 0' TERM\n\
+        echo '{\"type\":\"Ready\"}'\nsleep 600 &\nwait\n";
+    for (name, hook) in [
+        ("redirected", format!("exec > >({filter})\n{body}")),
+        ("piped", format!("{{\n{body}}} | {filter}\n")),
+    ] {
+        let path = format!("here/plugins/{name}/on_E__1_a.daemon.bg.sh");
+        context.script(&path, &format!("#!/bin/bash\n{hook}"));
+    }
+    let records = context.run(&["run", "E"]).succeeds().records();
+    let said = records.iter().filter(|record| record["type"] == "Said").map(|record| &record["plugin"]);
+    assert_eq!(said.collect::<HashSet<_>>().len(), 2, "{records:?}");
     assert_nothing_is_left(&context);
 }
 

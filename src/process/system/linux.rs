@@ -123,6 +123,13 @@ pub(crate) fn has_open_file(pid: u32, files: &[(u64, u64)]) -> bool {
     open.flatten().any(|open| files.contains(&(open.dev(), open.ino())))
 }
 
+/// Returns whether the standard input of a process is a pipe or a socket without a name, as that of a filter.
+pub(crate) fn reads_pipe(pid: u32) -> bool {
+    let input = fs::read_link(format!("/proc/{pid}/fd/0")).unwrap_or_default();
+    let input = input.as_os_str().as_encoded_bytes();
+    input.starts_with(b"pipe:") || input.starts_with(b"socket:")
+}
+
 /// Makes this process the parent of its orphaned descendants.
 pub(crate) fn become_subreaper() {
     // If this fails, orphans are found only by the process id in their environment.
