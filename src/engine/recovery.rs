@@ -7,7 +7,7 @@ use crate::clock;
 use crate::install::probe;
 use crate::model::{Attempt, Binary, MachineId, Outcome, Process, ProcessExit, ProcessId};
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
-use crate::process::tree;
+use crate::process::{handle, tree};
 use crate::store::{Store, StoreError, StoredPaths};
 
 /// The records that the run dirs contain.
@@ -66,7 +66,8 @@ impl Recovered {
     }
 }
 
-/// Returns the process of a run dir, or `None` if the run dir has no valid record.
+/// Returns the process of a run dir, or `None` if the run dir has no valid record or cannot be examined. A process counts as
+/// running only if it was started for this id: the run can write to the file that names it.
 fn process_of(found: &FoundRunDir) -> Option<Process> {
     let run_dir = RunDir::at(&found.path);
     let process = run_dir.read_process().filter(|process| process.id == found.process_id)?;
@@ -79,7 +80,12 @@ fn process_of(found: &FoundRunDir) -> Option<Process> {
         return Some(process.into_exited(run_dir.add_logs(exit, process_type)));
     }
     if run_dir.is_locked().ok()? == Some(true) {
-        return Some(process.into_running(run_dir.read_identity()?, created_at));
+        let entry = handle::find(&run_dir.read_identity()?).ok()?;
+        // Otherwise, its exit is found in the run dir later.
+        return Some(match entry.filter(|entry| tree::is_started_for(entry, id)) {
+            Some(entry) => process.into_running(entry.identity(), created_at),
+            None => process,
+        });
     }
     tree::find_by_id(id)
         .ok()?

@@ -26,7 +26,8 @@ use crate::process::lock::ProcessLock;
 use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::signals::Interrupt;
-use crate::process::{recover, subreaper, system, tree};
+use crate::process::system::{self, ProcessEntry};
+use crate::process::{recover, subreaper, tree};
 use crate::report::text;
 use crate::runs::gc::{Gc, GcAction};
 use crate::settings::Settings;
@@ -136,14 +137,9 @@ impl<'e> Session<'e> {
         subreaper::become_subreaper();
         let cmd = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
         let spec = ProcessSpec::new(ProcessType::Cli, cmd, std::env::current_dir().unwrap_or_default());
-        let this_process = system::entry(std::process::id()).ok().flatten().ok_or_else(|| {
-            EngineError::Setup(
-                "cannot find rigup's own process in the process table; on Linux, mount /proc".to_owned(),
-            )
-        })?;
         let process = self.queued(spec)?;
         let started_at = process.created_at;
-        let process = process.into_running(this_process.identity(), started_at);
+        let process = process.into_running(own_process()?.identity(), started_at);
         let lock = ProcessLock::take(&self.settings.data_dir, process.id)
             .map_err(|error| data_dir_error(&self.settings, error))?;
         self.store.save_process(&process)?;
@@ -363,6 +359,8 @@ fn open_store<'e>(
     is_suspect: bool,
     on_event: OnEvent<'e>,
 ) -> Result<OpenStore<'e>, EngineError> {
+    // Otherwise, foreign processes would count as recorded ones.
+    own_process()?;
     let restored = Cell::new(0);
     let refill = |store: &Store| -> Result<(), StoreError> {
         let paths = StoredPaths::new(&settings.lib_dir, &settings.data_dir);
@@ -394,6 +392,12 @@ fn open_store<'e>(
         )));
     }
     Ok(OpenStore { store, on_event })
+}
+
+/// Returns rigup's own process.
+fn own_process() -> Result<ProcessEntry, EngineError> {
+    let problem = "cannot find rigup's own process in /proc; mount a /proc of its pid namespace";
+    system::own_entry().ok_or_else(|| EngineError::Setup(problem.to_owned()))
 }
 
 /// Returns the record of this machine, and updates stale facts in it.

@@ -33,6 +33,9 @@ const READ_LIMIT: u64 = 4 << 20;
 /// How long a waiter may take to terminate its hook: longer than the grace period of the hook.
 const WAITER_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long after the timeout of its hook a waiter is continued, in case it is stopped.
+const CONTINUE_AFTER: Duration = Duration::from_millis(500);
+
 /// An event to run.
 #[derive(Debug)]
 pub(crate) struct Event<'a> {
@@ -105,6 +108,8 @@ struct StartedHook<'a> {
     logs: Logs,
     output: HookOutput<'a>,
     was_terminated: bool,
+    /// When the waiter of a background hook should have terminated it because of its timeout.
+    overdue_at: Instant,
 }
 
 /// A hook that is recorded but not started yet.
@@ -195,7 +200,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             }
         })?;
         let FinishedProcess { process, run_dir, logs } = finished;
-        self.ended = Some(StartedHook { process, run_dir, logs, output, was_terminated: false });
+        let (was_terminated, overdue_at) = (false, Instant::now());
+        self.ended = Some(StartedHook { process, run_dir, logs, output, was_terminated, overdue_at });
         collected.and(queued)
     }
 
@@ -208,7 +214,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     ) -> Result<(), RunError> {
         let PreparedProcess { process, run_dir, logs, command, .. } = prepared;
         let output = self.output_of(hook);
-        let mut started = StartedHook { process, run_dir, logs, output, was_terminated: false };
+        let (was_terminated, overdue_at) = (false, Instant::now());
+        let mut started = StartedHook { process, run_dir, logs, output, was_terminated, overdue_at };
         self.conclude(None)?;
         let waiter = match waiter::launch(self.runner.settings, &started.process, lock, command) {
             Ok(waiter) => waiter,
@@ -219,6 +226,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 return Ok(self.runner.store.save_process(&process)?);
             }
         };
+        let timeout = started.process.spec.timeout.unwrap_or(Duration::MAX);
+        started.overdue_at = duration::deadline(timeout.saturating_add(CONTINUE_AFTER));
         let id = started.process.id;
         self.background.push((started, waiter));
         let deadline = duration::deadline(self.event.ready_timeout);
@@ -266,6 +275,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         for (started, waiter) in &mut self.background {
             started.was_terminated = true;
             waiter.handle.signal(Signal::TERM);
+            // A stopped waiter handles it only after it is continued.
+            waiter.handle.signal(Signal::CONT);
         }
         let deadline = Instant::now() + WAITER_PATIENCE;
         loop {
@@ -297,6 +308,18 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     /// Reads the output of the background hooks, and reports and removes those that have exited.
     fn collect(&mut self) -> Result<(), RunError> {
         self.read_all();
+        for (started, waiter) in &self.background {
+            match Instant::now().checked_duration_since(started.overdue_at) {
+                None => {}
+                Some(delay) if delay >= WAITER_PATIENCE => {
+                    waiter.handle.signal(Signal::KILL);
+                }
+                // It may be stopped.
+                Some(_) => {
+                    waiter.handle.signal(Signal::CONT);
+                }
+            }
+        }
         let has_exited = |waiter: &Child| wait::has_exited_by(waiter, Instant::now());
         while let Some(at) = self.background.iter().position(|(_, waiter)| has_exited(waiter)) {
             let (mut started, waiter) = self.background.remove(at);
@@ -329,7 +352,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     /// Reports the rest of a hook's output and its exit, adds the warnings about its output to its record, and returns the
     /// record.
     fn report_end(&mut self, ended: StartedHook<'_>) -> Result<Process, StoreError> {
-        let StartedHook { mut process, run_dir, logs, mut output, was_terminated } = ended;
+        let StartedHook { mut process, run_dir, logs, mut output, was_terminated, .. } = ended;
         let on_event = &mut self.on_event;
         // Its size was measured after every process that it left behind in its group was gone.
         if process.exit().is_some_and(|exit| exit.stdout_bytes > 0) {

@@ -338,6 +338,7 @@ fn terminate_leftovers(finished: &FinishedProcess) -> Vec<String> {
             pgid: pid,
             start_ticks: running.identity.start_ticks,
             is_zombie: true,
+            is_stopped: false,
         };
         let outliving = command_lines(&tree::find(finished.process.id, root).all());
         for process in outliving {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::duration;
-use crate::model::{Process, ProcessState, ProcessType, Running};
+use crate::model::{Process, ProcessId, ProcessState, ProcessType, Running};
 use crate::process::handle::{self, Handle};
 use crate::process::run_dir;
 use crate::process::system::ProcessEntry;
@@ -16,6 +16,8 @@ use crate::store::{Store, StoreError};
 
 /// How long a rigup or waiter may take to terminate what is left of the tree and to store the exit of its process.
 const STORE_PATIENCE: Duration = terminate::GRACE.saturating_add(Duration::from_secs(4));
+/// The interval at which the process table is searched for a stopped waiter.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a rigup may take after a second interrupt, on which it kills its children and stores their exits.
 const URGENT_PATIENCE: Duration = Duration::from_secs(4);
 /// The interval at which the store is polled.
@@ -28,10 +30,34 @@ pub(crate) enum KillOutcome {
     Exited(Box<Process>),
     /// It had exited before.
     AlreadyExited,
-    /// It is recorded, but its rigup has not started it yet.
-    NotStarted,
     /// These processes could not be terminated.
     Survived(Vec<ProcessEntry>),
+    /// It could not be found, or its exit was not stored.
+    Failed(KillError),
+}
+
+/// An error that prevents a process from being terminated, or its exit from being recorded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KillError {
+    /// It is recorded, but its rigup has not started it yet.
+    #[error("cannot kill process {0}: it has not started yet; kill its parent")]
+    NotStarted(ProcessId),
+    /// It runs in another container.
+    #[error("cannot kill process {0}: it is not visible from here; kill it in the container that it runs in")]
+    NotVisible(ProcessId),
+    /// The process table or a lock cannot be read.
+    #[error("cannot kill process {0}: {1}")]
+    Unreadable(ProcessId, io::Error),
+    /// Its waiter, which has this pid, is stopped.
+    #[error(
+        "cannot record the exit of process {0}: its waiter (pid {1}) is stopped; continue it with `kill -CONT {1}`"
+    )]
+    StoppedWaiter(ProcessId, u32),
+    /// Its waiter, which has this pid, is busy, such as while the disk is full.
+    #[error(
+        "cannot record the exit of process {0}: its waiter (pid {1}) is busy; wait for it with `rigup process wait {0}`"
+    )]
+    BusyWaiter(ProcessId, u32),
 }
 
 /// Terminates a process and all processes that have its id in their environment: sends them the signal, and KILL after
@@ -46,13 +72,14 @@ pub(crate) fn kill(
     let running = match &process.state {
         ProcessState::Exited(..) => return Ok(KillOutcome::AlreadyExited),
         ProcessState::Queued if recover::recover_if_lost(store, process)?.is_none() => {
-            return Ok(KillOutcome::NotStarted);
+            return Ok(KillOutcome::Failed(KillError::NotStarted(process.id)));
         }
         ProcessState::Queued => return await_stored_exit(store, process),
         ProcessState::Running(running) => running,
     };
-    let Ok(root) = find_root(store, process, running) else {
-        return Ok(KillOutcome::Survived(Vec::new()));
+    let root = match find_root(store, process, running) {
+        Ok(root) => root,
+        Err(error) => return Ok(KillOutcome::Failed(KillError::Unreadable(process.id, error))),
     };
     if let Some(root) = root {
         // The request makes the rigup or waiter of the process record the exit as stopped. If it cannot be written to
@@ -127,7 +154,8 @@ fn terminate_rigup(root: &Handle, signal: Signal, grace: Duration) -> Vec<Proces
 
 /// Waits until the exit of a process that is gone is stored. Stores it if no rigup or waiter is left to do so.
 fn await_stored_exit(store: &Store, process: &Process) -> Result<KillOutcome, StoreError> {
-    let deadline = Instant::now() + STORE_PATIENCE;
+    let start = Instant::now();
+    let (deadline, mut look_at) = (start + STORE_PATIENCE, start + LOOK_INTERVAL);
     loop {
         let saved = store.process(process.id)?.unwrap_or_else(|| process.clone());
         let recovered = if saved.exit().is_some() { None } else { recover::recover_if_lost(store, &saved)? };
@@ -135,9 +163,20 @@ fn await_stored_exit(store: &Store, process: &Process) -> Result<KillOutcome, St
         if saved.exit().is_some() {
             return Ok(KillOutcome::Exited(Box::new(saved)));
         }
-        if Instant::now() >= deadline {
-            let root = saved.running().and_then(|running| handle::find(&running.identity).ok()?);
-            return Ok(KillOutcome::Survived(root.into_iter().collect()));
+        let now = Instant::now();
+        if now >= look_at {
+            look_at = deadline.min(now + LOOK_INTERVAL);
+            let root = || saved.running().and_then(|running| handle::find(&running.identity).ok()?);
+            let failure = match tree::find_waiter(process.id).ok().flatten() {
+                Some(waiter) if waiter.is_stopped => Some(KillError::StoppedWaiter(process.id, waiter.pid)),
+                _ if now < deadline => None,
+                Some(waiter) => Some(KillError::BusyWaiter(process.id, waiter.pid)),
+                None if let Some(root) = root() => return Ok(KillOutcome::Survived(vec![root])),
+                None => Some(KillError::NotVisible(process.id)),
+            };
+            if let Some(failure) = failure {
+                return Ok(KillOutcome::Failed(failure));
+            }
         }
         poll::pause(Instant::now() + RETRY);
     }

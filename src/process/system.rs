@@ -24,6 +24,11 @@ pub(crate) static BOOT_ID: LazyLock<String> = LazyLock::new(boot_id);
 /// compared only within one namespace and one boot.
 pub(crate) static PID_NAMESPACE: LazyLock<Option<u64>> = LazyLock::new(pid_namespace);
 
+/// Returns this process, or `None` if the process table does not show it, such as with the `/proc` of another pid namespace.
+pub(crate) fn own_entry() -> Option<ProcessEntry> {
+    if shows_own_pids() { entry(std::process::id()).ok().flatten() } else { None }
+}
+
 impl ProcessEntry {
     /// Returns the identity of the process.
     pub(crate) fn identity(&self) -> Identity {

@@ -96,11 +96,30 @@ fn find_marked(variable: &str, root: ProcessEntry) -> ProcessTree {
 /// Returns the running processes that have a process id in their environment. For a root that is gone or was never
 /// recorded, because the id of its group may have been reused by foreign processes.
 pub(crate) fn find_by_id(process_id: ProcessId) -> io::Result<Vec<ProcessEntry>> {
-    let variable = id_variable(process_id);
+    find_with(&id_variable(process_id))
+}
+
+/// Returns the waiter of a process, or `None` if it has exited or is not visible.
+pub(crate) fn find_waiter(process_id: ProcessId) -> io::Result<Option<ProcessEntry>> {
+    Ok(find_with(&waiter_variable(process_id))?.pop())
+}
+
+/// Returns the running processes that have this variable in their environment.
+fn find_with(variable: &str) -> io::Result<Vec<ProcessEntry>> {
     let this = std::process::id();
     let mut found = entries()?;
-    found.retain(|entry| !entry.is_zombie && entry.pid != this && environ_has(entry.pid, &variable));
+    found.retain(|entry| !entry.is_zombie && entry.pid != this && environ_has(entry.pid, variable));
     Ok(found)
+}
+
+/// Returns whether a process was started for this process id: it has the id in its environment, or the waiter with the id
+/// is its parent.
+pub(crate) fn is_started_for(entry: &ProcessEntry, process_id: ProcessId) -> bool {
+    environ_has(entry.pid, &id_variable(process_id)) || environ_has(entry.ppid, &waiter_variable(process_id))
+}
+
+fn waiter_variable(process_id: ProcessId) -> String {
+    format!("{WAITER_VARIABLE}={process_id}")
 }
 
 fn id_variable(process_id: ProcessId) -> String {

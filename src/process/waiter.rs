@@ -28,6 +28,10 @@ pub(crate) const COMMAND: &str = "waiter";
 /// How long a waiter may take to start its process and to report that.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a waiter tries to store the exit of its process, and the pause between two tries.
+const STORE_PATIENCE: Duration = Duration::from_secs(30);
+const STORE_PAUSE: Duration = Duration::from_millis(200);
+
 /// The longest single wait for the end of the rigup that runs an event.
 const FOLLOW_INTERVAL: Duration = Duration::from_hours(1);
 
@@ -127,9 +131,26 @@ pub(crate) fn run(
     };
     let prepared = PreparedProcess { process, run_dir, logs, input: None, command };
     let finished = supervision.run(prepared, record, |_| ())?;
-    save(&finished.process)?;
+    store_exit(&finished.process, &finished.run_dir, save)?;
     // A process that could not be started or exited at once was not reported yet.
     report_ready()
+}
+
+/// Stores the exit of a process in the store or in its run dir, where other rigups find it. If both fail, such as without
+/// space on the disk, tries again for a while.
+fn store_exit(
+    process: &Process,
+    run_dir: &RunDir,
+    save: impl Fn(&Process) -> io::Result<()>,
+) -> io::Result<()> {
+    let deadline = Instant::now() + STORE_PATIENCE;
+    loop {
+        let Err(error) = save(process) else { return Ok(()) };
+        if run_dir.write_exit(process).is_ok() || Instant::now() >= deadline {
+            return Err(error);
+        }
+        poll::pause(Instant::now() + STORE_PAUSE);
+    }
 }
 
 /// Interrupts this waiter once the rigup that started the hook is gone, even if that rigup was killed. Returns whether the

@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 use crate::fs::lock::FileLock;
 use crate::model::text_enum::text_enum;
 use crate::model::{MachineId, Process, ProcessId, RetentionLimits};
+use crate::process::handle::Handle;
 use crate::process::kill::{self, KillOutcome};
 use crate::process::lock;
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
-use crate::process::{recover, terminate};
+use crate::process::{recover, terminate, tree};
 use crate::report::units;
 use crate::runs::age::{self, MAX_PAUSE};
 use crate::store::{Store, StoreError};
@@ -219,26 +220,35 @@ impl Gc<'_> {
         FileLock::create(&self.lock_path()).map_err(GcError::Lock)
     }
 
-    /// Terminates a process that exceeds its maximum runtime and whose waiter is gone.
+    /// Terminates a process that exceeds its maximum runtime and whose waiter is gone or stopped.
     fn terminate_if_overdue(&self, process: Process) -> Result<Option<GcItem>, StoreError> {
         let (Some(timeout), Some(running)) = (process.spec.timeout, process.running()) else {
             return Ok(None);
         };
-        // A waiter enforces the limit itself, with a clock that cannot be set back. A process without a waiter exits
-        // with its rigup.
-        let is_unsupervised = matches!(recover::belongs_to(self.store, &process), Ok(true))
-            && run_dir::of(self.store.data_dir(), &process)
-                .is_some_and(|run_dir| matches!(run_dir.is_locked(), Ok(Some(false))));
-        if !is_unsupervised || !self.is_older(running.started_at, timeout.saturating_add(OVERDUE_PATIENCE))? {
+        if !matches!(recover::belongs_to(self.store, &process), Ok(true))
+            || !self.is_older(running.started_at, timeout.saturating_add(OVERDUE_PATIENCE))?
+        {
+            return Ok(None);
+        }
+        // A waiter enforces the limit itself, with a clock that cannot be set back, unless it is stopped. A process
+        // without a waiter exits with its rigup.
+        let has_waiter = run_dir::of(self.store.data_dir(), &process).map(|run_dir| run_dir.is_locked());
+        let Some(Ok(Some(has_waiter))) = has_waiter else { return Ok(None) };
+        let waiter = if has_waiter { tree::find_waiter(process.id).ok().flatten() } else { None };
+        let stopped_waiter = waiter.filter(|waiter| waiter.is_stopped);
+        if has_waiter && stopped_waiter.is_none() {
             return Ok(None);
         }
         let reason = format!("it exceeded its maximum runtime of {}", display(timeout));
         if self.dry_run {
             return Ok(Some(GcItem::of(GcAction::Killed, process, reason)));
         }
+        if let Some(Ok(Some(waiter))) = stopped_waiter.as_ref().map(Handle::open_entry) {
+            waiter.signal(Signal::CONT);
+        }
         Ok(match kill::kill(self.store, &process, Signal::TERM, terminate::GRACE)? {
             KillOutcome::AlreadyExited => None,
-            KillOutcome::NotStarted | KillOutcome::Survived(_) => {
+            KillOutcome::Survived(_) | KillOutcome::Failed(_) => {
                 let reason = format!("{reason}, but cannot be terminated");
                 Some(GcItem::of(GcAction::Failed, process, reason))
             }

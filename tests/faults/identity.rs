@@ -5,11 +5,12 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
 use crate::kernel;
-use crate::test_context::{CommandOutput, TestContext, wait_until};
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// The SQL assignments that make the record of an exited process look like that of a running one.
 const RUNNING: &str = "status = 'running', started_at = '2020-01-01T00:00:00.000Z', ended_at = NULL, exit_code = NULL, \
@@ -123,6 +124,54 @@ fn row_01_rigup_never_signals_a_process_that_reuses_a_recorded_pid() {
         "{}",
         result.stderr
     );
+    assert_eq!(context.live_processes(), []);
+}
+
+#[test]
+fn row_01_a_rebuild_uses_no_identity_that_a_run_wrote() {
+    let mut context = TestContext::new();
+    let gate = context.gate();
+    let mut foreign = ForeignProcess(Command::new("cat").arg(&gate).process_group(0).spawn().unwrap());
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let identity = format!("{} {} {boot_id}", foreign.0.id(), start_ticks(foreign.0.id()));
+    context.set("IDENTITY", identity);
+    context.set("GO", context.path("go"));
+    let wait = "until [ -e \"$GO\" ]; do sleep 0.01; done";
+    let script = format!("{wait}; echo $IDENTITY >\"$RIGUP_RUN_DIR/lock\"; exec sleep 600");
+    let start = context.run(&["start", "--slug", "s", "--", "sh", "-c", &script]).succeeds().record();
+    let id = start["id"].as_str().unwrap();
+    fs::write(context.path("go"), "").unwrap();
+    wait_until("the run has replaced its identity", || context.count_live("sleep 600") == 1);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(context.path(&format!("data/rigup.sqlite3{suffix}")));
+    }
+    context.run(&["process", "kill", "--grace", "0", id]).exits_with(1);
+    assert_eq!(foreign.0.try_wait().unwrap(), None);
+    fs::write(&gate, "").unwrap();
+    assert!(foreign.0.wait().unwrap().success());
+    let run = context.live_processes().into_iter().find(|(_, line)| line.starts_with("sleep 600")).unwrap();
+    signal(run.0, Signal::SIGTERM);
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+    context.run(&["process", "gc"]).succeeds();
+    let exited = context.run(&["process", "show", id]).succeeds().record();
+    assert_eq!((&exited["status"], &exited["exit_code"]), (&json!("exited"), &json!(143)));
+}
+
+#[test]
+fn row_01_nothing_is_started_if_proc_shows_the_pids_of_the_host() {
+    const HOST_PROC: &[&str] = &["--pid", "--fork", "--kill-child"];
+    if !kernel::unshares(HOST_PROC) {
+        return;
+    }
+    let context = TestContext::new();
+    for args in [&["exec", "--", "true"][..], &["start", "--slug", "s", "--", "true"]] {
+        let args = [HOST_PROC, &[env!("CARGO_BIN_EXE_rigup")], args].concat();
+        let output = context.command_for(Path::new("unshare"), &args).output().unwrap();
+        CommandOutput::new(&args, &output)
+            .exits_with(3)
+            .stderr_contains("cannot find rigup's own process in /proc; mount a /proc of its pid namespace");
+    }
+    assert_eq!(context.processes(), [] as [Value; 0]);
     assert_eq!(context.live_processes(), []);
 }
 

@@ -1,10 +1,12 @@
-//! Waiters that are killed or take long.
+//! Waiters that are stopped or killed, that take long, or that cannot store an exit.
 
 use std::fs;
 
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::in_parallel;
+use crate::kernel::Namespaces;
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{TestContext, signal, wait_until};
 
@@ -13,6 +15,10 @@ impl TestContext {
     fn start_script(&self, script: &str) -> String {
         let start = self.run(&["start", "--slug", "s", "--", "sh", "-c", script]).succeeds();
         start.record()["id"].as_str().unwrap().to_owned()
+    }
+
+    fn show_process(&self, id: &str) -> Value {
+        self.run(&["process", "show", id]).succeeds().record()
     }
 
     /// Returns the pids of the waiters.
@@ -42,6 +48,52 @@ fn row_06_a_kill_waits_for_a_waiter_that_kills_a_stray() {
 }
 
 #[test]
+fn row_49_a_kill_names_the_stopped_waiter_of_its_process() {
+    let context = TestContext::new();
+    let id = context.start_script("exec sleep 600");
+    let waiter = context.waiters()[0];
+    signal(waiter, Signal::SIGSTOP);
+    let expected = format!(
+        "cannot record the exit of process {id}: its waiter (pid {waiter}) is stopped; continue it with `kill -CONT {waiter}`"
+    );
+    context.run(&["process", "kill", &id]).exits_with(1).stderr_contains(&expected);
+    signal(waiter, Signal::SIGCONT);
+    context.run(&["process", "wait", &id]).exits_with(143);
+    assert_eq!(context.show_process(&id)["exit_reason"], "stopped");
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+}
+
+#[test]
+fn row_49_an_event_ends_in_time_even_if_a_waiter_is_stopped() {
+    in_parallel([("finite", "timeout"), ("daemon", "stopped")], |(kind, reason)| {
+        let context = TestContext::new();
+        // The second hook starts once the waiter of the first one has reported that it is ready.
+        let wait = |file| format!("until [ -e \"$DATA_DIR/{file}\" ]; do sleep 0.01; done");
+        let first =
+            format!("echo up\n{}\nkill -STOP $PPID\n: >\"$DATA_DIR/stopped\"\nexec sleep 600\n", wait("go"));
+        context.script(&format!("here/plugins/p/on_E__1_a.{kind}.bg.sh"), &format!("#!/bin/sh\n{first}"));
+        let second = format!("#!/bin/sh\n: >\"$DATA_DIR/go\"\n{}\n", wait("stopped"));
+        context.script("here/plugins/p/on_E__2_b.sh", &second);
+        context.run(&["run", "--timeout", "1", "E"]);
+        assert_eq!(context.hook_processes()[0]["exit_reason"], reason);
+        assert_nothing_is_left(&context);
+    });
+}
+
+#[test]
+fn row_49_gc_terminates_an_overdue_run_whose_waiter_is_stopped() {
+    let context = TestContext::new();
+    let args = ["start", "--slug", "s", "--max-runtime", "60", "--", "sleep", "600"];
+    let id = context.run(&args).succeeds().record()["id"].as_str().unwrap().to_owned();
+    signal(context.waiters()[0], Signal::SIGSTOP);
+    let sql = "UPDATE process SET started_at = '2020-01-01T00:00:00.000Z' WHERE id = ?";
+    assert_eq!(context.store().execute(sql, [&id]).unwrap(), 1);
+    context.run(&["process", "gc"]).succeeds();
+    assert_eq!(context.show_process(&id)["exit_reason"], "stopped");
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+}
+
+#[test]
 fn row_04_gc_terminates_a_child_whose_rigup_and_waiter_were_killed() {
     let context = TestContext::new();
     let child = "sh -c 'trap \"\" TERM; : >\"$DATA_DIR/up\"; while :; do sleep 0.05; done'";
@@ -57,4 +109,32 @@ fn row_04_gc_terminates_a_child_whose_rigup_and_waiter_were_killed() {
     assert!(!context.live_processes().is_empty());
     context.run(&["process", "gc"]).succeeds();
     assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_25_a_run_that_exits_while_the_disk_is_full_keeps_its_exit() {
+    let Some(namespaces) = Namespaces::new(&["--mount"]) else { return };
+    let mut context = TestContext::new();
+    let (data, go) = (context.path("data"), context.path("go"));
+    context.set("GO", &go);
+    let mount = format!("mkdir {0} && mount -t tmpfs -o mode=700,size=2m none {0}", data.display());
+    namespaces.sh(&context, &mount);
+    let script = "until [ -e \"$GO\" ]; do sleep 0.02; done; exit 4";
+    let start = namespaces.run(&context, &["start", "--slug", "s", "--", "sh", "-c", script]).succeeds();
+    let id = start.record()["id"].as_str().unwrap().to_owned();
+    let waiter = context.waiters()[0];
+    namespaces.sh(&context, "cat /dev/zero >\"$RIGUP_DATA_DIR/filler\" 2>/dev/null || :");
+    fs::write(go, "").unwrap();
+    wait_until("the run has exited", || context.count_live("sh -c until") == 0);
+    let writes = || {
+        let io = fs::read_to_string(format!("/proc/{waiter}/io")).unwrap();
+        io.lines().find_map(|line| line.strip_prefix("syscw: ")?.parse::<u64>().ok()).unwrap()
+    };
+    let before = writes();
+    wait_until("the waiter has tried several times", || writes() > before + 5);
+    namespaces.sh(&context, "rm \"$RIGUP_DATA_DIR/filler\"");
+    namespaces.run(&context, &["process", "wait", &id]).exits_with(4);
+    let exit = namespaces.run(&context, &["process", "show", &id]).succeeds().record();
+    assert_eq!((&exit["exit_reason"], &exit["exit_code"]), (&json!("exited"), &json!(4)));
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
 }

@@ -87,12 +87,12 @@ pub(crate) fn kill(args: KillArgs, context: &mut Context) -> CommandResult {
                 KillOutcome::Exited(process) => exited.push(*process),
                 KillOutcome::AlreadyExited if args.tree || !is_named => {}
                 KillOutcome::AlreadyExited => message!("process {id} has already exited"),
-                KillOutcome::NotStarted => {
-                    error!("cannot kill process {id}: it has not started yet; kill its parent");
-                    status = ExitStatus::Incomplete;
-                }
                 KillOutcome::Survived(survivors) => {
                     print_survivors(id, &survivors);
+                    status = ExitStatus::Incomplete;
+                }
+                KillOutcome::Failed(failure) => {
+                    error!("{failure}");
                     status = ExitStatus::Incomplete;
                 }
             }
@@ -144,11 +144,6 @@ fn parse_line(line: Line<'_>) -> Result<Option<String>, String> {
 }
 
 fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {
-    if survivors.is_empty() {
-        error!(
-            "cannot kill process {id}: it is not visible from here; kill it in the container that it runs in"
-        );
-    }
     for survivor in survivors {
         let command = tree::command_line(survivor.pid);
         error!("cannot kill process {id}: {command} survived");

@@ -27,9 +27,13 @@ pub(super) fn boot_id() -> String {
 
 /// Returns the pid namespace of this process, or `None` if it is unknown or `/proc` shows the pids of another one.
 pub(super) fn pid_namespace() -> Option<u64> {
-    let link = fs::read_link("/proc/self").ok()?;
-    let is_own = link.to_str() == Some(std::process::id().to_string().as_str());
-    is_own.then(|| fs::metadata("/proc/self/ns/pid").ok().map(|metadata| metadata.ino())).flatten()
+    shows_own_pids().then(|| fs::metadata("/proc/self/ns/pid").ok().map(|metadata| metadata.ino())).flatten()
+}
+
+/// Returns whether `/proc` is mounted and shows the pids of the namespace of this process.
+pub(super) fn shows_own_pids() -> bool {
+    let link = fs::read_link("/proc/self");
+    link.is_ok_and(|link| link.to_str() == Some(std::process::id().to_string().as_str()))
 }
 
 /// Returns the pids of all processes that this user may see.
@@ -61,13 +65,15 @@ fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
     const EXITING: u32 = 4;
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
-    let has_exited = matches!(fields.next()?, "Z" | "X");
+    let state = fields.next()?;
+    let has_exited = matches!(state, "Z" | "X");
     let mut entry = ProcessEntry {
         pid,
         ppid: fields.next()?.parse().ok()?,
         pgid: fields.next()?.parse().ok()?,
         start_ticks: 0,
         is_zombie: false,
+        is_stopped: matches!(state, "T" | "t"),
     };
     let flags: u32 = fields.nth(BEFORE_FLAGS)?.parse().ok()?;
     let threads: u32 = fields.nth(BEFORE_THREADS)?.parse().ok()?;
@@ -230,7 +236,8 @@ mod tests {
     #[test]
     fn a_process_name_may_hold_parentheses_and_blanks() {
         let stat = "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 9876 1 1";
-        let expected = ProcessEntry { pid: 42, ppid: 7, pgid: 42, start_ticks: 9876, is_zombie: false };
+        let (is_zombie, is_stopped) = (false, false);
+        let expected = ProcessEntry { pid: 42, ppid: 7, pgid: 42, start_ticks: 9876, is_zombie, is_stopped };
         assert_eq!(parse_stat(42, stat), Some(expected));
         assert_eq!(parse_stat(42, "42 (cut"), None);
     }

@@ -45,6 +45,11 @@ pub(super) fn pid_namespace() -> Option<u64> {
     Some(0)
 }
 
+/// Returns true: macOS has no pid namespaces.
+pub(super) fn shows_own_pids() -> bool {
+    true
+}
+
 /// Returns the pids of all processes that this user may see.
 pub fn pids() -> io::Result<Vec<u32>> {
     let mut pids: Vec<libc::pid_t> = vec![0; 4096];
@@ -85,6 +90,7 @@ pub fn entry(pid: u32) -> io::Result<Option<ProcessEntry>> {
         pgid: info.pbi_pgid,
         start_ticks: info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec,
         is_zombie: info.pbi_status == libc::SZOMB,
+        is_stopped: info.pbi_status == libc::SSTOP,
     }))
 }
 

@@ -14,4 +14,6 @@ pub(crate) struct ProcessEntry {
     /// Whether it has exited, with all its threads, and its parent has not reaped it. On Linux, also whether its last
     /// thread is exiting, which closes its files before the process becomes a zombie.
     pub is_zombie: bool,
+    /// Whether it is stopped, by a signal or a debugger.
+    pub is_stopped: bool,
 }
