@@ -81,8 +81,8 @@ pub(crate) fn for_each_line<R: BufRead>(
     }
 }
 
-/// A JSON value that every reader understands in the same way: no object has a key twice, and each number has a finite
-/// 64-bit float next to it. All digits of a number are kept; an exponent is written as `e+5` or `e-5`.
+/// A JSON value that every reader understands in the same way: no object has a key twice, or one that `serde_json`
+/// reserves, and each number has a finite 64-bit float next to it. All digits of a number are kept; an exponent is written as `e+5` or `e-5`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StrictValue(pub Value);
 
@@ -92,6 +92,34 @@ const NUMBER_KEY: &str = "$serde_json::private::Number";
 impl<'de> Deserialize<'de> for StrictValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+/// The digits of a number.
+struct Digits(String);
+
+impl<'de> Deserialize<'de> for Digits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DigitsVisitor)
+    }
+}
+
+struct DigitsVisitor;
+
+impl Visitor<'_> for DigitsVisitor {
+    type Value = Digits;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the digits of a number")
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<Digits, E> {
+        Err(E::custom("reserved key"))
+    }
+
+    // Only the digits are passed as a `String`; a string of the text is passed as a slice.
+    fn visit_string<E>(self, digits: String) -> Result<Digits, E> {
+        Ok(Digits(digits))
     }
 }
 
@@ -135,8 +163,11 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            if key == NUMBER_KEY && object.is_empty() {
-                return number(&entries.next_value::<String>()?);
+            if key == NUMBER_KEY
+                && object.is_empty()
+                && let Ok(Digits(digits)) = entries.next_value()
+            {
+                return number(&digits);
             }
             if key.starts_with("$serde_json::private::") {
                 return Err(de::Error::custom("reserved key"));
@@ -243,6 +274,8 @@ mod tests {
             ("[1E400]", "number out of range at column"),
             ("-1e999", "number out of range at column"),
             (r#"{"a":1,"$serde_json::private::Number":"5"}"#, "reserved key at column"),
+            (r#"[{"$serde_json::private::Number":"5"}]"#, "reserved key at column"),
+            (r#"{"$serde_json::private::Number":"\u0035"}"#, "reserved key at column"),
             (r#"{"$serde_json::private::RawValue":"5"}"#, "reserved key at column"),
         ] {
             let error = serde_json::from_str::<StrictValue>(text).unwrap_err();

@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::jsonl::{self, Line, Lines, StrictValue};
 
+pub(crate) mod environment;
+
 /// A JSON object with a string `type`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -136,7 +138,7 @@ impl Unparsed {
     fn report(&mut self, mut diagnostic: String, line: &[u8]) {
         self.ignored += 1;
         if self.source == Source::Hook {
-            diagnostic = format!("{diagnostic}: {}", jsonl::head(line));
+            diagnostic = format!("{diagnostic}: {}", jsonl::head(&environment::without_environments(line)));
         }
         if self.diagnostics.len() < MAX_DIAGNOSTICS {
             self.diagnostics.push(diagnostic);

@@ -161,7 +161,7 @@ pub(crate) fn result(args: &ResultArgs, context: &Context) -> CommandResult {
 impl From<MessageError> for CliError {
     fn from(error: MessageError) -> Self {
         match error {
-            MessageError::TooLong(..) => Self::usage(error),
+            MessageError::TooLong(..) | MessageError::TooDeep(_) => Self::usage(error),
             MessageError::NotInRun | MessageError::NotRunDir(_) => Self::not_found(error),
             MessageError::Io(error) => Self::setup(format!("cannot write to the run dir: {error}")),
         }

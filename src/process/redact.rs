@@ -1,27 +1,19 @@
 //! Blanking environments, which may hold secrets, in the logs of hooks: some hooks print theirs in their Binary records.
 
-use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use memchr::memmem;
-use serde_json::Deserializer;
-use serde_json::value::RawValue;
-
 use crate::fs::regular_file;
 use crate::jsonl::MAX_LINE;
 use crate::process::log::Log;
-
-/// The key whose value is blanked, and how it is written in a record.
-const KEY: &str = "env";
-const QUOTED_KEY: &[u8] = b"\"env\"";
+use crate::protocol::environment::{self, MARK_LENGTH};
 
 /// Overwrites the `env` of every Binary record in a log with an empty object and blanks. All other bytes stay the same,
 /// and every line keeps its place. Does nothing if another file has taken the place of the log.
 pub(super) fn blank_environments(log: &Log, path: &Path) -> io::Result<()> {
-    if !has_key(log)? {
+    if !may_have_environment(log)? {
         return Ok(());
     }
     let mut writable = None;
@@ -30,18 +22,18 @@ pub(super) fn blank_environments(log: &Log, path: &Path) -> io::Result<()> {
     let mut is_new_line = true;
     let mut offset = 0;
     // A line over the limit is read in parts, and is not a record.
-    while (&mut reader).take(MAX_LINE as u64).read_until(b'\n', &mut line)? > 0 {
-        let is_whole = is_new_line && (line.ends_with(b"\n") || line.len() < MAX_LINE);
-        for (start, length) in if is_whole { environments(&line) } else { Vec::new() } {
+    while (&mut reader).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line)? > 0 {
+        let is_whole = is_new_line && (line.ends_with(b"\n") || line.len() <= MAX_LINE);
+        for place in if is_whole { environment::find(&line) } else { Vec::new() } {
             if writable.is_none() {
                 // The process appends to the descriptor of the log, and so would every write through it.
                 let file = regular_file::open_with(OpenOptions::new().read(true).write(true), path)?;
                 writable = Some(Log::new(file)).filter(|file| file.file_id().ok() == log.file_id().ok());
             }
             let Some(writable) = &writable else { return Ok(()) };
-            let mut blank = vec![b' '; length];
-            (blank[0], blank[length - 1]) = (b'{', b'}');
-            writable.file().write_all_at(&blank, offset + start as u64)?;
+            let start = place.start as u64;
+            environment::blank(&mut line[place.clone()]);
+            writable.file().write_all_at(&line[place], offset + start)?;
         }
         is_new_line = line.ends_with(b"\n");
         offset += line.len() as u64;
@@ -50,36 +42,21 @@ pub(super) fn blank_environments(log: &Log, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether a log contains the key anywhere, which is known much sooner than what its lines are.
-fn has_key(log: &Log) -> io::Result<bool> {
+/// Returns whether there may be an environment anywhere in a log.
+fn may_have_environment(log: &Log) -> io::Result<bool> {
     let mut reader = log.read_from(0, log.size());
     let mut buffer = vec![0; 64 << 10];
     let mut kept = 0;
     loop {
         let end = kept + reader.read(&mut buffer[kept..])?;
-        if end == kept || memmem::find(&buffer[..end], QUOTED_KEY).is_some() {
+        if end == kept || environment::may_be_in(&buffer[..end]) {
             return Ok(end > kept);
         }
-        // The key may begin in one piece and end in the next.
-        let start = end.saturating_sub(QUOTED_KEY.len() - 1);
+        // A mark may begin in one piece and end in the next.
+        let start = end.saturating_sub(MARK_LENGTH - 1);
         buffer.copy_within(start..end, 0);
         kept = end - start;
     }
-}
-
-/// Returns the place and the length of the environment in each Binary record of a line.
-fn environments(line: &[u8]) -> Vec<(usize, usize)> {
-    let (Some(start), Some(_)) = (memchr::memchr(b'{', line), memmem::find(line, QUOTED_KEY)) else {
-        return Vec::new();
-    };
-    let records = Deserializer::from_slice(&line[start..]).into_iter::<HashMap<String, &RawValue>>();
-    let environment = |record: HashMap<String, &RawValue>| {
-        let value = record.get(KEY)?.get();
-        let is_binary = record.get("type")?.get() == "\"Binary\"";
-        // A value of one character cannot be replaced by an object, and is no secret.
-        (is_binary && value.len() > 1).then(|| (value.as_ptr().addr() - line.as_ptr().addr(), value.len()))
-    };
-    records.map_while(Result::ok).filter_map(environment).collect()
 }
 
 #[cfg(test)]
@@ -106,6 +83,15 @@ mod tests {
             blanked(two),
             "\0{\"env\":{   },\"type\":\"Binary\"}{\"type\":\"Binary\",\"env\":{       }}"
         );
+    }
+
+    #[test]
+    fn a_record_of_the_maximum_length_is_blanked() {
+        let (start, end) = ("{\"type\":\"Binary\",\"x\":\"", "\",\"env\":{\"A\":\"canary\"}}");
+        let record = format!("{start}{}{end}", "x".repeat(MAX_LINE - start.len() - end.len()));
+        for line in [record.clone(), record + "\n"] {
+            assert!(!blanked(line.as_bytes()).contains("canary"));
+        }
     }
 
     #[test]

@@ -31,6 +31,10 @@ const MESSAGES_READ: u64 = 16 << 20;
 /// The maximum number of bytes of a result with its time.
 const MAX_RESULT: u64 = 64 << 20;
 
+/// The maximum depth of a value in a message or a result. `serde_json` reads 127 levels, and the record of a process, its
+/// list of messages and a message are three.
+const MAX_DEPTH: usize = 124;
+
 /// An error that prevents a message or a result from being written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MessageError {
@@ -45,6 +49,9 @@ pub(crate) enum MessageError {
     /// The message or the result exceeds the maximum length.
     #[error("{0} bytes are too many; write at most {1} bytes, and the rest to a file")]
     TooLong(usize, u64),
+    /// Lists and objects are nested too deep to be read back.
+    #[error("{0} levels of lists and objects are too many; nest at most {MAX_DEPTH}")]
+    TooDeep(usize),
     /// The file cannot be written.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -65,6 +72,7 @@ pub(crate) fn post(run_dir: &Path, text: Value, extra: Map<String, Value>) -> Re
     let time = clock::format(clock::now());
     let mut message = Map::from_iter([("time".to_owned(), time.into()), ("text".to_owned(), text)]);
     message.extend(extra);
+    message.values().try_for_each(check_depth)?;
     let line = format!("{}\n", Value::Object(message));
     if line.len() > jsonl::MAX_LINE {
         return Err(MessageError::TooLong(line.len(), jsonl::MAX_LINE as u64));
@@ -81,11 +89,25 @@ pub(crate) fn post(run_dir: &Path, text: Value, extra: Map<String, Value>) -> Re
 
 /// Writes the result, and replaces an earlier one.
 pub(crate) fn set_result(run_dir: &Path, result: &Value) -> Result<(), MessageError> {
+    check_depth(result)?;
     let result = format!("{}\n", json!({"time": clock::format(clock::now()), "result": result}));
     if result.len() as u64 > MAX_RESULT {
         return Err(MessageError::TooLong(result.len(), MAX_RESULT));
     }
     Ok(atomic::write(&run_dir.join(RESULT), result.as_bytes())?)
+}
+
+fn check_depth(value: &Value) -> Result<(), MessageError> {
+    let depth = depth(value);
+    if depth > MAX_DEPTH { Err(MessageError::TooDeep(depth)) } else { Ok(()) }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
 }
 
 /// Returns the newest messages, oldest first. Lines that are not JSON objects are left out.
@@ -142,6 +164,25 @@ mod tests {
         set_result(folder.path(), &json!({"ok": true})).unwrap();
         assert_eq!(result(folder.path()).unwrap()["result"], json!({"ok": true}));
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_value_that_is_nested_too_deep_to_be_read_back_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let nested = |depth| (0..depth).fold(json!(1), |value, _| json!([value]));
+        let deepest = nested(MAX_DEPTH);
+        set_result(folder.path(), &deepest).unwrap();
+        post(folder.path(), deepest.clone(), Map::new()).unwrap();
+        let (result, messages) = (result(folder.path()).unwrap(), messages(folder.path()));
+        assert_eq!((&result["result"], &messages[0]["text"]), (&deepest, &deepest));
+        let shown = json!({"result": result, "messages": messages}).to_string();
+        serde_json::from_str::<Value>(&shown).unwrap();
+        let too_deep = nested(MAX_DEPTH + 1);
+        let extra = Map::from_iter([("x".to_owned(), too_deep.clone())]);
+        for refused in [set_result(folder.path(), &too_deep), post(folder.path(), "".into(), extra)] {
+            let expected = "125 levels of lists and objects are too many; nest at most 124";
+            assert_eq!(refused.unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

@@ -113,6 +113,26 @@ fn row_43_a_hook_that_empties_or_removes_its_folder_keeps_its_record() {
 }
 
 #[test]
+fn row_21_no_spelling_of_a_record_keeps_its_environment_in_a_file() {
+    let context = TestContext::new();
+    let lines = [
+        &b"{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\",\"note\":\"\xff\",\"env\":{\"A\":\"canary\"}}"[..],
+        br#"{"\u0065nv":{"A":"canary"},"type":"Bin\u0061ry","name":"x"}"#,
+        br#"{"env":{"A":"canary"},"env":{"A":"canary"},"type":"Binary"}"#,
+        br#"{"type":"Binary","env":{"A":"canary"#,
+    ];
+    let lines = context.write("lines", lines.join(&b'\n'));
+    context.provider("p", &format!("#!/bin/sh\ncat {}\n", lines.display()));
+    let output = context.run(&["install", "x", "--binproviders", "p"]).succeeds();
+    assert!(output.stderr.contains("line 3 is refused (repeated key"), "{}", output.stderr);
+    assert!(!output.stderr.contains("canary"), "{}", output.stderr);
+    let found = std::process::Command::new("grep").args(["-r", "canary"]).arg(context.path("data")).output();
+    let found = found.unwrap();
+    assert_eq!((found.status.code(), &*found.stdout), (Some(1), &b""[..]), "{found:?}");
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn row_21_an_environment_in_a_record_of_a_hook_is_blanked_in_place() {
     let line = r#"{"type":"Binary","name":"x","abspath":"/bin/sh","env":{"A_TOKEN":"canary"},"n":1.50}"#;
     let blank = line.replace("{\"A_TOKEN\":\"canary\"}", &format!("{{{}}}", " ".repeat(18)));

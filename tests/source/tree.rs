@@ -106,23 +106,20 @@ impl SourceFile {
     /// Returns the names of the types that the file defines.
     pub(crate) fn types(&self) -> Vec<String> {
         let mut names = Vec::new();
-        for line in self.text.lines().map(str::trim_start) {
+        for indented in self.text.lines() {
+            let line = indented.trim_start();
             let line = line.strip_prefix("pub").map_or(line, |rest| match rest.strip_prefix('(') {
                 Some(rest) => rest.split_once(')').map_or(rest, |(_, rest)| rest),
                 None => rest,
             });
             let mut words = line.split_whitespace();
             let kind = words.next().unwrap_or_default();
-            let is_alias = kind == "type" && !line.starts_with(' ');
+            // An indented one is the associated type of a trait.
+            let is_alias = kind == "type" && !indented.starts_with(' ');
             if matches!(kind, "struct" | "enum" | "trait" | "union") || is_alias {
                 let name = words.next().unwrap_or_default();
                 let name: String = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                // Associated types of traits of the standard library.
-                if !name.is_empty()
-                    && !matches!(name.as_str(), "Err" | "Item" | "Output" | "Target" | "Error")
-                {
-                    names.push(name);
-                }
+                names.extend(Some(name).filter(|name| !name.is_empty()));
             }
         }
         names
