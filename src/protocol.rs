@@ -90,6 +90,11 @@ impl RecordReader {
         self.lines.finish(|number, line| unparsed.parse_line(number, line, &mut on_record));
         self.unparsed
     }
+
+    /// Returns the parts of the output that are not records, if the rest of the output is not read.
+    pub(crate) fn cut(self) -> Unparsed {
+        self.unparsed
+    }
 }
 
 impl Unparsed {

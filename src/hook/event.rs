@@ -26,9 +26,12 @@ use crate::store::StoreError;
 /// The interval at which the background hooks are polled.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The maximum number of bytes of an output that are read at once while its hook runs, so that a hook that writes
-/// faster than rigup reads does not keep rigup from checking the timeout and the size of the log.
+/// The maximum number of bytes of an output that are read at once, so that a hook that writes faster than rigup reads does
+/// not keep rigup from checking the timeout, the size of the log and the interrupt.
 const READ_LIMIT: u64 = 4 << 20;
+
+/// How long the rest of all outputs may be read after an interrupt.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a waiter may take to terminate its hook: longer than the grace period of the hook.
 const WAITER_PATIENCE: Duration = Duration::from_secs(10);
@@ -80,7 +83,8 @@ pub(crate) fn run(
     event: &Event<'_>,
     on_event: impl FnMut(&Hook, HookEvent<'_>),
 ) -> Result<(), RunError> {
-    let mut run = EventRun { runner, event, on_event, background: Vec::new(), ended: None };
+    let mut run =
+        EventRun { runner, event, on_event, background: Vec::new(), ended: None, patience: READ_PATIENCE };
     let ran = run.start_all().and_then(|()| run.await_finite());
     let terminated = run.terminate_all();
     let stored = run.conclude(None);
@@ -98,6 +102,8 @@ struct EventRun<'a, OnEvent> {
     /// The last foreground hook that has exited. It is reported once the next one runs, and stored together with the
     /// record of the one after that. If rigup is killed before that, the exit is recovered from the run dir.
     ended: Option<StartedHook<'a>>,
+    /// How long outputs may still be read after an interrupt.
+    patience: Duration,
 }
 
 /// A hook that was started.
@@ -193,7 +199,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             if let Some(next) = next.take() {
                 queued = self.queue(next);
             } else {
-                output.read(&logs.stdout, READ_LIMIT, &mut self.on_event);
+                output.read(&logs.stdout, &mut self.on_event);
                 if collected.is_ok() {
                     collected = self.collect();
                 }
@@ -301,7 +307,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
 
     fn read_all(&mut self) {
         for (StartedHook { logs, output, .. }, _) in &mut self.background {
-            output.read(&logs.stdout, READ_LIMIT, &mut self.on_event);
+            output.read(&logs.stdout, &mut self.on_event);
         }
     }
 
@@ -349,18 +355,41 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         Ok(recover::complete(store, process, Some(run_dir), observed)?)
     }
 
+    /// Reads the rest of a hook's output of this size, and returns how many bytes are left after an interrupt.
+    fn read_rest(&mut self, output: &mut HookOutput<'_>, log: &Log, size: u64) -> u64 {
+        while output.offset < size {
+            let start = Instant::now();
+            if output.read(log, &mut self.on_event) == 0 {
+                break;
+            }
+            if self.runner.interrupt.signal().is_some() {
+                self.patience = self.patience.saturating_sub(start.elapsed());
+            }
+            if self.patience.is_zero() || self.runner.interrupt.is_urgent() {
+                return output.unread.min(size.saturating_sub(output.offset));
+            }
+        }
+        0
+    }
+
     /// Reports the rest of a hook's output and its exit, adds the warnings about its output to its record, and returns the
     /// record.
     fn report_end(&mut self, ended: StartedHook<'_>) -> Result<Process, StoreError> {
         let StartedHook { mut process, run_dir, logs, mut output, was_terminated, .. } = ended;
+        // It was measured after every process that the hook left behind in its group was gone.
+        let size = process.exit().map_or(0, |exit| exit.stdout_bytes);
+        let unread = self.read_rest(&mut output, &logs.stdout, size);
         let on_event = &mut self.on_event;
-        // Its size was measured after every process that it left behind in its group was gone.
-        if process.exit().is_some_and(|exit| exit.stdout_bytes > 0) {
-            output.read(&logs.stdout, u64::MAX, on_event);
-        }
         let HookOutput { hook, records, reported, .. } = output;
-        let rest = records.finish(|record| on_event(hook, HookEvent::Record(record)));
         let recorded = process.warnings.clone();
+        let rest = if unread == 0 {
+            records.finish(|record| on_event(hook, HookEvent::Record(record)))
+        } else {
+            let warning =
+                format!("rigup was interrupted before it read the last {unread} bytes of its stdout");
+            process.warnings.push(&warning);
+            records.cut()
+        };
         process.warnings.extend(rest.into_warnings());
         process.warnings.texts().iter().for_each(|text| on_event(hook, HookEvent::Warning(text.clone())));
         process.warnings.extend(reported.texts());
@@ -391,9 +420,10 @@ struct HookOutput<'a> {
 }
 
 impl HookOutput<'_> {
-    /// Reads at most `limit` new bytes of the log, and reports their records. A log that cannot be read has no records.
-    fn read(&mut self, log: &Log, limit: u64, on_event: &mut impl FnMut(&Hook, HookEvent<'_>)) {
-        let mut reader = log.read_from(self.offset, limit.min(self.unread));
+    /// Reads new bytes of the log, at most [`READ_LIMIT`], and reports their records. Returns their number. A log that
+    /// cannot be read has no records.
+    fn read(&mut self, log: &Log, on_event: &mut impl FnMut(&Hook, HookEvent<'_>)) -> u64 {
+        let mut reader = log.read_from(self.offset, READ_LIMIT.min(self.unread));
         // The bytes that were read before an error are used.
         let _ = tail::read_rest(&mut reader, |bytes| {
             self.has_line |= bytes.contains(&b'\n');
@@ -406,5 +436,6 @@ impl HookOutput<'_> {
             // The hook has truncated its log, as `>/dev/stdout` does in a shell.
             self.offset = 0;
         }
+        count
     }
 }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::leftovers::assert_nothing_is_left;
-use crate::test_context::{CommandOutput, TestContext};
+use crate::test_context::{CommandOutput, TestContext, died_of, signal, wait_until};
 use crate::{RECORD, in_parallel};
 
 /// Creates a context with one hook for the event `E`.
@@ -150,6 +151,23 @@ fn row_15_the_log_of_a_fast_writer_is_cut_even_on_a_busy_machine() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+}
+
+#[test]
+fn row_09_ctrl_c_counts_while_the_rest_of_an_output_is_read() {
+    let context = context_with("", "yes '{}' | head -c 20M");
+    let rigup = context.start(&["run", "E"]);
+    let run_dirs = || fs::read_dir(context.path("data/processes")).into_iter().flatten().flatten();
+    wait_until("the hook has exited", || run_dirs().any(|run_dir| run_dir.path().join("exit.json").exists()));
+    signal(rigup.id(), Signal::SIGINT);
+    let output = rigup.wait_with_output().unwrap();
+    assert!(died_of(output.status, Signal::SIGINT), "{output:?}");
+    let warnings = &context.hook_processes()[0]["warnings"];
+    let warning = warnings[0].as_str().unwrap();
+    assert!(warning.starts_with("rigup was interrupted before it read the last "), "{warnings}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains(warning), "{output:?}");
+    assert_eq!(warnings[1], Value::Null, "{warnings}");
+    assert_nothing_is_left(&context);
 }
 
 #[test]
