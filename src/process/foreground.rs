@@ -16,25 +16,6 @@ use crate::process::group_witness::GroupWitness;
 use crate::process::spawn::{Child, CommandSpec, SpawnError};
 use crate::process::{poll, signals, subreaper, wait};
 
-/// The signals that rigup does not pass on: those that the system sends for a fault of rigup itself, for its children,
-/// its files and its own use of the terminal.
-const OWN: [c_int; 14] = [
-    libc::SIGKILL,
-    libc::SIGSTOP,
-    libc::SIGILL,
-    libc::SIGTRAP,
-    libc::SIGABRT,
-    libc::SIGBUS,
-    libc::SIGFPE,
-    libc::SIGSEGV,
-    libc::SIGSYS,
-    libc::SIGCHLD,
-    libc::SIGPIPE,
-    libc::SIGXFSZ,
-    libc::SIGTTIN,
-    libc::SIGTTOU,
-];
-
 /// The signals that a terminal sends to its foreground group.
 const TYPED: [c_int; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP];
 
@@ -67,7 +48,7 @@ impl Foreground {
         rustix::io::ioctl_fionbio(&pipe, true)?;
         rustix::io::ioctl_fionbio(&writer, true)?;
         let writer = Arc::new(writer);
-        for number in all_signals().filter(|number| !OWN.contains(number)) {
+        for number in signals::passed_on() {
             let writer = Arc::clone(&writer);
             let byte = [u8::try_from(number).unwrap_or_default()];
             signals::catch(number, move |_info| {
@@ -160,14 +141,6 @@ impl Foreground {
         self.waiting.extend(bytes.into_iter().map(c_int::from));
         self.received.extend(&self.waiting);
     }
-}
-
-/// Returns the numbers of all signals, with the realtime signals.
-fn all_signals() -> impl Iterator<Item = c_int> {
-    let standard = nix::sys::signal::Signal::iterator().map(|signal| signal as c_int);
-    #[cfg(target_os = "linux")]
-    let standard = standard.chain(libc::SIGRTMIN()..=libc::SIGRTMAX());
-    standard
 }
 
 /// Returns this process's group, or 0 if its leader is outside the container.

@@ -15,20 +15,31 @@ use crate::process::system;
 /// The signals that interrupt a program that links this library.
 const INTERRUPTS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
-/// The other signals that would kill the executable by default, and leave its children behind. A program that links this
-/// library may use them for itself.
-const FURTHER_INTERRUPTS: [Signal; 7] = [
-    Signal::SIGQUIT,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-    Signal::SIGALRM,
-    Signal::SIGVTALRM,
-    Signal::SIGPROF,
-    Signal::SIGXCPU,
+/// The signals that rigup neither passes on nor takes as an interrupt: those that the system sends for a fault of rigup
+/// itself, for its children, its files and its own use of the terminal, and those that cannot be caught.
+const OWN: [c_int; 11] = [
+    libc::SIGKILL,
+    libc::SIGSTOP,
+    libc::SIGILL,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGSEGV,
+    libc::SIGCHLD,
+    libc::SIGPIPE,
+    libc::SIGXFSZ,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
 ];
 
+/// The other signals that kill no program by default.
+#[cfg(target_os = "linux")]
+const HARMLESS: [c_int; 4] = [libc::SIGCONT, libc::SIGTSTP, libc::SIGURG, libc::SIGWINCH];
+#[cfg(not(target_os = "linux"))]
+const HARMLESS: [c_int; 6] =
+    [libc::SIGCONT, libc::SIGTSTP, libc::SIGURG, libc::SIGWINCH, libc::SIGIO, libc::SIGINFO];
+
 /// The interrupts whose default action writes a core file.
-const CORE_SIGNALS: [Signal; 2] = [Signal::SIGQUIT, Signal::SIGXCPU];
+const CORE_SIGNALS: [c_int; 5] = [libc::SIGQUIT, libc::SIGTRAP, libc::SIGABRT, libc::SIGSYS, libc::SIGXCPU];
 
 /// How soon a further signal belongs to the same interrupt: `timeout` signals its child and then the whole group, and a
 /// terminal that is closed sends HUP together with the shell in it.
@@ -39,6 +50,24 @@ static IGNORES_XFSZ: OnceLock<bool> = OnceLock::new();
 
 /// Whether a signal has interrupted this process.
 static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Returns the numbers of the signals that can be passed on, with the realtime signals.
+pub(super) fn passed_on() -> impl Iterator<Item = c_int> {
+    let standard = Signal::iterator().map(|signal| signal as c_int);
+    #[cfg(target_os = "linux")]
+    let standard = standard.chain(libc::SIGRTMIN()..=libc::SIGRTMAX());
+    standard.filter(|number| !OWN.contains(number))
+}
+
+/// Returns the numbers of the signals that interrupt this process: in the executable, all that would kill it by default,
+/// and leave its children behind. A program that links this library may use most of them for itself.
+fn interrupts() -> Vec<c_int> {
+    if IGNORES_XFSZ.get().is_some() {
+        passed_on().filter(|number| !HARMLESS.contains(number)).collect()
+    } else {
+        INTERRUPTS.map(|signal| signal as c_int).to_vec()
+    }
+}
 
 /// Returns whether a signal has interrupted this process, for code that has no [`Interrupt`].
 pub(crate) fn is_interrupted() -> bool {
@@ -51,8 +80,8 @@ pub(crate) fn is_interrupted() -> bool {
 pub(crate) fn prepare_executable() {
     let _ = SigSet::all().thread_unblock();
     // The defaults apply if this fails.
-    let _ = set_disposition(Signal::SIGCHLD, libc::SIG_DFL);
-    let before = set_disposition(Signal::SIGXFSZ, libc::SIG_IGN);
+    let _ = set_disposition(libc::SIGCHLD, libc::SIG_DFL);
+    let before = set_disposition(libc::SIGXFSZ, libc::SIG_IGN);
     let _ = IGNORES_XFSZ.set(before.is_ok_and(|before| before.sa_sigaction == libc::SIG_IGN));
 }
 
@@ -90,9 +119,7 @@ impl Interrupt {
         let writer = Arc::new(writer);
         let (start, last_millis) = (Instant::now(), Arc::new(AtomicU64::new(u64::MAX)));
         let signal: Arc<AtomicI32> = Arc::default();
-        let further: &[Signal] = if IGNORES_XFSZ.get().is_some() { &FURTHER_INTERRUPTS } else { &[] };
-        for number in INTERRUPTS.iter().chain(further) {
-            let number = *number as c_int;
+        for number in interrupts() {
             let (writer, signal) = (Arc::clone(&writer), Arc::clone(&signal));
             let last_millis = Arc::clone(&last_millis);
             catch(number, move |info| {
@@ -166,30 +193,29 @@ pub(super) fn explain(error: &io::Error) -> io::Error {
 /// that contains the command. Returns if that is impossible, because this is the first process of a container, or
 /// unwanted, because it would write a core file. The output must be flushed before.
 pub(crate) fn die_of(number: c_int) {
-    if let Ok(signal) = Signal::try_from(number)
-        && !CORE_SIGNALS.contains(&signal)
-        && set_disposition(signal, libc::SIG_DFL).is_ok()
-    {
-        let _ = raise(signal);
+    if !CORE_SIGNALS.contains(&number) && set_disposition(number, libc::SIG_DFL).is_ok() {
+        // SAFETY: the action of the signal is its default.
+        #[expect(unsafe_code, reason = "neither nix nor rustix has realtime signals")]
+        let _ = unsafe { libc::raise(number) };
     }
 }
 
 /// Stops this process by TSTP, until it is continued, as if it did not catch the signal: the system ignores it if no
 /// shell could continue the process.
 pub(super) fn stop() {
-    if let Ok(caught) = set_disposition(Signal::SIGTSTP, libc::SIG_DFL) {
+    if let Ok(caught) = set_disposition(libc::SIGTSTP, libc::SIG_DFL) {
         let _ = raise(Signal::SIGTSTP);
         let _ = disposition(libc::SIGTSTP, Some(&caught));
     }
 }
 
 /// Sets a signal to its default or ignores it. Returns the action before.
-fn set_disposition(signal: Signal, handler: libc::sighandler_t) -> io::Result<libc::sigaction> {
+fn set_disposition(number: c_int, handler: libc::sighandler_t) -> io::Result<libc::sigaction> {
     // SAFETY: sigaction is a plain C struct for which all zeroes is a value.
     #[expect(unsafe_code, reason = "an action has no other constructor")]
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler;
-    disposition(signal as c_int, Some(&action))
+    disposition(number, Some(&action))
 }
 
 /// Returns the action of a signal, and replaces it by another one, if there is one.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, killpg};
@@ -18,7 +18,7 @@ use crate::test_context::{CommandOutput, TestContext, died_of, signal, wait_unti
 const RECORDER: &str = "import os, signal
 path = os.environ['RIGUP_DATA_DIR'] + '/received'
 log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-for number in signal.valid_signals() - {4, 5, 6, 7, 8, 9, 11, 13, 17, 19, 20, 21, 22, 25, 31}:
+for number in signal.valid_signals() - {4, 7, 8, 9, 11, 13, 17, 19, 20, 21, 22, 25}:
     signal.signal(number, lambda number, frame: os.write(log, b'%d\\n' % number))
 os.write(log, b'ready\\n')
 while b'\\n3\\n' not in open(path, 'rb').read():
@@ -62,6 +62,9 @@ fn row_40_exec_passes_every_signal_on_exactly_once() {
             Signal::SIGALRM,
             Signal::SIGTERM,
             Signal::SIGWINCH,
+            Signal::SIGABRT,
+            Signal::SIGTRAP,
+            Signal::SIGSYS,
             Signal::SIGCONT,
             Signal::SIGTERM,
             Signal::SIGQUIT,
@@ -139,16 +142,17 @@ fn row_40_a_signal_that_reaches_rigup_twice_keeps_the_grace_period() {
 
 #[test]
 fn row_41_every_signal_that_ends_rigup_terminates_its_hooks_first() {
-    let signals = [Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM];
-    crate::in_parallel(signals, |number| {
+    let dying = [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGALRM, Signal::SIGIO, Signal::SIGPWR];
+    let exiting = [Signal::SIGQUIT, Signal::SIGABRT, Signal::SIGSYS];
+    crate::in_parallel(dying.into_iter().chain(exiting), |number| {
         let context = TestContext::new();
         context.provider("p", "#!/bin/sh\n: >\"$DATA_DIR/up\"\nexec sleep 600\n");
         let rigup = context.start(&["install", "x", "--binproviders", "p"]);
         wait_until("the hook runs", || context.path("data/up").exists());
         signal(rigup.id(), number);
         let output = CommandOutput::new(&["install"], &rigup.wait_with_output().unwrap());
-        if number == Signal::SIGQUIT {
-            output.exits_with(131);
+        if exiting.contains(&number) {
+            output.exits_with(128 + number as i32);
         } else {
             output.dies_of(number);
         }
@@ -163,16 +167,21 @@ fn row_41_the_first_process_of_a_container_exits_with_128_and_the_signal() {
     if !kernel::unshares(kernel::PIDS) {
         return;
     }
-    let context = TestContext::new();
-    context.provider("p", "#!/bin/sh\n: >\"$DATA_DIR/up\"\nexec sleep 600\n");
-    let install = [env!("CARGO_BIN_EXE_rigup"), "install", "x", "--binproviders", "p"];
-    let all = [kernel::PIDS, &install].concat();
-    let mut unshare = context.command_for(Path::new("unshare"), &all);
-    let unshare = unshare.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("the hook runs", || context.path("data/up").exists());
-    signal(pid_of_rigup(&context), Signal::SIGTERM);
-    CommandOutput::new(&["install"], &unshare.wait_with_output().unwrap()).exits_with(143);
-    assert_nothing_is_left(&context);
+    // The last ones are PWR and RTMIN+3, which stop containers of LXC and systemd-nspawn.
+    crate::in_parallel([15, 30, 37], |number| {
+        let context = TestContext::new();
+        context.provider("p", "#!/bin/sh\n: >\"$DATA_DIR/up\"\nexec sleep 600\n");
+        let install = [env!("CARGO_BIN_EXE_rigup"), "install", "x", "--binproviders", "p"];
+        let all = [kernel::PIDS, &install].concat();
+        let mut unshare = context.command_for(Path::new("unshare"), &all);
+        let unshare = unshare.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("the hook runs", || context.path("data/up").exists());
+        let pid = pid_of_rigup(&context).to_string();
+        assert!(Command::new("kill").args([&format!("-{number}"), &pid]).status().unwrap().success());
+        let output = CommandOutput::new(&["install"], &unshare.wait_with_output().unwrap());
+        output.exits_with(128 + number);
+        assert_nothing_is_left(&context);
+    });
 }
 
 #[test]
