@@ -122,9 +122,9 @@ impl Runner<'_> {
         let run_dir = RunDir::create(path, &process, &command, job.input.as_deref()).map_err(dir_error)?;
         let open = || -> io::Result<_> {
             let input = job.input.map(|_| File::open(run_dir.input())).transpose()?;
-            Ok((input, run_dir.open_logs()?))
+            Ok((input, run_dir.open_logs()?, run_dir.clone().opened()?))
         };
-        let (input, logs) = open().map_err(|error| {
+        let (input, logs, run_dir) = open().map_err(|error| {
             run_dir.discard();
             dir_error(error)
         })?;

@@ -210,3 +210,26 @@ fn row_47_a_process_in_a_moved_data_dir_is_recorded_there() {
     }
     assert!(!context.path("data").exists());
 }
+
+#[test]
+fn row_47_a_foreground_hook_in_a_moved_data_dir_is_recorded_there() {
+    let mut context = TestContext::new();
+    context.set("GO", context.path("go"));
+    let hook = "#!/bin/sh\nuntil [ -e \"$GO\" ]; do sleep 0.05; done\necho bye\nexit 7\n";
+    context.script("here/plugins/p/on_E__1_a.sh", hook);
+    let event = context.start(&["run", "E"]);
+    let is_running = |hooks: Vec<Value>| hooks.first().is_some_and(|hook| hook["status"] == "running");
+    wait_until("the hook runs", || is_running(context.hook_processes()));
+    fs::rename(context.path("data"), context.path("moved")).unwrap();
+    context.set("RIGUP_DATA_DIR", context.path("moved"));
+    fs::write(context.path("go"), "").unwrap();
+    let output = CommandOutput::new(&["run"], &event.wait_with_output().unwrap()).exits_with(1);
+    assert!(!output.stderr.contains("warning"), "{}", output.stderr);
+    let hook = &context.hook_processes()[0];
+    assert_eq!([&hook["exit_code"], &hook["stdout_tail"]], [&json!(7), &json!("bye\n")]);
+    let run_dir = format!("moved/processes/{}", hook["id"].as_str().unwrap());
+    let exit = fs::read_to_string(context.path(&format!("{run_dir}/exit.json"))).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&exit).unwrap()["exit_code"], 7);
+    assert!(!context.path(&format!("{run_dir}/process.pid")).exists() && !context.path("data").exists());
+    assert_eq!(context.live_processes(), []);
+}
