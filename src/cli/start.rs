@@ -86,10 +86,10 @@ pub(crate) fn start(args: StartArgs, context: &mut Context) -> CommandResult {
         program,
         args: command.collect(),
         cwd: match args.cwd {
-            Some(folder) => std::path::absolute(folder),
-            None => std::env::current_dir(),
-        }
-        .map_err(EngineError::CurrentDir)?,
+            Some(folder) => std::path::absolute(folder).map_err(EngineError::CurrentDir)?,
+            // As in a shell, a command can run in a folder that was removed.
+            None => std::env::current_dir().unwrap_or_else(|_| ".".into()),
+        },
         env: args.env,
         max_live: args.max_live,
         max_runtime: args.max_runtime.0,

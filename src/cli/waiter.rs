@@ -25,7 +25,7 @@ pub(crate) struct WaiterArgs {
     command: Vec<OsString>,
 }
 
-/// Runs `rigup waiter`. Reads no settings: the environment and the working directory are those of the command. Errors go
+/// Runs `rigup waiter`. Reads no settings: the environment and the working directory concern the command. Errors go
 /// to the launcher, through standard output.
 pub(crate) fn run(
     args: WaiterArgs,
@@ -48,8 +48,9 @@ fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Resu
     let (data_dir, lib_dir) = folders.data_dir.zip(folders.lib_dir).ok_or_else(missing)?;
     let store = Store::open(&data_dir, &lib_dir)?;
     let process = store.process(args.process)?.ok_or_else(|| CliError::setup("the process has no record"))?;
-    let env = environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let cwd = std::env::current_dir().map_err(CliError::setup)?;
+    let env = waiter::environment_of_command(environment);
+    // The working directory may have been removed.
+    let cwd = std::env::current_dir().unwrap_or_else(|_| ".".into());
     let command = CommandSpec { program, args: command.collect(), env, cwd };
     waiter::run(&store, process, args.output_limit, command)
         .map_err(|error| CliError::setup(exhaustion::explain(&error)))

@@ -44,9 +44,7 @@ pub enum EngineError {
     #[error(transparent)]
     Signals(io::Error),
     /// A path cannot be resolved.
-    #[error(
-        "cannot find the current folder: {0}; change to an existing folder, or use --cwd or an absolute path"
-    )]
+    #[error("cannot find the current folder: {0}; change to an existing folder, or use an absolute path")]
     CurrentDir(io::Error),
     /// The records cannot be read or written.
     #[error(transparent)]

@@ -1,9 +1,11 @@
 //! The waiter: a small rigup process that waits for a background command, even if the rigup that launched it exits.
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +21,7 @@ use crate::process::spawn::{Child, CommandSpec, SpawnError};
 use crate::process::supervise::{PreparedProcess, Supervision};
 use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::{poll, subreaper, terminate, wait};
-use crate::settings::Settings;
+use crate::settings::{Environment, Settings};
 use crate::store::Store;
 
 /// The hidden command that starts rigup as a waiter.
@@ -34,6 +36,10 @@ const STORE_PAUSE: Duration = Duration::from_millis(200);
 
 /// The longest single wait for the end of the rigup that runs an event.
 const FOLLOW_INTERVAL: Duration = Duration::from_hours(1);
+
+/// The prefix of the variables of the command in the environment of its waiter, if the waiter itself has none of this name
+/// and value. It begins with the name of the variable that marks a waiter.
+const COMMAND_PREFIX: &str = "RIGUP_WAITER_ENV_";
 
 /// The text that a waiter writes to standard output once its process runs or could not be started.
 const READY: &str = "ready";
@@ -62,7 +68,7 @@ pub(crate) fn launch(
 ) -> Result<Child, LaunchError> {
     let id = process.id.to_string();
     let (mut ready, ready_writer) = io::pipe()?;
-    let CommandSpec { program, args, mut env, cwd } = command;
+    let CommandSpec { program, args, env, cwd } = command;
     // The command may have other settings in its environment and its folder, which do not concern the waiter.
     let options: [(&str, OsString); 3] = [
         ("--data-dir", settings.data_dir.clone().into()),
@@ -73,7 +79,7 @@ pub(crate) fn launch(
     words.extend(options.into_iter().flat_map(|(option, value)| [option.into(), value]));
     words.extend([id.as_str().into(), "--".into(), program]);
     words.extend(args);
-    env.retain(|(name, _)| name != PROCESS_ID_VARIABLE && name != WAITER_VARIABLE);
+    let mut env = own_environment(&settings.command_environment, env);
     env.push((WAITER_VARIABLE.into(), id.into()));
     let waiter = CommandSpec { program: settings.rigup.clone().into(), args: words, env, cwd };
     let (ready_writer, null) = (File::from(OwnedFd::from(ready_writer)), null()?);
@@ -96,6 +102,46 @@ pub(crate) fn launch(
     Err(LaunchError::Unready(problem))
 }
 
+/// Returns the environment of a waiter: that of its launcher, with the variables in which the command differs behind the
+/// prefix, because some would change the waiter itself, such as `LD_PRELOAD`.
+fn own_environment(
+    launcher: &Environment,
+    of_command: Vec<(OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let mut env = Vec::new();
+    let is_of_command =
+        |(name, _): &(OsString, OsString)| !name.as_bytes().starts_with(WAITER_VARIABLE.as_bytes());
+    for (name, value) in of_command.into_iter().filter(is_of_command) {
+        let own = launcher.iter().find(|(own_name, _)| *own_name == name).map(|(_, value)| value);
+        if own != Some(&*value) {
+            let mut prefixed = OsString::from(COMMAND_PREFIX);
+            prefixed.push(&name);
+            env.push((prefixed, value));
+        }
+        // The waiter belongs to no tree.
+        if let Some(own) = own.filter(|_| name != PROCESS_ID_VARIABLE) {
+            env.push((name, own.to_owned()));
+        }
+    }
+    env
+}
+
+/// Returns the environment of the command of this waiter, given its own.
+pub(crate) fn environment_of_command(own: &Environment) -> Vec<(OsString, OsString)> {
+    let mut env = BTreeMap::new();
+    let mut changed = Vec::new();
+    for (name, value) in own.iter().filter(|(name, _)| *name != WAITER_VARIABLE) {
+        match name.as_bytes().strip_prefix(COMMAND_PREFIX.as_bytes()) {
+            Some(name) => changed.push((OsStr::from_bytes(name), value)),
+            None => {
+                env.insert(name, value);
+            }
+        }
+    }
+    env.extend(changed);
+    env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 /// Runs as a waiter: starts the process, reports that on standard output, and supervises the process. A hook may write
 /// `output_limit` bytes to a stream, a detached run any number. A hook belongs to its event: if the rigup that runs the
 /// event is gone, it is terminated, or not started at all. The standard input of the waiter is the lock of the run dir, so
@@ -104,7 +150,7 @@ pub(crate) fn run(
     store: &Store,
     process: Process,
     output_limit: u64,
-    mut command: CommandSpec,
+    command: CommandSpec,
 ) -> io::Result<()> {
     let interrupt = Arc::new(Interrupt::install()?);
     subreaper::become_subreaper();
@@ -119,8 +165,6 @@ pub(crate) fn run(
     }
     let logs = run_dir.open_logs()?;
     let lock = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    command.env.retain(|(name, _)| name != WAITER_VARIABLE);
-    command.env.push((PROCESS_ID_VARIABLE.into(), process.id.to_string().into()));
     let output_limit = process.spec.run.is_none().then_some(output_limit);
     let supervision = Supervision { record_after: Duration::ZERO, output_limit, interrupt: &interrupt };
     let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {

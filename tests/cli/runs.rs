@@ -98,6 +98,29 @@ fn a_run_outlives_its_caller_and_holds_none_of_its_pipes_open() {
 }
 
 #[test]
+fn the_variables_of_a_run_reach_its_command_and_not_its_waiter() {
+    let mut context = TestContext::new();
+    context.set("RIGUP_WAITER_ENV_FOREIGN", "1");
+    let path = format!("/none:{}", std::env::var("PATH").unwrap());
+    let args = ["--slug", "s", "--env", "LD_PRELOAD=/none.so", "--env", &format!("PATH={path}")];
+    let id = context.start_run(&args, &format!("env; {WAIT_FOR_GO}"));
+    let live = context.live_processes();
+    let (waiter, _) = live.iter().find(|(_, line)| line.contains(" waiter --data-dir ")).unwrap();
+    let environ = fs::read_to_string(format!("/proc/{waiter}/environ")).unwrap();
+    assert!(!environ.split('\0').any(|variable| variable.starts_with("LD_PRELOAD=")), "{environ}");
+    assert!(!environ.split('\0').any(|variable| variable == format!("PATH={path}")), "{environ}");
+    fs::write(context.path("data/go"), "").unwrap();
+    context.run(&["process", "wait", &id]).succeeds();
+    let log = context.run(&["process", "logs", "--stream", "stdout", &id]).succeeds().stdout;
+    let variables: Vec<&str> = log.lines().collect();
+    for expected in ["LD_PRELOAD=/none.so", &format!("PATH={path}"), &format!("RIGUP_PROCESS_ID={id}")] {
+        assert!(variables.contains(&expected), "{log}");
+    }
+    assert!(!log.contains("RIGUP_WAITER") && !log.contains("FOREIGN"), "{log}");
+    context.wait_for_waiters();
+}
+
+#[test]
 fn max_live_limits_the_runs_of_a_slug_that_start_at_the_same_time() {
     let context = TestContext::new();
     let children: Vec<_> = (0..20)
