@@ -1,7 +1,7 @@
 //! Running all hooks of an event: foreground hooks one after another, with background hooks alongside.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -19,16 +19,16 @@ use crate::process::log::{Log, Logs};
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
 use crate::process::supervise::{FinishedProcess, PreparedProcess};
-use crate::process::{poll, recover, tail, terminate, wait, waiter};
+use crate::process::{poll, recover, terminate, wait, waiter};
 use crate::protocol::{Record, RecordReader};
 use crate::store::StoreError;
 
 /// The interval at which the background hooks are polled.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The maximum number of bytes of an output that are read at once, so that a hook that writes faster than rigup reads does
-/// not keep rigup from checking the timeout, the size of the log and the interrupt.
-const READ_LIMIT: u64 = 4 << 20;
+/// How long an output is read at once, so that a hook that writes faster than rigup reads does not keep rigup from checking
+/// the timeout, the size of the log and the interrupt.
+const READ_TIME: Duration = Duration::from_millis(10);
 
 /// How long the rest of all outputs may be read after an interrupt.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
@@ -261,14 +261,16 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     /// Waits for the finite background hooks, each of which has its own timeout.
     fn await_finite(&mut self) -> Result<(), RunError> {
         loop {
+            let start = Instant::now();
             self.collect()?;
+            let pause = if start.elapsed() < READ_TIME { 10 * TICK } else { TICK };
             let is_finite =
                 |started: &StartedHook<'_>| started.output.hook.name.background == Some(Background::Finite);
             let Some((_, waiter)) = self.background.iter().find(|(started, _)| is_finite(started)) else {
                 return Ok(());
             };
             let fds = [waiter.handle.fd(), self.runner.interrupt.fd()];
-            if let [_, true] = poll::readable(fds, Instant::now() + 10 * TICK) {
+            if let [_, true] = poll::readable(fds, Instant::now() + pause) {
                 return Ok(());
             }
         }
@@ -420,16 +422,19 @@ struct HookOutput<'a> {
 }
 
 impl HookOutput<'_> {
-    /// Reads new bytes of the log, at most [`READ_LIMIT`], and reports their records. Returns their number. A log that
+    /// Reads new bytes of the log for at most [`READ_TIME`], and reports their records. Returns their number. A log that
     /// cannot be read has no records.
     fn read(&mut self, log: &Log, on_event: &mut impl FnMut(&Hook, HookEvent<'_>)) -> u64 {
-        let mut reader = log.read_from(self.offset, READ_LIMIT.min(self.unread));
-        // The bytes that were read before an error are used.
-        let _ = tail::read_rest(&mut reader, |bytes| {
+        let start = Instant::now();
+        let mut reader = log.read_from(self.offset, self.unread);
+        let mut buffer = [0; 16 << 10];
+        while start.elapsed() < READ_TIME
+            && let Ok(length @ 1..) = reader.read(&mut buffer)
+        {
+            let bytes = &buffer[..length];
             self.has_line |= bytes.contains(&b'\n');
             self.records.push(bytes, |record| on_event(self.hook, HookEvent::Record(record)));
-            io::Result::Ok(())
-        });
+        }
         let count = reader.offset - self.offset;
         (self.offset, self.unread) = (reader.offset, self.unread - count);
         if count == 0 && self.offset > 0 && log.size() < self.offset {

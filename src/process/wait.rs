@@ -74,6 +74,10 @@ pub(crate) fn wait(
         }
         subreaper::reap_orphans();
         tick();
+        if now.elapsed() > MIN_TICK {
+            // It has more to do, which must not wait.
+            pause = MIN_TICK;
+        }
     }
 }
 

@@ -132,6 +132,24 @@ fn row_15_rigup_reads_no_output_beyond_the_limit() {
 }
 
 #[test]
+fn row_15_the_size_of_a_log_is_checked_while_its_lines_are_read() {
+    // Short lines take long to read.
+    let mut context = context_with("", "yes | head -c 300M; exec sleep 600");
+    context.set("RIGUP_OUTPUT_LIMIT", "16");
+    let mut rigup = context.start(&["run", "E"]);
+    let run_dirs = || fs::read_dir(context.path("data/processes")).into_iter().flatten().flatten();
+    let mut peak = 0;
+    while rigup.try_wait().unwrap().is_none() {
+        let sizes = run_dirs().filter_map(|run_dir| fs::metadata(run_dir.path().join("stdout.log")).ok());
+        peak = sizes.map(|log| log.len()).fold(peak, u64::max);
+    }
+    assert!(peak < 150 << 20, "{peak}");
+    let output = rigup.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("it wrote more than 16 MiB"), "{output:?}");
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn row_15_the_log_of_a_fast_writer_is_cut_even_on_a_busy_machine() {
     let write = "yes \"$(head -c 4000 /dev/zero | tr '\\0' y)\"";
     let writers = ["", "trap '' TERM\n", "setsid "].map(|before| format!("{before}{write}"));
