@@ -3,11 +3,19 @@
 use std::fmt;
 use std::io::{self, BufRead};
 
+use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// The longest line that is kept, in bytes: 1 MiB.
 pub const MAX_LINE: usize = 1 << 20;
+
+/// Returns a record as a line of JSONL, with its newline.
+pub(crate) fn line(record: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(record).expect("the keys of a record are strings");
+    line.push(b'\n');
+    line
+}
 
 /// A line of JSONL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,15 @@
 //! Data on standard output: a table on a terminal, JSONL elsewhere.
 
-use std::borrow::Borrow;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::ColorChoice;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::message::message;
 use crate::cli::output_queue::{QueuedStdout, STDOUT};
+use crate::jsonl;
 use crate::report::record;
 use crate::report::table::Table;
 use crate::settings::Environment;
@@ -73,12 +74,12 @@ impl Output {
     }
 
     /// Writes records as JSONL, one on each line.
-    pub(crate) fn records<R: Borrow<Value>>(&mut self, records: impl IntoIterator<Item = R>) {
-        self.write(|out| records.into_iter().try_for_each(|record| writeln!(out, "{}", record.borrow())));
+    pub(crate) fn records<R: Serialize>(&mut self, records: impl IntoIterator<Item = R>) {
+        self.write(|out| records.into_iter().try_for_each(|record| out.write_all(&jsonl::line(&record))));
     }
 
     /// Writes records as JSONL or as a table. Prints the message `if_empty` in place of a table without rows.
-    pub(crate) fn list<R: Borrow<Value>>(
+    pub(crate) fn list<R: Serialize>(
         &mut self,
         records: impl IntoIterator<Item = R>,
         if_empty: &str,

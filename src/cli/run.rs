@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
@@ -102,7 +103,12 @@ impl EventDisplay<'_> {
                 let mut fields = record.fields;
                 fields.entry("plugin").or_insert_with(|| hook.plugin.to_string().into());
                 fields.entry("hook_name").or_insert_with(|| hook.name.file_name.clone().into());
-                self.write(&Value::Object(fields), |record| record::line(&hook.plugin, record));
+                if self.output.is_json() {
+                    self.write_record(&fields);
+                } else {
+                    self.output.raw(record::line(&hook.plugin, &Value::Object(fields)).as_bytes());
+                    self.output.flush();
+                }
             }
             HookEvent::Warning(text) => warning!("{}: {}", hook.plugin, printable(&text)),
             HookEvent::Succeeded(process) => self.show_exit(hook, process),
@@ -114,21 +120,19 @@ impl EventDisplay<'_> {
     }
 
     fn show_exit(&mut self, hook: &Hook, process: &Process) {
+        if self.output.is_json() {
+            return self.write_record(process);
+        }
         self.rows.push(vec![
             Cell::plain(hook.plugin.as_str()),
             Cell::plain(&hook.name.file_name),
             tables::process_state(process),
             Cell::plain(tables::elapsed(process, clock::now()).map(units::duration).unwrap_or_default()),
         ]);
-        self.write(&process.to_record(), |_record| String::new());
     }
 
-    fn write(&mut self, record: &Value, line: impl FnOnce(&Value) -> String) {
-        if self.output.is_json() {
-            self.output.records([record]);
-        } else {
-            self.output.raw(line(record).as_bytes());
-        }
+    fn write_record(&mut self, record: &impl Serialize) {
+        self.output.records([record]);
         self.output.flush();
     }
 

@@ -81,7 +81,9 @@ pub(crate) fn exec(
         .map_err(|error| EngineError::Setup(format!("cannot observe the exit of the command: {error}")))?;
     exit.reason = run_dir.exit_reason(&exit);
     let mut process = process.into_exited(exit.clone());
-    if let Err(error) = written.and_then(|()| run_dir.write_exit(&process)) {
+    if let Err(error) =
+        written.and_then(|()| run_dir.write_exit(&process)).and_then(|()| run_dir.remove_pid())
+    {
         let warning = format!("cannot write to the run dir of the command: {error}");
         process.warnings.push(&warning);
         session.warn(warning);

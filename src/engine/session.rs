@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 
 use crate::boolean;
 use crate::clock;
@@ -254,6 +254,7 @@ impl<'e> Session<'e> {
             command: &command.process,
             variables,
             interrupt,
+            environments: Mutex::default(),
         }
     }
 

@@ -23,6 +23,11 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
     })
 }
 
+/// Creates a folder like [`make_private_dir`], but sooner finds out that it exists.
+pub(crate) fn make_missing_dir(path: &Path) -> io::Result<()> {
+    if path.is_dir() { Ok(()) } else { make_private_dir(path) }
+}
+
 fn create(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

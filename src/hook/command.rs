@@ -35,7 +35,7 @@ pub(crate) fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
 }
 
 /// The environment of a hook or a command.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ChildEnvironment {
     /// All variables.
     pub all: Vec<(OsString, OsString)>,
@@ -43,12 +43,23 @@ pub(crate) struct ChildEnvironment {
     pub added: Map<String, Value>,
 }
 
+impl ChildEnvironment {
+    /// Returns the environment with the variable that identifies the process.
+    pub(crate) fn of_process(mut self, process_id: ProcessId) -> Self {
+        let id = process_id.to_string();
+        self.all.push((PROCESS_ID_VARIABLE.into(), id.clone().into()));
+        self.added.insert(PROCESS_ID_VARIABLE.to_owned(), id.into());
+        self
+    }
+}
+
 /// The variables that set the folders of rigup. A hook gets `DATA_DIR` and the like instead, so that a rigup that the
 /// hook runs uses the same folders as this one, even if flags set them.
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
 /// Further variables that the settings of a plugin cannot set.
-const COMPUTED: [&str; 5] = ["ARCHIVE_DIR", "CRAWL_DIR", "NODE_MODULE_DIR", TRUST_VARIABLE, "SNAP_DIR"];
+const COMPUTED: [&str; 6] =
+    ["ARCHIVE_DIR", "CRAWL_DIR", "NODE_MODULE_DIR", PROCESS_ID_VARIABLE, TRUST_VARIABLE, "SNAP_DIR"];
 
 /// The variables that tie git to one repository. git sets some of them for its own hooks, so a rigup that such a hook runs
 /// has them. `git rev-parse --local-env-vars` lists them, in git 2.47, except the last two: one is from git before
@@ -73,11 +84,11 @@ const REPOSITORY: [&str; 17] = [
     "GIT_QUARANTINE_PATH",
 ];
 
-/// Returns the caller's environment with the settings of the plugin and the variables of the hook contract.
+/// Returns the caller's environment with the settings of the plugin and the variables of the hook contract, except the
+/// one that identifies the process.
 pub(crate) fn environment(
     settings: &Settings,
     machine_id: MachineId,
-    process_id: ProcessId,
     variables: &[Variable],
 ) -> ChildEnvironment {
     let caller = &settings.environment;
@@ -92,7 +103,6 @@ pub(crate) fn environment(
         ("RIGUP_PLUGINS_DIR", unique_list(settings.plugin_path.iter().cloned())),
         ("MACHINE_ID", machine_id.to_string().into()),
         ("RIGUP", settings.rigup.clone().into()),
-        (PROCESS_ID_VARIABLE, process_id.to_string().into()),
         ("NODE_PATH", unique_list(node_path)),
         ("NODE_MODULES_DIR", node_modules.into()),
         ("PATH", path(caller, variables, settings.home.as_deref(), &settings.lib_bin_dir)),
@@ -108,7 +118,7 @@ pub(crate) fn environment(
     added.extend(
         settable.iter().map(|Variable { name, value, is_secret }| (name.as_str(), value.into(), *is_secret)),
     );
-    with_changes(caller, &[&OVERRIDDEN[..], &REPOSITORY].concat(), added)
+    with_changes(caller, &[&OVERRIDDEN[..], &REPOSITORY, &[PROCESS_ID_VARIABLE]].concat(), added)
 }
 
 /// Returns the caller's environment with the variables that the commands of `exec` and `start` get. `set` is not one of

@@ -1,5 +1,6 @@
 //! Running all hooks of an event: foreground hooks one after another, with background hooks alongside.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::duration;
-use crate::fs::dir::make_private_dir;
+use crate::fs::dir::make_missing_dir;
 use crate::fs::lock::FileLock;
 use crate::hook::run::{HookJob, RunError, Runner};
 use crate::model::{BinaryId, Process, ProcessExit, Warnings};
@@ -32,6 +33,9 @@ const READ_TIME: Duration = Duration::from_millis(10);
 
 /// How long the rest of all outputs may be read after an interrupt.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The number of hooks that are queued at once: they need only one transaction, and can be prepared while one hook runs.
+const BATCH: usize = 4;
 
 /// How long a waiter may take to terminate its hook: longer than the grace period of the hook.
 const WAITER_PATIENCE: Duration = Duration::from_secs(10);
@@ -83,11 +87,20 @@ pub(crate) fn run(
     event: &Event<'_>,
     on_event: impl FnMut(&Hook, HookEvent<'_>),
 ) -> Result<(), RunError> {
-    let mut run =
-        EventRun { runner, event, on_event, background: Vec::new(), ended: None, patience: READ_PATIENCE };
+    let mut run = EventRun {
+        runner,
+        event,
+        on_event,
+        waiting: event.hooks,
+        queued: VecDeque::new(),
+        background: Vec::new(),
+        ended: None,
+        unstored: Vec::new(),
+        patience: READ_PATIENCE,
+    };
     let ran = run.start_all().and_then(|()| run.await_finite());
     let terminated = run.terminate_all();
-    let stored = run.conclude(None);
+    let stored = run.conclude();
     ran?;
     terminated?;
     Ok(stored?)
@@ -97,11 +110,17 @@ struct EventRun<'a, OnEvent> {
     runner: &'a Runner<'a>,
     event: &'a Event<'a>,
     on_event: OnEvent,
+    /// The hooks that are not queued yet.
+    waiting: &'a [EventHook<'a>],
+    /// The next hooks.
+    queued: VecDeque<QueuedHook<'a>>,
     /// The background hooks that have not exited yet, with their waiters.
     background: Vec<(StartedHook<'a>, Child)>,
-    /// The last foreground hook that has exited. It is reported once the next one runs, and stored together with the
-    /// record of the one after that. If rigup is killed before that, the exit is recovered from the run dir.
-    ended: Option<StartedHook<'a>>,
+    /// The last foreground hook that has exited. Its exit is written and reported once the next hook runs.
+    ended: Option<(FinishedProcess, HookOutput<'a>)>,
+    /// The foreground hooks whose exits are written but not stored. If rigup is killed, they are recovered from the run
+    /// dirs.
+    unstored: Vec<Process>,
     /// How long outputs may still be read after an interrupt.
     patience: Duration,
 }
@@ -129,38 +148,52 @@ struct QueuedHook<'a> {
 
 impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn start_all(&mut self) -> Result<(), RunError> {
-        let mut hooks = self.event.hooks.iter();
-        let mut next = self.queue(hooks.next())?;
-        while let Some(QueuedHook { hook, prepared, lock }) = next {
+        while !(self.queued.is_empty() && self.waiting.is_empty()) {
+            if self.queued.is_empty() {
+                self.queue()?;
+            }
             self.collect()?;
             if self.runner.interrupt.signal().is_some() {
-                let process = prepared.process.into_exited(ProcessExit::not_started(clock::now()));
-                self.runner.store.save_process(&process)?;
                 break;
             }
-            // It was created before the previous hook exited, which may have removed it.
-            if !prepared.command.cwd.is_dir() {
-                let _ = make_private_dir(&prepared.command.cwd);
+            let Some(QueuedHook { hook, prepared, lock }) = self.queued.pop_front() else { break };
+            // A hook before it may have removed the folder.
+            let _ = make_missing_dir(&prepared.command.cwd);
+            match lock {
+                None => self.run_foreground(hook, prepared)?,
+                Some(lock) => self.start_background(hook, prepared, lock)?,
             }
-            next = match lock {
-                None => self.run_foreground(hook, prepared, hooks.next())?,
-                Some(lock) => {
-                    self.start_background(hook, prepared, lock)?;
-                    self.queue(hooks.next())?
-                }
-            };
         }
-        Ok(self.conclude(None)?)
+        Ok(self.conclude()?)
     }
 
-    /// Creates the run dir of a hook, and stores its record together with the exit of the hook before it.
-    fn queue(&mut self, next: Option<&EventHook<'a>>) -> Result<Option<QueuedHook<'a>>, RunError> {
-        let Some(&EventHook { hook, timeout, binary_id }) = next else {
-            return Ok(self.conclude(None).map(|()| None)?);
-        };
+    /// Prepares the next hooks, up to a background hook, and stores their records together with the exits of those before
+    /// them.
+    fn queue(&mut self) -> Result<(), RunError> {
+        let mut prepared: Vec<QueuedHook<'_>> = Vec::new();
+        while let [next, rest @ ..] = self.waiting
+            && prepared.len() < BATCH
+            && prepared.last().is_none_or(|last| last.lock.is_none())
+        {
+            match self.prepare(next) {
+                Ok(hook) => prepared.push(hook),
+                // The error is reported once the hooks before it have run.
+                Err(_) if !prepared.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+            self.waiting = rest;
+        }
+        self.store(&prepared)?;
+        self.queued.extend(prepared);
+        Ok(())
+    }
+
+    /// Creates the run dir of a hook.
+    fn prepare(&self, next: &EventHook<'a>) -> Result<QueuedHook<'a>, RunError> {
+        let &EventHook { hook, timeout, binary_id } = next;
         let dir_error = |error| RunError::RunDir(hook.name.file_name.clone(), error);
         let cwd = self.event.output_dir.join(hook.plugin.as_str());
-        make_private_dir(&cwd).map_err(dir_error)?;
+        make_missing_dir(&cwd).map_err(dir_error)?;
         let arguments = self.event.arguments.to_vec();
         let job = HookJob { hook, arguments, cwd, binary_id, input: None, timeout };
         let prepared = self.runner.prepare(job, || ())?;
@@ -174,41 +207,62 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 return Err(dir_error(error));
             }
         };
-        self.conclude(Some(&prepared.process))?;
-        Ok(Some(QueuedHook { hook, prepared, lock }))
+        Ok(QueuedHook { hook, prepared, lock })
     }
 
-    /// Reports the hook that has exited, and stores its exit and the record of the next one.
-    fn conclude(&mut self, queued: Option<&Process>) -> Result<(), StoreError> {
-        let ended = self.ended.take().map(|ended| self.report_end(ended)).transpose()?;
-        let processes: Vec<&Process> = ended.iter().chain(queued).collect();
-        if processes.is_empty() { Ok(()) } else { self.runner.store.save_processes(&processes) }
-    }
-
-    /// Runs a hook until it exits, and queues the next one meanwhile.
-    fn run_foreground(
-        &mut self,
-        hook: &'a Hook,
-        prepared: PreparedProcess,
-        next: Option<&EventHook<'a>>,
-    ) -> Result<Option<QueuedHook<'a>>, RunError> {
-        let mut output = self.output_of(hook);
-        let (runner, mut next) = (self.runner, Some(next));
-        let (mut queued, mut collected) = (Ok(None), Ok(()));
-        let finished = runner.run(prepared, |logs| {
-            if let Some(next) = next.take() {
-                queued = self.queue(next);
-            } else {
-                output.read(&logs.stdout, &mut self.on_event);
-                if collected.is_ok() {
-                    collected = self.collect();
-                }
-            }
-        })?;
+    /// Writes the exit of the foreground hook that has exited to its run dir, and reports it.
+    fn report(&mut self) -> Result<(), StoreError> {
+        let Some((mut finished, output)) = self.ended.take() else { return Ok(()) };
+        finished.write_exit();
         let FinishedProcess { process, run_dir, logs } = finished;
         let (was_terminated, overdue_at) = (false, Instant::now());
-        self.ended = Some(StartedHook { process, run_dir, logs, output, was_terminated, overdue_at });
-        collected.and(queued)
+        let ended = StartedHook { process, run_dir, logs, output, was_terminated, overdue_at };
+        let process = self.report_end(ended)?;
+        self.unstored.push(process);
+        Ok(())
+    }
+
+    /// Stores the exits that are not stored yet, and the records of queued hooks.
+    fn store(&mut self, queued: &[QueuedHook<'_>]) -> Result<(), StoreError> {
+        let queued = queued.iter().map(|hook| &hook.prepared.process);
+        let processes: Vec<&Process> = self.unstored.iter().chain(queued).collect();
+        if !processes.is_empty() {
+            self.runner.store.save_processes(&processes)?;
+        }
+        self.unstored.clear();
+        Ok(())
+    }
+
+    /// Reports and stores the exits of the foreground hooks, and of the hooks that will not be started.
+    fn conclude(&mut self) -> Result<(), StoreError> {
+        self.report()?;
+        let not_started = self
+            .queued
+            .drain(..)
+            .map(|queued| queued.prepared.process.into_exited(ProcessExit::not_started(clock::now())));
+        self.unstored.extend(not_started);
+        self.store(&[])
+    }
+
+    /// Runs a hook until it exits. Meanwhile, reports the hook before it, and queues the next ones.
+    fn run_foreground(&mut self, hook: &'a Hook, prepared: PreparedProcess) -> Result<(), RunError> {
+        let mut output = self.output_of(hook);
+        let (runner, mut is_first, mut result) = (self.runner, true, Ok(()));
+        let finished = runner.run(prepared, |logs| {
+            if std::mem::take(&mut is_first) {
+                result = self.report().map_err(RunError::from);
+                if result.is_ok() && self.queued.is_empty() {
+                    result = self.queue();
+                }
+                return;
+            }
+            output.read(&logs.stdout, &mut self.on_event);
+            if result.is_ok() {
+                result = self.collect().and_then(|()| Ok(self.store(&[])?));
+            }
+        })?;
+        self.ended = Some((finished, output));
+        result
     }
 
     /// Starts a hook in the background, and waits until it prints its first line or exits.
@@ -222,7 +276,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let output = self.output_of(hook);
         let (was_terminated, overdue_at) = (false, Instant::now());
         let mut started = StartedHook { process, run_dir, logs, output, was_terminated, overdue_at };
-        self.conclude(None)?;
+        self.report()?;
+        self.store(&[])?;
         let waiter = match waiter::launch(self.runner.settings, &started.process, lock, command) {
             Ok(waiter) => waiter,
             Err(error) => {

@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
-use crate::hook::{command, interpreter};
+use crate::hook::command::{self, ChildEnvironment};
+use crate::hook::interpreter;
 use crate::model::{BinaryId, Identity, PluginName, Process, ProcessId, ProcessSpec, ProcessType};
 use crate::plugin::builtin;
 use crate::plugin::config::value::Variable;
@@ -38,6 +40,8 @@ pub(crate) struct Runner<'a> {
     pub variables: &'a HashMap<PluginName, Vec<Variable>>,
     /// The signals that interrupt this rigup.
     pub interrupt: &'a Interrupt,
+    /// The environment of each plugin's hooks, as far as it does not depend on the process.
+    pub environments: Mutex<HashMap<PluginName, ChildEnvironment>>,
 }
 
 /// A hook to run.
@@ -86,9 +90,7 @@ impl Runner<'_> {
         let restored = builtin::verify(&job.hook.path, &self.settings.data_dir, lock)
             .map_err(|error| RunError::BuiltIn(hook_name.clone(), error))?;
         let process_id = ProcessId::generate();
-        let machine_id = self.command.machine_id;
-        let variables = self.variables.get(&job.hook.plugin).map(Vec::as_slice).unwrap_or_default();
-        let environment = command::environment(self.settings, machine_id, process_id, variables);
+        let environment = self.environment(&job.hook.plugin).of_process(process_id);
         let script = job.hook.path.clone().into_os_string();
         let (program, args) = match job.hook.start {
             Start::Itself => (script, job.arguments),
@@ -116,7 +118,7 @@ impl Runner<'_> {
             binary_id: job.binary_id,
             iface_id: self.command.iface_id,
             data_dir_id: self.store.data_dir_id().to_owned(),
-            ..Process::queued(process_id, machine_id, spec, clock::now())
+            ..Process::queued(process_id, self.command.machine_id, spec, clock::now())
         };
         process.warnings.extend(restored);
         let run_dir = RunDir::create(path, &process, &command, job.input.as_deref()).map_err(dir_error)?;
@@ -129,6 +131,13 @@ impl Runner<'_> {
             dir_error(error)
         })?;
         Ok(PreparedProcess { process, run_dir, logs, input, command })
+    }
+
+    fn environment(&self, plugin: &PluginName) -> ChildEnvironment {
+        let mut environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
+        let variables = || self.variables.get(plugin).map(Vec::as_slice).unwrap_or_default();
+        let environment = || command::environment(self.settings, self.command.machine_id, variables());
+        environments.entry(plugin.clone()).or_insert_with(environment).clone()
     }
 
     /// Runs a hook until it exits. The caller has stored its record, and stores the returned one together with the

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -248,7 +249,7 @@ impl Suite<'_> {
     ) -> Result<HookRun, TestError> {
         let before = sandbox.installed();
         let is_batch = self.hook.name.is_batch;
-        let runner = Runner { settings: &sandbox.settings, ..self.runner };
+        let runner = Runner { settings: &sandbox.settings, environments: Mutex::default(), ..self.runner };
         let job = HookJob {
             hook: self.hook,
             arguments: if is_batch { Vec::new() } else { request.arguments.clone() },
@@ -283,7 +284,8 @@ impl Suite<'_> {
                 Err(RecvTimeoutError::Disconnected) | Ok(()) => Vec::new(),
             };
             let observer = std::thread::Builder::new().spawn_scoped(scope, list_slow)?;
-            let finished = runner.run(ready, |_| ())?;
+            let mut finished = runner.run(ready, |_| ())?;
+            finished.write_exit();
             let duration = start.elapsed();
             drop(run_ended);
             Ok::<_, TestError>((finished, duration, observer.join().unwrap_or_default()))

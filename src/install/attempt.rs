@@ -100,6 +100,7 @@ pub(crate) fn run(
         }
     };
     let mut finished = runner.run(ready, on_tick)?;
+    finished.write_exit();
     for warning in finished.process.warnings.texts() {
         on_event(InstallEvent::Warning(format!("{provider}: {warning}")));
     }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::duration;
@@ -335,49 +336,57 @@ impl Process {
 
     /// Returns the record.
     pub fn to_record(&self) -> Value {
+        // This does not fail, because all keys are strings.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// The record.
+impl Serialize for Process {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let running = self.running();
         let exit = self.exit();
         let usage = exit.and_then(|exit| exit.usage);
         let run = self.spec.run.as_ref();
-        json!({
-            "type": "Process",
-            "id": self.id,
-            "machine_id": self.machine_id,
-            "parent_id": self.parent_id,
-            "binary_id": self.binary_id,
-            "iface_id": self.iface_id,
-            "process_type": self.spec.process_type.as_str(),
-            "plugin": self.spec.plugin,
-            "hook_name": self.spec.hook_name,
-            "slug": run.map_or("", |run| &run.slug),
-            "description": run.map_or("", |run| &run.description),
-            "ttl_seconds": run.and_then(|run| run.ttl).map(duration::seconds),
-            "max_runtime_seconds": run.and(self.spec.timeout).map(duration::seconds),
-            "cmd": self.spec.cmd,
-            "pwd": self.spec.pwd.to_string_lossy(),
-            "env": self.spec.env,
-            "timeout": self.spec.timeout.map(duration::seconds),
-            "run_dir": self.spec.run_dir.as_ref().map(|path| path.to_string_lossy()),
-            "pid": running.map(|running| running.identity.pid),
-            "start_ticks": running.map(|running| running.identity.start_ticks),
-            "boot_id": running.map(|running| running.identity.boot_id.as_str()),
-            "created_at": clock::format(self.created_at),
-            "started_at": running.map(|running| clock::format(running.started_at)),
-            "ended_at": exit.map(|exit| clock::format(exit.ended_at)),
-            "exit_code": exit.and_then(|exit| exit.exit_code),
-            "signal": exit.and_then(|exit| exit.signal),
-            "exit_reason": exit.map(|exit| exit.reason.as_str()),
-            "stdout_tail": exit.map_or("", |exit| &exit.stdout_tail),
-            "stderr_tail": exit.map_or("", |exit| &exit.stderr_tail),
-            "stdout_bytes": exit.map(|exit| exit.stdout_bytes),
-            "stderr_bytes": exit.map(|exit| exit.stderr_bytes),
-            "max_rss": usage.map(|usage| usage.max_rss),
-            "user_ms": usage.map(|usage| usage.user_ms),
-            "sys_ms": usage.map(|usage| usage.sys_ms),
-            "warnings": self.warnings,
-            "status": self.status(),
-            "state": self.run_state(),
-        })
+        let mut record = serializer.serialize_map(None)?;
+        record.serialize_entry("type", "Process")?;
+        record.serialize_entry("id", &self.id)?;
+        record.serialize_entry("machine_id", &self.machine_id)?;
+        record.serialize_entry("parent_id", &self.parent_id)?;
+        record.serialize_entry("binary_id", &self.binary_id)?;
+        record.serialize_entry("iface_id", &self.iface_id)?;
+        record.serialize_entry("process_type", self.spec.process_type.as_str())?;
+        record.serialize_entry("plugin", &self.spec.plugin)?;
+        record.serialize_entry("hook_name", &self.spec.hook_name)?;
+        record.serialize_entry("slug", run.map_or("", |run| &run.slug))?;
+        record.serialize_entry("description", run.map_or("", |run| &run.description))?;
+        record.serialize_entry("ttl_seconds", &run.and_then(|run| run.ttl).map(duration::seconds))?;
+        record.serialize_entry("max_runtime_seconds", &run.and(self.spec.timeout).map(duration::seconds))?;
+        record.serialize_entry("cmd", &self.spec.cmd)?;
+        record.serialize_entry("pwd", &self.spec.pwd.to_string_lossy())?;
+        record.serialize_entry("env", &self.spec.env)?;
+        record.serialize_entry("timeout", &self.spec.timeout.map(duration::seconds))?;
+        record.serialize_entry("run_dir", &self.spec.run_dir.as_ref().map(|path| path.to_string_lossy()))?;
+        record.serialize_entry("pid", &running.map(|running| running.identity.pid))?;
+        record.serialize_entry("start_ticks", &running.map(|running| running.identity.start_ticks))?;
+        record.serialize_entry("boot_id", &running.map(|running| running.identity.boot_id.as_str()))?;
+        record.serialize_entry("created_at", &clock::format(self.created_at))?;
+        record.serialize_entry("started_at", &running.map(|running| clock::format(running.started_at)))?;
+        record.serialize_entry("ended_at", &exit.map(|exit| clock::format(exit.ended_at)))?;
+        record.serialize_entry("exit_code", &exit.and_then(|exit| exit.exit_code))?;
+        record.serialize_entry("signal", &exit.and_then(|exit| exit.signal))?;
+        record.serialize_entry("exit_reason", &exit.map(|exit| exit.reason.as_str()))?;
+        record.serialize_entry("stdout_tail", exit.map_or("", |exit| &exit.stdout_tail))?;
+        record.serialize_entry("stderr_tail", exit.map_or("", |exit| &exit.stderr_tail))?;
+        record.serialize_entry("stdout_bytes", &exit.map(|exit| exit.stdout_bytes))?;
+        record.serialize_entry("stderr_bytes", &exit.map(|exit| exit.stderr_bytes))?;
+        record.serialize_entry("max_rss", &usage.map(|usage| usage.max_rss))?;
+        record.serialize_entry("user_ms", &usage.map(|usage| usage.user_ms))?;
+        record.serialize_entry("sys_ms", &usage.map(|usage| usage.sys_ms))?;
+        record.serialize_entry("warnings", &self.warnings)?;
+        record.serialize_entry("status", &self.status())?;
+        record.serialize_entry("state", &self.run_state())?;
+        record.end()
     }
 }
 

@@ -93,7 +93,10 @@ pub(crate) fn complete(
     process.warnings.extend(run_dir.read_warnings().texts());
     process.warnings.extend(run_dir.removal_warning());
     // The record matters more than the files in the run dir.
-    let _ = if is_observed { run_dir.remove_pid() } else { run_dir.write_exit(&process) };
+    if !is_observed {
+        let _ = run_dir.write_exit(&process);
+    }
+    let _ = run_dir.remove_pid();
     run_dir.remove_temporary_files();
     store.save_process(&process).map(|()| process)
 }

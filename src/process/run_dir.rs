@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err::os::unix::fs::OpenOptionsExt;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
@@ -17,6 +18,7 @@ use crate::fs::dir::{self, make_private_dir};
 use crate::fs::lock::{self, FileLock};
 use crate::fs::regular_file;
 use crate::fs::remove::{ignore_missing, open_unlinked_folder, remove_files_with_prefix, remove_tree_in};
+use crate::jsonl;
 use crate::model::secret::MASKED;
 use crate::model::{
     Binary, ExitReason, Identity, Process, ProcessExit, ProcessId, ProcessType, Warnings, import,
@@ -46,8 +48,13 @@ const LOCK: &str = "lock";
 /// The file with the record of the process as it was queued.
 const RECORD: &str = "process.json";
 
-/// The key in that file with the id of the data dir, which no other record of a process has.
-const DATA_DIR_ID: &str = "data_dir_id";
+/// The record in that file. No other record of a process has the id of the data dir.
+#[derive(Serialize)]
+struct QueuedRecord<'a> {
+    #[serde(flatten)]
+    process: &'a Process,
+    data_dir_id: &'a str,
+}
 
 /// The file with the exit of the process.
 const EXIT: &str = "exit.json";
@@ -91,9 +98,8 @@ impl RunDir {
         make_private_dir(&run_dir.path)?;
         let write = || {
             // The record comes first: it shows that rigup made the folder.
-            let mut record = process.to_record();
-            record[DATA_DIR_ID] = process.data_dir_id.as_str().into();
-            run_dir.write_file(RECORD, 0o600, format!("{record}\n").as_bytes())?;
+            let record = jsonl::line(&QueuedRecord { process, data_dir_id: &process.data_dir_id });
+            run_dir.write_file(RECORD, 0o600, &record)?;
             input.map_or(Ok(()), |input| run_dir.write_file(INPUT, 0o600, input))?;
             run_dir.write_file("cmd.sh", 0o700, &script)
         };
@@ -159,7 +165,7 @@ impl RunDir {
         let record = self.read_json(RECORD)?;
         let mut process = import::queued_process(&record).ok()?;
         process.spec.run_dir = Some(self.path.clone());
-        let data_dir_id = record.get(DATA_DIR_ID).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let data_dir_id = record.get("data_dir_id").and_then(Value::as_str).unwrap_or_default().to_owned();
         Some(Process { data_dir_id, ..process })
     }
 
@@ -260,7 +266,7 @@ impl RunDir {
         })
     }
 
-    /// Writes the exit of a process, with its warnings, to `exit.json`, and removes `process.pid`.
+    /// Writes the exit of a process, with its warnings, to `exit.json`.
     pub(crate) fn write_exit(&self, process: &Process) -> io::Result<()> {
         let Some(exit) = process.exit() else { return Ok(()) };
         let exit = json!({
@@ -274,11 +280,10 @@ impl RunDir {
             "sys_ms": exit.usage.map(|usage| usage.sys_ms),
             "warnings": process.warnings,
         });
-        atomic::write(&self.path().join(EXIT), format!("{exit}\n").as_bytes())?;
-        self.remove_pid()
+        atomic::write(&self.path().join(EXIT), &jsonl::line(&exit))
     }
 
-    /// Removes `process.pid`. If the process exited quickly, it was never written.
+    /// Removes `process.pid`, if it was written.
     pub(crate) fn remove_pid(&self) -> io::Result<()> {
         ignore_missing(fs_err::remove_file(self.path().join(PID)))
     }
@@ -299,7 +304,7 @@ impl RunDir {
     fn replace_accepted(&self, records: Vec<Value>) -> io::Result<()> {
         let mut exit = self.read_json(EXIT).unwrap_or_default();
         exit.insert(ACCEPTED.to_owned(), records.into());
-        atomic::write(&self.path().join(EXIT), format!("{}\n", Value::Object(exit)).as_bytes())
+        atomic::write(&self.path().join(EXIT), &jsonl::line(&Value::Object(exit)))
     }
 
     /// Returns the binaries that were accepted. A record that is invalid is left out.

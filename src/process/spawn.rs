@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -87,13 +88,14 @@ impl CommandSpec {
         stdout: &File,
         stderr: &File,
     ) -> Result<Child, SpawnError> {
-        let null = stdin.is_none().then(|| File::open("/dev/null")).transpose();
-        let null = null.map_err(|error| self.error(&error))?;
-        let stdin = stdin.or(null.as_ref());
         self.start_with(|| {
+            let stdin = match stdin {
+                Some(stdin) => stdin,
+                None => null()?,
+            };
             let mut actions = PosixSpawnFileActions::init()?;
             change_folder(&mut actions, &self.cwd)?;
-            for (target, stream) in (0..).zip(stdin.into_iter().chain([stdout, stderr])) {
+            for (target, stream) in (0..).zip([stdin, stdout, stderr]) {
                 actions.add_dup2(stream.as_raw_fd(), target)?;
             }
             let mut attributes = PosixSpawnAttr::init()?;
@@ -126,9 +128,10 @@ impl CommandSpec {
         let file = CString::new(self.find_program()?.into_os_string().into_vec())?;
         let argv = std::iter::once(program).chain(args).map(|word| CString::new(word.as_bytes()));
         let argv = argv.collect::<Result<Vec<_>, _>>()?;
-        let env =
-            env.iter().map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()));
-        let env = env.collect::<Result<Vec<_>, _>>()?;
+        let env = env.iter().map(|(name, value)| {
+            CString::from_vec_with_nul([name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat())
+        });
+        let env = env.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
         // Unlike `fork`, this does not copy rigup's memory.
         start(|| {
             let pid = posix_spawn(file.as_c_str(), actions, attributes, &argv, &env)?;
@@ -149,6 +152,15 @@ fn change_folder(actions: &mut PosixSpawnFileActions, folder: &Path) -> io::Resu
     }
 }
 
+/// Returns `/dev/null`, which is opened once.
+fn null() -> io::Result<&'static File> {
+    static NULL: OnceLock<File> = OnceLock::new();
+    match NULL.get() {
+        Some(null) => Ok(null),
+        None => File::open("/dev/null").map(|null| NULL.get_or_init(|| null)),
+    }
+}
+
 /// Returns the first match for a program without a slash on the `PATH` in `env`.
 fn find_on_path(program: &OsStr, env: &[(OsString, OsString)], cwd: &Path) -> io::Result<PathBuf> {
     let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
@@ -158,7 +170,7 @@ fn find_on_path(program: &OsStr, env: &[(OsString, OsString)], cwd: &Path) -> io
 /// Starts a child. Tries again for a while if another process has the program open for writing.
 fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
     // Reserves the descriptors that the handle of the child needs, so that no child has to be killed for lack of them.
-    let reserve = [File::open("/dev/null")?, File::open("/dev/null")?];
+    let reserve = [null()?.try_clone()?, null()?.try_clone()?];
     let deadline = Instant::now() + BUSY_PATIENCE;
     let pid = loop {
         match subreaper::start_child(&mut spawn) {

@@ -60,10 +60,22 @@ impl PreparedProcess {
 pub(crate) struct FinishedProcess {
     /// Its record with its exit and the warnings about it, which is not stored yet.
     pub process: Process,
-    /// Its run dir, which contains the exit, unless the process has removed the folder.
+    /// Its run dir.
     pub run_dir: RunDir,
     /// Its logs, which are complete, but no larger than the output limit allows.
     pub logs: Logs,
+}
+
+impl FinishedProcess {
+    /// Writes the exit to the run dir, in which other rigups find it if this one is killed before it stores the exit.
+    pub(crate) fn write_exit(&mut self) {
+        let Self { process, run_dir, .. } = self;
+        // Not an error, because other rigups find the exit in the store.
+        if let Err(error) = run_dir.write_exit(process) {
+            let warning = || format!("cannot write its exit to its run dir: {error}");
+            process.warnings.push(&run_dir.removal_warning().unwrap_or_else(warning));
+        }
+    }
 }
 
 /// The conditions under which a process is supervised.
@@ -89,7 +101,7 @@ impl Supervision<'_> {
         mut tick: impl FnMut(&Logs),
     ) -> Result<FinishedProcess, E> {
         let PreparedProcess { process, run_dir, logs, input, command } = prepared;
-        let mut warnings = Vec::new();
+        let (mut warnings, mut is_recorded) = (Vec::new(), false);
         let started = command.start(input.as_ref(), logs.stdout.file(), logs.stderr.file());
         tick(&logs);
         let mut process = match started {
@@ -99,7 +111,7 @@ impl Supervision<'_> {
                 let identity = child.handle.entry.identity();
                 let process = process.into_running(identity.clone(), child.started_at);
                 let mut outcome = WaitOutcome::Exited;
-                let is_recorded = !wait::has_exited_by(&child, Instant::now() + self.record_after);
+                is_recorded = !wait::has_exited_by(&child, Instant::now() + self.record_after);
                 if is_recorded {
                     if let Err(error) = record(&process, &run_dir, &identity) {
                         let (signal, grace) = (Signal::TERM, Duration::ZERO);
@@ -146,10 +158,8 @@ impl Supervision<'_> {
             }
         };
         process.warnings.extend(warnings);
-        // Not an error, because other rigups find the exit in the store.
-        if let Err(error) = run_dir.write_exit(&process) {
-            let warning = || format!("cannot write its exit to its run dir: {error}");
-            process.warnings.push(&run_dir.removal_warning().unwrap_or_else(warning));
+        if is_recorded {
+            let _ = run_dir.remove_pid();
         }
         Ok(FinishedProcess { process, run_dir, logs })
     }

@@ -174,7 +174,8 @@ pub(crate) fn run(
         report_ready()
     };
     let prepared = PreparedProcess { process, run_dir, logs, input: None, command };
-    let finished = supervision.run(prepared, record, |_| ())?;
+    let mut finished = supervision.run(prepared, record, |_| ())?;
+    finished.write_exit();
     store_exit(&finished.process, &finished.run_dir, save)?;
     // A process that could not be started or exited at once was not reported yet.
     report_ready()

@@ -197,6 +197,19 @@ fn a_hook_that_cannot_be_started_fails_and_the_others_run() {
 }
 
 #[test]
+fn the_hooks_before_one_without_a_folder_run() {
+    let context = context_with(&[("1_a.sh", &record("A", 1)), ("3_c.sh", &record("C", 3))]);
+    context.script("here/plugins/q/on_E__2_b.sh", "#!/bin/sh\n");
+    context.write("here/out/q", "a file in the place of the hook's folder");
+    let output = context
+        .run(&["run", "--output-dir", "out", "E"])
+        .exits_with(3)
+        .stderr_contains("cannot write the run dir of on_E__2_b.sh: cannot create the folder");
+    assert_eq!(printed(&output), ["A", "on_E__1_a.sh=0"]);
+    assert_eq!(context.hook_processes().len(), 1);
+}
+
+#[test]
 fn the_timeout_option_overrides_the_plugins_timeout_and_the_default() {
     let hang = [("1_a.sh", "exec sleep 600"), ("2_b.finite.bg.sh", "echo up; exec sleep 600")];
     let mut context = context_with(&hang);
@@ -237,6 +250,7 @@ fn an_interrupt_terminates_all_hooks_and_starts_no_other() {
         ("2_f.finite.bg.sh", "echo up; exec sleep 600"),
         ("3_a.sh", "exec sleep 600"),
         ("4_b.sh", "touch \"$DATA_DIR/started\""),
+        ("5_c.sh", "touch \"$DATA_DIR/started\""),
     ]);
     let child = context.start(&["run", "E"]);
     wait_until("the last hook runs", || context.count_live("sleep") == 3);

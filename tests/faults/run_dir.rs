@@ -33,7 +33,7 @@ fn said(output: &CommandOutput) -> usize {
 #[test]
 fn row_42_a_pipe_in_the_place_of_a_log_blocks_nothing() {
     let script = "for file in stdout.log stderr.log process.pid exit.json; do\n\
-        rm -f \"$run_dir/$file\"; mkfifo \"$run_dir/$file\"; done\n\
+        until rm -f \"$run_dir/$file\" && mkfifo \"$run_dir/$file\" 2>/dev/null; do :; done; done\n\
         sleep 0.1; echo '{\"type\":\"Said\"}'; echo why >&2; exit 7";
     run_each(script, |context, output, hook| {
         assert_eq!((said(output), output.code), (1, Some(1)));

@@ -12,7 +12,7 @@ use crate::report::tables::{self, ProcessRow};
 /// Prints processes as a table or as records.
 pub(crate) fn write(processes: &[Process], output: &mut Output) {
     let table = || table(processes.iter().map(|process| (process, "")));
-    output.list(processes.iter().map(Process::to_record), "no processes", table);
+    output.list(processes, "no processes", table);
 }
 
 /// Returns the table of processes, each with its branch of the tree in front.
