@@ -193,7 +193,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let &EventHook { hook, timeout, binary_id } = next;
         let dir_error = |error| RunError::RunDir(hook.name.file_name.clone(), error);
         let cwd = self.event.output_dir.join(hook.plugin.as_str());
-        make_missing_dir(&cwd).map_err(dir_error)?;
+        make_missing_dir(&cwd).map_err(|error| RunError::OutputDir(self.event.output_dir.clone(), error))?;
         let arguments = self.event.arguments.to_vec();
         let job = HookJob { hook, arguments, cwd, binary_id, input: None, timeout };
         let prepared = self.runner.prepare(job, || ())?;

@@ -67,6 +67,9 @@ pub enum RunError {
     /// The run dir of the hook with this file name cannot be created or written.
     #[error("cannot write the run dir of {0}: {1}")]
     RunDir(String, io::Error),
+    /// The working directory of a hook cannot be created in this folder.
+    #[error("cannot use the output dir {path}: {1}; choose another with --output-dir", path = .0.display())]
+    OutputDir(PathBuf, io::Error),
     /// The file of a built-in hook was changed, and cannot be unpacked again.
     #[error("cannot unpack the built-in hook {0}: {1}")]
     BuiltIn(String, io::Error),

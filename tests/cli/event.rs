@@ -323,3 +323,11 @@ fn quiet_hides_no_warning_about_the_output_of_a_hook() {
     let output = context.run(&["run", "-q", "E"]).succeeds();
     output.stderr_contains("warning: ").stderr_contains("line 1 is not JSON");
 }
+
+#[test]
+fn an_output_dir_that_cannot_be_used_is_named() {
+    let context = TestContext::new();
+    context.script("here/plugins/p/on_E__1_a.sh", "#!/bin/sh\n");
+    let output = context.run(&["run", "--output-dir", "/dev/null", "E"]).exits_with(3);
+    output.stderr_contains("cannot use the output dir /dev/null: cannot create the folder /dev/null/p: ");
+}
