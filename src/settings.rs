@@ -17,15 +17,21 @@ pub use error::SettingsError;
 pub use file::{FILE_NAME, SettingsFile};
 pub(crate) use folders::{STORE_NAME, is_listable};
 
+/// The PATH of a process that has none: that of Debian.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The environment that rigup was started with. Bytes that are not UTF-8 are kept.
 #[derive(Debug, Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
-    /// Reads the environment of this process; called once, at the start.
+    /// Reads the environment of this process; called once, at the start. Without a PATH, the default one applies, as it does
+    /// to the system and to shells.
     #[expect(clippy::disallowed_methods, reason = "only this function reads the environment")]
     pub fn of_this_process() -> Self {
-        Self(std::env::vars_os().collect())
+        let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        variables.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
+        Self(variables)
     }
 
     /// Returns the value of a variable, or `None` if it is unset or empty.

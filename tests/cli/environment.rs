@@ -257,3 +257,22 @@ fn a_setting_that_no_shell_takes_is_a_warning_and_not_exported() {
     let made = Command::new("find").arg(context.path("")).args(["-name", "PWN"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&made.stdout), "");
 }
+
+#[test]
+fn without_a_path_the_default_one_of_the_system_applies() {
+    let mut context = TestContext::new();
+    context.script(
+        "here/plugins/p/on_E__1_a.sh",
+        "#!/bin/sh\nprintf '{\"type\":\"Path\",\"is\":\"%s\"}' \"$PATH\"\n",
+    );
+    let bin = context.bin("").display().to_string();
+    let bin = bin.trim_end_matches('/');
+    let path = |context: &TestContext| context.run(&["run", "E"]).succeeds().records()[0]["is"].clone();
+    context.unset("PATH");
+    assert_eq!(path(&context), format!("{bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
+    context.run(&["exec", "--", "sleep", "0"]).succeeds();
+    context.run(&["install", "ls", "--binproviders", "env"]).succeeds();
+    context.set("PATH", "");
+    assert_eq!(path(&context), bin);
+    context.run(&["exec", "--", "sleep", "0"]).exits_with(127);
+}
