@@ -53,6 +53,6 @@ fn check_property(resolver: &SettingResolver<'_>, property: &Property, text: &st
     }
     if let Some(variable) = setting.variable() {
         let is_variable = !variable.name.is_empty() && !variable.name.contains(['=', '\0']);
-        assert!(is_variable && !variable.value.contains('\0'), "{variable:?}");
+        assert!(is_variable && !variable.value.as_encoded_bytes().contains(&0), "{variable:?}");
     }
 }

@@ -231,6 +231,7 @@ impl Catalog {
                 && let Some(path) = config.get(&setting.name).filter(|path| is_file(path))
             {
                 setting.value = path.clone();
+                setting.bytes = None;
                 setting.origin = Origin::Machine;
             }
         }

@@ -116,7 +116,7 @@ pub(crate) fn environment(
     let mut added: Vec<Addition<'_>> = Vec::new();
     added.extend(computed.into_iter().map(|(name, value)| (name, value, false)));
     added.extend(
-        settable.iter().map(|Variable { name, value, is_secret }| (name.as_str(), value.into(), *is_secret)),
+        settable.iter().map(|Variable { name, value, is_secret }| (name.as_str(), value.clone(), *is_secret)),
     );
     with_changes(caller, &[&OVERRIDDEN[..], &REPOSITORY, &[PROCESS_ID_VARIABLE]].concat(), added)
 }
@@ -179,7 +179,7 @@ pub(crate) fn search_path(settings: &Settings) -> OsString {
 /// Returns the value of PATH: the folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH.
 /// Each folder appears once, at its first position. There is no empty item, which would mean the current folder.
 fn path(caller: &Environment, variables: &[Variable], home: Option<&Path>, lib_bin_dir: &Path) -> OsString {
-    let settings = variables.iter().map(|setting| (OsStr::new(&setting.name), OsStr::new(&setting.value)));
+    let settings = variables.iter().map(|setting| (OsStr::new(&setting.name), setting.value.as_os_str()));
     let binary_folders =
         caller.iter().chain(settings).filter(|(name, _)| name.as_bytes().ends_with(b"_BINARY")).filter_map(
             |(_, value)| {
@@ -208,7 +208,7 @@ pub(crate) fn timeout(
 ) -> Result<Duration, InvalidTimeout> {
     let plugin_key = format!("{}_TIMEOUT", enabled::prefix(plugin));
     let setting = variables.iter().find(|setting| setting.name == plugin_key);
-    let value = setting.map(|setting| OsStr::new(&setting.value)).or_else(|| caller.get(&plugin_key));
+    let value = setting.map(|setting| setting.value.as_os_str()).or_else(|| caller.get(&plugin_key));
     let plugin_value = value.map(|value| (plugin_key.as_str(), value));
     let Some((name, value)) = plugin_value.or_else(|| Some(("TIMEOUT", caller.get("TIMEOUT")?))) else {
         return Ok(TIMEOUT);

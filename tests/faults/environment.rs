@@ -144,6 +144,30 @@ fn row_32_an_environment_that_is_not_utf8_keeps_its_bytes() {
 }
 
 #[test]
+fn row_32_a_setting_that_is_not_utf8_keeps_its_bytes() {
+    let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+    let mut context = TestContext::new();
+    let text = json!({"type": "string", "default": "x"});
+    let copy = json!({"type": "string", "default": "x", "x-fallback": "S_STR"});
+    let number = json!({"type": "integer", "default": 7});
+    let properties = json!({"S_STR": text, "S_BINARY": text, "S_COPY": copy, "S_NUMBER": number});
+    let config = json!({"type": "object", "properties": properties});
+    context.write("here/plugins/s/config.json", config.to_string());
+    let script = "printf '%s %s %s %s' \"$S_STR\" \"$S_BINARY\" \"$S_COPY\" \"$S_NUMBER\" >\"$DATA_DIR/values\"\n\
+        printf %s \"$PATH\" >\"$DATA_DIR/path\"";
+    context.script("here/plugins/s/on_E__1_a.sh", &format!("#!/bin/sh\n{script}\n"));
+    context.set("S_STR", bytes(b"caf\xe9")).set("S_BINARY", bytes(b"/opt/caf\xe9/w"));
+    context.set("S_NUMBER", bytes(b"\xe9"));
+    let output = context.run(&["run", "E"]).succeeds();
+    output.stderr_contains("S_NUMBER from the variable S_NUMBER is not a valid value of S_NUMBER");
+    let read = |name: &str| fs::read(context.path("data").join(name)).unwrap();
+    assert_eq!(read("values"), b"caf\xe9 /opt/caf\xe9/w caf\xe9 7");
+    assert!(read("path").starts_with(b"/opt/caf\xe9:"));
+    context.run(&["config", "S_STR"]).succeeds();
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn row_32_a_path_that_no_record_can_hold_is_rejected() {
     let mut context = TestContext::new();
     let folder = context.path("").join(OsString::from_vec(b"here-\xff".to_vec()));

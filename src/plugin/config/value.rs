@@ -1,6 +1,7 @@
 //! The values of settings, and the origin of each.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -56,6 +57,8 @@ pub struct Setting {
     pub name: String,
     /// The value, or null.
     pub value: Value,
+    /// The bytes of a string from the environment that is not UTF-8. In `value`, U+FFFD replaces the invalid ones.
+    pub bytes: Option<OsString>,
     /// The origin of the value.
     pub origin: Origin,
     /// Whether the value is hidden in records and messages: a plugin declares the setting or one of its fallbacks
@@ -112,13 +115,15 @@ impl<'a> SettingResolver<'a> {
         };
         let found = find(&chain[0], &mut report).or_else(|| {
             chain[1..].iter().find_map(|link| {
-                let value = find(link, &mut report).map(|(value, _)| value);
-                let value = value.or_else(|| link.default(property, is_secret, &mut report));
-                Some((value?, Origin::Fallback(link.name.to_owned())))
+                let found = find(link, &mut report).map(|(value, bytes, _)| (value, bytes));
+                let default = || Some((link.default(property, is_secret, &mut report)?, None));
+                let (value, bytes) = found.or_else(default)?;
+                Some((value, bytes, Origin::Fallback(link.name.to_owned())))
             })
         });
-        let (value, origin) = found.unwrap_or_else(|| (property.default.clone(), Origin::Default));
-        Setting { name: property.name.clone(), value, origin, is_secret }
+        let (value, bytes, origin) =
+            found.unwrap_or_else(|| (property.default.clone(), None, Origin::Default));
+        Setting { name: property.name.clone(), value, bytes, origin, is_secret }
     }
 
     /// Returns a property and its fallbacks, up to the first that would repeat.
@@ -133,27 +138,32 @@ impl<'a> SettingResolver<'a> {
         chain
     }
 
-    /// Returns the first valid value that the sources have for one of these names, and its origin.
+    /// Returns the first valid value that the sources have for one of these names, its bytes if it is a string that is not
+    /// UTF-8, and its origin.
     fn find_value(
         &self,
         property: &Property,
         names: &[&str],
         is_secret: bool,
         report: &mut dyn FnMut(String),
-    ) -> Option<(Value, Origin)> {
+    ) -> Option<(Value, Option<OsString>, Origin)> {
         let in_environment = names.iter().filter_map(|&name| {
-            let value = Value::from(self.sources.environment.text(name)?);
-            Some((name, value, Origin::Environment(name.to_owned())))
+            let bytes = self.sources.environment.get(name)?;
+            let invalid = bytes.to_str().is_none().then_some(bytes);
+            Some((name, bytes.to_string_lossy().into(), invalid, Origin::Environment(name.to_owned())))
         });
         let in_files = self.sources.files.iter().flat_map(|file| {
             names.iter().filter_map(|&name| {
                 let value = in_tables(&file.values, name)?.clone();
-                Some((name, value, Origin::File(file.path.clone(), name.to_owned())))
+                Some((name, value, None, Origin::File(file.path.clone(), name.to_owned())))
             })
         });
         let mut all = in_environment.chain(in_files);
-        all.find_map(|(name, raw, origin)| match converted(property, raw, is_secret) {
-            Ok(value) => Some((value, origin)),
+        all.find_map(|(name, raw, bytes, origin)| match converted(property, raw, is_secret) {
+            Ok(value) => {
+                let bytes = bytes.filter(|_| value.is_string()).map(OsStr::to_owned);
+                Some((value, bytes, origin))
+            }
             Err(reason) => {
                 report(format!("{name} from {origin} is not a valid value of {}: {reason}", property.name));
                 None
@@ -231,7 +241,7 @@ pub struct Variable {
     /// The name.
     pub name: String,
     /// The value: `true` or `false` for a boolean, JSON for a list or an object.
-    pub value: String,
+    pub value: OsString,
     /// Whether the value is hidden in records.
     pub is_secret: bool,
 }
@@ -242,10 +252,11 @@ impl Setting {
         if !shell::is_name(&self.name) {
             return None;
         }
-        let value = match &self.value {
-            Value::Null => return None,
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+        let value = match (&self.value, &self.bytes) {
+            (Value::Null, _) => return None,
+            (_, Some(bytes)) => bytes.clone(),
+            (Value::String(text), None) => text.into(),
+            (other, None) => other.to_string().into(),
         };
         Some(Variable { name: self.name.clone(), value, is_secret: self.is_secret })
     }
