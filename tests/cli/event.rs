@@ -204,7 +204,8 @@ fn the_hooks_before_one_without_a_folder_run() {
     let output = context
         .run(&["run", "--output-dir", "out", "E"])
         .exits_with(3)
-        .stderr_contains("cannot write the run dir of on_E__2_b.sh: cannot create the folder");
+        .stderr_contains("here/out: cannot create the folder")
+        .stderr_contains("cannot use the output dir ");
     assert_eq!(printed(&output), ["A", "on_E__1_a.sh=0"]);
     assert_eq!(context.hook_processes().len(), 1);
 }
