@@ -8,8 +8,8 @@ use crate::report::text::is_printable;
 const MAX_STYLE: usize = 64;
 
 /// A filter for the pieces of a log, which lets nothing through that controls the terminal, reorders text or hides. It
-/// keeps line breaks, tabs and colors (SGR sequences). A carriage return without a line break becomes one, so that no
-/// line overwrites another.
+/// keeps line breaks, tabs and colors (SGR sequences), except those that conceal text or select a font. A carriage return
+/// without a line break becomes one, so that no line overwrites another.
 #[derive(Debug)]
 pub(crate) struct LogText {
     keeps_colors: bool,
@@ -69,10 +69,12 @@ impl LogText {
         let could_be_color = length < MAX_STYLE && rest.get(1).is_none_or(|byte| *byte == b'[');
         match rest.get(length) {
             Some(b'm') if could_be_color => {
-                if self.keeps_colors {
-                    let color = &rest[..=length];
-                    self.has_open_color = !matches!(color, b"\x1b[m" | b"\x1b[0m");
-                    text.push_str(&String::from_utf8_lossy(color));
+                let style = String::from_utf8_lossy(&rest[2..length]);
+                if self.keeps_colors
+                    && let Some(style) = visible_style(&style)
+                {
+                    self.has_open_color = !matches!(&*style, "" | "0");
+                    let _ = write!(text, "\x1b[{style}m");
                 }
                 Some(length + 1)
             }
@@ -126,6 +128,34 @@ impl LogText {
     }
 }
 
+/// Returns the parameters of a color without those that hide text or select another font, or `None` if none is left.
+fn visible_style(parameters: &str) -> Option<String> {
+    let parameters: Vec<&str> = parameters.split(';').collect();
+    let code = |parameter: &str| match parameter.split(':').next() {
+        None | Some("") => 0,
+        Some(code) => code.parse().unwrap_or(u8::MAX),
+    };
+    let (mut kept, mut rest): (Vec<&str>, _) = (Vec::new(), &parameters[..]);
+    while let [first, others @ ..] = rest {
+        let length = match (code(first), others.first().map(|kind| code(kind))) {
+            // A color has a kind and one number, or one for each of red, green and blue.
+            (38 | 48 | 58, _) if first.contains(':') => 1,
+            (38 | 48 | 58, Some(5)) => 3,
+            (38 | 48 | 58, Some(2)) => 5,
+            (0..=7 | 9 | 21..=25 | 27..=37 | 39..=47 | 49 | 53 | 55 | 59 | 90..=107, _) => 1,
+            _ => 0,
+        };
+        match rest.split_at_checked(length) {
+            Some((style, after)) if length > 0 => {
+                kept.extend(style);
+                rest = after;
+            }
+            _ => rest = others,
+        }
+    }
+    (!kept.is_empty()).then(|| kept.join(";"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +179,26 @@ mod tests {
         assert_eq!(shown(log, true), "a \x1b[1;38;5;9mred\x1b[0m \x1b[38:2::1:2:3mb\x1b[0m\n");
         assert_eq!(shown(log, false), "a red b\n");
         assert_eq!(shown(b"\x1b[31mx\n\x1b[m", true), "\x1b[31mx\n\x1b[m");
+    }
+
+    #[test]
+    fn no_text_is_concealed_and_no_font_selected() {
+        for (style, expected) in [
+            ("8", ""),
+            ("08", ""),
+            ("8:1", ""),
+            ("11", ""),
+            ("1;8;31", "\x1b[1;31m"),
+            (";8", "\x1b[m"),
+            ("38;5;8;48;2;8;8;8", "\x1b[38;5;8;48;2;8;8;8m"),
+            ("38:5:8", "\x1b[38:5:8m"),
+            ("38;8", ""),
+            ("38;2;8", "\x1b[2m"),
+            ("4:3;58;5;8;8", "\x1b[4:3;58;5;8m"),
+        ] {
+            let text = shown(format!("a\x1b[{style}mb\x1b[m\n").as_bytes(), true);
+            assert_eq!(text, format!("a{expected}b\x1b[m\n"), "{style}");
+        }
     }
 
     #[test]
