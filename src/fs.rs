@@ -8,3 +8,4 @@ pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod regular_file;
 pub(crate) mod remove;
+pub(crate) mod temporary_folder;

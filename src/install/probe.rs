@@ -13,6 +13,7 @@ use crate::exhaustion;
 use crate::fs::digest;
 use crate::fs::dir::parent;
 use crate::fs::lib_dir;
+use crate::fs::temporary_folder::TemporaryFolder;
 use crate::hook::command;
 use crate::model::Installed;
 use crate::model::version::output::find_version;
@@ -180,7 +181,7 @@ impl<'a> Prober<'a> {
     /// Probes a program through a link and by its file. `known` is its version if that is known already, so that the
     /// program only has to run.
     pub(crate) fn probe(&self, program: Program<'_>, known: Option<&str>) -> Result<ProbeResult, ProbeError> {
-        let folder = tempfile::Builder::new().prefix("rigup-").tempdir()?;
+        let folder = TemporaryFolder::create("rigup-")?;
         let empty = folder.path().join("cwd");
         fs_err::create_dir(&empty)?;
         let link = folder.path().join(program.link_name);

@@ -127,6 +127,17 @@ pub struct Pruned {
     pub reason: String,
 }
 
+impl GcReport {
+    /// Adds an action. A run dir that cannot be removed is listed once, though several steps try it.
+    pub(super) fn add(&mut self, item: GcItem) {
+        let id = |item: &GcItem| item.process.as_ref().map(|process| process.id);
+        let is_listed = |listed: &GcItem| listed.action == GcAction::Failed && id(listed) == id(&item);
+        if item.action != GcAction::Failed || item.process.is_none() || !self.items.iter().any(is_listed) {
+            self.items.push(item);
+        }
+    }
+}
+
 impl Pruned {
     /// Returns the action, as records name it.
     pub const fn action(&self) -> &'static str {
@@ -176,7 +187,7 @@ impl Gc<'_> {
             report.items.extend(self.terminate_if_overdue(process)?);
         }
         let removed = self.remove_expired(u64::MAX, &mut report)?;
-        self.remove_unrecorded(&mut report.items)?;
+        self.remove_unrecorded(&mut report)?;
         self.prune(&removed, u64::MAX, &mut report)?;
         if let Some(lock) = lock {
             // If the time cannot be stored, the next automatic collection is due sooner.
@@ -287,7 +298,7 @@ impl Gc<'_> {
 
     /// Removes the run dirs without a record: those of killed launchers, and those whose removal was interrupted. Leaves
     /// a folder alone that rigup did not make.
-    fn remove_unrecorded(&self, items: &mut Vec<GcItem>) -> Result<(), StoreError> {
+    fn remove_unrecorded(&self, report: &mut GcReport) -> Result<(), StoreError> {
         if !self.can_remove() {
             return Ok(());
         }
@@ -301,7 +312,8 @@ impl Gc<'_> {
             if is_removable {
                 let remove = if is_partly_removed { run_dir::finish_removal } else { run_dir::remove };
                 let (action, reason) = self.remove_with(remove, process_id, "it has no record".to_owned());
-                items.push(GcItem { action, process: None, path: Some(path), reason });
+                let process = self.store.process(process_id).unwrap_or_default();
+                report.add(GcItem { action, process, path: Some(path), reason });
             }
         }
         if !self.dry_run {

@@ -81,7 +81,7 @@ impl Gc<'_> {
                 selector.keep(&process);
                 let path = process.run_dir;
                 let process = self.store.process(process.id).unwrap_or_default();
-                report.items.push(GcItem { action: GcAction::Failed, process, path, reason });
+                report.add(GcItem { action: GcAction::Failed, process, path, reason });
                 continue;
             }
             *budget -= 1;

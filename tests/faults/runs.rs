@@ -31,6 +31,13 @@ impl Drop for OnDrop {
     }
 }
 
+/// Runs rigup with this limit of open files.
+fn run_with_descriptors(context: &TestContext, limit: u32, args: &[&str]) -> CommandOutput {
+    let limited = format!("ulimit -n {limit} && exec \"$@\"");
+    let args = [&["-c", &limited, "sh", env!("CARGO_BIN_EXE_rigup")], args].concat();
+    CommandOutput::new(&args, &context.command_for("sh".as_ref(), &args).output().unwrap()).succeeds()
+}
+
 /// Runs a script as a detached run to its end, and returns the path of its run dir.
 fn finished_run(context: &TestContext, script: &str) -> String {
     let run = context.run(&["start", "--slug", "s", "--", "sh", "-euc", script]).succeeds().record();
@@ -49,7 +56,7 @@ fn row_46_gc_removes_nothing_through_a_mount_in_a_run_dir() {
     namespaces.sh(&context, &format!("mount --bind {kept_folder} {run_dir}/a/b"));
     for _ in 0..2 {
         let output = namespaces.run(&context, &["process", "gc", "--ttl", "0"]).exits_with(1);
-        let reason = output.records()[0]["reason"].as_str().unwrap().to_owned();
+        let reason = output.record()["reason"].as_str().unwrap().to_owned();
         assert!(reason.starts_with("a file system is mounted at "), "{reason}");
         assert!(reason.ends_with("/a/b; unmount it first"), "{reason}");
     }
@@ -72,20 +79,27 @@ fn row_46_a_run_dir_of_any_depth_is_removed_with_few_descriptors() {
         folder = open(folder.as_fd(), "d");
     }
     drop(folder);
-    let gc = [
-        "-c",
-        "ulimit -n 40 && exec \"$@\"",
-        "sh",
-        env!("CARGO_BIN_EXE_rigup"),
-        "process",
-        "gc",
-        "--ttl",
-        "0",
-    ];
-    let output = context.command_for("sh".as_ref(), &gc).output().unwrap();
-    let removed = CommandOutput::new(&gc, &output).succeeds().record();
+    let removed = run_with_descriptors(&context, 40, &["process", "gc", "--ttl", "0"]).record();
     assert_eq!(removed["action"], "removed", "{removed}");
     assert!(fs::read_dir(context.path("data/processes")).unwrap().next().is_none());
+}
+
+#[test]
+fn row_46_a_temporary_folder_of_any_depth_is_removed_with_few_descriptors() {
+    let mut context = TestContext::new();
+    let tmp = context.path("tmp");
+    fs::create_dir(&tmp).unwrap();
+    context.set("TMPDIR", &tmp);
+    let nest =
+        |folder| format!("#!/bin/sh\nmkdir -p \"${folder}/$(printf 'd/%.0s' $(seq 500))\"\necho deep 1.0\n");
+    let program = context.script("deep", &nest("TMPDIR"));
+    let record = json!({"type": "Binary", "name": "deep", "abspath": program});
+    context.provider("p", &format!("#!/bin/sh\necho '{record}'\n"));
+    run_with_descriptors(&context, 200, &["install", "deep", "--binproviders", "p"]);
+    let hook = context.script("q/on_E__1_q.sh", &nest("LIB_DIR"));
+    run_with_descriptors(&context, 200, &["hook", "test", hook.to_str().unwrap(), "--only", "starts"]);
+    let left: Vec<_> = fs::read_dir(tmp).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::cli::output::Output;
 use crate::engine::ExitStatus;
 use crate::engine::events::hook_argument;
 use crate::engine::session::Session;
+use crate::fs::temporary_folder::TemporaryFolder;
 use crate::hook::command;
 use crate::hook_test::check::{Check, CheckOutcome, CheckResult};
 use crate::hook_test::checks;
@@ -73,7 +74,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
         return Err(CliError::usage(format!("none of these items applies to {} hooks", hook.name.event)));
     }
 
-    let sandbox = tempfile::Builder::new().prefix("rigup-hook-test-").tempdir().map_err(CliError::setup)?;
+    let sandbox = TemporaryFolder::create("rigup-hook-test-").map_err(CliError::setup)?;
     let folder = sandbox.path().canonicalize().map_err(CliError::setup)?;
     let plugins = file.ancestors().nth(2).map(Path::to_owned);
     let sandbox_settings = Settings {
