@@ -1,8 +1,9 @@
 //! Starting processes. No other module does so.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -128,9 +129,17 @@ impl CommandSpec {
         let file = CString::new(self.find_program()?.into_os_string().into_vec())?;
         let argv = std::iter::once(program).chain(args).map(|word| CString::new(word.as_bytes()));
         let argv = argv.collect::<Result<Vec<_>, _>>()?;
-        let env = env.iter().map(|(name, value)| {
-            CString::from_vec_with_nul([name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat())
-        });
+        // All variables are in one allocation, because there are many.
+        let mut block = Vec::new();
+        let append = |(name, value): &(OsString, OsString)| {
+            let start = block.len();
+            for part in [name.as_bytes(), b"=", value.as_bytes(), b"\0"] {
+                block.extend_from_slice(part);
+            }
+            start..block.len()
+        };
+        let ranges: Vec<Range<usize>> = env.iter().map(append).collect();
+        let env = ranges.into_iter().map(|range| CStr::from_bytes_with_nul(&block[range]));
         let env = env.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
         // Unlike `fork`, this does not copy rigup's memory.
         start(|| {

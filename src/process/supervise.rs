@@ -103,6 +103,8 @@ impl Supervision<'_> {
         let PreparedProcess { process, run_dir, logs, input, command } = prepared;
         let (mut warnings, mut is_recorded) = (Vec::new(), false);
         let started = command.start(input.as_ref(), logs.stdout.file(), logs.stderr.file());
+        // Freed while the process runs, rather than when the next one could be started.
+        drop((command, input));
         tick(&logs);
         let mut process = match started {
             Err(error) => process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now())),
