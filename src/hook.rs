@@ -3,4 +3,5 @@
 pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod interpreter;
+mod output;
 pub(crate) mod run;

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -12,8 +11,9 @@ use crate::clock;
 use crate::duration;
 use crate::fs::dir::make_missing_dir;
 use crate::fs::lock::FileLock;
+use crate::hook::output::{HookOutput, READ_TIME};
 use crate::hook::run::{HookJob, RunError, Runner};
-use crate::model::{BinaryId, Process, ProcessExit, Warnings};
+use crate::model::{BinaryId, Process, ProcessExit};
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::Background;
 use crate::process::log::{Log, Logs};
@@ -21,15 +21,11 @@ use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
 use crate::process::supervise::{FinishedProcess, PreparedProcess};
 use crate::process::{poll, recover, terminate, wait, waiter};
-use crate::protocol::{Record, RecordReader};
+use crate::protocol::Record;
 use crate::store::StoreError;
 
 /// The interval at which the background hooks are polled.
 const TICK: Duration = Duration::from_millis(10);
-
-/// How long an output is read at once, so that a hook that writes faster than rigup reads does not keep rigup from checking
-/// the timeout, the size of the log and the interrupt.
-const READ_TIME: Duration = Duration::from_millis(10);
 
 /// How long the rest of all outputs may be read after an interrupt.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
@@ -246,7 +242,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
 
     /// Runs a hook until it exits. Meanwhile, reports the hook before it, and queues the next ones.
     fn run_foreground(&mut self, hook: &'a Hook, prepared: PreparedProcess) -> Result<(), RunError> {
-        let mut output = self.output_of(hook);
+        let mut output = HookOutput::new(hook, self.runner.settings.output_limit);
         let (runner, mut is_first, mut result) = (self.runner, true, Ok(()));
         let finished = runner.run(prepared, |logs| {
             if std::mem::take(&mut is_first) {
@@ -256,7 +252,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 }
                 return;
             }
-            output.read(&logs.stdout, &mut self.on_event);
+            output.read(&logs.stdout, |record| (self.on_event)(hook, HookEvent::Record(record)));
             if result.is_ok() {
                 result = self.collect().and_then(|()| Ok(self.store(&[])?));
             }
@@ -273,7 +269,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         lock: FileLock,
     ) -> Result<(), RunError> {
         let PreparedProcess { process, run_dir, logs, command, .. } = prepared;
-        let output = self.output_of(hook);
+        let output = HookOutput::new(hook, self.runner.settings.output_limit);
         let (was_terminated, overdue_at) = (false, Instant::now());
         let mut started = StartedHook { process, run_dir, logs, output, was_terminated, overdue_at };
         self.report()?;
@@ -356,21 +352,12 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         }
     }
 
-    fn output_of(&self, hook: &'a Hook) -> HookOutput<'a> {
-        let unread = self.runner.settings.output_limit;
-        let (records, reported) = (RecordReader::default(), Warnings::default());
-        HookOutput { hook, offset: 0, unread, records, has_line: false, reported }
-    }
-
-    fn read_all(&mut self) {
-        for (StartedHook { logs, output, .. }, _) in &mut self.background {
-            output.read(&logs.stdout, &mut self.on_event);
-        }
-    }
-
     /// Reads the output of the background hooks, and reports and removes those that have exited.
     fn collect(&mut self) -> Result<(), RunError> {
-        self.read_all();
+        for (StartedHook { logs, output, .. }, _) in &mut self.background {
+            let hook = output.hook;
+            output.read(&logs.stdout, |record| (self.on_event)(hook, HookEvent::Record(record)));
+        }
         for (started, waiter) in &self.background {
             match Instant::now().checked_duration_since(started.overdue_at) {
                 None => {}
@@ -414,9 +401,10 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
 
     /// Reads the rest of a hook's output of this size, and returns how many bytes are left after an interrupt.
     fn read_rest(&mut self, output: &mut HookOutput<'_>, log: &Log, size: u64) -> u64 {
+        let hook = output.hook;
         while output.offset < size {
             let start = Instant::now();
-            if output.read(log, &mut self.on_event) == 0 {
+            if output.read(log, |record| (self.on_event)(hook, HookEvent::Record(record))) == 0 {
                 break;
             }
             if self.runner.interrupt.signal().is_some() {
@@ -460,42 +448,5 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let event = if has_succeeded { HookEvent::Succeeded } else { HookEvent::Failed };
         on_event(hook, event(&process));
         Ok(process)
-    }
-}
-
-/// The standard output of a hook, read while it is written.
-struct HookOutput<'a> {
-    hook: &'a Hook,
-    /// The position in the log.
-    offset: u64,
-    /// The number of bytes that may still be read.
-    unread: u64,
-    records: RecordReader,
-    has_line: bool,
-    /// The warnings that were reported while the hook ran.
-    reported: Warnings,
-}
-
-impl HookOutput<'_> {
-    /// Reads new bytes of the log for at most [`READ_TIME`], and reports their records. Returns their number. A log that
-    /// cannot be read has no records.
-    fn read(&mut self, log: &Log, on_event: &mut impl FnMut(&Hook, HookEvent<'_>)) -> u64 {
-        let start = Instant::now();
-        let mut reader = log.read_from(self.offset, self.unread);
-        let mut buffer = [0; 16 << 10];
-        while start.elapsed() < READ_TIME
-            && let Ok(length @ 1..) = reader.read(&mut buffer)
-        {
-            let bytes = &buffer[..length];
-            self.has_line |= bytes.contains(&b'\n');
-            self.records.push(bytes, |record| on_event(self.hook, HookEvent::Record(record)));
-        }
-        let count = reader.offset - self.offset;
-        (self.offset, self.unread) = (reader.offset, self.unread - count);
-        if count == 0 && self.offset > 0 && log.size() < self.offset {
-            // The hook has truncated its log, as `>/dev/stdout` does in a shell.
-            self.offset = 0;
-        }
-        count
     }
 }
