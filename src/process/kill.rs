@@ -42,6 +42,11 @@ pub(crate) enum KillError {
     /// It is recorded, but its rigup has not started it yet.
     #[error("cannot kill process {0}: it has not started yet; kill its parent")]
     NotStarted(ProcessId),
+    /// It is a run that its waiter, which has this pid, is starting, or that a rebuild of the store did not recognize.
+    #[error(
+        "cannot kill process {0}: its record has no pid; terminate it by `kill {1}`, which signals its waiter"
+    )]
+    Unidentified(ProcessId, u32),
     /// It runs in another container.
     #[error("cannot kill process {0}: it is not visible from here; kill it in the container that it runs in")]
     NotVisible(ProcessId),
@@ -71,10 +76,7 @@ pub(crate) fn kill(
 ) -> Result<KillOutcome, StoreError> {
     let running = match &process.state {
         ProcessState::Exited(..) => return Ok(KillOutcome::AlreadyExited),
-        ProcessState::Queued if recover::recover_if_lost(store, process)?.is_none() => {
-            return Ok(KillOutcome::Failed(KillError::NotStarted(process.id)));
-        }
-        ProcessState::Queued => return await_stored_exit(store, process),
+        ProcessState::Queued => return kill_queued(store, process, signal, grace),
         ProcessState::Running(running) => running,
     };
     let root = match find_root(store, process, running) {
@@ -95,6 +97,31 @@ pub(crate) fn kill(
         }
     }
     await_stored_exit(store, process)
+}
+
+/// Terminates a process that had not started when its record was read, if it has started since.
+fn kill_queued(
+    store: &Store,
+    process: &Process,
+    signal: Signal,
+    grace: Duration,
+) -> Result<KillOutcome, StoreError> {
+    let now = match recover::recover_if_lost(store, process)? {
+        None => store.process(process.id)?,
+        recovered => recovered,
+    };
+    Ok(match now {
+        Some(now) if now.exit().is_some() => KillOutcome::Exited(Box::new(now)),
+        Some(now) if now.running().is_some() => return kill(store, &now, signal, grace),
+        // A run belongs to its waiter, not to its parent.
+        _ if process.spec.run.is_some() => {
+            KillOutcome::Failed(match tree::find_waiter(process.id).ok().flatten() {
+                Some(waiter) => KillError::Unidentified(process.id, waiter.pid),
+                None => KillError::NotVisible(process.id),
+            })
+        }
+        _ => KillOutcome::Failed(KillError::NotStarted(process.id)),
+    })
 }
 
 /// Returns the running root of a process, or `None` if it is gone or belongs to another data dir.

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::event::context_with;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// A script that, on TERM, waits until three processes have received it, and then exits with 3.
@@ -89,6 +90,26 @@ fn kills_the_processes_whose_records_or_ids_are_piped_in() {
     assert!(errors[1].contains("ffffffff"), "{errors:?}");
     context.run_with_input(&["process", "kill"], "").succeeds().stderr_contains("no live processes");
     context.wait_for_waiters();
+}
+
+#[test]
+fn hooks_that_have_not_started_are_no_error_unless_they_are_named() {
+    let context = context_with(&[("1_a.sh", "exec sleep 600"), ("2_b.sh", "exec sleep 600"), ("3_c.sh", "")]);
+    let event = context.start(&["run", "E"]);
+    let statuses =
+        || -> Vec<Value> { context.hook_processes().iter().map(|hook| hook["status"].clone()).collect() };
+    wait_until("the first hook runs", || statuses() == ["running", "queued", "queued"]);
+    let [rigup, _, second] = &context.processes()[..3] else { unreachable!() };
+    let [rigup, second] = [rigup, second].map(|process| process["id"].as_str().unwrap());
+    let named = context.run(&["process", "kill", second]).exits_with(1);
+    named.stderr_contains("it has not started yet; kill its parent");
+    assert_eq!(context.run(&["process", "kill", "--type", "hook"]).succeeds().records().len(), 1);
+    wait_until("the second hook runs", || statuses() == ["exited", "running", "queued"]);
+    context.run(&["process", "kill", "-s", "WINCH", "--tree", rigup]).succeeds();
+    let killed = context.run(&["process", "kill", "--tree", rigup]).succeeds();
+    assert_eq!((killed.records().len(), &*killed.stderr), (3, ""));
+    event.wait_with_output().unwrap();
+    assert_eq!(context.live_processes(), []);
 }
 
 #[test]

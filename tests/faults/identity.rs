@@ -145,12 +145,14 @@ fn row_01_a_rebuild_uses_no_identity_that_a_run_wrote() {
     for suffix in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(context.path(&format!("data/rigup.sqlite3{suffix}")));
     }
-    context.run(&["process", "kill", "--grace", "0", id]).exits_with(1);
+    let is_waiter = |(_, line): &(u32, String)| line.contains(" waiter ");
+    let waiter = context.live_processes().into_iter().find(is_waiter).unwrap().0;
+    let killed = context.run(&["process", "kill", "--grace", "0", id]).exits_with(1);
+    killed.stderr_contains(&format!("its record has no pid; terminate it by `kill {waiter}`"));
     assert_eq!(foreign.0.try_wait().unwrap(), None);
     fs::write(&gate, "").unwrap();
     assert!(foreign.0.wait().unwrap().success());
-    let run = context.live_processes().into_iter().find(|(_, line)| line.starts_with("sleep 600")).unwrap();
-    signal(run.0, Signal::SIGTERM);
+    signal(waiter, Signal::SIGTERM);
     wait_until("the waiter has exited", || context.live_processes().is_empty());
     context.run(&["process", "gc"]).succeeds();
     let exited = context.run(&["process", "show", id]).succeeds().record();

@@ -18,7 +18,7 @@ use crate::engine::session::Session;
 use crate::engine::{EngineError, ExitStatus};
 use crate::jsonl::{self, Line};
 use crate::model::{Process, ProcessId, ProcessType};
-use crate::process::kill::{self, KillOutcome};
+use crate::process::kill::{self, KillError, KillOutcome};
 use crate::process::system::ProcessEntry;
 use crate::process::{terminate, tree};
 use crate::store::Store;
@@ -67,13 +67,14 @@ pub(crate) fn kill(args: KillArgs, context: &mut Context) -> CommandResult {
     if !is_named && processes.is_empty() && status == ExitStatus::Success {
         context.verbosity.note("no live processes");
     }
+    let named: Vec<ProcessId> = processes.iter().filter(|_| is_named).map(|process| process.id).collect();
     if args.tree {
         processes = processes::with_descendants(&session.store, processes)?;
     }
     let signal = args.signal;
     let is_final = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::KILL);
     if !is_final && args.grace.is_none() {
-        let are_all_sent = send(&session.store, &processes, signal);
+        let are_all_sent = send(&session.store, &processes, &named, signal);
         return Ok(if are_all_sent { status } else { status.or_incomplete() });
     }
     let grace = args.grace.unwrap_or(terminate::GRACE);
@@ -87,6 +88,10 @@ pub(crate) fn kill(args: KillArgs, context: &mut Context) -> CommandResult {
                 KillOutcome::Exited(process) => exited.push(*process),
                 KillOutcome::AlreadyExited if args.tree || !is_named => {}
                 KillOutcome::AlreadyExited => message!("process {id} has already exited"),
+                // It will not start if its parent is killed as well.
+                KillOutcome::Failed(KillError::NotStarted(_)) if !named.contains(&id) => {
+                    context.verbosity.note(&format!("process {id} has not started yet"));
+                }
                 KillOutcome::Survived(survivors) => {
                     print_survivors(id, &survivors);
                     status = ExitStatus::Incomplete;
@@ -150,10 +155,13 @@ fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {
     }
 }
 
-/// Sends a signal to processes, and returns whether all of them are running.
-fn send(store: &Store, processes: &[Process], signal: Signal) -> bool {
+/// Sends a signal to processes, and returns whether all that are named are running.
+fn send(store: &Store, processes: &[Process], named: &[ProcessId], signal: Signal) -> bool {
     let mut are_all_sent = true;
-    for process in processes.iter().filter(|process| !kill::signal(store, process, signal)) {
+    for process in processes {
+        if kill::signal(store, process, signal) || !named.contains(&process.id) {
+            continue;
+        }
         error!("cannot signal process {}: it is not running", process.id);
         are_all_sent = false;
     }
