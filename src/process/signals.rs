@@ -74,13 +74,16 @@ pub(crate) fn is_interrupted() -> bool {
     IS_INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Prepares the signals of the executable, which inherits some of them from its launcher. No signal stays blocked. CHLD
-/// is at its default, because the system does not keep the exit of a child if it is ignored. XFSZ is ignored, so that a
+/// Prepares the signals of the executable, which inherits some of them from its launcher. No signal stays blocked. TERM
+/// is at its default, so that every command can be terminated, and CHLD, because the system does not keep the exit of a
+/// child if it is ignored. XFSZ is ignored, so that a
 /// write beyond `ulimit -f` fails like any other. All other signals stay ignored if the launcher ignores them.
 pub(crate) fn prepare_executable() {
     let _ = SigSet::all().thread_unblock();
     // The defaults apply if this fails.
-    let _ = set_disposition(libc::SIGCHLD, libc::SIG_DFL);
+    for number in [libc::SIGTERM, libc::SIGCHLD] {
+        let _ = set_disposition(number, libc::SIG_DFL);
+    }
     let before = set_disposition(libc::SIGXFSZ, libc::SIG_IGN);
     let _ = IGNORES_XFSZ.set(before.is_ok_and(|before| before.sa_sigaction == libc::SIG_IGN));
 }
@@ -170,13 +173,12 @@ impl Interrupt {
 }
 
 /// Calls a function for every signal of this number, unless the launcher ignores the signal, as `nohup` does, or a shell
-/// without job control that starts rigup in the background. TERM is caught in any case. The function may only do what
-/// is safe in a signal handler.
+/// without job control that starts rigup in the background. The function may only do what is safe in a signal handler.
 pub(super) fn catch(
     number: c_int,
     on_signal: impl Fn(&libc::siginfo_t) + Send + Sync + 'static,
 ) -> io::Result<()> {
-    if number != libc::SIGTERM && disposition(number, None)?.sa_sigaction == libc::SIG_IGN {
+    if disposition(number, None)?.sa_sigaction == libc::SIG_IGN {
         return Ok(());
     }
     // SAFETY: the functions in this module and in `foreground` read a clock, store atomics and write to a pipe.

@@ -41,6 +41,29 @@ fn row_38_a_launcher_that_ignores_chld_changes_nothing() {
 }
 
 #[test]
+fn row_07_term_ends_a_command_that_waits_even_if_it_was_ignored() {
+    let context = TestContext::new();
+    let start = context.run(&["start", "--slug", "s", "--", "sleep", "600"]).succeeds();
+    let id = start.record()["id"].as_str().unwrap().to_owned();
+    for wait in [&["process", "wait", &id][..], &["process", "logs", "-f", &id]] {
+        let args = [&["--ignore-signal=TERM", env!("CARGO_BIN_EXE_rigup")], wait].concat();
+        let mut rigup = context.command_for(Path::new("env"), &args).spawn().unwrap();
+        let status = format!("/proc/{}/status", rigup.id());
+        let ignores_term = || {
+            let status = fs::read_to_string(&status).unwrap();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+            u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << 14) != 0
+        };
+        let name = || fs::read_to_string(format!("/proc/{}/comm", rigup.id())).unwrap();
+        wait_until("rigup runs", || name() == "rigup\n" && !ignores_term());
+        signal(rigup.id(), Signal::SIGTERM);
+        assert_eq!(rigup.wait().unwrap().signal(), Some(Signal::SIGTERM as i32));
+    }
+    context.run(&["process", "kill", &id]).succeeds();
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn row_39_a_write_beyond_the_limit_of_file_sizes_is_an_error() {
     let context = TestContext::new();
     let out = context.path("out");
@@ -62,7 +85,7 @@ fn row_39_a_write_beyond_the_limit_of_file_sizes_is_an_error() {
 #[test]
 fn row_39_a_command_of_exec_ignores_only_what_the_launcher_ignores() {
     let context = TestContext::new();
-    for (ignored, expected) in [("", 0), ("XFSZ,USR1,INT", (1 << 24) | (1 << 9) | (1 << 1))] {
+    for (ignored, expected) in [("", 0), ("XFSZ,USR1,INT,TERM", (1 << 24) | (1 << 9) | (1 << 1))] {
         let launcher = ["env", &format!("--ignore-signal={ignored}")];
         let launcher = if ignored.is_empty() { &launcher[..1] } else { &launcher };
         let output = run_by(&context, launcher, &["exec", "--", "grep", "SigIgn", "/proc/self/status"]);
