@@ -443,8 +443,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             let _ = run_dir.write_exit(&process);
             self.runner.store.save_warnings(&process)?;
         }
-        let has_succeeded = process.run_state() == "finished"
-            || (was_terminated && process.exit().is_some_and(ProcessExit::is_clean_stop));
+        let has_succeeded = process.run_state() == "finished" || (was_terminated && process.is_clean_stop());
         let event = if has_succeeded { HookEvent::Succeeded } else { HookEvent::Failed };
         on_event(hook, event(&process));
         Ok(process)

@@ -169,12 +169,6 @@ impl ProcessExit {
         Self::without_code(ExitReason::Stopped, now)
     }
 
-    /// Returns whether the process exited because of TERM: with 0 from its own handler, or killed by the signal.
-    pub fn is_clean_stop(&self) -> bool {
-        const ON_TERM: [i32; 2] = [0, 143];
-        self.reason == ExitReason::Stopped && self.exit_code.is_some_and(|code| ON_TERM.contains(&code))
-    }
-
     /// Returns the exit of a process with this exit code.
     pub fn exited(exit_code: i32, now: Timestamp) -> Self {
         Self { exit_code: Some(exit_code), ..Self::without_code(ExitReason::Exited, now) }
@@ -297,7 +291,7 @@ impl Process {
             ProcessState::Running(_) => "running",
             ProcessState::Exited(_, exit) => match exit.reason {
                 ExitReason::Stopped | ExitReason::Timeout => "killed",
-                ExitReason::Exited if exit.exit_code == Some(0) || self.is_skipped(exit) => "finished",
+                ExitReason::Exited if self.has_success_code(exit) => "finished",
                 _ => "died",
             },
         }
@@ -305,15 +299,25 @@ impl Process {
 
     /// Returns whether the process exited and was not successful: it exited with a code other than 0, or 10 for a hook;
     /// a signal or its time limit ended it; it was lost or could not be started. A process that was told to stop failed
-    /// only if it exited with another code than 0 and not by TERM.
+    /// only if it exited with another code and not by TERM.
     pub fn has_failed(&self) -> bool {
-        let Some(exit) = self.exit() else { return false };
-        self.run_state() != "finished" && !exit.is_clean_stop()
+        self.exit().is_some() && self.run_state() != "finished" && !self.is_clean_stop()
     }
 
-    /// Returns whether the process is a hook that skipped.
-    fn is_skipped(&self, exit: &ProcessExit) -> bool {
-        self.spec.process_type == ProcessType::Hook && exit.exit_code == Some(SKIPPED)
+    /// Returns whether the process exited because it was told to stop: with a code of success from its own handler, or
+    /// killed by TERM.
+    pub(crate) fn is_clean_stop(&self) -> bool {
+        const KILLED_BY_TERM: i32 = 143;
+        self.exit().is_some_and(|exit| {
+            exit.reason == ExitReason::Stopped
+                && (self.has_success_code(exit) || exit.exit_code == Some(KILLED_BY_TERM))
+        })
+    }
+
+    /// Returns whether an exit has the code 0, or that of a hook that skipped.
+    fn has_success_code(&self, exit: &ProcessExit) -> bool {
+        let is_hook = self.spec.process_type == ProcessType::Hook;
+        exit.exit_code == Some(0) || (is_hook && exit.exit_code == Some(SKIPPED))
     }
 
     /// Returns a title for the process: the plugin, file and binary of a hook, otherwise the command.

@@ -126,6 +126,10 @@ fn a_daemon_that_exits_on_term_succeeds_and_one_that_must_be_killed_fails() {
     let context = context_with(&[("1_d.bg.sh", "echo up; exec sleep 600")]);
     context.run(&["run", "E"]).succeeds();
     assert_eq!(context.hook_processes()[0]["exit_code"], 143);
+    let skip = "trap 'exit 10' TERM; echo up; while :; do sleep 600 & wait $!; done";
+    let context = context_with(&[("1_d.bg.sh", skip)]);
+    context.run(&["run", "E"]).succeeds();
+    assert_eq!(context.run(&["process", "list", "--failed"]).succeeds().stdout, "");
     let context = context_with(&[("1_d.bg.sh", "trap '' TERM; echo up; while :; do sleep 600; done")]);
     context.run(&["run", "E"]).exits_with(1).stderr_contains("stopped (137)");
     assert_eq!(context.live_processes(), []);

@@ -46,8 +46,9 @@ const LIVE: &str = "status <> 'exited'";
 
 /// The condition for processes that failed: [`Process::has_failed`] in SQL. `IS` is never NULL.
 const FAILED: &str = "status = 'exited' \
-    AND NOT (exit_reason = 'exited' AND (exit_code IS 0 OR exit_code IS 10 AND process_type = 'hook')) \
-    AND NOT (exit_reason = 'stopped' AND (exit_code IS 0 OR exit_code IS 143))";
+    AND NOT ((exit_reason = 'exited' OR exit_reason = 'stopped') \
+        AND (exit_code IS 0 OR exit_code IS 10 AND process_type = 'hook')) \
+    AND NOT (exit_reason = 'stopped' AND exit_code IS 143)";
 
 /// The condition for processes of a binary. The record of a hook that ran for several binaries refers to none of them,
 /// but its attempts do.
