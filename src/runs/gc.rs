@@ -23,7 +23,7 @@ use crate::report::units;
 use crate::runs::age::{self, MAX_PAUSE};
 use crate::store::{Store, StoreError};
 
-/// The time past its maximum runtime after which gc terminates a run, which its waiter should have done.
+/// The time past its maximum runtime after which gc terminates a run whose waiter is stopped, which may be continued.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(15);
 /// The age at which a run dir without a record is removed. The launcher of a newer one may be about to store the
 /// record.
@@ -184,7 +184,7 @@ impl Gc<'_> {
             }
         }
         for process in self.store.unfinished_processes(self.machine_id)? {
-            report.items.extend(self.terminate_if_overdue(process)?);
+            report.items.extend(self.terminate_if_overdue(&process)?);
         }
         let removed = self.remove_expired(u64::MAX, &mut report)?;
         self.remove_unrecorded(&mut report)?;
@@ -232,24 +232,26 @@ impl Gc<'_> {
     }
 
     /// Terminates a process that exceeds its maximum runtime and whose waiter is gone or stopped.
-    fn terminate_if_overdue(&self, process: Process) -> Result<Option<GcItem>, StoreError> {
+    fn terminate_if_overdue(&self, process: &Process) -> Result<Option<GcItem>, StoreError> {
         let (Some(timeout), Some(running)) = (process.spec.timeout, process.running()) else {
             return Ok(None);
         };
-        if !matches!(recover::belongs_to(self.store, &process), Ok(true))
-            || !self.is_older(running.started_at, timeout.saturating_add(OVERDUE_PATIENCE))?
-        {
+        let is_overdue_by = |delay| self.is_older(running.started_at, timeout.saturating_add(delay));
+        if !matches!(recover::belongs_to(self.store, process), Ok(true)) || !is_overdue_by(Duration::ZERO)? {
             return Ok(None);
         }
         // A waiter enforces the limit itself, with a clock that cannot be set back, unless it is stopped. A process
         // without a waiter exits with its rigup.
-        let has_waiter = run_dir::of(self.store.data_dir(), &process).map(|run_dir| run_dir.is_locked());
+        let has_waiter = run_dir::of(self.store.data_dir(), process).map(|run_dir| run_dir.is_locked());
         let Some(Ok(Some(has_waiter))) = has_waiter else { return Ok(None) };
         let waiter = if has_waiter { tree::find_waiter(process.id).ok().flatten() } else { None };
         let stopped_waiter = waiter.filter(|waiter| waiter.is_stopped);
-        if has_waiter && stopped_waiter.is_none() {
+        if has_waiter && (stopped_waiter.is_none() || !is_overdue_by(OVERDUE_PATIENCE)?) {
             return Ok(None);
         }
+        // Its waiter may have stored its exit before it released the lock.
+        let process = self.store.process(process.id)?.filter(|now| now.exit().is_none());
+        let Some(process) = process else { return Ok(None) };
         let reason = format!("it exceeded its maximum runtime of {}", display(timeout));
         if self.dry_run {
             return Ok(Some(GcItem::of(GcAction::Killed, process, reason)));

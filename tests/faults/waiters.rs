@@ -94,6 +94,21 @@ fn row_49_gc_terminates_an_overdue_run_whose_waiter_is_stopped() {
 }
 
 #[test]
+fn row_49_gc_terminates_an_overdue_run_without_a_waiter_at_once() {
+    let context = TestContext::new();
+    let args = ["start", "--slug", "s", "--max-runtime", "60", "--", "sleep", "600"];
+    let id = context.run(&args).succeeds().record()["id"].as_str().unwrap().to_owned();
+    signal(context.waiters()[0], Signal::SIGKILL);
+    let sql =
+        "UPDATE process SET started_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-61 seconds') WHERE id = ?";
+    assert_eq!(context.store().execute(sql, [&id]).unwrap(), 1);
+    wait_until("the waiter is gone", || context.waiters().is_empty());
+    context.run(&["process", "gc"]).succeeds();
+    assert_eq!(context.show_process(&id)["exit_reason"], "stopped");
+    assert_eq!(context.live_processes(), []);
+}
+
+#[test]
 fn row_04_gc_terminates_a_child_whose_rigup_and_waiter_were_killed() {
     let context = TestContext::new();
     let child = "sh -c 'trap \"\" TERM; : >\"$DATA_DIR/up\"; while :; do sleep 0.05; done'";
