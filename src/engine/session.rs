@@ -12,6 +12,7 @@ use crate::clock;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::recovery;
+use crate::exhaustion;
 use crate::fs::dir::{make_parents, make_private_dir, nearest_existing, owner_blocked_by_root};
 use crate::hook::run::Runner;
 use crate::install::link::Linker;
@@ -397,8 +398,12 @@ fn open_store<'e>(
 
 /// Returns rigup's own process.
 fn own_process() -> Result<ProcessEntry, EngineError> {
-    let problem = "cannot find rigup's own process in /proc; mount a /proc of its pid namespace";
-    system::own_entry().ok_or_else(|| EngineError::Setup(problem.to_owned()))
+    let problem = match system::own_entry() {
+        Ok(Some(entry)) => return Ok(entry),
+        Ok(None) => "cannot find rigup's own process in /proc; mount a /proc of its pid namespace".to_owned(),
+        Err(error) => format!("cannot read rigup's own process in /proc: {}", exhaustion::explain(&error)),
+    };
+    Err(EngineError::Setup(problem))
 }
 
 /// Returns the record of this machine, and updates stale facts in it.

@@ -25,8 +25,8 @@ pub(crate) static BOOT_ID: LazyLock<String> = LazyLock::new(boot_id);
 pub(crate) static PID_NAMESPACE: LazyLock<Option<u64>> = LazyLock::new(pid_namespace);
 
 /// Returns this process, or `None` if the process table does not show it, such as with the `/proc` of another pid namespace.
-pub(crate) fn own_entry() -> Option<ProcessEntry> {
-    if shows_own_pids() { entry(std::process::id()).ok().flatten() } else { None }
+pub(crate) fn own_entry() -> io::Result<Option<ProcessEntry>> {
+    if shows_own_pids() { entry(std::process::id()) } else { Ok(None) }
 }
 
 impl ProcessEntry {

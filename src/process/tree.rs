@@ -163,11 +163,18 @@ fn has_variable(environ: &[u8], start: &str) -> bool {
     environ.split(|&byte| byte == 0).any(|variable| variable.starts_with(start.as_bytes()))
 }
 
-/// Returns the command line of a process for messages, shortened to one line, with the pid.
+/// Returns the command line of a process for messages, shortened to one line, with the pid. A process that is exiting has
+/// only a name.
 pub(crate) fn command_line(pid: u32) -> String {
-    let text = String::from_utf8_lossy(&system::arguments(pid)).replace('\0', " ");
-    let text: String = text.trim().chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("{text} (pid {pid})")
+    let shortened = |bytes: &[u8]| -> String {
+        let text = String::from_utf8_lossy(bytes).replace('\0', " ");
+        text.trim().chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    };
+    let text = Some(shortened(&system::arguments(pid))).filter(|text| !text.is_empty());
+    match text.unwrap_or_else(|| shortened(&system::name(pid))).as_str() {
+        "" => format!("pid {pid}"),
+        text => format!("{text} (pid {pid})"),
+    }
 }
 
 #[cfg(test)]

@@ -90,6 +90,19 @@ fn row_33_nothing_is_half_started_without_enough_descriptors() {
 }
 
 #[test]
+fn row_33_too_few_descriptors_are_named_as_the_cause() {
+    let context = context();
+    context.run(&["run", "E"]).succeeds();
+    for limit in 5..10 {
+        let limit = format!("--nofile={limit}");
+        let args = [&limit, env!("CARGO_BIN_EXE_rigup"), "run", "E"];
+        let output = context.command_for(Path::new("prlimit"), &args).output().unwrap();
+        CommandOutput::new(&args, &output).stderr_contains("Too many open files");
+    }
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn row_33_nothing_is_half_started_without_enough_processes() {
     if !kernel::is_root() {
         return;

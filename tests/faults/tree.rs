@@ -57,6 +57,16 @@ fn row_03_a_leftover_process_delays_nothing_and_is_terminated() {
 }
 
 #[test]
+fn row_03_a_leftover_process_without_arguments_is_named() {
+    let context = TestContext::new();
+    let hook = "#!/bin/bash\nmkfifo pipe\n(exec -a '' cat <>pipe) &\nexit 0\n";
+    context.script("here/plugins/p/on_E__1_a.sh", hook);
+    let output = context.run(&["run", "E"]).succeeds();
+    output.stderr_contains("terminated a process that it left behind: cat (pid ");
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn row_03_output_that_a_filter_still_holds_is_kept() {
     let echo = "echo DEBUG\necho '{\"type\":\"Said\"}'\n";
     for kind in ["", ".finite.bg"] {

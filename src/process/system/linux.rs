@@ -94,6 +94,11 @@ pub(crate) fn arguments(pid: u32) -> Vec<u8> {
     read_memory(pid, "cmdline").unwrap_or_default()
 }
 
+/// Returns the name of a process, which the system keeps until it is reaped.
+pub(crate) fn name(pid: u32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/comm")).unwrap_or_default()
+}
+
 /// Reads a file of `/proc` that shows the memory of a process. If the main thread has exited, only the others show it.
 fn read_memory(pid: u32, name: &str) -> Option<Vec<u8>> {
     let bytes = fs::read(format!("/proc/{pid}/{name}")).ok()?;

@@ -107,6 +107,12 @@ pub fn arguments(pid: u32) -> Vec<u8> {
     query(pid, kind, |process| joined(process.cmd())).unwrap_or_default()
 }
 
+/// Returns the name of a process.
+pub fn name(pid: u32) -> Vec<u8> {
+    query(pid, ProcessRefreshKind::nothing(), |process| process.name().as_bytes().to_vec())
+        .unwrap_or_default()
+}
+
 /// Returns false: the state of a process that waits is that of one that runs on macOS.
 pub fn is_busy(_: u32) -> bool {
     false
