@@ -145,9 +145,7 @@ struct QueuedHook<'a> {
 impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn start_all(&mut self) -> Result<(), RunError> {
         while !(self.queued.is_empty() && self.waiting.is_empty()) {
-            if self.queued.is_empty() {
-                self.queue()?;
-            }
+            self.queue()?;
             self.collect()?;
             if self.runner.interrupt.signal().is_some() {
                 break;
@@ -163,9 +161,12 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         Ok(self.conclude()?)
     }
 
-    /// Prepares the next hooks, up to a background hook, and stores their records together with the exits of those before
-    /// them.
+    /// Unless hooks are queued, prepares the next ones, up to a background hook, and stores their records together with
+    /// the exits of those before them.
     fn queue(&mut self) -> Result<(), RunError> {
+        if !self.queued.is_empty() {
+            return Ok(());
+        }
         let mut prepared: Vec<QueuedHook<'_>> = Vec::new();
         while let [next, rest @ ..] = self.waiting
             && prepared.len() < BATCH
@@ -246,10 +247,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let (runner, mut is_first, mut result) = (self.runner, true, Ok(()));
         let finished = runner.run(prepared, |logs| {
             if std::mem::take(&mut is_first) {
-                result = self.report().map_err(RunError::from);
-                if result.is_ok() && self.queued.is_empty() {
-                    result = self.queue();
-                }
+                result = self.report().map_err(RunError::from).and_then(|()| self.queue());
                 return;
             }
             output.read(&logs.stdout, |record| (self.on_event)(hook, HookEvent::Record(record)));
