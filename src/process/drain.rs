@@ -11,7 +11,7 @@ use crate::process::tree::ProcessTree;
 /// of nextest, which is about tests that leave processes behind. A filter at the end of a pipe exits within it.
 pub(super) const IDLE: Duration = Duration::from_millis(100);
 /// How long to wait for leftover processes that are busy or still write.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest pause between two reads of the process table.
 const MAX_PAUSE: Duration = Duration::from_millis(20);
 
@@ -39,7 +39,8 @@ pub(super) fn drain(
             (idle, sizes) = (Duration::ZERO, new_sizes);
         }
         if !has_writer || idle >= IDLE || Instant::now() >= last || is_cut_short() {
-            return tree;
+            // A program may close its output right before it exits.
+            return tree.refreshed();
         }
         poll::pause(last.min(Instant::now() + pause));
         // On a busy machine, this process wakes up as late as the others, so only the intended pauses count.

@@ -96,9 +96,9 @@ pub(crate) fn terminate_by_id(process_id: ProcessId, group: Option<u32>) -> Vec<
 }
 
 /// Sends the signal to each target once. Begins with the root and everything that does not read from a pipe. Once the
-/// rest is idle, continues with the filters, which read what the others print on the signal, and with what was started
-/// since, which may be part of a cleanup. After the grace period, or as soon as `is_urgent`, kills the remaining targets and
-/// everything that they fork meanwhile.
+/// rest is idle and no target that handles the signal waits for a command that it has started since, continues with the
+/// filters, which read what the others print on the signal, and with what was started since. After the grace period, or
+/// as soon as `is_urgent`, kills the remaining targets and everything that they fork meanwhile.
 fn terminate(
     signal: Signal,
     root: Option<&Handle>,
@@ -106,29 +106,36 @@ fn terminate(
     is_urgent: impl Fn() -> bool,
     targets: impl Fn() -> Vec<ProcessEntry>,
 ) -> Vec<ProcessEntry> {
-    let (start, deadline) = (Instant::now(), duration::deadline(grace));
+    // A fifth of the grace period is left to what receives the signal late.
+    let (start, patience, deadline) = (Instant::now(), grace / 5 * 4, duration::deadline(grace));
+    let id = |target: &ProcessEntry| (target.pid, target.start_ticks);
     let mut remaining = targets();
+    let started_before: Vec<_> = remaining.iter().map(id).collect();
     let mut signalled = Vec::new();
     let (mut is_first, mut idle) = (true, Duration::ZERO);
     while !remaining.is_empty() && Instant::now() < deadline && !is_urgent() {
-        let is_idle = idle >= drain::IDLE || start.elapsed() >= drain::PATIENCE;
+        let is_idle = idle >= drain::IDLE || start.elapsed() >= patience;
         for target in &remaining {
-            let id = (target.pid, target.start_ticks);
             let is_root = root.is_some_and(|root| root.entry.pid == target.pid);
-            if signalled.contains(&id) {
+            if signalled.contains(&id(target)) {
                 continue;
             }
             // A stopped process handles a signal only after it is continued.
             if is_idle || (is_first && (is_root || !system::reads_pipe(target.pid))) {
                 signal_entry(target, &[signal, Signal::CONT]);
-                signalled.push(id);
+                signalled.push(id(target));
             } else {
                 signal_entry(target, &[Signal::CONT]);
             }
         }
         poll::pause(deadline.min(Instant::now() + RETRY));
         remaining = targets();
-        let is_busy = remaining.iter().any(|target| system::is_busy(target.pid));
+        let is_handler = |parent: u32| {
+            remaining.iter().any(|target| target.pid == parent && signalled.contains(&id(target)))
+        };
+        let is_cleanup =
+            |target: &ProcessEntry| !started_before.contains(&id(target)) && is_handler(target.ppid);
+        let is_busy = remaining.iter().any(|target| is_cleanup(target) || system::is_busy(target.pid));
         // As in a drain, only the intended pauses count.
         (is_first, idle) = (false, if is_busy { Duration::ZERO } else { idle + RETRY });
     }

@@ -38,6 +38,15 @@ impl ProcessTree {
         [self.in_group, self.strays].concat()
     }
 
+    /// Returns the tree without the members that have exited since.
+    pub(super) fn refreshed(mut self) -> Self {
+        for members in [&mut self.in_group, &mut self.strays] {
+            members
+                .retain(|entry| entry.refreshed().unwrap_or(Some(*entry)).is_some_and(|now| !now.is_zombie));
+        }
+        self
+    }
+
     /// Returns the pids of all members.
     pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
         self.in_group.iter().chain(&self.strays).map(|entry| entry.pid)

@@ -146,6 +146,19 @@ fn row_03_a_filter_keeps_what_a_daemon_prints_on_term() {
 }
 
 #[test]
+fn row_03_commands_of_a_term_handler_run_to_their_end() {
+    let context = TestContext::new();
+    let hook = "#!/bin/bash\nexec > >(grep --line-buffered -v DEBUG)\n\
+        trap 'sleep 0.4; sh -c \"sleep 0.2\"; echo \"{\\\"type\\\":\\\"Said\\\",\\\"code\\\":$?}\"; exit 0' TERM\n\
+        echo '{\"type\":\"Ready\"}'\nsleep 600 &\nwait\n";
+    context.script("here/plugins/p/on_E__1_a.daemon.bg.sh", hook);
+    let records = context.run(&["run", "E"]).succeeds().records();
+    let said = records.iter().find(|record| record["type"] == "Said").unwrap();
+    assert_eq!(said["code"], 0);
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn row_04_a_child_outside_the_group_is_reported_and_outlives_its_hook() {
     let service = "setsid sh -c 'exec >/dev/null 2>&1; read -r _ <\"$DATA_DIR/gate\"' &\n\
         until [ \"$(cut -d ' ' -f 6 /proc/$!/stat)\" = $! ]; do :; done";
