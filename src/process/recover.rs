@@ -67,7 +67,8 @@ pub(crate) fn is_supervised(store: &Store, process: &Process) -> io::Result<bool
             process.parent_id.map_or(Ok(false), |id| lock::is_process_locked(store.data_dir(), id))
         }
         _ if process.running().is_none() && is_own => Ok(false),
-        _ => is_alive(process),
+        // Its run may have removed the lock.
+        _ => Ok(is_alive(process)? || tree::find_waiter(process.id)?.is_some()),
     }
 }
 
