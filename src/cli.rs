@@ -206,12 +206,15 @@ fn hide_global_options(command: &mut clap::Command) {
 
 fn run_and_flush(command: Command, context: &mut Context) -> CommandResult {
     let status = run(command, context);
+    let interrupted_by = signals::interrupted_by();
     let finished = context.output.finish();
     let status = status?;
     finished.map_err(|error| {
         CliError::setup(format!("cannot write to standard output: {}", exhaustion::explain(&error)))
     })?;
-    Ok(status)
+    // A signal counts until everything is printed.
+    let during = signals::interrupted_by().filter(|_| interrupted_by.is_none());
+    Ok(during.map_or(status, ExitStatus::Interrupted))
 }
 
 fn run(command: Command, context: &mut Context) -> CommandResult {

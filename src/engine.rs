@@ -60,6 +60,7 @@ pub(crate) mod status_check;
 pub(crate) mod step_result;
 pub(crate) mod uninstall;
 
+use std::path::Path;
 use std::time::Duration;
 
 pub use crate::engine::error::{EngineError, ExitStatus};
@@ -88,6 +89,7 @@ pub use crate::store::StoreError;
 use crate::engine::catalog::Catalog;
 use crate::engine::install::InstallPlan;
 use crate::engine::session::Session;
+use crate::engine::step_result::StepResult;
 use crate::settings::Settings;
 
 /// An open data dir, and the operations on it.
@@ -123,16 +125,18 @@ impl<'e> Engine<'e> {
     /// and links the binary. Starts no process if all binaries are installed.
     pub fn install(&self, request: &InstallRequest) -> Result<InstallReport, EngineError> {
         let plan = InstallPlan::new(request, &self.session.settings, self.session.on_event)?;
-        self.install_planned(&plan, |_report| {})
+        self.install_planned(&plan, |_results| {}, |_report| {})
     }
 
-    /// Carries out a plan. Calls `on_report` before it prunes expired records and logs, which may take a second.
+    /// Carries out a plan. Calls `on_results` before it records the exit of this command, because a signal counts until
+    /// then, and `on_report` before it prunes expired records and logs, which may take a second.
     pub(crate) fn install_planned(
         &self,
         plan: &InstallPlan,
+        on_results: impl FnOnce(&[StepResult]),
         on_report: impl FnOnce(&InstallReport),
     ) -> Result<InstallReport, EngineError> {
-        let report = install::execute(&self.session, plan, &plan.steps)?;
+        let report = install::execute(&self.session, plan, &plan.steps, on_results)?;
         on_report(&report);
         if let Some(command) = report.command {
             self.session.prune_if_due(command, report.interrupted, plan.catalog.core.keep());
@@ -148,19 +152,19 @@ impl<'e> Engine<'e> {
         on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
     ) -> Result<EventReport, EngineError> {
         let mut catalog = Catalog::find(&self.session.settings, &request.plugins, self.session.on_event)?;
-        self.run_hooks(&mut catalog, request, on_hook_event, |_report| {})
+        self.run_hooks(&mut catalog, request, on_hook_event, |_output_dir| {})
     }
 
-    /// Runs the hooks of an event that are in the catalog. Calls `on_report` before it prunes expired records and logs.
+    /// Runs the hooks of an event that are in the catalog. Calls `on_end` with the output dir before it records the exit of
+    /// this command and prunes expired records and logs.
     pub(crate) fn run_hooks(
         &self,
         catalog: &mut Catalog,
         request: &EventRequest,
         on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
-        on_report: impl FnOnce(&EventReport),
+        on_end: impl FnOnce(Option<&Path>),
     ) -> Result<EventReport, EngineError> {
-        let report = events::run(&self.session, catalog, request, on_hook_event)?;
-        on_report(&report);
+        let report = events::run(&self.session, catalog, request, on_hook_event, on_end)?;
         let interrupted =
             if let ExitStatus::Interrupted(signal) = report.status { Some(signal) } else { None };
         self.session.prune_if_due(report.command, interrupted, catalog.core.keep());

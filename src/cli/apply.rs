@@ -69,6 +69,7 @@ pub(crate) fn apply(args: &ApplyArgs, context: &mut Context) -> CommandResult {
         is_dry_run: args.dry_run,
     };
     let applied = streams.apply_files(&args.files);
+    streams.output.drain();
     let status = streams.applier.finish()?;
     applied.map(|()| status)
 }

@@ -14,7 +14,7 @@ use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
 use crate::engine::install::InstallPlan;
 use crate::engine::step_result::StepResult;
-use crate::engine::{EngineEvent, InstallReport, InstallRequest};
+use crate::engine::{EngineEvent, InstallRequest};
 use crate::hook::command;
 use crate::install::plan::{Refusal, Request};
 use crate::install::resolver::Resolved;
@@ -183,11 +183,15 @@ fn execute(
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
     let mut written = Ok(());
-    let report = engine.install_planned(plan, |report| {
+    let verbosity = context.verbosity;
+    let on_results = |results: &[StepResult]| {
         progress.clear();
-        print_report(plan, report, if_empty, context);
+        print_report(plan, results, if_empty, context);
+        context.output.drain();
+    };
+    let report = engine.install_planned(plan, on_results, |report| {
         if let Some(file) = timings {
-            written = file.write(&engine.session().store, report.command, context.verbosity);
+            written = file.write(&engine.session().store, report.command, verbosity);
         }
         if let Err(error) = &written {
             error!("{error}");
@@ -197,16 +201,15 @@ fn execute(
     Ok(if written.is_ok() { status } else { status.or_incomplete() })
 }
 
-fn print_report(plan: &InstallPlan, report: &InstallReport, if_empty: &str, context: &mut Context) {
-    print_results(&report.results, context);
+fn print_report(plan: &InstallPlan, results: &[StepResult], if_empty: &str, context: &mut Context) {
+    print_results(results, context);
     print_diagnostics(&plan.catalog);
-    for (step, result) in plan.steps.iter().zip(&report.results) {
+    for (step, result) in plan.steps.iter().zip(results) {
         failure::print(result, plan.options.is_lookup);
         failure::print_open_registries(step, result, plan);
     }
-    let are_all_installed =
-        report.results.iter().all(|result| matches!(result, StepResult::AlreadyInstalled(_)));
-    match report.results.as_slice() {
+    let are_all_installed = results.iter().all(|result| matches!(result, StepResult::AlreadyInstalled(_)));
+    match results {
         [] => context.verbosity.note(if_empty),
         [StepResult::AlreadyInstalled(binary)] => {
             context.verbosity.note(&format!("{} is already installed", binary.name));

@@ -1,20 +1,20 @@
 //! Data on standard output: a table on a terminal, JSONL elsewhere.
 
 use std::fmt::Display;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use clap::ColorChoice;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::message::message;
-use crate::cli::output_queue::{QueuedStdout, STDOUT};
+use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::jsonl;
 use crate::report::record;
 use crate::report::table::Table;
 use crate::settings::Environment;
 
-/// The size of the write buffer: the capacity of a pipe on Linux, in bytes.
+/// The size from which the buffer is written: the capacity of a pipe on Linux, in bytes.
 const BUFFER_SIZE: usize = 64 << 10;
 
 /// The form of data.
@@ -27,7 +27,8 @@ pub(crate) enum Format {
 /// Standard output: a table on a terminal, JSONL elsewhere.
 #[derive(Debug)]
 pub(crate) struct Output {
-    out: BufWriter<QueuedStdout>,
+    /// What is not written yet.
+    buffer: Vec<u8>,
     is_json: bool,
     /// Whether the user asked for JSONL.
     is_json_requested: bool,
@@ -49,7 +50,7 @@ impl Output {
             ColorChoice::Auto => is_terminal && environment.get("NO_COLOR").is_none(),
         };
         Self {
-            out: BufWriter::with_capacity(BUFFER_SIZE, QueuedStdout),
+            buffer: Vec::new(),
             is_json_requested: format == Some(Format::Jsonl),
             is_json: format.map_or(!is_terminal, |format| format == Format::Jsonl),
             color,
@@ -75,7 +76,9 @@ impl Output {
 
     /// Writes records as JSONL, one on each line.
     pub(crate) fn records<R: Serialize>(&mut self, records: impl IntoIterator<Item = R>) {
-        self.write(|out| records.into_iter().try_for_each(|record| out.write_all(&jsonl::line(&record))));
+        for record in records {
+            self.raw(&jsonl::line(&record));
+        }
     }
 
     /// Writes records as JSONL or as a table. Prints the message `if_empty` in place of a table without rows.
@@ -123,23 +126,30 @@ impl Output {
 
     /// Writes a line of text.
     pub(crate) fn line(&mut self, text: impl Display) {
-        self.write(|out| writeln!(out, "{text}"));
+        self.raw(format!("{text}\n").as_bytes());
     }
 
     /// Writes bytes unchanged.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
-        self.write(|out| out.write_all(bytes));
+        self.buffer.extend(bytes);
+        if self.buffer.len() >= BUFFER_SIZE {
+            // Only whole lines, unless one is longer than the buffer.
+            let end = memchr::memrchr(b'\n', &self.buffer).map_or(self.buffer.len(), |end| end + 1);
+            self.write(end);
+        }
     }
 
     /// Flushes the buffer.
     pub(crate) fn flush(&mut self) {
-        self.write(Write::flush);
+        self.write(self.buffer.len());
     }
 
-    fn write(&mut self, write: impl FnOnce(&mut BufWriter<QueuedStdout>) -> io::Result<()>) {
+    /// Writes the buffer up to this position.
+    fn write(&mut self, end: usize) {
         if self.error.is_none() {
-            self.error = write(&mut self.out).err();
+            self.error = STDOUT.write(&self.buffer[..end]).err();
         }
+        self.buffer.drain(..end);
     }
 
     /// Whether a write failed, so that all further output is dropped.
@@ -147,10 +157,21 @@ impl Output {
         self.error.is_some()
     }
 
-    /// Flushes the buffer, waits until everything is written, and returns the error of the first write that failed. Ignores
-    /// a closed standard output.
+    /// Flushes the buffer, and waits until everything is written, messages included. A command that records its exit does
+    /// this before, because a signal may end the wait.
+    pub(crate) fn drain(&mut self) {
+        self.flush();
+        if self.error.is_none() {
+            self.error = STDOUT.drain().err();
+        }
+        // Whether someone reads the messages does not change the exit code.
+        let _ = STDERR.drain();
+    }
+
+    /// Waits until everything is written, and returns the error of the first write that failed. Ignores a closed standard
+    /// output.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.write(|out| out.flush().and_then(|()| STDOUT.drain()));
+        self.drain();
         match self.error.take() {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
             _ => Ok(()),

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Stderr, Stdout, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,20 +31,6 @@ const TICK: Duration = Duration::from_millis(50);
 pub(crate) static STDOUT: OutputQueue<Stdout> = OutputQueue::new(io::stdout);
 /// The queue of standard error.
 pub(crate) static STDERR: OutputQueue<Stderr> = OutputQueue::new(io::stderr);
-
-/// A queue as a writer whose writes do not fail for lack of a reader.
-#[derive(Debug)]
-pub(crate) struct QueuedStdout;
-
-impl Write for QueuedStdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        STDOUT.write(bytes).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A stream and the bytes that it has not taken yet.
 pub(crate) struct OutputQueue<S> {
@@ -76,7 +62,7 @@ impl<S: AsFd + Send + 'static> OutputQueue<S> {
     pub(crate) fn write(&'static self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         if !state.has_thread {
-            let written = write_at_once((self.stream)().as_fd(), bytes)?;
+            let written = write_at_once((self.stream)(), bytes)?;
             if written == bytes.len() {
                 return Ok(());
             }
@@ -101,7 +87,7 @@ impl<S: AsFd + Send + 'static> OutputQueue<S> {
     fn wait_for(&self, mut state: MutexGuard<'_, State>, is_done: impl Fn(&State) -> bool) -> io::Result<()> {
         let (mut left, mut progress_at) = (usize::MAX, Instant::now());
         while !is_done(&state) && state.error.is_none() {
-            if state.pending.len() < left || !signals::is_interrupted() {
+            if state.pending.len() < left || signals::interrupted_by().is_none() {
                 (left, progress_at) = (state.pending.len(), Instant::now());
             } else if progress_at.elapsed() >= PATIENCE {
                 state.error = Some(Errno::PIPE);
@@ -119,13 +105,13 @@ impl<S: AsFd + Send + 'static> OutputQueue<S> {
         let mut stream = StandardStream((self.stream)());
         let mut state = self.lock();
         loop {
-            let piece: Vec<u8> = state.pending.iter().take(PIECE).copied().collect();
-            if piece.is_empty() {
+            let next: Vec<u8> = state.pending.iter().take(PIECE).copied().collect();
+            if next.is_empty() {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             drop(state);
-            let written = stream.write(&piece);
+            let written = stream.write(piece(&next));
             state = self.lock();
             match written {
                 Ok(count) => {
@@ -133,7 +119,8 @@ impl<S: AsFd + Send + 'static> OutputQueue<S> {
                     state.pending.drain(..count);
                 }
                 Err(error) => {
-                    state.error = Some(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+                    let error = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+                    state.error = Some(without_terminal(error, &stream));
                     state.pending.clear();
                 }
             }
@@ -147,18 +134,34 @@ impl<S: AsFd + Send + 'static> OutputQueue<S> {
 }
 
 /// Writes as many bytes as the stream takes without blocking, and returns their number.
-fn write_at_once(stream: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let is_file = rustix::fs::fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
-    let piece = if is_file { usize::MAX } else { PIECE };
+fn write_at_once(stream: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let is_file = file_type(&stream).is_some_and(FileType::is_file);
     let mut written = 0;
-    while written < bytes.len() && poll::is_ready(stream, PollFlags::POLLOUT) {
+    while written < bytes.len() && poll::is_ready(stream.as_fd(), PollFlags::POLLOUT) {
         let rest = &bytes[written..];
-        match rustix::io::write(stream, &rest[..rest.len().min(piece)]) {
+        match rustix::io::write(&stream, if is_file { rest } else { piece(rest) }) {
             Ok(count) => written += count,
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => break,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(without_terminal(error, &stream).into()),
         }
     }
     Ok(written)
+}
+
+/// Returns the bytes that are written at once to a pipe or a terminal: as many whole lines as fit, because other rigups may
+/// write to the same pipe, or else a part of a longer line.
+fn piece(bytes: &[u8]) -> &[u8] {
+    let Some(most) = bytes.get(..PIECE) else { return bytes };
+    memchr::memrchr(b'\n', most).map_or(most, |end| &most[..=end])
+}
+
+/// Returns the error of a closed pipe in the place of that of a terminal that is gone, because neither has a reader.
+fn without_terminal(error: Errno, stream: impl AsFd) -> Errno {
+    let is_device = || file_type(stream).is_some_and(FileType::is_char_device);
+    if error == Errno::IO && is_device() { Errno::PIPE } else { error }
+}
+
+fn file_type(stream: impl AsFd) -> Option<FileType> {
+    rustix::fs::fstat(stream).ok().map(|stat| FileType::from_raw_mode(stat.st_mode))
 }

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::duration;
 use crate::engine::catalog::Catalog;
 use crate::engine::events::{READY_TIMEOUT, has_hooks, hook_argument};
-use crate::engine::{EngineEvent, EventReport, EventRequest, HookEvent};
+use crate::engine::{EngineEvent, EventRequest, HookEvent};
 use crate::hook::command;
 use crate::model::Process;
 use crate::plugin::discovery::Hook;
@@ -85,8 +85,8 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     let Context { output, verbosity, .. } = context;
     let display = RefCell::new(EventDisplay { output, verbosity: *verbosity, rows: Vec::new() });
     let on_hook_event = |hook: &Hook, event: HookEvent<'_>| display.borrow_mut().show(hook, event);
-    let on_report = |report: &EventReport| display.borrow_mut().finish(report.output_dir.as_deref());
-    Ok(engine.run_hooks(&mut catalog, &request, on_hook_event, on_report)?.status)
+    let on_end = |output_dir: Option<&Path>| display.borrow_mut().finish(output_dir);
+    Ok(engine.run_hooks(&mut catalog, &request, on_hook_event, on_end)?.status)
 }
 
 /// A display of the records of hooks as they arrive, and of how each hook exited.
@@ -149,6 +149,7 @@ impl EventDisplay<'_> {
         if let Some(output_dir) = output_dir {
             self.verbosity.note(&format!("the files of the hooks are in {}", output_dir.display()));
         }
+        self.output.drain();
     }
 }
 

@@ -82,12 +82,14 @@ pub(crate) fn has_hooks(catalog: &Catalog, event: &str) -> bool {
     catalog.discovery.hooks_of(event).iter().any(|hook| catalog.is_enabled(&hook.plugin))
 }
 
-/// Runs the hooks of an event, and calls `on_hook_event` for each of their records, warnings and exits.
+/// Runs the hooks of an event, and calls `on_hook_event` for each of their records, warnings and exits. At the end, calls
+/// `on_end` with the output dir, before the exit of this command is recorded, because a signal counts until then.
 pub(crate) fn run(
     session: &Session<'_>,
     catalog: &mut Catalog,
     request: &EventRequest,
     mut on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
+    on_end: impl FnOnce(Option<&Path>),
 ) -> Result<EventReport, EngineError> {
     let name = request.name()?;
     catalog.apply_machine_config(&session.machine.config);
@@ -114,19 +116,22 @@ pub(crate) fn run(
         failed += usize::from(matches!(hook_event, HookEvent::Failed(_)));
         on_hook_event(hook, hook_event);
     });
+    if request.output_dir.is_none() {
+        remove_empty_folders(&event.output_dir);
+        let _ = std::fs::remove_dir(events_dir);
+    }
+    let output_dir = Some(event.output_dir).filter(|dir| dir.exists());
+    if result.is_ok() {
+        on_end(output_dir.as_deref());
+    }
     let status = match interrupt.signal() {
         Some(signal) => ExitStatus::Interrupted(signal),
         None if result.is_err() => ExitStatus::Setup,
         None if failed > 0 || !catalog.discovery.diagnostics.is_empty() => ExitStatus::Incomplete,
         None => ExitStatus::Success,
     };
-    if request.output_dir.is_none() {
-        remove_empty_folders(&event.output_dir);
-        let _ = std::fs::remove_dir(events_dir);
-    }
     session.finish(command, status)?;
     result?;
-    let output_dir = Some(event.output_dir).filter(|dir| dir.exists());
     Ok(EventReport { status, output_dir, failed, command: command_id })
 }
 

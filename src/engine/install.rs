@@ -200,11 +200,13 @@ impl InstallReport {
     }
 }
 
-/// Carries out the steps of a plan, or pinned copies of them. Starts no process if everything is installed.
+/// Carries out the steps of a plan, or pinned copies of them, and calls `on_results` before it records the exit of this
+/// command. Starts no process if everything is installed.
 pub(crate) fn execute(
     session: &Session<'_>,
     InstallPlan { catalog, options, .. }: &InstallPlan,
     steps: &[Step],
+    on_results: impl FnOnce(&[StepResult]),
 ) -> Result<InstallReport, EngineError> {
     let (store, settings, machine_id) = (&session.store, &session.settings, session.machine.id);
     let (configs, options) = (&catalog.configs, *options);
@@ -221,6 +223,7 @@ pub(crate) fn execute(
         let installer = Installer::open(catalog, session, options, steps.len(), &interrupt)?;
         report.command = Some(installer.command_id());
         report.results = installer.resolve(report.results)?;
+        on_results(&report.results);
         report.interrupted = interrupt.signal();
         // The results are reported even if they cannot be recorded.
         let counted = installer.count_uses(&report.results).map_err(EngineError::from);
@@ -228,6 +231,8 @@ pub(crate) fn execute(
             session.report(EngineEvent::Error(error.to_string()));
             report.is_unrecorded = true;
         }
+    } else {
+        on_results(&report.results);
     }
     if let Err(error) = store_paths(steps, &report.results, session) {
         session.warn(format!("cannot store the paths of the binaries for hooks: {error}"));

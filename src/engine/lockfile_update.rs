@@ -204,7 +204,7 @@ impl LockfileUpdate<'_> {
         });
         let steps: Vec<Step> = pinned.collect();
         let session = Session::open(self.settings.clone(), on_event)?;
-        install::execute(&session, plan, &steps)
+        install::execute(&session, plan, &steps, |_results| {})
     }
 
     /// Locks the folder of the file until the returned lock is dropped, and reads the file again, because another

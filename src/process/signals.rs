@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -48,8 +48,8 @@ const SAME_INTERRUPT: Duration = Duration::from_millis(500);
 /// Whether the launcher ignores XFSZ. Empty in a program that links this library.
 static IGNORES_XFSZ: OnceLock<bool> = OnceLock::new();
 
-/// Whether a signal has interrupted this process.
-static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// The last signal that interrupted this process, or 0.
+static INTERRUPTED_BY: AtomicI32 = AtomicI32::new(0);
 
 /// Returns the numbers of the signals that can be passed on, with the realtime signals.
 pub(super) fn passed_on() -> impl Iterator<Item = c_int> {
@@ -69,9 +69,9 @@ fn interrupts() -> Vec<c_int> {
     }
 }
 
-/// Returns whether a signal has interrupted this process, for code that has no [`Interrupt`].
-pub(crate) fn is_interrupted() -> bool {
-    IS_INTERRUPTED.load(Ordering::Relaxed)
+/// Returns the last signal that interrupted this process, for code that has no [`Interrupt`], or `None` if there is none.
+pub(crate) fn interrupted_by() -> Option<i32> {
+    Some(INTERRUPTED_BY.load(Ordering::Relaxed)).filter(|number| *number != 0)
 }
 
 /// Prepares the signals of the executable, which inherits some of them from its launcher. No signal stays blocked. TERM
@@ -135,7 +135,7 @@ impl Interrupt {
                 if is_typed || !is_soon {
                     last_millis.store(millis, Ordering::Relaxed);
                     signal.store(number, Ordering::Relaxed);
-                    IS_INTERRUPTED.store(true, Ordering::Relaxed);
+                    INTERRUPTED_BY.store(number, Ordering::Relaxed);
                     let _ = (&*writer).write(&[0]);
                 }
             })?;

@@ -6,11 +6,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 
-use crate::RECORD;
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
+use crate::{RECORD, in_parallel};
 
 /// Runs rigup by another program with these arguments in front.
 fn run_by(context: &TestContext, launcher: &[&str], args: &[&str]) -> CommandOutput {
@@ -155,6 +156,87 @@ fn row_45_without_a_reader_signals_and_timeouts_still_count() {
         }
         assert_nothing_is_left(&context);
     }
+}
+
+/// Returns the path of a file of records for `apply`: a request that takes no time, and more others than a pipe holds.
+fn many_records(context: &TestContext) -> String {
+    let other = format!("{{\"type\":\"Said\",\"text\":\"{}\"}}\n", "x".repeat(1000));
+    let request = "{\"type\":\"BinaryRequest\",\"name\":\"sh\",\"binproviders\":\"env\"}\n";
+    let path = context.write("records", request.to_owned() + &other.repeat(200));
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn row_45_a_signal_counts_while_rigup_waits_only_for_its_reader() {
+    let commands = [("run", Signal::SIGTERM), ("run", Signal::SIGHUP), ("apply", Signal::SIGINT)];
+    in_parallel(commands, |(command, number)| {
+        let context = TestContext::new();
+        let records = many_records(&context);
+        context.script("here/plugins/p/on_E__1_a.sh", &format!("#!/bin/sh\ncat '{records}'\n"));
+        let mut rigup = context.start(&[command, if command == "run" { "E" } else { &records }]);
+        let stdout = rigup.stdout.take().unwrap();
+        wait_until("the pipe is full", || rustix::io::ioctl_fionread(&stdout).unwrap() > 40_000);
+        wait_until("the hook has exited", || {
+            context.hook_processes().iter().any(|hook| hook["status"] == "exited")
+        });
+        signal(rigup.id(), number);
+        let status = rigup.wait().unwrap();
+        assert_eq!(status.signal(), Some(number as i32), "{command}: {status}");
+        let process = &context.processes()[0];
+        assert_eq!((&process["process_type"], &process["exit_reason"]), (&"cli".into(), &"stopped".into()));
+        assert_eq!(process["exit_code"], 128 + number as i32);
+        assert_nothing_is_left(&context);
+    });
+}
+
+#[test]
+fn row_45_each_write_to_a_pipe_has_whole_lines() {
+    let context = TestContext::new();
+    let record = |length: usize| format!("{{\"type\":\"Said\",\"text\":\"{}\"}}\n", "x".repeat(length));
+    let lines = record(500).repeat(100) + &record(9000) + &record(500).repeat(100);
+    context.write("records", &lines);
+    context.script("here/plugins/p/on_E__1_a.sh", "#!/bin/sh\ncat \"$DATA_DIR/../records\"\n");
+    // Each read returns what was written at once.
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_DIRECT).unwrap();
+    let mut command = context.command(&["run", "E"]);
+    let mut rigup = command.stdout(writer).spawn().unwrap();
+    drop(command);
+    // First what is written at once, and then what waits for the reader.
+    wait_until("the pipe is full", || rustix::io::ioctl_fionread(&reader).unwrap() > 8_000);
+    let mut packets: Vec<Vec<u8>> = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match rustix::io::read(&reader, &mut buffer).unwrap() {
+            0 => break,
+            count => packets.push(buffer[..count].to_vec()),
+        }
+    }
+    assert!(rigup.wait().unwrap().success());
+    assert_eq!(String::from_utf8(packets.concat()).unwrap().lines().count(), 202);
+    let torn: Vec<usize> = packets.iter().filter(|packet| !packet.ends_with(b"\n")).map(Vec::len).collect();
+    // Two begin the long record, and one the record of the hook, which has the end of its output.
+    assert_eq!(torn, [4096; 3]);
+    assert!(packets.len() < 80, "{} writes", packets.len());
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_45_rigups_that_append_to_one_file_write_whole_lines() {
+    let context = TestContext::new();
+    let record = format!("{{\"type\":\"Said\",\"text\":\"{}\"}}\n", "x".repeat(200_000));
+    context.write("records", record.repeat(8));
+    context.script("here/plugins/p/on_E__1_a.sh", "#!/bin/sh\ncat \"$DATA_DIR/../records\"\n");
+    let out = context.path("out");
+    let file = || File::options().append(true).create(true).open(&out).unwrap();
+    let rigups: Vec<_> =
+        (0..4).map(|_| context.command(&["run", "E"]).stdout(file()).spawn().unwrap()).collect();
+    for mut rigup in rigups {
+        assert!(rigup.wait().unwrap().success());
+    }
+    let text = fs::read_to_string(out).unwrap();
+    let is_record = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    assert_eq!((text.lines().count(), text.lines().filter(is_record).count()), (36, 36));
+    assert_nothing_is_left(&context);
 }
 
 /// Runs rigup in a folder that was removed.

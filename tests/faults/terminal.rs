@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{Winsize, openpty};
+use nix::sys::signal::Signal;
 use nix::unistd::{tcgetpgrp, ttyname};
 use rigup::internal::GRACE;
 
@@ -35,14 +37,7 @@ impl Terminal {
 
     /// Starts a program on a new terminal of this width, in the place of rigup.
     fn start_program(context: &mut TestContext, words: &[&str], columns: u16) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(Some(&size), None).unwrap();
-        context.set("TERMINAL", ttyname(&pty.slave).unwrap()).set("TERM", "xterm");
-        let slave = || Stdio::from(pty.slave.try_clone().unwrap());
-        let all = [&["--ctty"], words].concat();
-        let mut command = context.command_for(Path::new("setsid"), &all);
-        let rigup = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
-        let keyboard = File::from(pty.master);
+        let (keyboard, rigup) = Self::start_on_pty(context, words, columns);
         let mut screen = keyboard.try_clone().unwrap();
         let screen = std::thread::spawn(move || {
             let mut output = Vec::new();
@@ -51,6 +46,20 @@ impl Terminal {
             String::from_utf8_lossy(&output).into_owned()
         });
         Self { keyboard, screen, rigup }
+    }
+
+    /// Starts a program on a new terminal, and returns the other end of that.
+    fn start_on_pty(context: &mut TestContext, words: &[&str], columns: u16) -> (File, Child) {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).unwrap();
+        // The terminal must be gone once the test closes its end.
+        fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        context.set("TERMINAL", ttyname(&pty.slave).unwrap()).set("TERM", "xterm");
+        let slave = || Stdio::from(pty.slave.try_clone().unwrap());
+        let all = [&["--ctty"], words].concat();
+        let mut command = context.command_for(Path::new("setsid"), &all);
+        let rigup = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
+        (File::from(pty.master), rigup)
     }
 
     fn press_ctrl_c(&mut self) {
@@ -174,6 +183,33 @@ fn row_11_ctrl_z_suspends_exec_and_its_command_until_fg() {
     let (code, output) = terminal.wait();
     assert_eq!(code, Some(3), "{output}");
     assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_35_a_terminal_that_is_gone_is_a_closed_stdout() {
+    let rigup = env!("CARGO_BIN_EXE_rigup");
+    for (launch, format) in
+        [("exec", ""), ("exec", "--json"), ("trap '' HUP; exec", ""), ("trap '' HUP; exec", "--json")]
+    {
+        let mut context = TestContext::new();
+        let script =
+            "#!/bin/sh\n: >\"$DATA_DIR/up\"\nread -r _ <\"$DATA_DIR/gate\"\necho '{\"type\":\"Said\"}'\n";
+        context.script("here/plugins/p/on_E__1_a.sh", script);
+        let gate = context.gate();
+        let words = ["sh", "-c", &format!("{launch} {rigup} run {format} --timeout 20 E")];
+        let (terminal, mut rigup) = Terminal::start_on_pty(&mut context, &words, 80);
+        wait_until("the hook runs", || context.path("data/up").exists());
+        drop(terminal);
+        if launch == "exec" {
+            let status = rigup.wait().unwrap();
+            assert_eq!(status.signal(), Some(Signal::SIGHUP as i32), "{format}: {status}");
+            assert_eq!(context.processes()[0]["exit_code"], 129);
+        } else {
+            fs::write(gate, "\n").unwrap();
+            assert_eq!(rigup.wait().unwrap().code(), Some(0), "{format}");
+        }
+        assert_nothing_is_left(&context);
+    }
 }
 
 /// A script that tries to take the terminal in three ways: it makes its own group the foreground group, opens the
