@@ -20,7 +20,8 @@ use crate::process::log::{Log, Logs};
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
 use crate::process::supervise::{FinishedProcess, PreparedProcess};
-use crate::process::{poll, recover, terminate, wait, waiter};
+use crate::process::waiter::{self, LaunchError};
+use crate::process::{poll, recover, terminate, wait};
 use crate::protocol::Record;
 use crate::store::StoreError;
 
@@ -275,8 +276,12 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let waiter = match waiter::launch(self.runner.settings, &started.process, lock, command) {
             Ok(waiter) => waiter,
             Err(error) => {
-                let exit = ProcessExit::spawn_failed(error.to_string(), clock::now());
-                started.process = started.process.into_exited(exit);
+                started.process = if matches!(error, LaunchError::Killed) {
+                    self.exit_of(started.process, &started.run_dir)?
+                } else {
+                    let exit = ProcessExit::spawn_failed(error.to_string(), clock::now());
+                    started.process.into_exited(exit)
+                };
                 let process = self.report_end(started)?;
                 return Ok(self.runner.store.save_process(&process)?);
             }

@@ -50,7 +50,10 @@ pub enum LaunchError {
     /// It cannot be started.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// It was started, but reported an error or nothing.
+    /// It was killed, so its process may have been started.
+    #[error("the waiter was killed")]
+    Killed,
+    /// It was started, but reported an error, or nothing in time.
     #[error("the waiter {0}")]
     Unready(String),
     /// A pipe or `/dev/null` cannot be opened.
@@ -87,19 +90,21 @@ pub(crate) fn launch(
     // From here on the waiter alone holds the lock and the pipe.
     drop((lock, ready_writer));
     let mut report = String::new();
-    if let [true] = poll::readable([ready.as_fd()], Instant::now() + START_PATIENCE) {
+    let has_closed = poll::readable([ready.as_fd()], Instant::now() + START_PATIENCE) == [true];
+    if has_closed {
         ready.read_to_string(&mut report)?;
     }
-    let problem = match report.trim() {
+    let error = match report.trim() {
         READY => return Ok(child),
-        "" => "did not report that it is ready".to_owned(),
-        error => format!("failed: {error}"),
+        "" if has_closed => LaunchError::Killed,
+        "" => LaunchError::Unready("did not report that it is ready".to_owned()),
+        error => LaunchError::Unready(format!("failed: {error}")),
     };
     // No process may run unsupervised.
     child.handle.signal(Signal::KILL);
     let _ = wait::reap(&child);
     terminate::terminate_by_id(process.id, None);
-    Err(LaunchError::Unready(problem))
+    Err(error)
 }
 
 /// Returns the environment of a waiter: that of its launcher, with the variables in which the command differs behind the

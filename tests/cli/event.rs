@@ -304,6 +304,16 @@ fn terminates_a_hook_whose_waiter_was_killed_after_the_event() {
 }
 
 #[test]
+fn prints_the_records_of_a_hook_that_kills_its_waiter_at_once() {
+    let hook = format!("trap '' TERM\nkill -9 $PPID\n{}", record("A", 1));
+    let context = context_with(&[("1_f.finite.bg.sh", &hook)]);
+    let output = context.run(&["run", "E"]).exits_with(1);
+    assert_eq!(printed(&output), ["A", "on_E__1_f.finite.bg.sh=null"]);
+    assert_eq!(context.hook_processes()[0]["exit_reason"], "lost");
+    assert_eq!(context.live_processes(), []);
+}
+
+#[test]
 fn runs_the_remaining_hooks_after_the_reader_closes_stdout() {
     let context = context_with(&[("1_a.sh", &record("A", 1)), ("2_b.sh", "touch \"$DATA_DIR/ran\"; exit 1")]);
     let mut child = context.start(&["run", "E"]);
