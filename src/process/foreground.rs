@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libc::c_int;
@@ -40,21 +39,8 @@ pub(crate) struct Foreground {
 impl Foreground {
     /// Installs the handlers. Signals that the launcher ignores stay ignored, also for the command.
     pub(crate) fn install() -> io::Result<Self> {
-        Self::handle().map_err(|error| signals::explain(&error))
-    }
-
-    fn handle() -> io::Result<Self> {
-        let (pipe, writer) = io::pipe()?;
-        rustix::io::ioctl_fionbio(&pipe, true)?;
-        rustix::io::ioctl_fionbio(&writer, true)?;
-        let writer = Arc::new(writer);
-        for number in signals::passed_on() {
-            let writer = Arc::clone(&writer);
-            let byte = [u8::try_from(number).unwrap_or_default()];
-            signals::catch(number, move |_info| {
-                let _ = (&*writer).write(&byte);
-            })?;
-        }
+        let (pipe, _writer) =
+            signals::catch(signals::passed_on(), |number, _info| u8::try_from(number).ok())?;
         Ok(Self { pipe, received: BTreeSet::new(), waiting: Vec::new(), witness: None })
     }
 

@@ -1,7 +1,7 @@
 //! The signals that rigup catches: those that interrupt it, as a descriptor that can be polled, and how it dies of them.
 
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -103,9 +103,9 @@ pub(super) fn ignored_by_rigup_alone() -> SigSet {
 /// Each signal adds a byte to a pipe that is never read, so every thread that polls the pipe wakes up.
 #[derive(Debug)]
 pub(crate) struct Interrupt {
-    pipe: OwnedFd,
+    pipe: io::PipeReader,
     /// Keeps the pipe open if no signal handler does.
-    _writer: Option<io::PipeWriter>,
+    _writer: Arc<io::PipeWriter>,
     signal: Arc<AtomicI32>,
 }
 
@@ -113,41 +113,36 @@ impl Interrupt {
     /// Installs handlers for the signals that interrupt rigup, and unblocks them, because a blocked signal is inherited
     /// from the launcher.
     pub(crate) fn install() -> io::Result<Self> {
-        Self::handle().map_err(|error| explain(&error))
-    }
-
-    fn handle() -> io::Result<Self> {
-        let (pipe, writer) = io::pipe()?;
-        rustix::io::ioctl_fionbio(&writer, true)?;
-        let writer = Arc::new(writer);
-        let (start, last_millis) = (Instant::now(), Arc::new(AtomicU64::new(u64::MAX)));
-        let signal: Arc<AtomicI32> = Arc::default();
-        for number in interrupts() {
-            let (writer, signal) = (Arc::clone(&writer), Arc::clone(&signal));
-            let last_millis = Arc::clone(&last_millis);
-            catch(number, move |info| {
-                let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or_default();
-                let last = last_millis.load(Ordering::Relaxed);
-                let is_typed =
-                    system::is_from_kernel(info.si_code) && matches!(number, libc::SIGINT | libc::SIGQUIT);
-                let is_soon =
-                    last != u64::MAX && Duration::from_millis(millis.saturating_sub(last)) < SAME_INTERRUPT;
-                if is_typed || !is_soon {
-                    last_millis.store(millis, Ordering::Relaxed);
-                    signal.store(number, Ordering::Relaxed);
-                    INTERRUPTED_BY.store(number, Ordering::Relaxed);
-                    let _ = (&*writer).write(&[0]);
-                }
-            })?;
-        }
+        let interrupt = Self::of(interrupts())?;
         SigSet::from_iter(INTERRUPTS).thread_unblock()?;
-        Ok(Self { pipe: pipe.into(), _writer: None, signal })
+        Ok(interrupt)
     }
 
     /// Returns an interrupt that never occurs, for a program that exits at once.
     pub(crate) fn none() -> io::Result<Self> {
-        let (pipe, writer) = io::pipe()?;
-        Ok(Self { pipe: pipe.into(), _writer: Some(writer), signal: Arc::default() })
+        Self::of(Vec::new())
+    }
+
+    fn of(numbers: Vec<c_int>) -> io::Result<Self> {
+        let (start, last_millis) = (Instant::now(), AtomicU64::new(u64::MAX));
+        let signal = Arc::new(AtomicI32::default());
+        let last_signal = Arc::clone(&signal);
+        let (pipe, writer) = catch(numbers, move |number, info| {
+            let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or_default();
+            let last = last_millis.load(Ordering::Relaxed);
+            let is_typed =
+                system::is_from_kernel(info.si_code) && matches!(number, libc::SIGINT | libc::SIGQUIT);
+            let is_soon =
+                last != u64::MAX && Duration::from_millis(millis.saturating_sub(last)) < SAME_INTERRUPT;
+            let is_new = is_typed || !is_soon;
+            if is_new {
+                last_millis.store(millis, Ordering::Relaxed);
+                last_signal.store(number, Ordering::Relaxed);
+                INTERRUPTED_BY.store(number, Ordering::Relaxed);
+            }
+            is_new.then_some(0)
+        })?;
+        Ok(Self { pipe, _writer: writer, signal })
     }
 
     /// Returns the last signal, or `None` if none was received.
@@ -172,23 +167,36 @@ impl Interrupt {
     }
 }
 
-/// Calls a function for every signal of this number, unless the launcher ignores the signal, as `nohup` does, or a shell
-/// without job control that starts rigup in the background. The function may only do what is safe in a signal handler.
+/// Catches signals, except those that the launcher ignores, as `nohup` does, or a shell without job control that starts
+/// rigup in the background. Returns both ends of a pipe: for each signal, the handler writes the byte that `byte_of`
+/// returns, which may only do what is safe in a signal handler. Neither reading nor writing blocks.
 pub(super) fn catch(
-    number: c_int,
-    on_signal: impl Fn(&libc::siginfo_t) + Send + Sync + 'static,
-) -> io::Result<()> {
-    if disposition(number, None)?.sa_sigaction == libc::SIG_IGN {
-        return Ok(());
-    }
-    // SAFETY: the functions in this module and in `foreground` read a clock, store atomics and write to a pipe.
-    #[expect(unsafe_code, reason = "a signal handler may interrupt any other code")]
-    unsafe { signal_hook_registry::register_sigaction(number, on_signal) }.map(|_id| ())
-}
-
-/// Returns the error of a handler that cannot be installed.
-pub(super) fn explain(error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot handle signals: {}", exhaustion::explain(error)))
+    numbers: impl IntoIterator<Item = c_int>,
+    byte_of: impl Fn(c_int, &libc::siginfo_t) -> Option<u8> + Send + Sync + 'static,
+) -> io::Result<(io::PipeReader, Arc<io::PipeWriter>)> {
+    let byte_of = Arc::new(byte_of);
+    let catch_all = || -> io::Result<_> {
+        let (reader, writer) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&reader, true)?;
+        rustix::io::ioctl_fionbio(&writer, true)?;
+        let writer = Arc::new(writer);
+        for number in numbers {
+            if disposition(number, None)?.sa_sigaction == libc::SIG_IGN {
+                continue;
+            }
+            let (byte_of, writer) = (Arc::clone(&byte_of), Arc::clone(&writer));
+            let on_signal = move |info: &libc::siginfo_t| {
+                let _ = byte_of(number, info).map(|byte| (&*writer).write(&[byte]));
+            };
+            // SAFETY: the functions in this module and in `foreground` read a clock and store atomics.
+            #[expect(unsafe_code, reason = "a signal handler may interrupt any other code")]
+            unsafe { signal_hook_registry::register_sigaction(number, on_signal) }?;
+        }
+        Ok((reader, writer))
+    };
+    catch_all().map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot handle signals: {}", exhaustion::explain(&error)))
+    })
 }
 
 /// Kills this process by a signal that interrupted it, so that its caller sees why it ended: a shell stops the script
