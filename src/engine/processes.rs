@@ -69,10 +69,7 @@ fn find_by_pid(store: &Store, pid: u32) -> Result<Option<Process>, EngineError> 
     let with_pid = |is_live, limit| {
         store.processes(&ProcessFilter { pid: Some(pid), is_live, limit, ..ProcessFilter::default() })
     };
-    let runs = |process: &Process| {
-        let identity = process.running().map(|running| &running.identity);
-        identity.is_some_and(|identity| matches!(handle::find(identity), Ok(Some(_))))
-    };
+    let runs = |process: &Process| matches!(handle::find_running(process), Ok(Some(_)));
     // A process that is recorded as running may be lost.
     let mut recorded = with_pid(true, None)?;
     if let Some(at) = recorded.iter().position(runs) {
@@ -200,13 +197,13 @@ pub(crate) fn wait(
         if process.exit().is_some() || deadline.is_some_and(|deadline| now >= deadline) {
             return Ok(process);
         }
-        match process.running().and_then(|running| Handle::open(&running.identity).ok()?) {
+        match Handle::open_running(&process) {
             // After this time at the latest, rigup checks whether a process without a waiter has vanished.
-            Some(handle) => {
+            Ok(Some(handle)) => {
                 let wake_up = now + 50 * POLL_INTERVAL;
                 poll::readable([handle.fd()], deadline.map_or(wake_up, |deadline| deadline.min(wake_up)));
             }
-            None => poll::pause(now + POLL_INTERVAL),
+            _ => poll::pause(now + POLL_INTERVAL),
         }
         process = store.process(process.id)?.unwrap_or(process);
     }

@@ -342,13 +342,13 @@ fn terminate_leftovers(finished: &FinishedProcess) -> Vec<String> {
             is_zombie: true,
             is_stopped: false,
         };
-        let outliving = command_lines(&tree::find(finished.process.id, root).all());
-        for process in outliving {
+        let find = || tree::find(finished.process.id, root).all();
+        for process in command_lines(&find()) {
             if !leftovers.iter().any(|known| known.contains(&process)) {
                 leftovers.push(format!("a process outlives it: {process}"));
             }
         }
-        let survivors = command_lines(&terminate::terminate_leftovers(finished.process.id, root));
+        let survivors = command_lines(&terminate::terminate_leftovers(None, find));
         leftovers.extend(survivors.iter().map(|process| format!("cannot terminate {process}")));
     }
     subreaper::has_no_children();

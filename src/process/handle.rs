@@ -6,13 +6,21 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
-use crate::model::Identity;
+use crate::model::{Identity, Process, ProcessState};
 use crate::process::system::{self, ProcessEntry, SystemHandle};
 
 /// Returns the process with this identity, or `None` if it has exited. A zombie has exited.
 pub(crate) fn find(identity: &Identity) -> io::Result<Option<ProcessEntry>> {
     let entry = system::entry(identity.pid)?;
     Ok(entry.filter(|entry| !entry.is_zombie && entry.identity() == *identity))
+}
+
+/// Returns the process of a record, or `None` if it is not recorded as running, or has exited.
+pub(crate) fn find_running(process: &Process) -> io::Result<Option<ProcessEntry>> {
+    match &process.state {
+        ProcessState::Running(running) => find(&running.identity),
+        ProcessState::Queued | ProcessState::Exited(..) => Ok(None),
+    }
 }
 
 /// A reference to one process. A signal that is sent through it never reaches another process, even if the pid is
@@ -25,9 +33,9 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Opens the process with this identity, or returns `None` if it has exited.
-    pub(crate) fn open(identity: &Identity) -> io::Result<Option<Self>> {
-        find(identity)?.map_or(Ok(None), |entry| Self::open_entry(&entry))
+    /// Opens the process of a record, or returns `None` if it is not recorded as running, or has exited.
+    pub(crate) fn open_running(process: &Process) -> io::Result<Option<Self>> {
+        find_running(process)?.map_or(Ok(None), |entry| Self::open_entry(&entry))
     }
 
     /// Opens a process of the process table, or returns `None` if it has exited. The entry is checked again after the

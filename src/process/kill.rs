@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::duration;
-use crate::model::{Process, ProcessId, ProcessState, ProcessType, Running};
+use crate::model::{Process, ProcessId, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::run_dir;
 use crate::process::system::ProcessEntry;
@@ -74,12 +74,12 @@ pub(crate) fn kill(
     signal: Signal,
     grace: Duration,
 ) -> Result<KillOutcome, StoreError> {
-    let running = match &process.state {
+    match &process.state {
         ProcessState::Exited(..) => return Ok(KillOutcome::AlreadyExited),
         ProcessState::Queued => return kill_queued(store, process, signal, grace),
-        ProcessState::Running(running) => running,
-    };
-    let root = match find_root(store, process, running) {
+        ProcessState::Running(_) => {}
+    }
+    let root = match open_root(store, process) {
         Ok(root) => root,
         Err(error) => return Ok(KillOutcome::Failed(KillError::Unreadable(process.id, error))),
     };
@@ -124,9 +124,9 @@ fn kill_queued(
     })
 }
 
-/// Returns the running root of a process, or `None` if it is gone or belongs to another data dir.
-fn find_root(store: &Store, process: &Process, running: &Running) -> io::Result<Option<Handle>> {
-    if recover::belongs_to(store, process)? { Handle::open(&running.identity) } else { Ok(None) }
+/// Opens the running root of a process, or returns `None` if it is gone or belongs to another data dir.
+fn open_root(store: &Store, process: &Process) -> io::Result<Option<Handle>> {
+    if recover::belongs_to(store, process)? { Handle::open_running(process) } else { Ok(None) }
 }
 
 /// Terminates several processes at the same time, as [`kill`] does, so that they share one grace period.
@@ -152,8 +152,7 @@ pub(crate) fn kill_all(
 /// Sends a signal to a process and its group without waiting, and returns whether the process was running and belongs
 /// to this data dir.
 pub(crate) fn signal(store: &Store, process: &Process, signal: Signal) -> bool {
-    let ProcessState::Running(running) = &process.state else { return false };
-    let Ok(Some(root)) = find_root(store, process, running) else { return false };
+    let Ok(Some(root)) = open_root(store, process) else { return false };
     if process.spec.process_type != ProcessType::Cli {
         let members = tree::find(process.id, root.entry).in_group;
         for member in members.iter().filter_map(|member| Handle::open_entry(member).ok()?) {
@@ -193,12 +192,13 @@ fn await_stored_exit(store: &Store, process: &Process) -> Result<KillOutcome, St
         let now = Instant::now();
         if now >= look_at {
             look_at = deadline.min(now + LOOK_INTERVAL);
-            let root = || saved.running().and_then(|running| handle::find(&running.identity).ok()?);
             let failure = match tree::find_waiter(process.id).ok().flatten() {
                 Some(waiter) if waiter.is_stopped => Some(KillError::StoppedWaiter(process.id, waiter.pid)),
                 _ if now < deadline => None,
                 Some(waiter) => Some(KillError::BusyWaiter(process.id, waiter.pid)),
-                None if let Some(root) = root() => return Ok(KillOutcome::Survived(vec![root])),
+                None if let Ok(Some(root)) = handle::find_running(&saved) => {
+                    return Ok(KillOutcome::Survived(vec![root]));
+                }
                 None => Some(KillError::NotVisible(process.id)),
             };
             if let Some(failure) = failure {

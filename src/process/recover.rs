@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::clock;
-use crate::model::{MachineId, Process, ProcessExit, ProcessType};
+use crate::model::{MachineId, Process, ProcessExit, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::lock;
 use crate::process::run_dir::{self, RunDir};
@@ -123,9 +123,9 @@ pub(crate) fn is_elsewhere(store: &Store, process: &Process) -> Result<bool, Sto
 
 /// Returns whether a process lives, in whichever data dir it works.
 fn is_alive(process: &Process) -> io::Result<bool> {
-    Ok(match process.running() {
-        Some(running) => handle::find(&running.identity)?.is_some(),
-        None => !tree::find_by_id(process.id)?.is_empty(),
+    Ok(match process.state {
+        ProcessState::Queued => !tree::find_by_id(process.id)?.is_empty(),
+        _ => handle::find_running(process)?.is_some(),
     })
 }
 
@@ -141,14 +141,17 @@ pub(crate) fn terminate_rest(
     for descriptor in [(); 4].map(|()| File::open("/dev/null")) {
         descriptor?;
     }
-    let identity = process.running().map(|running| &running.identity);
-    if let Some(root) = identity.map_or(Ok(None), Handle::open)? {
+    if let Some(root) = Handle::open_running(process)? {
         terminate::terminate_tree(Signal::TERM, process.id, &root, grace, is_urgent);
     } else {
         // Its rigup may have been killed between starting and recording the process.
         let is_stopped = run_dir.is_some_and(RunDir::is_stop_requested);
-        let group = identity.map(|identity| identity.pid).filter(|_| !is_stopped);
-        terminate::terminate_by_id(process.id, group);
+        let group = process.running().map(|running| running.identity.pid).filter(|_| !is_stopped);
+        terminate::terminate_leftovers(None, || {
+            let mut found = tree::find_by_id(process.id).unwrap_or_default();
+            found.retain(|entry| group.is_none_or(|group| entry.pgid == group));
+            found
+        });
     }
     Ok(())
 }

@@ -144,7 +144,6 @@ impl Supervision<'_> {
                     WaitOutcome::Exited => run_dir.exit_reason(&exit),
                 };
                 let size = logs.largest();
-                warnings.extend(logs.truncation_warnings());
                 if size > 0 {
                     logs.cut(self.largest_log());
                     run_dir.blank_environments(&logs, process.spec.process_type);
@@ -230,7 +229,8 @@ impl Supervision<'_> {
                 let (signal, is_urgent) = (Signal::TERM, || self.interrupt.is_urgent());
                 terminate::terminate_tree(signal, process_id, &child.handle, terminate::GRACE, is_urgent)
             } else {
-                terminate::terminate_group(process_id, &child.handle)
+                let in_group = || tree::find(process_id, child.handle.entry).in_group;
+                terminate::terminate_leftovers(Some(&child.handle), in_group)
             };
             warnings.extend(describe(SURVIVOR, &survivors));
             subreaper::reap_orphans();

@@ -63,36 +63,13 @@ fn with_root(root: &Handle, members: Vec<ProcessEntry>) -> Vec<ProcessEntry> {
     root.into_iter().chain(members).collect()
 }
 
-/// Terminates the process group of a root that has exited. Returns the survivors.
-pub(crate) fn terminate_group(process_id: ProcessId, root: &Handle) -> Vec<ProcessEntry> {
-    terminate(
-        Signal::TERM,
-        Some(root),
-        LEFTOVER_GRACE,
-        || false,
-        || tree::find(process_id, root.entry).in_group,
-    )
-}
-
-/// Terminates all processes that a root left behind, in any process group. Returns the survivors.
-pub(crate) fn terminate_leftovers(process_id: ProcessId, root: ProcessEntry) -> Vec<ProcessEntry> {
-    terminate(Signal::TERM, None, LEFTOVER_GRACE, || false, || tree::find(process_id, root).all())
-}
-
-/// Terminates the processes that have this process id in their environment, if their root cannot be found: all of them,
-/// or only those in `group`. Returns the survivors.
-pub(crate) fn terminate_by_id(process_id: ProcessId, group: Option<u32>) -> Vec<ProcessEntry> {
-    terminate(
-        Signal::TERM,
-        None,
-        LEFTOVER_GRACE,
-        || false,
-        || {
-            let mut found = tree::find_by_id(process_id).unwrap_or_default();
-            found.retain(|entry| group.is_none_or(|group| entry.pgid == group));
-            found
-        },
-    )
+/// Terminates what a root that is gone left behind, as `find` returns it, with the whole group of the root, if it is
+/// known. Returns the survivors.
+pub(crate) fn terminate_leftovers(
+    root: Option<&Handle>,
+    find: impl Fn() -> Vec<ProcessEntry>,
+) -> Vec<ProcessEntry> {
+    terminate(Signal::TERM, root, LEFTOVER_GRACE, || false, find)
 }
 
 /// Sends the signal to each target once. Begins with the root and everything that does not read from a pipe. Once the

@@ -19,7 +19,7 @@ use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec, SpawnError};
 use crate::process::supervise::{PreparedProcess, Supervision};
-use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
+use crate::process::tree::{self, PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::{poll, subreaper, terminate, wait};
 use crate::settings::{Environment, Settings};
 use crate::store::Store;
@@ -103,7 +103,7 @@ pub(crate) fn launch(
     // No process may run unsupervised.
     child.handle.signal(Signal::KILL);
     let _ = wait::reap(&child);
-    terminate::terminate_by_id(process.id, None);
+    terminate::terminate_leftovers(None, || tree::find_by_id(process.id).unwrap_or_default());
     Err(error)
 }
 
@@ -207,8 +207,7 @@ fn store_exit(
 /// rigup still runs.
 fn follow_rigup(store: &Store, hook: &Process, interrupt: Arc<Interrupt>) -> io::Result<bool> {
     let rigup = hook.parent_id.map(|id| store.process(id)).transpose().map_err(io::Error::other)?.flatten();
-    let identity = rigup.as_ref().and_then(Process::running).map(|running| &running.identity);
-    let Some(rigup) = identity.map_or(Ok(None), Handle::open)? else { return Ok(false) };
+    let Some(rigup) = rigup.map_or(Ok(None), |rigup| Handle::open_running(&rigup))? else { return Ok(false) };
     let follow = move || {
         while poll::readable([rigup.fd()], Instant::now() + FOLLOW_INTERVAL) != [true] {}
         // After a second signal, there would be no grace period.

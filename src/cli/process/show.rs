@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::cli::command::{CommandResult, Context};
-use crate::cli::process::table::live_entry;
 use crate::clock;
 use crate::engine::ExitStatus;
-use crate::process::{run_dir, tail, tree, usage};
+use crate::process::{handle, run_dir, tail, tree, usage};
 use crate::report::tables;
 use crate::report::text::printable;
 use crate::runs::messages;
@@ -18,7 +17,7 @@ pub(crate) fn show(id: &str, context: &mut Context) -> CommandResult {
     let mut record = process.to_record();
     let elapsed = tables::elapsed(&process, clock::now());
     record["elapsed_seconds"] = json!(elapsed.map(|elapsed| elapsed.as_secs()));
-    if let Some(root) = live_entry(&process) {
+    if let Ok(Some(root)) = handle::find_running(&process) {
         record["live"] = json!(usage::usage(root.pid));
         let tree = tree::find(process.id, root).all();
         let pids: Vec<u32> = tree.iter().map(|entry| entry.pid).collect();

@@ -2,9 +2,8 @@
 
 use crate::cli::output::Output;
 use crate::clock;
-use crate::model::{Process, ProcessState};
+use crate::model::Process;
 use crate::process::handle;
-use crate::process::system::ProcessEntry;
 use crate::process::usage::{self, LiveUsage};
 use crate::report::table::Table;
 use crate::report::tables::{self, ProcessRow};
@@ -26,13 +25,5 @@ pub(crate) fn table<'a>(processes: impl IntoIterator<Item = (&'a Process, &'a st
 
 /// Returns the current resource usage of a process, or `None` if it is not running.
 pub(crate) fn live_usage(process: &Process) -> Option<LiveUsage> {
-    usage::usage(live_entry(process)?.pid)
-}
-
-/// Returns the entry of a process in the process table, or `None` if it is not running.
-pub(crate) fn live_entry(process: &Process) -> Option<ProcessEntry> {
-    match &process.state {
-        ProcessState::Running(running) => handle::find(&running.identity).ok().flatten(),
-        ProcessState::Queued | ProcessState::Exited(..) => None,
-    }
+    usage::usage(handle::find_running(process).ok()??.pid)
 }
