@@ -1,6 +1,7 @@
 //! The logs of a process. The rigup that starts the process opens them before, and then uses only these descriptors,
 //! because the process may remove, replace and truncate the files in its run dir.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -10,45 +11,57 @@ use crate::fs::regular_file;
 
 /// The log of one stream.
 #[derive(Debug)]
-pub(crate) struct Log(File);
+pub(crate) struct Log {
+    file: File,
+    /// The size that the log is known to have had.
+    known_size: Cell<u64>,
+    /// Whether it became smaller than that.
+    is_truncated: Cell<bool>,
+}
 
 impl Log {
     /// Returns the log in a file that is open for reading, and for a process that appends to it.
     pub(super) fn new(file: File) -> Self {
-        Self(file)
+        Self { file, known_size: Cell::default(), is_truncated: Cell::default() }
     }
 
     /// Opens the log of a process that another rigup started. Refuses anything that is not a regular file, because a
     /// pipe has no end.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        regular_file::open(path).map(Self)
+        regular_file::open(path).map(Self::new)
     }
 
     /// Returns the file.
     pub(crate) fn file(&self) -> &File {
-        &self.0
+        &self.file
     }
 
     /// Returns the file, without the log around it.
     pub(super) fn into_file(self) -> File {
-        self.0
+        self.file
     }
 
     /// Returns the size in bytes.
     pub(crate) fn size(&self) -> u64 {
-        self.0.metadata().map_or(0, |metadata| metadata.len())
+        let Ok(metadata) = self.file.metadata() else { return 0 };
+        let size = metadata.len();
+        if self.known_size.replace(size) > size {
+            self.is_truncated.set(true);
+        }
+        size
     }
 
     /// Returns the device and inode of the file, which no other file has.
     pub(super) fn file_id(&self) -> io::Result<(u64, u64)> {
-        self.0.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
+        self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
     }
 
     /// Cuts the log to this size if it is larger.
     pub(super) fn cut(&self, size: u64) {
         if self.size() > size {
             // If this fails, the log takes more space than it should, but no more of it is read.
-            let _ = self.0.set_len(size);
+            let _ = self.file.set_len(size);
+            self.known_size.set(size);
         }
     }
 
@@ -70,8 +83,10 @@ pub(crate) struct LogReader<'a> {
 impl Read for LogReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX).min(buffer.len());
-        let count = if room == 0 { 0 } else { self.log.0.read_at(&mut buffer[..room], self.offset)? };
+        let count = if room == 0 { 0 } else { self.log.file.read_at(&mut buffer[..room], self.offset)? };
         self.offset += count as u64;
+        let known_size = &self.log.known_size;
+        known_size.set(known_size.get().max(self.offset));
         Ok(count)
     }
 }
@@ -94,6 +109,17 @@ impl Logs {
     /// Returns the size of the larger log.
     pub(super) fn largest(&self) -> u64 {
         self.stdout.size().max(self.stderr.size())
+    }
+
+    /// Returns a warning for each log that the process has truncated, as far as its sizes were seen.
+    pub(super) fn truncation_warnings(&self) -> impl Iterator<Item = String> {
+        let logs = [(&self.stdout, "stdout", 1), (&self.stderr, "stderr", 2)];
+        logs.into_iter().filter(|(log, ..)| log.is_truncated.get()).map(|(_, stream, number)| {
+            format!(
+                "it truncated its {stream}, so output may be lost; write to `>&{number}` or `>>/dev/{stream}` instead of \
+                 `>/dev/{stream}`"
+            )
+        })
     }
 
     /// Cuts both logs to this size.

@@ -144,6 +144,7 @@ impl Supervision<'_> {
                     WaitOutcome::Exited => run_dir.exit_reason(&exit),
                 };
                 let size = logs.largest();
+                warnings.extend(logs.truncation_warnings());
                 if size > 0 {
                     logs.cut(self.largest_log());
                     run_dir.blank_environments(&logs, process.spec.process_type);

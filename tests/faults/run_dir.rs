@@ -78,6 +78,8 @@ fn row_42_what_a_hook_prints_after_truncating_its_log_is_read() {
         stdout.read_to_string(&mut rest).unwrap();
         assert!(rest.starts_with("{\"type\":\"Said\""), "{kind}: {rest}");
         assert!(child.wait().unwrap().success());
+        let warnings = &context.hook_processes()[0]["warnings"];
+        assert!(warnings[0].as_str().unwrap().starts_with("it truncated its stdout"), "{kind}: {warnings}");
         assert_nothing_is_left(&context);
     }
 }
