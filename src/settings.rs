@@ -218,10 +218,7 @@ impl Settings {
         let mut files = Vec::new();
         for (path, is_project) in [(users, false), (projects, true)] {
             let Some(path) = path else { continue };
-            let file = file::read(path, is_project, home.as_deref(), &mut trust, &mut warnings)?;
-            let file =
-                file.map(|file| if is_project { file::without_limits(file, &mut warnings) } else { file });
-            files.extend(file);
+            files.extend(file::read(path, is_project, home.as_deref(), &mut trust, &mut warnings)?);
         }
         files.reverse();
         warnings.extend(folders::list_warnings(

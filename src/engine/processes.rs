@@ -154,16 +154,11 @@ pub(crate) fn split_dependent(
     let ids: HashSet<ProcessId> = processes.iter().map(|process| process.id).collect();
     let (mut independent, mut dependent) = (Vec::new(), Vec::new());
     for process in processes {
-        let ancestors = || -> Result<Vec<Process>, EngineError> {
-            let lineage = store.process_with_ancestors(process.id)?;
-            let own = lineage.iter().position(|one| one.spec.run.is_some()).unwrap_or(lineage.len());
-            Ok(lineage.into_iter().take(own + 1).skip(1).collect())
-        };
-        if process.spec.run.is_none() && ancestors()?.iter().any(|ancestor| ids.contains(&ancestor.id)) {
-            dependent.push(process);
-        } else {
-            independent.push(process);
-        }
+        let lineage = store.process_with_ancestors(process.id)?;
+        let own = lineage.iter().position(|one| one.spec.run.is_some()).unwrap_or(lineage.len());
+        let mut ancestors = lineage.iter().take(own + 1).skip(1);
+        let is_dependent = ancestors.any(|ancestor| ids.contains(&ancestor.id));
+        if is_dependent { &mut dependent } else { &mut independent }.push(process);
     }
     Ok((independent, dependent))
 }

@@ -11,25 +11,20 @@ use nix::unistd::{AccessFlags, access, geteuid};
 /// meanwhile.
 pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
     const TRIES: usize = 10;
-    let mut created = create(path);
+    if path.is_dir() {
+        return Ok(());
+    }
+    let create = || DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let mut created = create();
     for _ in 1..TRIES {
         match created {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => created = create(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => created = create(),
             _ => break,
         }
     }
     created.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot create the folder {}: {error}", path.display()))
     })
-}
-
-/// Creates a folder like [`make_private_dir`], but sooner finds out that it exists.
-pub(crate) fn make_missing_dir(path: &Path) -> io::Result<()> {
-    if path.is_dir() { Ok(()) } else { make_private_dir(path) }
-}
-
-fn create(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Creates the missing parents of a folder. They are writable by their owner only, whatever the umask is.

@@ -130,11 +130,8 @@ impl FileLock {
 /// Returns whether a process holds the lock on a file, or `None` if there is no regular file.
 pub(crate) fn is_locked(path: &Path) -> io::Result<Option<bool>> {
     let Some(file) = regular_file::find(path)? else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(false)),
-        Err(TryLockError::WouldBlock) => Ok(Some(true)),
-        Err(TryLockError::Error(error)) => Err(with_path(path, &error)),
-    }
+    let is_free = FileLock { file, path: path.to_owned() }.try_lock()?;
+    Ok(Some(!is_free))
 }
 
 fn with_path(path: &Path, error: &io::Error) -> io::Error {

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::duration;
-use crate::fs::dir::make_missing_dir;
+use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
 use crate::hook::output::{HookOutput, READ_TIME};
 use crate::hook::run::{HookJob, RunError, Runner};
@@ -153,7 +153,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             }
             let Some(QueuedHook { hook, prepared, lock }) = self.queued.pop_front() else { break };
             // A hook before it may have removed the folder.
-            let _ = make_missing_dir(&prepared.command.cwd);
+            let _ = make_private_dir(&prepared.command.cwd);
             match lock {
                 None => self.run_foreground(hook, prepared)?,
                 Some(lock) => self.start_background(hook, prepared, lock)?,
@@ -191,20 +191,14 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let &EventHook { hook, timeout, binary_id } = next;
         let dir_error = |error| RunError::RunDir(hook.name.file_name.clone(), error);
         let cwd = self.event.output_dir.join(hook.plugin.as_str());
-        make_missing_dir(&cwd).map_err(|error| RunError::OutputDir(self.event.output_dir.clone(), error))?;
+        make_private_dir(&cwd).map_err(|error| RunError::OutputDir(self.event.output_dir.clone(), error))?;
         let arguments = self.event.arguments.to_vec();
         let job = HookJob { hook, arguments, cwd, binary_id, input: None, timeout };
         let prepared = self.runner.prepare(job, || ())?;
-        let lock = match hook.name.background.map(|_| prepared.run_dir.lock()).transpose() {
-            Ok(lock) => lock,
-            Err(error) => {
-                let run_dir = prepared.run_dir.clone();
-                // If the limit of open files is reached, the run dir can be removed only after its logs are closed.
-                drop(prepared);
-                run_dir.discard();
-                return Err(dir_error(error));
-            }
-        };
+        let lock = hook.name.background.map(|_| prepared.run_dir.lock()).transpose().map_err(|error| {
+            prepared.run_dir.discard();
+            dir_error(error)
+        })?;
         Ok(QueuedHook { hook, prepared, lock })
     }
 

@@ -36,11 +36,6 @@ impl Log {
         &self.file
     }
 
-    /// Returns the file, without the log around it.
-    pub(super) fn into_file(self) -> File {
-        self.file
-    }
-
     /// Returns the size in bytes.
     pub(crate) fn size(&self) -> u64 {
         let Ok(metadata) = self.file.metadata() else { return 0 };

@@ -58,15 +58,6 @@ pub struct SpawnError {
     pub is_exhausted: bool,
 }
 
-impl SpawnError {
-    /// Returns the error of a start. `file` is the file of the program, or `None` if there is none.
-    fn new(program: PathBuf, file: Option<&Path>, cwd: &Path, error: &io::Error) -> Self {
-        let is_missing = error.kind() == io::ErrorKind::NotFound;
-        let is_exhausted = exhaustion::is_exhausted(error);
-        Self { reason: explain(&program, file, cwd, error), program, is_missing, is_exhausted }
-    }
-}
-
 /// How long to retry a program that another process has open for writing, and the pause between two tries.
 const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -77,7 +68,8 @@ impl CommandSpec {
         if self.program.as_encoded_bytes().contains(&b'/') {
             return Ok(PathBuf::from(&self.program));
         }
-        find_on_path(&self.program, &self.env, &self.cwd)
+        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+        which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
     }
 
     /// Starts the command in its own session, without a terminal, with no signal blocked and every signal at its
@@ -120,8 +112,46 @@ impl CommandSpec {
     }
 
     fn error(&self, error: &io::Error) -> SpawnError {
-        let file = self.find_program().ok();
-        SpawnError::new(PathBuf::from(&self.program), file.as_deref(), &self.cwd, error)
+        SpawnError {
+            program: PathBuf::from(&self.program),
+            reason: self.explain(error),
+            is_missing: error.kind() == io::ErrorKind::NotFound,
+            is_exhausted: exhaustion::is_exhausted(error),
+        }
+    }
+
+    /// Explains why a process could not be started. The system reports the same error for a missing program, a missing
+    /// interpreter and a missing folder.
+    fn explain(&self, error: &io::Error) -> String {
+        let (program, cwd) = (Path::new(&self.program), &self.cwd);
+        let is_of_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+            || error.raw_os_error() == Some(libc::ENOEXEC);
+        match error.kind() {
+            io::ErrorKind::NotFound if !cwd.is_dir() => {
+                format!("the folder {} does not exist", cwd.display())
+            }
+            _ if is_of_file
+                && let Ok(file) = self.find_program()
+                && let Err(problem) = executable::check(&file, None) =>
+            {
+                let is_interpreter =
+                    matches!(problem, ExecutableError::NoInterpreter(..) | ExecutableError::NotOnPath(_));
+                let next_step = if is_interpreter { "; install it, or change the script" } else { "" };
+                let subject = if file == program { "it".to_owned() } else { file.display().to_string() };
+                format!("{subject} {problem}{next_step}")
+            }
+            io::ErrorKind::NotFound => {
+                format!(
+                    "it is not on PATH; run `rigup install {}`, or install it yourself",
+                    program.display()
+                )
+            }
+            io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
+            _ if error.raw_os_error() == Some(libc::ETXTBSY) => {
+                format!("{error}: another process has it open for writing; try again later")
+            }
+            _ => exhaustion::explain(error),
+        }
     }
 
     fn try_start(&self, actions: &PosixSpawnFileActions, attributes: &PosixSpawnAttr) -> io::Result<Child> {
@@ -170,12 +200,6 @@ fn null() -> io::Result<&'static File> {
     }
 }
 
-/// Returns the first match for a program without a slash on the `PATH` in `env`.
-fn find_on_path(program: &OsStr, env: &[(OsString, OsString)], cwd: &Path) -> io::Result<PathBuf> {
-    let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
-    which::which_in(program, path, cwd).map_err(|_| io::ErrorKind::NotFound.into())
-}
-
 /// Starts a child. Tries again for a while if another process has the program open for writing.
 fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
     // Reserves the descriptors that the handle of the child needs, so that no child has to be killed for lack of them.
@@ -199,34 +223,6 @@ fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
             subreaper::reap_child(pid, || waitpid(child, None))?;
             Err(error)
         }
-    }
-}
-
-/// Explains why a process could not be started. The system reports the same error for a missing program, a missing
-/// interpreter and a missing folder.
-fn explain(program: &Path, file: Option<&Path>, cwd: &Path, error: &io::Error) -> String {
-    let is_of_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
-        || error.raw_os_error() == Some(libc::ENOEXEC);
-    match error.kind() {
-        io::ErrorKind::NotFound if !cwd.is_dir() => format!("the folder {} does not exist", cwd.display()),
-        _ if is_of_file
-            && let Some(file) = file
-            && let Err(problem) = executable::check(file, None) =>
-        {
-            let is_interpreter =
-                matches!(problem, ExecutableError::NoInterpreter(..) | ExecutableError::NotOnPath(_));
-            let next_step = if is_interpreter { "; install it, or change the script" } else { "" };
-            let subject = if file == program { "it".to_owned() } else { file.display().to_string() };
-            format!("{subject} {problem}{next_step}")
-        }
-        io::ErrorKind::NotFound => {
-            format!("it is not on PATH; run `rigup install {}`, or install it yourself", program.display())
-        }
-        io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
-        _ if error.raw_os_error() == Some(libc::ETXTBSY) => {
-            format!("{error}: another process has it open for writing; try again later")
-        }
-        _ => exhaustion::explain(error),
     }
 }
 

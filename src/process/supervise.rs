@@ -15,7 +15,7 @@ use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{self, Child, CommandSpec};
 use crate::process::system::ProcessEntry;
-use crate::process::tree::{self, ProcessTree};
+use crate::process::tree;
 use crate::process::wait::{self, WaitOutcome};
 use crate::process::{subreaper, tail, terminate};
 
@@ -133,8 +133,7 @@ impl Supervision<'_> {
                 }
                 let mut exit = exit_of(&child, outcome == WaitOutcome::Exited);
                 if outcome == WaitOutcome::Exited && !subreaper::has_no_children() {
-                    let leftovers = self.drain(process.id, &child, &run_dir, &logs, deadline);
-                    warnings.extend(self.terminate_leftovers(leftovers, process.id, &child, &run_dir));
+                    warnings.extend(self.end_leftovers(process.id, &child, &run_dir, &logs, deadline));
                 }
                 exit.reason = match outcome {
                     WaitOutcome::Timeout => ExitReason::Timeout,
@@ -192,33 +191,23 @@ impl Supervision<'_> {
     }
 
     /// Gives the processes that a process left behind when it exited by itself a moment to write their output, and
-    /// returns those that remain.
-    fn drain(
+    /// terminates those that remain in its group; other processes keep running. If a stop was requested, terminates all of
+    /// them, because the rigup that requested it cannot recognize every process of the tree. Returns warnings.
+    fn end_leftovers(
         &self,
         process_id: ProcessId,
         child: &Child,
         run_dir: &RunDir,
         logs: &Logs,
         deadline: Option<Instant>,
-    ) -> ProcessTree {
+    ) -> Vec<String> {
         let is_cut_short = || {
             self.interrupt.signal().is_some()
                 || run_dir.is_stop_requested()
                 || self.output_limit.is_some_and(|limit| logs.largest() > limit)
         };
-        drain(logs, deadline, is_cut_short, || tree::find(process_id, child.handle.entry))
-    }
-
-    /// Terminates the processes that a process left in its group when it exited by itself; other processes keep
-    /// running. If a stop was requested, terminates all of them, because the rigup that requested it cannot recognize
-    /// every process of the tree. Returns warnings.
-    fn terminate_leftovers(
-        &self,
-        mut leftovers: ProcessTree,
-        process_id: ProcessId,
-        child: &Child,
-        run_dir: &RunDir,
-    ) -> Vec<String> {
+        let find = || tree::find(process_id, child.handle.entry);
+        let mut leftovers = drain(logs, deadline, is_cut_short, find);
         let is_stop_requested = run_dir.is_stop_requested();
         if is_stop_requested {
             leftovers.in_group.append(&mut leftovers.strays);
@@ -230,8 +219,7 @@ impl Supervision<'_> {
                 let (signal, is_urgent) = (Signal::TERM, || self.interrupt.is_urgent());
                 terminate::terminate_tree(signal, process_id, &child.handle, terminate::GRACE, is_urgent)
             } else {
-                let in_group = || tree::find(process_id, child.handle.entry).in_group;
-                terminate::terminate_leftovers(Some(&child.handle), in_group)
+                terminate::terminate_leftovers(Some(&child.handle), || find().in_group)
             };
             warnings.extend(describe(SURVIVOR, &survivors));
             subreaper::reap_orphans();

@@ -1,7 +1,6 @@
 //! Reading the end of a log, and following a log that grows.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::model::ProcessExit;
@@ -12,12 +11,7 @@ pub(crate) const RECORD_LINES: usize = 10;
 /// The number of bytes of each log that a record keeps.
 pub(crate) const RECORD_BYTES: u64 = 4096;
 
-/// Returns the last `lines` lines within the last `bytes` bytes of the log at a path; invalid UTF-8 is replaced.
-pub(crate) fn read(path: &Path, lines: usize, bytes: u64) -> io::Result<String> {
-    of(&Log::open(path)?, lines, bytes)
-}
-
-/// Like [`read`], for an open log.
+/// Returns the last `lines` lines within the last `bytes` bytes of a log; invalid UTF-8 is replaced.
 pub(crate) fn of(log: &Log, lines: usize, bytes: u64) -> io::Result<String> {
     let start = log.size().saturating_sub(bytes);
     let mut end = Vec::new();
@@ -42,21 +36,19 @@ pub(super) fn add_to(exit: &mut ProcessExit, logs: &Logs) {
     exit.stderr_tail = tail(&logs.stderr, exit.stderr_bytes);
 }
 
-/// Returns the offset of the last `count` lines of a file, regardless of their length.
-pub(crate) fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u64> {
+/// Returns the offset of the last `count` lines of a log, regardless of their length.
+fn start_of_last_lines(log: &Log, count: usize) -> io::Result<u64> {
     const BLOCK: u64 = 64 << 10;
-    let mut end = file.seek(SeekFrom::End(0))?;
-    if count == 0 || end == 0 {
-        return Ok(end);
+    let length = log.size();
+    if count == 0 {
+        return Ok(length);
     }
-    let mut remaining = count;
+    let (mut end, mut remaining) = (length, count);
     let mut block = Vec::new();
-    let length = end;
     while end > 0 {
         let start = end.saturating_sub(BLOCK);
-        file.seek(SeekFrom::Start(start))?;
         block.clear();
-        (&mut *file).take(end - start).read_to_end(&mut block)?;
+        log.read_from(start, end - start).read_to_end(&mut block)?;
         let after_newlines = memchr::memrchr_iter(b'\n', &block).map(|at| start + at as u64 + 1);
         // A newline at the end of the file does not begin a line.
         for line in after_newlines.filter(|line| *line < length) {
@@ -73,54 +65,40 @@ pub(crate) fn start_of_last_lines(file: &mut File, count: usize) -> io::Result<u
 /// A log that is read while it grows.
 #[derive(Debug)]
 pub(crate) struct LogFollower {
-    file: File,
+    log: Log,
     offset: u64,
 }
 
 impl LogFollower {
     /// Opens a log to read its last `lines` lines, or the whole log if there is no limit, and what is added later.
     pub(crate) fn open(path: &Path, lines: Option<usize>) -> io::Result<Self> {
-        let mut file = Log::open(path)?.into_file();
-        let offset = match lines {
-            Some(lines) => start_of_last_lines(&mut file, lines)?,
-            None => 0,
-        };
-        Ok(Self { file, offset })
+        let log = Log::open(path)?;
+        let offset = lines.map_or(Ok(0), |lines| start_of_last_lines(&log, lines))?;
+        Ok(Self { log, offset })
     }
 
     /// Whether nothing is left to read for now.
     pub(crate) fn is_at_end(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.len() == self.offset)
+        self.log.size() == self.offset
     }
 
     /// Calls `take` with the bytes that were added. Reads a log that was truncated from its beginning again.
-    pub(crate) fn read<E: From<io::Error>>(
-        &mut self,
-        mut take: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        if self.file.metadata()?.len() < self.offset {
+    pub(crate) fn read(&mut self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        if self.log.size() < self.offset {
             self.offset = 0;
         }
-        self.file.seek(SeekFrom::Start(self.offset))?;
-        read_rest(&mut self.file, |bytes| {
-            self.offset += bytes.len() as u64;
-            take(bytes)
-        })
-    }
-}
-
-/// Reads a reader to its end, and calls `take` with each piece.
-pub(crate) fn read_rest<E: From<io::Error>>(
-    reader: &mut impl Read,
-    mut take: impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut buffer = [0; 16 << 10];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => take(&buffer[..count])?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+        let mut reader = self.log.read_from(self.offset, u64::MAX);
+        let mut buffer = [0; 16 << 10];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => {
+                    self.offset += count as u64;
+                    take(&buffer[..count])?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 }
@@ -159,7 +137,7 @@ mod tests {
         let long = "y".repeat(200_000);
         let text = format!("one\n{long}\n{long}\nlast");
         fs_err::write(&path, &text).unwrap();
-        let from = |count| start_of_last_lines(&mut File::open(&path).unwrap(), count).unwrap();
+        let from = |count| start_of_last_lines(&Log::open(&path).unwrap(), count).unwrap();
         let bytes = text.len() as u64;
         assert_eq!([0, 1, 2, 3, 4, 9].map(from), [bytes, bytes - 4, bytes - 200_005, 4, 0, 0]);
         fs_err::write(&path, text + "\n").unwrap();
@@ -179,7 +157,7 @@ mod tests {
         let mut read = || {
             let mut text = String::new();
             follow
-                .read(|bytes| -> io::Result<()> {
+                .read(|bytes| {
                     text.push_str(std::str::from_utf8(bytes).unwrap());
                     Ok(())
                 })
@@ -198,9 +176,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         fs_err::write(&path, b"first line\nsecond\xff\n").unwrap();
-        assert_eq!(read(&path, 10, 12).unwrap(), "second\u{fffd}\n");
-        assert_eq!(read(&path, 10, 1000).unwrap(), "first line\nsecond\u{fffd}\n");
+        let read = |bytes| of(&Log::open(&path).unwrap(), 10, bytes).unwrap();
+        assert_eq!(read(12), "second\u{fffd}\n");
+        assert_eq!(read(1000), "first line\nsecond\u{fffd}\n");
         fs_err::write(&path, "x".repeat(100)).unwrap();
-        assert_eq!(read(&path, 10, 12).unwrap(), "x".repeat(12));
+        assert_eq!(read(12), "x".repeat(12));
     }
 }

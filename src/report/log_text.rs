@@ -99,24 +99,19 @@ impl LogText {
     fn take_characters(&mut self, rest: &[u8], is_last: bool, text: &mut String) -> Option<usize> {
         let end = memchr::memchr2(b'\x1b', b'\r', rest).unwrap_or(rest.len());
         let mut taken = 0;
-        while taken < end {
-            let (valid, invalid) = match std::str::from_utf8(&rest[taken..end]) {
-                Ok(valid) => (valid.len(), 0),
-                Err(error) => (error.valid_up_to(), error.error_len().unwrap_or(usize::MAX)),
-            };
-            for c in String::from_utf8_lossy(&rest[taken..taken + valid]).chars() {
-                self.add(c, text);
-            }
-            taken += valid;
-            match invalid {
-                0 => {}
+        for chunk in rest[..end].utf8_chunks() {
+            chunk.valid().chars().for_each(|c| self.add(c, text));
+            taken += chunk.valid().len();
+            let invalid = chunk.invalid();
+            let is_start = std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+            if is_start && !is_last && taken + invalid.len() == rest.len() {
                 // The rest is the beginning of a character.
-                usize::MAX if end == rest.len() && !is_last => return (taken > 0).then_some(taken),
-                count => {
-                    self.add(char::REPLACEMENT_CHARACTER, text);
-                    taken = end.min(taken.saturating_add(count));
-                }
+                return (taken > 0).then_some(taken);
             }
+            if !invalid.is_empty() {
+                self.add(char::REPLACEMENT_CHARACTER, text);
+            }
+            taken += invalid.len();
         }
         Some(taken)
     }

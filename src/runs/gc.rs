@@ -284,7 +284,8 @@ impl Gc<'_> {
             if touched.contains(&run.id) || !self.is_older(exit.ended_at, ttl)? || !self.can_remove() {
                 continue;
             }
-            let (action, reason) = self.remove(run.id, format!("it exited more than {} ago", display(ttl)));
+            let reason = format!("it exited more than {} ago", display(ttl));
+            let (action, reason) = self.remove(run_dir::remove, run.id, reason);
             if action == GcAction::Removed {
                 removed.insert(run.id);
                 if !self.dry_run {
@@ -313,7 +314,7 @@ impl Gc<'_> {
             };
             if is_removable {
                 let remove = if is_partly_removed { run_dir::finish_removal } else { run_dir::remove };
-                let (action, reason) = self.remove_with(remove, process_id, "it has no record".to_owned());
+                let (action, reason) = self.remove(remove, process_id, "it has no record".to_owned());
                 let process = self.store.process(process_id).unwrap_or_default();
                 report.add(GcItem { action, process, path: Some(path), reason });
             }
@@ -334,12 +335,9 @@ impl Gc<'_> {
         Ok(self.is_older(modified, ttl)? && matches!(RunDir::at(run_dir).is_locked(), Ok(None | Some(false))))
     }
 
-    /// Removes a run dir. Returns the action and its reason: the given one, or the cause of a failure.
-    pub(super) fn remove(&self, process_id: ProcessId, reason: String) -> (GcAction, String) {
-        self.remove_with(run_dir::remove, process_id, reason)
-    }
-
-    fn remove_with(
+    /// Removes a run dir with a function of [`run_dir`]. Returns the action and its reason: the given one, or the cause of a
+    /// failure.
+    pub(super) fn remove(
         &self,
         remove: impl Fn(&Path, ProcessId) -> io::Result<()>,
         process_id: ProcessId,

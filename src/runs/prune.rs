@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::duration;
 use crate::model::{ProcessId, RetentionLimits};
-use crate::process::poll;
+use crate::process::{poll, run_dir};
 use crate::report::units;
 use crate::runs::gc::{Gc, GcAction, GcItem, GcReport, Pruned};
 use crate::store::{EndedProcess, StoreError};
@@ -77,7 +77,9 @@ impl Gc<'_> {
             if decision == Decision::RemoveRunDir && !has_run_dir {
                 continue;
             }
-            if has_run_dir && let (GcAction::Failed, reason) = self.remove(process.id, String::new()) {
+            if has_run_dir
+                && let (GcAction::Failed, reason) = self.remove(run_dir::remove, process.id, String::new())
+            {
                 selector.keep(&process);
                 let path = process.run_dir;
                 let process = self.store.process(process.id).unwrap_or_default();

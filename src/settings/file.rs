@@ -77,6 +77,9 @@ pub(super) fn read(
         }
     }
     warnings.extend(note);
+    if is_project {
+        warnings.extend(remove_limits(&path, &mut values));
+    }
     Ok(Some(SettingsFile { path, values }))
 }
 
@@ -87,16 +90,15 @@ fn syntax_error(error: &toml::de::Error, text: &str) -> String {
     format!("not TOML: line {line}: {}", error.message())
 }
 
-/// Removes the retention limits from a project's file, with a warning.
-pub(super) fn without_limits(mut file: SettingsFile, warnings: &mut Vec<String>) -> SettingsFile {
+/// Removes the retention limits from a project's file. Returns a warning if there were any.
+fn remove_limits(path: &Path, values: &mut Map<String, Value>) -> Option<String> {
     let is_limit = |key: &str| key == KEEP || key.starts_with("keep.") || key.starts_with("RIGUP_KEEP_");
-    let count = file.values.len();
-    file.values.retain(|key, _| !is_limit(key));
-    if file.values.len() < count {
-        warnings.push(format!(
+    let count = values.len();
+    values.retain(|key, _| !is_limit(key));
+    (values.len() < count).then(|| {
+        format!(
             "[{KEEP}] in {} is ignored: it applies to the records of all projects; set it in rigup/{FILE_NAME} in your configuration folder",
-            file.path.display()
-        ));
-    }
-    file
+            path.display()
+        )
+    })
 }

@@ -19,7 +19,6 @@ use crate::engine::{EngineError, ExitStatus};
 use crate::jsonl::{self, Line};
 use crate::model::{Process, ProcessId, ProcessType};
 use crate::process::kill::{self, KillError, KillOutcome};
-use crate::process::system::ProcessEntry;
 use crate::process::{terminate, tree};
 use crate::store::Store;
 
@@ -93,7 +92,9 @@ pub(crate) fn kill(args: KillArgs, context: &mut Context) -> CommandResult {
                     context.verbosity.note(&format!("process {id} has not started yet"));
                 }
                 KillOutcome::Survived(survivors) => {
-                    print_survivors(id, &survivors);
+                    for survivor in survivors {
+                        error!("cannot kill process {id}: {} survived", tree::command_line(survivor.pid));
+                    }
                     status = ExitStatus::Incomplete;
                 }
                 KillOutcome::Failed(failure) => {
@@ -145,13 +146,6 @@ fn parse_line(line: Line<'_>) -> Result<Option<String>, String> {
         (Value::String(kind), Value::String(id)) if kind == "Process" => Ok(Some(id.clone())),
         (Value::String(kind), _) if kind != "Process" => Ok(None),
         _ => Err("is not a record of a process with an id".to_owned()),
-    }
-}
-
-fn print_survivors(id: ProcessId, survivors: &[ProcessEntry]) {
-    for survivor in survivors {
-        let command = tree::command_line(survivor.pid);
-        error!("cannot kill process {id}: {command} survived");
     }
 }
 

@@ -92,19 +92,15 @@ pub(crate) fn list(args: ListArgs, context: &mut Context) -> CommandResult {
     if !context.verbosity.quiet && filter.limit.is_some_and(|limit| listed.len() == limit as usize) {
         let max = MAX_COUNTED.max(args.limit.saturating_mul(2));
         let all = store.count_processes(&filter, Some(max.saturating_add(1)))?;
-        note_cut(listed.len() as u64, all, max.into(), context);
+        let (shown, max) = (listed.len() as u64, max.into());
+        if all > shown {
+            context.output.flush();
+            let more = if all > max { "more than " } else { "" };
+            let (shown, all) = (units::count(shown), units::count(all.min(max)));
+            context.verbosity.note(&format!("{shown} of {more}{all}; -n 0 for all"));
+        }
     }
     Ok(ExitStatus::Success)
-}
-
-/// Prints how many processes a list leaves out. Those beyond `max` were not counted.
-fn note_cut(shown: u64, all: u64, max: u64, context: &mut Context) {
-    if all > shown {
-        context.output.flush();
-        let more = if all > max { "more than " } else { "" };
-        let (shown, all) = (units::count(shown), units::count(all.min(max)));
-        context.verbosity.note(&format!("{shown} of {more}{all}; -n 0 for all"));
-    }
 }
 
 /// Returns the parser of a process type.

@@ -31,22 +31,22 @@ pub(crate) struct LogPrinter<'o> {
     output: &'o mut Output,
     verbosity: Verbosity,
     names_processes: bool,
-    /// Whether a heading precedes the first log, too.
-    has_several_logs: bool,
+    begins_with_heading: bool,
     current: Option<LogSource>,
     text: LogText,
 }
 
 impl<'o> LogPrinter<'o> {
-    /// Returns a printer whose headings name the processes if there are several of them.
-    pub(crate) fn new(output: &'o mut Output, verbosity: Verbosity, names_processes: bool) -> Self {
+    /// Returns a printer whose headings name the processes if `names_processes`. If `begins_with_heading`, a heading
+    /// precedes the first log, too.
+    pub(crate) fn new(
+        output: &'o mut Output,
+        verbosity: Verbosity,
+        names_processes: bool,
+        begins_with_heading: bool,
+    ) -> Self {
         let text = LogText::new(output.has_color());
-        Self { output, verbosity, names_processes, has_several_logs: false, current: None, text }
-    }
-
-    /// Takes the logs that have lines. One alone needs no heading.
-    pub(crate) fn expect<'s>(&mut self, sources: impl Iterator<Item = &'s LogSource>) {
-        self.has_several_logs = self.names_processes || sources.count() > 1;
+        Self { output, verbosity, names_processes, begins_with_heading, current: None, text }
     }
 
     /// Prints the next bytes of a log.
@@ -75,7 +75,7 @@ impl<'o> LogPrinter<'o> {
             return;
         };
         self.output.raw(self.text.finish().as_bytes());
-        if previous.is_some() || self.has_several_logs {
+        if previous.is_some() || self.begins_with_heading {
             let process = if self.names_processes { format!("{}: ", source.process) } else { String::new() };
             let around = "==>  <==".len() + source.stream.len();
             let process = text::printable(&process);

@@ -4,8 +4,6 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
-
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::{error, message};
 use crate::cli::process::log_printer::{LogPrinter, LogSource};
@@ -32,18 +30,11 @@ pub(crate) struct LogsArgs {
     #[arg(long, short = 'n', value_name = "N")]
     lines: Option<usize>,
     /// Print only this log
-    #[arg(long, value_name = "STREAM")]
-    stream: Option<Stream>,
+    #[arg(long, value_name = "STREAM", value_parser = ["stdout", "stderr"])]
+    stream: Option<String>,
     /// Print the output as it is written, until the processes exit
     #[arg(long, short)]
     follow: bool,
-}
-
-/// One of the two logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
 }
 
 /// The time between two reads of a log that is followed.
@@ -82,12 +73,13 @@ pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> CommandResult {
             }
         }
     }
-    let mut printer =
-        LogPrinter::new(&mut context.output, context.verbosity, args.failed || args.processes.len() > 1);
     if !args.follow {
         note_empty(&processes, &logs, args);
     }
-    printer.expect(logs.iter().filter(|log| !log.follower.is_at_end()).map(|log| &log.source));
+    let names_processes = args.failed || args.processes.len() > 1;
+    // One log alone needs no heading.
+    let has_headings = names_processes || logs.iter().filter(|log| !log.follower.is_at_end()).count() > 1;
+    let mut printer = LogPrinter::new(&mut context.output, context.verbosity, names_processes, has_headings);
     loop {
         // The exits are checked before the logs are read: a process that has exited has written everything.
         let mut is_last = true;
@@ -153,11 +145,10 @@ fn failures(store: &Store, context: &mut Context) -> Result<Vec<Process>, CliErr
 /// Opens the logs of a process that are printed.
 fn open<'p>(store: &Store, process: &'p Process, args: &LogsArgs) -> Result<Vec<ShownLog<'p>>, CliError> {
     let run_dir = run_dir(store, process)?;
-    let all = [(Stream::Stdout, run_dir.stdout()), (Stream::Stderr, run_dir.stderr())];
-    let wanted = all.into_iter().filter(|(stream, _)| args.stream.is_none_or(|wanted| wanted == *stream));
-    let open = |(stream, path): (Stream, PathBuf)| {
+    let all = [("stdout", run_dir.stdout()), ("stderr", run_dir.stderr())];
+    let wanted = all.into_iter().filter(|(stream, _)| args.stream.as_ref().is_none_or(|name| name == stream));
+    let open = |(stream, path): (&'static str, PathBuf)| {
         let follower = LogFollower::open(&path, args.lines).map_err(|error| read_error(&error))?;
-        let stream = if stream == Stream::Stdout { "stdout" } else { "stderr" };
         Ok(ShownLog { process, source: LogSource::new(process, stream), follower })
     };
     wanted.map(open).collect()

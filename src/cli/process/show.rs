@@ -1,10 +1,13 @@
 //! `rigup process show`: one process.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::cli::command::{CommandResult, Context};
 use crate::clock;
 use crate::engine::ExitStatus;
+use crate::process::log::Log;
 use crate::process::{handle, run_dir, tail, tree, usage};
 use crate::report::tables;
 use crate::report::text::printable;
@@ -25,8 +28,9 @@ pub(crate) fn show(id: &str, context: &mut Context) -> CommandResult {
     }
     let run_dir = run_dir::of(store.data_dir(), &process);
     if let (Some(run_dir), None) = (&run_dir, process.exit()) {
+        let tail = |path: &Path| tail::of(&Log::open(path)?, tail::RECORD_LINES, tail::RECORD_BYTES);
         for (key, log) in [("stdout_tail", run_dir.stdout()), ("stderr_tail", run_dir.stderr())] {
-            record[key] = tail::read(&log, tail::RECORD_LINES, tail::RECORD_BYTES).unwrap_or_default().into();
+            record[key] = tail(&log).unwrap_or_default().into();
         }
     }
     let mut messages = Vec::new();
