@@ -280,11 +280,11 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
             let mut foreground = Foreground::install().map_err(CliError::setup)?;
             let on_wait = |holder: &Holder| message!("waiting for the lock {name}, held by {holder}");
             let ran = lock::run(&settings.lib_dir, &name, &command, &mut foreground, &interrupt, on_wait);
-            let exit = match (ran, interrupt.signal()) {
-                (Err(LockedError::Lock(LockError::Interrupted)), Some(signal)) => {
+            let exit = match ran {
+                Err(LockedError::Lock(LockError::Interrupted(signal))) => {
                     return Ok(ExitStatus::Interrupted(signal));
                 }
-                (ran, _) => ran.map_err(CliError::setup)?,
+                ran => ran.map_err(CliError::setup)?,
             };
             return Ok(ExitStatus::of_foreground(&exit, foreground.interrupted_by(&exit)));
         }

@@ -13,7 +13,7 @@ use crate::model::{Binary, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::executable;
 use crate::process::foreground::Foreground;
 use crate::process::run_dir::{self, RunDir};
-use crate::process::spawn::{self, CommandSpec, SpawnError};
+use crate::process::spawn::{CommandSpec, SpawnError};
 use crate::runs::gc::{Gc, GcReport};
 use crate::runs::start::{self, RunRequest};
 use crate::settings::Settings;
@@ -38,8 +38,7 @@ pub(crate) fn exec(
     let limits = catalog::core_settings(settings)?.keep();
     let mut foreground = Foreground::install().map_err(EngineError::Signals)?;
     let pwd = std::env::current_dir().unwrap_or_default();
-    let spec = ProcessSpec::new(ProcessType::Binary, spawn::words(program, arguments), &pwd);
-    let mut process = session.queued(spec)?;
+    let mut process = session.queued(ProcessSpec::new(ProcessType::Binary, Vec::new(), &pwd))?;
     let id = process.id;
     let environment = command::environment_of_command(settings, id, &[]);
     process.spec.env = environment.added;
@@ -50,6 +49,7 @@ pub(crate) fn exec(
     let cwd = if pwd.as_os_str().is_empty() { ".".into() } else { pwd };
     let (program, args) = (program.clone(), arguments.to_vec());
     let command = CommandSpec { program, args, env: environment.all, cwd };
+    process.spec.cmd = command.words();
     let (run_dir, lock) = RunDir::create(path, &process, &command, None)
         .and_then(|run_dir| {
             let prepare = || Ok((run_dir.clone().opened()?, run_dir.lock()?));

@@ -180,11 +180,9 @@ pub(crate) fn lock(
     let on_wait = |holder: &Holder| {
         session.report(EngineEvent::Waiting(format!("waiting for {holder}, which is installing {name}")));
     };
-    Lock::take_for_binary(&session.settings.data_dir, name, interrupt, on_wait).map_err(|error| {
-        match (error, interrupt.signal()) {
-            (LockError::Interrupted, Some(signal)) => EngineError::Interrupted(signal),
-            (error, _) => EngineError::Setup(error.to_string()),
-        }
+    Lock::take_for_binary(&session.settings.data_dir, name, interrupt, on_wait).map_err(|error| match error {
+        LockError::Interrupted(signal) => EngineError::Interrupted(signal),
+        error => EngineError::Setup(error.to_string()),
     })
 }
 

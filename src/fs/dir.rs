@@ -27,6 +27,12 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
     })
 }
 
+/// Returns an error with the path that it is about in front.
+pub(crate) fn with_path(path: &Path, error: impl Into<io::Error>) -> io::Error {
+    let error = error.into();
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Creates the missing parents of a folder. They are writable by their owner only, whatever the umask is.
 pub(crate) fn make_parents(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(parent(folder))

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::fs::dir::make_private_dir;
+use crate::fs::dir::{make_private_dir, with_path};
 use crate::fs::regular_file;
 
 /// A file or folder that was opened for locking. Its lock is held until this value and all copies of its descriptor are
@@ -40,7 +40,7 @@ impl FileLock {
 
     /// Opens an existing file or folder for locking.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path).map_err(|error| with_path(path, &error))?;
+        let file = File::open(path).map_err(|error| with_path(path, error))?;
         Ok(Self { file, path: path.to_owned() })
     }
 
@@ -58,13 +58,13 @@ impl FileLock {
         match tried {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(with_path(&self.path, &error)),
+            Err(TryLockError::Error(error)) => Err(with_path(&self.path, error)),
         }
     }
 
     /// Waits for the lock without a time limit, and takes it.
     pub(crate) fn lock(&self) -> io::Result<()> {
-        self.file.lock().map_err(|error| with_path(&self.path, &error))
+        self.file.lock().map_err(|error| with_path(&self.path, error))
     }
 
     /// Takes the lock if it becomes free within `patience`, and returns whether it was taken.
@@ -133,11 +133,6 @@ pub(crate) fn is_locked(path: &Path) -> io::Result<Option<bool>> {
     let is_free = FileLock { file, path: path.to_owned() }.try_lock()?;
     Ok(Some(!is_free))
 }
-
-fn with_path(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

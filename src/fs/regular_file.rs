@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use crate::fs::dir::with_path;
+
 /// Opens a file for reading.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_with(File::options().read(true), path)
@@ -36,7 +38,7 @@ pub(crate) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<Fi
     };
     let opened =
         if is_special { Err(io::Error::other("it is not a regular file; remove it")) } else { opened };
-    opened.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    opened.map_err(|error| with_path(path, error))
 }
 
 /// Reads a file. Fails if it has more than `limit` bytes.

@@ -10,7 +10,7 @@ use nix::sys::stat::{FchmodatFlags, fchmodat};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Stat, fstat};
 use rustix::io::Errno;
 
-use crate::fs::dir::parent;
+use crate::fs::dir::{parent, with_path};
 
 /// Turns the error of a removal into success if the file or folder does not exist.
 pub(crate) fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
@@ -192,12 +192,6 @@ pub(crate) fn remove_files_with_prefix(folder: &Path, prefix: &str) -> io::Resul
     }
     Ok(())
 }
-
-fn with_path(path: &Path, error: Errno) -> io::Error {
-    let error = io::Error::from(error);
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;

@@ -19,7 +19,7 @@ use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::log::Logs;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
-use crate::process::spawn::{self, CommandSpec};
+use crate::process::spawn::CommandSpec;
 use crate::process::supervise::{FinishedProcess, PreparedProcess, Supervision};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -110,11 +110,7 @@ impl Runner<'_> {
             env: environment.added,
             timeout: Some(job.timeout),
             run_dir: Some(path.clone()),
-            ..ProcessSpec::new(
-                ProcessType::Hook,
-                spawn::words(&command.program, &command.args),
-                command.cwd.clone(),
-            )
+            ..ProcessSpec::new(ProcessType::Hook, command.words(), &command.cwd)
         };
         let mut process = Process {
             parent_id: Some(self.command.id),

@@ -7,8 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use libc::c_int;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags};
-use nix::sys::signal::SigSet;
+use nix::spawn::PosixSpawnFlags;
 
 use crate::model::ProcessExit;
 use crate::process::group_witness::GroupWitness;
@@ -46,15 +45,8 @@ impl Foreground {
 
     /// Starts the command in rigup's working directory, whatever the `cwd` of the command is.
     pub(crate) fn start(&mut self, command: &CommandSpec) -> Result<Child, SpawnError> {
-        let child = command.start_with(|| {
-            let mut attributes = PosixSpawnAttr::init()?;
-            attributes.set_flags(
-                PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
-            )?;
-            attributes.set_sigdefault(&signals::ignored_by_rigup_alone())?;
-            attributes.set_sigmask(&SigSet::empty())?;
-            Ok((PosixSpawnFileActions::init()?, attributes))
-        })?;
+        let defaults = signals::ignored_by_rigup_alone();
+        let child = command.start_with(PosixSpawnFlags::empty(), &defaults, |_actions| Ok(()))?;
         // A signal to the group that arrives in between is passed on a second time, rather than lost.
         self.witness = GroupWitness::start().ok();
         Ok(child)

@@ -36,9 +36,9 @@ pub(crate) struct Busy(FileLock);
 /// An error that prevents a lock from being taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LockError {
-    /// rigup was interrupted while it waited.
+    /// This signal interrupted rigup while it waited.
     #[error("interrupted while waiting for a lock")]
-    Interrupted,
+    Interrupted(i32),
     /// The holder of the lock, a process with this pid, waits for this process.
     #[error("cannot take the lock {path}: process {1} holds it and waits for this process", path = .0.display())]
     Circular(PathBuf, u32),
@@ -108,8 +108,10 @@ impl Lock {
                 Some(holder) if circular_tries == CIRCULAR_TRIES => {
                     Err(LockError::Circular(path.to_owned(), holder.pid))
                 }
-                _ if is_interrupted_by(interrupt, Instant::now() + RETRY) => Err(LockError::Interrupted),
-                _ => Ok(()),
+                _ => match interrupted_by(interrupt, Instant::now() + RETRY) {
+                    Some(signal) => Err(LockError::Interrupted(signal)),
+                    None => Ok(()),
+                },
             }
         })?;
         Ok(Self::new(file)?)
@@ -226,7 +228,7 @@ pub(crate) fn take_folder(
         if let Some(on_wait) = on_wait.take() {
             on_wait();
         }
-        if is_interrupted_by(interrupt, deadline.min(Instant::now() + RETRY)) {
+        if interrupted_by(interrupt, deadline.min(Instant::now() + RETRY)).is_some() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         if Instant::now() < deadline {
@@ -241,9 +243,10 @@ pub(crate) fn take_folder(
     Ok(lock)
 }
 
-/// Returns whether rigup is interrupted before `deadline`.
-fn is_interrupted_by(interrupt: &Interrupt, deadline: Instant) -> bool {
-    poll::readable([interrupt.fd()], deadline) == [true]
+/// Waits until `deadline` or until a signal interrupts rigup, and returns that signal.
+fn interrupted_by(interrupt: &Interrupt, deadline: Instant) -> Option<i32> {
+    poll::readable([interrupt.fd()], deadline);
+    interrupt.signal()
 }
 
 /// The lock of a process without a run dir, such as rigup itself. Its rigup takes the lock before the process is

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err::os::unix::fs::OpenOptionsExt;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
@@ -47,14 +46,6 @@ const LOCK: &str = "lock";
 
 /// The file with the record of the process as it was queued.
 const RECORD: &str = "process.json";
-
-/// The record in that file. No other record of a process has the id of the data dir.
-#[derive(Serialize)]
-struct QueuedRecord<'a> {
-    #[serde(flatten)]
-    process: &'a Process,
-    data_dir_id: &'a str,
-}
 
 /// The file with the exit of the process.
 const EXIT: &str = "exit.json";
@@ -98,8 +89,10 @@ impl RunDir {
         make_private_dir(&run_dir.path)?;
         let write = || {
             // The record comes first: it shows that rigup made the folder.
-            let record = jsonl::line(&QueuedRecord { process, data_dir_id: &process.data_dir_id });
-            run_dir.write_file(RECORD, 0o600, &record)?;
+            let mut record = process.to_record();
+            // No other record of a process has it.
+            record["data_dir_id"] = process.data_dir_id.as_str().into();
+            run_dir.write_file(RECORD, 0o600, &jsonl::line(&record))?;
             input.map_or(Ok(()), |input| run_dir.write_file(INPUT, 0o600, input))?;
             run_dir.write_file("cmd.sh", 0o700, &script)
         };

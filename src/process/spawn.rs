@@ -1,6 +1,6 @@
 //! Starting processes. No other module does so.
 
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -72,6 +72,12 @@ impl CommandSpec {
         which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
     }
 
+    /// Returns the program and its arguments as texts, for records.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        words.map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
     /// Starts the command in its own session, without a terminal, with no signal blocked and every signal at its
     /// default. Without `stdin`, the standard input is `/dev/null`. The output goes to files, so that a grandchild that
     /// keeps them open does not cause a delay.
@@ -81,34 +87,38 @@ impl CommandSpec {
         stdout: &File,
         stderr: &File,
     ) -> Result<Child, SpawnError> {
-        self.start_with(|| {
+        let session = PosixSpawnFlags::from_bits_retain(system::SETSID.into());
+        self.start_with(session, &SigSet::all(), |actions| {
             let stdin = match stdin {
                 Some(stdin) => stdin,
                 None => null()?,
             };
-            let mut actions = PosixSpawnFileActions::init()?;
-            change_folder(&mut actions, &self.cwd)?;
+            change_folder(actions, &self.cwd)?;
             for (target, stream) in (0..).zip([stdin, stdout, stderr]) {
                 actions.add_dup2(stream.as_raw_fd(), target)?;
             }
-            let mut attributes = PosixSpawnAttr::init()?;
-            let session = PosixSpawnFlags::from_bits_retain(system::SETSID.into());
-            attributes.set_flags(
-                session | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
-            )?;
-            attributes.set_sigdefault(&SigSet::all())?;
-            attributes.set_sigmask(&SigSet::empty())?;
-            Ok((actions, attributes))
+            Ok(())
         })
     }
 
-    /// Starts the command with these actions and attributes.
+    /// Starts the command with these flags and actions, with no signal blocked, and with these signals at their defaults.
     pub(super) fn start_with(
         &self,
-        prepare: impl FnOnce() -> io::Result<(PosixSpawnFileActions, PosixSpawnAttr)>,
+        flags: PosixSpawnFlags,
+        defaults: &SigSet,
+        add_actions: impl FnOnce(&mut PosixSpawnFileActions) -> io::Result<()>,
     ) -> Result<Child, SpawnError> {
-        let started = prepare().and_then(|(actions, attributes)| self.try_start(&actions, &attributes));
-        started.map_err(|error| self.error(&error))
+        let signal_flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
+        let start = || {
+            let mut actions = PosixSpawnFileActions::init()?;
+            add_actions(&mut actions)?;
+            let mut attributes = PosixSpawnAttr::init()?;
+            attributes.set_flags(flags | signal_flags)?;
+            attributes.set_sigdefault(defaults)?;
+            attributes.set_sigmask(&SigSet::empty())?;
+            self.try_start(&actions, &attributes)
+        };
+        start().map_err(|error| self.error(&error))
     }
 
     fn error(&self, error: &io::Error) -> SpawnError {
@@ -224,12 +234,4 @@ fn start(mut spawn: impl FnMut() -> io::Result<u32>) -> io::Result<Child> {
             Err(error)
         }
     }
-}
-
-/// Returns a program and its arguments as texts, for records.
-pub(crate) fn words(program: &OsStr, args: &[OsString]) -> Vec<String> {
-    std::iter::once(program)
-        .chain(args.iter().map(OsString::as_os_str))
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect()
 }

@@ -13,7 +13,7 @@ use crate::process::drain::drain;
 use crate::process::log::Logs;
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
-use crate::process::spawn::{self, Child, CommandSpec};
+use crate::process::spawn::{Child, CommandSpec};
 use crate::process::system::ProcessEntry;
 use crate::process::tree;
 use crate::process::wait::{self, WaitOutcome};
@@ -50,7 +50,7 @@ impl PreparedProcess {
         let mut words = launcher.into_iter().chain(command_line);
         self.command.program = words.next().unwrap_or_default();
         self.command.args = words.collect();
-        self.process.spec.cmd = spawn::words(&self.command.program, &self.command.args);
+        self.process.spec.cmd = self.command.words();
         self
     }
 }

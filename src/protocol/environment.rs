@@ -5,7 +5,7 @@ use std::iter::repeat_n;
 use std::ops::Range;
 
 use memchr::memmem;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The key of the environment.
@@ -69,7 +69,7 @@ pub(super) fn without_environments(line: &[u8]) -> Vec<u8> {
 fn environments(record: &str, text: &str) -> Vec<Range<usize>> {
     let mut fields = Vec::new();
     // The fields before an error count.
-    let _ = RawFields(&mut fields).deserialize(&mut serde_json::Deserializer::from_str(record));
+    let _ = serde_json::Deserializer::from_str(record).deserialize_map(RawFields(&mut fields));
     let is_type = |field: &RawField<'_>| {
         is_text(field.key, "type") && field.value.is_some_and(|value| is_text(value, "Binary"))
     };
@@ -103,14 +103,6 @@ struct RawField<'de> {
 
 /// A reader of the fields of an object that keeps those before an error.
 struct RawFields<'a, 'de>(&'a mut Vec<RawField<'de>>);
-
-impl<'de> DeserializeSeed<'de> for RawFields<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
 
 impl<'de> Visitor<'de> for RawFields<'_, 'de> {
     type Value = ();

@@ -6,13 +6,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::clock;
 use crate::hook::command::{self, ChildEnvironment};
 use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
-use crate::process::spawn::{self, CommandSpec};
+use crate::process::spawn::CommandSpec;
 use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::waiter::{self, LaunchError};
 use crate::runs::messages::RUN_DIR_VARIABLE;
@@ -111,7 +109,7 @@ pub(crate) fn start(
         program,
         args,
         cwd,
-        env: set,
+        env: mut set,
         max_live,
         max_runtime,
         ttl,
@@ -123,22 +121,15 @@ pub(crate) fn start(
         check_variable(name, value).map_err(|problem| StartError::Variable(name.clone(), problem))?;
     }
     let path = run_dir::path(&settings.data_dir, process.id);
-    let ChildEnvironment { all: mut env, mut added } =
-        command::environment_of_command(settings, process.id, &set);
-    env.retain(|(name, _)| name != RUN_DIR_VARIABLE);
-    env.push((RUN_DIR_VARIABLE.into(), path.clone().into()));
-    added.insert(RUN_DIR_VARIABLE.to_owned(), Value::from(path.to_string_lossy()));
+    set.push((RUN_DIR_VARIABLE.to_owned(), path.clone().into()));
+    let ChildEnvironment { all: env, added } = command::environment_of_command(settings, process.id, &set);
     let command = CommandSpec { program, args, env, cwd };
     process.spec = ProcessSpec {
         env: added,
         timeout: max_runtime,
         run_dir: Some(path.clone()),
         run: Some(RunSpec { slug: slug.clone(), description, ttl }),
-        ..ProcessSpec::new(
-            ProcessType::Binary,
-            spawn::words(&command.program, &command.args),
-            command.cwd.clone(),
-        )
+        ..ProcessSpec::new(ProcessType::Binary, command.words(), &command.cwd)
     };
     let run_dir = RunDir::create(path, &process, &command, None)?;
     // The lock is taken before the record is stored, because another rigup would complete a record without a locked run
