@@ -24,15 +24,6 @@ pub(crate) struct Limit(pub Option<Duration>);
 )]
 pub(crate) struct InvalidDuration;
 
-/// A text that is not a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidLimit {
-    #[error("{0}; or use `none`")]
-    Duration(#[from] InvalidDuration),
-    #[error("use more than 0, or `none`")]
-    Zero,
-}
-
 /// Parses a duration in seconds, or in another unit that is written after the number.
 pub(crate) fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     parse_in(SECOND, text)
@@ -59,19 +50,22 @@ pub(crate) fn parse_in(unit: Duration, text: &str) -> Result<Duration, InvalidDu
 }
 
 /// Parses a duration, or `none`.
-pub(crate) fn parse_limit(text: &str) -> Result<Limit, InvalidLimit> {
+pub(crate) fn parse_limit(text: &str) -> Result<Limit, String> {
     parse_limit_in(SECOND, text)
 }
 
 /// Parses a duration as [`parse_in`] does, or `none`.
-pub(crate) fn parse_limit_in(unit: Duration, text: &str) -> Result<Limit, InvalidLimit> {
-    if text.trim() == "none" { Ok(Limit(None)) } else { Ok(Limit(Some(parse_in(unit, text)?))) }
+pub(crate) fn parse_limit_in(unit: Duration, text: &str) -> Result<Limit, String> {
+    if text.trim() == "none" {
+        return Ok(Limit(None));
+    }
+    parse_in(unit, text).map(|limit| Limit(Some(limit))).map_err(|error| format!("{error}; or use `none`"))
 }
 
 /// Parses a duration greater than 0, or `none`.
-pub(crate) fn parse_positive_limit(text: &str) -> Result<Limit, InvalidLimit> {
+pub(crate) fn parse_positive_limit(text: &str) -> Result<Limit, String> {
     match parse_limit(text)? {
-        Limit(Some(Duration::ZERO)) => Err(InvalidLimit::Zero),
+        Limit(Some(Duration::ZERO)) => Err("use more than 0, or `none`".to_owned()),
         limit => Ok(limit),
     }
 }
@@ -151,8 +145,8 @@ mod tests {
     fn a_limit_may_be_none() {
         assert_eq!(parse_limit("none"), Ok(Limit(None)));
         assert_eq!(parse_limit("0"), Ok(Limit(Some(Duration::ZERO))));
-        assert_eq!(parse_positive_limit("0"), Err(InvalidLimit::Zero));
-        assert!(parse_limit("no").unwrap_err().to_string().ends_with("or use `none`"));
+        assert_eq!(parse_positive_limit("0"), Err("use more than 0, or `none`".to_owned()));
+        assert!(parse_limit("no").unwrap_err().ends_with("or use `none`"));
     }
 
     #[test]

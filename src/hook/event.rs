@@ -206,10 +206,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn report(&mut self) -> Result<(), StoreError> {
         let Some((mut finished, output)) = self.ended.take() else { return Ok(()) };
         finished.write_exit();
-        let FinishedProcess { process, run_dir, logs } = finished;
-        let (was_terminated, overdue_at) = (false, Instant::now());
-        let ended = StartedHook { process, run_dir, logs, output, was_terminated, overdue_at };
-        let process = self.report_end(ended)?;
+        let process = self.report_end(finished, output, false)?;
         self.unstored.push(process);
         Ok(())
     }
@@ -263,26 +260,23 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     ) -> Result<(), RunError> {
         let PreparedProcess { process, run_dir, logs, command, .. } = prepared;
         let output = HookOutput::new(hook, self.runner.settings.output_limit);
-        let (was_terminated, overdue_at) = (false, Instant::now());
-        let mut started = StartedHook { process, run_dir, logs, output, was_terminated, overdue_at };
         self.report()?;
         self.store(&[])?;
-        let waiter = match waiter::launch(self.runner.settings, &started.process, lock, command) {
+        let waiter = match waiter::launch(self.runner.settings, &process, lock, command) {
             Ok(waiter) => waiter,
             Err(error) => {
-                started.process = if matches!(error, LaunchError::Killed) {
-                    self.exit_of(started.process, &started.run_dir)?
+                let process = if matches!(error, LaunchError::Killed) {
+                    self.exit_of(process, &run_dir)?
                 } else {
-                    let exit = ProcessExit::spawn_failed(error.to_string(), clock::now());
-                    started.process.into_exited(exit)
+                    process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now()))
                 };
-                let process = self.report_end(started)?;
+                let process = self.report_end(FinishedProcess { process, run_dir, logs }, output, false)?;
                 return Ok(self.runner.store.save_process(&process)?);
             }
         };
-        let timeout = started.process.spec.timeout.unwrap_or(Duration::MAX);
-        started.overdue_at = duration::deadline(timeout.saturating_add(CONTINUE_AFTER));
-        let id = started.process.id;
+        let (id, timeout) = (process.id, process.spec.timeout.unwrap_or(Duration::MAX));
+        let overdue_at = duration::deadline(timeout.saturating_add(CONTINUE_AFTER));
+        let started = StartedHook { process, run_dir, logs, output, was_terminated: false, overdue_at };
         self.background.push((started, waiter));
         let deadline = duration::deadline(self.event.ready_timeout);
         loop {
@@ -369,10 +363,11 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         }
         let has_exited = |waiter: &Child| wait::has_exited_by(waiter, Instant::now());
         while let Some(at) = self.background.iter().position(|(_, waiter)| has_exited(waiter)) {
-            let (mut started, waiter) = self.background.remove(at);
+            let (started, waiter) = self.background.remove(at);
             let _ = wait::reap(&waiter);
-            started.process = self.exit_of(started.process, &started.run_dir)?;
-            self.report_end(started)?;
+            let StartedHook { process, run_dir, logs, output, was_terminated, .. } = started;
+            let process = self.exit_of(process, &run_dir)?;
+            self.report_end(FinishedProcess { process, run_dir, logs }, output, was_terminated)?;
         }
         Ok(())
     }
@@ -416,8 +411,13 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
 
     /// Reports the rest of a hook's output and its exit, adds the warnings about its output to its record, and returns the
     /// record.
-    fn report_end(&mut self, ended: StartedHook<'_>) -> Result<Process, StoreError> {
-        let StartedHook { mut process, run_dir, logs, mut output, was_terminated, .. } = ended;
+    fn report_end(
+        &mut self,
+        ended: FinishedProcess,
+        mut output: HookOutput<'_>,
+        was_terminated: bool,
+    ) -> Result<Process, StoreError> {
+        let FinishedProcess { mut process, run_dir, logs } = ended;
         // It was measured after every process that the hook left behind in its group was gone.
         let size = process.exit().map_or(0, |exit| exit.stdout_bytes);
         let unread = self.read_rest(&mut output, &logs.stdout, size);

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,11 +56,7 @@ pub(crate) fn resolve_shim(command: &CommandSpec, interrupt: &Interrupt) -> Opti
 fn is_shim(found: &Path, name: &str) -> bool {
     let file = found.canonicalize().unwrap_or_else(|_| found.to_owned());
     let has_name = file.file_name().is_some_and(|file| file.as_encoded_bytes().starts_with(name.as_bytes()));
-    !has_name || is_script(&file).unwrap_or(false)
-}
-
-fn is_script(file: &Path) -> io::Result<bool> {
     let mut start = [0; 2];
-    fs_err::File::open(file)?.read_exact(&mut start)?;
-    Ok(start == *b"#!")
+    let read = fs_err::File::open(file).and_then(|mut file| file.read_exact(&mut start));
+    !has_name || read.is_ok() && start == *b"#!"
 }

@@ -38,21 +38,16 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     // Nor is it lost if its waiter stored its exit, and released the lock, between the two looks.
     let Some(process) = read()? else { return Ok(None) };
     let run_dir = run_dir::of(store.data_dir(), &process);
-    let Ok(observed) = terminate_lost(store, &process, run_dir.as_ref()) else { return Ok(None) };
-    complete(store, process, run_dir.as_ref(), observed).map(Some)
-}
-
-/// Returns the exit in the run dir of a process that nothing supervises. If there is none, terminates the rest of its tree.
-fn terminate_lost(
-    store: &Store,
-    process: &Process,
-    run_dir: Option<&RunDir>,
-) -> io::Result<Option<ProcessExit>> {
-    let exit = run_dir.map_or(Ok(None), RunDir::read_exit)?;
-    if exit.is_none() && belongs_to(store, process)? {
-        terminate_rest(process, run_dir, terminate::LEFTOVER_GRACE, || false)?;
-    }
-    Ok(exit)
+    let run_dir = run_dir.as_ref();
+    let read_or_terminate = || -> io::Result<_> {
+        let exit = run_dir.map_or(Ok(None), RunDir::read_exit)?;
+        if exit.is_none() && belongs_to(store, &process)? {
+            terminate_rest(&process, run_dir, terminate::LEFTOVER_GRACE, || false)?;
+        }
+        Ok(exit)
+    };
+    let Ok(observed) = read_or_terminate() else { return Ok(None) };
+    complete(store, process, run_dir, observed).map(Some)
 }
 
 /// Returns whether a rigup or a waiter will record the exit of a process that has not exited according to its record, or

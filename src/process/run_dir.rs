@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fs_err::os::unix::fs::OpenOptionsExt;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
@@ -308,21 +309,22 @@ impl RunDir {
             installed.abspath = paths.to_path(&installed.abspath).unwrap_or(installed.abspath.clone());
             Some(binary)
         };
-        self.accepted_records().iter().filter_map(binary).collect()
+        self.read_from_exit::<Vec<Value>>(ACCEPTED).iter().filter_map(binary).collect()
     }
 
     /// Removes the records of a binary that was deleted from those that were accepted.
     pub(crate) fn remove_accepted(&self, deleted: &Binary) -> io::Result<()> {
-        let mut records = self.accepted_records();
+        let mut records: Vec<Value> = self.read_from_exit(ACCEPTED);
         let count = records.len();
         let machine_id = deleted.machine_id.to_string();
         records.retain(|record| record["name"] != *deleted.name || record["machine_id"] != *machine_id);
         if records.len() == count { Ok(()) } else { self.replace_accepted(records) }
     }
 
-    fn accepted_records(&self) -> Vec<Value> {
-        let accepted = self.read_json(EXIT).and_then(|mut exit| exit.remove(ACCEPTED));
-        accepted.and_then(|accepted| serde_json::from_value(accepted).ok()).unwrap_or_default()
+    /// Returns a value in `exit.json`, or the empty one if there is no valid one.
+    fn read_from_exit<T: DeserializeOwned + Default>(&self, key: &str) -> T {
+        let value = self.read_json(EXIT).and_then(|mut exit| exit.remove(key));
+        value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
     }
 
     /// Returns the warning about a process that removed its run dir, or `None` if the folder exists.
@@ -334,8 +336,7 @@ impl RunDir {
 
     /// Returns the warnings in `exit.json`.
     pub(crate) fn read_warnings(&self) -> Warnings {
-        let warnings = self.read_json(EXIT).and_then(|mut exit| exit.remove("warnings"));
-        warnings.and_then(|warnings| serde_json::from_value(warnings).ok()).unwrap_or_default()
+        self.read_from_exit("warnings")
     }
 
     /// Returns the exit in `exit.json` without the logs, or `None` if there is no valid one.
