@@ -14,7 +14,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::clock;
 use crate::duration;
-use crate::engine::catalog::Catalog;
+use crate::engine::catalog::{Catalog, searched_folders};
 use crate::engine::events::{READY_TIMEOUT, has_hooks, hook_argument};
 use crate::engine::{EngineEvent, EventRequest, HookEvent};
 use crate::hook::command;
@@ -74,9 +74,10 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     let mut catalog = Catalog::find(&context.settings, &request.plugins, &print_event)?;
     let status = print_diagnostics(&catalog);
     if !has_hooks(&catalog, event) {
-        context
-            .verbosity
-            .note(&format!("no hooks found for the event {event}; `rigup hook list` shows the hooks"));
+        let folders = searched_folders(&context.settings);
+        context.verbosity.note(&format!(
+            "no hooks found for the event {event} in {folders}; `rigup hook list` shows the hooks"
+        ));
         return Ok(status);
     }
     let progress = ProgressDisplay::new(context);
@@ -110,7 +111,9 @@ impl EventDisplay<'_> {
                     self.output.flush();
                 }
             }
-            HookEvent::Warning(text) => warning!("{}: {}", hook.plugin, printable(&text)),
+            HookEvent::Warning(text) => {
+                warning!("{}/{}: {}", hook.plugin, hook.name.file_name, printable(&text));
+            }
             HookEvent::Succeeded(process) => self.show_exit(hook, process),
             HookEvent::Failed(process) => {
                 print_failure(hook, process);

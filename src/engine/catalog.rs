@@ -274,14 +274,19 @@ pub(crate) fn core_settings(settings: &Settings) -> Result<CoreSettings, EngineE
     CoreSettings::read(sources(settings)).map_err(EngineError::Setup)
 }
 
+/// Returns the folders that rigup searches for plugins, for a message.
+pub(crate) fn searched_folders(settings: &Settings) -> String {
+    let folders: Vec<String> = settings.plugin_path.iter().map(|path| path.display().to_string()).collect();
+    folders.join(" or ")
+}
+
 /// Returns the error for a plugin that does not exist. It lists the folders that rigup searched, and the plugins in
 /// them.
 pub(crate) fn no_such_plugin(name: &str, discovery: &Discovery, settings: &Settings) -> String {
-    let folders: Vec<String> = settings.plugin_path.iter().map(|path| path.display().to_string()).collect();
     let names: Vec<&str> = discovery.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     format!(
         "there is no plugin named {name} in {}; available plugins: {}",
-        folders.join(" or "),
+        searched_folders(settings),
         names.join(", ")
     )
 }

@@ -13,7 +13,7 @@ use crate::fs::dir::make_private_dir;
 use crate::fs::lock::FileLock;
 use crate::hook::output::{HookOutput, READ_TIME};
 use crate::hook::run::{HookJob, RunError, Runner};
-use crate::model::{BinaryId, Process, ProcessExit};
+use crate::model::{BinaryId, ExitReason, Process, ProcessExit};
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::Background;
 use crate::process::log::{Log, Logs};
@@ -433,6 +433,11 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             records.cut()
         };
         process.warnings.extend(rest.into_warnings());
+        let has_exited_with_0 =
+            |exit: &ProcessExit| exit.reason == ExitReason::Exited && exit.exit_code == Some(0);
+        if hook.name.is_named_daemon() && !was_terminated && process.exit().is_some_and(has_exited_with_0) {
+            process.warnings.push("it exited with 0 before its event ended");
+        }
         process.warnings.texts().iter().for_each(|text| on_event(hook, HookEvent::Warning(text.clone())));
         process.warnings.extend(reported.texts());
         if process.warnings != recorded {

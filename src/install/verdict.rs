@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::duration;
 use crate::install::event::InstallEvent;
 use crate::install::verify::{self, Expected, VerifyError};
 use crate::model::process::SKIPPED;
@@ -141,7 +142,7 @@ fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, St
         }
         (ExitReason::SpawnFailed, _) => return Some((Outcome::Failed, exit.stderr_tail.clone())),
         (ExitReason::Lost, _) => return Some((Outcome::Failed, NO_EXIT.to_owned())),
-        (ExitReason::Timeout, _) => format!("terminated after {} s", timeout.as_secs()),
+        (ExitReason::Timeout, _) => format!("terminated after {} s", duration::seconds(timeout)),
         (ExitReason::Stopped, _) => "terminated on request".to_owned(),
         (ExitReason::Signalled, _) => format!("killed by signal {}", exit.signal.unwrap_or_default()),
         (ExitReason::Exited, code) => format!("exit code {}", code.unwrap_or_default()),

@@ -64,6 +64,11 @@ impl HookName {
         Self::parse(&path.file_name()?.to_string_lossy())
     }
 
+    /// Whether the name says that the hook runs until its event ends (`.daemon.bg.`, but not only `.bg.`).
+    pub(crate) fn is_named_daemon(&self) -> bool {
+        self.background == Some(Background::Daemon) && self.file_name.contains(".daemon.")
+    }
+
     /// Compares by the order in which hooks of one event run: number, then name, then plugin.
     pub fn cmp_with_plugins(&self, plugin: &str, other: &Self, other_plugin: &str) -> Ordering {
         (self.order, &self.name, plugin, &self.file_name).cmp(&(

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::duration;
 use crate::model::{Attempt, Binary, ExitReason, Outcome, Process, ProcessState};
 use crate::report::short_id::short_ids;
 use crate::report::table::{Cell, Column, Table};
@@ -23,7 +24,7 @@ pub(crate) fn processes(rows: &[ProcessRow<'_>], now: Timestamp) -> Table {
     let mut table = Table::new([
         Column::new("PROCESS"),
         Column::new("COMMAND").cut_end(24),
-        Column::new("STATE"),
+        Column::new("STATE").cut_end(20),
         Column::new("DURATION").optional(2),
         Column::new("CPU").optional(4),
         Column::new("MEMORY").optional(3),
@@ -107,7 +108,7 @@ pub(crate) fn attempts(attempts: &[(Attempt, Timestamp)], now: Timestamp) -> Tab
     table
 }
 
-/// Returns the state of a process, in one or two words.
+/// Returns the state of a process, in a few words.
 pub(crate) fn process_state(process: &Process) -> Cell {
     let exit = match &process.state {
         ProcessState::Queued => return Cell::plain("queued"),
@@ -120,7 +121,11 @@ pub(crate) fn process_state(process: &Process) -> Cell {
         ExitReason::Exited if process.run_state() == "finished" => "skipped".to_owned(),
         ExitReason::Exited => format!("exit {code}"),
         ExitReason::Signalled => format!("signal {}", exit.signal.unwrap_or_default()),
-        ExitReason::Timeout => format!("timeout ({code})"),
+        ExitReason::Timeout => {
+            let limit = process.spec.timeout.map(duration::seconds);
+            let after = limit.map(|seconds| format!(" after {seconds} s")).unwrap_or_default();
+            format!("timed out{after} ({code})")
+        }
         ExitReason::Stopped => format!("stopped ({code})"),
         ExitReason::Lost => "lost".to_owned(),
         ExitReason::SpawnFailed => "not started".to_owned(),

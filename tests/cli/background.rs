@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -99,6 +99,31 @@ fn reports_the_death_of_a_daemon_while_the_event_goes_on() {
         assert_eq!(child.wait().unwrap().code(), Some(1));
         assert_eq!(context.live_processes(), []);
     }
+}
+
+#[test]
+fn a_daemon_hook_that_exits_while_its_event_runs_is_a_warning_at_once() {
+    let context = context_with(&[
+        ("1_d.daemon.bg.sh", "echo up"),
+        ("2_b.bg.sh", "echo up"),
+        ("3_f.finite.bg.sh", "echo up"),
+        ("4_a.sh", "until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done"),
+    ]);
+    let stderr = context.path("stderr");
+    let mut command = context.command(&["run", "E"]);
+    command.stdout(Stdio::null()).stderr(fs::File::create(&stderr).unwrap());
+    let mut child = command.spawn().unwrap();
+    let printed = || fs::read_to_string(&stderr).unwrap();
+    wait_until("the exit is reported", || printed().contains("warning: p/on_E__1_d.daemon.bg.sh: it exited"));
+    assert_eq!(child.try_wait().unwrap(), None);
+    fs::write(context.path("data/go"), "").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(printed().matches("warning: ").count(), 1, "{}", printed());
+    for hook in context.hook_processes() {
+        let expected = usize::from(hook["hook_name"] == "on_E__1_d.daemon.bg.sh");
+        assert_eq!(hook["warnings"].as_array().unwrap().len(), expected, "{hook}");
+    }
+    assert_eq!(context.live_processes(), []);
 }
 
 #[test]

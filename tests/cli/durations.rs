@@ -78,7 +78,7 @@ fn fractions_and_units_apply_and_are_recorded() {
 
     context.script("here/plugins/p/on_E__1_x.sh", "#!/bin/sh\nexec sleep 600\n");
     context.set("TIMEOUT", "100ms");
-    context.run(&["run", "E"]).exits_with(1).stderr_contains("timeout (143)");
+    context.run(&["run", "E"]).exits_with(1).stderr_contains(": timed out after 0.1 s (143)");
     for text in ["0", "0s", "-5", "soon", "inf"] {
         context.set("TIMEOUT", text);
         context

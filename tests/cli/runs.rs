@@ -34,7 +34,7 @@ const WAIT_FOR_GO: &str = "until [ -e \"$RIGUP_DATA_DIR/go\" ]; do sleep 0.05; d
 #[test]
 fn shows_the_messages_the_result_and_the_output_of_a_run() {
     let context = TestContext::new();
-    let script = "\"$RIGUP\" post 'half of it' step=1 url='a=b'; echo out; echo err >&2; \
+    let script = "\"$RIGUP\" post 'half of it' step=1 url='a=b' note= done='\"true\"' by='a b' list='[1]'; echo out; echo err >&2; \
         echo '{\"pages\":12}' | \"$RIGUP\" result -";
     let id = context.start_run(&["--slug", "crawl", "--description", "the whole site"], script);
     context.run(&["process", "wait", &id]).succeeds();
@@ -49,6 +49,9 @@ fn shows_the_messages_the_result_and_the_output_of_a_run() {
         (&json!("half of it"), &json!(1), &json!("a=b"))
     );
     assert!(message["time"].as_str().unwrap().ends_with('Z'));
+    let table = context.run(&["--format", "table", "process", "show", &id]).succeeds();
+    let line = table.stdout.lines().last().unwrap();
+    assert!(line.ends_with("Z  half of it step=1 url=a=b note= done=\"true\" by=\"a b\" list=[1]"), "{line}");
     assert_eq!(shown["stdout_tail"], "out\n");
     assert_eq!(shown["stderr_tail"], "err\n");
     context.wait_for_waiters();

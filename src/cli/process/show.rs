@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::cli::command::{CommandResult, Context};
@@ -44,13 +45,27 @@ pub(crate) fn show(id: &str, context: &mut Context) -> CommandResult {
     output.record(&record);
     if !output.is_json() {
         for message in &messages {
-            let text = |key: &str| match &message[key] {
-                Value::String(text) => printable(text),
-                Value::Null => String::new(),
-                value => printable(&value.to_string()),
-            };
-            output.line(format_args!("{}  {}", text("time"), text("text")));
+            output.line(printable(&message_line(message)));
         }
     }
     Ok(ExitStatus::Success)
+}
+
+/// Returns the time and the text of a message, and its fields as `rigup post` takes them.
+fn message_line(message: &Value) -> String {
+    let text = |key: &str| match &message[key] {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        value => value.to_string(),
+    };
+    let mut words = vec![format!("{}  {}", text("time"), text("text"))];
+    for (key, value) in message.as_object().into_iter().flatten() {
+        let word = value.as_str().filter(|text| {
+            !text.contains(char::is_whitespace) && serde_json::from_str::<IgnoredAny>(text).is_err()
+        });
+        if !matches!(key.as_str(), "time" | "text") {
+            words.push(format!("{key}={}", word.map_or_else(|| value.to_string(), str::to_owned)));
+        }
+    }
+    words.join(" ")
 }

@@ -21,6 +21,7 @@ fn hook(id: u128, plugin: &str, name: &str, ago: i64) -> Process {
     let spec = ProcessSpec {
         plugin: plugin.to_owned(),
         hook_name: format!("on_BinaryRequest__10_{plugin}.sh"),
+        timeout: Some(std::time::Duration::from_mins(10)),
         ..ProcessSpec::new(ProcessType::Hook, vec!["hook".to_owned(), format!("--name={name}")], "/")
     };
     started(id, spec, ago)
@@ -70,27 +71,27 @@ fn process_table() -> Table {
 #[test]
 fn processes_fit_120_and_80_and_60_columns() {
     insta::assert_snapshot!(process_table().render(Some(120), false), @r"
-        PROCESS   COMMAND                                        STATE          DURATION    CPU    MEMORY  STARTED
-        11111111  rigup install ripgrep yt-dlp                   exit 1         3 min 20 s  1.5 s  6.3 MB  1 day ago
-        22222222  ├─ npm/on_BinaryRequest__10_npm.sh yt-dlp      skipped        1.0 s       1.5 s  6.3 MB  1 day ago
-        33333333  └─ pip/on_BinaryRequest__10_pip.sh yt-dlp      timeout (143)  10 min 0 s  1.5 s  6.3 MB  2 h ago
-        44444444  nightly: backup --into /srv/バックアップ/毎晩  running        3 min 5 s   41 ms  12 MB   3 min ago
-        55555555  sh -c echo �]0;title�                          queued                     41 ms  12 MB
+        PROCESS   COMMAND                                      STATE                        DURATION    CPU    MEMORY  STARTED
+        11111111  rigup install ripgrep yt-dlp                 exit 1                       3 min 20 s  1.5 s  6.3 MB  1 day ago
+        22222222  ├─ npm/on_BinaryRequest__10_npm.sh yt-dlp    skipped                      1.0 s       1.5 s  6.3 MB  1 day ago
+        33333333  └─ pip/on_BinaryRequest__10_pip.sh yt-dlp    timed out after 600 s (143)  10 min 0 s  1.5 s  6.3 MB  2 h ago
+        44444444  nightly: backup --into /srv/バックアップ/…   running                      3 min 5 s   41 ms  12 MB   3 min ago
+        55555555  sh -c echo �]0;title�                        queued                                   41 ms  12 MB
         ");
     insta::assert_snapshot!(process_table().render(Some(80), false), @r"
-        PROCESS   COMMAND                   STATE          DURATION    MEMORY  STARTED
-        11111111  rigup install ripgrep y…  exit 1         3 min 20 s  6.3 MB  1 day ago
-        22222222  ├─ npm/on_BinaryRequest…  skipped        1.0 s       6.3 MB  1 day ago
-        33333333  └─ pip/on_BinaryRequest…  timeout (143)  10 min 0 s  6.3 MB  2 h ago
-        44444444  nightly: backup --into …  running        3 min 5 s   12 MB   3 min ago
-        55555555  sh -c echo �]0;title�     queued                     12 MB
+        PROCESS   COMMAND                   STATE                  DURATION    STARTED
+        11111111  rigup install ripgrep y…  exit 1                 3 min 20 s  1 day ago
+        22222222  ├─ npm/on_BinaryRequest…  skipped                1.0 s       1 day ago
+        33333333  └─ pip/on_BinaryRequest…  timed out after 600 …  10 min 0 s  2 h ago
+        44444444  nightly: backup --into …  running                3 min 5 s   3 min ago
+        55555555  sh -c echo �]0;title�     queued
         ");
     insta::assert_snapshot!(process_table().render(Some(60), false), @r"
-        PROCESS   COMMAND                   STATE          STARTED
-        11111111  rigup install ripgrep y…  exit 1         1 day ago
-        22222222  ├─ npm/on_BinaryRequest…  skipped        1 day ago
-        33333333  └─ pip/on_BinaryRequest…  timeout (143)  2 h ago
-        44444444  nightly: backup --into …  running        3 min ago
+        PROCESS   COMMAND                   STATE
+        11111111  rigup install ripgrep y…  exit 1
+        22222222  ├─ npm/on_BinaryRequest…  skipped
+        33333333  └─ pip/on_BinaryRequest…  timed out after 600 s (…
+        44444444  nightly: backup --into …  running
         55555555  sh -c echo �]0;title�     queued
         ");
 }
@@ -175,8 +176,9 @@ fn attempts_fit_120_and_80_columns_with_their_whole_reasons() {
 }
 
 #[test]
-fn the_state_of_a_process_is_a_word_or_two() {
+fn the_state_of_a_process_is_a_few_words() {
     let at = seconds_ago(0);
+    let timed_out = ProcessExit { reason: ExitReason::Timeout, ..ProcessExit::exited(143, at) };
     let stopped = ProcessExit { reason: ExitReason::Stopped, ..ProcessExit::exited(143, at) };
     let killed =
         ProcessExit { reason: ExitReason::Signalled, signal: Some(9), ..ProcessExit::exited(137, at) };
@@ -184,6 +186,7 @@ fn the_state_of_a_process_is_a_word_or_two() {
         (ProcessExit::exited(0, at), Cell::success("exit 0")),
         (ProcessExit::exited(10, at), Cell::plain("skipped")),
         (ProcessExit::exited(3, at), Cell::failure("exit 3")),
+        (timed_out, Cell::failure("timed out after 600 s (143)")),
         (stopped.clone(), Cell::plain("stopped (143)")),
         (ProcessExit { exit_code: Some(137), ..stopped }, Cell::failure("stopped (137)")),
         (killed, Cell::failure("signal 9")),
