@@ -105,6 +105,12 @@ impl ProcessSpec {
             run: None,
         }
     }
+
+    /// Returns whether this is the hook of a daemon, which runs until it is told to stop.
+    fn is_daemon_hook(&self) -> bool {
+        let has = |part: &str| self.hook_name.contains(part);
+        (has(".bg.") || has("__background")) && !has(".finite.")
+    }
 }
 
 /// The values that `rigup start` adds to a command to make it a run.
@@ -298,19 +304,19 @@ impl Process {
     }
 
     /// Returns whether the process exited and was not successful: it exited with a code other than 0, or 10 for a hook;
-    /// a signal or its time limit ended it; it was lost or could not be started. A process that was told to stop failed
-    /// only if it exited with another code and not by TERM.
+    /// a signal or its time limit ended it; it was lost or could not be started; it was told to stop, but not cleanly.
     pub fn has_failed(&self) -> bool {
         self.exit().is_some() && self.run_state() != "finished" && !self.is_clean_stop()
     }
 
-    /// Returns whether the process exited because it was told to stop: with a code of success from its own handler, or
-    /// killed by TERM.
+    /// Returns whether the process exited because it was told to stop, with a code of success from its own handler or
+    /// killed by TERM, and had no work left to do: not so a hook other than a daemon. It may also not have been started.
     pub(crate) fn is_clean_stop(&self) -> bool {
         const KILLED_BY_TERM: i32 = 143;
+        let is_unfinished = self.spec.process_type == ProcessType::Hook && !self.spec.is_daemon_hook();
         self.exit().is_some_and(|exit| {
-            exit.reason == ExitReason::Stopped
-                && (self.has_success_code(exit) || exit.exit_code == Some(KILLED_BY_TERM))
+            let is_clean = self.has_success_code(exit) || exit.exit_code == Some(KILLED_BY_TERM);
+            exit.reason == ExitReason::Stopped && (self.running().is_none() || (is_clean && !is_unfinished))
         })
     }
 

@@ -72,10 +72,10 @@ pub(crate) fn terminate_leftovers(
     terminate(Signal::TERM, root, LEFTOVER_GRACE, || false, find)
 }
 
-/// Sends the signal to each target once. Begins with the root and everything that does not read from a pipe. Once the
-/// rest is idle and no target that handles the signal waits for a command that it has started since, continues with the
-/// filters, which read what the others print on the signal, and with what was started since. After the grace period, or
-/// as soon as `is_urgent`, kills the remaining targets and everything that they fork meanwhile.
+/// Sends the signal to each target once. Begins with the root and everything that does not read from a pipe. Once these
+/// have exited and the rest is idle, continues with the filters, which read what the others print on the signal, and with
+/// the commands that handlers of the signal started. After the grace period, or as soon as `is_urgent`, kills the
+/// remaining targets and everything that they fork meanwhile.
 fn terminate(
     signal: Signal,
     root: Option<&Handle>,
@@ -87,7 +87,6 @@ fn terminate(
     let (start, patience, deadline) = (Instant::now(), grace / 5 * 4, duration::deadline(grace));
     let id = |target: &ProcessEntry| (target.pid, target.start_ticks);
     let mut remaining = targets();
-    let started_before: Vec<_> = remaining.iter().map(id).collect();
     let mut signalled = Vec::new();
     let (mut is_first, mut idle) = (true, Duration::ZERO);
     while !remaining.is_empty() && Instant::now() < deadline && !is_urgent() {
@@ -107,12 +106,8 @@ fn terminate(
         }
         poll::pause(deadline.min(Instant::now() + RETRY));
         remaining = targets();
-        let is_handler = |parent: u32| {
-            remaining.iter().any(|target| target.pid == parent && signalled.contains(&id(target)))
-        };
-        let is_cleanup =
-            |target: &ProcessEntry| !started_before.contains(&id(target)) && is_handler(target.ppid);
-        let is_busy = remaining.iter().any(|target| is_cleanup(target) || system::is_busy(target.pid));
+        let is_busy =
+            remaining.iter().any(|target| signalled.contains(&id(target)) || system::is_busy(target.pid));
         // As in a drain, only the intended pauses count.
         (is_first, idle) = (false, if is_busy { Duration::ZERO } else { idle + RETRY });
     }

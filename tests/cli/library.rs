@@ -1,6 +1,7 @@
 //! The library's public API, as a program other than rigup uses it.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rigup::engine::{Engine, EventRequest, ExitReason, ExitStatus, HookEvent, InstallRequest, RunRequest};
@@ -9,6 +10,17 @@ use rigup::settings::{Environment, Flags, Settings};
 use crate::test_context::{TestContext, wait_until};
 
 #[test]
+fn a_rust_program_uses_the_engine() {
+    // In a process of its own, because rigup reaps the children that it did not start: here, those of other tests.
+    let name = "library::an_engine_installs_runs_an_event_starts_a_run_and_cleans_up";
+    let output =
+        Command::new(std::env::current_exe().unwrap()).args(["--exact", name, "--ignored"]).output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("1 passed"), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+#[ignore = "runs in a process of its own"]
 fn an_engine_installs_runs_an_event_starts_a_run_and_cleans_up() {
     let context = TestContext::new();
     context

@@ -128,7 +128,7 @@ fn shows_the_logs_of_what_failed_in_the_last_command() {
     context.run(&["install", "one", "--force", "--binproviders", "good"]).succeeds();
     let none = context.run(&["logs", "--failed"]).succeeds();
     assert_eq!(none.stdout, "");
-    assert!(none.stderr.starts_with("nothing failed in `"), "{}", none.stderr);
+    assert!(none.stderr.starts_with("no process failed in `"), "{}", none.stderr);
     context.run(&["logs", "--failed", "one"]).exits_with(2);
     context.run(&["logs"]).exits_with(2);
 }

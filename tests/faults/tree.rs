@@ -159,6 +159,25 @@ fn row_03_commands_of_a_term_handler_run_to_their_end() {
 }
 
 #[test]
+fn row_03_a_filter_waits_for_a_term_handler_that_is_idle() {
+    let context = TestContext::new();
+    let hook = "#!/usr/bin/env python3\n\
+        import signal, subprocess, sys, time\n\
+        grep = subprocess.Popen(['grep', '--line-buffered', '-v', 'DEBUG'], stdin=subprocess.PIPE, text=True)\n\
+        def end(*_):\n    \
+            time.sleep(0.4)\n    \
+            grep.communicate('{\"type\":\"Said\"}\\n')\n    \
+            sys.exit()\n\
+        signal.signal(signal.SIGTERM, end)\n\
+        print('ready', file=grep.stdin, flush=True)\n\
+        while True: signal.pause()\n";
+    context.script("here/plugins/p/on_E__1_a.daemon.bg.py", hook);
+    let records = context.run(&["run", "E"]).succeeds().records();
+    assert!(records.iter().any(|record| record["type"] == "Said"), "{records:?}");
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn row_04_a_child_outside_the_group_is_reported_and_outlives_its_hook() {
     let service = "setsid sh -c 'exec >/dev/null 2>&1; read -r _ <\"$DATA_DIR/gate\"' &\n\
         until [ \"$(cut -d ' ' -f 6 /proc/$!/stat)\" = $! ]; do :; done";

@@ -137,7 +137,9 @@ fn failures(store: &Store, context: &mut Context) -> Result<Vec<Process>, CliErr
     let found = logs::failures_of_last_command(store)?;
     let (command, failures) = found.ok_or_else(|| CliError::not_found(NO_COMMAND))?;
     if failures.is_empty() {
-        context.verbosity.note(&format!("nothing failed in `{}`", command.title()));
+        let command = command.title();
+        let next = "`rigup logs NAME` shows the last attempt to install a binary";
+        context.verbosity.note(&format!("no process failed in `{command}`; {next}"));
     }
     Ok(failures)
 }

@@ -46,9 +46,12 @@ const LIVE: &str = "status <> 'exited'";
 
 /// The condition for processes that failed: [`Process::has_failed`] in SQL. `IS` is never NULL.
 const FAILED: &str = "status = 'exited' \
-    AND NOT ((exit_reason = 'exited' OR exit_reason = 'stopped') \
-        AND (exit_code IS 0 OR exit_code IS 10 AND process_type = 'hook')) \
-    AND NOT (exit_reason = 'stopped' AND exit_code IS 143)";
+    AND NOT (exit_reason = 'exited' AND (exit_code IS 0 OR exit_code IS 10 AND process_type = 'hook')) \
+    AND NOT (exit_reason = 'stopped' AND (started_at IS NULL \
+        OR process_type <> 'hook' AND ifnull(exit_code, 1) IN (0, 143) \
+        OR process_type = 'hook' AND ifnull(exit_code, 1) IN (0, 10, 143) \
+            AND (instr(hook_name, '.bg.') OR instr(hook_name, '__background')) \
+            AND NOT instr(hook_name, '.finite.')))";
 
 /// The condition for processes of a binary. The record of a hook that ran for several binaries refers to none of them,
 /// but its attempts do.

@@ -76,11 +76,24 @@ fn failed_processes_are_the_same_in_lists_and_in_tables() {
     let (_dir, store, machine_id) = store_with_machine();
     let mut all = one_of_each(machine_id);
     for reason in ExitReason::ALL {
-        for process_type in [ProcessType::Hook, ProcessType::Binary] {
+        for (process_type, hook_name) in [
+            (ProcessType::Hook, "on_E__1_x.sh"),
+            (ProcessType::Hook, "on_E__1_x.finite.bg.sh"),
+            (ProcessType::Hook, "on_E__1_x.daemon.bg.sh"),
+            (ProcessType::Hook, "on_E__1_x__background.js"),
+            (ProcessType::Binary, ""),
+        ] {
             for exit_code in [None, Some(0), Some(1), Some(10), Some(143)] {
                 let mut process = hook(machine_id, time(1));
                 process.spec.process_type = process_type;
-                all.push(process.into_exited(ProcessExit { exit_code, ..exit(reason) }));
+                hook_name.clone_into(&mut process.spec.hook_name);
+                let running = process.clone().into_running(identity(), time(2));
+                for process in [process, running] {
+                    all.push(
+                        Process { id: ProcessId::generate(), ..process }
+                            .into_exited(ProcessExit { exit_code, ..exit(reason) }),
+                    );
+                }
             }
         }
     }
