@@ -187,7 +187,7 @@ fn the_state_of_a_process_is_a_few_words() {
         (ProcessExit::exited(10, at), Cell::plain("skipped")),
         (ProcessExit::exited(3, at), Cell::failure("exit 3")),
         (timed_out, Cell::failure("timed out after 600 s (143)")),
-        (stopped.clone(), Cell::plain("stopped (143)")),
+        (stopped.clone(), Cell::failure("stopped (143)")),
         (ProcessExit { exit_code: Some(137), ..stopped }, Cell::failure("stopped (137)")),
         (killed, Cell::failure("signal 9")),
         (ProcessExit::lost(at), Cell::failure("lost")),
