@@ -23,6 +23,15 @@ pub(crate) fn format(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
+/// Parses a time that [`format`] can write: it writes years of four digits.
+pub(crate) fn parse(text: &str) -> Result<Timestamp, jiff::Error> {
+    let time: Timestamp = text.parse()?;
+    if format(time).parse::<Timestamp>().is_err() {
+        return Err(jiff::Error::from_args(format_args!("{time} is before the year 0")));
+    }
+    Ok(time)
+}
+
 /// Serializes a time as [`format`] does.
 pub(crate) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format(*time))

@@ -63,13 +63,10 @@ impl Fields<'_> {
         }
     }
 
-    /// Parses a time that can be stored: the text form has years of four digits.
     fn time(&self, key: &'static str) -> Result<Option<Timestamp>, ImportError> {
-        let time = self.parsed::<Timestamp>(key)?;
-        match time.filter(|time| clock::format(*time).parse::<Timestamp>().is_err()) {
-            Some(time) => Err(ImportError::Invalid(key, format!("{time} is before the year 0"))),
-            None => Ok(time),
-        }
+        let text = self.parsed::<String>(key)?;
+        let time = text.map(|text| clock::parse(&text)).transpose();
+        time.map_err(|error| ImportError::Invalid(key, error.to_string()))
     }
 
     fn required<T: FromStr<Err: ToString>>(&self, key: &'static str) -> Result<T, ImportError> {

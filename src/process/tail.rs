@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::jsonl::MAX_LINE;
 use crate::model::ProcessExit;
 use crate::process::log::{Log, Logs};
 
@@ -36,17 +37,18 @@ pub(super) fn add_to(exit: &mut ProcessExit, logs: &Logs) {
     exit.stderr_tail = tail(&logs.stderr, exit.stderr_bytes);
 }
 
-/// Returns the offset of the last `count` lines of a log, regardless of their length.
+/// Returns the offset of the last `count` lines of a log, if these are on average no longer than [`MAX_LINE`].
 fn start_of_last_lines(log: &Log, count: usize) -> io::Result<u64> {
     const BLOCK: u64 = 64 << 10;
     let length = log.size();
     if count == 0 {
         return Ok(length);
     }
+    let first = length.saturating_sub((MAX_LINE as u64).saturating_mul(count as u64));
     let (mut end, mut remaining) = (length, count);
     let mut block = Vec::new();
-    while end > 0 {
-        let start = end.saturating_sub(BLOCK);
+    while end > first {
+        let start = end.saturating_sub(BLOCK).max(first);
         block.clear();
         log.read_from(start, end - start).read_to_end(&mut block)?;
         let after_newlines = memchr::memrchr_iter(b'\n', &block).map(|at| start + at as u64 + 1);
@@ -59,7 +61,7 @@ fn start_of_last_lines(log: &Log, count: usize) -> io::Result<u64> {
         }
         end = start;
     }
-    Ok(0)
+    Ok(first)
 }
 
 /// A log that is read while it grows.

@@ -38,7 +38,8 @@ impl Gc<'_> {
         let mut last = None;
         while budget > 0 {
             let mut page = self.store.ended_processes(self.machine_id, last.as_ref(), PAGE)?;
-            let Some(oldest) = page.last() else { break };
+            // A time that was stored in another form may lead to the same page again.
+            let Some(oldest) = page.last().filter(|oldest| last.as_ref() != Some(*oldest)) else { break };
             last = Some(oldest.clone());
             for process in page.iter_mut().filter(|process| removed.contains(&process.id)) {
                 process.run_dir = None;

@@ -47,14 +47,16 @@ impl Store {
             modified_at: now,
         };
         let InterfaceFacts { mac_address, ip_public, ip_local, dns_server, .. } = facts;
+        let by_key = format!("WHERE ({KEY}) = (?1, ?2, ?3, ?4, ?5)");
         self.transaction(|transaction| {
-            let sql = row::upsert_sql::<NetworkInterface>(KEY, &["id", "created_at"]);
-            row::write(transaction, &sql, &interface)?;
-            row::only(
-                transaction,
-                &format!("WHERE ({KEY}) = (?1, ?2, ?3, ?4, ?5)"),
-                params![machine_id, ip_public, ip_local, mac_address, dns_server],
-            )
+            let read = || {
+                let key = params![machine_id, ip_public, ip_local, mac_address, dns_server];
+                row::only::<NetworkInterface>(transaction, &by_key, key)
+            };
+            // A row that cannot be read is replaced, except its id.
+            let kept: &[&str] = if read().is_ok() { &["id", "created_at"] } else { &["id"] };
+            row::write(transaction, &row::upsert_sql::<NetworkInterface>(KEY, kept), &interface)?;
+            read()
         })
     }
 }

@@ -67,9 +67,9 @@ impl Store {
         })
     }
 
-    /// Returns the machine with this guid, or `None` if there is none.
+    /// Returns the machine with this guid, or `None` if there is none that can be read.
     pub fn machine_by_guid(&self, guid: &str) -> Result<Option<Machine>, StoreError> {
-        self.with(|connection| row::first(connection, BY_GUID, [guid]))
+        Ok(self.list(BY_GUID, [guid])?.pop())
     }
 
     /// Returns the machine with this id, or with an id that begins or ends with it.
@@ -100,14 +100,19 @@ impl Store {
     }
 
     /// Returns the stored machine with the guid of `machine`, or stores and returns `machine` if there is none. If
-    /// several processes do this at once, they all get the same machine.
+    /// several processes do this at once, they all get the same machine. A row that cannot be read is replaced, except
+    /// its id.
     pub fn find_or_add_machine(&self, machine: &Machine) -> Result<Machine, StoreError> {
         if let Some(stored) = self.machine_by_guid(&machine.guid.value)? {
             return Ok(stored);
         }
         self.transaction(|transaction| {
-            row::write(transaction, &row::insert_sql::<Machine>("ON CONFLICT (guid) DO NOTHING"), machine)?;
-            row::only(transaction, BY_GUID, [&machine.guid.value])
+            let guid = &machine.guid.value;
+            if let Ok(stored) = row::only(transaction, BY_GUID, [guid]) {
+                return Ok(stored);
+            }
+            row::write(transaction, &row::upsert_sql::<Machine>("guid", &["id"]), machine)?;
+            row::only(transaction, BY_GUID, [guid])
         })
     }
 }

@@ -283,7 +283,14 @@ macro_rules! columns_of_one {
 }
 
 columns_of_one! {
-    [String, bool, i32, u32, f64] => |column| FromSql::column_result(column), |value| value.to_sql()?;
+    [String, bool, f64] => |column| FromSql::column_result(column), |value| value.to_sql()?;
+    // A number that is too large or too small counts as the closest one.
+    [i32] =>
+        |column| column.as_i64().map(|number| number.try_into().unwrap_or(if number < 0 { i32::MIN } else { i32::MAX })),
+        |number| number.to_sql()?;
+    [u32] =>
+        |column| column.as_i64().map(|number| number.try_into().unwrap_or(if number < 0 { 0 } else { u32::MAX })),
+        |number| number.to_sql()?;
     [MachineId, InterfaceId, BinaryId, AttemptId, ProcessId] =>
         |column| FromSql::column_result(column), |id| id.to_sql()?;
 
@@ -296,9 +303,9 @@ columns_of_one! {
     [Vec<String>, Map<String, Value>, Warnings] =>
         |column| serde_json::from_str(column.as_str()?).map_err(FromSqlError::other), |value| json(value)?.into();
 
-    // A time is stored as text that sorts by time.
+    // A time is stored as text that sorts by time, which it does only from the year 0.
     [Timestamp] =>
-        |column| column.as_str()?.parse().map_err(FromSqlError::other), |time| clock::format(*time).into();
+        |column| clock::parse(column.as_str()?).map_err(FromSqlError::other), |time| clock::format(*time).into();
 
     // A duration is stored in seconds.
     [Duration] =>

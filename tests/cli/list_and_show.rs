@@ -232,3 +232,27 @@ fn a_row_that_cannot_be_read_is_skipped_with_a_warning() {
     signal(u32::try_from(live["pid"].as_u64().unwrap()).unwrap(), Signal::SIGKILL);
     wait_until("the waiters have exited", || context.live_processes().is_empty());
 }
+
+#[test]
+fn values_that_the_store_cannot_contain_block_no_command() {
+    let context = TestContext::new();
+    context.plugin("p", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
+    context.script("here/plugins/p/on_E__1_a.sh", "#!/bin/sh\n");
+    context.run(&["install"]).succeeds();
+    context.run(&["run", "E"]).succeeds();
+    for set in [
+        "binary SET attempt_count = 8589934592, num_uses_failed = -5",
+        "machine SET num_uses_failed = 9223372036854775807",
+        "machine SET created_at = 'soon', stats = '{oops'",
+        "network_interface SET created_at = 'soon'",
+        "process SET created_at = '-009998-01-01T00:00:00.000Z' WHERE process_type = 'hook'",
+        "process SET created_at = '2026-01-01T22:00:00.000-02:00' WHERE process_type = 'hook'",
+    ] {
+        context.run(&["machine", "list"]).succeeds();
+        let sql = format!("PRAGMA ignore_check_constraints = ON; UPDATE {set}");
+        context.store().execute_batch(&sql).unwrap();
+        for args in [&["load", "sh"][..], &["run", "E"], &["process", "gc"], &["exec", "--", "true"]] {
+            context.run(args).succeeds();
+        }
+    }
+}
