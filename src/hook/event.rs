@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// How long the rest of all outputs may be read after an interrupt.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The number of hooks that are queued at once: they need only one transaction, and can be prepared while one hook runs.
+/// The number of hooks that are queued at once, in one transaction.
 const BATCH: usize = 4;
 
 /// How long a waiter may take to terminate its hook: longer than the grace period of the hook.
@@ -89,6 +89,7 @@ pub(crate) fn run(
         event,
         on_event,
         waiting: event.hooks,
+        prepared: Vec::new(),
         queued: VecDeque::new(),
         background: Vec::new(),
         ended: None,
@@ -109,6 +110,8 @@ struct EventRun<'a, OnEvent> {
     on_event: OnEvent,
     /// The hooks that are not queued yet.
     waiting: &'a [EventHook<'a>],
+    /// The hooks that have a run dir but no record yet.
+    prepared: Vec<QueuedHook<'a>>,
     /// The next hooks.
     queued: VecDeque<QueuedHook<'a>>,
     /// The background hooks that have not exited yet, with their waiters.
@@ -134,7 +137,7 @@ struct StartedHook<'a> {
     overdue_at: Instant,
 }
 
-/// A hook that is recorded but not started yet.
+/// A hook that has a run dir but was not started yet.
 struct QueuedHook<'a> {
     hook: &'a Hook,
     prepared: PreparedProcess,
@@ -145,7 +148,7 @@ struct QueuedHook<'a> {
 
 impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn start_all(&mut self) -> Result<(), RunError> {
-        while !(self.queued.is_empty() && self.waiting.is_empty()) {
+        while !(self.queued.is_empty() && self.prepared.is_empty() && self.waiting.is_empty()) {
             self.queue()?;
             self.collect()?;
             if self.runner.interrupt.signal().is_some() {
@@ -162,27 +165,37 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         Ok(self.conclude()?)
     }
 
-    /// Unless hooks are queued, prepares the next ones, up to a background hook, and stores their records together with
-    /// the exits of those before them.
+    /// Unless hooks are queued, stores the records of the prepared ones, but at least of one, together with the exits of
+    /// those before them.
     fn queue(&mut self) -> Result<(), RunError> {
-        if !self.queued.is_empty() {
-            return Ok(());
-        }
-        let mut prepared: Vec<QueuedHook<'_>> = Vec::new();
-        while let [next, rest @ ..] = self.waiting
-            && prepared.len() < BATCH
-            && prepared.last().is_none_or(|last| last.lock.is_none())
-        {
-            match self.prepare(next) {
-                Ok(hook) => prepared.push(hook),
-                // The error is reported once the hooks before it have run.
-                Err(_) if !prepared.is_empty() => break,
-                Err(error) => return Err(error),
+        if self.queued.is_empty() {
+            if self.prepared.is_empty() {
+                self.prepare_next()?;
             }
+            self.store()?;
+        }
+        Ok(())
+    }
+
+    /// Prepares the next hooks while one runs, but not all at once: that would take longer than a short hook. Once the last
+    /// queued hook runs, queues them.
+    fn prepare_ahead(&mut self) -> Result<(), StoreError> {
+        for _ in 0..2 {
+            // The error is reported once the hooks before it have run.
+            let _ = self.prepare_next();
+        }
+        if self.queued.is_empty() { self.store() } else { Ok(()) }
+    }
+
+    /// Prepares the next hook, unless enough are prepared, or one that runs in the background.
+    fn prepare_next(&mut self) -> Result<(), RunError> {
+        if let [next, rest @ ..] = self.waiting
+            && self.prepared.len() < BATCH
+            && self.prepared.last().is_none_or(|last| last.lock.is_none())
+        {
+            self.prepared.push(self.prepare(next)?);
             self.waiting = rest;
         }
-        self.store(&prepared)?;
-        self.queued.extend(prepared);
         Ok(())
     }
 
@@ -211,14 +224,15 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         Ok(())
     }
 
-    /// Stores the exits that are not stored yet, and the records of queued hooks.
-    fn store(&mut self, queued: &[QueuedHook<'_>]) -> Result<(), StoreError> {
-        let queued = queued.iter().map(|hook| &hook.prepared.process);
-        let processes: Vec<&Process> = self.unstored.iter().chain(queued).collect();
+    /// Stores the exits that are not stored yet, and queues the prepared hooks.
+    fn store(&mut self) -> Result<(), StoreError> {
+        let prepared = self.prepared.iter().map(|hook| &hook.prepared.process);
+        let processes: Vec<&Process> = self.unstored.iter().chain(prepared).collect();
         if !processes.is_empty() {
             self.runner.store.save_processes(&processes)?;
         }
         self.unstored.clear();
+        self.queued.extend(self.prepared.drain(..));
         Ok(())
     }
 
@@ -228,9 +242,10 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let not_started = self
             .queued
             .drain(..)
+            .chain(self.prepared.drain(..))
             .map(|queued| queued.prepared.process.into_exited(ProcessExit::not_started(clock::now())));
         self.unstored.extend(not_started);
-        self.store(&[])
+        self.store()
     }
 
     /// Runs a hook until it exits. Meanwhile, reports the hook before it, and queues the next ones.
@@ -239,12 +254,12 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let (runner, mut is_first, mut result) = (self.runner, true, Ok(()));
         let finished = runner.run(prepared, |logs| {
             if std::mem::take(&mut is_first) {
-                result = self.report().map_err(RunError::from).and_then(|()| self.queue());
+                result = self.report().and_then(|()| self.prepare_ahead()).map_err(RunError::from);
                 return;
             }
             output.read(&logs.stdout, |record| (self.on_event)(hook, HookEvent::Record(record)));
             if result.is_ok() {
-                result = self.collect().and_then(|()| Ok(self.store(&[])?));
+                result = self.collect().and_then(|()| Ok(self.store()?));
             }
         })?;
         self.ended = Some((finished, output));
@@ -261,7 +276,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let PreparedProcess { process, run_dir, logs, command, .. } = prepared;
         let output = HookOutput::new(hook, self.runner.settings.output_limit);
         self.report()?;
-        self.store(&[])?;
+        self.store()?;
         let waiter = match waiter::launch(self.runner.settings, &process, lock, command) {
             Ok(waiter) => waiter,
             Err(error) => {
