@@ -124,6 +124,7 @@ fn row_12_an_install_killed_at_a_store_write_is_finished_by_the_next_one() {
 }
 
 #[test]
+#[ignore = "takes half a minute"]
 fn row_12_an_install_killed_at_a_file_write_is_finished_by_the_next_one() {
     check_killed_install(FILES, 5);
 }
@@ -230,6 +231,7 @@ fn row_12_a_killed_gc_is_finished_by_the_next_one() {
 }
 
 #[test]
+#[ignore = "takes half a minute"]
 fn row_12_a_killed_event_leaves_no_hook_without_a_record() {
     const RUN: &[&str] = &["run", "Snapshot"];
     let prepare = || {
