@@ -118,7 +118,9 @@ fn run_command(context: &TestContext, findings: &Mutex<Findings>) {
         // They exit with the code of their process, which may have been killed.
         ("exec" | "process", _) | (_, None | Some(0 | 1)) => true,
         // Its waiter was killed before it started the run.
-        ("start", Some(3)) => stderr.contains("the waiter did not report that it is ready"),
+        ("start", Some(3)) => ["the waiter was killed", "the waiter did not report that it is ready"]
+            .iter()
+            .any(|reason| stderr.contains(reason)),
         _ => false,
     };
     let mut findings = findings.lock().unwrap();
