@@ -91,7 +91,7 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Its waiter cannot be started.
-    #[error(transparent)]
+    #[error("cannot start the run: {0}")]
     Launch(#[from] LaunchError),
 }
 
