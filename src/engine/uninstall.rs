@@ -87,7 +87,7 @@ pub(crate) fn delete(
     // Another rigup may have changed the record before the lock was taken.
     let stored = session.store.binary(binary.machine_id, &binary.name)?;
     if let Some(binary) = stored.filter(|stored| stored.id == binary.id) {
-        unregister(session, &name, &binary, std::slice::from_ref(&binary))?;
+        unregister(session, &name, std::slice::from_ref(&binary))?;
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ pub(crate) fn uninstall(
         uninstalled.reasons.push(reason);
     }
     if !is_dry_run {
-        unregister(session, name, &binary, &binaries)?;
+        unregister(session, name, &binaries)?;
     }
     for prefix in of_binary {
         uninstalled.add(users.remove_prefix(&prefix, Some(name.as_str()), is_dry_run));
@@ -196,14 +196,11 @@ fn unlink(session: &Session<'_>, name: &BinaryName, binary: &Binary) {
 }
 
 /// Removes the link, the markers and then the records of a binary, whose lock is held: if this rigup is killed, the next
-/// uninstall does the rest. `binaries` are its records.
-fn unregister(
-    session: &Session<'_>,
-    name: &BinaryName,
-    binary: &Binary,
-    binaries: &[Binary],
-) -> Result<(), EngineError> {
-    unlink(session, name, binary);
+/// uninstall does the rest. `binaries` are its records, which have the same file.
+fn unregister(session: &Session<'_>, name: &BinaryName, binaries: &[Binary]) -> Result<(), EngineError> {
+    if let Some(binary) = binaries.first() {
+        unlink(session, name, binary);
+    }
     let users = Users::new(&session.settings, &session.store, session.machine.id)?;
     for binary in binaries {
         let file = binary.installed().map(|installed| &installed.abspath);

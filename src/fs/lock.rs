@@ -133,6 +133,7 @@ pub(crate) fn is_locked(path: &Path) -> io::Result<Option<bool>> {
     let is_free = FileLock { file, path: path.to_owned() }.try_lock()?;
     Ok(Some(!is_free))
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,8 +76,8 @@ pub(crate) fn interrupted_by() -> Option<i32> {
 
 /// Prepares the signals of the executable, which inherits some of them from its launcher. No signal stays blocked. TERM
 /// is at its default, so that every command can be terminated, and CHLD, because the system does not keep the exit of a
-/// child if it is ignored. XFSZ is ignored, so that a
-/// write beyond `ulimit -f` fails like any other. All other signals stay ignored if the launcher ignores them.
+/// child if it is ignored. XFSZ is ignored, so that a write beyond `ulimit -f` fails like any other. All other signals
+/// stay ignored if the launcher ignores them.
 pub(crate) fn prepare_executable() {
     let _ = SigSet::all().thread_unblock();
     // The defaults apply if this fails.

@@ -113,11 +113,12 @@ fn own_environment(
     launcher: &Environment,
     of_command: Vec<(OsString, OsString)>,
 ) -> Vec<(OsString, OsString)> {
+    let launcher: BTreeMap<&OsStr, &OsStr> = launcher.iter().collect();
     let mut env = Vec::new();
     let is_of_command =
         |(name, _): &(OsString, OsString)| !name.as_bytes().starts_with(WAITER_VARIABLE.as_bytes());
     for (name, value) in of_command.into_iter().filter(is_of_command) {
-        let own = launcher.iter().find(|(own_name, _)| *own_name == name).map(|(_, value)| value);
+        let own = launcher.get(&*name).copied();
         if own != Some(&*value) {
             let mut prefixed = OsString::from(COMMAND_PREFIX);
             prefixed.push(&name);
