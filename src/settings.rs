@@ -119,6 +119,9 @@ pub struct Settings {
     pub lib_dir: PathBuf,
     /// LIB_BIN_DIR, in which installed binaries are linked.
     pub lib_bin_dir: PathBuf,
+    /// The configuration folder of abx: `CONFIG_DIR`, or else `abx` in the user's configuration folder; `None` without a
+    /// home folder.
+    pub config_dir: Option<PathBuf>,
     /// The search path for plugins, without the built-in providers.
     pub plugin_path: Vec<PathBuf>,
     /// The project's `rigup.toml` and the user's, if they exist.
@@ -209,6 +212,10 @@ impl Settings {
             .filter_map(|dir| folders::absolute(here, &dir).ok())
             .collect();
         let user = environment.xdg_folder("XDG_CONFIG_HOME", home.as_deref(), ".config");
+        let config_dir = match folder(None, &["CONFIG_DIR"])? {
+            None => user.as_ref().map(|folder| folder.join("abx")),
+            named => named,
+        };
         let mut trust = trust(here, flags.trust_dirs, &environment);
         // The user's own file may declare the project's file trusted, but not the other way around.
         let users = user.map(|folder| folder.join("rigup").join(FILE_NAME));
@@ -242,6 +249,7 @@ impl Settings {
             is_default_data_dir,
             lib_dir,
             lib_bin_dir,
+            config_dir,
             plugin_path,
             files,
             trust,

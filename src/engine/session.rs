@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, Once, OnceLock};
 
 use crate::boolean;
 use crate::clock;
@@ -256,6 +256,7 @@ impl<'e> Session<'e> {
             variables,
             interrupt,
             environments: Mutex::default(),
+            temporary: OnceLock::new(),
         }
     }
 

@@ -19,6 +19,11 @@ pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
+/// Returns a name of 16 characters for these bytes, the start of their SHA-256 digest in hex.
+pub(crate) fn short(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes)[..8])
+}
+
 /// Returns the SHA-256 digest of a file in hex.
 pub fn sha256(path: &Path) -> io::Result<String> {
     let mut file = fs_err::File::open(path)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::duration;
-use crate::fs::dir;
+use crate::fs::{digest, dir};
 use crate::model::secret::{MASKED, is_secret_name};
 use crate::model::{MachineId, ProcessId};
 use crate::plugin::config::enabled;
@@ -58,8 +58,19 @@ impl ChildEnvironment {
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
 /// Further variables that the settings of a plugin cannot set.
-const COMPUTED: [&str; 6] =
-    ["ARCHIVE_DIR", "CRAWL_DIR", "NODE_MODULE_DIR", PROCESS_ID_VARIABLE, TRUST_VARIABLE, "SNAP_DIR"];
+const COMPUTED: [&str; 4] = ["ARCHIVE_DIR", "NODE_MODULE_DIR", PROCESS_ID_VARIABLE, TRUST_VARIABLE];
+
+/// The variables that rigup sets unless the caller or a settings file does.
+const FOLDERS: [&str; 5] = ["CONFIG_DIR", "CRAWL_DIR", "PERSONAS_DIR", "SNAP_DIR", "TMP_DIR"];
+
+/// The folders of a running event, which its hooks share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventFolders<'a> {
+    /// The output dir.
+    pub output_dir: &'a Path,
+    /// The folder for temporary files of the running command.
+    pub temporary: &'a Path,
+}
 
 /// The variables that tie git to one repository. git sets some of them for its own hooks, so a rigup that such a hook runs
 /// has them. `git rev-parse --local-env-vars` lists them, in git 2.47, except the last two: one is from git before
@@ -90,6 +101,7 @@ pub(crate) fn environment(
     settings: &Settings,
     machine_id: MachineId,
     variables: &[Variable],
+    event: Option<EventFolders<'_>>,
 ) -> ChildEnvironment {
     let caller = &settings.environment;
     let node_modules = caller
@@ -99,6 +111,8 @@ pub(crate) fn environment(
     let mut computed: Vec<(&str, OsString)> = vec![
         ("DATA_DIR", settings.data_dir.clone().into()),
         ("LIB_DIR", settings.lib_dir.clone().into()),
+        ("ABXPKG_LIB_DIR", settings.lib_dir.clone().into()),
+        ("LIBRARY_VERSION", env!("CARGO_PKG_VERSION").into()),
         ("LIB_BIN_DIR", settings.lib_bin_dir.clone().into()),
         ("RIGUP_PLUGINS_DIR", unique_list(settings.plugin_path.iter().cloned())),
         ("MACHINE_ID", machine_id.to_string().into()),
@@ -110,7 +124,9 @@ pub(crate) fn environment(
     if settings.trust.exceptions().next().is_some() {
         computed.push((TRUST_VARIABLE, unique_list(settings.trust.exceptions().map(Path::to_owned))));
     }
-    let computed_names = COMPUTED.iter().chain(&OVERRIDDEN).chain(computed.iter().map(|(name, _)| name));
+    computed.extend(folders(settings, variables, event));
+    let computed_names =
+        COMPUTED.iter().chain(&FOLDERS).chain(&OVERRIDDEN).chain(computed.iter().map(|(name, _)| name));
     let is_settable = |variable: &&Variable| !computed_names.clone().any(|name| *name == variable.name);
     let settable: Vec<&Variable> = variables.iter().filter(is_settable).collect();
     let mut added: Vec<Addition<'_>> = Vec::new();
@@ -119,6 +135,31 @@ pub(crate) fn environment(
         settable.iter().map(|Variable { name, value, is_secret }| (name.as_str(), value.clone(), *is_secret)),
     );
     with_changes(caller, &[&OVERRIDDEN[..], &REPOSITORY, &[PROCESS_ID_VARIABLE]].concat(), added)
+}
+
+/// Returns the folders that hooks know by name: those that the caller or a settings file sets, as absolute paths, or else
+/// the default ones. Only the hooks of an event have an output dir and a folder for temporary files.
+fn folders<'n>(
+    settings: &Settings,
+    variables: &[Variable],
+    event: Option<EventFolders<'_>>,
+) -> Vec<(&'n str, OsString)> {
+    let stated = |name: &str| {
+        let variable = variables.iter().find(|variable| variable.name == name);
+        let value = settings.environment.get(name).or_else(|| Some(variable?.value.as_os_str()));
+        let path = Path::new(value.filter(|value| !value.is_empty())?);
+        let path = dir::expand_home(path, settings.home.as_deref()).unwrap_or_else(|| path.to_owned());
+        std::path::absolute(path).ok()
+    };
+    let output_dir = event.map(|event| event.output_dir.to_owned());
+    let temporary = stated("TMP_DIR").or_else(|| event.map(|event| event.temporary.to_owned()));
+    let personas = event.zip(temporary.as_ref()).map(|(event, temporary)| {
+        // Two events at once must not use the same profile of a browser.
+        temporary.join("personas").join(digest::short(event.output_dir.as_os_str().as_bytes()))
+    });
+    let defaults = [settings.config_dir.clone(), output_dir.clone(), personas, output_dir, temporary];
+    let folders = FOLDERS.into_iter().zip(defaults);
+    folders.filter_map(|(name, default)| Some((name, stated(name).or(default)?.into()))).collect()
 }
 
 /// Returns the caller's environment with the variables that the commands of `exec` and `start` get. `set` is not one of

@@ -206,7 +206,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         let cwd = self.event.output_dir.join(hook.plugin.as_str());
         make_private_dir(&cwd).map_err(|error| RunError::OutputDir(self.event.output_dir.clone(), error))?;
         let arguments = self.event.arguments.to_vec();
-        let job = HookJob { hook, arguments, cwd, binary_id, input: None, timeout };
+        let output_dir = Some(self.event.output_dir.as_path());
+        let job = HookJob { hook, arguments, cwd, output_dir, binary_id, input: None, timeout };
         let prepared = self.runner.prepare(job, || ())?;
         let lock = hook.name.background.map(|_| prepared.run_dir.lock()).transpose().map_err(|error| {
             prepared.run_dir.discard();

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
-use crate::hook::command::{self, ChildEnvironment};
+use crate::fs::temporary_folder::TemporaryFolder;
+use crate::hook::command::{self, ChildEnvironment, EventFolders};
 use crate::hook::interpreter;
 use crate::model::{BinaryId, Identity, PluginName, Process, ProcessId, ProcessSpec, ProcessType};
 use crate::plugin::builtin;
@@ -40,8 +41,10 @@ pub(crate) struct Runner<'a> {
     pub variables: &'a HashMap<PluginName, Vec<Variable>>,
     /// The signals that interrupt this rigup.
     pub interrupt: &'a Interrupt,
-    /// The environment of each plugin's hooks, as far as it does not depend on the process.
-    pub environments: Mutex<HashMap<PluginName, ChildEnvironment>>,
+    /// The environment of each plugin's hooks in each output dir, as far as it does not depend on the process.
+    pub environments: Mutex<HashMap<(PluginName, Option<PathBuf>), ChildEnvironment>>,
+    /// The folder for temporary files of the hooks of events, once one needs it.
+    pub temporary: OnceLock<TemporaryFolder>,
 }
 
 /// A hook to run.
@@ -53,6 +56,8 @@ pub(crate) struct HookJob<'a> {
     pub arguments: Vec<OsString>,
     /// Its working directory.
     pub cwd: PathBuf,
+    /// The output dir of its event; `None` for a provider's hook.
+    pub output_dir: Option<&'a Path>,
     /// The binary that it is run to install, if any.
     pub binary_id: Option<BinaryId>,
     /// Its standard input; `None` for `/dev/null`.
@@ -70,6 +75,9 @@ pub enum RunError {
     /// The working directory of a hook cannot be created in this folder.
     #[error("cannot use the output dir {path}: {1}; choose another with --output-dir", path = .0.display())]
     OutputDir(PathBuf, io::Error),
+    /// The folder for temporary files of an event cannot be created.
+    #[error("cannot create a folder for temporary files in {path}: {0}; set TMPDIR to another folder", path = std::env::temp_dir().display())]
+    Temporary(io::Error),
     /// The file of a built-in hook was changed, and cannot be unpacked again.
     #[error("cannot unpack the built-in hook {0}: {1}")]
     BuiltIn(String, io::Error),
@@ -93,7 +101,7 @@ impl Runner<'_> {
         let restored = builtin::verify(&job.hook.path, &self.settings.data_dir, lock)
             .map_err(|error| RunError::BuiltIn(hook_name.clone(), error))?;
         let process_id = ProcessId::generate();
-        let environment = self.environment(&job.hook.plugin).of_process(process_id);
+        let environment = self.environment(&job.hook.plugin, job.output_dir)?.of_process(process_id);
         let script = job.hook.path.clone().into_os_string();
         let (program, args) = match job.hook.start {
             Start::Itself => (script, job.arguments),
@@ -132,11 +140,31 @@ impl Runner<'_> {
         Ok(PreparedProcess { process, run_dir, logs, input, command })
     }
 
-    fn environment(&self, plugin: &PluginName) -> ChildEnvironment {
+    fn environment(
+        &self,
+        plugin: &PluginName,
+        output_dir: Option<&Path>,
+    ) -> Result<ChildEnvironment, RunError> {
         let mut environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
-        let variables = || self.variables.get(plugin).map(Vec::as_slice).unwrap_or_default();
-        let environment = || command::environment(self.settings, self.command.machine_id, variables());
-        environments.entry(plugin.clone()).or_insert_with(environment).clone()
+        let key = (plugin.clone(), output_dir.map(Path::to_owned));
+        if let Some(environment) = environments.get(&key) {
+            return Ok(environment.clone());
+        }
+        let folders = |output_dir| Ok(EventFolders { output_dir, temporary: self.temporary()? });
+        let event = output_dir.map(folders).transpose().map_err(RunError::Temporary)?;
+        let variables = self.variables.get(plugin).map(Vec::as_slice).unwrap_or_default();
+        let environment = command::environment(self.settings, self.command.machine_id, variables, event);
+        environments.insert(key, environment.clone());
+        Ok(environment)
+    }
+
+    /// Returns the folder for temporary files, which is removed with this runner. The caller holds the lock of
+    /// `environments`, so only one thread creates it.
+    fn temporary(&self) -> io::Result<&Path> {
+        if self.temporary.get().is_none() {
+            let _ = self.temporary.set(TemporaryFolder::create("rigup-")?);
+        }
+        Ok(self.temporary.get().expect("it was just set").path())
     }
 
     /// Runs a hook until it exits. The caller has stored its record, and stores the returned one together with the

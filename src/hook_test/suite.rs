@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -249,11 +249,18 @@ impl Suite<'_> {
     ) -> Result<HookRun, TestError> {
         let before = sandbox.installed();
         let is_batch = self.hook.name.is_batch;
-        let runner = Runner { settings: &sandbox.settings, environments: Mutex::default(), ..self.runner };
+        let runner = Runner {
+            settings: &sandbox.settings,
+            environments: Mutex::default(),
+            temporary: OnceLock::new(),
+            ..self.runner
+        };
+        let cwd = sandbox.cwd();
         let job = HookJob {
             hook: self.hook,
             arguments: if is_batch { Vec::new() } else { request.arguments.clone() },
-            cwd: sandbox.cwd(),
+            output_dir: cwd.parent().filter(|_| !self.is_provider()),
+            cwd: cwd.clone(),
             binary_id: None,
             input: is_batch.then(|| request.lines(others)),
             timeout,

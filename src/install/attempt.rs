@@ -236,7 +236,8 @@ fn job<'a>(runner: &Runner<'_>, hook: &'a Hook, targets: &[AttemptTarget], timeo
             (Vec::new(), folder.join("batches"), Some(lines.collect::<String>().into_bytes()))
         }
     };
-    HookJob { hook, arguments, cwd: folder.join(hook.plugin.as_str()), binary_id, input, timeout }
+    let cwd = folder.join(hook.plugin.as_str());
+    HookJob { hook, arguments, cwd, output_dir: None, binary_id, input, timeout }
 }
 
 /// Returns the last line that a hook has written to standard error, or `None` if there is none.

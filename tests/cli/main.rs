@@ -20,6 +20,7 @@ mod docs;
 mod durations;
 mod environment;
 mod event;
+mod event_environment;
 mod evidence;
 mod exit;
 mod fuzz_corpus;

@@ -1,0 +1,69 @@
+//! The variables that the hooks of an event get for its folders and for the settings that plugins share.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::test_context::TestContext;
+
+/// Writes a plugin with these settings and required plugins, and with a hook for the event E that prints its environment.
+fn plugin(context: &TestContext, name: &str, required: &[&str], properties: &Value) {
+    let config = json!({"type": "object", "required_plugins": required, "properties": properties});
+    context.write(&format!("here/plugins/{name}/config.json"), config.to_string());
+    context.script(
+        &format!("here/plugins/{name}/on_E__1_{name}.sh"),
+        "#!/bin/sh\nmkdir -p \"$TMP_DIR/x\"\nenv >&2\n",
+    );
+}
+
+/// Runs the event E, and returns the environment of the hook of a plugin.
+fn environment(context: &TestContext, plugin: &str, options: &[&str]) -> Vec<(String, String)> {
+    context.run(&[&["run"], options, &["E"]].concat()).succeeds();
+    let processes = context.hook_processes();
+    let hook = processes.iter().rfind(|process| process["plugin"] == plugin).unwrap();
+    let id = hook["id"].as_str().unwrap();
+    let log = fs::read_to_string(context.path("data/processes").join(id).join("stderr.log")).unwrap();
+    log.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+fn value<'e>(environment: &'e [(String, String)], name: &str) -> Option<&'e str> {
+    environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn the_hooks_of_an_event_get_its_folders() {
+    let context = TestContext::new();
+    plugin(&context, "p", &[], &json!({}));
+    let env = environment(&context, "p", &["--output-dir", "out"]);
+    let out = context.path("here/out");
+    assert_eq!(value(&env, "SNAP_DIR").map(Path::new), Some(out.as_path()));
+    assert_eq!(value(&env, "CRAWL_DIR").map(Path::new), Some(out.as_path()));
+    assert_eq!(value(&env, "CONFIG_DIR").map(Path::new), Some(context.path("home/.config/abx").as_path()));
+    assert_eq!(value(&env, "ABXPKG_LIB_DIR"), value(&env, "LIB_DIR"));
+    assert_eq!(value(&env, "LIBRARY_VERSION"), Some(env!("CARGO_PKG_VERSION")));
+    let temporary = value(&env, "TMP_DIR").unwrap();
+    assert!(value(&env, "PERSONAS_DIR").unwrap().starts_with(&format!("{temporary}/personas/")), "{env:?}");
+    assert!(!Path::new(temporary).exists(), "the folder is removed at the end");
+    let again = environment(&context, "p", &[]);
+    assert_ne!(value(&again, "TMP_DIR"), Some(temporary));
+    assert_ne!(value(&again, "SNAP_DIR"), value(&env, "SNAP_DIR"));
+}
+
+#[test]
+fn the_folders_that_the_caller_sets_apply() {
+    let mut context = TestContext::new();
+    plugin(&context, "base", &[], &json!({"CRAWL_DIR": {"type": "string", "default": ""}}));
+    plugin(&context, "p", &[], &json!({}));
+    let (tmp, abx) = (context.path("tmp"), context.path("abx"));
+    context.set("SNAP_DIR", "snap").set("PERSONAS_DIR", "~/personas").set("TMP_DIR", &tmp);
+    context.set("CONFIG_DIR", &abx).set("LIBRARY_VERSION", "9");
+    context.write("here/rigup.toml", "CRAWL_DIR = \"/crawl\"\n");
+    let env = environment(&context, "base", &[]);
+    assert_eq!(value(&env, "SNAP_DIR").map(Path::new), Some(context.path("here/snap").as_path()));
+    assert_eq!(value(&env, "CRAWL_DIR"), Some("/crawl"));
+    assert_eq!(value(&env, "PERSONAS_DIR").map(Path::new), Some(context.path("home/personas").as_path()));
+    assert_eq!(value(&env, "TMP_DIR").map(Path::new), Some(tmp.as_path()));
+    assert_eq!(value(&env, "CONFIG_DIR").map(Path::new), Some(abx.as_path()));
+    assert!(context.path("tmp/x").is_dir(), "rigup removes only its own folder");
+}
