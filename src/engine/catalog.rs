@@ -13,7 +13,7 @@ use crate::install::provider_deps;
 use crate::model::{PluginName, Policy, ProviderName, misspelling};
 use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
-use crate::plugin::config::enabled::{PluginConfigs, PluginStatus};
+use crate::plugin::config::enabled::{self, PluginConfigs, PluginStatus};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::config::schema;
 use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources, Variable};
@@ -21,7 +21,11 @@ use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
 use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::plugin::requirement::{self, Diagnostic, Requirement, Substitution};
 use crate::settings::Settings;
+use crate::shell;
 use crate::trust::Inspection;
+
+/// The plugin whose settings the hooks of all plugins get.
+const BASE: &str = "base";
 
 /// The contents of the plugin folders, and the problems that were found in them.
 #[derive(Debug)]
@@ -216,10 +220,37 @@ impl Catalog {
         providers
     }
 
-    /// Returns the settings of each plugin as variables for its hooks.
+    /// Returns the variables for the hooks of each plugin: which plugins are enabled, and the settings of the plugin, of
+    /// those that it requires, and of the plugin `base`. If several of these have a setting, that of the first applies.
     pub(crate) fn variables(&self) -> HashMap<PluginName, Vec<Variable>> {
-        let variables = |settings: &Vec<Setting>| settings.iter().filter_map(Setting::variable).collect();
-        self.settings.iter().map(|(plugin, settings)| (plugin.clone(), variables(settings))).collect()
+        let plugins = &self.discovery.plugins;
+        let enabled: Vec<Variable> =
+            plugins.iter().filter_map(|plugin| self.enabled_variable(plugin)).collect();
+        let base = self.plugin(BASE).map(|plugin| plugin.name.as_str());
+        let variables = |plugin: &Plugin| {
+            let mut variables = enabled.clone();
+            let mut names: HashSet<&str> = enabled.iter().map(|variable| variable.name.as_str()).collect();
+            let sources = self.configs.required(&plugin.name, plugins).into_iter().chain(base);
+            for setting in sources.filter_map(|source| self.settings.get(source)).flatten() {
+                if names.insert(&setting.name) {
+                    variables.extend(setting.variable());
+                }
+            }
+            variables
+        };
+        let with_hooks = plugins.iter().filter(|plugin| !plugin.hooks.is_empty());
+        with_hooks.map(|plugin| (plugin.name.clone(), variables(plugin))).collect()
+    }
+
+    /// Returns the variable that says whether a plugin is enabled, or `None` for a provider, which always is.
+    fn enabled_variable(&self, plugin: &Plugin) -> Option<Variable> {
+        let is_provider = |hook: &Hook| hook.name.event == BINARY_REQUEST;
+        if !plugin.hooks.is_empty() && plugin.hooks.iter().all(is_provider) {
+            return None;
+        }
+        let value = self.is_enabled(&plugin.name).to_string().into();
+        let name = enabled::name(&plugin.name);
+        shell::is_name(&name).then_some(Variable { name, value, is_secret: false })
     }
 
     /// Sets the `*_BINARY` settings that have no explicit value to the paths that are stored for this machine.

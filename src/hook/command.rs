@@ -177,7 +177,7 @@ pub(crate) fn environment_of_command(
     if !set.iter().any(|(name, _)| name == "PATH") {
         added.push(("PATH", search_path(settings), false));
     }
-    added.extend(set.iter().map(|(name, value)| (name.as_str(), value.clone(), false)));
+    added.extend(set.iter().map(|(name, value)| (name.as_str(), value.clone(), is_secret_name(name))));
     with_changes(&settings.command_environment, &[], added)
 }
 
@@ -205,7 +205,7 @@ fn with_changes(caller: &Environment, removed: &[&str], added: Vec<Addition<'_>>
     let all = kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let mut environment = ChildEnvironment { all, added: Map::new() };
     for (name, value, is_masked) in added {
-        let shown = if is_masked || is_secret_name(name) { MASKED.into() } else { value.to_string_lossy() };
+        let shown = if is_masked { MASKED.into() } else { value.to_string_lossy() };
         environment.added.insert(name.to_owned(), shown.into());
         environment.all.push((name.into(), value));
     }
@@ -240,24 +240,32 @@ fn unique_list(all: impl IntoIterator<Item = PathBuf>) -> OsString {
     std::env::join_paths(folders).expect("each folder was checked for colons")
 }
 
-/// Returns the timeout of the hooks of a plugin. It is the first of the setting `<PLUGIN>_TIMEOUT`, the variable of
-/// that name and the variable `TIMEOUT`, or [`TIMEOUT`] by default.
+/// Returns the timeout of the hooks of a plugin. It is the first of `<PLUGIN>_TIMEOUT` and `TIMEOUT` that is a setting or
+/// a variable, or [`TIMEOUT`] by default.
 pub(crate) fn timeout(
     plugin: &str,
     variables: &[Variable],
     caller: &Environment,
 ) -> Result<Duration, InvalidTimeout> {
-    let plugin_key = format!("{}_TIMEOUT", enabled::prefix(plugin));
-    let setting = variables.iter().find(|setting| setting.name == plugin_key);
-    let value = setting.map(|setting| setting.value.as_os_str()).or_else(|| caller.get(&plugin_key));
-    let plugin_value = value.map(|value| (plugin_key.as_str(), value));
-    let Some((name, value)) = plugin_value.or_else(|| Some(("TIMEOUT", caller.get("TIMEOUT")?))) else {
-        return Ok(TIMEOUT);
-    };
+    let Some((name, value)) = plugin_value(plugin, "TIMEOUT", variables, caller) else { return Ok(TIMEOUT) };
     let timeout =
         value.to_str().and_then(|text| duration::parse(text).ok()).filter(|timeout| !timeout.is_zero());
-    let invalid = || InvalidTimeout(name.to_owned(), value.to_string_lossy().into_owned());
+    let invalid = || InvalidTimeout(name.clone(), value.to_string_lossy().into_owned());
     timeout.map(|timeout| timeout.min(MAX_TIMEOUT)).ok_or_else(invalid)
+}
+
+/// Returns the name and the value of the first of `<PLUGIN>_<KEY>` and `<KEY>` that is a setting or a variable.
+fn plugin_value<'v>(
+    plugin: &str,
+    key: &str,
+    variables: &'v [Variable],
+    caller: &'v Environment,
+) -> Option<(String, &'v OsStr)> {
+    [format!("{}_{key}", enabled::prefix(plugin)), key.to_owned()].into_iter().find_map(|name| {
+        let setting = variables.iter().find(|setting| setting.name == name);
+        let value = setting.map(|setting| setting.value.as_os_str()).or_else(|| caller.get(&name))?;
+        Some((name, value))
+    })
 }
 
 /// The default timeout of a hook.

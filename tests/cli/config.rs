@@ -20,6 +20,9 @@ fn context() -> TestContext {
             "W_ARGS": {"type": "array", "items": {"type": "string"}, "default": ["-a", "b c"]},
             "MY_W_TIMEOUT": {"type": "integer", "minimum": 1, "default": 7, "x-fallback": "TIMEOUT"},
             "W_PIN": {"type": "string", "default": "", "x-sensitive": true},
+            "W_MAX_TOKENS": {"type": "integer", "default": 9},
+            "W_ACCEPT_COOKIES": {"type": "boolean", "default": true},
+            "W_COOKIES_FILE": {"type": "string", "default": "c.txt"},
             "W_NOTHING": {"type": ["string", "null"], "default": null},
             "PATH": {"type": "string", "default": "/nowhere"}
         }
@@ -54,14 +57,22 @@ fn passes_a_plugins_settings_to_its_hooks_and_hides_secrets() {
         [
             "MY_W_ENABLED=true",
             "MY_W_TIMEOUT=7",
+            "W_ACCEPT_COOKIES=true",
             "W_ARGS=[\"-a\",\"b c\"]",
             "W_BINARY=sh",
+            "W_COOKIES_FILE=c.txt",
             "W_FAST=false",
+            "W_MAX_TOKENS=9",
             "W_PIN=canary-91c2"
         ]
     );
     let hook = &context.hook_processes()[0];
     assert_eq!((&hook["env"]["W_PIN"], &hook["env"]["W_FAST"]), (&json!("***"), &json!("false")));
+    assert_eq!(
+        (&hook["env"]["W_MAX_TOKENS"], &hook["env"]["W_ACCEPT_COOKIES"]),
+        (&json!("9"), &json!("true"))
+    );
+    assert_eq!(hook["env"]["W_COOKIES_FILE"], "***");
     assert_eq!(hook["timeout"], 7);
     assert_eq!(setting(&context, "W_PIN").0, "***");
 }
@@ -187,7 +198,7 @@ fn config_shows_all_settings_or_the_named_ones() {
     let all = context.run(&["config"]).succeeds().records();
     assert!(all.iter().all(|setting| setting["type"] == "Setting"));
     let count = |plugin: &str| all.iter().filter(|setting| setting["plugin"] == plugin).count();
-    assert_eq!((all.len(), count("rigup"), count("my-w")), (14, 6, 8));
+    assert_eq!((all.len(), count("rigup"), count("my-w")), (17, 6, 11));
     context.set("W_FAST", "off").set("W_PIN", "canary");
     let two = context.run(&["config", "W_FAST", "W_PIN"]).succeeds().records();
     assert_eq!((&two[0]["value"], &two[0]["origin"]), (&json!(false), &json!("the variable W_FAST")));

@@ -67,3 +67,35 @@ fn the_folders_that_the_caller_sets_apply() {
     assert_eq!(value(&env, "CONFIG_DIR").map(Path::new), Some(abx.as_path()));
     assert!(context.path("tmp/x").is_dir(), "rigup removes only its own folder");
 }
+
+#[test]
+fn hooks_get_the_settings_of_base_and_of_required_plugins() {
+    let mut context = TestContext::new();
+    let text = |default: &str| json!({"type": "string", "default": default});
+    let base = json!({
+        "TIMEOUT": {"type": "integer", "default": 61},
+        "USER_AGENT": text(""), "ACTIVE_PERSONA": text("Default"), "EXTRA_CONTEXT": text(""), "SHARED": text("base"),
+        "NODE_V8_COVERAGE": text(""),
+    });
+    plugin(&context, "base", &[], &base);
+    plugin(&context, "browser", &["base"], &json!({"B_ARGS": text("-a"), "SHARED": text("browser")}));
+    plugin(&context, "shot", &["browser"], &json!({"SHOT_X": text("1"), "USER_AGENT": text("shot")}));
+    plugin(
+        &context,
+        "title",
+        &[],
+        &json!({"TITLE_TIMEOUT": {"type": "integer", "default": 70, "x-fallback": "TIMEOUT"}}),
+    );
+    context.set("EXTRA_CONTEXT", "{\"a\":1}").set("BROWSER_ENABLED", "1");
+    let env = environment(&context, "shot", &[]);
+    let values = ["B_ARGS", "SHARED", "SHOT_X", "USER_AGENT", "ACTIVE_PERSONA", "TIMEOUT", "EXTRA_CONTEXT"];
+    let expected = ["-a", "browser", "1", "shot", "Default", "61", "{\"a\":1}"];
+    assert_eq!(values.map(|name| value(&env, name)), expected.map(Some));
+    let title = environment(&context, "title", &["--plugins", "title"]);
+    assert_eq!(["B_ARGS", "SHARED"].map(|name| value(&title, name)), [None, Some("base")]);
+    let enabled = ["TITLE_ENABLED", "SHOT_ENABLED", "BROWSER_ENABLED", "PIP_ENABLED"];
+    let expected = [Some("true"), Some("false"), Some("false"), None];
+    assert_eq!(enabled.map(|name| value(&title, name)), expected, "only title is selected");
+    let timeouts: Vec<Value> = context.hook_processes().iter().map(|hook| hook["timeout"].clone()).collect();
+    assert_eq!(timeouts, [61, 61, 61, 70, 70]);
+}

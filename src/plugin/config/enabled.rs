@@ -169,6 +169,11 @@ impl PluginConfigs {
         })
     }
 
+    /// Returns a plugin and all existing ones that it requires, directly or indirectly.
+    pub(crate) fn required<'a>(&'a self, plugin: &'a str, plugins: &'a [Plugin]) -> Vec<&'a str> {
+        self.with_required(vec![plugin], plugins).into_iter().flatten().collect()
+    }
+
     /// Returns these plugins and all that they require, directly or indirectly: the name of each plugin's folder, or
     /// the name of a plugin that does not exist as an error.
     fn with_required<'a>(
@@ -191,7 +196,7 @@ impl PluginConfigs {
     /// Returns the property `<PLUGIN>_ENABLED` from the `config.json`, or a default one, so that every plugin can be
     /// disabled.
     fn enabled_property(&self, plugin: &str) -> Property {
-        let name = format!("{}_ENABLED", prefix(plugin));
+        let name = name(plugin);
         let declared = self
             .schema(plugin)
             .and_then(|schema| schema.properties.iter().find(|property| property.name == name));
@@ -202,6 +207,11 @@ impl PluginConfigs {
 /// Returns the name of a plugin's folder, or `None` if there is no such plugin. Ignores case.
 fn find<'a>(plugins: &'a [Plugin], name: &str) -> Option<&'a str> {
     plugins.iter().map(|plugin| plugin.name.as_str()).find(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Returns the name of the setting that disables a plugin.
+pub(crate) fn name(plugin: &str) -> String {
+    format!("{}_ENABLED", prefix(plugin))
 }
 
 /// Returns the prefix of a plugin's settings: `MY_PLUGIN` for `my-plugin`.

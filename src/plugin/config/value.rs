@@ -62,7 +62,7 @@ pub struct Setting {
     /// The origin of the value.
     pub origin: Origin,
     /// Whether the value is hidden in records and messages: a plugin declares the setting or one of its fallbacks
-    /// sensitive, or one of their names stands for a secret.
+    /// sensitive, or one of their names stands for a secret and its type is not boolean or a number.
     pub is_secret: bool,
 }
 
@@ -106,20 +106,17 @@ impl<'a> SettingResolver<'a> {
     /// instead.
     pub fn resolve(&self, property: &Property, mut report: impl FnMut(String)) -> Setting {
         let chain = self.chain(property);
-        let is_secret = chain
-            .iter()
-            .any(|link| link.names().any(|name| is_secret_name(name) || self.sensitive.contains(name)));
-        let find = |link: &ChainLink<'_>, report: &mut dyn FnMut(String)| {
+        let is_sensitive = |name: &str| self.sensitive.contains(name);
+        let is_secret = chain.iter().any(|link| {
+            link.names().any(|name| is_sensitive(name) || (is_secret_name(name) && !link.is_plain()))
+        });
+        // A value that does not match the schema may be a secret whatever the type of the setting is.
+        let is_hidden =
+            chain.iter().any(|link| link.names().any(|name| is_sensitive(name) || is_secret_name(name)));
+        let found = chain.iter().enumerate().find_map(|(at, link)| {
             let names: Vec<&str> = link.names().collect();
-            self.find_value(property, &names, is_secret, report)
-        };
-        let found = find(&chain[0], &mut report).or_else(|| {
-            chain[1..].iter().find_map(|link| {
-                let found = find(link, &mut report).map(|(value, bytes, _)| (value, bytes));
-                let default = || Some((link.default(property, is_secret, &mut report)?, None));
-                let (value, bytes) = found.or_else(default)?;
-                Some((value, bytes, Origin::Fallback(link.name.to_owned())))
-            })
+            let (value, bytes, origin) = self.find_value(property, &names, is_hidden, &mut report)?;
+            Some((value, bytes, if at == 0 { origin } else { Origin::Fallback(link.name.to_owned()) }))
         });
         let (value, bytes, origin) =
             found.unwrap_or_else(|| (property.default.clone(), None, Origin::Default));
@@ -144,7 +141,7 @@ impl<'a> SettingResolver<'a> {
         &self,
         property: &Property,
         names: &[&str],
-        is_secret: bool,
+        is_hidden: bool,
         report: &mut dyn FnMut(String),
     ) -> Option<(Value, Option<OsString>, Origin)> {
         let in_environment = names.iter().filter_map(|&name| {
@@ -159,7 +156,7 @@ impl<'a> SettingResolver<'a> {
             })
         });
         let mut all = in_environment.chain(in_files);
-        all.find_map(|(name, raw, bytes, origin)| match converted(property, raw, is_secret) {
+        all.find_map(|(name, raw, bytes, origin)| match converted(property, raw, is_hidden) {
             Ok(value) => {
                 let bytes = bytes.filter(|_| value.is_string()).map(OsStr::to_owned);
                 Some((value, bytes, origin))
@@ -185,20 +182,12 @@ impl ChainLink<'_> {
         std::iter::once(self.name).chain(aliases)
     }
 
-    /// Returns the default of a fallback as a value of `property`. Only the default at the end of the chain applies.
-    fn default(&self, property: &Property, is_secret: bool, report: &mut dyn FnMut(String)) -> Option<Value> {
-        let default = &self.property.filter(|fallback| fallback.fallback.is_none())?.default;
-        match converted(property, default.clone(), is_secret) {
-            _ if default.is_null() => None,
-            Ok(value) => Some(value),
-            Err(reason) => {
-                report(format!(
-                    "the default of {} is not a valid value of {}: {reason}",
-                    self.name, property.name
-                ));
-                None
-            }
-        }
+    /// Whether the value is a boolean or a number, such as `MAX_TOKENS`, which is no secret whatever its name is.
+    fn is_plain(&self) -> bool {
+        self.property.is_some_and(|property| {
+            ["boolean", "integer", "number"].iter().any(|kind| property.may_be(kind))
+                && !["string", "array", "object"].iter().any(|kind| property.may_be(kind))
+        })
     }
 }
 
@@ -213,7 +202,7 @@ fn in_tables<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value
 }
 
 /// Converts a value to the type of a property, and validates it: a string is parsed as that type.
-fn converted(property: &Property, raw: Value, is_secret: bool) -> Result<Value, String> {
+fn converted(property: &Property, raw: Value, is_hidden: bool) -> Result<Value, String> {
     let value = match &raw {
         Value::String(text) if !property.may_be("string") => parse_text(property, text.trim()).unwrap_or(raw),
         _ => raw,
@@ -225,7 +214,7 @@ fn converted(property: &Property, raw: Value, is_secret: bool) -> Result<Value, 
         .map_err(|error| format!("its schema in config.json is invalid: {error}"))?;
     match validator.validate(&value) {
         Ok(()) => Ok(value),
-        Err(_) if is_secret => Err("it does not match its schema".to_owned()),
+        Err(_) if is_hidden => Err("it does not match its schema".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
