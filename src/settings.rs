@@ -124,7 +124,7 @@ pub struct Settings {
     pub config_dir: Option<PathBuf>,
     /// The search path for plugins, without the built-in providers.
     pub plugin_path: Vec<PathBuf>,
-    /// The project's `rigup.toml` and the user's, if they exist.
+    /// The project's `rigup.toml`, the user's, and the `config.env` of abx, if they exist.
     pub files: Vec<SettingsFile>,
     /// The users and folders that are trusted.
     pub trust: Trust,
@@ -228,6 +228,8 @@ impl Settings {
             files.extend(file::read(path, is_project, home.as_deref(), &mut trust, &mut warnings)?);
         }
         files.reverse();
+        let shared = config_dir.as_ref().map(|folder| folder.join(file::ENV_FILE_NAME));
+        files.extend(shared.and_then(|path| file::read_env(path, &trust, &mut warnings)));
         warnings.extend(folders::list_warnings(
             plugin_path.iter().map(PathBuf::as_path),
             "finds no plugins there",

@@ -20,7 +20,7 @@ use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources, Va
 use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
 use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::plugin::requirement::{self, Diagnostic, Requirement, Substitution};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::shell;
 use crate::trust::Inspection;
 
@@ -288,7 +288,7 @@ fn check_file_keys(
 ) -> Result<(), EngineError> {
     let own: Vec<&str> =
         core.settings.iter().map(|setting| setting.name.split('.').next().unwrap_or_default()).collect();
-    for file in &settings.files {
+    for file in settings.files.iter().filter(|file| file.path.ends_with(settings::FILE_NAME)) {
         let unknown = file.values.keys().filter(|key| !own.contains(&key.as_str()) && !configs.declares(key));
         for key in unknown {
             if let Some(known) = misspelling::closest(key, own.iter().copied()) {

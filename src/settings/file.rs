@@ -1,4 +1,4 @@
-//! A settings file: `rigup.toml` of the project and of the user.
+//! A settings file: `rigup.toml` of the project and of the user, and `config.env` of abx.
 
 use std::path::{Path, PathBuf};
 
@@ -7,12 +7,16 @@ use serde_json::{Map, Value};
 use crate::fs::dir;
 use crate::settings::error::SettingsError;
 use crate::settings::folders;
+use crate::shell;
 use crate::trust::{Trust, TrustedFile, TrustedReadError};
 
 /// The settings file: in the current folder, and in the user's configuration folder.
 pub const FILE_NAME: &str = "rigup.toml";
 
-/// The size limit of a `rigup.toml`, in bytes.
+/// The settings file of abx, in its configuration folder.
+pub(super) const ENV_FILE_NAME: &str = "config.env";
+
+/// The size limit of a settings file, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
 
 /// The key with folders that are declared trusted. It is ignored in a project's file and in a file that others can write
@@ -41,17 +45,8 @@ pub(super) fn read(
     trust: &mut Trust,
     warnings: &mut Vec<String>,
 ) -> Result<Option<SettingsFile>, SettingsError> {
-    // A missing file is not checked. If someone creates it meanwhile, it is checked when it is read.
-    if path.try_exists().is_ok_and(|exists| !exists) {
-        return Ok(None);
-    }
-    let file_error = |reason: String| SettingsError::File(path.clone(), reason.trim_end().to_owned());
-    let read = trust.read(&path, MAX_SIZE).map_err(|error| match error {
-        TrustedReadError::Untrusted(untrusted) => untrusted.into(),
-        error => file_error(error.to_string()),
-    })?;
-    let Some(TrustedFile { bytes, note }) = read else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|error| file_error(error.to_string()))?;
+    let Some((text, note)) = text(&path, trust)? else { return Ok(None) };
+    let file_error = |reason| file_error(&path, reason);
     let mut values: Map<String, Value> =
         toml::from_str(&text).map_err(|error| file_error(syntax_error(&error, &text)))?;
     if let Some(folders) = values.remove(TRUST_DIRS) {
@@ -81,6 +76,57 @@ pub(super) fn read(
         warnings.extend(remove_limits(&path, &mut values));
     }
     Ok(Some(SettingsFile { path, values }))
+}
+
+/// Reads the `config.env` of abx: `KEY=VALUE` lines, comments and blank lines. The value may be in quotes. Returns `None` if
+/// the file does not exist. Another program writes this file, so a file or a line that rigup cannot use is ignored with a
+/// warning.
+pub(super) fn read_env(path: PathBuf, trust: &Trust, warnings: &mut Vec<String>) -> Option<SettingsFile> {
+    let (text, note) = match text(&path, trust) {
+        Ok(text) => text?,
+        Err(error) => {
+            warnings.push(format!("{error}; its settings are ignored"));
+            return None;
+        }
+    };
+    warnings.extend(note);
+    let mut values = Map::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some((name, value)) = line.split_once('=').filter(|(name, _)| shell::is_name(name)) else {
+            warnings.push(format!("{}:{number} is ignored: not KEY=VALUE", path.display()));
+            continue;
+        };
+        let in_quotes = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+        // As in the environment, a blank value counts as unset.
+        let value = in_quotes.unwrap_or(value);
+        if !value.is_empty() {
+            values.insert(name.to_owned(), value.into());
+        }
+    }
+    Some(SettingsFile { path, values })
+}
+
+/// Returns the text of a settings file with a note about the trust in it, or `None` if it does not exist.
+fn text(path: &Path, trust: &Trust) -> Result<Option<(String, Option<String>)>, SettingsError> {
+    // A missing file is not checked. If someone creates it meanwhile, it is checked when it is read.
+    if path.try_exists().is_ok_and(|exists| !exists) {
+        return Ok(None);
+    }
+    let read = trust.read(path, MAX_SIZE).map_err(|error| match error {
+        TrustedReadError::Untrusted(untrusted) => untrusted.into(),
+        error => file_error(path, error.to_string()),
+    })?;
+    let Some(TrustedFile { bytes, note }) = read else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|error| file_error(path, error.to_string()))?;
+    Ok(Some((text, note)))
+}
+
+fn file_error(path: &Path, reason: impl Into<String>) -> SettingsError {
+    SettingsError::File(path.to_owned(), reason.into().trim_end().to_owned())
 }
 
 /// Describes a syntax error without quoting the text, because the file may be a link to any file.

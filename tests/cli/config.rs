@@ -1,6 +1,7 @@
 //! `config.json` and `rigup.toml`: which plugins are enabled, their settings and their requirements.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
@@ -249,4 +250,31 @@ fn data_dir_counts_only_if_it_can_be_a_data_dir_of_rigup() {
             assert!(data_dir(&context, &expected).stderr.is_empty(), "{name}");
         }
     }
+}
+
+#[test]
+fn the_settings_of_abx_apply_after_those_of_every_rigup_toml() {
+    let mut context = context();
+    let file = context.write(
+        "home/.config/abx/config.env",
+        "# by hand\nTIMEOUT=9\nW_FAST=False\nW_ARGS='[\"x\"]'\nW_BINARY=\"/bin/sh\"\nW_PIN=\nKEEP=1\n",
+    );
+    let origin = |name: &str| format!("{name} in {}", file.display());
+    assert_eq!(setting(&context, "W_FAST"), (json!(false), origin("W_FAST")));
+    assert_eq!(setting(&context, "W_ARGS").0, json!(["x"]));
+    assert_eq!(setting(&context, "W_BINARY").0, "/bin/sh");
+    assert_eq!(setting(&context, "W_PIN").1, "default");
+    assert_eq!(setting(&context, "MY_W_TIMEOUT"), (json!(9), "the setting TIMEOUT".to_owned()));
+    context.write("home/.config/rigup/rigup.toml", "W_FAST = true\n");
+    assert_eq!(setting(&context, "W_FAST").0, true);
+
+    let other = context.write("abx/config.env", "W_FAST no\nW_ARGS=[]\n");
+    context.set("CONFIG_DIR", other.parent().unwrap());
+    let output = context.run(&["config", "W_ARGS"]).succeeds();
+    assert_eq!(output.record()["value"], json!([]));
+    assert!(output.stderr.contains("abx/config.env:1 is ignored: not KEY=VALUE"), "{}", output.stderr);
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o666)).unwrap();
+    let output = context.run(&["config", "W_ARGS"]).succeeds();
+    assert_eq!(output.record()["value"], json!(["-a", "b c"]));
+    assert!(output.stderr.contains("; its settings are ignored"), "{}", output.stderr);
 }
