@@ -82,7 +82,7 @@ enum Command {
     Uninstall(uninstall::UninstallArgs),
     /// Read records, resolve requests, store the rest, and print the results
     Apply(apply::ApplyArgs),
-    /// Run every hook of an event
+    /// Run every hook of one or more events
     Run(run::RunArgs),
     /// Run a command with the installed binaries first on PATH
     Exec(exec::ExecArgs),

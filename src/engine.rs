@@ -67,7 +67,7 @@ pub use crate::engine::error::{EngineError, ExitStatus};
 pub use crate::engine::event::{EngineEvent, OnEvent};
 pub use crate::engine::events::{EventReport, EventRequest};
 pub use crate::engine::install::{InstallReport, InstallRequest};
-pub use crate::hook::event::HookEvent;
+pub use crate::hook::reporter::HookEvent;
 pub use crate::hook::run::RunError;
 pub use crate::install::event::InstallEvent;
 pub use crate::model::{
@@ -144,8 +144,8 @@ impl<'e> Engine<'e> {
         Ok(report)
     }
 
-    /// Runs every hook of an event, foreground hooks in order and background hooks in parallel. Calls `on_hook_event`
-    /// for every record that a hook prints and for its exit. All hooks have exited when this returns.
+    /// Runs every hook of one or more events, foreground hooks in order and background hooks in parallel. Calls
+    /// `on_hook_event` for every record that a hook prints and for its exit. All hooks have exited when this returns.
     pub fn run_event(
         &self,
         request: &EventRequest,
@@ -155,7 +155,7 @@ impl<'e> Engine<'e> {
         self.run_hooks(&mut catalog, request, on_hook_event, |_output_dir| {})
     }
 
-    /// Runs the hooks of an event that are in the catalog. Calls `on_end` with the output dir before it records the exit of
+    /// Runs the hooks of events that are in the catalog. Calls `on_end` with the output dir before it records the exit of
     /// this command and prunes expired records and logs.
     pub(crate) fn run_hooks(
         &self,

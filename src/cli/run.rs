@@ -1,4 +1,4 @@
-//! `rigup run`: the hooks of an event.
+//! `rigup run`: the hooks of events.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -29,7 +29,7 @@ use crate::report::{record, tables, units};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = include_str!("help/run.txt"),
-    override_usage = "rigup run [OPTIONS] <EVENT> [--KEY=VALUE]..."
+    override_usage = "rigup run [OPTIONS] <EVENT>[,<EVENT>...] [--KEY=VALUE]..."
 )]
 pub(crate) struct RunArgs {
     /// Run only the hooks of these plugins
@@ -44,7 +44,7 @@ pub(crate) struct RunArgs {
     /// Run each plugin's hooks in DIR/PLUGIN [default: a folder in DATA_DIR]
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
-    /// The event, such as `Snapshot`, then arguments for its hooks
+    /// The events, such as `Snapshot` or `CrawlSetup,Snapshot`, then arguments for their hooks
     // One list, because clap would still look for rigup's own options between two.
     #[arg(value_name = "EVENT", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     event: Vec<OsString>,
@@ -56,28 +56,31 @@ const MAX_REASON_CHARS: usize = 200;
 /// Runs `rigup run`.
 pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     let mut words = args.event.into_iter();
-    let event = words.next().unwrap_or_default().to_string_lossy().into_owned();
-    if event.starts_with('-') {
+    let events = words.next().unwrap_or_default().to_string_lossy().into_owned();
+    if events.starts_with('-') {
         return Err(CliError::usage(format!(
-            "`{event}` is not an option of `rigup run`; put arguments for hooks after the event"
+            "`{events}` is not an option of `rigup run`; put arguments for hooks after the event"
         )));
     }
     let request = EventRequest {
-        event,
+        events,
         arguments: words.map(hook_argument).collect::<Result<_, _>>()?,
         plugins: args.plugins.into_iter().filter(|name| !name.trim().is_empty()).collect(),
         timeout: args.timeout,
         ready_timeout: args.ready_timeout.unwrap_or(READY_TIMEOUT),
         output_dir: args.output_dir,
     };
-    let event = request.name()?;
+    let events = request.names()?;
     let mut catalog = Catalog::find(&context.settings, &request.plugins, &print_event)?;
     let status = print_diagnostics(&catalog);
-    if !has_hooks(&catalog, event) {
+    let without_hooks: Vec<&&str> = events.iter().filter(|event| !has_hooks(&catalog, event)).collect();
+    for event in &without_hooks {
         let folders = searched_folders(&context.settings);
         context.verbosity.note(&format!(
             "no hooks found for the event {event} in {folders}; `rigup hook list` shows the hooks"
         ));
+    }
+    if without_hooks.len() == events.len() {
         return Ok(status);
     }
     let progress = ProgressDisplay::new(context);

@@ -1,4 +1,4 @@
-//! The work of `rigup run`: runs the hooks of an event.
+//! The work of `rigup run`: runs the hooks of events.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -11,7 +11,8 @@ use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::programs::Programs;
 use crate::engine::session::Session;
 use crate::hook::command::{self, MAX_TIMEOUT};
-use crate::hook::event::{self, Event, EventHook, HookEvent};
+use crate::hook::event::{self, Event, EventHook, Events};
+use crate::hook::reporter::HookEvent;
 use crate::model::{PluginName, ProcessId};
 use crate::plugin::config::value::Variable;
 use crate::plugin::discovery::{Hook, Start};
@@ -21,11 +22,11 @@ use crate::process::signals::Interrupt;
 /// The default time in which a background hook has to print its first line, in seconds.
 pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An event, with the arguments and limits of its hooks.
+/// Events, with the arguments and limits of their hooks.
 #[derive(Debug, Clone)]
 pub struct EventRequest {
-    /// The name of the event, such as `Snapshot`.
-    pub event: String,
+    /// The names of the events, in order and separated by commas, such as `Snapshot` or `CrawlSetup,Snapshot`.
+    pub events: String,
     /// The arguments of the hooks, `--key=value` each.
     pub arguments: Vec<OsString>,
     /// The plugins whose hooks run; all enabled plugins if empty.
@@ -39,10 +40,10 @@ pub struct EventRequest {
 }
 
 impl EventRequest {
-    /// Returns a request for an event without arguments.
-    pub fn new(event: impl Into<String>) -> Self {
+    /// Returns a request for events, whose names are separated by commas, without arguments.
+    pub fn new(events: impl Into<String>) -> Self {
         Self {
-            event: event.into(),
+            events: events.into(),
             arguments: Vec::new(),
             plugins: Vec::new(),
             timeout: None,
@@ -51,20 +52,23 @@ impl EventRequest {
         }
     }
 
-    /// Returns the canonical name of the event: a trailing `Event` is dropped.
-    pub(crate) fn name(&self) -> Result<&str, EngineError> {
-        let name = canonical_event(&self.event);
-        if name.is_empty() || name.contains('/') || name.starts_with(['.', '-']) {
-            return Err(EngineError::InvalidRequest(format!(
-                "{:?} is not the name of an event; `rigup hook list` shows the events that have hooks",
-                self.event
-            )));
-        }
-        Ok(name)
+    /// Returns the canonical names of the events: a trailing `Event` is dropped.
+    pub(crate) fn names(&self) -> Result<Vec<&str>, EngineError> {
+        self.events.split(',').map(|event| event_name(event.trim())).collect()
     }
 }
 
-/// The result of an event.
+fn event_name(event: &str) -> Result<&str, EngineError> {
+    let name = canonical_event(event);
+    if name.is_empty() || name.contains('/') || name.starts_with(['.', '-']) {
+        return Err(EngineError::InvalidRequest(format!(
+            "{event:?} is not the name of an event; `rigup hook list` shows the events that have hooks"
+        )));
+    }
+    Ok(name)
+}
+
+/// The result of events.
 #[derive(Debug)]
 pub struct EventReport {
     /// The exit status that `rigup run` ends with.
@@ -77,12 +81,24 @@ pub struct EventReport {
     pub(crate) command: ProcessId,
 }
 
-/// Whether an enabled plugin has a hook for the event.
-pub(crate) fn has_hooks(catalog: &Catalog, event: &str) -> bool {
-    catalog.discovery.hooks_of(event).iter().any(|hook| catalog.is_enabled(&hook.plugin))
+/// Returns the name of the event whose hooks run at the end of an event.
+fn end_of(event: &str) -> String {
+    format!("{event}End")
 }
 
-/// Runs the hooks of an event, and calls `on_hook_event` for each of their records, warnings and exits. At the end, calls
+/// Whether an enabled plugin has a hook for the event or for its end.
+pub(crate) fn has_hooks(catalog: &Catalog, event: &str) -> bool {
+    !(enabled_hooks(catalog, event).is_empty() && enabled_hooks(catalog, &end_of(event)).is_empty())
+}
+
+/// Returns the hooks of an event that enabled plugins have.
+fn enabled_hooks<'c>(catalog: &'c Catalog, event: &str) -> Vec<&'c Hook> {
+    let mut hooks = catalog.discovery.hooks_of(event);
+    hooks.retain(|hook| catalog.is_enabled(&hook.plugin));
+    hooks
+}
+
+/// Runs the hooks of the events, then those of their ends, and calls `on_hook_event` for each of their records, warnings and exits. At the end, calls
 /// `on_end` with the output dir, before the exit of this command is recorded, because a signal counts until then.
 pub(crate) fn run(
     session: &Session<'_>,
@@ -91,36 +107,38 @@ pub(crate) fn run(
     mut on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
     on_end: impl FnOnce(Option<&Path>),
 ) -> Result<EventReport, EngineError> {
-    let name = request.name()?;
+    let names = request.names()?;
     catalog.apply_machine_config(&session.machine.config);
     let variables = catalog.variables();
-    let hooks = event_hooks(catalog, name, &variables, request.timeout, session)?;
+    let programs = Programs::of(session)?;
+    let event = |name: &str| {
+        let hooks = event_hooks(catalog, name, &variables, request.timeout, session, &programs)?;
+        Ok(Event { hooks, arguments: arguments(name, request, catalog) })
+    };
+    let events: Vec<Event<'_>> = names.iter().map(|name| event(name)).collect::<Result<_, EngineError>>()?;
+    let ends: Vec<Event<'_>> =
+        names.iter().rev().map(|name| event(&end_of(name))).collect::<Result<_, EngineError>>()?;
     let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
     session.unpack_providers(&interrupt)?;
     let command = session.begin()?;
     let command_id = command.process.id;
-    let events_dir = session.settings.data_dir.join("events").join(name);
+    let events_dir = session.settings.data_dir.join("events").join(names[0]);
     let output_dir = match &request.output_dir {
         Some(dir) => std::path::absolute(dir).map_err(EngineError::CurrentDir)?,
         None => events_dir.join(command_id.to_string()),
     };
     let runner = session.runner(&command, &variables, &interrupt);
-    let event = Event {
-        hooks: &hooks,
-        arguments: &arguments(name, request, catalog),
-        output_dir,
-        ready_timeout: request.ready_timeout,
-    };
+    let events = Events { sequence: &events, ends: &ends, output_dir, ready_timeout: request.ready_timeout };
     let mut failed = 0;
-    let result = event::run(&runner, &event, |hook, hook_event| {
+    let result = event::run(&runner, &events, |hook, hook_event| {
         failed += usize::from(matches!(hook_event, HookEvent::Failed(_)));
         on_hook_event(hook, hook_event);
     });
     if request.output_dir.is_none() {
-        remove_empty_folders(&event.output_dir);
+        remove_empty_folders(&events.output_dir);
         let _ = std::fs::remove_dir(events_dir);
     }
-    let output_dir = Some(event.output_dir).filter(|dir| dir.exists());
+    let output_dir = Some(events.output_dir).filter(|dir| dir.exists());
     if result.is_ok() {
         on_end(output_dir.as_deref());
     }
@@ -154,17 +172,16 @@ fn remove_empty_folders(output_dir: &Path) {
     }
 }
 
-/// Returns the hooks of an event. A daemon has the maximum timeout, because it runs until the event ends.
+/// Returns the hooks of an event. A daemon has the maximum timeout, because it runs until the last
+/// event ends.
 fn event_hooks<'c>(
     catalog: &'c Catalog,
     event: &str,
     variables: &HashMap<PluginName, Vec<Variable>>,
     timeout: Option<Duration>,
     session: &Session<'_>,
+    programs: &Programs,
 ) -> Result<Vec<EventHook<'c>>, EngineError> {
-    let mut hooks = catalog.discovery.hooks_of(event);
-    hooks.retain(|hook| catalog.is_enabled(&hook.plugin));
-    let programs = Programs::of(session)?;
     let event_hook = |hook: &'c Hook| {
         let timeout = match timeout {
             _ if hook.name.background == Some(Background::Daemon) => MAX_TIMEOUT,
@@ -181,7 +198,7 @@ fn event_hooks<'c>(
         };
         Ok(EventHook { hook, timeout, binary_id: programs.binary_id(program, Path::new("/")) })
     };
-    hooks.into_iter().map(event_hook).collect()
+    enabled_hooks(catalog, event).into_iter().map(event_hook).collect()
 }
 
 /// Normalizes an argument for hooks: `--snapshot_id=1` becomes `--snapshot-id=1`. The value does not change.

@@ -21,6 +21,7 @@ mod durations;
 mod environment;
 mod event;
 mod event_environment;
+mod events;
 mod evidence;
 mod exit;
 mod fuzz_corpus;
