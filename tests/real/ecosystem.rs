@@ -1,13 +1,13 @@
 //! Published plugins by other authors, without changes.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::context_with_registries;
+use crate::server::Server;
 use crate::test_context::TestContext;
 
 #[expect(clippy::print_stderr, reason = "prints why the test is skipped")]
@@ -169,38 +169,6 @@ fn published_provider_hooks_run_unchanged() {
     assert!(["git", "wget", "rg"].iter().all(|name| installed.iter().any(|binary| binary["name"] == *name)));
 }
 
-/// An HTTP server that serves one page on the loopback interface until it is dropped.
-struct Server {
-    child: std::process::Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(context: &TestContext) -> Self {
-        context.write("site/index.html", "<html><head><title>A page</title></head><body>text</body></html>");
-        let program = "import functools, http.server as h; s = h.ThreadingHTTPServer(('127.0.0.1', 0), \
-                       functools.partial(h.SimpleHTTPRequestHandler, directory=__import__('sys').argv[1])); \
-                       print(s.server_port, flush=True); s.serve_forever()";
-        let mut child = Command::new("python3")
-            .args(["-c", program])
-            .arg(context.path("site"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, port: line.trim().parse().unwrap() }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
 #[test]
 #[ignore = "downloads from a registry: run with --ignored"]
 fn published_snapshot_hooks_archive_a_page_without_a_browser() {
@@ -208,7 +176,7 @@ fn published_snapshot_hooks_archive_a_page_without_a_browser() {
     let Some(plugins) = published_in_venv(&mut context) else { return };
     let server = Server::start(&context);
     let dir = plugins.to_str().unwrap();
-    let url = format!("--url=http://127.0.0.1:{}/index.html", server.port);
+    let url = format!("--url={}", server.url);
     let chosen = "wget,favicon,git,hashes";
     let records = context
         .run(&["--plugins-dir", dir, "run", "--plugins", chosen, "Snapshot", &url])

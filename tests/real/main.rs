@@ -8,6 +8,7 @@
 )]
 
 mod apt;
+mod chrome;
 mod ecosystem;
 mod isolation;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -17,6 +18,7 @@ mod lookup;
 mod package_managers;
 mod python;
 mod relocated;
+mod server;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
 mod test_context;
