@@ -9,6 +9,7 @@ pub(crate) mod handle;
 pub(crate) mod kill;
 pub(crate) mod lock;
 pub(crate) mod log;
+mod memory;
 pub(crate) mod poll;
 pub(crate) mod recover;
 pub(crate) mod redact;

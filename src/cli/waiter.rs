@@ -18,6 +18,9 @@ pub(crate) struct WaiterArgs {
     /// The number of bytes that a hook may write to one stream
     #[arg(long)]
     output_limit: u64,
+    /// The number of bytes of memory that it and its descendants may use
+    #[arg(long)]
+    memory_limit: Option<u64>,
     /// The id of its record
     process: ProcessId,
     /// The command and its arguments
@@ -52,6 +55,6 @@ fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Resu
     // The working directory may have been removed.
     let cwd = std::env::current_dir().unwrap_or_else(|_| ".".into());
     let command = CommandSpec { program, args: command.collect(), env, cwd };
-    waiter::run(&store, process, args.output_limit, command)
+    waiter::run(&store, process, args.output_limit, args.memory_limit, command)
         .map_err(|error| CliError::setup(exhaustion::explain(&error)))
 }

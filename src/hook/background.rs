@@ -68,10 +68,10 @@ impl<'a> BackgroundHooks<'a> {
         lock: FileLock,
         reporter: &mut Reporter<'_, impl FnMut(&Hook, HookEvent<'_>)>,
     ) -> Result<Option<ProcessId>, RunError> {
-        let PreparedProcess { process, run_dir, logs, command, .. } = prepared;
+        let PreparedProcess { process, run_dir, logs, memory_limit, command, .. } = prepared;
         let runner = reporter.runner;
         let output = HookOutput::new(hook, runner.settings.output_limit);
-        let waiter = match waiter::launch(runner.settings, &process, lock, command) {
+        let waiter = match waiter::launch(runner.settings, &process, lock, command, memory_limit) {
             Ok(waiter) => waiter,
             Err(error) => {
                 let process = if matches!(error, LaunchError::Killed) {

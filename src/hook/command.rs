@@ -254,6 +254,21 @@ pub(crate) fn timeout(
     timeout.map(|timeout| timeout.min(MAX_TIMEOUT)).ok_or_else(invalid)
 }
 
+/// Returns how many bytes of memory a hook of an event and its descendants may use, or `None` for no limit. It is the first
+/// of `<PLUGIN>_MEMORY_LIMIT` and `MEMORY_LIMIT` that is a setting or a variable; 0 means no limit.
+pub(crate) fn memory_limit(
+    plugin: &str,
+    variables: &[Variable],
+    settings: &Settings,
+) -> Result<Option<u64>, InvalidMemoryLimit> {
+    let Some((name, value)) = plugin_value(plugin, "MEMORY_LIMIT", variables, &settings.environment) else {
+        return Ok(None);
+    };
+    let limit = value.to_str().and_then(|text| text.trim().parse().ok());
+    let invalid = || InvalidMemoryLimit(name, value.to_string_lossy().into_owned());
+    limit.ok_or_else(invalid).map(|limit| Some(limit).filter(|limit| *limit > 0))
+}
+
 /// Returns the name and the value of the first of `<PLUGIN>_<KEY>` and `<KEY>` that is a setting or a variable.
 fn plugin_value<'v>(
     plugin: &str,
@@ -278,6 +293,11 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_hours(12);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}={1} is not a timeout; set it to a duration greater than 0, such as 90 or 5m")]
 pub(crate) struct InvalidTimeout(String, String);
+
+/// A variable or a setting that is not a memory limit.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}={1} is not a memory limit; set it to a number of bytes, or to 0 for no limit")]
+pub struct InvalidMemoryLimit(String, String);
 
 /// Parses the timeout of a hook on the command line.
 pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {

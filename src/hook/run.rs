@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::fs::temporary_folder::TemporaryFolder;
-use crate::hook::command::{self, ChildEnvironment, EventFolders};
+use crate::hook::command::{self, ChildEnvironment, EventFolders, InvalidMemoryLimit};
 use crate::hook::interpreter;
 use crate::model::{BinaryId, Identity, PluginName, Process, ProcessId, ProcessSpec, ProcessType};
 use crate::plugin::builtin;
@@ -78,6 +78,9 @@ pub enum RunError {
     /// The folder for temporary files of an event cannot be created.
     #[error("cannot create a folder for temporary files in {path}: {0}; set TMPDIR to another folder", path = std::env::temp_dir().display())]
     Temporary(io::Error),
+    /// A setting is not a memory limit.
+    #[error(transparent)]
+    MemoryLimit(#[from] InvalidMemoryLimit),
     /// The file of a built-in hook was changed, and cannot be unpacked again.
     #[error("cannot unpack the built-in hook {0}: {1}")]
     BuiltIn(String, io::Error),
@@ -100,6 +103,12 @@ impl Runner<'_> {
         let lock = |folder: &Path| lock::take_folder(folder, self.interrupt, FOLDER_PATIENCE, on_wait);
         let restored = builtin::verify(&job.hook.path, &self.settings.data_dir, lock)
             .map_err(|error| RunError::BuiltIn(hook_name.clone(), error))?;
+        let memory_limit = match job.output_dir {
+            Some(_) => {
+                command::memory_limit(&job.hook.plugin, self.variables_of(&job.hook.plugin), self.settings)?
+            }
+            None => None,
+        };
         let process_id = ProcessId::generate();
         let environment = self.environment(&job.hook.plugin, job.output_dir)?.of_process(process_id);
         let script = job.hook.path.clone().into_os_string();
@@ -137,7 +146,7 @@ impl Runner<'_> {
             run_dir.discard();
             dir_error(error)
         })?;
-        Ok(PreparedProcess { process, run_dir, logs, input, command })
+        Ok(PreparedProcess { process, run_dir, logs, input, memory_limit, command })
     }
 
     fn environment(
@@ -152,10 +161,14 @@ impl Runner<'_> {
         }
         let folders = |output_dir| Ok(EventFolders { output_dir, temporary: self.temporary()? });
         let event = output_dir.map(folders).transpose().map_err(RunError::Temporary)?;
-        let variables = self.variables.get(plugin).map(Vec::as_slice).unwrap_or_default();
+        let variables = self.variables_of(plugin);
         let environment = command::environment(self.settings, self.command.machine_id, variables, event);
         environments.insert(key, environment.clone());
         Ok(environment)
+    }
+
+    fn variables_of(&self, plugin: &PluginName) -> &[Variable] {
+        self.variables.get(plugin).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Returns the folder for temporary files, which is removed with this runner. The caller holds the lock of

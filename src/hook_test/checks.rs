@@ -262,6 +262,7 @@ fn failure(run: &HookRun) -> Option<CheckResult> {
             let signal = run.exit_code.unwrap_or(128) - 128;
             format!("it was killed by signal {signal}{}", with_stderr(run))
         }
+        ExitReason::Memory => "it was killed, because it exceeded its memory limit".to_owned(),
         ExitReason::Stopped => "it was terminated, because it exceeded the output limit".to_owned(),
         ExitReason::Lost => "its exit was not observed".to_owned(),
     };

@@ -42,6 +42,8 @@ text_enum! {
         Signalled = "signalled",
         /// The process reached its timeout, and rigup terminated it.
         Timeout = "timeout",
+        /// The process and its descendants exceeded their memory limit, and rigup killed them.
+        Memory = "memory",
         /// rigup terminated the process because of a signal to rigup, `process kill`, or output that exceeded its
         /// limit.
         Stopped = "stopped",
@@ -296,7 +298,7 @@ impl Process {
             ProcessState::Queued => "queued",
             ProcessState::Running(_) => "running",
             ProcessState::Exited(_, exit) => match exit.reason {
-                ExitReason::Stopped | ExitReason::Timeout => "killed",
+                ExitReason::Stopped | ExitReason::Timeout | ExitReason::Memory => "killed",
                 ExitReason::Exited if self.has_success_code(exit) => "finished",
                 _ => "died",
             },

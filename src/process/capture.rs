@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::model::ProcessId;
 use crate::process::drain::drain;
 use crate::process::log::{Log, Logs};
+use crate::process::memory::MemoryWatch;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{CommandSpec, SpawnError};
 use crate::process::wait::WaitOutcome;
@@ -56,7 +57,8 @@ pub(crate) fn run(
         Err(error) if error.is_exhausted => return Err(io::Error::other(error)),
         Err(error) => return Ok(Captured::NotStarted(error)),
     };
-    let outcome = wait::wait(&child, Some(deadline), &logs, Some(OUTPUT_LIMIT), interrupt, || ());
+    let memory = MemoryWatch::new(child.handle.entry.pid, None);
+    let outcome = wait::wait(&child, Some(deadline), &logs, Some(OUTPUT_LIMIT), memory, interrupt, || ());
     if outcome != WaitOutcome::Exited {
         terminate::terminate_captured(id, &child.handle, Duration::ZERO);
         wait::reap(&child)?;

@@ -11,6 +11,7 @@ use crate::duration;
 use crate::model::{ExitReason, Identity, Process, ProcessExit, ProcessId};
 use crate::process::drain::drain;
 use crate::process::log::Logs;
+use crate::process::memory::MemoryWatch;
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec};
@@ -18,6 +19,7 @@ use crate::process::system::ProcessEntry;
 use crate::process::tree;
 use crate::process::wait::{self, WaitOutcome};
 use crate::process::{subreaper, tail, terminate};
+use crate::report::units;
 
 /// The warning about a process that survived KILL.
 const SURVIVOR: &str = "cannot terminate a process";
@@ -38,6 +40,8 @@ pub(crate) struct PreparedProcess {
     pub logs: Logs,
     /// Its standard input; `None` for `/dev/null`.
     pub input: Option<File>,
+    /// How much memory it and its descendants may use, in bytes; `None` for no limit.
+    pub memory_limit: Option<u64>,
     /// Its command.
     pub command: CommandSpec,
 }
@@ -100,7 +104,7 @@ impl Supervision<'_> {
         record: impl FnOnce(&Process, &RunDir, &Identity) -> Result<(), E>,
         mut tick: impl FnMut(&Logs),
     ) -> Result<FinishedProcess, E> {
-        let PreparedProcess { process, run_dir, logs, input, command } = prepared;
+        let PreparedProcess { process, run_dir, logs, input, memory_limit, command } = prepared;
         let (mut warnings, mut is_recorded) = (Vec::new(), false);
         let started = command.start(input.as_ref(), logs.stdout.file(), logs.stderr.file());
         // Freed while the process runs, rather than when the next one could be started.
@@ -112,6 +116,7 @@ impl Supervision<'_> {
                 let deadline = process.spec.timeout.map(duration::deadline);
                 let identity = child.handle.entry.identity();
                 let process = process.into_running(identity.clone(), child.started_at);
+                let memory = MemoryWatch::new(identity.pid, memory_limit);
                 let mut outcome = WaitOutcome::Exited;
                 is_recorded = !wait::has_exited_by(&child, Instant::now() + self.record_after);
                 if is_recorded {
@@ -122,7 +127,7 @@ impl Supervision<'_> {
                         return Err(error);
                     }
                     let (limit, tick) = (self.output_limit, || tick(&logs));
-                    outcome = wait::wait(&child, deadline, &logs, limit, self.interrupt, tick);
+                    outcome = wait::wait(&child, deadline, &logs, limit, memory, self.interrupt, tick);
                 }
                 if outcome != WaitOutcome::Exited {
                     // If this process is killed meanwhile, the request makes the next rigup terminate the rest of the tree,
@@ -137,11 +142,19 @@ impl Supervision<'_> {
                 }
                 exit.reason = match outcome {
                     WaitOutcome::Timeout => ExitReason::Timeout,
+                    WaitOutcome::MemoryLimit(_) => ExitReason::Memory,
                     WaitOutcome::Interrupted | WaitOutcome::OutputLimit => ExitReason::Stopped,
                     // Nothing requests the stop of a process that is not recorded as running.
                     WaitOutcome::Exited if !is_recorded => exit.reason,
                     WaitOutcome::Exited => run_dir.exit_reason(&exit),
                 };
+                if let (WaitOutcome::MemoryLimit(used), Some(limit)) = (outcome, memory_limit) {
+                    warnings.push(format!(
+                        "it used {} of memory, more than its limit of {}, and was killed",
+                        units::bytes(used),
+                        units::bytes(limit)
+                    ));
+                }
                 let size = logs.largest();
                 warnings.extend(logs.truncation_warnings());
                 if size > 0 {
@@ -172,7 +185,8 @@ impl Supervision<'_> {
     }
 
     /// Terminates a process and everything that it started. One that exceeded the output limit is stopped first, because
-    /// it could fill the disk before it handles TERM, and is killed if it goes on writing.
+    /// it could fill the disk before it handles TERM, and is killed if it goes on writing. One that exceeded the memory
+    /// limit is killed at once, because it could use more memory while it handles TERM.
     fn terminate(
         &self,
         outcome: WaitOutcome,
@@ -186,7 +200,8 @@ impl Supervision<'_> {
             logs.cut(limit);
             largest = self.largest_log();
         }
-        let is_urgent = || self.interrupt.is_urgent() || logs.largest() > largest;
+        let is_hungry = matches!(outcome, WaitOutcome::MemoryLimit(_));
+        let is_urgent = || is_hungry || self.interrupt.is_urgent() || logs.largest() > largest;
         terminate::terminate_tree(Signal::TERM, process_id, &child.handle, terminate::GRACE, is_urgent)
     }
 

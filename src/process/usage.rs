@@ -23,6 +23,15 @@ pub(crate) fn usage(pid: u32) -> Option<LiveUsage> {
     })
 }
 
+/// Returns the resident memory of these processes in bytes.
+pub(super) fn total_rss(pids: &[u32]) -> u64 {
+    let Ok(mut system) = System::new() else { return 0 };
+    let pids: Vec<Pid> = pids.iter().copied().map(Pid::from_u32).collect();
+    let kind = ProcessRefreshKind::nothing().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&pids), false, kind);
+    pids.iter().filter_map(|pid| system.process(*pid)).map(sysinfo::Process::memory).sum()
+}
+
 /// Reads one kind of information about the process with this pid. Returns `None` if the process is gone.
 pub(super) fn query<T>(
     pid: u32,

@@ -11,6 +11,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use crate::clock;
 use crate::model::{ExitReason, ProcessExit, Usage};
 use crate::process::log::Logs;
+use crate::process::memory::MemoryWatch;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
@@ -38,6 +39,8 @@ pub(crate) enum WaitOutcome {
     Interrupted,
     /// The child exceeded the output limit of a stream.
     OutputLimit,
+    /// The child and its descendants used this number of bytes of memory, which is more than their limit.
+    MemoryLimit(u64),
 }
 
 /// Waits until the child has exited or another [`WaitOutcome`] occurs. Does not terminate the child. If the output has
@@ -47,6 +50,7 @@ pub(crate) fn wait(
     deadline: Option<Instant>,
     logs: &Logs,
     output_limit: Option<u64>,
+    mut memory: MemoryWatch,
     interrupt: &Interrupt,
     mut tick: impl FnMut(),
 ) -> WaitOutcome {
@@ -71,6 +75,9 @@ pub(crate) fn wait(
             }
             pause = next_check(limit - size, size.saturating_sub(last.1), now - last.0);
             last = (now, size);
+        }
+        if let Some(used) = memory.excess(now) {
+            return WaitOutcome::MemoryLimit(used);
         }
         subreaper::reap_orphans();
         tick();

@@ -68,6 +68,7 @@ pub(crate) fn launch(
     process: &Process,
     lock: FileLock,
     command: CommandSpec,
+    memory_limit: Option<u64>,
 ) -> Result<Child, LaunchError> {
     let id = process.id.to_string();
     let (mut ready, ready_writer) = io::pipe()?;
@@ -78,8 +79,9 @@ pub(crate) fn launch(
         ("--lib-dir", settings.lib_dir.clone().into()),
         ("--output-limit", settings.output_limit.to_string().into()),
     ];
+    let memory_limit = memory_limit.map(|limit| ("--memory-limit", limit.to_string().into()));
     let mut words = vec![OsString::from(COMMAND)];
-    words.extend(options.into_iter().flat_map(|(option, value)| [option.into(), value]));
+    words.extend(options.into_iter().chain(memory_limit).flat_map(|(option, value)| [option.into(), value]));
     words.extend([id.as_str().into(), "--".into(), program]);
     words.extend(args);
     let mut env = own_environment(&settings.command_environment, env);
@@ -156,6 +158,7 @@ pub(crate) fn run(
     store: &Store,
     process: Process,
     output_limit: u64,
+    memory_limit: Option<u64>,
     command: CommandSpec,
 ) -> io::Result<()> {
     let interrupt = Arc::new(Interrupt::install()?);
@@ -179,7 +182,7 @@ pub(crate) fn run(
         save(process)?;
         report_ready()
     };
-    let prepared = PreparedProcess { process, run_dir, logs, input: None, command };
+    let prepared = PreparedProcess { process, run_dir, logs, input: None, memory_limit, command };
     let mut finished = supervision.run(prepared, record, |_| ())?;
     finished.write_exit();
     store_exit(&finished.process, &finished.run_dir, save)?;

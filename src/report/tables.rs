@@ -126,6 +126,7 @@ pub(crate) fn process_state(process: &Process) -> Cell {
             let after = limit.map(|seconds| format!(" after {seconds} s")).unwrap_or_default();
             format!("timed out{after} ({code})")
         }
+        ExitReason::Memory => format!("over its memory limit ({code})"),
         ExitReason::Stopped => format!("stopped ({code})"),
         ExitReason::Lost => "lost".to_owned(),
         ExitReason::SpawnFailed => "not started".to_owned(),

@@ -154,7 +154,7 @@ pub(crate) fn start(
     if let (false, Some(max_live)) = (is_reserved?, max_live) {
         return Err(StartError::TooMany(slug, max_live));
     }
-    if let Err(error) = waiter::launch(settings, &process, lock, command) {
+    if let Err(error) = waiter::launch(settings, &process, lock, command, None) {
         let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
         store.save_process(&process.into_exited(failed))?;
         return Err(error.into());

@@ -180,6 +180,15 @@ pub(crate) fn has_other_children(known: &[u32]) -> bool {
     lists.any(|has_other| has_other)
 }
 
+/// Returns the pids of the children of a process, or none if the kernel does not list them.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let pids =
+        |list: String| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>();
+    lists.flat_map(pids).collect()
+}
+
 /// Returns whether a signal with this `si_code` was sent by the system, such as by a terminal, not by a process.
 pub(crate) fn is_from_kernel(si_code: libc::c_int) -> bool {
     si_code > 0

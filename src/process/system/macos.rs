@@ -145,6 +145,13 @@ pub fn has_other_children(_: &[u32]) -> bool {
     false
 }
 
+/// Returns the pids of the children of a process.
+pub fn children(pid: u32) -> Vec<u32> {
+    let is_child = |entry: &ProcessEntry| entry.ppid == pid;
+    let entries = pids().unwrap_or_default().into_iter().filter_map(|pid| entry(pid).ok().flatten());
+    entries.filter(is_child).map(|entry| entry.pid).collect()
+}
+
 /// Returns whether a signal with this `si_code` was sent by the system, such as by a terminal, not by a process.
 pub fn is_from_kernel(si_code: c_int) -> bool {
     si_code == 0

@@ -1,0 +1,41 @@
+//! The memory of a process and its descendants, and its limit.
+
+use std::time::{Duration, Instant};
+
+use crate::process::{system, usage};
+
+/// The age of a process at which its memory is measured for the first time, so that short hooks cost nothing.
+const FIRST: Duration = Duration::from_millis(200);
+
+/// The pause between two measurements: that of abx-dl.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A watch over the memory of a process tree.
+#[derive(Debug)]
+pub(crate) struct MemoryWatch {
+    root: u32,
+    limit: Option<u64>,
+    next: Instant,
+}
+
+impl MemoryWatch {
+    /// Returns a watch over the tree of the process with this pid, which has just started. The limit is in bytes; without
+    /// one, the watch does nothing.
+    pub(super) fn new(root: u32, limit: Option<u64>) -> Self {
+        Self { root, limit, next: Instant::now() + FIRST }
+    }
+
+    /// Measures the tree if that is due. Returns its resident memory in bytes if that is more than the limit.
+    pub(super) fn excess(&mut self, now: Instant) -> Option<u64> {
+        let limit = self.limit.filter(|_| now >= self.next)?;
+        self.next = now + INTERVAL;
+        let mut pids = vec![self.root];
+        let mut known = 0;
+        while let Some(&parent) = pids.get(known) {
+            known += 1;
+            let children = system::children(parent);
+            pids.extend(children.into_iter().filter(|child| !pids.contains(child)).collect::<Vec<_>>());
+        }
+        Some(usage::total_rss(&pids)).filter(|used| *used > limit)
+    }
+}
