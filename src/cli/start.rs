@@ -51,7 +51,8 @@ pub(crate) struct StartArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/post.txt"))]
 pub(crate) struct PostArgs {
-    /// The text of the message, or a JSON object or list
+    /// The text of the message; one that is JSON keeps its type
+    #[arg(allow_negative_numbers = true)]
     text: String,
     /// Further fields of the message; a VALUE that is JSON keeps its type
     #[arg(value_name = "KEY=VALUE")]
@@ -63,7 +64,7 @@ pub(crate) struct PostArgs {
 #[command(after_help = include_str!("help/result.txt"))]
 pub(crate) struct ResultArgs {
     /// Any JSON value; `-` reads it from standard input
-    #[arg(value_name = "JSON")]
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
     value: String,
 }
 
@@ -115,12 +116,7 @@ pub(crate) fn post(args: &PostArgs, context: &Context) -> CommandResult {
             return Err(CliError::usage(format!("the field {key:?} is given twice")));
         }
     }
-    // A text that happens to be a number or a word of JSON stays a text.
-    let text = if args.text.trim_start().starts_with(['{', '[']) {
-        posted(&args.text)?
-    } else {
-        args.text.as_str().into()
-    };
+    let text = posted(&args.text)?;
     let run_dir = messages::current(&context.settings.environment)?;
     messages::post(&run_dir, text, extra)?;
     Ok(ExitStatus::Success)

@@ -199,7 +199,7 @@ fn stores_no_secret_and_makes_the_run_dir_private() {
 #[test]
 fn messages_of_concurrent_processes_never_interleave() {
     let context = TestContext::new();
-    let script = "for i in 1 2 3 4 5 6 7 8; do \"$RIGUP\" post \"$(head -c 60000 /dev/zero | tr '\\0' $i)\" >&2 & done; wait";
+    let script = "for i in a b c d e f g h; do \"$RIGUP\" post \"$(head -c 60000 /dev/zero | tr '\\0' $i)\" >&2 & done; wait";
     let id = context.start_run(&["--slug", "s"], script);
     context.run(&["process", "wait", &id]).succeeds();
     let messages = context.show(&id)["messages"].as_array().unwrap().clone();
@@ -382,10 +382,10 @@ fn posted_values_keep_their_types_and_numbers_their_digits() {
     let script = format!(
         "\"$RIGUP\" post go progress=0.5 n={number} ok=true none=null list='[1, 2.50]' object='{{\"a\":1e2}}' \
          quoted='\"5\"' version=1.2.3 code=007 empty= text2='5 %'\n\
-         \"$RIGUP\" post '{{\"step\":3.10}}'; \"$RIGUP\" post 1E400; \"$RIGUP\" post '[x'; \"$RIGUP\" post ''\n\
+         \"$RIGUP\" post '{{\"step\":3.10}}'; \"$RIGUP\" post '\"1E400\"'; \"$RIGUP\" post '[x'; \"$RIGUP\" post ''\n\
          for bad in '[1E400]' '{{\"a\":1,\"a\":2}}' '[-1e999]'; do\n\
          \"$RIGUP\" post \"$bad\"; echo $?; \"$RIGUP\" post x v=\"$bad\"; echo $?; \"$RIGUP\" result \"$bad\"; echo $?; done\n\
-         \"$RIGUP\" post x v=1E400; echo $?\n\
+         \"$RIGUP\" post x v=1E400 || \"$RIGUP\" post 1E400; echo $?\n\
          \"$RIGUP\" result '{{\"big\":123456789012345678901234567890,\"n\":{number},\"price\":1.10}}'"
     );
     let id = context.start_run(&["--slug", "s"], &script);
@@ -420,5 +420,46 @@ fn posted_values_keep_their_types_and_numbers_their_digits() {
     assert!(stderr.contains("number out of range") && stderr.contains("repeated key"), "{stderr}");
     let table = context.run(&["process", "show", "--format", "table", &id]).succeeds();
     assert!(table.stdout.contains("  {\"step\":3.10}\n"), "{}", table.stdout);
+    context.wait_for_waiters();
+}
+
+#[test]
+fn a_posted_text_that_is_json_keeps_its_type_and_any_other_is_a_string() {
+    let context = TestContext::new();
+    let posted = [
+        ("42", "42"),
+        ("-5", "-5"),
+        ("-0.50", "-0.50"),
+        ("1.10", "1.10"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ("true", "true"),
+        ("false", "false"),
+        ("null", "null"),
+        ("[1,2.50]", "[1,2.50]"),
+        ("{\"a\":[null]}", "{\"a\":[null]}"),
+        ("\"42\"", "\"42\""),
+        (" 7 ", "7"),
+        ("42 %", "\"42 %\""),
+        ("007", "\"007\""),
+        ("NaN", "\"NaN\""),
+        ("True", "\"True\""),
+        ("done", "\"done\""),
+        ("", "\"\""),
+    ];
+    let script = posted.map(|(text, _)| format!("\"$RIGUP\" post '{text}' || exit 9\n")).concat();
+    let id = context.start_run(&["--slug", "s"], &format!("{script}\"$RIGUP\" result -1.50"));
+    context.run(&["process", "wait", &id]).succeeds();
+    let messages = fs::read_to_string(context.path(&format!("data/processes/{id}/messages.jsonl"))).unwrap();
+    let texts: Vec<&str> = messages
+        .lines()
+        .map(|line| line.split_once("\"text\":").unwrap().1.strip_suffix('}').unwrap())
+        .collect();
+    assert_eq!(texts, posted.map(|(_, stored)| stored));
+    let shown = context.run(&["process", "show", &id]).succeeds();
+    for written in ["\"text\":-0.50}", "\"text\":null}", "\"result\":-1.50"] {
+        assert!(shown.stdout.contains(written), "{written}: {}", shown.stdout);
+    }
+    let table = context.run(&["process", "show", "--format", "table", &id]).succeeds().stdout;
+    assert!(table.contains("Z  null\n") && table.contains("Z  42 %\n"), "{table}");
     context.wait_for_waiters();
 }

@@ -53,10 +53,10 @@ pub(crate) fn show(id: &str, context: &mut Context) -> CommandResult {
 
 /// Returns the time and the text of a message, and its fields as `rigup post` takes them.
 fn message_line(message: &Value) -> String {
-    let text = |key: &str| match &message[key] {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        value => value.to_string(),
+    let text = |key: &str| match message.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => String::new(),
     };
     let mut words = vec![format!("{}  {}", text("time"), text("text"))];
     for (key, value) in message.as_object().into_iter().flatten() {
