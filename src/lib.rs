@@ -33,6 +33,7 @@ mod process;
 mod protocol;
 mod report;
 mod runs;
+mod shebang;
 mod shell;
 mod store;
 mod toolkit;

@@ -182,21 +182,25 @@ fn event_hooks<'c>(
     session: &Session<'_>,
     programs: &Programs,
 ) -> Result<Vec<EventHook<'c>>, EngineError> {
+    let settings = &session.settings;
+    let mut binary_ids = HashMap::new();
     let event_hook = |hook: &'c Hook| {
+        let variables = variables.get(&hook.plugin).map(Vec::as_slice).unwrap_or_default();
         let timeout = match timeout {
             _ if hook.name.background == Some(Background::Daemon) => MAX_TIMEOUT,
             Some(timeout) => timeout,
-            None => {
-                let variables = variables.get(&hook.plugin).map(Vec::as_slice).unwrap_or_default();
-                command::timeout(&hook.plugin, variables, &session.settings.environment)
-                    .map_err(|error| EngineError::Setup(error.to_string()))?
-            }
+            None => command::timeout(&hook.plugin, variables, &settings.environment)
+                .map_err(|error| EngineError::Setup(error.to_string()))?,
         };
-        let program = match hook.start {
+        let program = match &hook.start {
             Start::Itself => hook.path.as_os_str(),
+            Start::ByShebang(program) => program,
             Start::By(name) => OsStr::new(name),
         };
-        Ok(EventHook { hook, timeout, binary_id: programs.binary_id(program, Path::new("/")) })
+        let search_path = || command::search_path(settings, variables);
+        let find = || programs.binary_id(program, Path::new("/"), search_path);
+        let binary_id = *binary_ids.entry((&hook.plugin, program)).or_insert_with(find);
+        Ok(EventHook { hook, timeout, binary_id })
     };
     enabled_hooks(catalog, event).into_iter().map(event_hook).collect()
 }

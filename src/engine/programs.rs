@@ -1,7 +1,7 @@
 //! The recorded binaries as programs that commands run.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -14,40 +14,52 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub(crate) struct Programs {
     lib_bin_dir: PathBuf,
-    by_link: HashMap<String, BinaryId>,
-    by_path: HashMap<PathBuf, BinaryId>,
+    /// The links in LIB_BIN_DIR and the files of the binaries: the folder of each, by its file name.
+    by_file_name: HashMap<OsString, Vec<(PathBuf, BinaryId)>>,
 }
 
 impl Programs {
     /// Reads the programs of this machine's binaries.
     pub(crate) fn of(session: &Session<'_>) -> Result<Self, StoreError> {
-        let (mut by_link, mut by_path) = (HashMap::new(), HashMap::new());
-        for (id, name, abspath) in session.store.binary_programs(session.machine.id)? {
-            by_path.extend(abspath.map(|path| (path, id)));
-            // Of `tool` and `/opt/x/tool`, the former owns the link.
-            if link_name(&name) == name {
-                by_link.insert(name, id);
-            } else {
-                by_link.entry(link_name(&name).to_owned()).or_insert(id);
+        let lib_bin_dir = session.settings.lib_bin_dir.clone();
+        let mut binaries = session.store.binary_programs(session.machine.id)?;
+        // Of `tool` and `/opt/x/tool`, the former owns the link.
+        binaries.sort_by_key(|(_, name, _)| link_name(name) != name);
+        let mut by_file_name: HashMap<_, Vec<_>> = HashMap::new();
+        for (id, name, abspath) in binaries {
+            for path in [Some(lib_bin_dir.join(link_name(&name))), abspath].iter().flatten() {
+                if let (Some(folder), Some(file_name)) = (path.parent(), path.file_name()) {
+                    by_file_name.entry(file_name.to_owned()).or_default().push((folder.to_owned(), id));
+                }
             }
         }
-        Ok(Self { lib_bin_dir: session.settings.lib_bin_dir.clone(), by_link, by_path })
+        Ok(Self { lib_bin_dir, by_file_name })
     }
 
-    /// Returns the binary that a command in `cwd` runs, or `None` if it is not a recorded one. A name is that of a binary.
-    /// A path is that of its link in LIB_BIN_DIR or of its file.
-    pub(crate) fn binary_id(&self, program: &OsStr, cwd: &Path) -> Option<BinaryId> {
-        let by_name = |name: &OsStr| self.by_link.get(name.to_str()?).copied();
-        if !program.as_bytes().contains(&b'/') {
-            return by_name(program);
-        }
-        let path = cwd.join(program);
-        let is_link = |folder: &Path| is_same_folder(folder, &self.lib_bin_dir);
-        let linked = by_name(path.file_name()?).filter(|_| path.parent().is_some_and(is_link));
-        linked.or_else(|| self.by_path.get(&path).copied())
+    /// Returns the binary that a command in `cwd` runs, or `None` if it is not a recorded one. Its path is that of the link
+    /// in LIB_BIN_DIR or of the file of the binary. A name is searched for on the path that `search_path` returns; one that
+    /// is not on it could only be that of a link.
+    pub(crate) fn binary_id(
+        &self,
+        program: &OsStr,
+        cwd: &Path,
+        search_path: impl FnOnce() -> OsString,
+    ) -> Option<BinaryId> {
+        // Most programs have the name of no binary, and need no search.
+        let known = self.by_file_name.get(Path::new(program).file_name()?)?;
+        let path = if program.as_bytes().contains(&b'/') {
+            cwd.join(program)
+        } else {
+            let found = which::which_in(program, Some(search_path()), cwd);
+            found.unwrap_or_else(|_| self.lib_bin_dir.join(program))
+        };
+        let folder = path.parent()?;
+        let exact = known.iter().find(|(other, _)| other == folder);
+        let found = exact.or_else(|| known.iter().find(|(other, _)| is_same_folder(other, folder)));
+        found.map(|(_, id)| *id)
     }
 }
 
 fn is_same_folder(one: &Path, other: &Path) -> bool {
-    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }

@@ -22,7 +22,9 @@ use crate::settings::Settings;
 pub(crate) fn start(session: &Session<'_>, request: RunRequest) -> Result<Process, EngineError> {
     let limits = catalog::core_settings(&session.settings)?.keep();
     let mut process = session.queued(ProcessSpec::new(ProcessType::Binary, Vec::new(), &request.cwd))?;
-    process.binary_id = Programs::of(session)?.binary_id(&request.program, &request.cwd);
+    let set_path = request.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+    let search_path = || set_path.unwrap_or_else(|| command::search_path(&session.settings, &[]));
+    process.binary_id = Programs::of(session)?.binary_id(&request.program, &request.cwd, search_path);
     let process = start::start(&session.settings, &session.store, process, request)?;
     session.prune_if_due(process.id, None, limits);
     Ok(process)
@@ -42,7 +44,8 @@ pub(crate) fn exec(
     let id = process.id;
     let environment = command::environment_of_command(settings, id, &[]);
     process.spec.env = environment.added;
-    process.binary_id = Programs::of(session)?.binary_id(program, &process.spec.pwd);
+    let search_path = || command::search_path(settings, &[]);
+    process.binary_id = Programs::of(session)?.binary_id(program, &process.spec.pwd, search_path);
     let path = run_dir::path(&settings.data_dir, id);
     process.spec.run_dir = Some(path.clone());
     // As in a shell, a command can run in a folder that was removed.
@@ -119,7 +122,7 @@ pub(crate) fn gc(
 /// does not find the program.
 fn check_installed(program: &OsString, binary: &Binary, settings: &Settings) -> Result<(), SpawnError> {
     let Some(installed) = binary.installed() else { return Ok(()) };
-    let checked = executable::check(&installed.abspath, Some(&|| command::search_path(settings)));
+    let checked = executable::check(&installed.abspath, Some(&|| command::search_path(settings, &[])));
     checked.map_err(|problem| SpawnError {
         program: program.into(),
         reason: format!("{} {problem}; run `rigup install {}`", installed.abspath.display(), binary.name),

@@ -119,7 +119,7 @@ pub(crate) fn environment(
         ("RIGUP", settings.rigup.clone().into()),
         ("NODE_PATH", unique_list(node_path)),
         ("NODE_MODULES_DIR", node_modules.into()),
-        ("PATH", path(caller, variables, settings.home.as_deref(), &settings.lib_bin_dir)),
+        ("PATH", search_path(settings, variables)),
     ];
     if settings.trust.exceptions().next().is_some() {
         computed.push((TRUST_VARIABLE, unique_list(settings.trust.exceptions().map(Path::to_owned))));
@@ -175,7 +175,7 @@ pub(crate) fn environment_of_command(
         ("RIGUP_DATA_DIR", settings.data_dir.clone().into(), false),
     ];
     if !set.iter().any(|(name, _)| name == "PATH") {
-        added.push(("PATH", search_path(settings), false));
+        added.push(("PATH", search_path(settings, &[]), false));
     }
     added.extend(set.iter().map(|(name, value)| (name.as_str(), value.clone(), is_secret_name(name))));
     with_changes(&settings.command_environment, &[], added)
@@ -212,9 +212,9 @@ fn with_changes(caller: &Environment, removed: &[&str], added: Vec<Addition<'_>>
     environment
 }
 
-/// Returns the PATH of hooks, without the settings of their plugins.
-pub(crate) fn search_path(settings: &Settings) -> OsString {
-    path(&settings.environment, &[], settings.home.as_deref(), &settings.lib_bin_dir)
+/// Returns the PATH of hooks of a plugin with these settings.
+pub(crate) fn search_path(settings: &Settings, variables: &[Variable]) -> OsString {
+    path(&settings.environment, variables, settings.home.as_deref(), &settings.lib_bin_dir)
 }
 
 /// Returns the value of PATH: the folders of path-like `*_BINARY` values, then LIB_BIN_DIR, then the caller's PATH.

@@ -113,7 +113,7 @@ impl Runner<'_> {
         let environment = self.environment(&job.hook.plugin, job.output_dir)?.of_process(process_id);
         let script = job.hook.path.clone().into_os_string();
         let (program, args) = match job.hook.start {
-            Start::Itself => (script, job.arguments),
+            Start::Itself | Start::ByShebang(_) => (script, job.arguments),
             Start::By(name) => (name.into(), std::iter::once(script).chain(job.arguments).collect()),
         };
         let mut command = CommandSpec { program, args, env: environment.all, cwd: job.cwd };

@@ -154,7 +154,7 @@ impl<'a> Prober<'a> {
     pub(crate) fn new(settings: &Settings, interrupt: &'a Interrupt) -> Self {
         // Everything that a program leaves behind becomes a child of this process, which terminates it.
         subreaper::become_subreaper();
-        let search_path = command::search_path(settings);
+        let search_path = command::search_path(settings, &[]);
         let added = vec![
             ("PATH", search_path.clone()),
             // Versions are found by English words.

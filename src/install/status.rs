@@ -94,7 +94,8 @@ pub(crate) fn install_status<'a>(
     if !is_unchanged {
         return InstallStatus::Missing;
     }
-    if let Err(problem) = executable::check(&installed.abspath, Some(&|| command::search_path(settings))) {
+    if let Err(problem) = executable::check(&installed.abspath, Some(&|| command::search_path(settings, &[])))
+    {
         return InstallStatus::Broken(installed, problem);
     }
     if !is_accepted(installed, request, settings) {

@@ -14,7 +14,7 @@ use crate::fs::lock::FileLock;
 use crate::fs::remove::{ignore_missing, remove_tree};
 use crate::model::PluginName;
 use crate::plugin::config::schema::{self, Schema, SchemaError};
-use crate::plugin::discovery::{Hook, Plugin, Start};
+use crate::plugin::discovery::{self, Hook, Plugin};
 use crate::plugin::hook_name::HookName;
 
 static PROVIDERS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/providers");
@@ -31,7 +31,7 @@ pub(crate) fn plugins(data_dir: &Path) -> Vec<Plugin> {
                     name: HookName::of_file(file.path())?,
                     plugin: name.clone(),
                     path: folder.join(file.path()),
-                    start: Start::Itself,
+                    start: discovery::start_of(file.contents(), None),
                 })
             });
             Some(Plugin { path: folder.join(dir.path()), hooks: hooks.collect(), name: name.clone() })

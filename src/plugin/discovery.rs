@@ -1,7 +1,7 @@
 //! Finds the plugins in the folders of the search path.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +13,7 @@ use crate::model::{PluginName, PluginNameError, ProviderName};
 use crate::plugin::config::schema;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::requirement::{self, Diagnostic};
+use crate::shebang::{self, Shebang};
 use crate::shell;
 use crate::trust::{Inspection, Trust, Untrusted};
 
@@ -41,10 +42,12 @@ pub struct Hook {
 }
 
 /// The way in which a hook is started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// Directly: the file has the exec bit, and a shebang or a binary format.
+    /// Directly: the file has the exec bit, and a binary format or a shebang that names no known program.
     Itself,
+    /// Directly, and the system runs it with this program: an absolute path, or a name that `env` searches for on PATH.
+    ByShebang(OsString),
     /// By this interpreter.
     By(&'static str),
 }
@@ -262,15 +265,25 @@ pub(crate) fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Re
         return Ok(by_extension);
     }
     let mut beginning = Vec::new();
-    File::open(path)?.take(64).read_to_end(&mut beginning)?;
-    Ok(Some(match beginning.split(|&byte| byte == b'\n').next().unwrap_or_default() {
+    File::open(path)?.take(shebang::MAX_LENGTH as u64).read_to_end(&mut beginning)?;
+    Ok(Some(start_of(&beginning, by_extension)))
+}
+
+/// Returns how an executable file that begins with these bytes is started. The system does not start a file without a
+/// known format, unless there is a program for its extension.
+pub(crate) fn start_of(beginning: &[u8], by_extension: Option<Start>) -> Start {
+    match shell::split_line(beginning).0 {
         // rigup finds these programs faster than `env`.
         b"#!/usr/bin/env python3" => Start::By("python3"),
         b"#!/usr/bin/env node" => Start::By("node"),
-        // The kernel starts a file with a shebang, ELF and Mach-O.
-        [b'#', b'!', ..] | [0x7f | 0xca | 0xcf | 0xfe, ..] => Start::Itself,
+        [b'#', b'!', line @ ..] => {
+            let program = Shebang::parse(line).and_then(|shebang| shebang.program());
+            program.map_or(Start::Itself, Start::ByShebang)
+        }
+        // The kernel starts ELF and Mach-O, too.
+        [0x7f | 0xca | 0xcf | 0xfe, ..] => Start::Itself,
         _ => by_extension.unwrap_or(Start::Itself),
-    }))
+    }
 }
 
 /// Returns the program that starts the scripts with an extension.
@@ -377,18 +390,18 @@ mod tests {
         fs_err::write(tree.path("p/a/on_E__9_i.py"), "#!/usr/bin/env python3.12\nprint(1)\n").unwrap();
         let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
         let starts: Vec<(&str, Start)> =
-            found.plugins[0].hooks.iter().map(|hook| (hook.name.name.as_str(), hook.start)).collect();
+            found.plugins[0].hooks.iter().map(|hook| (hook.name.name.as_str(), hook.start.clone())).collect();
         assert_eq!(
             starts,
             [
                 ("a", Start::By("bash")),
                 ("b", Start::By("python3")),
-                ("d", Start::Itself),
-                ("e", Start::Itself),
-                ("f", Start::Itself),
+                ("d", Start::ByShebang("/bin/sh".into())),
+                ("e", Start::ByShebang("/bin/sh".into())),
+                ("f", Start::ByShebang("/bin/sh".into())),
                 ("g", Start::By("node")),
                 ("h", Start::By("python3")),
-                ("i", Start::Itself),
+                ("i", Start::ByShebang("python3.12".into())),
             ]
         );
     }

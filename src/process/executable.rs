@@ -17,6 +17,7 @@ use object::{Endianness, FileKind, ReadCache, ReadRef};
 use crate::fs::dir;
 use crate::fs::regular_file;
 use crate::process::wrapper;
+use crate::shebang::Shebang;
 use crate::shell::{self, ENV_LAUNCHER, PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
 
 /// The number of bytes at the start of a file that are read to tell its format. The kernel reads 256 bytes of a `#!`
@@ -178,16 +179,8 @@ fn check_script(
     depth: usize,
 ) -> Result<(), ExecutableError> {
     let (line, body) = split_line(script);
-    let line = line.trim_ascii_start();
-    // A carriage return is a part of the name.
-    let (interpreter, argument) = match line.iter().position(|byte| matches!(byte, b' ' | b'\t')) {
-        Some(end) => (&line[..end], line[end..].trim_ascii()),
-        None => (line, [].as_slice()),
-    };
-    if interpreter.trim_ascii().is_empty() {
-        return Err(ExecutableError::NoName);
-    }
-    check_interpreter(Path::new(OsStr::from_bytes(interpreter)), search_path, depth)?;
+    let shebang = Shebang::parse(line).ok_or(ExecutableError::NoName)?;
+    check_interpreter(Path::new(shebang.interpreter), search_path, depth)?;
     if let Some(wrapped) = wrapped_program(program, script) {
         let checked = check_program(&wrapped, search_path, depth + 1);
         return checked.map_err(|error| match error {
@@ -195,11 +188,10 @@ fn check_script(
             error => ExecutableError::NoWrapped(wrapped, Box::new(error)),
         });
     }
-    let started = if let Some(command) = argument.strip_prefix(ENV_LAUNCHER.as_bytes()) {
+    let started = if let Some(command) = shebang.argument.strip_prefix(ENV_LAUNCHER.as_bytes()) {
         started_by(program, command.strip_suffix(b"'").unwrap_or(command))
-    } else if interpreter.ends_with(b"/env") {
-        let find = |(name, search_path): (_, SearchPath<'_>)| find(OsStr::from_bytes(name), &search_path());
-        env_program(argument).as_deref().zip(search_path).map(find).transpose()?
+    } else if let Some(name) = shebang.env_program() {
+        search_path.map(|search_path| find(&name, &search_path())).transpose()?
     } else {
         let command = body.strip_prefix(PYTHON_TRAMPOLINE.as_bytes());
         command.and_then(|command| started_by(program, split_line(command).0))
@@ -260,19 +252,6 @@ fn check_venv(program: &Path) -> Result<(), ExecutableError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Returns the program that `env` starts for the argument of a `#!` line, or `None` if it is unknown.
-fn env_program(argument: &[u8]) -> Option<Vec<u8>> {
-    let split = |text: &'_ [u8]| -> bool { text.starts_with(b"-") || cfg!(target_os = "macos") };
-    if !split(argument) {
-        // Linux passes everything after `env` as one argument.
-        return Some(argument.to_vec()).filter(|name| !name.is_empty());
-    }
-    let words = shlex::bytes::split(argument.strip_prefix(b"-S").unwrap_or(argument))?.into_iter();
-    let words = words.map(|word| word.strip_prefix(b"-S").unwrap_or(&word).to_vec());
-    let mut words = words.filter(|word| !word.is_empty() && !word.contains(&b'='));
-    words.next().filter(|word| !word.starts_with(b"-"))
 }
 
 fn find(name: &OsStr, search_path: &OsStr) -> Result<PathBuf, ExecutableError> {

@@ -358,3 +358,49 @@ fn a_command_that_runs_a_recorded_binary_belongs_to_it() {
     let of_sh = context.run(&["process", "list", "--binary", "sh", "--type", "binary"]).succeeds().records();
     assert_eq!(of_sh.len(), 6);
 }
+
+#[test]
+fn a_hook_belongs_to_the_binary_that_its_first_line_names() {
+    let mut context = context_with_tools();
+    context.script("tools/lang", "#!/bin/sh\nexec sh \"$@\"\n");
+    context.script("tools/other", "#!/bin/sh\nexec sh \"$@\"\n");
+    let args = ["install", "lang", "sh", "--binproviders", "env"];
+    let records = context.run(&args).succeeds().records();
+    let [lang, sh] = [0, 1].map(|at| &records[at]["id"]);
+    let (link, file) = (context.bin("lang"), context.path("tools/lang"));
+    let aliased = context.path("alias/lang");
+    std::os::unix::fs::symlink(context.path("tools"), context.path("alias")).unwrap();
+    // The plugin `own` sets the folder that its hooks search first.
+    context.script("own/lang", "#!/bin/sh\nexec sh \"$@\"\n");
+    let own = context.path("own/lang").display().to_string();
+    let config = json!({"type": "object", "properties": {"OWN_BINARY": {"type": "string", "default": own}}});
+    context.write("here/plugins/own/config.json", config.to_string());
+    let hooks = [
+        ("p", "1_name.x", "/usr/bin/env lang".to_owned(), lang),
+        ("p", "2_words.x", "/usr/bin/env -S lang -e".to_owned(), lang),
+        ("p", "3_link.x", link.display().to_string(), lang),
+        ("p", "4_file.x", file.display().to_string(), lang),
+        ("p", "5_folder.x", format!("{} -e", aliased.display()), lang),
+        ("p", "6_sh.sh", "/bin/sh".to_owned(), sh),
+        ("p", "7_other.x", context.path("tools/other").display().to_string(), &Value::Null),
+        ("own", "8_path.x", "/usr/bin/env lang".to_owned(), &Value::Null),
+        ("own", "9_link.x", link.display().to_string(), lang),
+    ];
+    for (plugin, name, interpreter, _) in &hooks {
+        let hook = format!("#!{interpreter}\necho '{{\"type\":\"R\"}}'\n");
+        context.script(&format!("here/plugins/{plugin}/on_E__{name}"), &hook);
+    }
+    let started = context.run(&["run", "E"]).succeeds().records();
+    let started = started.iter().filter(|record| record["type"] == "Process");
+    let ids: Vec<(&str, &Value)> =
+        started.map(|hook| (hook["hook_name"].as_str().unwrap(), &hook["binary_id"])).collect();
+    let names = hooks.each_ref().map(|hook| format!("on_E__{}", hook.1));
+    let expected: Vec<(&str, &Value)> =
+        names.iter().map(String::as_str).zip(hooks.iter().map(|hook| hook.3)).collect();
+    assert_eq!(ids, expected);
+
+    // A command belongs to the binary that PATH leads to, not to any of its name.
+    context.set("OWN_BINARY", own);
+    context.run(&["exec", "--", "lang", "-c", "exit 0"]).succeeds();
+    assert_eq!(context.processes().last().unwrap()["binary_id"], Value::Null);
+}

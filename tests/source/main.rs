@@ -17,7 +17,7 @@ use tree::source_files;
 
 /// The layer of each top-level module. A file imports only from its own module and from lower layers. The modules of
 /// layer -1 import nothing, so that those of layer 0 can use them.
-const LAYERS: [(&str, i8); 25] = [
+const LAYERS: [(&str, i8); 26] = [
     ("main", 9),
     ("cli", 8),
     ("engine", 7),
@@ -38,6 +38,7 @@ const LAYERS: [(&str, i8); 25] = [
     ("fs", 0),
     ("trust", 0),
     ("boolean", -1),
+    ("shebang", -1),
     ("shell", -1),
     ("exhaustion", -1),
     ("clock", -1),
