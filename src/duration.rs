@@ -16,6 +16,13 @@ pub(crate) const DAY: Duration = Duration::from_hours(24);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit(pub Option<Duration>);
 
+impl Limit {
+    /// Returns the limit as a duration; the longest one for no limit.
+    pub(crate) fn or_max(self) -> Duration {
+        self.0.unwrap_or(MAX)
+    }
+}
+
 /// A text that is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -147,6 +154,7 @@ mod tests {
         assert_eq!(parse_limit("0"), Ok(Limit(Some(Duration::ZERO))));
         assert_eq!(parse_positive_limit("0"), Err("use more than 0, or `none`".to_owned()));
         assert!(parse_limit("no").unwrap_err().ends_with("or use `none`"));
+        assert_eq!(["2", "none"].map(|text| parse_limit(text).unwrap().or_max()), [2 * SECOND, MAX]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::process::handle::{self, Handle};
 use crate::process::{poll, recover};
 use crate::report::short_id::short_ids;
 use crate::report::text;
+use crate::runs::start::Slug;
 use crate::store::{Lookup, ProcessFilter, Store};
 
 /// The time between two reads of a record if rigup cannot wait for its process.
@@ -124,11 +125,12 @@ fn check_observable(session: &Session<'_>, process: Process) -> Result<Process, 
 /// command runs in.
 pub(crate) fn find_live(
     session: &Session<'_>,
-    slug: Option<String>,
+    slug: Option<Slug>,
     process_type: Option<ProcessType>,
 ) -> Result<Vec<Process>, EngineError> {
     let store = &session.store;
     let machine_id = Some(session.machine.id);
+    let slug = slug.map(|slug| slug.to_string());
     let filter = ProcessFilter { slug, process_type, machine_id, is_live: true, ..ProcessFilter::default() };
     let callers = match session.settings.parent_process {
         Some(id) => store.process_with_ancestors(id)?,

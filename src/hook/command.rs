@@ -291,7 +291,10 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_hours(12);
 
 /// A variable or a setting that is not a timeout.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}={1} is not a timeout; set it to a duration greater than 0, such as 90 or 5m")]
+#[error(
+    "{0}={1} is not a timeout; set it to a duration greater than 0, such as 90 or 5m, because a hook that hangs would \
+     block rigup"
+)]
 pub(crate) struct InvalidTimeout(String, String);
 
 /// A variable or a setting that is not a memory limit.
@@ -301,6 +304,9 @@ pub struct InvalidMemoryLimit(String, String);
 
 /// Parses the timeout of a hook on the command line.
 pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    if text.trim() == "none" {
+        return Err("a hook that hangs would block rigup; use at most 12h".to_owned());
+    }
     let timeout = duration::parse(text).map_err(|error| error.to_string())?;
     if timeout.is_zero() || timeout > MAX_TIMEOUT {
         return Err("use more than 0 and at most 12h".to_owned());

@@ -36,7 +36,7 @@ pub struct PolicySupport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// Not a number of days.
-    #[error("\"{MIN_RELEASE_AGE_KEY}\" must be a number of days from 0 to 36500")]
+    #[error("\"{MIN_RELEASE_AGE_KEY}\" must be a number of days from 0, for any age, to 36500")]
     Age,
     /// Neither true nor false.
     #[error("\"{POSTINSTALL_SCRIPTS_KEY}\" must be true or false")]

@@ -1,8 +1,11 @@
 //! Durations on the command line, in variables and in records.
 
+use std::fs;
+
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::test_context::TestContext;
+use crate::test_context::{CommandOutput, TestContext, died_of, signal, wait_until};
 
 /// Texts that are not durations.
 const INVALID: [&str; 8] = ["-1", "nan", "inf", "", "1e3", "5 m", "36501d", "18446744073709551615"];
@@ -57,7 +60,7 @@ fn the_longest_duration_is_accepted_everywhere() {
         (&shown["ttl_seconds"], &shown["timeout"]),
         (&json!(3_153_600_000_u64), &json!(3_153_600_000_u64))
     );
-    crate::test_context::wait_until("the waiters have exited", || context.live_processes().is_empty());
+    wait_until("the waiters have exited", || context.live_processes().is_empty());
 }
 
 #[test]
@@ -86,5 +89,70 @@ fn fractions_and_units_apply_and_are_recorded() {
             .exits_with(3)
             .stderr_contains("is not a timeout; set it to a duration greater than 0");
     }
-    crate::test_context::wait_until("the waiters have exited", || context.live_processes().is_empty());
+    wait_until("the waiters have exited", || context.live_processes().is_empty());
+}
+
+#[test]
+fn none_is_no_limit_for_a_wait_a_grace_period_and_a_ttl() {
+    let context = TestContext::new();
+    let ended = context.start_run(&["--slug", "s", "--ttl", "0"], "exit 3");
+    context.run(&["process", "wait", "--timeout", "none", &ended]).exits_with(3);
+    let run_dir = context.path(&format!("data/processes/{ended}"));
+    context.run(&["process", "gc", "--ttl", "none"]).succeeds();
+    assert!(run_dir.exists());
+    context.run(&["process", "gc"]).succeeds();
+    assert!(!run_dir.exists());
+    let listed = context.run(&["process", "list", "--since", "none", "--slug", "s"]).succeeds();
+    assert_eq!(listed.record()["id"], json!(ended));
+
+    let script = "trap 'until [ -e \"$RIGUP_DATA_DIR/go\" ]; do sleep 0.02; done; exit 5' TERM\n\
+        : >\"$RIGUP_DATA_DIR/up\"; while :; do sleep 0.02; done";
+    let slow = context.start_run(&["--slug", "s"], script);
+    wait_until("the trap is set", || context.path("data/up").exists());
+    let args = ["process", "kill", "--grace", "none", &slow];
+    let request = context.path(&format!("data/processes/{slow}/stop"));
+    let mut waiting = context.start(&args);
+    wait_until("the run is told to stop", || request.exists());
+    signal(waiting.id(), Signal::SIGINT);
+    assert!(died_of(waiting.wait().unwrap(), Signal::SIGINT), "Ctrl-C ends the wait");
+    fs::remove_file(&request).unwrap();
+    let waiting = context.start(&args);
+    wait_until("the run is told to stop again", || request.exists());
+    assert_eq!(context.show(&slow)["state"], "running");
+    context.write("data/go", "");
+    let killed = CommandOutput::new(&args, &waiting.wait_with_output().unwrap()).succeeds().record();
+    assert_eq!((&killed["exit_code"], &killed["exit_reason"]), (&json!(5), &json!("stopped")));
+    context.wait_for_waiters();
+}
+
+#[test]
+fn without_a_ready_timeout_a_silent_hook_is_awaited_until_its_own() {
+    let context = TestContext::new();
+    context.script("here/plugins/p/on_E__1_x.finite.bg.sh", "#!/bin/sh\nexec sleep 600\n");
+    context.script("here/plugins/p/on_E__2_y.sh", "#!/bin/sh\necho '{\"type\":\"Y\"}'\n");
+    let args = ["run", "--ready-timeout", "none", "--timeout", "200ms", "E"];
+    let output = context.run(&args).exits_with(1).stderr_contains("timed out after 0.2 s");
+    assert!(!output.stderr.contains("did not print a line"), "{}", output.stderr);
+    let order: Vec<Value> = output.records().iter().map(|record| record["exit_reason"].clone()).collect();
+    assert_eq!(order, [json!("timeout"), Value::Null, json!("exited")]);
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+}
+
+#[test]
+fn a_hook_without_a_time_limit_is_refused_with_the_reason() {
+    let mut context = TestContext::new();
+    let hook = context.script("here/plugins/p/on_E__1_x.sh", "#!/bin/sh\n");
+    let reason = "a hook that hangs would block rigup";
+    for command in [&["install"][..], &["apply"], &["run", "E"], &["hook", "test", hook.to_str().unwrap()]] {
+        let args = [&command[..1], if command[0] == "hook" { &["test"] } else { &[] }].concat();
+        let rest = &command[args.len()..];
+        let args = [&*args, &["--timeout", "none"], rest].concat();
+        context.run(&args).exits_with(2).stderr_contains(reason);
+    }
+    context.set("TIMEOUT", "none");
+    context
+        .run(&["run", "E"])
+        .exits_with(3)
+        .stderr_contains("TIMEOUT=none is not a timeout")
+        .stderr_contains(reason);
 }

@@ -63,6 +63,9 @@ fn kills_the_live_runs_with_a_slug_or_the_live_processes_of_a_type() {
     assert_eq!((&*none.stdout, &*none.stderr), ("", "no live processes\n"));
     context.run(&["process", "kill", "--type", "hook"]).succeeds().stderr_contains("no live processes");
     context.run(&["process", "kill", "--slug", "a", &other]).exits_with(2);
+    for slug in ["", "A", "b*"] {
+        context.run(&["process", "kill", "--slug", slug]).exits_with(2).stderr_contains("is not a slug");
+    }
     // A run that selects its own type does not kill itself.
     let script = "\"$RIGUP\" process kill --type binary >\"$RIGUP_DATA_DIR/killed\"; exit 4";
     let own = context.start_run(&["--slug", "own"], script);

@@ -1,10 +1,8 @@
 //! `rigup process gc`: cleans up.
 
-use std::time::Duration;
-
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::message::print_event;
-use crate::duration;
+use crate::duration::{self, Limit};
 use crate::engine::{Engine, ExitStatus};
 use crate::model::Process;
 use crate::report::short_id::short_id;
@@ -16,9 +14,9 @@ use crate::runs::gc::{GcAction, GcItem, GcReport, Pruned};
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/process_gc.txt"))]
 pub(crate) struct GcArgs {
-    /// Keep run dirs for TIME after a run exits, regardless of its own --ttl
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    ttl: Option<Duration>,
+    /// Replace the --ttl of each run by TIME, or keep all run dirs (`none`)
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_limit)]
+    ttl: Option<Limit>,
     /// Show what would be done, without doing it
     #[arg(long)]
     dry_run: bool,
@@ -31,7 +29,7 @@ pub(crate) fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
     } else {
         Engine::open_checked(context.settings.clone(), &print_event)?
     };
-    let GcReport { items, pruned, .. } = engine.gc(args.ttl, args.dry_run)?;
+    let GcReport { items, pruned, .. } = engine.gc(args.ttl.map(Limit::or_max), args.dry_run)?;
     let columns = [
         Column::new("ACTION"),
         Column::new("PROCESS"),

@@ -2,7 +2,6 @@
 
 use std::io::{self, BufReader, IsTerminal};
 use std::str::FromStr;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -12,10 +11,10 @@ use crate::cli::message::{error, message};
 use crate::cli::process::list::type_parser;
 use crate::cli::process::table::write;
 use crate::cli::standard_stream::StandardStream;
-use crate::duration;
+use crate::duration::{self, Limit};
 use crate::engine::processes::{self, FoundProcesses};
 use crate::engine::session::Session;
-use crate::engine::{EngineError, ExitStatus};
+use crate::engine::{EngineError, ExitStatus, Slug};
 use crate::jsonl::{self, Line};
 use crate::model::{Process, ProcessId, ProcessType};
 use crate::process::kill::{self, KillError, KillOutcome};
@@ -31,16 +30,16 @@ pub(crate) struct KillArgs {
     processes: Vec<String>,
     /// Select the live runs with this slug
     #[arg(long, value_name = "NAME")]
-    slug: Option<String>,
+    slug: Option<Slug>,
     /// Select the live processes of this type
     #[arg(long = "type", value_name = "TYPE", value_parser = type_parser())]
     process_type: Option<ProcessType>,
     /// Send this signal
     #[arg(long, short, value_name = "SIGNAL", default_value = "TERM", value_parser = parse_signal)]
     signal: Signal,
-    /// Kill whatever is still alive after TIME [default: 5]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    grace: Option<Duration>,
+    /// Kill whatever is still alive after TIME, or nothing (`none`) [default: 5]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_limit)]
+    grace: Option<Limit>,
     /// Terminate recorded descendants, too
     #[arg(long)]
     tree: bool,
@@ -76,7 +75,7 @@ pub(crate) fn kill(args: KillArgs, context: &mut Context) -> CommandResult {
         let are_all_sent = send(&session.store, &processes, &named, signal);
         return Ok(if are_all_sent { status } else { status.or_incomplete() });
     }
-    let grace = args.grace.unwrap_or(terminate::GRACE);
+    let grace = args.grace.map_or(terminate::GRACE, Limit::or_max);
     let (independent, dependent) = processes::split_dependent(&session.store, processes)?;
     let mut exited = Vec::new();
     for processes in [independent, dependent] {

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use crate::cli::command::{CommandResult, Context, machine_with_id};
 use crate::cli::process::table::write;
 use crate::clock;
-use crate::duration;
+use crate::duration::{self, Limit};
 use crate::engine::{ExitStatus, processes};
 use crate::model::ProcessType;
 use crate::report::units;
@@ -108,15 +108,16 @@ pub(crate) fn type_parser() -> impl TypedValueParser<Value = ProcessType> {
     PossibleValuesParser::new(ProcessType::ALL.map(ProcessType::as_str)).try_map(|word| word.parse())
 }
 
-/// Parses a time in UTC, with or without the time of day, or a duration before now.
+/// Parses a time in UTC, with or without the time of day, a duration before now, or `none`.
 fn parse_since(text: &str) -> Result<Timestamp, String> {
     let in_utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp());
-    let time = match duration::parse(text) {
-        Ok(duration) => Some(clock::now().saturating_sub(duration).unwrap_or(Timestamp::MIN)),
+    let time = match duration::parse_limit(text) {
+        Ok(Limit(None)) => Some(Timestamp::MIN),
+        Ok(Limit(Some(duration))) => Some(clock::now().saturating_sub(duration).unwrap_or(Timestamp::MIN)),
         Err(_) => text.parse().ok().or_else(|| in_utc(text.parse().ok()?)),
     };
     time.ok_or_else(|| {
-        "use a duration such as 90, 5m, 2h or 7d, or a time such as 2026-11-21 or 2026-11-21T10:00:00Z"
+        "use a duration such as 90, 5m, 2h or 7d, a time such as 2026-11-21 or 2026-11-21T10:00:00Z, or `none`"
             .to_owned()
     })
 }

@@ -1,11 +1,9 @@
 //! `rigup process wait`: waits until processes have exited.
 
-use std::time::Duration;
-
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::message::message;
 use crate::cli::process::table::write;
-use crate::duration;
+use crate::duration::{self, Limit};
 use crate::engine::{ExitStatus, processes};
 use crate::model::Process;
 
@@ -16,9 +14,9 @@ pub(crate) struct WaitArgs {
     /// Pids or process ids, or a unique prefix or suffix of each
     #[arg(required = true, value_name = "PROCESS")]
     processes: Vec<String>,
-    /// Give up after TIME
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    timeout: Option<Duration>,
+    /// Give up after TIME, or never (`none`)
+    #[arg(long, value_name = "TIME", default_value = "none", value_parser = duration::parse_limit)]
+    timeout: Limit,
 }
 
 /// The exit status after a timeout: that of the command `timeout`.
@@ -27,7 +25,7 @@ const TIMED_OUT: ExitStatus = ExitStatus::Code(124);
 /// Runs `rigup process wait`.
 pub(crate) fn wait(args: &WaitArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
-    let deadline = args.timeout.map(duration::deadline);
+    let deadline = args.timeout.0.map(duration::deadline);
     let mut exited = Vec::new();
     let found = processes::find_all(&session, &args.processes)?;
     if let Some(error) = found.errors.into_iter().next() {
