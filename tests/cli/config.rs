@@ -278,3 +278,35 @@ fn the_settings_of_abx_apply_after_those_of_every_rigup_toml() {
     assert_eq!(output.record()["value"], json!(["-a", "b c"]));
     assert!(output.stderr.contains("; its settings are ignored"), "{}", output.stderr);
 }
+
+#[test]
+fn a_plugin_for_another_runtime_or_one_that_is_opt_in_is_disabled() {
+    let mut context = TestContext::new();
+    let write = |name: &str, extra: Value| {
+        let mut config = json!({"type": "object", "properties": {}});
+        config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        context.write(&format!("here/plugins/{name}/config.json"), config.to_string());
+    };
+    write("sonic", json!({"x-runtimes": [" ArchiveBox "]}));
+    write("rss", json!({"x-auto-run": false}));
+    write("sqlite", json!({"x-auto-run": false}));
+    write("feed", json!({"required_plugins": ["rss"]}));
+    let enabled = |context: &TestContext, options: &[&str]| {
+        let plugins = context.run(&[&["plugin", "list"], options].concat()).succeeds().records();
+        let names = ["sonic", "rss", "sqlite", "feed"];
+        names.map(|name| plugins.iter().find(|plugin| plugin["name"] == name).unwrap()["enabled"] == true)
+    };
+    assert_eq!(enabled(&context, &[]), [false, true, false, true]);
+    context.set("FEED_ENABLED", "false");
+    assert_eq!(enabled(&context, &[]), [false, false, false, false]);
+    for (name, reason) in [
+        ("sonic", "it is only for archivebox, and ABX_RUNTIME is abx-dl"),
+        ("rss", "its x-auto-run is false; select it, or set RSS_ENABLED=true"),
+    ] {
+        assert_eq!(context.run(&["plugin", "show", name]).succeeds().record()["disabled_because"], reason);
+    }
+    context.set("ABX_RUNTIME", "archivebox").set("SQLITE_ENABLED", "true");
+    assert_eq!(enabled(&context, &[]), [true, false, true, false]);
+    context.set("PLUGINS", "rss");
+    assert_eq!(enabled(&context, &[]), [false, true, false, false]);
+}

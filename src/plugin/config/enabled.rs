@@ -8,11 +8,14 @@ use serde_json::json;
 use crate::model::PluginName;
 use crate::plugin::builtin;
 use crate::plugin::config::schema::{self, Property, Schema};
-use crate::plugin::config::value::{Setting, SettingResolver, Sources};
+use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources};
 use crate::plugin::discovery::Plugin;
 use crate::plugin::requirement::Diagnostic;
 use crate::shell;
 use crate::trust::Inspection;
+
+/// The setting with the program that runs the plugins, which the `x-runtimes` of a plugin must contain.
+const RUNTIME: &str = "ABX_RUNTIME";
 
 /// The `config.json` files of all plugins.
 #[derive(Debug, Default)]
@@ -30,7 +33,7 @@ pub(crate) enum PluginStatus {
     Enabled,
     /// Only other plugins were selected.
     NotSelected,
-    /// A setting disables the plugin or one that it requires, with the reason.
+    /// A setting or a `config.json` disables the plugin or one that it requires, with the reason.
     Disabled(String),
     /// A required plugin does not exist, with its name in the reason.
     Incomplete(String),
@@ -126,15 +129,31 @@ impl PluginConfigs {
         mut report: impl FnMut(String),
     ) -> HashMap<PluginName, PluginStatus> {
         let mut disabled: HashMap<&str, String> = HashMap::new();
+        let mut opted_in: HashSet<&str> = HashSet::new();
+        let runtime = Property::new(RUNTIME.to_owned(), json!({"type": "string", "default": "abx-dl"}));
+        let runtime = resolver.resolve(&runtime, &mut report).value;
         for plugin in plugins {
             let setting = resolver.resolve(&self.enabled_property(&plugin.name), &mut report);
             if setting.value == false {
                 let reason = format!("{} is false: {}", setting.name, setting.origin);
                 disabled.insert(&plugin.name, reason);
+            } else if setting.origin != Origin::Default {
+                opted_in.insert(&plugin.name);
+            }
+            let runtimes =
+                self.schema(&plugin.name).map(|schema| schema.runtimes.as_slice()).unwrap_or_default();
+            let runtime = runtime.as_str().unwrap_or_default().trim().to_lowercase();
+            if !runtimes.is_empty() && !runtimes.contains(&runtime) {
+                let reason = format!("it is only for {}, and {RUNTIME} is {runtime}", runtimes.join(" and "));
+                disabled.insert(&plugin.name, reason);
             }
         }
+        let is_opt_in = |name: &str| self.schema(name).is_some_and(|schema| schema.is_opt_in);
         let selected: Vec<&str> = if selection.is_empty() {
-            plugins.iter().map(|plugin| plugin.name.as_str()).collect()
+            let all = plugins.iter().map(|plugin| plugin.name.as_str());
+            all.filter(|name| !disabled.contains_key(name))
+                .filter(|name| !is_opt_in(name) || opted_in.contains(name))
+                .collect()
         } else {
             selection.iter().map(|name| name.trim()).collect()
         };
@@ -144,6 +163,9 @@ impl PluginConfigs {
                 status
             } else if enabled.contains(plugin.name.as_str()) {
                 PluginStatus::Enabled
+            } else if selection.is_empty() {
+                let setting = name(&plugin.name);
+                PluginStatus::Disabled(format!("its x-auto-run is false; select it, or set {setting}=true"))
             } else {
                 PluginStatus::NotSelected
             }

@@ -16,7 +16,7 @@ pub(crate) const FILE_NAME: &str = "config.json";
 const MAX_SIZE: u64 = 1 << 20;
 
 /// The keys besides those of JSON Schema.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     "caches",
     "curated",
     "enforces",
@@ -28,6 +28,8 @@ const KEYS: [&str; 11] = [
     "required_plugins",
     "version_format",
     "version_numbers",
+    "x-auto-run",
+    "x-runtimes",
 ];
 
 /// A parsed `config.json`.
@@ -39,6 +41,10 @@ pub struct Schema {
     pub required_plugins: Vec<String>,
     /// The binaries that the plugin requires, unparsed: objects like the lines of a `binaries.jsonl`.
     pub required_binaries: Vec<Value>,
+    /// Whether the plugin is used only if it is selected, enabled or required: `x-auto-run` is false.
+    pub is_opt_in: bool,
+    /// The runtimes that the plugin is for, in lower case; all if empty.
+    pub runtimes: Vec<String>,
     /// The keys of a provider.
     pub provider: ProviderConfig,
 }
@@ -146,7 +152,11 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
     }
     let plugins: Option<Vec<Value>> = stated(&keys, "required_plugins", "a list of names of plugins")?;
     let binaries = stated(&keys, "required_binaries", "a list of requirements")?;
+    let runtimes: Option<Vec<Value>> = stated(&keys, "x-runtimes", "a list of runtimes")?;
+    let is_auto_run = stated(&keys, "x-auto-run", "true or false")?;
     Ok(Schema {
+        is_opt_in: is_auto_run == Some(false),
+        runtimes: texts(&runtimes.unwrap_or_default()).iter().map(|text| text.to_lowercase()).collect(),
         properties: properties.into_iter().map(property).collect::<Result<_, _>>()?,
         required_plugins: texts(&plugins.unwrap_or_default()),
         required_binaries: binaries.unwrap_or_default(),

@@ -113,6 +113,9 @@ fn an_invalid_value_is_reported_and_the_next_source_counts() {
         diagnostics[0]
     );
     assert_eq!(resolve(&[("T", "1")], &json!({}), &all, "T").0, json!(60));
+    let scale = [property("S", json!({"type": "number", "exclusiveMinimum": 0, "default": 1}))];
+    assert_eq!(resolve(&[("S", "0")], &json!({}), &scale, "S").0, json!(1));
+    assert_eq!(resolve(&[("S", "0.5")], &json!({}), &scale, "S").0, json!(0.5));
     let (value, _, diagnostics) = resolve(&[], &json!({"KEY": "a\u{0}b"}), &all, "KEY");
     assert_eq!((value, diagnostics.len()), (json!(""), 1), "no environment variable can hold it");
     let (value, origin, diagnostics) = resolve(&[("KEY", "x")], &json!({}), &all, "N");
