@@ -64,6 +64,10 @@ pub struct Request {
 
 impl Request {
     fn new(name: BinaryName, providers: Providers) -> Self {
+        // A path denotes one file, which no provider can install.
+        let is_file = name.file().is_some();
+        let providers =
+            if is_file { Providers::Only(vec![ProviderName::from_static(ENV)]) } else { providers };
         Self {
             name,
             providers,
@@ -327,7 +331,9 @@ fn union<T: Clone + PartialEq>(first: &[T], second: Vec<T>) -> Vec<T> {
 
 /// Applies the command line to a request, and sets the providers to try.
 fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName]) -> Step {
-    if let Some(selected) = &selection.providers {
+    if let Some(selected) = &selection.providers
+        && request.name.file().is_none()
+    {
         let Some(both) = selected.both(&request.providers) else {
             let before = request.providers.to_string();
             return Err(conflict(request, NO_PROVIDER, &before, &selected.to_string(), "--binproviders"));
@@ -339,8 +345,6 @@ fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName
     request.policy = selection.policy.or(request.policy.and(selection.settings_policy));
     request.overrides.tighten(VersionRange::default(), selection.settings_policy, selection.policy);
     request.candidates = match &request.providers {
-        // A path denotes one file, which no provider can install.
-        _ if request.name.file().is_some() => vec![ProviderName::from_static(ENV)],
         Providers::Default => selection.curated.clone(),
         Providers::Any => providers.to_vec(),
         Providers::Only(names) => names.clone(),

@@ -160,6 +160,23 @@ fn fills_in_settings_in_the_names_of_required_binaries() {
 }
 
 #[test]
+fn a_path_in_a_setting_is_installed_whatever_the_providers_are() {
+    let mut context = TestContext::new();
+    let entry = json!({"name": "{W_BINARY}", "binproviders": "pip,apt"});
+    let properties = json!({"W_BINARY": {"type": "string", "default": "w"}});
+    let config = json!({"type": "object", "properties": properties, "required_binaries": [entry]});
+    context.write("here/plugins/w/config.json", config.to_string());
+    let tool = context.script("here/tool", "#!/bin/sh\necho 1.0\n");
+    context.set("W_BINARY", &tool);
+    for args in [&["install"][..], &["install", "--binproviders", "npm"]] {
+        let record = context.run(args).succeeds().record();
+        assert_eq!((&record["abspath"], &record["binproviders"]), (&json!(tool), &json!("env")));
+    }
+    std::fs::remove_file(&tool).unwrap();
+    context.run(&["install"]).exits_with(1).stderr_contains("does not exist");
+}
+
+#[test]
 fn warns_about_an_invalid_config_and_runs_the_plugins_hooks() {
     let context = context();
     context.write("here/plugins/my-w/config.json", "{oops");

@@ -405,9 +405,14 @@ fn the_command_line_selects_and_orders_providers_but_adds_none() {
 }
 
 #[test]
-fn a_path_tries_only_env() {
-    let steps = plan(&[required("a", "/opt/x", "pip", "")], &Selection::default(), &common_providers());
-    assert_eq!(steps[0].as_ref().unwrap().candidates, ["env"]);
+fn a_path_is_checked_by_env_whatever_the_providers_are() {
+    let requirements = [required("a", "/opt/x", "pip", ""), required("b", "/opt/x", "apt,npm", "")];
+    let steps = plan(&requirements, &selection(&[], Some("brew")), &common_providers());
+    let request = steps[0].as_ref().unwrap();
+    assert_eq!(
+        (&*request.candidates, request.binproviders().as_str()),
+        (&[ProviderName::from_static("env")][..], "env")
+    );
 }
 
 #[test]
