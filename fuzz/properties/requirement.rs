@@ -16,8 +16,8 @@ const LIB_DIR: &str = "/lib/dir";
 const FORMATS: [&str; 4] = ["=={}", "@{}", ":{}", "={}"];
 
 pub(crate) fn check(input: &[u8]) {
-    let folder = Path::new("/plugins/p");
-    let (requirements, diagnostics) = requirement::read_from(None, folder, input, Some(Path::new(HOME)));
+    let path = Path::new("/plugins/p/binaries.jsonl");
+    let (requirements, diagnostics) = requirement::read_from(None, path, input, Some(Path::new(HOME)));
     let lines = input.split(|&byte| byte == b'\n').count();
     let errors = diagnostics.iter().filter(|diagnostic| !diagnostic.is_warning).count();
     assert!(requirements.len() + errors <= lines);

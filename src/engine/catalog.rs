@@ -35,7 +35,8 @@ pub(crate) struct Catalog {
     pub(crate) discovery: Discovery,
     /// The requirements of the enabled plugins.
     pub(crate) requirements: Vec<Requirement>,
-    /// The requirements of providers, except for providers that a selection of plugins names.
+    /// The requirements of providers, except for providers that a selection of plugins names or that an enabled plugin
+    /// requires.
     pub(crate) provider_requirements: Vec<Requirement>,
     /// The `config.json` files of the plugins.
     pub(crate) configs: PluginConfigs,
@@ -75,21 +76,25 @@ impl Catalog {
         let providers = catalog.providers();
         let Self { configs, discovery, statuses, requirements, provider_requirements, .. } = &mut catalog;
         let resolver = configs.resolver(sources(settings));
+        let is_provider = |plugin: &Plugin| plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
         let has_selection = statuses.values().any(|status| *status == PluginStatus::NotSelected);
+        let roots = discovery.plugins.iter().filter(|plugin| {
+            statuses[&plugin.name] == PluginStatus::Enabled && (has_selection || !is_provider(plugin))
+        });
+        let wanted = configs.with_required(roots.map(|plugin| &*plugin.name).collect(), &discovery.plugins);
         for plugin in &discovery.plugins {
             let is_enabled = statuses[&plugin.name] == PluginStatus::Enabled;
-            let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
-            if !is_enabled && !is_provider {
-                continue;
-            }
-            let target = if is_provider && !(is_enabled && has_selection) {
+            let target = if is_enabled && wanted.contains(&Ok(plugin.name.as_str())) {
+                &mut *requirements
+            } else if is_provider(plugin) {
                 &mut *provider_requirements
             } else {
-                &mut *requirements
+                continue;
             };
-            let listed = listed_requirements(plugin, settings, &mut inspection);
+            let listed = requirement::FILE_NAMES
+                .map(|file_name| listed_requirements(plugin, file_name, settings, &mut inspection));
             let configured = configured_requirements(plugin, configs, &resolver, settings);
-            for (mut read, mut problems) in [listed, configured] {
+            for (mut read, mut problems) in listed.into_iter().chain([configured]) {
                 read.retain(|requirement| {
                     let (message, is_warning) = match requirement.check_override_providers(&providers) {
                         Ok(None) => return true,
@@ -187,7 +192,13 @@ impl Catalog {
     /// Returns the requests that each provider depends on.
     pub(crate) fn provider_deps(&self) -> HashMap<ProviderName, Vec<Request>> {
         let selection = Selection { curated: self.curated_providers(), ..Selection::default() };
-        provider_deps::plan(&self.provider_requirements, &selection, &self.providers())
+        let providers = self.providers();
+        let is_of_provider = |requirement: &&Requirement| {
+            requirement.provider().is_some_and(|provider| providers.contains(&provider))
+        };
+        let requirements = self.provider_requirements.iter().chain(&self.requirements);
+        let requirements: Vec<Requirement> = requirements.filter(is_of_provider).cloned().collect();
+        provider_deps::plan(&requirements, &selection, &providers)
     }
 
     /// Returns the configuration in the `config.json` of each provider.
@@ -343,16 +354,17 @@ fn selected_plugin(
     Err(EngineError::Setup(no_such_plugin(name, discovery, settings)))
 }
 
-/// Reads the `binaries.jsonl` of a plugin; that of a built-in provider is part of the executable.
+/// Reads a file of a plugin's requirements; that of a built-in provider is part of the executable.
 fn listed_requirements(
     plugin: &Plugin,
+    file_name: &str,
     settings: &Settings,
     inspection: &mut Inspection<'_>,
 ) -> (Vec<Requirement>, Vec<Diagnostic>) {
-    let home = settings.home.as_deref();
-    match builtin::file(plugin, &settings.data_dir, requirement::FILE_NAME) {
-        Some(text) => requirement::read_from(Some(&plugin.name), &plugin.path, text, home),
-        None => requirement::read(Some(&plugin.name), &plugin.path, home, inspection),
+    let (home, path) = (settings.home.as_deref(), plugin.path.join(file_name));
+    match builtin::file(plugin, &settings.data_dir, file_name) {
+        Some(text) => requirement::read_from(Some(&plugin.name), &path, text, home),
+        None => requirement::read(Some(&plugin.name), &path, home, inspection),
     }
 }
 

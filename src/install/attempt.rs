@@ -12,19 +12,20 @@ use crate::fs::dir::make_private_dir;
 use crate::fs::lib_dir::Prefix;
 use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::event::InstallEvent;
-use crate::install::plan::Request;
+use crate::install::plan::{ENV, Request};
 use crate::install::prefix::RemovalError;
 use crate::install::probe::Prober;
 use crate::install::users::Users;
 use crate::install::verdict::{self, Verdict};
 use crate::install::verify::Expected;
-use crate::model::{Binary, BinaryName, Outcome, Process, name};
+use crate::model::{Binary, BinaryName, Identity, Outcome, Process, ProviderName, name};
 use crate::plugin::builtin;
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
+use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::log::{Log, Logs};
 use crate::process::run_dir::RunDir;
-use crate::process::tail;
+use crate::process::{tail, tree};
 use crate::store::StoreError;
 
 pub mod arguments;
@@ -65,6 +66,9 @@ pub(crate) enum AttemptError {
     /// The process or the binaries cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// rigup was interrupted while it waited for another hook of the provider.
+    #[error(transparent)]
+    Lock(LockError),
     /// rigup panicked while it ran the hook.
     #[error("rigup panicked while it ran the hook; report the message above as a bug")]
     Panicked,
@@ -90,6 +94,8 @@ pub(crate) fn run(
     };
     let foreign = Prefix::all_foreign(&hook.plugin, &runner.settings.lib_dir);
     let own_prefix = OwnPrefix::mark(runner, hook, targets)?;
+    let may_run_concurrently = may_run_concurrently(hook, config);
+    let lock = (!may_run_concurrently).then(|| provider_lock(runner, provider, &on_event)).transpose()?;
     let ready = runner.prepare(job, on_wait)?;
     let unsaved: Vec<&Binary> =
         targets.iter().filter(|target| target.is_unsaved).map(|target| &target.binary).collect();
@@ -100,6 +106,7 @@ pub(crate) fn run(
         }
     };
     let mut finished = runner.run(ready, on_tick)?;
+    drop(lock);
     finished.write_exit();
     for warning in finished.process.warnings.texts() {
         on_event(InstallEvent::Warning(format!("{provider}: {warning}")));
@@ -116,6 +123,7 @@ pub(crate) fn run(
             pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),
             needs_exact_version: config.is_some_and(ProviderConfig::needs_exact_version),
             is_measured: builtin::is_builtin(&hook.path, &settings.data_dir),
+            lib_dir: Some(&settings.lib_dir),
             prober: Some(&prober),
             ..Expected::new(request.name.as_str(), request.versions_of(provider), provider, link)
         })
@@ -142,6 +150,32 @@ pub(crate) fn run(
         own_prefix.settle(verdict, &on_event);
     }
     Ok(AttemptResult { process: finished.process, verdicts })
+}
+
+/// Returns whether several hooks of a provider may run at once: they lock what they change, or change nothing.
+pub(crate) fn may_run_concurrently(hook: &Hook, config: Option<&ProviderConfig>) -> bool {
+    hook.plugin.as_str() == ENV || config.is_some_and(|config| config.concurrent)
+}
+
+/// Takes the lock of a provider whose hooks must not run at once. Returns `None` if the hook that called this rigup holds
+/// it, and waits for this rigup, or if LIB_DIR cannot be written, which the hook reports.
+fn provider_lock(
+    runner: &Runner<'_>,
+    provider: &ProviderName,
+    on_event: &impl Fn(InstallEvent),
+) -> Result<Option<Lock>, AttemptError> {
+    let on_wait = |holder: &Holder| {
+        let line = format!("waiting for another hook of {provider} ({holder})");
+        on_event(InstallEvent::Output(line));
+    };
+    // Another thread of this rigup may hold the lock.
+    let waits_for_this = |holder: &Identity| holder.pid != std::process::id() && tree::descends_from(holder);
+    let (lib_dir, name) = (&runner.settings.lib_dir, format!("hooks-{provider}"));
+    match Lock::take_in_lib_dir(lib_dir, &name, runner.interrupt, waits_for_this, on_wait) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::Circular(..) | LockError::Io(_)) => Ok(None),
+        Err(error @ LockError::Interrupted(_)) => Err(AttemptError::Lock(error)),
+    }
 }
 
 /// The prefix of the only request of a hook.

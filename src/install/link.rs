@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::fs::atomic;
 use crate::fs::dir::{self, denying_owner, is_writable, parent};
 use crate::fs::lib_dir;
+use crate::install::module;
 use crate::install::prefix::{Orphan, RemovalError, remove};
 use crate::install::probe;
 use crate::install::users::{Owner, User, Users};
@@ -70,7 +71,8 @@ impl Linker<'_> {
 
     fn link_and_mark(&self, name: &BinaryName, installed: &Installed) -> Result<(), LinkError> {
         let (path, file) = (self.path(name), &installed.abspath);
-        if installed.is_in_app_bundle() && wrapper::target(&path).is_none() {
+        let needs_no_link = module::needs_no_link(installed);
+        if needs_no_link && wrapper::target(&path).is_none() {
             return Ok(());
         }
         let unwritable = |error| unwritable(&path, error);
@@ -83,7 +85,7 @@ impl Linker<'_> {
             Some(target) if target != file => self.is_replaceable(name, target, &users.list(&markers))?,
             found => found.is_some(),
         };
-        if installed.is_in_app_bundle() {
+        if needs_no_link {
             let removed = if is_replaceable { fs_err::remove_file(&path) } else { Ok(()) };
             return removed.map_err(unwritable);
         }

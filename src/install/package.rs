@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::fs::link;
 use crate::hook::command;
+use crate::install::module;
 use crate::plugin::config::provider::PackageMetadata;
 use crate::process::capture;
 use crate::process::signals::Interrupt;
@@ -34,6 +35,9 @@ impl Package {
     }
 }
 
+/// The folder of Python packages in a venv.
+const SITE_PACKAGES: &str = "site-packages";
+
 /// Returns the package that owns a program, or `None` if the metadata names none.
 pub(crate) fn owner(
     metadata: PackageMetadata,
@@ -44,7 +48,7 @@ pub(crate) fn owner(
     let bin = program.parent()?;
     let name = program.file_name()?.to_str()?;
     match metadata {
-        PackageMetadata::DistInfo => dist_info(bin, name),
+        PackageMetadata::DistInfo => dist_info(program),
         PackageMetadata::PackageJson => package_json(program),
         PackageMetadata::Crates => crates_toml(&bin.join("../.crates.toml"), name),
         PackageMetadata::Gemspec => gemspec(&bin.join("../specifications"), name),
@@ -62,15 +66,41 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries
 }
 
-/// Finds a Python package in the venv of a program by the files that it recorded.
-fn dist_info(bin: &Path, name: &str) -> Option<Package> {
-    let program = format!("../../../bin/{name},");
-    let folders = entries(&bin.join("../lib")).into_iter().map(|python| python.join("site-packages"));
-    let infos = folders.flat_map(|folder| entries(&folder));
+/// Returns the Python module of this name in the venv that has this folder of programs, or `None` if there is none.
+pub(crate) fn python_module(bin: &Path, name: &str) -> Option<PathBuf> {
+    let name = name.replace(['-', '.'], "_");
+    let files = [format!("{name}/__init__.py"), format!("{name}.py")];
+    let folders = site_packages(bin).into_iter();
+    folders
+        .flat_map(|folder| files.each_ref().map(|file| folder.join(file)))
+        .find(|file| module::is_module(file))
+}
+
+/// Returns the folders of Python packages in the venv that has this folder of programs.
+fn site_packages(bin: &Path) -> Vec<PathBuf> {
+    let pythons = entries(&bin.join("../lib")).into_iter();
+    pythons.map(|python| python.join(SITE_PACKAGES)).filter(|folder| folder.is_dir()).collect()
+}
+
+/// Returns the folder of Python packages that contains a module, or `None` if it is not in one.
+fn site_packages_of(file: &Path) -> Option<&Path> {
+    file.ancestors().find(|folder| folder.file_name() == Some(OsStr::new(SITE_PACKAGES)))
+}
+
+/// Finds the Python package of a program in a venv, or of a module, by the files that it recorded.
+fn dist_info(file: &Path) -> Option<Package> {
+    let (folders, inside) = if let Some(folder) = site_packages_of(file) {
+        (vec![folder.to_owned()], file.strip_prefix(folder).ok()?.to_str()?.to_owned())
+    } else {
+        let name = file.file_name()?.to_str()?;
+        (site_packages(file.parent()?), format!("../../../bin/{name}"))
+    };
+    let start = inside + ",";
+    let infos = folders.iter().flat_map(|folder| entries(folder));
     let mut infos = infos.filter(|info| info.extension() == Some(OsStr::new("dist-info")));
     let info = infos.find(|info| {
         let record = fs_err::read_to_string(info.join("RECORD")).unwrap_or_default();
-        record.lines().any(|line| line.starts_with(&program))
+        record.lines().any(|line| line.starts_with(&start))
     })?;
     let metadata = fs_err::read_to_string(info.join("METADATA")).ok()?;
     metadata.lines().find_map(|line| line.strip_prefix("Version: ")).map(Package::new)
@@ -204,12 +234,14 @@ mod tests {
         let site = path("lib/python3.11/site-packages");
         for (package, program) in [("a-1.0", "other"), ("lit-2.14.7", "lit")] {
             let info = site.join(format!("{package}.dist-info"));
-            write(&info.join("RECORD"), &format!("../../../bin/{program},sha256=x,1\n"));
+            let files = format!("../../../bin/{program},sha256=x,1\n{program}/__init__.py,sha256=x,1\n");
+            write(&info.join("RECORD"), &files);
             let version = package.split('-').nth(1).unwrap();
             write(&info.join("METADATA"), &format!("Metadata-Version: 2.1\nName: x\nVersion: {version}\n"));
         }
-        assert_eq!(version(dist_info(&path("bin"), "lit")), "2.14.7");
-        assert_eq!(version(dist_info(&path("bin"), "python")), "");
+        assert_eq!(version(dist_info(&path("bin/lit"))), "2.14.7");
+        assert_eq!(version(dist_info(&path("bin/python"))), "");
+        assert_eq!(version(dist_info(&site.join("lit/__init__.py"))), "2.14.7");
 
         write(&path("node_modules/x/package.json"), r#"{"name": "x", "version": "3.10.1"}"#);
         write(&path("node_modules/x/dist/package.json"), r#"{"type": "module"}"#);

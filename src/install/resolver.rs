@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::hook::run::Runner;
-use crate::install::attempt::AttemptError;
+use crate::install::attempt::{self, AttemptError};
 use crate::install::event::InstallEvent;
 use crate::install::link::{LinkError, Linker};
 use crate::install::plan::Request;
 use crate::install::request_digest;
-use crate::install::scheduler::HookIndex;
+use crate::install::scheduler::{HookIndex, HookMode};
 use crate::install::status::{self, FileCheck};
 use crate::model::misspelling::closest;
 use crate::model::{Attempt, Binary, Installed, Outcome, ProviderName};
@@ -108,6 +108,18 @@ impl Resolver<'_> {
             }
         }
         (hooks, untried)
+    }
+
+    /// Returns how a hook takes its requests.
+    pub(super) fn mode(&self, hook: &Hook) -> HookMode {
+        let config = self.provider_configs.get(hook.plugin.as_str());
+        if hook.name.is_batch {
+            HookMode::Batch
+        } else if attempt::may_run_concurrently(hook, config) {
+            HookMode::Concurrent
+        } else {
+            HookMode::Exclusive
+        }
     }
 
     /// Reports the default rules of the policy that the provider of an installed binary cannot enforce.

@@ -1,8 +1,8 @@
 //! Decides which hook starts next, and for which requests. Pure: it starts no processes and reads no clock.
 //!
 //! Each request has a list of hooks in order of preference, and waits for one of them. Requests do not depend on each
-//! other. A batch hook takes all requests that wait for it when it is idle. Any other hook takes one request, but may
-//! run several times at once. The hook that usually takes longest runs first: if it ran last, everything would wait for
+//! other. A batch hook takes all requests that wait for it when it is idle. Any other hook takes one request; if it is
+//! concurrent, it may run several times at once. The hook that usually takes longest runs first: if it ran last, everything would wait for
 //! it.
 
 use std::cmp::Reverse;
@@ -23,6 +23,17 @@ pub(crate) struct ScheduledHook {
     pub requests: Vec<RequestIndex>,
 }
 
+/// How a hook takes its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HookMode {
+    /// One request, and several of them at once.
+    Concurrent,
+    /// One request, one after the other.
+    Exclusive,
+    /// All waiting requests together, one batch after the other.
+    Batch,
+}
+
 /// The queue of each hook, and the position of each request in its list of hooks.
 #[derive(Debug)]
 pub(crate) struct Schedule {
@@ -30,10 +41,10 @@ pub(crate) struct Schedule {
     requests: Vec<Candidates>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct HookQueue {
-    is_batch: bool,
-    /// Whether a batch hook is running.
+    mode: HookMode,
+    /// Whether a hook that is not concurrent is running.
     is_busy: bool,
     /// How long the hook usually takes, or zero if that is unknown.
     usual_duration: Duration,
@@ -48,9 +59,14 @@ struct Candidates {
 }
 
 impl Schedule {
-    /// Creates a schedule of these hooks, given whether each is a batch hook.
-    pub(crate) fn new(hooks: impl IntoIterator<Item = bool>) -> Self {
-        let queue = |is_batch| HookQueue { is_batch, ..HookQueue::default() };
+    /// Creates a schedule of hooks with these modes.
+    pub(crate) fn new(hooks: impl IntoIterator<Item = HookMode>) -> Self {
+        let queue = |mode| HookQueue {
+            mode,
+            is_busy: false,
+            usual_duration: Duration::ZERO,
+            waiting: VecDeque::new(),
+        };
         Self { hooks: hooks.into_iter().map(queue).collect(), requests: Vec::new() }
     }
 
@@ -92,13 +108,14 @@ impl Schedule {
     /// requests, and those that it does not install reach the next hook together. Among hooks of the same kind, the
     /// slowest starts first; equally slow hooks start in hook order.
     pub(crate) fn next_hook(&mut self) -> Option<ScheduledHook> {
-        let can_run = |hook: &HookQueue| !(hook.waiting.is_empty() || hook.is_batch && hook.is_busy);
+        let can_run = |hook: &HookQueue| !hook.waiting.is_empty() && !hook.is_busy;
         let runnable = self.hooks.iter().enumerate().filter(|(_, hook)| can_run(hook));
-        let (index, _) =
-            runnable.max_by_key(|(index, hook)| (hook.is_batch, hook.usual_duration, Reverse(*index)))?;
+        let (index, _) = runnable.max_by_key(|(index, hook)| {
+            (hook.mode == HookMode::Batch, hook.usual_duration, Reverse(*index))
+        })?;
         let hook = &mut self.hooks[index];
-        let requests = if hook.is_batch {
-            hook.is_busy = true;
+        hook.is_busy = hook.mode != HookMode::Concurrent;
+        let requests = if hook.mode == HookMode::Batch {
             hook.waiting.drain(..).collect()
         } else {
             hook.waiting.pop_front().into_iter().collect()
@@ -138,7 +155,8 @@ mod tests {
 
     /// Returns a schedule of these requests, in which env and apt are batch hooks.
     fn schedule(requests: &[&[HookIndex]]) -> Schedule {
-        let mut schedule = Schedule::new([true, false, false, true]);
+        let mut schedule =
+            Schedule::new([HookMode::Batch, HookMode::Concurrent, HookMode::Concurrent, HookMode::Batch]);
         for hooks in requests {
             let request = schedule.add(hooks.to_vec());
             schedule.enqueue(request);
@@ -166,6 +184,20 @@ mod tests {
         assert_eq!(schedule.next_hook(), Some(scheduled(PIP, &[1])));
         assert_eq!(schedule.next_hook(), Some(scheduled(PIP, &[3])));
         assert_eq!(schedule.next_hook(), None);
+    }
+
+    #[test]
+    fn an_exclusive_hook_takes_one_request_after_the_other() {
+        let mut schedule = Schedule::new([HookMode::Exclusive, HookMode::Concurrent]);
+        for hooks in [vec![0], vec![0], vec![1]] {
+            let request = schedule.add(hooks);
+            schedule.enqueue(request);
+        }
+        let first = schedule.next_hook().unwrap();
+        assert_eq!((first.clone(), schedule.next_hook()), (scheduled(0, &[0]), Some(scheduled(1, &[2]))));
+        assert_eq!(schedule.next_hook(), None);
+        finish(&mut schedule, &first);
+        assert_eq!(schedule.next_hook(), Some(scheduled(0, &[1])));
     }
 
     #[test]

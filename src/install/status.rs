@@ -2,7 +2,7 @@
 
 use crate::hook::command;
 use crate::install::plan::{self, Request};
-use crate::install::{package, pins, probe, request_digest};
+use crate::install::{module, package, pins, probe, request_digest};
 use crate::model::{Binary, Installed, name};
 use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::overrides::Overrides;
@@ -94,9 +94,10 @@ pub(crate) fn install_status<'a>(
     if !is_unchanged {
         return InstallStatus::Missing;
     }
-    if let Err(problem) = executable::check(&installed.abspath, Some(&|| command::search_path(settings, &[])))
-    {
-        return InstallStatus::Broken(installed, problem);
+    match executable::check(&installed.abspath, Some(&|| command::search_path(settings, &[]))) {
+        // A recorded file of that kind is a module.
+        Ok(()) | Err(ExecutableError::NoProgram) => {}
+        Err(problem) => return InstallStatus::Broken(installed, problem),
     }
     if !is_accepted(installed, request, settings) {
         return InstallStatus::Other(installed);
@@ -115,7 +116,8 @@ pub(crate) fn install_status<'a>(
 /// Returns whether LIB_BIN_DIR leads to an installed binary, or does not have to.
 pub(crate) fn is_linked(name: &str, installed: &Installed, settings: &Settings) -> bool {
     let path = settings.lib_bin_dir.join(name::link_name(name));
-    installed.is_in_app_bundle() || wrapper::is_correct(&path, &installed.abspath, LinkKind::of(installed))
+    wrapper::is_correct(&path, &installed.abspath, LinkKind::of(installed))
+        || module::needs_no_link(installed)
 }
 
 /// Returns whether a binary is installed, perhaps for another request, and this request accepts its version and

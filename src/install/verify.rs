@@ -110,6 +110,8 @@ pub(crate) struct Expected<'a> {
     pub provider: &'a ProviderName,
     /// The path of the binary's link.
     pub link: &'a Path,
+    /// The folder in which a provider may install a file that is no program, or `None` if every file must be a program.
+    pub lib_dir: Option<&'a Path>,
     /// Runs the program, unless `rigup hook binary` did so before it printed the record. Without one, the program is not
     /// run.
     pub prober: Option<&'a Prober<'a>>,
@@ -140,6 +142,7 @@ impl<'a> Expected<'a> {
             versions,
             provider,
             link,
+            lib_dir: None,
             prober: None,
             abspath: None,
             version: None,
@@ -173,10 +176,13 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     if let Some(key) = invalid {
         return Err(VerifyError::InvalidVersion(key));
     }
-    check_file(&abspath, &expected)?;
+    let is_module = check_file(&abspath, &expected)?;
     let stated_fingerprint = Some(text("fingerprint")).filter(|text| !text.is_empty());
-    let prober = expected.prober.filter(|_| stated_fingerprint.is_none());
+    let prober = expected.prober.filter(|_| stated_fingerprint.is_none() && !is_module);
     let mut version = expected.version.unwrap_or(text("version")).to_owned();
+    if is_module && version.is_empty() {
+        return Err(VerifyError::NotExecutable(abspath, ExecutableError::NoProgram));
+    }
     let package_version = if expected.version.is_some() { "" } else { text("package_version") };
     if prober.is_none() || !version.is_empty() {
         check_version(&version, package_version, &expected)?;
@@ -306,7 +312,9 @@ fn check_version(found: &str, package_version: &str, expected: &Expected<'_>) ->
     }
 }
 
-fn check_file(path: &Path, expected: &Expected<'_>) -> Result<(), VerifyError> {
+/// Checks that a file may be the binary. Returns whether it is a module, not a program: the request names it, or it is in
+/// LIB_DIR.
+fn check_file(path: &Path, expected: &Expected<'_>) -> Result<bool, VerifyError> {
     let file_error = |problem| VerifyError::UnusableFile(path.to_owned(), problem);
     if !path.is_absolute() {
         return Err(file_error("is not absolute"));
@@ -319,7 +327,13 @@ fn check_file(path: &Path, expected: &Expected<'_>) -> Result<(), VerifyError> {
         Some(prober) => executable::check(path, Some(&|| prober.search_path().to_owned())),
         None => executable::check(path, None),
     };
-    checked.map_err(|problem| VerifyError::NotExecutable(path.to_owned(), problem))
+    let may_be_module =
+        expected.lib_dir.is_some_and(|lib_dir| expected.abspath.is_some() || path.starts_with(lib_dir));
+    match checked {
+        Ok(()) => Ok(false),
+        Err(ExecutableError::NoProgram) if may_be_module => Ok(true),
+        Err(problem) => Err(VerifyError::NotExecutable(path.to_owned(), problem)),
+    }
 }
 
 /// Returns whether two paths are the same, even if their folders have several paths.

@@ -206,6 +206,13 @@ impl RootScan<'_, '_> {
             Ok(metadata) => metadata,
         };
         let Some(name) = hook_name else { return };
+        if name.event == "Dependency" && name.name.contains("install") {
+            self.warnings.push(format!(
+                "{}: `rigup install` does not run hooks for Dependency, which read --bin-name and --bin-providers; read --name and \
+                 --binproviders, and rename the file to on_BinaryRequest__<NN>_<name>.<ext>",
+                path.display()
+            ));
+        }
         match metadata.and_then(|metadata| start(&path, &name, &metadata)) {
             Ok(Some(start)) => {
                 let plugin = known.name.clone();
@@ -226,7 +233,7 @@ impl RootScan<'_, '_> {
 
 /// Whether rigup itself reads a file of this name in a plugin's folder.
 fn is_config(name: &str) -> bool {
-    [schema::FILE_NAME, requirement::FILE_NAME].contains(&name)
+    name == schema::FILE_NAME || requirement::FILE_NAMES.contains(&name)
 }
 
 /// Whether a file whose name is not that of a hook looks like one: it begins with `on_`, and could be started.

@@ -24,8 +24,8 @@ pub use fill::Substitution;
 use keys::MisspelledKey;
 pub use providers::Providers;
 
-/// The name of the file in a plugin's folder.
-pub(crate) const FILE_NAME: &str = "binaries.jsonl";
+/// The names of the file in a plugin's folder. The oldest plugins have the second one.
+pub(crate) const FILE_NAMES: [&str; 2] = ["binaries.jsonl", "dependencies.jsonl"];
 
 /// The largest file that rigup reads, in bytes.
 const MAX_SIZE: u64 = 16 << 20;
@@ -166,28 +166,28 @@ pub enum LineError {
     TooLong,
 }
 
-/// Reads the requirements of a plugin: none if the file does not exist. Returns a diagnostic for an untrusted file, and
+/// Reads a file of a plugin's requirements: none if it does not exist. Returns a diagnostic for an untrusted file, and
 /// for each line that cannot be parsed; the other lines are used.
 pub(crate) fn read(
     plugin: Option<&PluginName>,
-    folder: &Path,
+    path: &Path,
     home: Option<&Path>,
     inspection: &mut Inspection<'_>,
 ) -> (Vec<Requirement>, Vec<Diagnostic>) {
-    match inspection.open(&folder.join(FILE_NAME)) {
+    match inspection.open(path) {
         Ok(Some(file)) if file.metadata().is_ok_and(|metadata| metadata.len() > MAX_SIZE) => {
-            (Vec::new(), vec![unreadable(plugin, folder, &TrustedReadError::TooLarge(MAX_SIZE))])
+            (Vec::new(), vec![unreadable(plugin, path, &TrustedReadError::TooLarge(MAX_SIZE))])
         }
-        Ok(Some(file)) => read_from(plugin, folder, BufReader::new(file), home),
+        Ok(Some(file)) => read_from(plugin, path, BufReader::new(file), home),
         Ok(None) => (Vec::new(), Vec::new()),
-        Err(error) => (Vec::new(), vec![unreadable(plugin, folder, &error)]),
+        Err(error) => (Vec::new(), vec![unreadable(plugin, path, &error)]),
     }
 }
 
-/// Reads the requirements from an open `binaries.jsonl`.
+/// Reads the requirements from an open file.
 pub fn read_from(
     plugin: Option<&PluginName>,
-    folder: &Path,
+    path: &Path,
     text: impl BufRead,
     home: Option<&Path>,
 ) -> (Vec<Requirement>, Vec<Diagnostic>) {
@@ -200,29 +200,29 @@ pub fn read_from(
         };
         match parsed {
             Ok((requirement, unknown)) => {
-                let source = format!("{}:{number}", folder.join(FILE_NAME).display());
+                let source = format!("{}:{number}", path.display());
                 requirements.push(Requirement { source, ..requirement });
                 diagnostics.extend(unknown.map(|message| Diagnostic {
                     is_warning: true,
-                    ..diagnostic(plugin, folder, Some(number), message)
+                    ..diagnostic(plugin, path, Some(number), message)
                 }));
             }
-            Err(error) => diagnostics.push(diagnostic(plugin, folder, Some(number), error.to_string())),
+            Err(error) => diagnostics.push(diagnostic(plugin, path, Some(number), error.to_string())),
         }
     });
     if let Err(error) = read {
-        diagnostics.push(unreadable(plugin, folder, &error.into()));
+        diagnostics.push(unreadable(plugin, path, &error.into()));
     }
     (requirements, diagnostics)
 }
 
-fn unreadable(plugin: Option<&PluginName>, folder: &Path, error: &TrustedReadError) -> Diagnostic {
-    diagnostic(plugin, folder, None, format!("cannot read the file: {error}"))
+fn unreadable(plugin: Option<&PluginName>, path: &Path, error: &TrustedReadError) -> Diagnostic {
+    diagnostic(plugin, path, None, format!("cannot read the file: {error}"))
 }
 
-fn diagnostic(plugin: Option<&PluginName>, folder: &Path, line: Option<u64>, message: String) -> Diagnostic {
+fn diagnostic(plugin: Option<&PluginName>, path: &Path, line: Option<u64>, message: String) -> Diagnostic {
     let plugin = plugin.map(ToString::to_string).unwrap_or_default();
-    Diagnostic { line, ..Diagnostic::new(plugin, folder.join(FILE_NAME), message) }
+    Diagnostic { line, ..Diagnostic::new(plugin, path, message) }
 }
 
 /// Parses one line in any accepted format.
@@ -361,9 +361,9 @@ mod tests {
     #[test]
     fn does_not_read_a_file_that_others_can_write() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(FILE_NAME);
+        let file = folder.path().join(FILE_NAMES[0]);
         let trust = Trust::new(None);
-        let read = || read(None, folder.path(), None, &mut Inspection::new(&trust));
+        let read = || read(None, &file, None, &mut Inspection::new(&trust));
         assert_eq!(read(), (Vec::new(), Vec::new()));
         fs_err::write(&file, r#"{"type":"Binary","name":"x"}"#).unwrap();
         assert_eq!(read().0.len(), 1);
@@ -472,9 +472,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text =
             b"{\"type\":\"Binary\",\"name\":\"a\"}\n\n\xff\xfe\x00\n{\"type\":\"Binary\",\"name\":\"b\"}";
-        fs_err::write(folder.path().join(FILE_NAME), text).unwrap();
-        let (requirements, diagnostics) =
-            read(None, folder.path(), None, &mut Inspection::new(&Trust::new(None)));
+        let file = folder.path().join(FILE_NAMES[0]);
+        fs_err::write(&file, text).unwrap();
+        let (requirements, diagnostics) = read(None, &file, None, &mut Inspection::new(&Trust::new(None)));
         assert_eq!(
             requirements.iter().map(|requirement| requirement.name.as_str()).collect::<Vec<_>>(),
             ["a", "b"]
@@ -486,7 +486,6 @@ mod tests {
     #[test]
     fn reports_a_folder_at_the_path_of_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        fs_err::create_dir(folder.path().join(FILE_NAME)).unwrap();
         let (requirements, diagnostics) =
             read(None, folder.path(), None, &mut Inspection::new(&Trust::new(None)));
         assert!(requirements.is_empty());

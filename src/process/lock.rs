@@ -85,6 +85,19 @@ impl Lock {
         Busy(FileLock::create(&path)?).try_again()
     }
 
+    /// Waits for a lock in LIB_DIR, and takes it; see [`Self::take`].
+    pub(crate) fn take_in_lib_dir(
+        lib_dir: &Path,
+        name: &str,
+        interrupt: &Interrupt,
+        waits_for_this: impl Fn(&Identity) -> bool,
+        on_wait: impl FnOnce(&Holder),
+    ) -> Result<Self, LockError> {
+        let path = in_lib_dir(lib_dir, name);
+        make_shared_file(lib_dir, &path)?;
+        Self::take(&path, interrupt, waits_for_this, on_wait)
+    }
+
     /// Waits for the lock without a time limit, and takes it. `waits_for_this` returns whether a holder waits for this
     /// process. If another process holds the lock, calls `on_wait` once with the holder.
     pub(crate) fn take(

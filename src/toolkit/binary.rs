@@ -163,21 +163,33 @@ impl Search<'_> {
         overrides: &ProviderOverrides,
         file: PathBuf,
     ) -> Result<ProgramFacts, BinaryError> {
-        if let Err(problem) = executable::check(&file, Some(&|| self.prober.search_path().to_owned())) {
+        let checked = executable::check(&file, Some(&|| self.prober.search_path().to_owned()));
+        let is_module = checked == Err(ExecutableError::NoProgram);
+        if let Err(problem) = checked
+            && !is_module
+        {
             return Err(BinaryError::Unusable(file, problem));
         }
         let fingerprint = probe::fingerprint(&file).unwrap_or_default();
         let package = self
             .metadata
             .and_then(|metadata| package::owner(metadata, &file, self.settings, self.prober.interrupt()));
+        let of_package = package.as_ref().map(|package| package.version.as_str());
+        if is_module && overrides.version.is_none() && of_package.is_none() {
+            return Err(BinaryError::Unusable(file, ExecutableError::NoProgram));
+        }
         let probe = || {
+            if is_module {
+                let version = overrides.version.as_deref().or(of_package).map(str::to_owned);
+                return Ok(ProbeResult { version, needs_wrapper: false, is_timed_out: false });
+            }
             let version_args = &overrides.version_args;
             let program = Program { link_name: name.link_name(), file: &file, version_args };
             if let Some(stated) = &overrides.version {
                 let needs_wrapper = self.prober.needs_wrapper(program, stated)?;
                 return Ok(ProbeResult { version: Some(stated.clone()), needs_wrapper, is_timed_out: false });
             }
-            self.prober.probe(program, package.as_ref().map(|package| package.version.as_str()))
+            self.prober.probe(program, of_package)
         };
         let (probed, sha256) = rayon::join(probe, || digest::sha256(&file));
         let ProbeResult { version, needs_wrapper, is_timed_out } = probed.map_err(|error| match error {

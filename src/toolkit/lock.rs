@@ -3,10 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use crate::fs::lib_dir::make_shared_file;
 use crate::model::ProcessExit;
 use crate::process::foreground::Foreground;
-use crate::process::lock::{self, Holder, Lock, LockError};
+use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{CommandSpec, SpawnError};
 use crate::process::tree;
@@ -42,9 +41,7 @@ pub(crate) fn run(
 ) -> Result<ProcessExit, LockedError> {
     // The holder is a rigup or the command that it runs. If this process descends from the holder, the holder waits for
     // this process.
-    let path = lock::in_lib_dir(lib_dir, name);
-    make_shared_file(lib_dir, &path).map_err(LockError::Io)?;
-    let mut lock = Lock::take(&path, interrupt, tree::descends_from, on_wait)?;
+    let mut lock = Lock::take_in_lib_dir(lib_dir, name, interrupt, tree::descends_from, on_wait)?;
     lock.share_with_children().map_err(LockedError::Share)?;
     let child = foreground.start(command)?;
     // An error is ignored, because the file still names this rigup as the holder.

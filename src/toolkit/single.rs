@@ -66,7 +66,12 @@ impl SingleSearch<'_> {
                 let folder = file.parent().unwrap_or(Path::new("/"));
                 let programs =
                     packages.in_folder(folder).map_err(|error| BinaryError::Io(folder.to_owned(), error))?;
-                return Err(BinaryError::NoProgram(packages.no_program(programs)));
+                let has_modules =
+                    programs.is_empty() && self.config.metadata == Some(PackageMetadata::DistInfo);
+                match package::python_module(folder, self.name.link_name()).filter(|_| has_modules) {
+                    Some(module) => self.search.facts(self.name, overrides, module)?,
+                    None => return Err(BinaryError::NoProgram(packages.no_program(programs))),
+                }
             }
             (facts, _) => facts?,
         };

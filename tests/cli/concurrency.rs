@@ -14,7 +14,7 @@ use crate::test_context::{TestContext, died_of, signal, wait_until};
 fn resolves_requests_in_parallel() {
     let context = TestContext::new();
     // Each hook exits only after the other one has started.
-    context.provider("pair", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
+    context.concurrent_provider("pair", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
         case $name in a) other=b ;; b) other=a ;; esac\nmkdir -p \"$DATA_DIR/started\"\n: >\"$DATA_DIR/started/$name\"\n\
         until [ -e \"$DATA_DIR/started/$other\" ]; do :; done\n\
         printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n");
@@ -24,7 +24,7 @@ fn resolves_requests_in_parallel() {
 #[test]
 fn one_job_runs_one_hook_at_a_time() {
     let context = TestContext::new();
-    context.provider("alone", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
+    context.concurrent_provider("alone", "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
         mkdir \"$DATA_DIR/inside\" || exit 1\nrmdir \"$DATA_DIR/inside\"\n\
         printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"$name\"\n");
     context.run(&["install", "a", "b", "c", "d", "e", "--binproviders", "alone", "-j", "1"]).succeeds();
@@ -138,7 +138,7 @@ printf '{"type":"Binary","name":"%s","abspath":"/bin/sh","version":"1"}' "$name"
 "#;
     let mut context = TestContext::new();
     context.set("HOOKS", context.path("here/providers"));
-    context.provider("p", PAIR);
+    context.concurrent_provider("p", PAIR);
     context.run(&["install", "a", "b", "--binproviders", "p", "-j", "2", "--timeout", "30"]).succeeds();
 }
 
@@ -224,7 +224,7 @@ fn stderr_of_deadlock(context: &TestContext, installs: &[&[&str]]) -> String {
 #[test]
 fn hooks_that_install_each_others_binary_fail_instead_of_waiting() {
     let context = TestContext::new();
-    context.provider("p", MUTUAL_INSTALL);
+    context.concurrent_provider("p", MUTUAL_INSTALL);
     let stderr = stderr_of_deadlock(&context, &[&["a", "b", "-j", "2"]]);
     assert!(
         stderr.contains("a needs b, which needs a") || stderr.contains("b needs a, which needs b"),
@@ -236,7 +236,7 @@ fn hooks_that_install_each_others_binary_fail_instead_of_waiting() {
 #[test]
 fn hooks_of_two_rigups_that_install_each_others_binary_fail_too() {
     let context = TestContext::new();
-    context.provider("p", MUTUAL_INSTALL);
+    context.concurrent_provider("p", MUTUAL_INSTALL);
     let stderr = stderr_of_deadlock(&context, &[&["a"], &["b"]]);
     assert!(
         stderr.contains("a needs b, which needs a") || stderr.contains("b needs a, which needs b"),

@@ -92,11 +92,18 @@ impl TestContext {
         self
     }
 
-    /// Copies a provider from `fixtures/providers`.
+    /// Writes a provider whose hooks may run at once.
+    pub(crate) fn concurrent_provider(&self, name: &str, hook: &str) -> &Self {
+        let config = r#"{"type": "object", "properties": {}, "concurrent": true}"#;
+        self.write(&format!("here/providers/{name}/config.json"), config);
+        self.provider(name, hook)
+    }
+
+    /// Copies a provider from `fixtures/providers`. Its hooks may run at once.
     pub(crate) fn fixture(&self, name: &str) -> &Self {
         let hook = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(format!("fixtures/providers/{name}/on_BinaryRequest__50_{name}.sh"));
-        self.provider(name, &fs::read_to_string(hook).unwrap())
+        self.concurrent_provider(name, &fs::read_to_string(hook).unwrap())
     }
 
     /// Returns a command that runs rigup in `here`, with only the environment of the context.

@@ -106,7 +106,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     pub(super) fn new(resolver: &'r Resolver<'a>, requests: Vec<Request>) -> Result<Self, StoreError> {
         let mut state = Self {
             resolver,
-            schedule: Schedule::new(resolver.hooks.iter().map(|hook| hook.name.is_batch)),
+            schedule: Schedule::new(resolver.hooks.iter().map(|hook| resolver.mode(hook))),
             requests: Vec::new(),
             by_name: HashMap::new(),
             callers: attempt::links_of_callers(&resolver.runner)?,

@@ -198,7 +198,7 @@ impl PluginConfigs {
 
     /// Returns these plugins and all that they require, directly or indirectly: the name of each plugin's folder, or
     /// the name of a plugin that does not exist as an error.
-    fn with_required<'a>(
+    pub(crate) fn with_required<'a>(
         &'a self,
         mut pending: Vec<&'a str>,
         plugins: &'a [Plugin],

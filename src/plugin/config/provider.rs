@@ -33,6 +33,8 @@ pub struct ProviderConfig {
     /// The variables that name a folder for the package manager's own files, each with the variable from which the default
     /// follows. The package manager gets another folder in place of one that it cannot use.
     pub caches: BTreeMap<String, String>,
+    /// Whether several hooks of the provider may run at once, because they lock what they change.
+    pub concurrent: bool,
     /// The parts of the policy that the provider enforces.
     pub enforces: PolicySupport,
     /// The metadata that states the version of the package that owns a program. `None` if the program is probed.
@@ -89,6 +91,7 @@ impl ProviderConfig {
             max_version_format: stated(keys, "max_version_format", version_format)?,
             version_numbers: stated(keys, "version_numbers", version_numbers)?,
             caches: stated(keys, "caches", "an object such as {\"GOPATH\": \"HOME\"}")?.unwrap_or_default(),
+            concurrent: stated(keys, "concurrent", boolean)?.unwrap_or_default(),
             enforces: PolicySupport {
                 min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
                 postinstall_scripts: stated(&enforces, POSTINSTALL_SCRIPTS_KEY, boolean)?,
@@ -167,6 +170,7 @@ mod tests {
             (json!({"metadata": "rpm"}), "\"metadata\" must be dist-info"),
             (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),
             (json!({"caches": ["GOPATH"]}), "\"caches\" must be an object"),
+            (json!({"concurrent": "yes"}), "\"concurrent\" must be true or false"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),
             (json!({"enforces": true}), "\"enforces\" must be an object"),
             (json!({"enforces": {"min_release_age": 1}}), "\"min_release_age\" must be true or false"),

@@ -16,8 +16,9 @@ pub(crate) const FILE_NAME: &str = "config.json";
 const MAX_SIZE: u64 = 1 << 20;
 
 /// The keys besides those of JSON Schema.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "caches",
+    "concurrent",
     "curated",
     "enforces",
     "max_version_format",

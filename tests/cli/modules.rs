@@ -1,0 +1,84 @@
+//! Binaries that are no programs, such as Python and Node modules.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::test_context::TestContext;
+
+/// A provider that fills a venv with a package, which has a module and no program.
+const VENV: &str = r#"#!/bin/sh
+root=$LIB_DIR/venv/feedparser
+info=$root/lib/python3/site-packages/feedparser-6.0.14.dist-info
+mkdir -p "$root/bin" "$info" "$info/../feedparser"
+: >"$root/pyvenv.cfg"
+echo 'import sys' >"$info/../feedparser/__init__.py"
+echo feedparser/__init__.py,sha256=x,1 >"$info/RECORD"
+echo 'Version: 6.0.14' >"$info/METADATA"
+exec "$RIGUP" hook binary --provider venv --abspath "$root/bin/feedparser" -- "$@"
+"#;
+
+#[test]
+fn a_python_module_is_recorded_and_not_linked() {
+    let context = TestContext::new();
+    context.provider("venv", VENV);
+    let config = r#"{"type": "object", "properties": {}, "metadata": "dist-info"}"#;
+    context.write("here/providers/venv/config.json", config);
+    context.plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "feedparser", "binproviders": "venv", "min_version": "6.0.14"})],
+    );
+    let record = context.run(&["install"]).succeeds().record();
+    assert!(
+        record["abspath"].as_str().unwrap().ends_with("/site-packages/feedparser/__init__.py"),
+        "{record}"
+    );
+    assert_eq!((&record["version"], &record["package_version"]), (&json!("6.0.14"), &json!("6.0.14")));
+    assert!(!context.bin("feedparser").exists());
+    assert_eq!(context.run(&["install"]).succeeds().record()["status"], "installed");
+    assert_eq!(context.hook_processes().len(), 1, "the second install runs no hook");
+    context.run(&["load", "feedparser"]).succeeds();
+    let module = record["abspath"].as_str().unwrap();
+    fs::write(module, "import os\n").unwrap();
+    context.run(&["load", "feedparser"]).exits_with(1);
+}
+
+/// Writes a plugin whose `js` has an abspath, and a provider that reports this file.
+fn context(file: &str, text: &str, overrides: &str) -> TestContext {
+    let context = TestContext::new();
+    let hook = format!(
+        "#!/bin/sh\nmkdir -p \"$(dirname {file})\"\nprintf '{text}' >{file}\n\
+         echo '{{\"type\":\"Binary\",\"name\":\"js\",\"abspath\":\"'{file}'\",\"version\":\"2.5\"}}'\n"
+    );
+    context.provider("node-like", &hook);
+    let config = format!(
+        r#"{{"type": "object", "properties": {{}},
+        "required_binaries": [{{"name": "js", "binproviders": "node-like", "overrides": {{"node-like": {overrides}}}}}]}}"#
+    );
+    context.write("here/plugins/p/config.json", config);
+    context
+}
+
+#[test]
+fn a_node_module_that_the_request_names_is_recorded_and_not_linked() {
+    let overrides = r#"{"abspath": "{ABXPKG_LIB_DIR}/x/node_modules/js/index.js", "version": "2.5.79"}"#;
+    let context = context("$LIB_DIR/x/node_modules/js/index.js", "module.exports = 1\\n", overrides);
+    let record = context.run(&["install"]).succeeds().record();
+    assert_eq!(record["version"], "2.5.79");
+    assert!(!context.bin("js").exists());
+    assert_eq!(context.run(&["install"]).succeeds().record()["status"], "installed");
+    assert_eq!(context.hook_processes().len(), 1);
+}
+
+#[test]
+fn a_file_that_is_no_module_of_lib_dir_is_rejected() {
+    for (file, content, reason) in [
+        ("$HOME/notes.txt", "notes", "has no exec bit, and does not begin like a program"),
+        ("$LIB_DIR/x/tool", "#!/bin/sh\\n", "has no exec bit; run `chmod +x"),
+    ] {
+        let context = context(file, content, "{}");
+        let record = context.run(&["install"]).exits_with(1).record();
+        let error = record["last_error"].as_str().unwrap();
+        assert!(error.contains(reason), "{error}");
+    }
+}
