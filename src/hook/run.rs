@@ -171,9 +171,12 @@ impl Runner<'_> {
         self.variables.get(plugin).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Returns the folder for temporary files, which is removed with this runner. The caller holds the lock of
-    /// `environments`, so only one thread creates it.
+    /// Returns the folder for temporary files: that of the caller, or one that is removed with this runner. The lock of
+    /// `environments` is held, so only one thread creates it.
     fn temporary(&self) -> io::Result<&Path> {
+        if let Some(of_caller) = self.settings.environment.get("TMP_DIR") {
+            return Ok(Path::new(of_caller));
+        }
         if self.temporary.get().is_none() {
             let _ = self.temporary.set(TemporaryFolder::create("rigup-")?);
         }
