@@ -38,7 +38,7 @@ pub(crate) struct RunArgs {
     /// Terminate a hook after TIME [default: from a setting, or 300]
     #[arg(long, value_name = "TIME", value_parser = command::parse_timeout)]
     timeout: Option<Duration>,
-    /// Wait TIME or forever (`none`) for a background hook [default: 30]
+    /// Wait TIME or forever (`none`) for a daemon hook [default: 30]
     #[arg(long, value_name = "TIME", value_parser = duration::parse_limit)]
     ready_timeout: Option<Limit>,
     /// Run each plugin's hooks in DIR/PLUGIN [default: a folder in DATA_DIR]
@@ -116,6 +116,10 @@ impl EventDisplay<'_> {
             }
             HookEvent::Warning(text) => {
                 warning!("{}/{}: {}", hook.plugin, hook.name.file_name, printable(&text));
+            }
+            HookEvent::Skipped(process, reason) => {
+                warning!("{}/{}: skipped: {}", hook.plugin, hook.name.file_name, printable(reason));
+                self.show_exit(hook, process);
             }
             HookEvent::Succeeded(process) => self.show_exit(hook, process),
             HookEvent::Failed(process) => {

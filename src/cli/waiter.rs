@@ -1,6 +1,7 @@
 //! `rigup waiter`: rigup starts itself with this command to wait for a background process.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use crate::cli::command::CliError;
 use crate::cli::output::Output;
@@ -21,6 +22,9 @@ pub(crate) struct WaiterArgs {
     /// The number of bytes of memory that it and its descendants may use
     #[arg(long)]
     memory_limit: Option<u64>,
+    /// The grace period of the command if the waiter is told to terminate it, in milliseconds
+    #[arg(long)]
+    grace: u64,
     /// The id of its record
     process: ProcessId,
     /// The command and its arguments
@@ -55,6 +59,7 @@ fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Resu
     // The working directory may have been removed.
     let cwd = std::env::current_dir().unwrap_or_else(|_| ".".into());
     let command = CommandSpec { program, args: command.collect(), env, cwd };
-    waiter::run(&store, process, args.output_limit, args.memory_limit, command)
+    let grace = Duration::from_millis(args.grace);
+    waiter::run(&store, process, args.output_limit, args.memory_limit, grace, command)
         .map_err(|error| CliError::setup(exhaustion::explain(&error)))
 }

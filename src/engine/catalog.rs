@@ -267,8 +267,7 @@ impl Catalog {
     /// Sets the `*_BINARY` settings that have no explicit value to the paths that are stored for this machine.
     pub(crate) fn apply_machine_config(&mut self, config: &Map<String, Value>) {
         for setting in self.settings.values_mut().flatten() {
-            let has_no_explicit_value = matches!(setting.origin, Origin::Default | Origin::Fallback(_));
-            if has_no_explicit_value
+            if !setting.is_explicit()
                 && setting.name.ends_with("_BINARY")
                 && let Some(path) = config.get(&setting.name).filter(|path| is_file(path))
             {

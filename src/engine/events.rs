@@ -14,10 +14,16 @@ use crate::hook::command::{self, MAX_TIMEOUT};
 use crate::hook::event::{self, Event, EventHook, Events};
 use crate::hook::reporter::HookEvent;
 use crate::model::{PluginName, ProcessId};
-use crate::plugin::config::value::Variable;
+use crate::plugin::config::enabled;
+use crate::plugin::config::value::{Setting, Variable};
 use crate::plugin::discovery::{Hook, Start};
 use crate::plugin::hook_name::{BINARY_REQUEST, Background, canonical_event};
 use crate::process::signals::Interrupt;
+use crate::settings::Settings;
+
+/// The default grace period of a background hook at the end of its event: that of abx-dl, as long as Chrome may take to
+/// write its profile.
+const BACKGROUND_GRACE: Duration = Duration::from_secs(15);
 
 /// The default time in which a background hook has to print its first line, in seconds.
 pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -172,8 +178,7 @@ fn remove_empty_folders(output_dir: &Path) {
     }
 }
 
-/// Returns the hooks of an event. A daemon has the maximum timeout, because it runs until the last
-/// event ends.
+/// Returns the hooks of an event. A daemon has the maximum timeout, because it runs until the last event ends.
 fn event_hooks<'c>(
     catalog: &'c Catalog,
     event: &str,
@@ -189,9 +194,11 @@ fn event_hooks<'c>(
         let timeout = match timeout {
             _ if hook.name.background == Some(Background::Daemon) => MAX_TIMEOUT,
             Some(timeout) => timeout,
-            None => command::timeout(&hook.plugin, variables, &settings.environment)
-                .map_err(|error| EngineError::Setup(error.to_string()))?,
+            None => setting_timeout(hook, variables, settings)?,
         };
+        let schema = catalog.configs.schema(&hook.plugin);
+        let mut required = catalog.configs.required(&hook.plugin, &catalog.discovery.plugins);
+        required.retain(|name| *name != hook.plugin.as_str());
         let program = match &hook.start {
             Start::Itself => hook.path.as_os_str(),
             Start::ByShebang(program) => program,
@@ -200,9 +207,40 @@ fn event_hooks<'c>(
         let search_path = || command::search_path(settings, variables);
         let find = || programs.binary_id(program, Path::new("/"), search_path);
         let binary_id = *binary_ids.entry((&hook.plugin, program)).or_insert_with(find);
-        Ok(EventHook { hook, timeout, binary_id })
+        Ok(EventHook {
+            hook,
+            timeout,
+            grace: grace(catalog, hook, variables, settings)?,
+            required,
+            waits_for_background: schema.is_some_and(|schema| schema.waits_for_background),
+            binary_id,
+        })
     };
     enabled_hooks(catalog, event).into_iter().map(event_hook).collect()
+}
+
+/// Returns the timeout of a hook that the settings give.
+fn setting_timeout(
+    hook: &Hook,
+    variables: &[Variable],
+    settings: &Settings,
+) -> Result<Duration, EngineError> {
+    command::timeout(&hook.plugin, variables, &settings.environment)
+        .map_err(|error| EngineError::Setup(error.to_string()))
+}
+
+/// Returns the grace period of a background hook: the timeout of its plugin if the user has set it, or the default.
+fn grace(
+    catalog: &Catalog,
+    hook: &Hook,
+    variables: &[Variable],
+    settings: &Settings,
+) -> Result<Duration, EngineError> {
+    let name = format!("{}_TIMEOUT", enabled::prefix(&hook.plugin));
+    let mut known = catalog.settings.get(&hook.plugin).into_iter().flatten();
+    let setting = known.find(|setting| setting.name == name);
+    let is_set = setting.map_or(settings.environment.get(&name).is_some(), Setting::is_explicit);
+    if is_set { setting_timeout(hook, variables, settings) } else { Ok(BACKGROUND_GRACE) }
 }
 
 /// Normalizes an argument for hooks: `--snapshot_id=1` becomes `--snapshot-id=1`. The value does not change.

@@ -7,14 +7,23 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-/// Creates a folder and its missing parents with mode 0700. Tries again if another rigup removes an empty parent
-/// meanwhile.
+/// Creates a folder and its missing parents with mode 0700.
 pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
+    make(path, 0o700)
+}
+
+/// Creates a folder and its missing parents with the mode that the umask gives.
+pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
+    make(path, 0o777)
+}
+
+/// Creates a folder and its missing parents. Tries again if another rigup removes an empty parent meanwhile.
+fn make(path: &Path, mode: u32) -> io::Result<()> {
     const TRIES: usize = 10;
     if path.is_dir() {
         return Ok(());
     }
-    let create = || DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let create = || DirBuilder::new().recursive(true).mode(mode).create(path);
     let mut created = create();
     for _ in 1..TRIES {
         match created {

@@ -23,15 +23,33 @@ use crate::process::{poll, recover, terminate, wait};
 /// The interval at which the background hooks are polled.
 const TICK: Duration = Duration::from_millis(10);
 
-/// How long a waiter may take to terminate its hook: longer than the grace period of the hook.
-const WAITER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a waiter may take to terminate its hook after the grace period of the hook.
+const WAITER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long after the timeout of its hook a waiter is continued, in case it is stopped.
 const CONTINUE_AFTER: Duration = Duration::from_millis(500);
 
-/// The background hooks that have not exited yet, in the order in which they started.
+/// The background hooks of events.
 #[derive(Default)]
-pub(super) struct BackgroundHooks<'a>(Vec<BackgroundHook<'a>>);
+pub(super) struct BackgroundHooks<'a> {
+    /// Those that have not exited yet, in the order in which they started.
+    running: Vec<BackgroundHook<'a>>,
+    /// The plugins with a daemon that was not ready in time or failed before, each with the reason.
+    unready: Vec<(&'a str, String)>,
+    /// Why no further hooks are started, if a vital daemon failed.
+    failure: Option<String>,
+}
+
+/// How a background hook runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Conditions {
+    /// The number of its event.
+    pub event: usize,
+    /// Its grace period.
+    pub grace: Duration,
+    /// Whether no further hooks are started if it fails.
+    pub is_vital: bool,
+}
 
 /// A background hook that was started.
 struct BackgroundHook<'a> {
@@ -41,8 +59,7 @@ struct BackgroundHook<'a> {
     logs: Logs,
     output: HookOutput<'a>,
     waiter: Child,
-    /// The number of its event.
-    event: usize,
+    conditions: Conditions,
     was_terminated: bool,
     /// When its waiter should have terminated it because of its timeout.
     overdue_at: Instant,
@@ -58,11 +75,11 @@ impl BackgroundHook<'_> {
 }
 
 impl<'a> BackgroundHooks<'a> {
-    /// Starts a hook of the event with this number. Returns its id, or `None` if it could not be started, which is
+    /// Starts a hook. Returns its id, or `None` if it could not be started, which is
     /// reported.
     pub(super) fn start(
         &mut self,
-        event: usize,
+        conditions: Conditions,
         hook: &'a Hook,
         prepared: PreparedProcess,
         lock: FileLock,
@@ -71,7 +88,8 @@ impl<'a> BackgroundHooks<'a> {
         let PreparedProcess { process, run_dir, logs, memory_limit, command, .. } = prepared;
         let runner = reporter.runner;
         let output = HookOutput::new(hook, runner.settings.output_limit);
-        let waiter = match waiter::launch(runner.settings, &process, lock, command, memory_limit) {
+        let grace = conditions.grace;
+        let waiter = match waiter::launch(runner.settings, &process, lock, command, memory_limit, grace) {
             Ok(waiter) => waiter,
             Err(error) => {
                 let process = if matches!(error, LaunchError::Killed) {
@@ -82,20 +100,20 @@ impl<'a> BackgroundHooks<'a> {
                 let process =
                     reporter.report_end(FinishedProcess { process, run_dir, logs }, output, false)?;
                 runner.store.save_process(&process)?;
+                self.record_failure(hook, conditions, false);
                 return Ok(None);
             }
         };
         let (id, timeout) = (process.id, process.spec.timeout.unwrap_or(Duration::MAX));
         let overdue_at = duration::deadline(timeout.saturating_add(CONTINUE_AFTER));
-        let was_terminated = false;
-        self.0.push(BackgroundHook {
+        self.running.push(BackgroundHook {
             process,
             run_dir,
             logs,
             output,
             waiter,
-            event,
-            was_terminated,
+            conditions,
+            was_terminated: false,
             overdue_at,
         });
         Ok(Some(id))
@@ -114,9 +132,12 @@ impl<'a> BackgroundHooks<'a> {
             let Some(hook) = self.find(id).filter(|hook| !hook.output.has_line) else { return Ok(()) };
             if Instant::now() >= deadline {
                 let seconds = timeout.as_secs_f64();
-                let warning =
-                    format!("it did not print a line within {seconds} seconds; the next hook starts now");
+                let warning = format!("it was not ready: it did not print a line within {seconds} seconds");
                 reporter.warn(&mut hook.output, warning);
+                hook.output.is_late = true;
+                let hook = hook.output.hook;
+                let reason = format!("{} was not ready within {seconds} seconds", hook.name.file_name);
+                self.unready.push((&hook.plugin, reason));
                 return Ok(());
             }
             let next = deadline.min(Instant::now() + TICK);
@@ -138,7 +159,7 @@ impl<'a> BackgroundHooks<'a> {
             let pause = if start.elapsed() < READ_TIME { 10 * TICK } else { TICK };
             let is_finite =
                 |hook: &&BackgroundHook<'_>| hook.output.hook.name.background == Some(Background::Finite);
-            let Some(hook) = self.0.iter().find(is_finite) else { return Ok(()) };
+            let Some(hook) = self.running.iter().find(is_finite) else { return Ok(()) };
             let fds = [hook.waiter.handle.fd(), reporter.runner.interrupt.fd()];
             if let [_, true] = poll::readable(fds, Instant::now() + pause) {
                 return Ok(());
@@ -146,30 +167,57 @@ impl<'a> BackgroundHooks<'a> {
         }
     }
 
+    /// Returns why a hook of a plugin that requires these plugins is not started, or `None` if it is.
+    pub(super) fn skip_reason(&self, required: &[&str]) -> Option<String> {
+        let unready = self.unready.iter().find(|(plugin, _)| required.contains(plugin));
+        let reason =
+            |(plugin, reason): &(&str, String)| format!("it requires the plugin {plugin}, and {reason}");
+        self.failure.clone().or_else(|| unready.map(reason))
+    }
+
+    /// Records that a hook failed by itself.
+    fn record_failure(&mut self, hook: &'a Hook, conditions: Conditions, was_ready: bool) {
+        let file_name = &hook.name.file_name;
+        if hook.name.background == Some(Background::Finite) {
+            return;
+        }
+        if conditions.is_vital {
+            let failure = || format!("{}/{file_name}, which other plugins require, failed", hook.plugin);
+            self.failure.get_or_insert_with(failure);
+        } else if !was_ready {
+            self.unready.push((&hook.plugin, format!("{file_name} failed before it was ready")));
+        }
+    }
+
     /// Terminates the remaining hooks of the event with this number and of later ones in reverse order of start, each after
-    /// the one that started later has exited, even if an error occurs meanwhile. Kills them at once on a second interrupt.
+    /// the one that started later has exited, even if an error occurs meanwhile. After an interrupt, the grace period is
+    /// that of other hooks; on a second one, all are killed at once.
     pub(super) fn terminate_from(
         &mut self,
         event: usize,
         reporter: &mut Reporter<'_, impl FnMut(&Hook, HookEvent<'_>)>,
     ) -> Result<(), RunError> {
         let mut result = self.collect(reporter);
-        while let Some(last) = self.0.last_mut().filter(|last| last.event >= event) {
+        let interrupt = reporter.runner.interrupt;
+        while let Some(last) = self.running.last_mut().filter(|last| last.conditions.event >= event) {
             last.terminate();
-            let (id, deadline) = (last.process.id, Instant::now() + WAITER_PATIENCE);
+            let (id, start) = (last.process.id, Instant::now());
             while let Some(hook) = self.find(id) {
                 wait::has_exited_by(&hook.waiter, Instant::now() + TICK);
+                let longest = if interrupt.signal().is_some() { terminate::GRACE } else { Duration::MAX };
+                let grace = hook.conditions.grace.min(longest);
                 // Not TERM again: the system may deliver only one of two equal signals. To the waiter, a signal soon after
                 // TERM belongs to the same interrupt, so it is sent until the waiter has exited.
-                if Instant::now() >= deadline {
+                if start.elapsed() >= grace.saturating_add(WAITER_PATIENCE) {
                     hook.waiter.handle.signal(Signal::KILL);
-                } else if reporter.runner.interrupt.is_urgent() {
-                    for hook in &mut self.0 {
-                        if hook.was_terminated {
-                            hook.waiter.handle.signal(Signal::INT);
-                        } else {
-                            hook.terminate();
-                        }
+                } else if start.elapsed() >= grace {
+                    hook.waiter.handle.signal(Signal::INT);
+                }
+                for hook in self.running.iter_mut().filter(|_| interrupt.is_urgent()) {
+                    if hook.was_terminated {
+                        hook.waiter.handle.signal(Signal::INT);
+                    } else {
+                        hook.terminate();
                     }
                 }
                 result = result.and(self.collect(reporter));
@@ -179,7 +227,7 @@ impl<'a> BackgroundHooks<'a> {
     }
 
     fn find(&mut self, id: ProcessId) -> Option<&mut BackgroundHook<'a>> {
-        self.0.iter_mut().find(|hook| hook.process.id == id)
+        self.running.iter_mut().find(|hook| hook.process.id == id)
     }
 
     /// Reads the output of the hooks, and reports and removes those that have exited.
@@ -187,13 +235,13 @@ impl<'a> BackgroundHooks<'a> {
         &mut self,
         reporter: &mut Reporter<'_, impl FnMut(&Hook, HookEvent<'_>)>,
     ) -> Result<(), RunError> {
-        for BackgroundHook { logs, output, .. } in &mut self.0 {
+        for BackgroundHook { logs, output, .. } in &mut self.running {
             reporter.read(output, logs);
         }
-        for BackgroundHook { waiter, overdue_at, .. } in &self.0 {
+        for BackgroundHook { waiter, overdue_at, .. } in &self.running {
             match Instant::now().checked_duration_since(*overdue_at) {
                 None => {}
-                Some(delay) if delay >= WAITER_PATIENCE => {
+                Some(delay) if delay >= terminate::GRACE + WAITER_PATIENCE => {
                     waiter.handle.signal(Signal::KILL);
                 }
                 // It may be stopped.
@@ -203,12 +251,17 @@ impl<'a> BackgroundHooks<'a> {
             }
         }
         let has_exited = |hook: &BackgroundHook<'_>| wait::has_exited_by(&hook.waiter, Instant::now());
-        while let Some(at) = self.0.iter().position(has_exited) {
-            let BackgroundHook { process, run_dir, logs, output, waiter, was_terminated, .. } =
-                self.0.remove(at);
+        while let Some(at) = self.running.iter().position(has_exited) {
+            let BackgroundHook { process, run_dir, logs, output, waiter, was_terminated, conditions, .. } =
+                self.running.remove(at);
             let _ = wait::reap(&waiter);
             let process = exit_of(reporter.runner, process, &run_dir)?;
-            reporter.report_end(FinishedProcess { process, run_dir, logs }, output, was_terminated)?;
+            let (hook, was_ready) = (output.hook, output.has_line);
+            let ended = FinishedProcess { process, run_dir, logs };
+            let process = reporter.report_end(ended, output, was_terminated)?;
+            if !was_terminated && process.run_state() != "finished" {
+                self.record_failure(hook, conditions, was_ready);
+            }
         }
         Ok(())
     }

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock;
-use crate::fs::dir::make_private_dir;
+use crate::fs::dir::make_dir;
 use crate::fs::lock::FileLock;
-use crate::hook::background::BackgroundHooks;
+use crate::hook::background::{BackgroundHooks, Conditions};
 use crate::hook::output::HookOutput;
 use crate::hook::reporter::{HookEvent, Reporter};
 use crate::hook::run::{HookJob, RunError, Runner};
 use crate::model::{BinaryId, Process, ProcessExit};
 use crate::plugin::discovery::Hook;
+use crate::plugin::hook_name::Background;
 use crate::process::supervise::{FinishedProcess, PreparedProcess};
 use crate::store::StoreError;
 
@@ -43,14 +44,33 @@ pub(crate) struct Event<'a> {
 }
 
 /// A hook of an event.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct EventHook<'a> {
     /// The hook.
     pub hook: &'a Hook,
     /// Its timeout.
     pub timeout: Duration,
+    /// Its grace period at the end of its event, if it is a background hook.
+    pub grace: Duration,
+    /// The plugins that its plugin requires.
+    pub required: Vec<&'a str>,
+    /// Whether it runs only after the background hooks before it, of the same event, have exited.
+    pub waits_for_background: bool,
     /// The binary that runs it, if it is a recorded one.
     pub binary_id: Option<BinaryId>,
+}
+
+impl EventHook<'_> {
+    fn is_background(&self) -> bool {
+        self.hook.name.background.is_some()
+    }
+}
+
+/// Splits off the hooks that start before the background hooks among them have to exit.
+fn split_at_wait<'h, 'a>(hooks: &'h [EventHook<'a>]) -> (&'h [EventHook<'a>], &'h [EventHook<'a>]) {
+    let first = hooks.iter().position(EventHook::is_background).map_or(hooks.len(), |at| at + 1);
+    let wait = (first..hooks.len()).find(|at| hooks[*at].waits_for_background);
+    hooks.split_at(wait.unwrap_or(hooks.len()))
 }
 
 /// Runs all hooks of events, and calls `on_event` with each notification as it occurs. A failed hook does not prevent
@@ -96,7 +116,7 @@ struct EventRun<'a, OnEvent> {
 
 /// A hook that has a run dir but was not started yet.
 struct QueuedHook<'a> {
-    hook: &'a Hook,
+    hook: &'a EventHook<'a>,
     prepared: PreparedProcess,
     /// The lock for the waiter of a background hook. It is taken before the record is stored, because another rigup
     /// would complete a record without a locked run dir as lost.
@@ -106,35 +126,52 @@ struct QueuedHook<'a> {
 impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     /// Runs events one after another, then terminates their daemons.
     fn run(&mut self, events: &'a [Event<'a>]) -> Result<(), RunError> {
-        let ran = events.iter().enumerate().try_for_each(|(number, event)| {
-            if self.reporter.runner.interrupt.signal().is_some() {
-                return Ok(());
+        let ran: Result<(), RunError> = events.iter().enumerate().try_for_each(|(number, event)| {
+            self.arguments = &event.arguments;
+            let mut rest = &event.hooks[..];
+            while !rest.is_empty() && self.reporter.runner.interrupt.signal().is_none() {
+                (self.waiting, rest) = split_at_wait(rest);
+                self.start_all(events, number)?;
+                self.background.await_finite(&mut self.reporter)?;
+                if !rest.is_empty() {
+                    self.background.terminate_from(number, &mut self.reporter)?;
+                }
             }
-            (self.arguments, self.waiting) = (&event.arguments, &event.hooks);
-            self.start_all(number)?;
-            self.background.await_finite(&mut self.reporter)
+            Ok(())
         });
         let terminated = self.background.terminate_from(0, &mut self.reporter);
         let stored = self.conclude();
+        self.background = BackgroundHooks::default();
         ran?;
         terminated?;
         Ok(stored?)
     }
 
-    /// Starts the hooks of the event with this number.
-    fn start_all(&mut self, event: usize) -> Result<(), RunError> {
+    /// Starts the waiting hooks, which are of the event with this number.
+    fn start_all(&mut self, events: &[Event<'_>], number: usize) -> Result<(), RunError> {
         while !(self.queued.is_empty() && self.prepared.is_empty() && self.waiting.is_empty()) {
             self.queue()?;
             self.background.collect(&mut self.reporter)?;
             if self.reporter.runner.interrupt.signal().is_some() {
                 break;
             }
-            let Some(QueuedHook { hook, prepared, lock }) = self.queued.pop_front() else { break };
+            let Some(QueuedHook { hook: next, prepared, lock }) = self.queued.pop_front() else { break };
+            if let Some(reason) = self.background.skip_reason(&next.required) {
+                self.skip(next.hook, prepared.process, &reason)?;
+                continue;
+            }
             // A hook before it may have removed the folder.
-            let _ = make_private_dir(&prepared.command.cwd);
+            let _ = make_dir(&prepared.command.cwd);
             match lock {
-                None => self.run_foreground(hook, prepared)?,
-                Some(lock) => self.start_background(event, hook, prepared, lock)?,
+                None => self.run_foreground(next.hook, prepared)?,
+                Some(lock) => {
+                    let plugin = next.hook.plugin.as_str();
+                    let mut hooks = events.iter().flat_map(|event| &event.hooks);
+                    let is_required = hooks.any(|hook| hook.required.contains(&plugin));
+                    let is_vital = is_required && number + 1 < events.len();
+                    let conditions = Conditions { event: number, grace: next.grace, is_vital };
+                    self.start_background(conditions, next.hook, prepared, lock)?;
+                }
             }
         }
         Ok(self.conclude()?)
@@ -175,11 +212,11 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     }
 
     /// Creates the run dir of a hook.
-    fn prepare(&self, next: &EventHook<'a>) -> Result<QueuedHook<'a>, RunError> {
-        let &EventHook { hook, timeout, binary_id } = next;
+    fn prepare(&self, next: &'a EventHook<'a>) -> Result<QueuedHook<'a>, RunError> {
+        let &EventHook { hook, timeout, binary_id, .. } = next;
         let dir_error = |error| RunError::RunDir(hook.name.file_name.clone(), error);
         let cwd = self.events.output_dir.join(hook.plugin.as_str());
-        make_private_dir(&cwd).map_err(|error| RunError::OutputDir(self.events.output_dir.clone(), error))?;
+        make_dir(&cwd).map_err(|error| RunError::OutputDir(self.events.output_dir.clone(), error))?;
         let arguments = self.arguments.to_vec();
         let output_dir = Some(self.events.output_dir.as_path());
         let job = HookJob { hook, arguments, cwd, output_dir, binary_id, input: None, timeout };
@@ -188,7 +225,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             prepared.run_dir.discard();
             dir_error(error)
         })?;
-        Ok(QueuedHook { hook, prepared, lock })
+        Ok(QueuedHook { hook: next, prepared, lock })
     }
 
     /// Writes the exit of the foreground hook that has exited to its run dir, and reports it.
@@ -242,19 +279,30 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         result
     }
 
-    /// Starts a hook of the event with this number in the background, and waits until it prints its first line or exits.
+    /// Starts a hook in the background. Unless it is finite, waits until it prints its first line or exits.
     fn start_background(
         &mut self,
-        event: usize,
+        conditions: Conditions,
         hook: &'a Hook,
         prepared: PreparedProcess,
         lock: FileLock,
     ) -> Result<(), RunError> {
         self.report()?;
         self.store()?;
-        match self.background.start(event, hook, prepared, lock, &mut self.reporter)? {
+        let started = self.background.start(conditions, hook, prepared, lock, &mut self.reporter)?;
+        match started.filter(|_| hook.name.background == Some(Background::Daemon)) {
             Some(id) => self.background.await_line(id, self.events.ready_timeout, &mut self.reporter),
             None => Ok(()),
         }
+    }
+
+    /// Records that a hook is not started.
+    fn skip(&mut self, hook: &Hook, process: Process, reason: &str) -> Result<(), StoreError> {
+        self.report()?;
+        let mut process = process.into_exited(ProcessExit::not_started(clock::now()));
+        process.warnings.push(&format!("skipped: {reason}"));
+        self.reporter.skip(hook, &process, reason);
+        self.unstored.push(process);
+        Ok(())
     }
 }

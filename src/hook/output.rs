@@ -21,6 +21,8 @@ pub(super) struct HookOutput<'a> {
     pub unread: u64,
     pub records: RecordReader,
     pub has_line: bool,
+    /// Whether the hook did not print its first line in time.
+    pub is_late: bool,
     /// The warnings that were reported while the hook ran.
     pub reported: Warnings,
 }
@@ -29,7 +31,7 @@ impl<'a> HookOutput<'a> {
     /// Returns the output of a hook, of which at most `limit` bytes are read.
     pub(super) fn new(hook: &'a Hook, limit: u64) -> Self {
         let (records, reported) = (RecordReader::default(), Warnings::default());
-        Self { hook, offset: 0, unread: limit, records, has_line: false, reported }
+        Self { hook, offset: 0, unread: limit, records, has_line: false, is_late: false, reported }
     }
 
     /// Reads new bytes of the log for at most [`READ_TIME`], and reports their records. Returns their number. A log that

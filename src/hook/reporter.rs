@@ -25,6 +25,8 @@ pub enum HookEvent<'a> {
     Succeeded(&'a Process),
     /// It failed.
     Failed(&'a Process),
+    /// It was not started, for this reason.
+    Skipped(&'a Process, &'a str),
 }
 
 /// A reporter of the hooks of one rigup.
@@ -57,6 +59,11 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
         (self.on_event)(output.hook, HookEvent::Warning(warning));
     }
 
+    /// Reports a hook that is not started. Its record has the reason.
+    pub(super) fn skip(&mut self, hook: &Hook, process: &Process, reason: &str) {
+        (self.on_event)(hook, HookEvent::Skipped(process, reason));
+    }
+
     /// Reads the rest of a hook's output of this size, and returns how many bytes are left after an interrupt.
     fn read_rest(&mut self, output: &mut HookOutput<'_>, log: &Log, size: u64) -> u64 {
         while output.offset < size {
@@ -87,7 +94,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
         let size = process.exit().map_or(0, |exit| exit.stdout_bytes);
         let unread = self.read_rest(&mut output, &logs.stdout, size);
         let on_event = &mut self.on_event;
-        let HookOutput { hook, records, reported, .. } = output;
+        let HookOutput { hook, records, reported, is_late, .. } = output;
         let recorded = process.warnings.clone();
         let rest = if unread == 0 {
             records.finish(|record| on_event(hook, HookEvent::Record(record)))
@@ -110,8 +117,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
             let _ = run_dir.write_exit(&process);
             self.runner.store.save_warnings(&process)?;
         }
-        let has_succeeded = process.run_state() == "finished" || (was_terminated && process.is_clean_stop());
-        let event = if has_succeeded { HookEvent::Succeeded } else { HookEvent::Failed };
+        let has_ended_well = process.run_state() == "finished" || (was_terminated && process.is_clean_stop());
+        let event = if has_ended_well && !is_late { HookEvent::Succeeded } else { HookEvent::Failed };
         on_event(hook, event(&process));
         Ok(process)
     }

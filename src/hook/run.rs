@@ -22,6 +22,7 @@ use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::process::supervise::{FinishedProcess, PreparedProcess, Supervision};
+use crate::process::terminate;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
@@ -193,6 +194,7 @@ impl Runner<'_> {
         let supervision = Supervision {
             record_after: RECORD_AFTER,
             output_limit: Some(self.settings.output_limit),
+            grace: terminate::GRACE,
             interrupt: self.interrupt,
         };
         let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {

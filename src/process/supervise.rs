@@ -90,6 +90,8 @@ pub(crate) struct Supervision<'a> {
     pub record_after: Duration,
     /// The size of a log, in bytes, above which the process is terminated and the log is cut.
     pub output_limit: Option<u64>,
+    /// The grace period after an interrupt.
+    pub grace: Duration,
     /// The interrupt on which the process is terminated.
     pub interrupt: &'a Interrupt,
 }
@@ -202,7 +204,8 @@ impl Supervision<'_> {
         }
         let is_hungry = matches!(outcome, WaitOutcome::MemoryLimit(_));
         let is_urgent = || is_hungry || self.interrupt.is_urgent() || logs.largest() > largest;
-        terminate::terminate_tree(Signal::TERM, process_id, &child.handle, terminate::GRACE, is_urgent)
+        let grace = if outcome == WaitOutcome::Interrupted { self.grace } else { terminate::GRACE };
+        terminate::terminate_tree(Signal::TERM, process_id, &child.handle, grace, is_urgent)
     }
 
     /// Gives the processes that a process left behind when it exited by itself a moment to write their output, and

@@ -62,22 +62,25 @@ pub enum LaunchError {
 }
 
 /// Starts a waiter for a command whose record and run dir exist. Returns once the process runs or could not be started;
-/// the record shows which. The waiter holds `lock`, the lock of the run dir, until the exit is stored.
+/// the record shows which. The waiter holds `lock`, the lock of the run dir, until the exit is stored. `grace` is the grace
+/// period of the process if the waiter is told to terminate it.
 pub(crate) fn launch(
     settings: &Settings,
     process: &Process,
     lock: FileLock,
     command: CommandSpec,
     memory_limit: Option<u64>,
+    grace: Duration,
 ) -> Result<Child, LaunchError> {
     let id = process.id.to_string();
     let (mut ready, ready_writer) = io::pipe()?;
     let CommandSpec { program, args, env, cwd } = command;
     // The command may have other settings in its environment and its folder, which do not concern the waiter.
-    let options: [(&str, OsString); 3] = [
+    let options: [(&str, OsString); 4] = [
         ("--data-dir", settings.data_dir.clone().into()),
         ("--lib-dir", settings.lib_dir.clone().into()),
         ("--output-limit", settings.output_limit.to_string().into()),
+        ("--grace", grace.as_millis().to_string().into()),
     ];
     let memory_limit = memory_limit.map(|limit| ("--memory-limit", limit.to_string().into()));
     let mut words = vec![OsString::from(COMMAND)];
@@ -151,7 +154,8 @@ pub(crate) fn environment_of_command(own: &Environment) -> Vec<(OsString, OsStri
 }
 
 /// Runs as a waiter: starts the process, reports that on standard output, and supervises the process. A hook may write
-/// `output_limit` bytes to a stream, a detached run any number. A hook belongs to its event: if the rigup that runs the
+/// `output_limit` bytes to a stream, a detached run any number. If the waiter is interrupted, the process has the grace
+/// period `grace`. A hook belongs to its event: if the rigup that runs the
 /// event is gone, it is terminated, or not started at all. The standard input of the waiter is the lock of the run dir, so
 /// the waiter holds the lock while it runs.
 pub(crate) fn run(
@@ -159,6 +163,7 @@ pub(crate) fn run(
     process: Process,
     output_limit: u64,
     memory_limit: Option<u64>,
+    grace: Duration,
     command: CommandSpec,
 ) -> io::Result<()> {
     let interrupt = Arc::new(Interrupt::install()?);
@@ -175,7 +180,8 @@ pub(crate) fn run(
     let logs = run_dir.open_logs()?;
     let lock = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output_limit = process.spec.run.is_none().then_some(output_limit);
-    let supervision = Supervision { record_after: Duration::ZERO, output_limit, interrupt: &interrupt };
+    let supervision =
+        Supervision { record_after: Duration::ZERO, output_limit, grace, interrupt: &interrupt };
     let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {
         // The process may have removed its run dir, which the warning about its exit will say.
         let _ = run_dir.write_identity(&lock, identity);

@@ -11,6 +11,7 @@ use crate::hook::command::{self, ChildEnvironment};
 use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::CommandSpec;
+use crate::process::terminate;
 use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::waiter::{self, LaunchError};
 use crate::runs::messages::RUN_DIR_VARIABLE;
@@ -154,7 +155,7 @@ pub(crate) fn start(
     if let (false, Some(max_live)) = (is_reserved?, max_live) {
         return Err(StartError::TooMany(slug, max_live));
     }
-    if let Err(error) = waiter::launch(settings, &process, lock, command, None) {
+    if let Err(error) = waiter::launch(settings, &process, lock, command, None, terminate::GRACE) {
         let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
         store.save_process(&process.into_exited(failed))?;
         return Err(error.into());

@@ -169,10 +169,9 @@ fn waits_for_the_first_line_of_a_background_hook() {
 #[test]
 fn waits_no_longer_than_the_ready_timeout_or_the_exit_of_the_hook() {
     let context = context_with(&[("1_d.bg.sh", "exec sleep 600"), ("2_a.sh", &record("A", 1))]);
-    let output = context
-        .run(&["run", "--ready-timeout", "0", "E"])
-        .succeeds()
-        .stderr_contains("warning: p/on_E__1_d.bg.sh: it did not print a line within 0 seconds");
+    let output = context.run(&["run", "--ready-timeout", "0", "E"]).exits_with(1).stderr_contains(
+        "warning: p/on_E__1_d.bg.sh: it was not ready: it did not print a line within 0 seconds",
+    );
     assert_eq!(printed(&output)[0], "A");
     let context = context_with(&[("1_f.finite.bg.sh", "exit 0"), ("2_a.sh", &record("A", 1))]);
     let began = std::time::Instant::now();

@@ -16,7 +16,7 @@ pub(crate) const FILE_NAME: &str = "config.json";
 const MAX_SIZE: u64 = 1 << 20;
 
 /// The keys besides those of JSON Schema.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "caches",
     "concurrent",
     "curated",
@@ -29,6 +29,7 @@ const KEYS: [&str; 14] = [
     "required_plugins",
     "version_format",
     "version_numbers",
+    "wait_for_background_cleanup",
     "x-auto-run",
     "x-runtimes",
 ];
@@ -40,6 +41,8 @@ pub struct Schema {
     pub properties: Vec<Property>,
     /// The plugins that this one requires.
     pub required_plugins: Vec<String>,
+    /// Whether its hooks run only after the background hooks before them have exited: `wait_for_background_cleanup`.
+    pub waits_for_background: bool,
     /// The binaries that the plugin requires, unparsed: objects like the lines of a `binaries.jsonl`.
     pub required_binaries: Vec<Value>,
     /// Whether the plugin is used only if it is selected, enabled or required: `x-auto-run` is false.
@@ -152,6 +155,7 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
         return Err(SchemaError::MisspelledKey(key.clone(), known));
     }
     let plugins: Option<Vec<Value>> = stated(&keys, "required_plugins", "a list of names of plugins")?;
+    let waits: Option<bool> = stated(&keys, "wait_for_background_cleanup", "true or false")?;
     let binaries = stated(&keys, "required_binaries", "a list of requirements")?;
     let runtimes: Option<Vec<Value>> = stated(&keys, "x-runtimes", "a list of runtimes")?;
     let is_auto_run = stated(&keys, "x-auto-run", "true or false")?;
@@ -160,6 +164,7 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
         runtimes: texts(&runtimes.unwrap_or_default()).iter().map(|text| text.to_lowercase()).collect(),
         properties: properties.into_iter().map(property).collect::<Result<_, _>>()?,
         required_plugins: texts(&plugins.unwrap_or_default()),
+        waits_for_background: waits.unwrap_or_default(),
         required_binaries: binaries.unwrap_or_default(),
         provider: ProviderConfig::parse(&keys)?,
     })

@@ -236,6 +236,11 @@ pub struct Variable {
 }
 
 impl Setting {
+    /// Whether the user has set it, and not only another setting that it falls back to.
+    pub fn is_explicit(&self) -> bool {
+        !matches!(self.origin, Origin::Default | Origin::Fallback(_))
+    }
+
     /// Returns the setting as a variable, or `None` if it has no value, or a name that no shell takes.
     pub fn variable(&self) -> Option<Variable> {
         if !shell::is_name(&self.name) {
