@@ -43,6 +43,7 @@
 //! ```
 
 pub(crate) mod apply;
+mod archive_results;
 pub(crate) mod catalog;
 mod error;
 mod event;
@@ -51,6 +52,7 @@ pub(crate) mod install;
 pub(crate) mod lockfile_on_disk;
 pub(crate) mod lockfile_update;
 pub(crate) mod logs;
+mod output_files;
 pub(crate) mod processes;
 pub(crate) mod programs;
 mod recovery;

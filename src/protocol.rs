@@ -11,7 +11,7 @@ pub(crate) mod environment;
 /// A JSON object with a string `type`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// The line of the object, from 1.
+    /// The line of the object, from 1; 0 for a record that rigup made.
     pub line: u64,
     /// Its `type`.
     pub kind: String,

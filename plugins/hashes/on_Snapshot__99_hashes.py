@@ -36,6 +36,8 @@ while is_any_running():
 
 hashes = {}
 for folder, folders, names in os.walk(own_folder.parent):
+    if Path(folder) == own_folder.parent:
+        names = [name for name in names if name != "index.jsonl"]  # rigup adds results to it
     folders[:] = [name for name in folders if Path(folder, name) != own_folder]
     for path in (Path(folder, name) for name in names):
         try:

@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::engine::archive_results::ArchiveResults;
 use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::programs::Programs;
@@ -135,10 +136,12 @@ pub(crate) fn run(
     };
     let runner = session.runner(&command, &variables, &interrupt);
     let events = Events { sequence: &events, ends: &ends, output_dir, ready_timeout: request.ready_timeout };
+    let mut results =
+        ArchiveResults::new(&events.output_dir, &request.arguments, command_id.to_string(), &interrupt);
     let mut failed = 0;
     let result = event::run(&runner, &events, |hook, hook_event| {
         failed += usize::from(matches!(hook_event, HookEvent::Failed(_)));
-        on_hook_event(hook, hook_event);
+        results.pass_on(hook, hook_event, &mut on_hook_event);
     });
     if request.output_dir.is_none() {
         remove_empty_folders(&events.output_dir);

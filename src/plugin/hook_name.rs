@@ -69,6 +69,11 @@ impl HookName {
         self.background == Some(Background::Daemon) && self.file_name.contains(".daemon.")
     }
 
+    /// Returns the file name without the part after the last dot.
+    pub(crate) fn without_extension(&self) -> &str {
+        self.file_name.rsplit_once('.').map_or(&self.file_name, |(stem, _)| stem)
+    }
+
     /// Compares by the order in which hooks of one event run: number, then name, then plugin.
     pub fn cmp_with_plugins(&self, plugin: &str, other: &Self, other_plugin: &str) -> Ordering {
         (self.order, &self.name, plugin, &self.file_name).cmp(&(

@@ -8,6 +8,7 @@
 
 mod appearance;
 mod apply;
+mod archive_results;
 mod background;
 mod bash_and_node;
 mod bash_prefix;
