@@ -78,7 +78,8 @@ pub(crate) fn python_module(bin: &Path, name: &str) -> Option<PathBuf> {
 
 /// Returns the folders of Python packages in the venv that has this folder of programs.
 fn site_packages(bin: &Path) -> Vec<PathBuf> {
-    let pythons = entries(&bin.join("../lib")).into_iter();
+    let venv = bin.parent().unwrap_or(bin);
+    let pythons = entries(&venv.join("lib")).into_iter();
     pythons.map(|python| python.join(SITE_PACKAGES)).filter(|folder| folder.is_dir()).collect()
 }
 

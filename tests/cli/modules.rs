@@ -30,7 +30,10 @@ fn a_python_module_is_recorded_and_not_linked() {
     );
     let record = context.run(&["install"]).succeeds().record();
     assert!(
-        record["abspath"].as_str().unwrap().ends_with("/site-packages/feedparser/__init__.py"),
+        record["abspath"]
+            .as_str()
+            .unwrap()
+            .ends_with("/feedparser/lib/python3/site-packages/feedparser/__init__.py"),
         "{record}"
     );
     assert_eq!((&record["version"], &record["package_version"]), (&json!("6.0.14"), &json!("6.0.14")));
