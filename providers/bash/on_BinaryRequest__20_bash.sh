@@ -29,7 +29,7 @@ run() {
     printf 'bash runs the command of the requirement, in %s: %s\n' "$1" "$install" >&2
     mkdir -p "$1/bin"
     code=0
-    (cd "$1" && INSTALL_ROOT=$1 BIN_DIR=$1/bin \
+    (cd "$1" && ABXPKG_PYTHON=${ABXPKG_PYTHON:-$(command -v python3 || :)} INSTALL_ROOT=$1 BIN_DIR=$1/bin \
         bash -eo pipefail -c "trap 'echo \"line \$LINENO of \" >&9' ERR; $install" >&2 2>"$log" 9>"$failed") || code=$?
     cat "$log" >&2
     reason=$(grep . "$log" | tail -n 1)

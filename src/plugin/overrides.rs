@@ -89,8 +89,8 @@ fn list(options: &[String]) -> String {
 /// The keys of rules, which replace those of the requirement.
 const RULE_KEYS: [&str; 4] = ["min_version", "max_version", MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY];
 
-/// The other keys that rigup itself handles, for every provider.
-const COMMON_KEYS: [&str; 3] = ["abspath", "version", "version_args"];
+/// The other keys that rigup itself handles, for every provider; `docs_url` is only for people.
+const COMMON_KEYS: [&str; 4] = ["abspath", "docs_url", "version", "version_args"];
 
 /// The keys that name packages: the first names packages alone, the second packages and options. They may be combined.
 const PACKAGES_KEYS: [&str; 2] = ["packages", "install_args"];

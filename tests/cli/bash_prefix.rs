@@ -10,6 +10,17 @@ use crate::bash_and_node::{INSTALL, lib, names_in, require_with_command};
 use crate::test_context::{TestContext, signal, wait_until};
 
 #[test]
+fn a_published_requirement_may_use_the_python_of_abxpkg_and_state_a_page() {
+    let context = TestContext::new();
+    let install = r##""$ABXPKG_PYTHON" -c 'print("#!/bin/sh"); print("echo 1.5")' >"$BIN_DIR/x" && chmod +x "$BIN_DIR/x""##;
+    let overrides =
+        json!({"bash": {"install": install, "install_args": ["x@1.5"], "docs_url": "https://x.example"}});
+    let line = json!({"type": "Binary", "name": "x", "binproviders": "env,bash", "overrides": overrides});
+    context.plugin("p", &[line]);
+    assert_eq!(context.run(&["install"]).succeeds().record()["version"], "1.5");
+}
+
+#[test]
 fn two_bash_commands_can_share_a_prefix() {
     let context = TestContext::new();
     let line = |name: &str, command: &str| {
