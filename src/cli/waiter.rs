@@ -1,6 +1,5 @@
 //! `rigup waiter`: rigup starts itself with this command to wait for a background process.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::cli::command::CliError;
@@ -27,9 +26,6 @@ pub(crate) struct WaiterArgs {
     grace: u64,
     /// The id of its record
     process: ProcessId,
-    /// The command and its arguments
-    #[arg(last = true, required = true)]
-    command: Vec<OsString>,
 }
 
 /// Runs `rigup waiter`. Reads no settings: the environment and the working directory concern the command. Errors go
@@ -50,7 +46,7 @@ pub(crate) fn run(
 
 fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Result<(), CliError> {
     let missing = || CliError::usage("the waiter has no --data-dir, --lib-dir or command");
-    let mut command = args.command.into_iter();
+    let mut command = waiter::words_of_command(environment).into_iter();
     let program = command.next().ok_or_else(missing)?;
     let (data_dir, lib_dir) = folders.data_dir.zip(folders.lib_dir).ok_or_else(missing)?;
     let store = Store::open(&data_dir, &lib_dir)?;

@@ -41,6 +41,10 @@ const FOLLOW_INTERVAL: Duration = Duration::from_hours(1);
 /// and value. It begins with the name of the variable that marks a waiter.
 const COMMAND_PREFIX: &str = "RIGUP_WAITER_ENV_";
 
+/// The prefix of the variables that contain the program and the arguments of the command, numbered from 0. They are not
+/// arguments of the waiter, because hooks that look for processes by their command lines would take it for the command.
+const WORD_PREFIX: &str = "RIGUP_WAITER_WORD_";
+
 /// The text that a waiter writes to standard output once its process runs or could not be started.
 const READY: &str = "ready";
 
@@ -85,10 +89,11 @@ pub(crate) fn launch(
     let memory_limit = memory_limit.map(|limit| ("--memory-limit", limit.to_string().into()));
     let mut words = vec![OsString::from(COMMAND)];
     words.extend(options.into_iter().chain(memory_limit).flat_map(|(option, value)| [option.into(), value]));
-    words.extend([id.as_str().into(), "--".into(), program]);
-    words.extend(args);
+    words.push(id.as_str().into());
     let mut env = own_environment(&settings.command_environment, env);
     env.push((WAITER_VARIABLE.into(), id.into()));
+    let numbered = std::iter::once(program).chain(args).enumerate();
+    env.extend(numbered.map(|(n, word)| (format!("{WORD_PREFIX}{n}").into(), word)));
     let waiter = CommandSpec { program: settings.rigup.clone().into(), args: words, env, cwd };
     let (ready_writer, null) = (File::from(OwnedFd::from(ready_writer)), null()?);
     let child = waiter.start(Some(lock.file()), &ready_writer, &null)?;
@@ -141,7 +146,9 @@ fn own_environment(
 pub(crate) fn environment_of_command(own: &Environment) -> Vec<(OsString, OsString)> {
     let mut env = BTreeMap::new();
     let mut changed = Vec::new();
-    for (name, value) in own.iter().filter(|(name, _)| *name != WAITER_VARIABLE) {
+    let is_of_command =
+        |name: &OsStr| name != WAITER_VARIABLE && !name.as_bytes().starts_with(WORD_PREFIX.as_bytes());
+    for (name, value) in own.iter().filter(|(name, _)| is_of_command(name)) {
         match name.as_bytes().strip_prefix(COMMAND_PREFIX.as_bytes()) {
             Some(name) => changed.push((OsStr::from_bytes(name), value)),
             None => {
@@ -151,6 +158,13 @@ pub(crate) fn environment_of_command(own: &Environment) -> Vec<(OsString, OsStri
     }
     env.extend(changed);
     env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Returns the program and the arguments of the command of this waiter, given its own environment.
+pub(crate) fn words_of_command(own: &Environment) -> Vec<OsString> {
+    let variables: BTreeMap<&OsStr, &OsStr> = own.iter().collect();
+    let words = (0..).map_while(|n| variables.get(OsStr::new(&format!("{WORD_PREFIX}{n}"))));
+    words.map(|&word| word.to_owned()).collect()
 }
 
 /// Runs as a waiter: starts the process, reports that on standard output, and supervises the process. A hook may write

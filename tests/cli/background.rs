@@ -148,3 +148,12 @@ fn a_run_without_a_waiter_is_killed_or_lost_and_has_no_pid_file() {
         assert_run_dir_is_complete(&run);
     }
 }
+
+#[test]
+fn the_command_line_of_a_waiter_does_not_name_its_hook() {
+    // Published hooks kill every other process whose command line contains the name of their own file.
+    let context = context_with(&[("1_f.finite.bg.sh", "cat /proc/$PPID/cmdline >line")]);
+    context.run(&["run", "--output-dir", "out", "E"]).succeeds();
+    let line = fs::read_to_string(context.path("here/out/p/line")).unwrap();
+    assert!(line.contains("\0waiter\0") && !line.contains("on_E__1_f"), "{line:?}");
+}
