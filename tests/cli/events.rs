@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
-use crate::test_context::TestContext;
+use nix::sys::signal::Signal;
+
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// Returns a daemon that logs when it starts and, a moment after it received TERM, when it stops.
 fn daemon(name: &str) -> String {
@@ -110,6 +112,21 @@ fn the_timeout_setting_of_a_plugin_is_the_grace_period_of_its_daemons() {
     let began = Instant::now();
     context.run(&["run", "E"]).exits_with(1).stderr_contains("stopped (137)");
     assert!(began.elapsed() < rigup::internal::GRACE);
+    assert_eq!(context.live_processes(), []);
+}
+
+#[test]
+fn after_an_interrupt_a_daemon_has_five_seconds_to_end() {
+    let hook = "trap '' TERM; echo up; while :; do sleep 600; done";
+    let context =
+        context_with(&[("E__1_d.bg.sh", hook), ("E__2_a.sh", "touch \"$DATA_DIR/up\"; exec sleep 600")]);
+    let child = context.start(&["run", "E"]);
+    wait_until("both hooks run", || context.path("data/up").exists());
+    let began = Instant::now();
+    signal(child.id(), Signal::SIGINT);
+    CommandOutput::new(&["run"], &child.wait_with_output().unwrap()).dies_of(Signal::SIGINT);
+    assert!(began.elapsed() > rigup::internal::GRACE && began.elapsed() < 2 * rigup::internal::GRACE);
+    assert_eq!(context.hook_processes()[0]["exit_code"], 137);
     assert_eq!(context.live_processes(), []);
 }
 
