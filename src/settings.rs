@@ -82,6 +82,13 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
 /// The variable with folders to trust, separated by `:`, like `--trust-dir`.
 pub const TRUST_VARIABLE: &str = "RIGUP_TRUST_DIR";
 
+/// The variable with the output dir of the event whose hook runs this rigup. It tells a `SNAP_DIR` of rigup from one of the
+/// caller.
+pub(crate) const OUTPUT_DIR_VARIABLE: &str = "RIGUP_OUTPUT_DIR";
+
+/// The variable with the folder of the page that the hooks of an event save.
+const SNAP_DIR: &str = "SNAP_DIR";
+
 /// The folders on the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Flags {
@@ -242,6 +249,9 @@ impl Settings {
                 .and_then(|text| text.parse::<NonZeroU64>().ok()?.get().checked_mul(1 << 20))
                 .ok_or_else(|| SettingsError::OutputLimit(text.to_string_lossy().into_owned()))?,
         };
+        // A hook that runs this rigup has the output dir of another event.
+        let is_inherited = environment.get(OUTPUT_DIR_VARIABLE) == environment.get(SNAP_DIR);
+        let environment = if is_inherited { environment.without(SNAP_DIR) } else { environment };
         let parent_process = environment.text("RIGUP_PROCESS_ID").and_then(|id| id.parse().ok());
         Ok(Self {
             command_environment: environment.clone(),

@@ -15,7 +15,7 @@ use crate::model::{MachineId, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::Variable;
 use crate::process::tree::PROCESS_ID_VARIABLE;
-use crate::settings::{Environment, Settings, TRUST_VARIABLE, is_listable};
+use crate::settings::{Environment, OUTPUT_DIR_VARIABLE, Settings, TRUST_VARIABLE, is_listable};
 
 /// Converts the fields of a request to the arguments of a hook, one for each field. `min_version` becomes
 /// `--min-version=...`, and true becomes a bare flag. False, null and blank values are left out; lists and objects are
@@ -58,7 +58,8 @@ impl ChildEnvironment {
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
 /// Further variables that the settings of a plugin cannot set.
-const COMPUTED: [&str; 4] = ["ARCHIVE_DIR", "NODE_MODULE_DIR", PROCESS_ID_VARIABLE, TRUST_VARIABLE];
+const COMPUTED: [&str; 5] =
+    ["ARCHIVE_DIR", "NODE_MODULE_DIR", OUTPUT_DIR_VARIABLE, PROCESS_ID_VARIABLE, TRUST_VARIABLE];
 
 /// The variables that rigup sets unless the caller or a settings file does.
 const FOLDERS: [&str; 5] = ["CONFIG_DIR", "CRAWL_DIR", "PERSONAS_DIR", "SNAP_DIR", "TMP_DIR"];
@@ -125,6 +126,7 @@ pub(crate) fn environment(
         computed.push((TRUST_VARIABLE, unique_list(settings.trust.exceptions().map(Path::to_owned))));
     }
     computed.extend(folders(settings, variables, event));
+    computed.extend(event.map(|event| (OUTPUT_DIR_VARIABLE, event.output_dir.into())));
     let computed_names =
         COMPUTED.iter().chain(&FOLDERS).chain(&OVERRIDDEN).chain(computed.iter().map(|(name, _)| name));
     let is_settable = |variable: &&Variable| !computed_names.clone().any(|name| *name == variable.name);

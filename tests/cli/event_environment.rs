@@ -69,6 +69,17 @@ fn the_folders_that_the_caller_sets_apply() {
 }
 
 #[test]
+fn an_event_that_a_hook_runs_has_a_snap_dir_of_its_own() {
+    let context = TestContext::new();
+    context.script("here/plugins/p/on_E__1_p.sh", "#!/bin/sh\n\"$RIGUP\" run --output-dir inner F\n");
+    context.script("here/plugins/p/on_F__1_p.sh", "#!/bin/sh\necho \"$SNAP_DIR $CRAWL_DIR\" >dirs\n");
+    context.run(&["run", "--output-dir", "out", "E"]).succeeds();
+    let dirs = fs::read_to_string(context.path("here/out/p/inner/p/dirs")).unwrap();
+    let out = context.path("here/out");
+    assert_eq!(dirs, format!("{} {}\n", out.join("p/inner").display(), out.display()));
+}
+
+#[test]
 fn hooks_get_the_settings_of_base_and_of_required_plugins() {
     let mut context = TestContext::new();
     let text = |default: &str| json!({"type": "string", "default": default});
