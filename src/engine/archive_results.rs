@@ -75,22 +75,37 @@ impl<'a> ArchiveResults<'a> {
             }
             HookEvent::Succeeded(process) | HookEvent::Failed(process) => {
                 let printed = self.printed.remove(&hook.path);
-                if hook.name.file_name.starts_with("on_Snapshot")
-                    && let Some(status) = self.status_at_exit(process, printed.is_some())
-                {
-                    let mut fields = printed.unwrap_or_default();
-                    fields.insert("type".to_owned(), ARCHIVE_RESULT.into());
-                    fields.insert("status".to_owned(), status.into());
-                    if status == "failed" {
-                        fields.insert("error".to_owned(), error_of(process).into());
-                    }
-                    let fields = self.complete(hook, fields);
-                    self.add(hook, Record { line: 0, kind: ARCHIVE_RESULT.to_owned(), fields }, on_event);
+                if let Some(status) = self.status_at_exit(process, printed.is_some()) {
+                    let error = (status == "failed").then(|| error_of(process));
+                    self.add_made(hook, printed.unwrap_or_default(), status, error, on_event);
                 }
+                on_event(hook, event);
+            }
+            HookEvent::Skipped(_, reason) => {
+                self.add_made(hook, Map::new(), "skipped", Some(reason.to_owned()), on_event);
                 on_event(hook, event);
             }
             _ => on_event(hook, event),
         }
+    }
+
+    /// Adds a result of a Snapshot hook with these fields, this status and error, and passes it on.
+    fn add_made(
+        &mut self,
+        hook: &Hook,
+        mut fields: Map<String, Value>,
+        status: &str,
+        error: Option<String>,
+        on_event: &mut impl FnMut(&Hook, HookEvent<'_>),
+    ) {
+        if !hook.name.file_name.starts_with("on_Snapshot") {
+            return;
+        }
+        fields.insert("type".to_owned(), ARCHIVE_RESULT.into());
+        fields.insert("status".to_owned(), status.into());
+        fields.extend(error.map(|error| ("error".to_owned(), error.into())));
+        let fields = self.complete(hook, fields);
+        self.add(hook, Record { line: 0, kind: ARCHIVE_RESULT.to_owned(), fields }, on_event);
     }
 
     /// Returns the status that the exit of a hook gives its result, or `None` if the one that it printed is right.

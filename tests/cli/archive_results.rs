@@ -95,6 +95,22 @@ fn a_snapshot_hook_that_prints_no_result_gets_one_from_its_exit() {
 }
 
 #[test]
+fn a_snapshot_hook_that_is_not_started_is_skipped_with_the_reason() {
+    let context = context_with(&[("Setup__1_d.daemon.bg.sh", "exit 3")]);
+    context.script("here/plugins/q/on_Snapshot__2_q.sh", &format!("#!/bin/sh\n{SUCCEEDED}\n"));
+    context.write(
+        "here/plugins/q/config.json",
+        "{\"type\": \"object\", \"properties\": {}, \"required_plugins\": [\"p\"]}",
+    );
+    let output = run(&context, "Setup,Snapshot").exits_with(1);
+    let [result] = &results(&output)[..] else { panic!("{}", output.stdout) };
+    assert_eq!((&result["status"], &result["plugin"]), (&json!("skipped"), &json!("q")));
+    let error = result["error"].as_str().unwrap();
+    assert!(error.contains("failed"), "{error}");
+    assert_eq!(index(&context), std::slice::from_ref(result));
+}
+
+#[test]
 fn a_failure_after_a_printed_result_corrects_it_under_its_id() {
     let context = context_with(&[
         ("Snapshot__1_a.sh", &format!("{SUCCEEDED}; echo 'it broke' >&2; exit 3")),
