@@ -124,7 +124,7 @@ fn row_10_a_second_ctrl_c_kills_at_once() {
 fn second_ctrl_c_shortens_the_grace_period() -> bool {
     let mut context = TestContext::new();
     // The hooks ignore TERM for the whole grace period.
-    context.provider(
+    context.concurrent_provider(
         "p",
         "#!/bin/sh\ntrap 'echo \"TERM $RIGUP_PROCESS_ID\" >>\"$DATA_DIR/terminated\"' TERM\n\
          : >\"$DATA_DIR/up-$RIGUP_PROCESS_ID\"\nwhile :; do sleep 600; done\n",
