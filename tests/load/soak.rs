@@ -70,7 +70,7 @@ fn a_command_that_installs_thousands_of_binaries_leaks_nothing() {
     let context = context();
     let binaries = all_hooks() / 4;
     let record = "printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}\\n' \"n$number\"\n";
-    context.provider("p", &format!("{SAMPLE}{record}"));
+    context.concurrent_provider("p", &format!("{SAMPLE}{record}"));
     let request = |number| json!({"type": "Binary", "name": format!("n{number}"), "binproviders": "p"});
     context.plugin("many", &(0..binaries).map(request).collect::<Vec<Value>>());
     context.run(&["install"]).succeeds();

@@ -34,7 +34,7 @@ fn add_providers(context: &TestContext) {
         ("third", format!("{work}{record}")),
     ];
     for (name, body) in bodies {
-        context.provider(name, &(head.replace("PROVIDER", name) + &body));
+        context.concurrent_provider(name, &(head.replace("PROVIDER", name) + &body));
     }
 }
 
