@@ -45,17 +45,18 @@ pub(crate) fn run(
 }
 
 fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Result<(), CliError> {
+    let WaiterArgs { output_limit, memory_limit, grace, process } = args;
     let missing = || CliError::usage("the waiter has no --data-dir, --lib-dir or command");
     let mut command = waiter::words_of_command(environment).into_iter();
     let program = command.next().ok_or_else(missing)?;
     let (data_dir, lib_dir) = folders.data_dir.zip(folders.lib_dir).ok_or_else(missing)?;
     let store = Store::open(&data_dir, &lib_dir)?;
-    let process = store.process(args.process)?.ok_or_else(|| CliError::setup("the process has no record"))?;
+    let process = store.process(process)?.ok_or_else(|| CliError::setup("the process has no record"))?;
     let env = waiter::environment_of_command(environment);
     // The working directory may have been removed.
     let cwd = std::env::current_dir().unwrap_or_else(|_| ".".into());
     let command = CommandSpec { program, args: command.collect(), env, cwd };
-    let grace = Duration::from_millis(args.grace);
-    waiter::run(&store, process, args.output_limit, args.memory_limit, grace, command)
+    let grace = Duration::from_millis(grace);
+    waiter::run(&store, process, output_limit, memory_limit, grace, command)
         .map_err(|error| CliError::setup(exhaustion::explain(&error)))
 }
