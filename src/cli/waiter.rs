@@ -13,7 +13,7 @@ use crate::settings::{Environment, Flags};
 use crate::store::Store;
 
 /// The process to start and to wait for.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct WaiterArgs {
     /// The number of bytes that a hook may write to one stream
     #[arg(long)]
