@@ -1,5 +1,7 @@
 //! Published plugins by other authors, without changes.
 
+mod browser;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,8 +9,14 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::context_with_registries;
-use crate::server::Server;
 use crate::test_context::TestContext;
+
+/// The last version of abx-plugins that has its own providers. It does not run with a later jambo.
+const OLD: [&str; 5] =
+    ["uv", "abx-dl==1.11.115", "abxpkg==1.11.115", "abx-plugins==1.11.115", "jambo==0.1.7"];
+
+/// The newest abx-dl requires the abx-plugins of its own version.
+const NEWEST: [&str; 1] = ["abx-dl"];
 
 #[expect(clippy::print_stderr, reason = "prints why the test is skipped")]
 fn print_skipped(requirement: &str, reason: &[u8]) {
@@ -45,21 +53,19 @@ fn python() -> Option<PathBuf> {
     })
 }
 
-/// Installs the last version of abx-plugins that has its own providers, into a venv with every package that its hooks
-/// import, and sets PATH as in an activated venv. Returns the plugins' folder, or `None` if the install is impossible.
-fn published_in_venv(context: &mut TestContext) -> Option<PathBuf> {
-    const VERSION: &str = "1.11.115";
+/// Installs Python packages into a venv, with every package that the published hooks import, and sets PATH as in an
+/// activated venv. Returns the plugins' folder, or `None` if the install is impossible.
+fn published_in_venv(context: &mut TestContext, packages: &[&str]) -> Option<PathBuf> {
     let Some(python) = python() else {
-        print_skipped("abx-plugins==1.11.115", b"it needs Python 3.12, 3.13 or 3.14 with venv");
+        print_skipped(&packages.join(" "), b"they need Python 3.12, 3.13 or 3.14 with venv");
         return None;
     };
     let venv = context.path("venv");
     assert!(Command::new(python).args(["-m", "venv"]).arg(&venv).status().unwrap().success());
-    let packages = ["uv".to_owned(), format!("abxpkg=={VERSION}"), format!("abx-plugins=={VERSION}")];
     let install = Command::new(venv.join("bin/pip")).args(["install", "--quiet"]).args(packages).output();
     let install = install.unwrap();
     if !install.status.success() {
-        print_skipped("abx-plugins==1.11.115", &install.stderr);
+        print_skipped(&packages.join(" "), &install.stderr);
         return None;
     }
     let path = format!(
@@ -135,7 +141,7 @@ fn published_provider_hooks_run_unchanged() {
     let _apt = crate::lock_apt();
     let mut context = context_with_registries();
     context.set("MY_API_TOKEN", "canary-51c0");
-    let Some(plugins) = published_in_venv(&mut context) else { return };
+    let Some(plugins) = published_in_venv(&mut context, &OLD) else { return };
     let dir = plugins.to_str().unwrap();
     let install = |name: &str, provider: &str| {
         // The default policy of these hooks fails with an index without dates, so the test allows any age.
@@ -167,27 +173,4 @@ fn published_provider_hooks_run_unchanged() {
     let chosen = ["--plugins-dir", dir, "install", "--plugins", "git,wget,search_backend_ripgrep"];
     let installed = context.run(&chosen).succeeds().records();
     assert!(["git", "wget", "rg"].iter().all(|name| installed.iter().any(|binary| binary["name"] == *name)));
-}
-
-#[test]
-#[ignore = "downloads from a registry: run with --ignored"]
-fn published_snapshot_hooks_archive_a_page_without_a_browser() {
-    let mut context = context_with_registries();
-    let Some(plugins) = published_in_venv(&mut context) else { return };
-    let server = Server::start(&context);
-    let dir = plugins.to_str().unwrap();
-    let url = format!("--url={}", server.url);
-    let chosen = "wget,favicon,git,hashes";
-    let records = context
-        .run(&["--plugins-dir", dir, "run", "--plugins", chosen, "Snapshot", &url])
-        .succeeds()
-        .records();
-    let status = |plugin: &str| {
-        let is_result = |record: &&Value| record["type"] == "ArchiveResult" && record["plugin"] == plugin;
-        records.iter().find(is_result).map(|result| result["status"].as_str().unwrap().to_owned())
-    };
-    assert_eq!(status("wget").as_deref(), Some("succeeded"), "{records:?}");
-    assert_eq!(status("hashes").as_deref(), Some("succeeded"), "{records:?}");
-    assert_eq!(status("git").as_deref(), Some("noresults"), "no repository: {records:?}");
-    assert!(status("favicon").is_some(), "{records:?}");
 }

@@ -1,0 +1,153 @@
+//! Published plugins by other authors with a browser: rigup beside abx-dl, the program that they were written for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::{NEWEST, published_in_venv};
+use crate::context_with_registries;
+use crate::server::Server;
+use crate::test_context::{CommandOutput, TestContext, died_of, signal};
+
+/// Every plugin that works with a page of the loopback interface, and needs no program that only the internet has.
+const PLUGINS: &str = "accessibility,chrome,chrome_mhtml,consolelog,dns,dom,favicon,git,hashes,headers,htmltotext,\
+                       modalcloser,parse_dom_outlinks,parse_html_urls,parse_txt_urls,pdf,redirects,responses,\
+                       screenshot,seo,sslcerts,staticfile,title,wget";
+
+/// Returns the newest version of an npm package that matches a specification such as `abxbus@2.5.6`.
+fn npm_version(context: &TestContext, specification: &str) -> Option<String> {
+    let npm = Path::new("npm");
+    let output = context.command_for(npm, &["view", specification, "version"]).output().unwrap();
+    let version = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    (output.status.success() && !version.is_empty()).then_some(version)
+}
+
+/// Changes the requirements of the installed copy that this machine cannot satisfy: npm packages in a version that the
+/// registry does not have, and the exact versions of Node and Chromium, which come from Debian.
+#[expect(clippy::print_stderr, reason = "names each change")]
+fn relax_pins(context: &TestContext, plugins: &Path) {
+    for plugin in ["chrome", "puppeteer"] {
+        let path = plugins.join(plugin).join("config.json");
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        for entry in config["required_binaries"].as_array_mut().unwrap() {
+            let name = entry["name"].as_str().unwrap().to_owned();
+            if ["{NODE_BINARY}", "{CHROME_BINARY}"].contains(&name.as_str()) {
+                eprintln!("{plugin}: {name}: any version from Debian");
+                let entry = entry.as_object_mut().unwrap();
+                entry.retain(|key, _| !["min_version", "max_version"].contains(&key.as_str()));
+                entry.insert("binproviders".to_owned(), "env".into());
+                continue;
+            }
+            let packages: Vec<String> = entry["overrides"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .flat_map(|(_, options)| options["install_args"].as_array().into_iter().flatten())
+                .filter_map(|argument| argument.as_str().map(str::to_owned))
+                .collect();
+            for package in packages {
+                let Some((name, version)) = package.rsplit_once('@').filter(|(name, _)| !name.is_empty())
+                else {
+                    continue;
+                };
+                if npm_version(context, &package).is_none() {
+                    let newest = npm_version(context, name).unwrap();
+                    eprintln!("{plugin}: {name}: {newest} in place of {version}");
+                    *entry = serde_json::from_str(&entry.to_string().replace(version, &newest)).unwrap();
+                }
+            }
+        }
+        fs::write(&path, config.to_string()).unwrap();
+    }
+}
+
+/// Returns the last status of each hook that has an `ArchiveResult`. abx-dl may print two records on one line.
+fn statuses(stdout: &str) -> BTreeMap<(String, String), String> {
+    let records = serde_json::Deserializer::from_str(stdout).into_iter::<Value>().map(Result::unwrap);
+    let results = records.filter(|record| record["type"] == "ArchiveResult");
+    let text = |record: &Value, key: &str| record[key].as_str().unwrap().to_owned();
+    results
+        .map(|record| {
+            let hook = text(&record, "hook_name");
+            let hook = hook.trim_end_matches(".py").trim_end_matches(".js").to_owned();
+            ((text(&record, "plugin"), hook), text(&record, "status"))
+        })
+        .collect()
+}
+
+/// Returns the paths of all files. Ids and times, which differ in each run, are `N`.
+fn files(folder: &Path) -> BTreeSet<String> {
+    let files = walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.unwrap().into_path());
+    let relative = files
+        .filter(|path| path.is_file())
+        .map(|path| path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned());
+    relative.map(|path| without_ids(&path)).collect()
+}
+
+fn without_ids(path: &str) -> String {
+    let is_id = |word: &str| {
+        let digits = word.chars().filter(char::is_ascii_digit).count();
+        digits >= 8 || word.len() >= 4 && word.chars().all(|character| character.is_ascii_hexdigit())
+    };
+    let words = path.split_inclusive(|character: char| !character.is_ascii_alphanumeric());
+    words
+        .map(|part| {
+            let word = part.trim_end_matches(|character: char| !character.is_ascii_alphanumeric());
+            if is_id(word) { part.replacen(word, "N", 1) } else { part.to_owned() }
+        })
+        .collect()
+}
+
+/// Runs the published plugins with abx-dl, and then with rigup.
+#[test]
+#[ignore = "downloads from a registry: run with --ignored"]
+fn newest_published_plugins_archive_a_page_as_with_abx_dl() {
+    let mut context = context_with_registries();
+    let Some(plugins) = published_in_venv(&mut context, &NEWEST) else { return };
+    relax_pins(&context, &plugins);
+    let tmp = context.path("tmp");
+    fs::create_dir(&tmp).unwrap();
+    // Chromium does not start with its sandbox as root, and starts slowly while other tests run.
+    context.set("CHROME_SANDBOX", "false").set("TIMEOUT", "120").set("TMPDIR", tmp);
+    context.set("RIGUP_PLUGINS_DIR", plugins);
+    let server = Server::start(&context);
+
+    let start = Instant::now();
+    let args = ["dl", "--plugins", PLUGINS, "--dir", "abx-dl", &server.url];
+    let abx_dl = context.command_for(&context.path("venv/bin/abx-dl"), &args).output().unwrap();
+    let abx_dl_time = start.elapsed();
+    let expected = statuses(&CommandOutput::new(&args, &abx_dl).succeeds().stdout);
+    assert!(expected.len() > 20, "{expected:?}");
+
+    let start = Instant::now();
+    context.run(&["install", "--plugins", PLUGINS]).succeeds();
+    let url = format!("--url={}", server.url);
+    let run = |folder: &str| {
+        let options = ["run", "--ready-timeout", "120", "--plugins", PLUGINS, "--output-dir", folder];
+        context.command(&[&options[..], &["CrawlSetup,Snapshot", &url]].concat())
+    };
+    let rigup = run("rigup").output().unwrap();
+    let rigup_time = start.elapsed();
+    assert!(rigup.status.success(), "{}", String::from_utf8_lossy(&rigup.stderr));
+    assert_eq!(context.live_processes(), []);
+    assert_eq!(statuses(&String::from_utf8(rigup.stdout).unwrap()), expected);
+    let abx_dl_files = files(&context.path("here/abx-dl"));
+    assert_eq!(files(&context.path("here/rigup")), abx_dl_files);
+    assert!(rigup_time <= abx_dl_time, "rigup {rigup_time:?}, abx-dl {abx_dl_time:?}");
+
+    for interrupt in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut rigup = run(interrupt.as_str()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(rigup.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("page loaded")), "the browser shows the page");
+        signal(rigup.id(), interrupt);
+        assert!(died_of(rigup.wait().unwrap(), interrupt));
+        assert_eq!(context.live_processes(), []);
+    }
+}
