@@ -75,8 +75,7 @@ impl BackgroundHook<'_> {
 }
 
 impl<'a> BackgroundHooks<'a> {
-    /// Starts a hook. Returns its id, or `None` if it could not be started, which is
-    /// reported.
+    /// Starts a hook. Returns its id, or `None` if it could not be started, which is reported.
     pub(super) fn start(
         &mut self,
         conditions: Conditions,

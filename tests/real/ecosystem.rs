@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::context_with_registries;
+use crate::server::Server;
 use crate::test_context::TestContext;
 
 /// The last version of abx-plugins that has its own providers. It does not run with a later jambo.
@@ -173,4 +174,27 @@ fn published_provider_hooks_run_unchanged() {
     let chosen = ["--plugins-dir", dir, "install", "--plugins", "git,wget,search_backend_ripgrep"];
     let installed = context.run(&chosen).succeeds().records();
     assert!(["git", "wget", "rg"].iter().all(|name| installed.iter().any(|binary| binary["name"] == *name)));
+}
+
+#[test]
+#[ignore = "downloads from a registry: run with --ignored"]
+fn published_snapshot_hooks_archive_a_page_without_a_browser() {
+    let mut context = context_with_registries();
+    let Some(plugins) = published_in_venv(&mut context, &OLD) else { return };
+    let server = Server::start(&context);
+    let dir = plugins.to_str().unwrap();
+    let url = format!("--url={}", server.url);
+    let chosen = "wget,favicon,git,hashes";
+    let records = context
+        .run(&["--plugins-dir", dir, "run", "--plugins", chosen, "Snapshot", &url])
+        .succeeds()
+        .records();
+    let status = |plugin: &str| {
+        let is_result = |record: &&Value| record["type"] == "ArchiveResult" && record["plugin"] == plugin;
+        records.iter().find(is_result).map(|result| result["status"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(status("wget").as_deref(), Some("succeeded"), "{records:?}");
+    assert_eq!(status("hashes").as_deref(), Some("succeeded"), "{records:?}");
+    assert_eq!(status("git").as_deref(), Some("noresults"), "no repository: {records:?}");
+    assert!(status("favicon").is_some(), "{records:?}");
 }
