@@ -13,7 +13,6 @@ use crate::model::{PolicySupport, VersionRange};
 use crate::plugin::config::enabled::PluginStatus;
 use crate::plugin::config::value::Setting;
 use crate::plugin::discovery::Plugin;
-use crate::plugin::hook_name::BINARY_REQUEST;
 use crate::plugin::requirement::Requirement;
 use crate::report::table::{Cell, Column, Table};
 
@@ -106,9 +105,8 @@ fn show(plugin: &Plugin, catalog: &Catalog, output: &mut Output) {
 
 /// Returns which parts of the policy a provider enforces, or `None` if the plugin is not a provider.
 fn policy_support(plugin: &Plugin, catalog: &Catalog) -> Option<PolicySupport> {
-    let is_provider = plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
     let schema = catalog.configs.schema(&plugin.name);
-    is_provider.then(|| schema.map(|schema| schema.provider.enforces).unwrap_or_default())
+    plugin.is_provider().then(|| schema.map(|schema| schema.provider.enforces).unwrap_or_default())
 }
 
 /// Describes whether a provider enforces a part of the policy.

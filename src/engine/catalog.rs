@@ -76,17 +76,16 @@ impl Catalog {
         let providers = catalog.providers();
         let Self { configs, discovery, statuses, requirements, provider_requirements, .. } = &mut catalog;
         let resolver = configs.resolver(sources(settings));
-        let is_provider = |plugin: &Plugin| plugin.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST);
         let has_selection = statuses.values().any(|status| *status == PluginStatus::NotSelected);
         let roots = discovery.plugins.iter().filter(|plugin| {
-            statuses[&plugin.name] == PluginStatus::Enabled && (has_selection || !is_provider(plugin))
+            statuses[&plugin.name] == PluginStatus::Enabled && (has_selection || !plugin.is_provider())
         });
         let wanted = configs.with_required(roots.map(|plugin| &*plugin.name).collect(), &discovery.plugins);
         for plugin in &discovery.plugins {
             let is_enabled = statuses[&plugin.name] == PluginStatus::Enabled;
             let target = if is_enabled && wanted.contains(&Ok(plugin.name.as_str())) {
                 &mut *requirements
-            } else if is_provider(plugin) {
+            } else if plugin.is_provider() {
                 &mut *provider_requirements
             } else {
                 continue;

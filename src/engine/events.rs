@@ -105,8 +105,9 @@ fn enabled_hooks<'c>(catalog: &'c Catalog, event: &str) -> Vec<&'c Hook> {
     hooks
 }
 
-/// Runs the hooks of the events, then those of their ends, and calls `on_hook_event` for each of their records, warnings and exits. At the end, calls
-/// `on_end` with the output dir, before the exit of this command is recorded, because a signal counts until then.
+/// Runs the hooks of the events, then those of their ends, and calls `on_hook_event` for each of their records, warnings
+/// and exits. At the end, calls `on_end` with the output dir, before the exit of this command is recorded, because a signal
+/// counts until then.
 pub(crate) fn run(
     session: &Session<'_>,
     catalog: &mut Catalog,

@@ -11,7 +11,7 @@ const NO_RESULTS: [&str; 4] = [".log", ".pid", ".sh", ".DS_Store"];
 /// Returns the path, extension, MIME type and size of each regular file below `folder`, sorted by path. Leaves out links,
 /// logs, and what cannot be read.
 pub(super) fn list(folder: &Path) -> Vec<Value> {
-    let entries = WalkDir::new(folder).min_depth(1).sort_by_file_name().into_iter();
+    let entries = WalkDir::new(folder).min_depth(1).into_iter();
     let files = entries
         .filter_entry(|entry| entry.file_name() != ".hooks")
         .flatten()
@@ -24,8 +24,11 @@ pub(super) fn list(folder: &Path) -> Vec<Value> {
         })
         .collect();
     paths.sort();
-    let file = |(path, size): &(String, u64)| json!({ "path": path, "extension": extension(path), "mimetype": mime_type(path), "size": size });
-    paths.iter().map(file).collect()
+    let file = |(path, size): (String, u64)| {
+        let (extension, mime_type) = (extension(&path), mime_type(&path));
+        json!({ "path": path, "extension": extension, "mimetype": mime_type, "size": size })
+    };
+    paths.into_iter().map(file).collect()
 }
 
 /// Returns the part after the last dot of a file's name, in lower case, or an empty string.

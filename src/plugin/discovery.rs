@@ -11,7 +11,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::model::{PluginName, PluginNameError, ProviderName};
 use crate::plugin::config::schema;
-use crate::plugin::hook_name::HookName;
+use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 use crate::plugin::requirement::{self, Diagnostic};
 use crate::shebang::{self, Shebang};
 use crate::shell;
@@ -26,6 +26,13 @@ pub(crate) struct Plugin {
     pub path: PathBuf,
     /// The hooks, in the order in which they run.
     pub hooks: Vec<Hook>,
+}
+
+impl Plugin {
+    /// Returns whether the plugin has a hook that installs programs.
+    pub(crate) fn is_provider(&self) -> bool {
+        self.hooks.iter().any(|hook| hook.name.event == BINARY_REQUEST)
+    }
 }
 
 /// A hook.

@@ -169,9 +169,8 @@ pub(crate) fn words_of_command(own: &Environment) -> Vec<OsString> {
 
 /// Runs as a waiter: starts the process, reports that on standard output, and supervises the process. A hook may write
 /// `output_limit` bytes to a stream, a detached run any number. If the waiter is interrupted, the process has the grace
-/// period `grace`. A hook belongs to its event: if the rigup that runs the
-/// event is gone, it is terminated, or not started at all. The standard input of the waiter is the lock of the run dir, so
-/// the waiter holds the lock while it runs.
+/// period `grace`. A hook belongs to its event: if the rigup that runs the event is gone, it is terminated, or not started
+/// at all. The standard input of the waiter is the lock of the run dir, so the waiter holds the lock while it runs.
 pub(crate) fn run(
     store: &Store,
     process: Process,
