@@ -15,7 +15,7 @@ use crate::cli::progress::ProgressDisplay;
 use crate::clock;
 use crate::duration::{self, Limit};
 use crate::engine::catalog::{Catalog, searched_folders};
-use crate::engine::events::{READY_TIMEOUT, has_hooks, hook_argument};
+use crate::engine::events::{has_hooks, hook_argument};
 use crate::engine::{EngineEvent, EventRequest, HookEvent};
 use crate::hook::command;
 use crate::model::Process;
@@ -38,7 +38,7 @@ pub(crate) struct RunArgs {
     /// Terminate a hook after TIME [default: from a setting, or 300]
     #[arg(long, value_name = "TIME", value_parser = command::parse_timeout)]
     timeout: Option<Duration>,
-    /// Wait TIME or forever (`none`) for a daemon hook [default: 30]
+    /// Wait TIME or forever (`none`) for a daemon hook [default: 30 or more]
     #[arg(long, value_name = "TIME", value_parser = duration::parse_limit)]
     ready_timeout: Option<Limit>,
     /// Run each plugin's hooks in DIR/PLUGIN [default: a folder in DATA_DIR]
@@ -67,7 +67,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         arguments: words.map(hook_argument).collect::<Result<_, _>>()?,
         plugins: args.plugins.into_iter().filter(|name| !name.trim().is_empty()).collect(),
         timeout: args.timeout,
-        ready_timeout: args.ready_timeout.map_or(READY_TIMEOUT, Limit::or_max),
+        ready_timeout: args.ready_timeout.map(Limit::or_max),
         output_dir: args.output_dir,
     };
     let events = request.names()?;

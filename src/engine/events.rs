@@ -11,7 +11,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::programs::Programs;
 use crate::engine::session::Session;
-use crate::hook::command::{self, MAX_TIMEOUT};
+use crate::hook::command::{self, InvalidTimeout, MAX_TIMEOUT};
 use crate::hook::event::{self, Event, EventHook, Events};
 use crate::hook::reporter::HookEvent;
 use crate::model::{PluginName, ProcessId};
@@ -20,14 +20,11 @@ use crate::plugin::config::value::{Setting, Variable};
 use crate::plugin::discovery::{Hook, Start};
 use crate::plugin::hook_name::{BINARY_REQUEST, Background, canonical_event};
 use crate::process::signals::Interrupt;
-use crate::settings::Settings;
+use crate::settings::{Environment, Settings};
 
 /// The default grace period of a background hook at the end of its event: that of abx-dl, as long as Chrome may take to
 /// write its profile.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(15);
-
-/// The default time in which a background hook has to print its first line, in seconds.
-pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Events, with the arguments and limits of their hooks.
 #[derive(Debug, Clone)]
@@ -40,8 +37,9 @@ pub struct EventRequest {
     pub plugins: Vec<String>,
     /// How long each hook may run. If `None`, the setting `<PLUGIN>_TIMEOUT` applies, or else `TIMEOUT`, or else 300 s.
     pub timeout: Option<Duration>,
-    /// How long a background hook may take to print its first line.
-    pub ready_timeout: Duration,
+    /// How long a daemon may take to print its first line. If `None`, 30 s or the setting `<PLUGIN>_TIMEOUT`, whichever is
+    /// longer.
+    pub ready_timeout: Option<Duration>,
     /// The folder with a subfolder for each plugin; a folder in the data dir if `None`.
     pub output_dir: Option<PathBuf>,
 }
@@ -54,7 +52,7 @@ impl EventRequest {
             arguments: Vec::new(),
             plugins: Vec::new(),
             timeout: None,
-            ready_timeout: READY_TIMEOUT,
+            ready_timeout: None,
             output_dir: None,
         }
     }
@@ -120,7 +118,7 @@ pub(crate) fn run(
     let variables = catalog.variables();
     let programs = Programs::of(session)?;
     let event = |name: &str| {
-        let hooks = event_hooks(catalog, name, &variables, request.timeout, session, &programs)?;
+        let hooks = event_hooks(catalog, name, &variables, request, session, &programs)?;
         Ok(Event { hooks, arguments: arguments(name, request, catalog) })
     };
     let events: Vec<Event<'_>> = names.iter().map(|name| event(name)).collect::<Result<_, EngineError>>()?;
@@ -136,7 +134,7 @@ pub(crate) fn run(
         None => events_dir.join(command_id.to_string()),
     };
     let runner = session.runner(&command, &variables, &interrupt);
-    let events = Events { sequence: &events, ends: &ends, output_dir, ready_timeout: request.ready_timeout };
+    let events = Events { sequence: &events, ends: &ends, output_dir };
     let mut results =
         ArchiveResults::new(&events.output_dir, &request.arguments, command_id.to_string(), &interrupt);
     let mut failed = 0;
@@ -187,7 +185,7 @@ fn event_hooks<'c>(
     catalog: &'c Catalog,
     event: &str,
     variables: &HashMap<PluginName, Vec<Variable>>,
-    timeout: Option<Duration>,
+    request: &EventRequest,
     session: &Session<'_>,
     programs: &Programs,
 ) -> Result<Vec<EventHook<'c>>, EngineError> {
@@ -195,10 +193,14 @@ fn event_hooks<'c>(
     let mut binary_ids = HashMap::new();
     let event_hook = |hook: &'c Hook| {
         let variables = variables.get(&hook.plugin).map(Vec::as_slice).unwrap_or_default();
-        let timeout = match timeout {
+        let timeout = match request.timeout {
             _ if hook.name.background == Some(Background::Daemon) => MAX_TIMEOUT,
             Some(timeout) => timeout,
-            None => setting_timeout(hook, variables, settings)?,
+            None => setting_timeout(command::timeout, hook, variables, settings)?,
+        };
+        let ready_timeout = match request.ready_timeout {
+            Some(timeout) => timeout,
+            None => setting_timeout(command::ready_timeout, hook, variables, settings)?,
         };
         let schema = catalog.configs.schema(&hook.plugin);
         let mut required = catalog.configs.required(&hook.plugin, &catalog.discovery.plugins);
@@ -214,6 +216,7 @@ fn event_hooks<'c>(
         Ok(EventHook {
             hook,
             timeout,
+            ready_timeout,
             grace: grace(catalog, hook, variables, settings)?,
             required,
             waits_for_background: schema.is_some_and(|schema| schema.waits_for_background),
@@ -223,13 +226,14 @@ fn event_hooks<'c>(
     enabled_hooks(catalog, event).into_iter().map(event_hook).collect()
 }
 
-/// Returns the timeout of a hook that the settings give.
+/// Returns the timeout of a hook that the settings give, as `timeout_of` reads them.
 fn setting_timeout(
+    timeout_of: fn(&str, &[Variable], &Environment) -> Result<Duration, InvalidTimeout>,
     hook: &Hook,
     variables: &[Variable],
     settings: &Settings,
 ) -> Result<Duration, EngineError> {
-    command::timeout(&hook.plugin, variables, &settings.environment)
+    timeout_of(&hook.plugin, variables, &settings.environment)
         .map_err(|error| EngineError::Setup(error.to_string()))
 }
 
@@ -244,7 +248,7 @@ fn grace(
     let mut known = catalog.settings.get(&hook.plugin).into_iter().flatten();
     let setting = known.find(|setting| setting.name == name);
     let is_set = setting.map_or(settings.environment.get(&name).is_some(), Setting::is_explicit);
-    if is_set { setting_timeout(hook, variables, settings) } else { Ok(BACKGROUND_GRACE) }
+    if is_set { setting_timeout(command::timeout, hook, variables, settings) } else { Ok(BACKGROUND_GRACE) }
 }
 
 /// Normalizes an argument for hooks: `--snapshot_id=1` becomes `--snapshot-id=1`. The value does not change.

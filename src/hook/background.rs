@@ -45,6 +45,8 @@ pub(super) struct BackgroundHooks<'a> {
 pub(super) struct Conditions {
     /// The number of its event.
     pub event: usize,
+    /// How long it may take to print its first line.
+    pub ready_timeout: Duration,
     /// Its grace period.
     pub grace: Duration,
     /// Whether no further hooks are started if it fails.

@@ -256,6 +256,20 @@ pub(crate) fn timeout(
     timeout.map(|timeout| timeout.min(MAX_TIMEOUT)).ok_or_else(invalid)
 }
 
+/// Returns how long the daemons of a plugin may take to be ready: [`READY_TIMEOUT`], or `<PLUGIN>_TIMEOUT` if that is a
+/// setting or a variable and longer.
+pub(crate) fn ready_timeout(
+    plugin: &str,
+    variables: &[Variable],
+    caller: &Environment,
+) -> Result<Duration, InvalidTimeout> {
+    let stated = plugin_value(plugin, "TIMEOUT", variables, caller);
+    if stated.is_none_or(|(name, _)| name == "TIMEOUT") {
+        return Ok(READY_TIMEOUT);
+    }
+    Ok(timeout(plugin, variables, caller)?.max(READY_TIMEOUT))
+}
+
 /// Returns how many bytes of memory a hook of an event and its descendants may use, or `None` for no limit. It is the first
 /// of `<PLUGIN>_MEMORY_LIMIT` and `MEMORY_LIMIT` that is a setting or a variable; 0 means no limit.
 pub(crate) fn memory_limit(
@@ -287,6 +301,9 @@ fn plugin_value<'v>(
 
 /// The default timeout of a hook.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
+
+/// How long a daemon may take to be ready by default.
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest timeout: 12 hours.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_hours(12);
@@ -343,6 +360,26 @@ mod tests {
             "--text=$(x) 'q' \"w\"\nend",
         ];
         assert_eq!(arguments(&fields), expected.map(OsString::from));
+    }
+
+    #[test]
+    fn a_daemon_has_the_timeout_of_its_plugin_to_be_ready_if_longer() {
+        let ready = |declared: Option<&str>, caller: &[(&str, &str)]| {
+            let variable = |value: &str| Variable {
+                name: "MY_P_TIMEOUT".to_owned(),
+                value: value.into(),
+                is_secret: false,
+            };
+            let variables: Vec<Variable> = declared.map(variable).into_iter().collect();
+            let timeout = ready_timeout("my-p", &variables, &caller.iter().copied().collect());
+            timeout.map(|timeout| timeout.as_secs()).map_err(|error| error.to_string())
+        };
+        assert_eq!(ready(None, &[]), Ok(30));
+        assert_eq!(ready(Some("60"), &[("TIMEOUT", "90")]), Ok(60));
+        assert_eq!(ready(Some("5"), &[]), Ok(30));
+        assert_eq!(ready(None, &[("MY_P_TIMEOUT", "2m")]), Ok(120));
+        assert_eq!(ready(None, &[("TIMEOUT", "90")]), Ok(30));
+        assert!(ready(None, &[("MY_P_TIMEOUT", "0")]).unwrap_err().starts_with("MY_P_TIMEOUT=0 is not"));
     }
 
     #[test]

@@ -30,8 +30,6 @@ pub(crate) struct Events<'a> {
     pub ends: &'a [Event<'a>],
     /// The folder that contains the working directory of each plugin's hooks, which has the name of the plugin.
     pub output_dir: PathBuf,
-    /// How long a background hook may take to print its first line.
-    pub ready_timeout: Duration,
 }
 
 /// An event to run.
@@ -50,6 +48,8 @@ pub(crate) struct EventHook<'a> {
     pub hook: &'a Hook,
     /// Its timeout.
     pub timeout: Duration,
+    /// How long it may take to print its first line, if it is a daemon.
+    pub ready_timeout: Duration,
     /// Its grace period at the end of its event, if it is a background hook.
     pub grace: Duration,
     /// The plugins that its plugin requires.
@@ -169,7 +169,12 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                     let mut hooks = events.iter().flat_map(|event| &event.hooks);
                     let is_required = hooks.any(|hook| hook.required.contains(&plugin));
                     let is_vital = is_required && number + 1 < events.len();
-                    let conditions = Conditions { event: number, grace: next.grace, is_vital };
+                    let conditions = Conditions {
+                        event: number,
+                        ready_timeout: next.ready_timeout,
+                        grace: next.grace,
+                        is_vital,
+                    };
                     self.start_background(conditions, next.hook, prepared, lock)?;
                 }
             }
@@ -291,7 +296,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         self.store()?;
         let started = self.background.start(conditions, hook, prepared, lock, &mut self.reporter)?;
         match started.filter(|_| hook.name.background == Some(Background::Daemon)) {
-            Some(id) => self.background.await_line(id, self.events.ready_timeout, &mut self.reporter),
+            Some(id) => self.background.await_line(id, conditions.ready_timeout, &mut self.reporter),
             None => Ok(()),
         }
     }

@@ -180,6 +180,18 @@ fn waits_no_longer_than_the_ready_timeout_or_the_exit_of_the_hook() {
 }
 
 #[test]
+fn the_ready_timeout_option_overrides_the_timeout_of_the_plugin() {
+    let context = context_with(&[("1_d.bg.sh", "exec sleep 600")]);
+    let schema = r#"{"type": "object", "properties": {"P_TIMEOUT": {"type": "integer", "default": 60}}}"#;
+    context.write("here/plugins/p/config.json", schema);
+    let began = std::time::Instant::now();
+    let output = context.run(&["run", "--ready-timeout", "0.1", "E"]).exits_with(1);
+    output.stderr_contains("it was not ready");
+    assert!(began.elapsed().as_secs() < 25);
+    assert_eq!(context.live_processes(), []);
+}
+
+#[test]
 fn exit_code_10_of_a_hook_is_a_success() {
     let context = context_with(&[("1_a.sh", "exit 10"), ("2_b.finite.bg.sh", "exit 10")]);
     context.run(&["run", "E"]).succeeds();
