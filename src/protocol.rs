@@ -19,6 +19,18 @@ pub struct Record {
     pub fields: Map<String, Value>,
 }
 
+/// The type of a record that says what a hook saved.
+pub(crate) const ARCHIVE_RESULT: &str = "ArchiveResult";
+
+impl Record {
+    /// Returns whether this is the result of a hook whose work is done.
+    pub(crate) fn is_final_result(&self) -> bool {
+        let status = self.fields.get("status").and_then(Value::as_str);
+        self.kind == ARCHIVE_RESULT
+            && status.is_some_and(|status| !["", "queued", "started"].contains(&status))
+    }
+}
+
 /// The origin of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Source {

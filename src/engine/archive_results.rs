@@ -20,11 +20,8 @@ use crate::model::process::SKIPPED;
 use crate::model::{ExitReason, Process};
 use crate::plugin::discovery::Hook;
 use crate::process::signals::Interrupt;
-use crate::protocol::Record;
+use crate::protocol::{ARCHIVE_RESULT, Record};
 use crate::report::tables;
-
-/// The type of the records.
-const ARCHIVE_RESULT: &str = "ArchiveResult";
 
 /// The file in the output dir that has all of them.
 const INDEX: &str = "index.jsonl";

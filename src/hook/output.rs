@@ -21,6 +21,8 @@ pub(super) struct HookOutput<'a> {
     pub unread: u64,
     pub records: RecordReader,
     pub has_line: bool,
+    /// Whether the hook printed the result of its work.
+    pub has_result: bool,
     /// Whether the hook did not print its first line in time.
     pub is_late: bool,
     /// The warnings that were reported while the hook ran.
@@ -31,7 +33,16 @@ impl<'a> HookOutput<'a> {
     /// Returns the output of a hook, of which at most `limit` bytes are read.
     pub(super) fn new(hook: &'a Hook, limit: u64) -> Self {
         let (records, reported) = (RecordReader::default(), Warnings::default());
-        Self { hook, offset: 0, unread: limit, records, has_line: false, is_late: false, reported }
+        Self {
+            hook,
+            offset: 0,
+            unread: limit,
+            records,
+            has_line: false,
+            has_result: false,
+            is_late: false,
+            reported,
+        }
     }
 
     /// Reads new bytes of the log for at most [`READ_TIME`], and reports their records. Returns their number. A log that
@@ -45,7 +56,10 @@ impl<'a> HookOutput<'a> {
         {
             let bytes = &buffer[..length];
             self.has_line |= bytes.contains(&b'\n');
-            self.records.push(bytes, &mut on_record);
+            self.records.push(bytes, &mut |record: Record| {
+                self.has_result |= record.is_final_result();
+                on_record(record);
+            });
         }
         let count = reader.offset - self.offset;
         (self.offset, self.unread) = (reader.offset, self.unread - count);

@@ -94,10 +94,13 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
         let size = process.exit().map_or(0, |exit| exit.stdout_bytes);
         let unread = self.read_rest(&mut output, &logs.stdout, size);
         let on_event = &mut self.on_event;
-        let HookOutput { hook, records, reported, is_late, .. } = output;
+        let HookOutput { hook, records, reported, mut has_result, is_late, .. } = output;
         let recorded = process.warnings.clone();
         let rest = if unread == 0 {
-            records.finish(|record| on_event(hook, HookEvent::Record(record)))
+            records.finish(|record| {
+                has_result |= record.is_final_result();
+                on_event(hook, HookEvent::Record(record));
+            })
         } else {
             let warning =
                 format!("rigup was interrupted before it read the last {unread} bytes of its stdout");
@@ -107,7 +110,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
         process.warnings.extend(rest.into_warnings());
         let has_exited_with_0 =
             |exit: &ProcessExit| exit.reason == ExitReason::Exited && exit.exit_code == Some(0);
-        if hook.name.is_named_daemon() && !was_terminated && process.exit().is_some_and(has_exited_with_0) {
+        let has_stopped_early = !was_terminated && process.exit().is_some_and(has_exited_with_0);
+        if hook.name.is_named_daemon() && has_stopped_early && !has_result {
             process.warnings.push("it exited with 0 before its event ended");
         }
         process.warnings.texts().iter().for_each(|text| on_event(hook, HookEvent::Warning(text.clone())));

@@ -126,6 +126,29 @@ fn a_daemon_hook_that_exits_while_its_event_runs_is_a_warning_at_once() {
     assert_eq!(context.live_processes(), []);
 }
 
+/// Waits until rigup has reaped the waiters of all other hooks.
+const WAIT_UNTIL_ALONE: &str =
+    "until set -- $(cat /proc/$PPID/task/$PPID/children) && [ $# -eq 1 ]; do sleep 0.02; done";
+
+#[test]
+fn a_daemon_hook_that_exits_after_its_result_is_no_warning() {
+    let result = |status: &str| format!("echo '{{\"type\":\"ArchiveResult\",\"status\":\"{status}\"}}'");
+    let unfinished = format!("{}\n{}", result("started"), result("queued"));
+    let cut = format!("printf %s \"$({})\"", result("skipped"));
+    let context = context_with(&[
+        ("1_done.daemon.bg.sh", &result("succeeded")),
+        ("2_cut.daemon.bg.sh", &cut),
+        ("3_failed.daemon.bg.sh", &result("failed")),
+        ("4_started.daemon.bg.sh", &unfinished),
+        ("5_silent.daemon.bg.sh", "echo '{\"type\":\"Other\",\"status\":\"succeeded\"}'"),
+        ("6_wait.sh", WAIT_UNTIL_ALONE),
+    ]);
+    context.run(&["run", "E"]).succeeds();
+    let warnings = |hook: &Value| hook["warnings"].as_array().unwrap().len();
+    assert_eq!(context.hook_processes().iter().map(warnings).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 0]);
+    assert_eq!(context.live_processes(), []);
+}
+
 #[test]
 fn a_run_without_a_waiter_is_killed_or_lost_and_has_no_pid_file() {
     let context = TestContext::new();
