@@ -57,9 +57,18 @@ impl EventRequest {
         }
     }
 
-    /// Returns the canonical names of the events: a trailing `Event` is dropped.
+    /// Returns the canonical names of the events, which all differ: a trailing `Event` is dropped.
     pub(crate) fn names(&self) -> Result<Vec<&str>, EngineError> {
-        self.events.split(',').map(|event| event_name(event.trim())).collect()
+        let mut names = Vec::new();
+        for event in self.events.split(',') {
+            let name = event_name(event.trim())?;
+            if names.contains(&name) {
+                let reason = format!("the event {name} is named twice; name each event once");
+                return Err(EngineError::InvalidRequest(reason));
+            }
+            names.push(name);
+        }
+        Ok(names)
     }
 }
 

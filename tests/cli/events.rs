@@ -90,6 +90,16 @@ fn events_without_hooks_are_named_and_the_others_run() {
     context.run(&["run", "B,"]).exits_with(2).stderr_contains("\"\" is not the name of an event");
 }
 
+#[test]
+fn an_event_that_is_named_twice_is_refused() {
+    let context = context_with(&[("A__1_a.sh", "a")]);
+    for (events, name) in [("A,A", "A"), ("B,Snapshot, SnapshotEvent", "Snapshot")] {
+        let output = context.run(&["run", events, "--x=1"]).exits_with(2);
+        output.stderr_contains(&format!("error: the event {name} is named twice; name each event once"));
+    }
+    assert!(!context.path("data/log").exists());
+}
+
 /// Returns a config.json of a plugin with these keys.
 fn config(keys: &str) -> String {
     format!("{{\"type\": \"object\", \"properties\": {{}}, {keys}}}")
