@@ -132,12 +132,12 @@ impl<'a> BackgroundHooks<'a> {
             self.collect(reporter)?;
             let Some(hook) = self.find(id).filter(|hook| !hook.output.has_line) else { return Ok(()) };
             if Instant::now() >= deadline {
-                let seconds = timeout.as_secs_f64();
-                let warning = format!("it was not ready: it did not print a line within {seconds} seconds");
+                let limit = format!("within {} s", duration::seconds(timeout));
+                let warning = format!("it was not ready: it did not print a line {limit}");
                 reporter.warn(&mut hook.output, warning);
                 hook.output.is_late = true;
                 let hook = hook.output.hook;
-                let reason = format!("{} was not ready within {seconds} seconds", hook.name.file_name);
+                let reason = format!("{} was not ready {limit}", hook.name.file_name);
                 self.unready.push((&hook.plugin, reason));
                 return Ok(());
             }

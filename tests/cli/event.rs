@@ -170,7 +170,7 @@ fn waits_for_the_first_line_of_a_background_hook() {
 fn waits_no_longer_than_the_ready_timeout_or_the_exit_of_the_hook() {
     let context = context_with(&[("1_d.bg.sh", "exec sleep 600"), ("2_a.sh", &record("A", 1))]);
     let output = context.run(&["run", "--ready-timeout", "0", "E"]).exits_with(1).stderr_contains(
-        "warning: p/on_E__1_d.bg.sh: it was not ready: it did not print a line within 0 seconds",
+        "warning: p/on_E__1_d.bg.sh: it was not ready: it did not print a line within 0 s\n",
     );
     assert_eq!(printed(&output)[0], "A");
     let context = context_with(&[("1_f.finite.bg.sh", "exit 0"), ("2_a.sh", &record("A", 1))]);

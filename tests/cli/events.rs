@@ -180,7 +180,7 @@ fn a_required_daemon_of_an_earlier_event_that_dies_ends_the_command() {
 #[test]
 fn hooks_that_require_a_daemon_that_is_not_ready_are_skipped() {
     for (daemon, reason) in
-        [("exec sleep 600", "was not ready within 1 seconds"), ("exit 3", "failed before it was ready")]
+        [("exec sleep 600", "was not ready within 1 s"), ("exit 3", "failed before it was ready")]
     {
         let context = context_with(&[("E__1_d.daemon.bg.sh", daemon), ("E__3_c.sh", "c")]);
         context.script("here/plugins/q/on_E__2_q.sh", "#!/bin/sh\necho q >>\"$DATA_DIR/log\"\n");
