@@ -108,9 +108,10 @@ impl<'a> ArchiveResults<'a> {
     /// Returns the status that the exit of a hook gives its result, or `None` if the one that it printed is right.
     fn status_at_exit(&self, process: &Process, has_printed: bool) -> Option<&'static str> {
         let exit = process.exit()?;
-        if exit.reason == ExitReason::Stopped && self.interrupt.signal().is_some() {
+        let is_unready = exit.reason == ExitReason::Unready;
+        if (exit.reason == ExitReason::Stopped || is_unready) && self.interrupt.signal().is_some() {
             Some("cancelled")
-        } else if process.has_failed() {
+        } else if process.has_failed() && !is_unready {
             Some("failed")
         } else if exit.exit_code == Some(SKIPPED) {
             Some("skipped")
