@@ -48,6 +48,9 @@ pub(crate) mod catalog;
 mod error;
 mod event;
 pub(crate) mod events;
+mod follow;
+mod follow_up;
+pub(crate) mod followed_events;
 pub(crate) mod install;
 pub(crate) mod lockfile_on_disk;
 pub(crate) mod lockfile_update;
@@ -62,12 +65,14 @@ pub(crate) mod status_check;
 pub(crate) mod step_result;
 pub(crate) mod uninstall;
 
-use std::path::Path;
 use std::time::Duration;
 
+pub use crate::engine::apply::BatchOutput;
 pub use crate::engine::error::{EngineError, ExitStatus};
-pub use crate::engine::event::{EngineEvent, OnEvent};
-pub use crate::engine::events::{EventReport, EventRequest};
+pub use crate::engine::event::{EngineEvent, OnEvent, RunEvent};
+pub use crate::engine::events::{EventReport, EventRequest, EventSummary};
+pub use crate::engine::follow::Follow;
+pub use crate::engine::followed_events::{EndedEvent, FollowEvent};
 pub use crate::engine::install::{InstallReport, InstallRequest};
 pub use crate::hook::reporter::HookEvent;
 pub use crate::hook::run::RunError;
@@ -146,27 +151,28 @@ impl<'e> Engine<'e> {
         Ok(report)
     }
 
-    /// Runs every hook of one or more events, foreground hooks in order and background hooks in parallel. Calls
-    /// `on_hook_event` for every record that a hook prints and for its exit. All hooks have exited when this returns.
+    /// Runs every hook of one or more events, foreground hooks in order and background hooks in parallel, and the events
+    /// that their records start. Calls `on_event` for every record that a hook prints and for its exit. All hooks have
+    /// exited when this returns.
     pub fn run_event(
         &self,
         request: &EventRequest,
-        on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
+        on_event: impl FnMut(RunEvent<'_>),
     ) -> Result<EventReport, EngineError> {
-        let mut catalog = Catalog::find(&self.session.settings, &request.plugins, self.session.on_event)?;
-        self.run_hooks(&mut catalog, request, on_hook_event, |_output_dir| {})
+        let mut catalog = events::catalog(request, &self.session.settings, self.session.on_event)?;
+        self.run_hooks(&mut catalog, request, on_event, |_summary| {})
     }
 
-    /// Runs the hooks of events that are in the catalog. Calls `on_end` with the output dir before it records the exit of
-    /// this command and prunes expired records and logs.
+    /// Runs the hooks of events that are in the catalog. Calls `on_end` before it records the exit of this command and
+    /// prunes expired records and logs.
     pub(crate) fn run_hooks(
         &self,
         catalog: &mut Catalog,
         request: &EventRequest,
-        on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
-        on_end: impl FnOnce(Option<&Path>),
+        on_event: impl FnMut(RunEvent<'_>),
+        on_end: impl FnOnce(&EventSummary),
     ) -> Result<EventReport, EngineError> {
-        let report = events::run(&self.session, catalog, request, on_hook_event, on_end)?;
+        let report = events::run(&self.session, catalog, request, on_event, on_end)?;
         let interrupted =
             if let ExitStatus::Interrupted(signal) = report.status { Some(signal) } else { None };
         self.session.prune_if_due(report.command, interrupted, catalog.core.keep());

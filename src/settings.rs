@@ -82,12 +82,16 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
 /// The variable with folders to trust, separated by `:`, like `--trust-dir`.
 pub const TRUST_VARIABLE: &str = "RIGUP_TRUST_DIR";
 
-/// The variable with the output dir of the event whose hook runs this rigup. It tells a `SNAP_DIR` of rigup from one of the
+/// The variable with the output dir of the event whose hook runs this rigup, or that this rigup runs because of a record.
+/// It tells a `SNAP_DIR` of rigup from one of the
 /// caller.
 pub(crate) const OUTPUT_DIR_VARIABLE: &str = "RIGUP_OUTPUT_DIR";
 
+/// The variable with the id of the rigup that runs this one because of a record.
+pub(crate) const FOLLOWED_BY_VARIABLE: &str = "RIGUP_FOLLOWED_BY";
+
 /// The variable with the folder of the page that the hooks of an event save.
-const SNAP_DIR: &str = "SNAP_DIR";
+pub(crate) const SNAP_DIR: &str = "SNAP_DIR";
 
 /// The folders on the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -107,6 +111,15 @@ pub struct Flags {
     /// Trust DIR even if writable by others; repeatable [env: RIGUP_TRUST_DIR]
     #[arg(long = "trust-dir", global = true, value_name = "DIR")]
     pub trust_dirs: Vec<PathBuf>,
+}
+
+/// How another rigup runs this one because of a record.
+#[derive(Debug, Clone)]
+pub(crate) struct Followed {
+    /// The record of that rigup, with which this one ends.
+    pub by: ProcessId,
+    /// The output dir of the event.
+    pub output_dir: PathBuf,
 }
 
 /// The settings of a command.
@@ -144,6 +157,8 @@ pub struct Settings {
     pub rigup: PathBuf,
     /// The process that started this rigup, if rigup started that process itself.
     pub parent_process: Option<ProcessId>,
+    /// How another rigup runs this one because of a record, if it does.
+    pub(crate) followed: Option<Followed>,
 }
 
 /// The default of `RIGUP_OUTPUT_LIMIT`: 64 MiB.
@@ -252,7 +267,11 @@ impl Settings {
         // A hook that runs this rigup has the output dir of another event.
         let is_inherited = environment.get(OUTPUT_DIR_VARIABLE) == environment.get(SNAP_DIR);
         let environment = if is_inherited { environment.without(SNAP_DIR) } else { environment };
-        let parent_process = environment.text("RIGUP_PROCESS_ID").and_then(|id| id.parse().ok());
+        let process_of = |name: &str| environment.text(name).and_then(|id| id.parse().ok());
+        let (parent_process, by) = (process_of("RIGUP_PROCESS_ID"), process_of(FOLLOWED_BY_VARIABLE));
+        let output_dir = environment.get(OUTPUT_DIR_VARIABLE).map(PathBuf::from);
+        let followed = by.zip(output_dir).map(|(by, output_dir)| Followed { by, output_dir });
+        let environment = environment.without(FOLLOWED_BY_VARIABLE);
         Ok(Self {
             command_environment: environment.clone(),
             environment,
@@ -268,6 +287,7 @@ impl Settings {
             warnings,
             output_limit,
             rigup,
+            followed,
             parent_process,
         })
     }

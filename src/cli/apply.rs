@@ -63,7 +63,7 @@ pub(crate) fn apply(args: &ApplyArgs, context: &mut Context) -> CommandResult {
     };
     let policy = args.policy.into();
     let mut streams = StreamApplier {
-        applier: Applier::new(&catalog, engine.session(), &interrupt, policy, options, args.dry_run),
+        applier: Applier::new(&catalog, engine.session(), &interrupt, policy, options, args.dry_run, None),
         interrupt: &interrupt,
         output: &mut context.output,
         is_dry_run: args.dry_run,

@@ -1,25 +1,33 @@
 //! `rigup run`: the hooks of events.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser as _;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
-use crate::cli::message::{error, print_diagnostics, print_event, warning};
+use crate::cli::failure;
+use crate::cli::message::{error, message, print_diagnostics, print_event, warning};
 use crate::cli::output::Output;
+use crate::cli::process::table;
 use crate::cli::progress::ProgressDisplay;
 use crate::clock;
 use crate::duration::{self, Limit};
-use crate::engine::catalog::{Catalog, searched_folders};
-use crate::engine::events::{has_hooks, hook_argument};
-use crate::engine::{EngineEvent, EventRequest, HookEvent};
+use crate::engine::catalog::searched_folders;
+use crate::engine::events::{self, has_hooks, hook_argument};
+use crate::engine::{
+    EndedEvent, EngineEvent, EventRequest, EventSummary, ExitStatus, Follow, FollowEvent, HookEvent,
+    ProcessType, RunEvent, processes,
+};
 use crate::hook::command;
 use crate::model::Process;
 use crate::plugin::discovery::Hook;
+use crate::process::handle;
 use crate::report::short_id::short_id;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
@@ -44,9 +52,29 @@ pub(crate) struct RunArgs {
     /// Run each plugin's hooks in DIR/PLUGIN [default: a folder in DATA_DIR]
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
+    /// Start an event for each record of these types, such as `Snapshot`
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    follow: Vec<String>,
+    /// Follow records up to N levels below the first event [default: 1]
+    #[arg(long, value_name = "N", requires = "follow")]
+    max_depth: Option<u32>,
+    /// Run up to N followed events at once [default: cores]
+    #[arg(long, short, value_name = "N", requires = "follow", value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
+    jobs: Option<usize>,
+    /// Resolve and store the BinaryRequest, Binary and Machine records
+    #[arg(long)]
+    apply: bool,
+    /// Show the hooks of the run with this id that are still running
+    #[arg(long, value_name = "ID", conflicts_with_all = ["event", "plugins", "timeout", "ready_timeout", "output_dir", "follow", "apply"])]
+    status: Option<String>,
     /// The events, such as `Snapshot` or `CrawlSetup,Snapshot`, then arguments for their hooks
     // One list, because clap would still look for rigup's own options between two.
-    #[arg(value_name = "EVENT", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "EVENT",
+        required_unless_present = "status",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     event: Vec<OsString>,
 }
 
@@ -55,6 +83,9 @@ const MAX_REASON_CHARS: usize = 200;
 
 /// Runs `rigup run`.
 pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
+    if let Some(id) = &args.status {
+        return print_status(id, context);
+    }
     let mut words = args.event.into_iter();
     let events = words.next().unwrap_or_default().to_string_lossy().into_owned();
     if events.starts_with('-') {
@@ -69,39 +100,72 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         timeout: args.timeout,
         ready_timeout: args.ready_timeout.map(Limit::or_max),
         output_dir: args.output_dir,
+        follow: Follow { types: args.follow, max_depth: args.max_depth.unwrap_or(1), jobs: args.jobs },
+        applies_records: args.apply,
     };
-    let events = request.names()?;
-    let mut catalog = Catalog::find(&context.settings, &request.plugins, &print_event)?;
+    let names = request.names()?;
+    let mut catalog = events::catalog(&request, &context.settings, &print_event)?;
     let status = print_diagnostics(&catalog);
-    let without_hooks: Vec<&&str> = events.iter().filter(|event| !has_hooks(&catalog, event)).collect();
-    for event in &without_hooks {
+    let without_hooks: Vec<&&str> = names.iter().filter(|event| !has_hooks(&catalog, event)).collect();
+    let followed = request.follow.names()?;
+    let followed_without_hooks = followed.iter().filter(|event| !has_hooks(&catalog, event));
+    for event in without_hooks.iter().copied().chain(followed_without_hooks) {
         let folders = searched_folders(&context.settings);
         context.verbosity.note(&format!(
             "no hooks found for the event {event} in {folders}; `rigup hook list` shows the hooks"
         ));
     }
-    if without_hooks.len() == events.len() {
+    if without_hooks.len() == names.len() {
         return Ok(status);
     }
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
     let Context { output, verbosity, .. } = context;
-    let display = RefCell::new(EventDisplay { output, verbosity: *verbosity, rows: Vec::new() });
-    let on_hook_event = |hook: &Hook, event: HookEvent<'_>| display.borrow_mut().show(hook, event);
-    let on_end = |output_dir: Option<&Path>| display.borrow_mut().finish(output_dir);
-    Ok(engine.run_hooks(&mut catalog, &request, on_hook_event, on_end)?.status)
+    let display = RefCell::new(EventDisplay {
+        output,
+        verbosity: *verbosity,
+        max_depth: request.follow.max_depth,
+        rows: Vec::new(),
+        printed: HashSet::new(),
+    });
+    let on_event = |event: RunEvent<'_>| display.borrow_mut().show(event);
+    let on_end = |summary: &EventSummary| display.borrow_mut().finish(summary);
+    Ok(engine.run_hooks(&mut catalog, &request, on_event, on_end)?.status)
 }
 
 /// A display of the records of hooks as they arrive, and of how each hook exited.
 struct EventDisplay<'a> {
     output: &'a mut Output,
     verbosity: Verbosity,
+    max_depth: u32,
     rows: Vec<Vec<Cell>>,
+    /// The messages of followed events, each of which is printed once.
+    printed: HashSet<String>,
 }
 
 impl EventDisplay<'_> {
-    fn show(&mut self, hook: &Hook, event: HookEvent<'_>) {
+    fn show(&mut self, event: RunEvent<'_>) {
+        match event {
+            RunEvent::Hook(hook, event) => self.show_hook(hook, event),
+            RunEvent::Followed(event) => self.show_followed(event),
+            RunEvent::Applied(hook, output) => {
+                for (line, warning) in output.warnings {
+                    warning!("{hook}: stdout line {line}: {warning}");
+                }
+                for (line, error) in output.errors {
+                    error!("{hook}: stdout line {line}: {error}");
+                }
+                output.results.iter().for_each(|result| failure::print(result, false));
+                if self.output.is_json() {
+                    self.output.records(output.records);
+                    self.output.flush();
+                }
+            }
+        }
+    }
+
+    fn show_hook(&mut self, hook: &Hook, event: HookEvent<'_>) {
         match event {
             HookEvent::Record(record) => {
                 let mut fields = record.fields;
@@ -129,13 +193,48 @@ impl EventDisplay<'_> {
         }
     }
 
+    fn show_followed(&mut self, event: FollowEvent<'_>) {
+        match event {
+            FollowEvent::Record(record) if self.output.is_json() => self.write_record(&record),
+            FollowEvent::Record(record) => {
+                if record.get("type").is_none_or(|kind| kind != "Process") {
+                    let plugin = record.get("plugin").and_then(Value::as_str).unwrap_or_default().to_owned();
+                    self.output.raw(record::line(&plugin, &Value::Object(record)).as_bytes());
+                    self.output.flush();
+                }
+            }
+            FollowEvent::Message(line) => {
+                if self.printed.insert(line.clone()) {
+                    message!("{line}");
+                }
+            }
+            FollowEvent::Ended(event) => self.show_ended(event),
+        }
+    }
+
+    fn show_ended(&mut self, event: &EndedEvent) {
+        let EndedEvent { name, value, process, problem } = event;
+        if let Some(problem) = problem {
+            error!("{name} {value}: {problem}");
+        }
+        match process {
+            Some(process) if self.output.is_json() => self.write_record(process),
+            Some(process) => self.add_row(name, value, process),
+            None => {}
+        }
+    }
+
     fn show_exit(&mut self, hook: &Hook, process: &Process) {
         if self.output.is_json() {
             return self.write_record(process);
         }
+        self.add_row(&hook.plugin, &hook.name.file_name, process);
+    }
+
+    fn add_row(&mut self, plugin: &str, hook: &str, process: &Process) {
         self.rows.push(vec![
-            Cell::plain(hook.plugin.as_str()),
-            Cell::plain(&hook.name.file_name),
+            Cell::plain(plugin),
+            Cell::plain(hook),
             tables::process_state(process),
             Cell::plain(tables::elapsed(process, clock::now()).map(units::duration).unwrap_or_default()),
         ]);
@@ -146,7 +245,7 @@ impl EventDisplay<'_> {
         self.output.flush();
     }
 
-    fn finish(&mut self, output_dir: Option<&Path>) {
+    fn finish(&mut self, summary: &EventSummary) {
         let columns = [
             Column::new("PLUGIN").cut_end(12),
             Column::new("HOOK").cut_end(24),
@@ -156,11 +255,38 @@ impl EventDisplay<'_> {
         if !self.output.is_json() {
             self.output.table(&Table::with_rows(columns, std::mem::take(&mut self.rows)));
         }
-        if let Some(output_dir) = output_dir {
+        let counts = summary.records.iter().map(|(kind, count)| format!("{count} {}", printable(kind)));
+        let counts: Vec<String> = counts.collect();
+        if !counts.is_empty() {
+            self.verbosity.note(&format!("records: {}", counts.join(", ")));
+        }
+        let (depth, too_deep, too_late) = (self.max_depth, summary.too_deep, summary.too_late);
+        if too_deep > 0 {
+            self.verbosity.note(&format!(
+                "{too_deep} of these are deeper than --max-depth {depth} and started no event"
+            ));
+        }
+        if too_late > 0 {
+            self.verbosity.note(&format!(
+                "{too_late} of these came after the last hook of the events and started none"
+            ));
+        }
+        if let Some(output_dir) = &summary.output_dir {
             self.verbosity.note(&format!("the files of the hooks are in {}", output_dir.display()));
         }
         self.output.drain();
     }
+}
+
+/// Prints the hooks of a `rigup run`, and of the events that its records started, that are still running.
+fn print_status(id: &str, context: &mut Context) -> CommandResult {
+    let (store, process) = context.process(id)?;
+    let mut hooks = processes::with_descendants(&store, vec![process])?;
+    hooks.retain(|process| {
+        process.spec.process_type == ProcessType::Hook && !matches!(handle::find_running(process), Ok(None))
+    });
+    table::write(&hooks, &mut context.output);
+    Ok(ExitStatus::Success)
 }
 
 fn print_failure(hook: &Hook, process: &Process) {

@@ -16,7 +16,7 @@ use crate::engine::step_result::StepResult;
 use crate::install::plan::{self, Request, Selection};
 use crate::install::register::{self, RegisterError};
 use crate::machine::config;
-use crate::model::{MachineId, Policy, ProcessId, ProviderName, import};
+use crate::model::{MachineId, Policy, Process, ProcessId, ProviderName, import};
 use crate::plugin::requirement;
 use crate::process::signals::Interrupt;
 use crate::protocol::Record;
@@ -31,6 +31,8 @@ pub(crate) struct Applier<'a> {
     selection: Selection,
     providers: Vec<ProviderName>,
     is_dry_run: bool,
+    /// The command that the records are part of; `None` if applying them is a command of its own.
+    within: Option<&'a Process>,
     /// The installer, which is opened for the first request that has to be resolved.
     installer: Option<Installer<'a>>,
     /// The ids of this machine in other data dirs, from the Machine records that were read so far.
@@ -40,7 +42,7 @@ pub(crate) struct Applier<'a> {
 
 /// The result of a batch of records.
 #[derive(Debug, Default)]
-pub(crate) struct BatchOutput {
+pub struct BatchOutput {
     /// One record for each record that was applied, in the same order.
     pub(crate) records: Vec<Value>,
     /// The results of the requests.
@@ -78,6 +80,13 @@ enum ApplyError {
     Store(#[from] StoreError),
 }
 
+impl BatchOutput {
+    /// Returns the records that resulted, in the order of those that were applied.
+    pub fn records(&self) -> &[Value] {
+        &self.records
+    }
+}
+
 impl<'a> Applier<'a> {
     /// Returns an applier that has not applied any record.
     pub(crate) fn new(
@@ -87,6 +96,7 @@ impl<'a> Applier<'a> {
         policy: Policy,
         options: InstallOptions,
         is_dry_run: bool,
+        within: Option<&'a Process>,
     ) -> Self {
         Self {
             catalog,
@@ -101,6 +111,7 @@ impl<'a> Applier<'a> {
             },
             providers: catalog.providers(),
             is_dry_run,
+            within,
             installer: None,
             aliases: Vec::new(),
             status: ExitStatus::Success,
@@ -170,6 +181,11 @@ impl<'a> Applier<'a> {
         self.status = self.status.or_incomplete();
     }
 
+    /// Returns the exit status so far.
+    pub(crate) fn status(&self) -> ExitStatus {
+        self.status
+    }
+
     /// Records the exit status of this command, and returns it.
     pub(crate) fn finish(self) -> Result<ExitStatus, EngineError> {
         let status = self.interrupt.signal().map_or(self.status, ExitStatus::Interrupted);
@@ -222,7 +238,10 @@ impl<'a> Applier<'a> {
         let installer = match self.installer.take() {
             Some(installer) => installer,
             // The number of further requests is unknown.
-            None => Installer::open(self.catalog, self.session, self.options, usize::MAX, self.interrupt)?,
+            None => {
+                let Self { catalog, session, options, interrupt, within, .. } = *self;
+                Installer::open(catalog, session, options, usize::MAX, interrupt, within)?
+            }
         };
         let installer = self.installer.insert(installer);
         let results = installer.resolve(planned)?;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
+use crate::hook::run::Variables;
 use crate::install::plan::{Request, Selection};
 use crate::install::provider_deps;
 use crate::model::{PluginName, Policy, ProviderName, misspelling};
@@ -232,7 +233,18 @@ impl Catalog {
 
     /// Returns the variables for the hooks of each plugin: which plugins are enabled, and the settings of the plugin, of
     /// those that it requires, and of the plugin `base`. If several of these have a setting, that of the first applies.
-    pub(crate) fn variables(&self) -> HashMap<PluginName, Vec<Variable>> {
+    pub(crate) fn variables(&self) -> Variables {
+        self.variables_of(&self.settings)
+    }
+
+    /// Returns these variables as they are with other paths that are stored for this machine.
+    pub(crate) fn variables_with(&self, config: &Map<String, Value>) -> Variables {
+        let mut settings = self.settings.clone();
+        apply_machine_config(&mut settings, config);
+        self.variables_of(&settings)
+    }
+
+    fn variables_of(&self, settings: &HashMap<PluginName, Vec<Setting>>) -> Variables {
         let plugins = &self.discovery.plugins;
         let enabled: Vec<Variable> =
             plugins.iter().filter_map(|plugin| self.enabled_variable(plugin)).collect();
@@ -241,7 +253,7 @@ impl Catalog {
             let mut variables = enabled.clone();
             let mut names: HashSet<&str> = enabled.iter().map(|variable| variable.name.as_str()).collect();
             let sources = self.configs.required(&plugin.name, plugins).into_iter().chain(base);
-            for setting in sources.filter_map(|source| self.settings.get(source)).flatten() {
+            for setting in sources.filter_map(|source| settings.get(source)).flatten() {
                 if names.insert(&setting.name) {
                     variables.extend(setting.variable());
                 }
@@ -265,16 +277,7 @@ impl Catalog {
 
     /// Sets the `*_BINARY` settings that have no explicit value to the paths that are stored for this machine.
     pub(crate) fn apply_machine_config(&mut self, config: &Map<String, Value>) {
-        for setting in self.settings.values_mut().flatten() {
-            if !setting.is_explicit()
-                && setting.name.ends_with("_BINARY")
-                && let Some(path) = config.get(&setting.name).filter(|path| is_file(path))
-            {
-                setting.value = path.clone();
-                setting.bytes = None;
-                setting.origin = Origin::Machine;
-            }
-        }
+        apply_machine_config(&mut self.settings, config);
     }
 
     /// Whether the hooks and requirements of a plugin are used.
@@ -285,6 +288,19 @@ impl Catalog {
     /// Returns the plugin with this name, ignoring case, or `None` if there is none.
     pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
         self.discovery.plugins.iter().find(|plugin| is_named(&plugin.name, name))
+    }
+}
+
+fn apply_machine_config(settings: &mut HashMap<PluginName, Vec<Setting>>, config: &Map<String, Value>) {
+    for setting in settings.values_mut().flatten() {
+        if !setting.is_explicit()
+            && setting.name.ends_with("_BINARY")
+            && let Some(path) = config.get(&setting.name).filter(|path| is_file(path))
+        {
+            setting.value = path.clone();
+            setting.bytes = None;
+            setting.origin = Origin::Machine;
+        }
     }
 }
 

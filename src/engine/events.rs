@@ -1,24 +1,35 @@
 //! The work of `rigup run`: runs the hooks of events.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::engine::apply::Applier;
 use crate::engine::archive_results::ArchiveResults;
 use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
+use crate::engine::event::{OnEvent, RunEvent};
+use crate::engine::follow::Follow;
+use crate::engine::follow_up::{self, FollowUps, Pending, is_applied};
+use crate::engine::followed_events::{FollowEvent, FollowedEvents};
+use crate::engine::install;
 use crate::engine::programs::Programs;
 use crate::engine::session::Session;
+use crate::engine::status_check::InstallOptions;
 use crate::hook::command::{self, InvalidTimeout, MAX_TIMEOUT};
-use crate::hook::event::{self, Event, EventHook, Events};
+use crate::hook::event::{self, Event, EventHook, Events, FollowUp};
 use crate::hook::reporter::HookEvent;
-use crate::model::{PluginName, ProcessId};
+use crate::model::{PluginName, Policy, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::{Setting, Variable};
 use crate::plugin::discovery::{Hook, Start};
 use crate::plugin::hook_name::{BINARY_REQUEST, Background, canonical_event};
+use crate::process::lifetime;
 use crate::process::signals::Interrupt;
 use crate::settings::{Environment, Settings};
 
@@ -42,6 +53,10 @@ pub struct EventRequest {
     pub ready_timeout: Option<Duration>,
     /// The folder with a subfolder for each plugin; a folder in the data dir if `None`.
     pub output_dir: Option<PathBuf>,
+    /// The records that start further events.
+    pub follow: Follow,
+    /// Whether to resolve and store the BinaryRequest, Binary and Machine records of the hooks.
+    pub applies_records: bool,
 }
 
 impl EventRequest {
@@ -54,6 +69,8 @@ impl EventRequest {
             timeout: None,
             ready_timeout: None,
             output_dir: None,
+            follow: Follow::default(),
+            applies_records: false,
         }
     }
 
@@ -72,7 +89,8 @@ impl EventRequest {
     }
 }
 
-fn event_name(event: &str) -> Result<&str, EngineError> {
+/// Returns the canonical name of an event, or an error if the text is not one.
+pub(super) fn event_name(event: &str) -> Result<&str, EngineError> {
     let name = canonical_event(event);
     if name.is_empty() || name.contains('/') || name.starts_with(['.', '-']) {
         return Err(EngineError::InvalidRequest(format!(
@@ -82,15 +100,28 @@ fn event_name(event: &str) -> Result<&str, EngineError> {
     Ok(name)
 }
 
+/// What events led to.
+#[derive(Debug)]
+pub struct EventSummary {
+    /// The folder that contains the files of the hooks; `None` if they wrote none.
+    pub output_dir: Option<PathBuf>,
+    /// The number of hooks that failed, and of events started by records that did not succeed.
+    pub failed: usize,
+    /// The number of records of each type that were printed, with those of events that records started.
+    pub records: BTreeMap<String, u64>,
+    /// The number of records that started no event because they were too deep.
+    pub too_deep: u64,
+    /// The number of records that started no event because they came after the last hook of the events.
+    pub too_late: usize,
+}
+
 /// The result of events.
 #[derive(Debug)]
 pub struct EventReport {
     /// The exit status that `rigup run` ends with.
     pub status: ExitStatus,
-    /// The folder that contains the files of the hooks; `None` if they wrote none.
-    pub output_dir: Option<PathBuf>,
-    /// The number of hooks that failed.
-    pub failed: usize,
+    /// What they led to.
+    pub summary: EventSummary,
     /// The record of this command.
     pub(crate) command: ProcessId,
 }
@@ -112,18 +143,29 @@ fn enabled_hooks<'c>(catalog: &'c Catalog, event: &str) -> Vec<&'c Hook> {
     hooks
 }
 
-/// Runs the hooks of the events, then those of their ends, and calls `on_hook_event` for each of their records, warnings
-/// and exits. At the end, calls `on_end` with the output dir, before the exit of this command is recorded, because a signal
-/// counts until then.
+/// Reads the plugins for a request. Only records that are applied need their requirements.
+pub(crate) fn catalog(
+    request: &EventRequest,
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+) -> Result<Catalog, EngineError> {
+    let read = if request.applies_records { Catalog::read } else { Catalog::find };
+    read(settings, &request.plugins, on_event)
+}
+
+/// Runs the hooks of the events, the events that their records start, then the hooks of the ends, and calls `on_event` for
+/// each of their records, warnings and exits. At the end, calls `on_end`, before the exit of this command is recorded,
+/// because a signal counts until then.
 pub(crate) fn run(
     session: &Session<'_>,
     catalog: &mut Catalog,
     request: &EventRequest,
-    mut on_hook_event: impl FnMut(&Hook, HookEvent<'_>),
-    on_end: impl FnOnce(Option<&Path>),
+    on_event: impl FnMut(RunEvent<'_>),
+    on_end: impl FnOnce(&EventSummary),
 ) -> Result<EventReport, EngineError> {
     let names = request.names()?;
     catalog.apply_machine_config(&session.machine.config);
+    let catalog = &*catalog;
     let variables = catalog.variables();
     let programs = Programs::of(session)?;
     let event = |name: &str| {
@@ -134,40 +176,94 @@ pub(crate) fn run(
     let ends: Vec<Event<'_>> =
         names.iter().rev().map(|name| event(&end_of(name))).collect::<Result<_, EngineError>>()?;
     let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+    let followed = session.settings.followed.as_ref();
+    if let Some(followed) = followed
+        && !lifetime::end_with(&session.store, Some(followed.by)).map_err(EngineError::Signals)?
+    {
+        return Err(EngineError::Setup("the rigup that started this one is gone".to_owned()));
+    }
     session.unpack_providers(&interrupt)?;
     let command = session.begin()?;
     let command_id = command.process.id;
     let events_dir = session.settings.data_dir.join("events").join(names[0]);
-    let output_dir = match &request.output_dir {
+    let output_dir = match request.output_dir.as_ref().or(followed.map(|followed| &followed.output_dir)) {
         Some(dir) => std::path::absolute(dir).map_err(EngineError::CurrentDir)?,
         None => events_dir.join(command_id.to_string()),
     };
-    let runner = session.runner(&command, &variables, &interrupt);
+    let runner = session.runner(&command.process, variables.clone(), &interrupt);
     let events = Events { sequence: &events, ends: &ends, output_dir };
-    let mut results =
-        ArchiveResults::new(&events.output_dir, &request.arguments, command_id.to_string(), &interrupt);
+    let output_dir = events.output_dir.as_path();
+    let (records, on_event) = (RefCell::new(BTreeMap::new()), RefCell::new(on_event));
+    let report = |event: RunEvent<'_>| {
+        let kind = match &event {
+            RunEvent::Hook(_, HookEvent::Record(record)) => Some(record.kind.as_str()),
+            RunEvent::Followed(FollowEvent::Record(record)) => record.get("type").and_then(Value::as_str),
+            _ => None,
+        };
+        if let Some(kind) = kind.filter(|kind| *kind != "Process") {
+            *records.borrow_mut().entry(kind.to_owned()).or_insert(0) += 1;
+        }
+        (on_event.borrow_mut())(event);
+    };
+    let pending = Pending::default();
+    let mut report_follow_up = &report;
+    let applier = || {
+        let options =
+            InstallOptions { waits_for_retry: true, timeout: install::TIMEOUT, ..InstallOptions::default() };
+        Applier::new(catalog, session, &interrupt, Policy::default(), options, false, Some(&command.process))
+    };
+    let mut follow_ups = FollowUps {
+        session,
+        catalog,
+        runner: &runner,
+        interrupt: &interrupt,
+        command: command_id,
+        pending: &pending,
+        applier: request.applies_records.then(applier),
+        followed: FollowedEvents::new(session, request, &names, &interrupt, command_id, output_dir),
+        on_event: &mut report_follow_up,
+        has_error: false,
+    };
+    let mut results = ArchiveResults::new(output_dir, &request.arguments, command_id.to_string(), &interrupt);
     let mut failed = 0;
-    let result = event::run(&runner, &events, |hook, hook_event| {
-        failed += usize::from(matches!(hook_event, HookEvent::Failed(_)));
-        results.pass_on(hook, hook_event, &mut on_hook_event);
-    });
+    let on_hook_event = |hook: &Hook, event: HookEvent<'_>| {
+        failed += usize::from(matches!(event, HookEvent::Failed(_)));
+        if let HookEvent::Record(record) = &event
+            && (request.follow.follows(&record.kind) || request.applies_records && is_applied(&record.kind))
+        {
+            pending.borrow_mut().push((follow_up::title(hook), record.clone()));
+        }
+        results.pass_on(hook, event, &mut |hook, event| report(RunEvent::Hook(hook, event)));
+    };
+    let result = event::run(&runner, &events, on_hook_event, &mut follow_ups);
+    // The hooks of the ends have printed more.
+    follow_ups.apply();
+    let FollowUps { applier, mut followed, has_error, .. } = follow_ups;
+    let (too_deep, too_late) = followed.finish(&mut |event| report(RunEvent::Followed(event)));
+    failed += followed.failed;
     if request.output_dir.is_none() {
-        remove_empty_folders(&events.output_dir);
+        remove_empty_folders(output_dir);
         let _ = std::fs::remove_dir(events_dir);
     }
-    let output_dir = Some(events.output_dir).filter(|dir| dir.exists());
+    let summary = EventSummary {
+        output_dir: Some(output_dir).filter(|dir| dir.exists()).map(Path::to_owned),
+        failed,
+        records: records.take(),
+        too_deep,
+        too_late,
+    };
     if result.is_ok() {
-        on_end(output_dir.as_deref());
+        on_end(&summary);
     }
     let status = match interrupt.signal() {
         Some(signal) => ExitStatus::Interrupted(signal),
-        None if result.is_err() => ExitStatus::Setup,
+        None if result.is_err() || has_error => ExitStatus::Setup,
         None if failed > 0 || !catalog.discovery.diagnostics.is_empty() => ExitStatus::Incomplete,
-        None => ExitStatus::Success,
+        None => applier.map_or(ExitStatus::Success, |applier| applier.status()),
     };
     session.finish(command, status)?;
     result?;
-    Ok(EventReport { status, output_dir, failed, command: command_id })
+    Ok(EventReport { status, summary, command: command_id })
 }
 
 /// Returns the arguments of the hooks. A `BinaryRequest` that names no providers allows only the curated ones.

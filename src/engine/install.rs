@@ -19,7 +19,7 @@ use crate::engine::status_check::{InstallOptions, StatusCheck};
 use crate::engine::step_result::StepResult;
 use crate::install::plan::{self, Selection, Step};
 use crate::install::resolver::Resolver;
-use crate::model::{Binary, BinaryName, MachineId, Policy, ProcessId, Version, VersionRange};
+use crate::model::{Binary, BinaryName, MachineId, Policy, Process, ProcessId, Version, VersionRange};
 use crate::plugin::requirement::{self, Diagnostic, Providers, Requirement};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
@@ -220,7 +220,7 @@ pub(crate) fn execute(
     };
     if report.results.iter().any(|result| result.planned().is_some()) {
         let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
-        let installer = Installer::open(catalog, session, options, steps.len(), &interrupt)?;
+        let installer = Installer::open(catalog, session, options, steps.len(), &interrupt, None)?;
         report.command = Some(installer.command_id());
         report.results = installer.resolve(report.results)?;
         on_results(&report.results);
@@ -312,37 +312,46 @@ pub(crate) struct Installer<'a> {
     options: InstallOptions,
     interrupt: &'a Interrupt,
     pool: ThreadPool,
-    command: CommandProcess,
+    command: Process,
+    /// The same, unless the requests are part of another command.
+    own: Option<CommandProcess>,
 }
 
 impl<'a> Installer<'a> {
-    /// Starts the threads for at most `max_requests` requests at a time, and records the command.
+    /// Starts the threads for at most `max_requests` requests at a time, and records the command, unless the requests are
+    /// part of the command `within`.
     pub(crate) fn open(
         catalog: &'a Catalog,
         session: &'a Session<'_>,
         options: InstallOptions,
         max_requests: usize,
         interrupt: &'a Interrupt,
+        within: Option<&Process>,
     ) -> Result<Self, EngineError> {
         session.unpack_providers(interrupt)?;
         let cores = std::thread::available_parallelism().map_or(MIN_JOBS, std::num::NonZero::get);
         // More threads than requests would only cost time and memory.
         let jobs = options.jobs.unwrap_or(cores.max(MIN_JOBS)).min(max_requests);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
-        let command = session.begin()?;
-        Ok(Self { catalog, session, options, interrupt, pool, command })
+        let (command, own) = match within {
+            Some(command) => (command.clone(), None),
+            None => {
+                let own = session.begin()?;
+                (own.process.clone(), Some(own))
+            }
+        };
+        Ok(Self { catalog, session, options, interrupt, pool, command, own })
     }
 
     /// Returns the id of the command's record.
     pub(crate) fn command_id(&self) -> ProcessId {
-        self.command.process.id
+        self.command.id
     }
 
     /// Resolves the planned requests, and replaces each of them by its result.
     pub(crate) fn resolve(&self, mut results: Vec<StepResult>) -> Result<Vec<StepResult>, EngineError> {
-        let variables = self.catalog.variables();
         let resolver = Resolver {
-            runner: self.session.runner(&self.command, &variables, self.interrupt),
+            runner: self.session.runner(&self.command, self.catalog.variables(), self.interrupt),
             hooks: &self.catalog.provider_hooks(),
             provider_deps: &self.catalog.provider_deps(),
             configs: &self.catalog.configs,
@@ -375,8 +384,8 @@ impl<'a> Installer<'a> {
         self.session.store.count_uses(self.session.machine.id, count(installed), count(failed))
     }
 
-    /// Records the exit status of the command.
+    /// Records the exit status of the command, unless the requests were part of another one.
     pub(crate) fn finish(self, status: ExitStatus) -> Result<(), EngineError> {
-        self.session.finish(self.command, status)
+        self.own.map_or(Ok(()), |own| self.session.finish(own, status))
     }
 }

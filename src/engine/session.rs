@@ -1,11 +1,10 @@
 //! An open data dir: the store, the machine, and the record of the running command.
 
 use std::cell::{Cell, OnceCell};
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Mutex, Once, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock, RwLock};
 
 use crate::boolean;
 use crate::clock;
@@ -14,15 +13,14 @@ use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::recovery;
 use crate::exhaustion;
 use crate::fs::dir::{make_parents, make_private_dir, nearest_existing, owner_blocked_by_root};
-use crate::hook::run::Runner;
+use crate::hook::run::{Runner, Variables};
 use crate::install::link::Linker;
 use crate::machine;
 use crate::model::{
-    ExitReason, Guid, Machine, MachineFacts, MachineId, NetworkInterface, PluginName, Process, ProcessExit,
-    ProcessId, ProcessSpec, ProcessType, RetentionLimits,
+    ExitReason, Guid, Machine, MachineFacts, MachineId, NetworkInterface, Process, ProcessExit, ProcessId,
+    ProcessSpec, ProcessType, RetentionLimits,
 };
 use crate::plugin::builtin;
-use crate::plugin::config::value::Variable;
 use crate::process::lock::ProcessLock;
 use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
@@ -245,15 +243,15 @@ impl<'e> Session<'e> {
     /// Returns the runner of a command's hooks, with the settings of their plugins as variables.
     pub(crate) fn runner<'r>(
         &'r self,
-        command: &'r CommandProcess,
-        variables: &'r HashMap<PluginName, Vec<Variable>>,
+        command: &'r Process,
+        variables: Variables,
         interrupt: &'r Interrupt,
     ) -> Runner<'r> {
         Runner {
             settings: &self.settings,
             store: &self.store,
-            command: &command.process,
-            variables,
+            command,
+            variables: RwLock::new(Arc::new(variables)),
             interrupt,
             environments: Mutex::default(),
             temporary: OnceLock::new(),

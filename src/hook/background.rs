@@ -176,6 +176,11 @@ impl<'a> BackgroundHooks<'a> {
         self.failure.clone().or_else(|| unready.map(reason))
     }
 
+    /// Returns why no further hooks are started, or `None` if they are.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
     /// Records that a hook failed by itself.
     fn record_failure(&mut self, hook: &'a Hook, conditions: Conditions, was_ready: bool) {
         let file_name = &hook.name.file_name;

@@ -15,7 +15,10 @@ use crate::model::{MachineId, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::Variable;
 use crate::process::tree::PROCESS_ID_VARIABLE;
-use crate::settings::{Environment, OUTPUT_DIR_VARIABLE, Settings, TRUST_VARIABLE, is_listable};
+use crate::settings::{
+    Environment, FOLLOWED_BY_VARIABLE, Followed, OUTPUT_DIR_VARIABLE, SNAP_DIR, Settings, TRUST_VARIABLE,
+    is_listable,
+};
 
 /// Converts the fields of a request to the arguments of a hook, one for each field. `min_version` becomes
 /// `--min-version=...`, and true becomes a bare flag. False, null and blank values are left out; lists and objects are
@@ -122,9 +125,7 @@ pub(crate) fn environment(
         ("NODE_MODULES_DIR", node_modules.into()),
         ("PATH", search_path(settings, variables)),
     ];
-    if settings.trust.exceptions().next().is_some() {
-        computed.push((TRUST_VARIABLE, unique_list(settings.trust.exceptions().map(Path::to_owned))));
-    }
+    computed.extend(trust(settings));
     computed.extend(folders(settings, variables, event));
     computed.extend(event.map(|event| (OUTPUT_DIR_VARIABLE, event.output_dir.into())));
     let computed_names =
@@ -137,6 +138,12 @@ pub(crate) fn environment(
         settable.iter().map(|Variable { name, value, is_secret }| (name.as_str(), value.clone(), *is_secret)),
     );
     with_changes(caller, &[&OVERRIDDEN[..], &REPOSITORY, &[PROCESS_ID_VARIABLE]].concat(), added)
+}
+
+/// Returns the variable with the folders that are trusted by exception, if there are any.
+fn trust(settings: &Settings) -> Option<(&'static str, OsString)> {
+    let folders = unique_list(settings.trust.exceptions().map(Path::to_owned));
+    (!folders.is_empty()).then_some((TRUST_VARIABLE, folders))
 }
 
 /// Returns the folders that hooks know by name: those that the caller or a settings file sets, as absolute paths, or else
@@ -181,6 +188,33 @@ pub(crate) fn environment_of_command(
     }
     added.extend(set.iter().map(|(name, value)| (name.as_str(), value.clone(), is_secret_name(name))));
     with_changes(&settings.command_environment, &[], added)
+}
+
+/// Returns the environment of the `rigup run` of an event that a record starts: the folders of this rigup, whose output
+/// dir is that of the whole crawl. `parent` ran the hook that printed the record.
+pub(crate) fn environment_of_event(
+    settings: &Settings,
+    parent: ProcessId,
+    followed: Followed,
+    crawl_dir: &Path,
+) -> Vec<(OsString, OsString)> {
+    let mut added: Vec<(&str, OsString)> = vec![
+        ("RIGUP_DATA_DIR", settings.data_dir.clone().into()),
+        ("RIGUP_LIB_DIR", settings.lib_dir.clone().into()),
+        ("RIGUP_LIB_BIN_DIR", settings.lib_bin_dir.clone().into()),
+        ("RIGUP_PLUGINS_DIR", unique_list(settings.plugin_path.iter().cloned())),
+        (PROCESS_ID_VARIABLE, parent.to_string().into()),
+        (FOLLOWED_BY_VARIABLE, followed.by.to_string().into()),
+        (OUTPUT_DIR_VARIABLE, followed.output_dir.into()),
+    ];
+    added.extend(trust(settings));
+    let is_set = settings.environment.get("CRAWL_DIR").is_some()
+        || settings.files.iter().any(|file| file.values.contains_key("CRAWL_DIR"));
+    if !is_set {
+        added.push(("CRAWL_DIR", crawl_dir.into()));
+    }
+    let added = added.into_iter().map(|(name, value)| (name, value, false)).collect();
+    with_changes(&settings.environment, &[SNAP_DIR], added).all
 }
 
 /// Returns the environment of a program that rigup runs to find something out: that of the caller without the

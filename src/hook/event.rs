@@ -66,6 +66,19 @@ impl EventHook<'_> {
     }
 }
 
+/// The work of the caller that records of hooks lead to.
+pub(crate) trait FollowUp {
+    /// Whether [`FollowUp::apply`] has to be called before each hook.
+    fn applies_records(&self) -> bool;
+
+    /// Applies the records that the hooks have printed so far, before the next one is prepared.
+    fn apply(&mut self);
+
+    /// Advances the work that begins after the last hook of the events, while their daemons run. `failure` says why no
+    /// more of it may be started. Waits for a moment, and returns whether there is work left.
+    fn advance(&mut self, failure: Option<&str>) -> bool;
+}
+
 /// Splits off the hooks that start before the background hooks among them have to exit.
 fn split_at_wait<'h, 'a>(hooks: &'h [EventHook<'a>]) -> (&'h [EventHook<'a>], &'h [EventHook<'a>]) {
     let first = hooks.iter().position(EventHook::is_background).map_or(hooks.len(), |at| at + 1);
@@ -74,15 +87,18 @@ fn split_at_wait<'h, 'a>(hooks: &'h [EventHook<'a>]) -> (&'h [EventHook<'a>], &'
 }
 
 /// Runs all hooks of events, and calls `on_event` with each notification as it occurs. A failed hook does not prevent
-/// other hooks from running. When this returns, even with an error, no hook is still running.
+/// other hooks from running. `follow_up` works between the hooks, and after those of the sequence. When this returns, even
+/// with an error, no hook is still running.
 pub(crate) fn run(
     runner: &Runner<'_>,
     events: &Events<'_>,
     on_event: impl FnMut(&Hook, HookEvent<'_>),
+    follow_up: &mut dyn FollowUp,
 ) -> Result<(), RunError> {
     let mut run = EventRun {
         events,
         reporter: Reporter::new(runner, on_event),
+        follow_up,
         arguments: &[],
         waiting: &[],
         prepared: Vec::new(),
@@ -91,13 +107,14 @@ pub(crate) fn run(
         ended: None,
         unstored: Vec::new(),
     };
-    run.run(events.sequence)?;
-    events.ends.iter().try_for_each(|event| run.run(std::slice::from_ref(event)))
+    run.run(events.sequence, true)?;
+    events.ends.iter().try_for_each(|event| run.run(std::slice::from_ref(event), false))
 }
 
 struct EventRun<'a, OnEvent> {
     events: &'a Events<'a>,
     reporter: Reporter<'a, OnEvent>,
+    follow_up: &'a mut dyn FollowUp,
     /// The arguments of the hooks of the current event.
     arguments: &'a [OsString],
     /// The hooks of the current event that are not queued yet.
@@ -124,8 +141,8 @@ struct QueuedHook<'a> {
 }
 
 impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
-    /// Runs events one after another, then terminates their daemons.
-    fn run(&mut self, events: &'a [Event<'a>]) -> Result<(), RunError> {
+    /// Runs events one after another, then what follows from their records, then terminates their daemons.
+    fn run(&mut self, events: &'a [Event<'a>], is_followed: bool) -> Result<(), RunError> {
         let ran: Result<(), RunError> = events.iter().enumerate().try_for_each(|(number, event)| {
             self.arguments = &event.arguments;
             let mut rest = &event.hooks[..];
@@ -139,6 +156,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
             }
             Ok(())
         });
+        let ran = ran.and_then(|()| if is_followed { self.follow() } else { Ok(()) });
         let terminated = self.background.terminate_from(0, &mut self.reporter);
         let stored = self.conclude();
         self.background = BackgroundHooks::default();
@@ -147,9 +165,18 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         Ok(stored?)
     }
 
+    /// Does what follows from the records of the hooks, while their daemons run.
+    fn follow(&mut self) -> Result<(), RunError> {
+        while self.follow_up.advance(self.background.failure()) {
+            self.background.collect(&mut self.reporter)?;
+        }
+        Ok(())
+    }
+
     /// Starts the waiting hooks, which are of the event with this number.
     fn start_all(&mut self, events: &[Event<'_>], number: usize) -> Result<(), RunError> {
         while !(self.queued.is_empty() && self.prepared.is_empty() && self.waiting.is_empty()) {
+            self.apply()?;
             self.queue()?;
             self.background.collect(&mut self.reporter)?;
             if self.reporter.runner.interrupt.signal().is_some() {
@@ -182,6 +209,17 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         Ok(self.conclude()?)
     }
 
+    /// Applies the records that were printed so far, if that is wanted. The next hook depends on it, so it is not prepared
+    /// ahead.
+    fn apply(&mut self) -> Result<(), RunError> {
+        if self.follow_up.applies_records() {
+            self.report()?;
+            self.store()?;
+            self.follow_up.apply();
+        }
+        Ok(())
+    }
+
     /// Unless hooks are queued, stores the records of the prepared ones, but at least of one, together with the exits of
     /// those before them.
     fn queue(&mut self) -> Result<(), RunError> {
@@ -197,6 +235,9 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     /// Prepares the next hooks while one runs, but not all at once: that would take longer than a short hook. Once the last
     /// queued hook runs, queues them.
     fn prepare_ahead(&mut self) -> Result<(), StoreError> {
+        if self.follow_up.applies_records() {
+            return Ok(());
+        }
         for _ in 0..2 {
             // The error is reported once the hooks before it have run.
             let _ = self.prepare_next();

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::clock;
@@ -29,6 +29,9 @@ use crate::store::{Store, StoreError};
 /// The time after which a hook is recorded as running. A hook that exits sooner is recorded only with its exit.
 pub(crate) const RECORD_AFTER: Duration = Duration::from_millis(20);
 
+/// The settings of each plugin, as variables.
+pub(crate) type Variables = HashMap<PluginName, Vec<Variable>>;
+
 /// The context that all hooks of one rigup share.
 #[derive(Debug)]
 pub(crate) struct Runner<'a> {
@@ -39,7 +42,7 @@ pub(crate) struct Runner<'a> {
     /// The process of this rigup.
     pub command: &'a Process,
     /// The settings of each plugin.
-    pub variables: &'a HashMap<PluginName, Vec<Variable>>,
+    pub variables: RwLock<Arc<Variables>>,
     /// The signals that interrupt this rigup.
     pub interrupt: &'a Interrupt,
     /// The environment of each plugin's hooks in each output dir, as far as it does not depend on the process.
@@ -106,7 +109,12 @@ impl Runner<'_> {
             .map_err(|error| RunError::BuiltIn(hook_name.clone(), error))?;
         let memory_limit = match job.output_dir {
             Some(_) => {
-                command::memory_limit(&job.hook.plugin, self.variables_of(&job.hook.plugin), self.settings)?
+                let variables = self.variables();
+                command::memory_limit(
+                    &job.hook.plugin,
+                    variables_of(&variables, &job.hook.plugin),
+                    self.settings,
+                )?
             }
             None => None,
         };
@@ -162,14 +170,22 @@ impl Runner<'_> {
         }
         let folders = |output_dir| Ok(EventFolders { output_dir, temporary: self.temporary()? });
         let event = output_dir.map(folders).transpose().map_err(RunError::Temporary)?;
-        let variables = self.variables_of(plugin);
+        let variables = self.variables();
+        let variables = variables_of(&variables, plugin);
         let environment = command::environment(self.settings, self.command.machine_id, variables, event);
         environments.insert(key, environment.clone());
         Ok(environment)
     }
 
-    fn variables_of(&self, plugin: &PluginName) -> &[Variable] {
-        self.variables.get(plugin).map(Vec::as_slice).unwrap_or_default()
+    /// Returns the settings for the hooks that are prepared now.
+    pub(crate) fn variables(&self) -> Arc<Variables> {
+        Arc::clone(&self.variables.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the settings for the hooks that are prepared from now on.
+    pub(crate) fn set_variables(&self, variables: Variables) {
+        *self.variables.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(variables);
+        self.environments.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Returns the folder for temporary files: that of the caller, or one that is removed with this runner. The lock of
@@ -204,4 +220,8 @@ impl Runner<'_> {
         };
         supervision.run(hook, record, tick)
     }
+}
+
+fn variables_of<'v>(variables: &'v Variables, plugin: &PluginName) -> &'v [Variable] {
+    variables.get(plugin).map(Vec::as_slice).unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -253,6 +253,7 @@ impl Suite<'_> {
             settings: &sandbox.settings,
             environments: Mutex::default(),
             temporary: OnceLock::new(),
+            variables: RwLock::new(self.runner.variables()),
             ..self.runner
         };
         let cwd = sandbox.cwd();

@@ -96,6 +96,12 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
+    /// Creates logs without names in a folder, for a process that has no run dir.
+    pub(crate) fn temporary(folder: &Path) -> io::Result<Self> {
+        let log = || tempfile::tempfile_in(folder).map(Log::new);
+        Ok(Self { stdout: log()?, stderr: log()? })
+    }
+
     /// Returns the size of each log.
     pub(super) fn sizes(&self) -> [u64; 2] {
         [self.stdout.size(), self.stderr.size()]

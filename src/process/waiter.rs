@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -14,13 +13,12 @@ use rustix::process::Signal;
 use crate::clock;
 use crate::fs::lock::FileLock;
 use crate::model::{Identity, Process, ProcessExit};
-use crate::process::handle::Handle;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec, SpawnError};
 use crate::process::supervise::{PreparedProcess, Supervision};
 use crate::process::tree::{self, PROCESS_ID_VARIABLE, WAITER_VARIABLE};
-use crate::process::{poll, subreaper, terminate, wait};
+use crate::process::{lifetime, poll, subreaper, terminate, wait};
 use crate::settings::{Environment, Settings};
 use crate::store::Store;
 
@@ -33,9 +31,6 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a waiter tries to store the exit of its process, and the pause between two tries.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 const STORE_PAUSE: Duration = Duration::from_millis(200);
-
-/// The longest single wait for the end of the rigup that runs an event.
-const FOLLOW_INTERVAL: Duration = Duration::from_hours(1);
 
 /// The prefix of the variables of the command in the environment of its waiter, if the waiter itself has none of this name
 /// and value. It begins with the name of the variable that marks a waiter.
@@ -179,12 +174,12 @@ pub(crate) fn run(
     grace: Duration,
     command: CommandSpec,
 ) -> io::Result<()> {
-    let interrupt = Arc::new(Interrupt::install()?);
+    let interrupt = Interrupt::install()?;
     subreaper::become_subreaper();
     let run_dir = run_dir::of(store.data_dir(), &process).map(RunDir::opened).transpose()?;
     let run_dir = run_dir.ok_or_else(|| io::Error::other("the process to wait for has no run dir"))?;
     let save = |process: &Process| store.save_process(process).map_err(io::Error::other);
-    if process.spec.run.is_none() && !follow_rigup(store, &process, Arc::clone(&interrupt))? {
+    if process.spec.run.is_none() && !lifetime::end_with(store, process.parent_id)? {
         let process = process.into_exited(ProcessExit::not_started(clock::now()));
         // Not an error, because other rigups find the exit in the store.
         let _ = run_dir.write_exit(&process);
@@ -224,21 +219,6 @@ fn store_exit(
         }
         poll::pause(Instant::now() + STORE_PAUSE);
     }
-}
-
-/// Interrupts this waiter once the rigup that started the hook is gone, even if that rigup was killed. Returns whether the
-/// rigup still runs.
-fn follow_rigup(store: &Store, hook: &Process, interrupt: Arc<Interrupt>) -> io::Result<bool> {
-    let rigup = hook.parent_id.map(|id| store.process(id)).transpose().map_err(io::Error::other)?.flatten();
-    let Some(rigup) = rigup.map_or(Ok(None), |rigup| Handle::open_running(&rigup))? else { return Ok(false) };
-    let follow = move || {
-        while poll::readable([rigup.fd()], Instant::now() + FOLLOW_INTERVAL) != [true] {}
-        // After a second signal, there would be no grace period.
-        if interrupt.signal().is_none() {
-            let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::TERM);
-        }
-    };
-    std::thread::Builder::new().spawn(follow).map(|_| true)
 }
 
 /// Reports to the launcher that the waiter is ready, and closes the pipe. Ignores a launcher that has exited.

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rigup::engine::{Engine, EventRequest, ExitReason, ExitStatus, HookEvent, InstallRequest, RunRequest};
+use rigup::engine::{
+    Engine, EventRequest, ExitReason, ExitStatus, HookEvent, InstallRequest, RunEvent, RunRequest,
+};
 use rigup::settings::{Environment, Flags, Settings};
 
 use crate::test_context::{TestContext, wait_until};
@@ -39,12 +41,12 @@ fn an_engine_installs_runs_an_event_starts_a_run_and_cleans_up() {
     assert_eq!(report.installed().map(|binary| binary.name.as_str()).collect::<Vec<_>>(), ["shell"]);
 
     let mut records = Vec::new();
-    let on_hook_event = |_hook: &_, event: HookEvent<'_>| {
-        if let HookEvent::Record(record) = event {
+    let on_event = |event: RunEvent<'_>| {
+        if let RunEvent::Hook(_hook, HookEvent::Record(record)) = event {
             records.push(record.clone());
         }
     };
-    let report = engine.run_event(&EventRequest::new("E"), on_hook_event).unwrap();
+    let report = engine.run_event(&EventRequest::new("E"), on_event).unwrap();
     assert!(report.status == ExitStatus::Success && records.len() == 1);
 
     let run = engine.start(RunRequest {

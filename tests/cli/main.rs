@@ -25,6 +25,7 @@ mod event_environment;
 mod events;
 mod evidence;
 mod exit;
+mod follow;
 mod foreign_providers;
 mod fuzz_corpus;
 mod gc;

@@ -92,7 +92,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
     let command = session.begin()?;
     let variables = variables(&hook, &session.settings);
     let mut suite = Suite {
-        runner: session.runner(&command, &variables, &interrupt),
+        runner: session.runner(&command.process, variables, &interrupt),
         hook: &hook,
         folder: &folder,
         timeout: args.timeout,
