@@ -61,7 +61,7 @@ pub(crate) struct RunArgs {
     /// Run up to N followed events at once [default: cores]
     #[arg(long, short, value_name = "N", requires = "follow", value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
     jobs: Option<usize>,
-    /// Resolve and store the BinaryRequest, Binary and Machine records
+    /// Install binaries and store paths as the records of hooks request it
     #[arg(long)]
     apply: bool,
     /// Show the hooks of the run with this id that are still running

@@ -235,13 +235,12 @@ impl<'a> Applier<'a> {
         if self.is_dry_run || !planned.iter().any(|result| result.planned().is_some()) {
             return Ok(planned);
         }
-        let installer = match self.installer.take() {
-            Some(installer) => installer,
+        let installer = if let Some(installer) = self.installer.take() {
+            installer
+        } else {
+            let Self { catalog, session, options, interrupt, within, .. } = *self;
             // The number of further requests is unknown.
-            None => {
-                let Self { catalog, session, options, interrupt, within, .. } = *self;
-                Installer::open(catalog, session, options, usize::MAX, interrupt, within)?
-            }
+            Installer::open(catalog, session, options, usize::MAX, interrupt, within)?
         };
         let installer = self.installer.insert(installer);
         let results = installer.resolve(planned)?;

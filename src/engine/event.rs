@@ -1,11 +1,7 @@
 //! The events that the engine reports while it works. The caller decides what to print.
 
-use crate::engine::apply::BatchOutput;
-use crate::engine::followed_events::FollowEvent;
-use crate::hook::reporter::HookEvent;
 use crate::install::event::InstallEvent;
 use crate::model::BinaryName;
-use crate::plugin::discovery::Hook;
 use crate::plugin::requirement::Diagnostic;
 
 /// An event of the engine.
@@ -25,14 +21,3 @@ pub enum EngineEvent<'a> {
 
 /// The callback of an engine. Several threads may call it at the same time.
 pub type OnEvent<'e> = &'e (dyn Fn(&EngineEvent<'_>) + Sync + 'e);
-
-/// A notification about the events of `rigup run`.
-#[derive(Debug)]
-pub enum RunEvent<'a> {
-    /// About a hook.
-    Hook(&'a Hook, HookEvent<'a>),
-    /// About an event that a record started.
-    Followed(FollowEvent<'a>),
-    /// The records that a hook, `plugin/file name`, printed were applied.
-    Applied(String, BatchOutput),
-}

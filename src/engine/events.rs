@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,12 +13,13 @@ use crate::engine::apply::Applier;
 use crate::engine::archive_results::ArchiveResults;
 use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
-use crate::engine::event::{OnEvent, RunEvent};
-use crate::engine::follow::Follow;
+use crate::engine::event::OnEvent;
+use crate::engine::event_request::{EventRequest, EventSummary};
 use crate::engine::follow_up::{self, FollowUps, Pending, is_applied};
-use crate::engine::followed_events::{FollowEvent, FollowedEvents};
+use crate::engine::followed_events::FollowedEvents;
 use crate::engine::install;
 use crate::engine::programs::Programs;
+use crate::engine::run_event::{FollowEvent, RunEvent};
 use crate::engine::session::Session;
 use crate::engine::status_check::InstallOptions;
 use crate::hook::command::{self, InvalidTimeout, MAX_TIMEOUT};
@@ -28,7 +29,7 @@ use crate::model::{PluginName, Policy, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::{Setting, Variable};
 use crate::plugin::discovery::{Hook, Start};
-use crate::plugin::hook_name::{BINARY_REQUEST, Background, canonical_event};
+use crate::plugin::hook_name::{BINARY_REQUEST, Background};
 use crate::process::lifetime;
 use crate::process::signals::Interrupt;
 use crate::settings::{Environment, Settings};
@@ -36,84 +37,6 @@ use crate::settings::{Environment, Settings};
 /// The default grace period of a background hook at the end of its event: that of abx-dl, as long as Chrome may take to
 /// write its profile.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(15);
-
-/// Events, with the arguments and limits of their hooks.
-#[derive(Debug, Clone)]
-pub struct EventRequest {
-    /// The names of the events, in order and separated by commas, such as `Snapshot` or `CrawlSetup,Snapshot`.
-    pub events: String,
-    /// The arguments of the hooks, `--key=value` each.
-    pub arguments: Vec<OsString>,
-    /// The plugins whose hooks run; all enabled plugins if empty.
-    pub plugins: Vec<String>,
-    /// How long each hook may run. If `None`, the setting `<PLUGIN>_TIMEOUT` applies, or else `TIMEOUT`, or else 300 s.
-    pub timeout: Option<Duration>,
-    /// How long a daemon may take to print its first line. If `None`, 30 s or the setting `<PLUGIN>_TIMEOUT`, whichever is
-    /// longer.
-    pub ready_timeout: Option<Duration>,
-    /// The folder with a subfolder for each plugin; a folder in the data dir if `None`.
-    pub output_dir: Option<PathBuf>,
-    /// The records that start further events.
-    pub follow: Follow,
-    /// Whether to resolve and store the BinaryRequest, Binary and Machine records of the hooks.
-    pub applies_records: bool,
-}
-
-impl EventRequest {
-    /// Returns a request for events, whose names are separated by commas, without arguments.
-    pub fn new(events: impl Into<String>) -> Self {
-        Self {
-            events: events.into(),
-            arguments: Vec::new(),
-            plugins: Vec::new(),
-            timeout: None,
-            ready_timeout: None,
-            output_dir: None,
-            follow: Follow::default(),
-            applies_records: false,
-        }
-    }
-
-    /// Returns the canonical names of the events, which all differ: a trailing `Event` is dropped.
-    pub(crate) fn names(&self) -> Result<Vec<&str>, EngineError> {
-        let mut names = Vec::new();
-        for event in self.events.split(',') {
-            let name = event_name(event.trim())?;
-            if names.contains(&name) {
-                let reason = format!("the event {name} is named twice; name each event once");
-                return Err(EngineError::InvalidRequest(reason));
-            }
-            names.push(name);
-        }
-        Ok(names)
-    }
-}
-
-/// Returns the canonical name of an event, or an error if the text is not one.
-pub(super) fn event_name(event: &str) -> Result<&str, EngineError> {
-    let name = canonical_event(event);
-    if name.is_empty() || name.contains('/') || name.starts_with(['.', '-']) {
-        return Err(EngineError::InvalidRequest(format!(
-            "{event:?} is not the name of an event; `rigup hook list` shows the events that have hooks"
-        )));
-    }
-    Ok(name)
-}
-
-/// What events led to.
-#[derive(Debug)]
-pub struct EventSummary {
-    /// The folder that contains the files of the hooks; `None` if they wrote none.
-    pub output_dir: Option<PathBuf>,
-    /// The number of hooks that failed, and of events started by records that did not succeed.
-    pub failed: usize,
-    /// The number of records of each type that were printed, with those of events that records started.
-    pub records: BTreeMap<String, u64>,
-    /// The number of records that started no event because they were too deep.
-    pub too_deep: u64,
-    /// The number of records that started no event because they came after the last hook of the events.
-    pub too_late: usize,
-}
 
 /// The result of events.
 #[derive(Debug)]

@@ -6,8 +6,7 @@ use std::ffi::OsString;
 use serde_json::{Map, Value};
 
 use crate::clock;
-use crate::engine::error::EngineError;
-use crate::engine::events::event_name;
+use crate::engine::event_request::Follow;
 use crate::hook::command;
 use crate::model::ProcessId;
 use crate::plugin::hook_name::canonical_event;
@@ -20,37 +19,6 @@ const NO_ARGUMENTS: [&str; 3] = ["type", "plugin", "hook_name"];
 
 /// The fields that may differ in records of the same value.
 const NOT_COMPARED: [&str; 2] = ["id", "depth"];
-
-/// The records that start events, and the limits of these.
-#[derive(Debug, Clone)]
-pub struct Follow {
-    /// The types of the records, which are the names of the events.
-    pub types: Vec<String>,
-    /// The greatest depth of an event. Those that the hooks of the command start have the depth 1.
-    pub max_depth: u32,
-    /// How many of the events may run at the same time. If `None`, this is the number of cores.
-    pub jobs: Option<usize>,
-}
-
-impl Default for Follow {
-    /// Returns the limits, and no types.
-    fn default() -> Self {
-        Self { types: Vec::new(), max_depth: 1, jobs: None }
-    }
-}
-
-impl Follow {
-    /// Returns the names of the events.
-    pub(crate) fn names(&self) -> Result<Vec<&str>, EngineError> {
-        self.types.iter().map(|name| event_name(name.trim())).collect()
-    }
-
-    /// Whether records of this type start events.
-    pub(super) fn follows(&self, kind: &str) -> bool {
-        let name = canonical_event(kind);
-        self.types.iter().any(|followed| canonical_event(followed.trim()) == name)
-    }
-}
 
 /// An event that a record starts.
 #[derive(Debug)]
@@ -252,8 +220,8 @@ mod tests {
         let depths = |event: FollowedEvent| event.depth;
         let stated =
             [json!({"n": 1, "depth": 3}), json!({"n": 2, "depth": 2}), json!({"n": 3, "depth": "9"})];
-        let started: Vec<u32> = added(&mut queue, 0, &stated).into_iter().map(depths).collect();
-        assert_eq!(started, [1, 1]);
+        let followed: Vec<u32> = added(&mut queue, 0, &stated).into_iter().map(depths).collect();
+        assert_eq!(followed, [1, 1]);
         assert!(added(&mut queue, 2, &[json!({"n": 4})]).is_empty());
         assert_eq!(queue.too_deep(), 2);
     }

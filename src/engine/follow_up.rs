@@ -4,8 +4,9 @@ use std::cell::RefCell;
 
 use crate::engine::apply::Applier;
 use crate::engine::catalog::Catalog;
-use crate::engine::event::{EngineEvent, RunEvent};
+use crate::engine::event::EngineEvent;
 use crate::engine::followed_events::FollowedEvents;
+use crate::engine::run_event::RunEvent;
 use crate::engine::session::Session;
 use crate::hook::event::FollowUp;
 use crate::hook::run::Runner;

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Map, Value};
 
-use crate::engine::events::EventRequest;
-use crate::engine::follow::{Follow, FollowQueue, FollowedEvent};
+use crate::engine::event_request::{EventRequest, Follow};
+use crate::engine::follow::{FollowQueue, FollowedEvent};
+use crate::engine::run_event::{EndedEvent, FollowEvent};
 use crate::engine::session::Session;
 use crate::hook::command;
 use crate::model::{Process, ProcessExit, ProcessId};
@@ -27,30 +28,6 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// The pause after which an interrupt is passed on again, so that it counts as a second one.
 const NEXT_SIGNAL: Duration = Duration::from_millis(700);
-
-/// A notification about an event that a record started.
-#[derive(Debug)]
-pub enum FollowEvent<'a> {
-    /// A hook of it printed a record, or exited: then this is its Process record.
-    Record(Map<String, Value>),
-    /// It printed a line to standard error: a warning or an error.
-    Message(String),
-    /// It ended, or could not be started.
-    Ended(&'a EndedEvent),
-}
-
-/// An event that a record started and that has ended.
-#[derive(Debug)]
-pub struct EndedEvent {
-    /// Its name.
-    pub name: String,
-    /// The URL of the record, or else its id.
-    pub value: String,
-    /// The record of its process; `None` if it ended before it had one.
-    pub process: Option<Process>,
-    /// Why it did not do its work, if that is not the failure of a hook.
-    pub problem: Option<String>,
-}
 
 /// An event that runs.
 struct RunningEvent {

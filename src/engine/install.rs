@@ -333,12 +333,11 @@ impl<'a> Installer<'a> {
         // More threads than requests would only cost time and memory.
         let jobs = options.jobs.unwrap_or(cores.max(MIN_JOBS)).min(max_requests);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
-        let (command, own) = match within {
-            Some(command) => (command.clone(), None),
-            None => {
-                let own = session.begin()?;
-                (own.process.clone(), Some(own))
-            }
+        let (command, own) = if let Some(command) = within {
+            (command.clone(), None)
+        } else {
+            let own = session.begin()?;
+            (own.process.clone(), Some(own))
         };
         Ok(Self { catalog, session, options, interrupt, pool, command, own })
     }

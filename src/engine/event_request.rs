@@ -1,0 +1,118 @@
+//! A request to run events, and what it led to.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::engine::error::EngineError;
+use crate::plugin::hook_name::canonical_event;
+
+/// Events, with the arguments and limits of their hooks.
+#[derive(Debug, Clone)]
+pub struct EventRequest {
+    /// The names of the events, in order and separated by commas, such as `Snapshot` or `CrawlSetup,Snapshot`.
+    pub events: String,
+    /// The arguments of the hooks, `--key=value` each.
+    pub arguments: Vec<OsString>,
+    /// The plugins whose hooks run; all enabled plugins if empty.
+    pub plugins: Vec<String>,
+    /// How long each hook may run. If `None`, the setting `<PLUGIN>_TIMEOUT` applies, or else `TIMEOUT`, or else 300 s.
+    pub timeout: Option<Duration>,
+    /// How long a daemon may take to print its first line. If `None`, 30 s or the setting `<PLUGIN>_TIMEOUT`, whichever is
+    /// longer.
+    pub ready_timeout: Option<Duration>,
+    /// The folder with a subfolder for each plugin; a folder in the data dir if `None`.
+    pub output_dir: Option<PathBuf>,
+    /// The records that start further events.
+    pub follow: Follow,
+    /// Whether to resolve and store the `BinaryRequest`, Binary and Machine records of the hooks.
+    pub applies_records: bool,
+}
+
+impl EventRequest {
+    /// Returns a request for events, whose names are separated by commas, without arguments.
+    pub fn new(events: impl Into<String>) -> Self {
+        Self {
+            events: events.into(),
+            arguments: Vec::new(),
+            plugins: Vec::new(),
+            timeout: None,
+            ready_timeout: None,
+            output_dir: None,
+            follow: Follow::default(),
+            applies_records: false,
+        }
+    }
+
+    /// Returns the canonical names of the events, which all differ: a trailing `Event` is dropped.
+    pub(crate) fn names(&self) -> Result<Vec<&str>, EngineError> {
+        let mut names = Vec::new();
+        for event in self.events.split(',') {
+            let name = event_name(event.trim())?;
+            if names.contains(&name) {
+                let reason = format!("the event {name} is named twice; name each event once");
+                return Err(EngineError::InvalidRequest(reason));
+            }
+            names.push(name);
+        }
+        Ok(names)
+    }
+}
+
+/// The records that start events, and the limits of these.
+#[derive(Debug, Clone)]
+pub struct Follow {
+    /// The types of the records, which are the names of the events.
+    pub types: Vec<String>,
+    /// The greatest depth of an event. Those that the hooks of the command start have the depth 1.
+    pub max_depth: u32,
+    /// How many of the events may run at the same time. If `None`, this is the number of cores.
+    pub jobs: Option<usize>,
+}
+
+impl Default for Follow {
+    /// Returns the limits, and no types.
+    fn default() -> Self {
+        Self { types: Vec::new(), max_depth: 1, jobs: None }
+    }
+}
+
+impl Follow {
+    /// Returns the names of the events.
+    pub(crate) fn names(&self) -> Result<Vec<&str>, EngineError> {
+        self.types.iter().map(|name| event_name(name.trim())).collect()
+    }
+
+    /// Whether records of this type start events.
+    pub(crate) fn follows(&self, kind: &str) -> bool {
+        let name = canonical_event(kind);
+        self.types.iter().any(|followed| canonical_event(followed.trim()) == name)
+    }
+}
+
+/// Returns the canonical name of an event, or an error if the text is not one.
+fn event_name(event: &str) -> Result<&str, EngineError> {
+    let name = canonical_event(event);
+    if name.is_empty() || name.contains('/') || name.starts_with(['.', '-']) {
+        return Err(EngineError::InvalidRequest(format!(
+            "{event:?} is not the name of an event; `rigup hook list` shows the events that have hooks"
+        )));
+    }
+    Ok(name)
+}
+
+/// What events led to.
+#[derive(Debug)]
+pub struct EventSummary {
+    /// The folder that contains the files of the hooks; `None` if they wrote none.
+    pub output_dir: Option<PathBuf>,
+    /// The number of hooks that failed, and of events started by records that did not succeed.
+    pub failed: usize,
+    /// The number of records of each type that were printed, with those of events that records started.
+    pub records: BTreeMap<String, u64>,
+    /// The number of records that started no event because they were too deep.
+    pub too_deep: u64,
+    /// The number of records that started no event because they came after the last hook of the events.
+    pub too_late: usize,
+}
