@@ -128,8 +128,7 @@ pub(crate) fn run(
         }
         (on_event.borrow_mut())(event);
     };
-    let pending = Pending::default();
-    let mut report_follow_up = &report;
+    let (pending, mut report_follow_up) = (Pending::default(), &report);
     let applier = || {
         let options =
             InstallOptions { waits_for_retry: true, timeout: install::TIMEOUT, ..InstallOptions::default() };
@@ -184,6 +183,8 @@ pub(crate) fn run(
         None if failed > 0 || !catalog.discovery.diagnostics.is_empty() => ExitStatus::Incomplete,
         None => applier.map_or(ExitStatus::Success, |applier| applier.status()),
     };
+    // The lock of this command names the folder for temporary files of the runner.
+    drop(runner);
     session.finish(command, status)?;
     result?;
     Ok(EventReport { status, summary, command: command_id })

@@ -134,6 +134,14 @@ pub(crate) fn is_locked(path: &Path) -> io::Result<Option<bool>> {
     Ok(Some(!is_free))
 }
 
+/// Returns the beginning of the content of the file of a lock that no process holds, or `None` if one does or there is no
+/// regular file.
+pub(crate) fn content_of_free(path: &Path) -> io::Result<Option<String>> {
+    let Some(file) = regular_file::find(path)? else { return Ok(None) };
+    let mut lock = FileLock { file, path: path.to_owned() };
+    Ok(if lock.try_lock()? { Some(lock.read()) } else { None })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

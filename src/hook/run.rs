@@ -195,7 +195,10 @@ impl Runner<'_> {
             return Ok(Path::new(of_caller));
         }
         if self.temporary.get().is_none() {
-            let _ = self.temporary.set(TemporaryFolder::create("rigup-")?);
+            let folder = TemporaryFolder::create("rigup-")?;
+            // Otherwise, only a killed rigup leaves the folder behind.
+            let _ = lock::name_folder(&self.settings.data_dir, self.command.id, folder.path());
+            let _ = self.temporary.set(folder);
         }
         Ok(self.temporary.get().expect("it was just set").path())
     }

@@ -2,7 +2,8 @@
 //! holder.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::fs::digest::hex;
 use crate::fs::lib_dir::{self, make_shared_file};
 use crate::fs::lock::{self as file_lock, FileLock};
+use crate::fs::regular_file;
 use crate::model::{BinaryName, Identity, ProcessId, name};
 use crate::process::poll;
 use crate::process::run_dir;
@@ -283,30 +285,62 @@ impl Drop for ProcessLock {
     }
 }
 
-/// Returns whether a rigup holds the lock of this process. Removes the file if that rigup was killed.
+/// Returns whether a rigup holds the lock of this process. Removes the file if that rigup was killed, unless it names a
+/// folder.
 pub(crate) fn is_process_locked(data_dir: &Path, process_id: ProcessId) -> io::Result<bool> {
     let path = process_lock(data_dir, process_id);
     let is_locked = file_lock::is_locked(&path)?;
-    if is_locked == Some(false) {
+    if is_locked == Some(false) && path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
         let _ = fs_err::remove_file(&path);
     }
     Ok(is_locked == Some(true))
 }
 
-/// Removes files older than `age` whose rigups were killed before they recorded their process.
+/// Writes the path of a folder to the lock of a process, so that gc removes the folder if the process is killed. A path
+/// that is not UTF-8 is left out.
+pub(crate) fn name_folder(data_dir: &Path, process_id: ProcessId, folder: &Path) -> io::Result<()> {
+    let Some(folder) = folder.to_str() else { return Ok(()) };
+    let path = process_lock(data_dir, process_id);
+    // Without the line break, only a part of the path was written.
+    regular_file::open_with(File::options().write(true).truncate(true), &path)?
+        .write_all(format!("{folder}\n").as_bytes())
+}
+
+/// Returns the processes that were killed and whose locks name a folder, each with that.
+pub(crate) fn killed_with_folder(data_dir: &Path) -> Vec<(ProcessId, PathBuf)> {
+    let named = |(id, path): (ProcessId, PathBuf)| {
+        let content = file_lock::content_of_free(&path).ok()??;
+        Some((id, PathBuf::from(content.strip_suffix('\n')?)))
+    };
+    process_locks(data_dir).filter_map(named).collect()
+}
+
+/// Removes the lock of a process that was killed.
+pub(crate) fn remove_process_lock(data_dir: &Path, process_id: ProcessId) -> io::Result<()> {
+    fs_err::remove_file(process_lock(data_dir, process_id))
+}
+
+/// Removes files older than `age` whose rigups were killed before they recorded their process. Keeps those that name a
+/// folder.
 pub(crate) fn remove_stale_process_locks(data_dir: &Path, age: Duration) {
-    for file in fs_err::read_dir(data_dir.join(run_dir::FOLDER)).into_iter().flatten().flatten() {
-        let name = file.file_name();
-        let id = name.to_str().and_then(|name| name.strip_suffix(LOCK_SUFFIX)?.parse::<ProcessId>().ok());
-        if id.is_none_or(|id| file.path() != process_lock(data_dir, id)) {
-            continue;
-        }
-        let changed = file.metadata().and_then(|metadata| metadata.modified());
+    for (_, path) in process_locks(data_dir) {
+        let changed = path.symlink_metadata().and_then(|metadata| metadata.modified());
         let is_old = changed.is_ok_and(|time| time.elapsed().is_ok_and(|elapsed| elapsed > age));
-        if is_old && matches!(file_lock::is_locked(&file.path()), Ok(Some(false))) {
-            let _ = fs_err::remove_file(file.path());
+        let content = file_lock::content_of_free(&path).unwrap_or_default();
+        if is_old && content.is_some_and(|content| !content.ends_with('\n')) {
+            let _ = fs_err::remove_file(path);
         }
     }
+}
+
+/// Returns the locks of processes.
+fn process_locks(data_dir: &Path) -> impl Iterator<Item = (ProcessId, PathBuf)> {
+    let entries = fs_err::read_dir(data_dir.join(run_dir::FOLDER)).into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let path = entry.path();
+        let id = path.file_name()?.to_str()?.strip_suffix(LOCK_SUFFIX)?.parse().ok()?;
+        (path == process_lock(data_dir, id)).then_some((id, path))
+    })
 }
 
 /// The end of the name of a process's lock, after its id.
@@ -319,7 +353,6 @@ fn process_lock(data_dir: &Path, process_id: ProcessId) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::SystemTime;
 

@@ -11,7 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::fs::dir::other_owner;
 use crate::fs::lock::FileLock;
+use crate::fs::remove::remove_tree;
 use crate::model::text_enum::text_enum;
 use crate::model::{MachineId, Process, ProcessId, RetentionLimits};
 use crate::process::handle::Handle;
@@ -42,7 +44,7 @@ text_enum! {
         Killed = "killed",
         /// The process ended unobserved, and its record was completed.
         Finished = "finished",
-        /// The run dir was past its time to live and was removed.
+        /// The run dir was past its time to live and was removed, or the temporary folder of a killed rigup was.
         Removed = "removed",
         /// One of these actions failed.
         Failed = "failed",
@@ -56,7 +58,7 @@ pub struct GcItem {
     pub action: GcAction,
     /// The process; `None` for a run dir without a record.
     pub process: Option<Process>,
-    /// The run dir.
+    /// The run dir or the temporary folder.
     pub path: Option<PathBuf>,
     /// The reason.
     pub reason: String,
@@ -186,6 +188,7 @@ impl Gc<'_> {
         for process in self.store.unfinished_processes(self.machine_id)? {
             report.items.extend(self.terminate_if_overdue(&process)?);
         }
+        self.remove_temporary_folders(&mut report)?;
         let removed = self.remove_expired(u64::MAX, &mut report)?;
         self.remove_unrecorded(&mut report)?;
         self.prune(&removed, u64::MAX, &mut report)?;
@@ -215,6 +218,7 @@ impl Gc<'_> {
         // The budget exceeds the number of processes that this rigup added, so that the total does not grow.
         let budget = MIN_BUDGET.max(2 * self.store.count_children(parent_id)?);
         let mut report = GcReport::default();
+        self.remove_temporary_folders(&mut report)?;
         let removed = self.remove_expired(budget, &mut report)?;
         if self.prune(&removed, budget - removed.len() as u64, &mut report)? > 0 {
             let _ = lock.file().set_modified(SystemTime::now());
@@ -321,6 +325,34 @@ impl Gc<'_> {
         }
         if !self.dry_run {
             lock::remove_stale_process_locks(self.store.data_dir(), UNRECORDED_TTL);
+        }
+        Ok(())
+    }
+
+    /// Removes the folders for temporary files of rigups that were killed, and the locks that name them, except those that a
+    /// hook may still use or that belong to another user or machine. In a copy of a data dir, removes only the locks.
+    fn remove_temporary_folders(&self, report: &mut GcReport) -> Result<(), StoreError> {
+        for (id, folder) in lock::killed_with_folder(self.store.data_dir()) {
+            let process = self.store.process(id)?;
+            let unfinished = self.store.unfinished_processes(self.machine_id)?;
+            let is_used = unfinished.iter().any(|process| process.parent_id == Some(id));
+            let is_elsewhere = process.as_ref().is_some_and(|process| process.machine_id != self.machine_id);
+            if is_used || is_elsewhere || other_owner(&folder).is_some() {
+                continue;
+            }
+            let is_original =
+                process.as_ref().is_some_and(|process| process.data_dir_id == self.store.data_dir_id());
+            let is_left = is_original && folder.is_dir();
+            let remove = |data_dir: &Path, id| {
+                if is_left {
+                    remove_tree(&folder)?;
+                }
+                lock::remove_process_lock(data_dir, id)
+            };
+            let (action, reason) = self.remove(remove, id, "its rigup was killed".to_owned());
+            if is_left {
+                report.items.push(GcItem { action, process, path: Some(folder), reason });
+            }
         }
         Ok(())
     }

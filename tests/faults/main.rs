@@ -13,6 +13,7 @@ mod disk;
 mod environment;
 mod identity;
 mod kernel;
+mod killed;
 mod launcher;
 mod leftovers;
 mod limits;

@@ -35,7 +35,7 @@ pub(crate) fn gc(args: &GcArgs, context: &mut Context) -> CommandResult {
         Column::new("PROCESS"),
         Column::new("COMMAND").cut_end(16),
         Column::new("REASON").wrap(20),
-        Column::new("RUN DIR").cut_start(16).optional(1),
+        Column::new("FOLDER").cut_start(16).optional(1),
     ];
     let records = items.iter().map(GcItem::to_record).chain(pruned.iter().map(Pruned::to_record));
     let rows = items.iter().map(gc_row).chain(pruned.iter().map(pruned_row));

@@ -1,0 +1,69 @@
+//! `rigup run` that is killed while its hooks run.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+
+use crate::leftovers::assert_nothing_is_left;
+use crate::test_context::{TestContext, wait_until};
+
+fn kill(mut rigup: Child) {
+    rigup.kill().unwrap();
+    rigup.wait().unwrap();
+}
+
+/// Returns a daemon that ends only once the file `go` exists.
+const DAEMON: &str = "#!/bin/sh\ntrap 'until [ -e \"$DATA_DIR/go\" ]; do sleep 0.05; done; echo bye; exit 0' TERM\n\
+    echo up >\"$TMP_DIR/up\"; mkdir \"$TMP_DIR/a\"; chmod 500 \"$TMP_DIR/a\"; echo up\n\
+    while :; do sleep 600 & wait $!; done\n";
+
+#[test]
+fn row_52_gc_removes_the_temporary_folder_of_a_killed_rigup() {
+    let mut context = TestContext::new();
+    let folder = context.write("tmp/mine", "").parent().unwrap().to_owned();
+    context.set("TMPDIR", &folder).set("P_TIMEOUT", "60");
+    context.script("here/plugins/p/on_E__1_d.daemon.bg.sh", DAEMON);
+    context.script("here/plugins/p/on_E__2_a.sh", "#!/bin/sh\nexec sleep 601\n");
+    context.script("here/plugins/p/on_F__1_a.sh", "#!/bin/sh\n: >\"$TMP_DIR/up\"\nexec sleep 602\n");
+    let folders = || {
+        let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| !path.ends_with("mine")).collect::<Vec<_>>()
+    };
+    let removed = |args: &[&str]| {
+        let records = context.run(&[&["process", "gc"], args].concat()).succeeds().records();
+        let is_folder = |record: &&serde_json::Value| record["reason"] == "its rigup was killed";
+        records.iter().filter(is_folder).map(|record| record["path"].clone()).collect::<Vec<_>>()
+    };
+    let killed = context.start(&["run", "E"]);
+    wait_until("both hooks run", || context.count_live("sleep 60") == 2);
+    let [left] = &folders()[..] else { panic!("{:?}", folders()) };
+    kill(killed);
+    assert_eq!(removed(&[]), [json!(null); 0], "its daemon has not exited");
+    assert!(left.join("up").exists());
+    fs::write(context.path("data/go"), "").unwrap();
+    wait_until("the daemon has exited", || context.live_processes().is_empty());
+
+    let live = context.start(&["run", "F"]);
+    wait_until("the hook runs", || context.count_live("sleep 602") == 1 && folders().len() == 2);
+    let copy = context.path("copy");
+    assert!(Command::new("cp").arg("-a").args([&context.path("data"), &copy]).status().unwrap().success());
+    context.run(&["--data-dir", copy.to_str().unwrap(), "process", "gc"]).succeeds();
+    assert_eq!(folders().len(), 2, "they belong to the original data dir");
+    assert_eq!(removed(&["--dry-run"]), [json!(left)]);
+    assert!(left.join("up").exists());
+    assert_eq!(removed(&[]), [json!(left)]);
+    assert!(!left.exists() && folders().len() == 1, "{:?}", folders());
+    assert!(folders()[0].join("up").exists(), "its rigup lives");
+    kill(live);
+    // The automatic collection, which is due, has the same effect.
+    let yesterday = SystemTime::now() - Duration::from_hours(25);
+    let stamp = File::options().write(true).open(context.path("data/locks/gc")).unwrap();
+    stamp.set_modified(yesterday).unwrap();
+    context.run(&["exec", "--", "true"]).succeeds();
+    assert_eq!(folders(), Vec::<PathBuf>::new());
+    assert!(folder.join("mine").exists());
+    assert_nothing_is_left(&context);
+}
