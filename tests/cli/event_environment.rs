@@ -110,33 +110,3 @@ fn hooks_get_the_settings_of_base_and_of_required_plugins() {
     let timeouts: Vec<Value> = context.hook_processes().iter().map(|hook| hook["timeout"].clone()).collect();
     assert_eq!(timeouts, [61, 61, 61, 70, 70]);
 }
-
-/// A hook that uses 100 MiB of memory in a process of its own, and waits.
-const HUNGRY: &str = "#!/bin/sh\npython3 -c 'import time; x = b\"x\" * (100 << 20); time.sleep(60)'\n";
-
-#[test]
-fn a_hook_whose_processes_exceed_its_memory_limit_is_killed() {
-    let mut context = TestContext::new();
-    let config =
-        json!({"type": "object", "properties": {"Q_MEMORY_LIMIT": {"type": "integer", "default": 0}}});
-    context.write("here/plugins/q/config.json", config.to_string());
-    context.script("here/plugins/q/on_E__1_q.sh", "#!/bin/sh\npython3 -c 'x = b\"x\" * (100 << 20)'\n");
-    context.script(
-        "here/plugins/p/on_E__2_p.finite.bg.sh",
-        &HUNGRY.replace("\npython3", "\necho ready\npython3"),
-    );
-    context.script("here/plugins/p/on_E__3_p.sh", HUNGRY);
-    context.set("MEMORY_LIMIT", "60000000").set("TIMEOUT", "30");
-    let output = context.run(&["run", "E"]).exits_with(1);
-    let error = "error: p/on_E__3_p.sh: over its memory limit (137)";
-    assert!(output.stderr.contains(error), "{}", output.stderr);
-    let warning = "of memory, more than its limit of 60 MB, and was killed";
-    assert_eq!(output.stderr.matches(warning).count(), 2, "{}", output.stderr);
-    let hooks = context.hook_processes();
-    let reasons: Vec<&str> = hooks.iter().map(|hook| hook["exit_reason"].as_str().unwrap()).collect();
-    assert_eq!(reasons, ["exited", "memory", "memory"]);
-    assert_eq!(context.live_processes(), []);
-
-    context.set("P_MEMORY_LIMIT", "2G");
-    context.run(&["run", "E"]).exits_with(3).stderr_contains("P_MEMORY_LIMIT=2G is not a memory limit");
-}

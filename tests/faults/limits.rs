@@ -1,4 +1,4 @@
-//! Too few descriptors or processes, and programs that are still open for writing.
+//! Too few descriptors or processes, programs that are still open for writing, and hooks that use too much memory.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::unistd::{Uid, chown};
+use serde_json::json;
 
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
@@ -189,4 +190,33 @@ fn row_27_starting_a_program_that_is_open_for_writing_is_retried() {
     drop(writer);
     CommandOutput::new(&["install"], &child.wait_with_output().unwrap()).succeeds();
     assert_nothing_is_left(&context);
+}
+
+/// A hook that uses 100 MiB of memory in a process of its own, and waits.
+const HUNGRY: &str = "#!/bin/sh\npython3 -c 'import time; x = b\"x\" * (100 << 20); time.sleep(60)'\n";
+
+#[test]
+fn row_50_a_hook_over_its_memory_limit_is_killed_with_its_processes() {
+    let mut context = TestContext::new();
+    let config =
+        json!({"type": "object", "properties": {"Q_MEMORY_LIMIT": {"type": "integer", "default": 0}}});
+    context.write("here/plugins/q/config.json", config.to_string());
+    context.script("here/plugins/q/on_E__1_q.sh", "#!/bin/sh\npython3 -c 'x = b\"x\" * (100 << 20)'\n");
+    context.script(
+        "here/plugins/p/on_E__2_p.finite.bg.sh",
+        &HUNGRY.replace("\npython3", "\necho ready\npython3"),
+    );
+    context.script("here/plugins/p/on_E__3_p.sh", HUNGRY);
+    context.set("MEMORY_LIMIT", "60000000").set("TIMEOUT", "30");
+    let output = context.run(&["run", "E"]).exits_with(1);
+    let output = output.stderr_contains("error: p/on_E__3_p.sh: over its memory limit (137)");
+    let warning = "of memory, more than its limit of 60 MB, and was killed";
+    assert_eq!(output.stderr.matches(warning).count(), 2, "{}", output.stderr);
+    let hooks = context.hook_processes();
+    let reasons: Vec<&str> = hooks.iter().map(|hook| hook["exit_reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["exited", "memory", "memory"]);
+    assert_nothing_is_left(&context);
+
+    context.set("P_MEMORY_LIMIT", "2G");
+    context.run(&["run", "E"]).exits_with(3).stderr_contains("P_MEMORY_LIMIT=2G is not a memory limit");
 }
