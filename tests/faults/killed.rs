@@ -1,11 +1,11 @@
 //! `rigup run` that is killed while its hooks run.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, SystemTime};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{TestContext, wait_until};
@@ -65,5 +65,41 @@ fn row_52_gc_removes_the_temporary_folder_of_a_killed_rigup() {
     context.run(&["exec", "--", "true"]).succeeds();
     assert_eq!(folders(), Vec::<PathBuf>::new());
     assert!(folder.join("mine").exists());
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_51_a_rigup_that_is_killed_between_two_events_leaves_nothing() {
+    let context = TestContext::new();
+    let daemon = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 600 & wait $!; done";
+    let finite = "[ -e \"$DATA_DIR/go\" ] || exec sleep 601";
+    for (name, body) in [
+        ("A__1_d.daemon.bg.sh", daemon),
+        ("A__2_a.sh", "echo a"),
+        ("A__3_f.finite.bg.sh", finite),
+        ("B__1_b.sh", "echo b"),
+    ] {
+        context.script(&format!("here/plugins/p/on_{name}"), &format!("#!/bin/sh\n{body}\n"));
+    }
+    let rigup = context.start(&["run", "A,B"]);
+    let has_exited = |hook: &Value| hook["status"] == "exited";
+    wait_until("the first event waits for its finite hook", || {
+        context.count_live("sleep 601") == 1 && context.hook_processes().iter().any(has_exited)
+    });
+    kill(rigup);
+    wait_until("the waiters have exited", || context.live_processes().is_empty());
+    let hooks = context.hook_processes();
+    let exits: Vec<_> = hooks.iter().map(|hook| (&hook["exit_reason"], &hook["exit_code"])).collect();
+    let stopped = json!("stopped");
+    assert_eq!(exits, [(&stopped, &json!(0)), (&json!("exited"), &json!(0)), (&stopped, &json!(143))]);
+    assert_eq!((&hooks[0]["stdout_tail"], &hooks[0]["warnings"]), (&json!("up\nbye\n"), &json!([])));
+    let run_dir = Path::new(hooks[0]["run_dir"].as_str().unwrap());
+    assert!(run_dir.join("exit.json").exists() && !run_dir.join("process.pid").exists());
+
+    fs::write(context.path("data/go"), "").unwrap();
+    context.run(&["run", "A,B"]).succeeds();
+    let hooks = context.hook_processes();
+    assert_eq!(hooks.len(), 7, "{hooks:?}");
+    assert!(hooks[3..].iter().all(|hook| hook["exit_code"] == 0), "{hooks:?}");
     assert_nothing_is_left(&context);
 }
