@@ -45,7 +45,7 @@ impl EventRequest {
         }
     }
 
-    /// Returns the canonical names of the events, which all differ: a trailing `Event` is dropped.
+    /// Returns the canonical names of the events: a trailing `Event` is dropped. No event would run twice.
     pub(crate) fn names(&self) -> Result<Vec<&str>, EngineError> {
         let mut names = Vec::new();
         for event in self.events.split(',') {
@@ -55,6 +55,11 @@ impl EventRequest {
                 return Err(EngineError::InvalidRequest(reason));
             }
             names.push(name);
+        }
+        let mut before_end = names.iter().filter_map(|name| name.strip_suffix("End"));
+        if let Some(event) = before_end.find(|event| names.contains(event)) {
+            let reason = format!("the event {event}End runs at the end of {event}; leave it out");
+            return Err(EngineError::InvalidRequest(reason));
         }
         Ok(names)
     }

@@ -98,6 +98,8 @@ fn an_event_that_is_named_twice_is_refused() {
         let output = context.run(&["run", events, "--x=1"]).exits_with(2);
         output.stderr_contains(&format!("error: the event {name} is named twice; name each event once"));
     }
+    let output = context.run(&["run", "AEnd,B,A"]).exits_with(2);
+    output.stderr_contains("error: the event AEnd runs at the end of A; leave it out");
     assert!(!context.path("data/log").exists());
 }
 
