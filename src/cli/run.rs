@@ -19,7 +19,9 @@ use crate::cli::progress::ProgressDisplay;
 use crate::clock;
 use crate::duration::{self, Limit};
 use crate::engine::catalog::searched_folders;
-use crate::engine::events::{self, has_hooks, hook_argument};
+use crate::engine::event_plan::has_hooks;
+use crate::engine::event_request::hook_argument;
+use crate::engine::events;
 use crate::engine::{
     EndedEvent, EngineEvent, EventRequest, EventSummary, ExitStatus, Follow, FollowEvent, HookEvent,
     ProcessType, RunEvent, processes,

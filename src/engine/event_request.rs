@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::error::EngineError;
 use crate::plugin::hook_name::canonical_event;
+use crate::plugin::requirement;
 
 /// Events, with the arguments and limits of their hooks.
 #[derive(Debug, Clone)]
@@ -30,7 +32,20 @@ pub struct EventRequest {
     pub applies_records: bool,
 }
 
+/// The type of the records that change the configuration of this machine.
+pub(super) const MACHINE: &str = "Machine";
+
+/// Whether a record of this type is applied if the command applies records.
+pub(super) fn is_applied(kind: &str) -> bool {
+    kind == MACHINE || requirement::is_requirement(kind)
+}
+
 impl EventRequest {
+    /// Whether a record of this type leads to more than its output.
+    pub(super) fn handles(&self, kind: &str) -> bool {
+        self.follow.follows(kind) || self.applies_records && is_applied(kind)
+    }
+
     /// Returns a request for events, whose names are separated by commas, without arguments.
     pub fn new(events: impl Into<String>) -> Self {
         Self {
@@ -96,6 +111,22 @@ impl Follow {
     }
 }
 
+/// Normalizes an argument for hooks: `--snapshot_id=1` becomes `--snapshot-id=1`. The value does not change.
+pub(crate) fn hook_argument(argument: OsString) -> Result<OsString, EngineError> {
+    let mut bytes = argument.into_vec();
+    let key = bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len());
+    if !bytes.starts_with(b"--") || key <= 2 {
+        return Err(EngineError::InvalidRequest(format!(
+            "{:?} is not an argument for hooks; write --key=value, and put rigup's own options before the event",
+            String::from_utf8_lossy(&bytes)
+        )));
+    }
+    for byte in bytes[2..key].iter_mut().filter(|byte| **byte == b'_') {
+        *byte = b'-';
+    }
+    Ok(OsString::from_vec(bytes))
+}
+
 /// Returns the canonical name of an event, or an error if the text is not one.
 fn event_name(event: &str) -> Result<&str, EngineError> {
     let name = canonical_event(event);
@@ -120,4 +151,22 @@ pub struct EventSummary {
     pub too_deep: u64,
     /// The number of records that started no event because they came after the last hook of the events.
     pub too_late: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_an_argument_has_hyphens_and_its_value_is_not_changed() {
+        let normalized =
+            |text: &str| hook_argument(text.into()).ok().and_then(|argument| argument.into_string().ok());
+        assert_eq!(normalized("--snapshot_id=a_b=c d").as_deref(), Some("--snapshot-id=a_b=c d"));
+        assert_eq!(normalized("--dry_run").as_deref(), Some("--dry-run"));
+        for invalid in ["url=x", "-u", "--", "--=x", ""] {
+            assert_eq!(normalized(invalid), None, "{invalid}");
+        }
+        let bytes = OsString::from_vec(b"--a_b=\xff_".to_vec());
+        assert_eq!(hook_argument(bytes).unwrap().into_vec(), b"--a-b=\xff_");
+    }
 }

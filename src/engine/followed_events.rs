@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Map, Value};
 
+use crate::engine::error::EngineError;
 use crate::engine::event_request::{EventRequest, Follow};
 use crate::engine::follow::{FollowQueue, FollowedEvent};
 use crate::engine::run_event::{EndedEvent, FollowEvent};
@@ -64,23 +65,22 @@ impl<'a> FollowedEvents<'a> {
     pub(super) fn new(
         session: &'a Session<'_>,
         request: &'a EventRequest,
-        names: &[&str],
         interrupt: &'a Interrupt,
         command: ProcessId,
         output_dir: &'a Path,
-    ) -> Self {
+    ) -> Result<Self, EngineError> {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self {
+        Ok(Self {
             session,
             request,
             interrupt,
             command,
             output_dir,
             jobs: request.follow.jobs.unwrap_or_else(cores),
-            queue: FollowQueue::new(&request.follow, names, &request.arguments),
+            queue: FollowQueue::new(&request.follow, &request.names()?, &request.arguments),
             running: Vec::new(),
             failed: 0,
-        }
+        })
     }
 
     /// Starts the next events, and reads what those that run print. Waits for a moment, and returns whether an event runs.

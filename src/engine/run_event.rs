@@ -18,6 +18,19 @@ pub enum RunEvent<'a> {
     Applied(String, BatchOutput),
 }
 
+impl RunEvent<'_> {
+    /// Returns the type of the record that a hook printed, or `None` if this is about something else.
+    pub(super) fn record_type(&self) -> Option<&str> {
+        match self {
+            Self::Hook(_, HookEvent::Record(record)) => Some(&record.kind),
+            Self::Followed(FollowEvent::Record(record)) => {
+                record.get("type")?.as_str().filter(|kind| *kind != "Process")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A notification about an event that a record started.
 #[derive(Debug)]
 pub enum FollowEvent<'a> {

@@ -9,7 +9,7 @@ use crate::cli::command::{CliError, CommandResult, Context, Verbosity, interrupt
 use crate::cli::message::{message, print_event, warning};
 use crate::cli::output::Output;
 use crate::engine::ExitStatus;
-use crate::engine::events::hook_argument;
+use crate::engine::event_request::hook_argument;
 use crate::engine::session::Session;
 use crate::fs::temporary_folder::TemporaryFolder;
 use crate::hook::command;
