@@ -8,7 +8,7 @@ use crate::duration;
 use crate::model::ProcessId;
 use crate::process::handle::Handle;
 use crate::process::system::ProcessEntry;
-use crate::process::{drain, poll, system, tree};
+use crate::process::{drain, poll, subreaper, system, tree};
 
 /// The grace period of a tree that is terminated.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -105,6 +105,8 @@ fn terminate(
             }
         }
         poll::pause(deadline.min(Instant::now() + RETRY));
+        // A handler of the signal may wait until the processes that it ends are gone.
+        subreaper::reap_orphans();
         remaining = targets();
         let is_busy =
             remaining.iter().any(|target| signalled.contains(&id(target)) || system::is_busy(target.pid));

@@ -150,6 +150,22 @@ fn a_daemon_hook_that_exits_after_its_result_is_no_warning() {
 }
 
 #[test]
+fn a_terminated_daemon_sees_that_what_it_started_is_gone() {
+    let daemon = r#"
+        (sleep 600 & echo $! >orphan)
+        trap 'kill "$(cat orphan)"; set --
+            while kill -0 "$(cat orphan)" && [ $# -lt 100 ]; do sleep 0.02; set -- "$@" x; done
+            echo "{\"type\":\"Bye\",\"is_gone\":$([ $# -lt 100 ] && echo true || echo false)}"; exit' TERM
+        echo up
+        while :; do sleep 0.05; done"#;
+    let context = context_with(&[("1_d.daemon.bg.sh", daemon), ("2_a.sh", "true")]);
+    let records = context.run(&["run", "E"]).succeeds().records();
+    let bye = records.iter().find(|record| record["type"] == "Bye").unwrap();
+    assert_eq!(bye["is_gone"], true);
+    assert_eq!(context.live_processes(), []);
+}
+
+#[test]
 fn a_run_without_a_waiter_is_killed_or_lost_and_has_no_pid_file() {
     let context = TestContext::new();
     for (is_killed, state, reason) in [(true, "killed", "stopped"), (false, "died", "lost")] {
