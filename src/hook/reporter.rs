@@ -123,7 +123,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
         if process.warnings != recorded {
             // The store has them as well.
             let _ = run_dir.write_exit(&process);
-            self.runner.store.amend_process(&process)?;
+            self.runner.store.save_judgement(&process)?;
         }
         let event = if has_ended_well && !is_late { HookEvent::Succeeded } else { HookEvent::Failed };
         on_event(hook, event(&process));

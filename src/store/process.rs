@@ -117,7 +117,7 @@ static UPDATE: LazyLock<String> = LazyLock::new(|| {
     format!("UPDATE process SET {} WHERE id = ?1 AND status <> 'exited'", values.join(", "))
 });
 
-const AMEND: &str =
+const JUDGE: &str =
     "UPDATE process SET warnings = ?2, exit_reason = iif(status = 'exited', ?3, exit_reason) WHERE id = ?1";
 const UNFINISHED: &str = "WHERE status <> 'exited' AND machine_id = ?1 ORDER BY created_at, id";
 const ENDED_RUNS: &str = "WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL AND machine_id = ?1 \
@@ -141,11 +141,11 @@ impl Store {
     }
 
     /// Stores the warnings about a process and, if the store has its exit, the reason of that.
-    pub fn amend_process(&self, process: &Process) -> Result<(), StoreError> {
+    pub fn save_judgement(&self, process: &Process) -> Result<(), StoreError> {
         self.with(|connection| {
             let reason = process.exit().map(|exit| exit.reason.as_str());
             let values = (process.id, row::json(&process.warnings)?, reason);
-            connection.execute(AMEND, values).map(drop)
+            connection.execute(JUDGE, values).map(drop)
         })
     }
 
