@@ -108,10 +108,9 @@ impl<'a> ArchiveResults<'a> {
     /// Returns the status that the exit of a hook gives its result, or `None` if the one that it printed is right.
     fn status_at_exit(&self, process: &Process, has_printed: bool) -> Option<&'static str> {
         let exit = process.exit()?;
-        let is_unready = exit.reason == ExitReason::Unready;
-        if (exit.reason == ExitReason::Stopped || is_unready) && self.interrupt.signal().is_some() {
+        if exit.reason == ExitReason::Stopped && self.interrupt.signal().is_some() {
             Some("cancelled")
-        } else if process.has_failed() && !is_unready {
+        } else if process.has_failed() {
             Some("failed")
         } else if exit.exit_code == Some(SKIPPED) {
             Some("skipped")

@@ -263,10 +263,9 @@ impl<'a> BackgroundHooks<'a> {
             let _ = wait::reap(&waiter);
             let process = exit_of(reporter.runner, process, &run_dir)?;
             let (hook, was_ready) = (output.hook, output.has_line);
-            let has_failed = !was_terminated && process.run_state() != "finished";
             let ended = FinishedProcess { process, run_dir, logs };
-            reporter.report_end(ended, output, was_terminated)?;
-            if has_failed {
+            let process = reporter.report_end(ended, output, was_terminated)?;
+            if !was_terminated && process.run_state() != "finished" {
                 self.record_failure(hook, conditions, was_ready);
             }
         }

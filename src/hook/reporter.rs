@@ -81,8 +81,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
         0
     }
 
-    /// Reports the rest of a hook's output and its exit, adds the warnings about it to its record, and returns the record. A
-    /// hook that was not ready in time failed, however it exited.
+    /// Reports the rest of a hook's output and its exit, adds the warnings about its output to its record, and returns the
+    /// record.
     pub(super) fn report_end(
         &mut self,
         ended: FinishedProcess,
@@ -116,15 +116,12 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
         }
         process.warnings.texts().iter().for_each(|text| on_event(hook, HookEvent::Warning(text.clone())));
         process.warnings.extend(reported.texts());
-        let has_ended_well = process.run_state() == "finished" || (was_terminated && process.is_clean_stop());
-        if is_late && has_ended_well {
-            process = process.into_unready();
-        }
         if process.warnings != recorded {
             // The store has them as well.
             let _ = run_dir.write_exit(&process);
-            self.runner.store.save_judgement(&process)?;
+            self.runner.store.save_warnings(&process)?;
         }
+        let has_ended_well = process.run_state() == "finished" || (was_terminated && process.is_clean_stop());
         let event = if has_ended_well && !is_late { HookEvent::Succeeded } else { HookEvent::Failed };
         on_event(hook, event(&process));
         Ok(process)

@@ -263,7 +263,6 @@ fn failure(run: &HookRun) -> Option<CheckResult> {
             format!("it was killed by signal {signal}{}", with_stderr(run))
         }
         ExitReason::Memory => "it was killed, because it exceeded its memory limit".to_owned(),
-        ExitReason::Unready => "it was not ready in time".to_owned(),
         ExitReason::Stopped => "it was terminated, because it exceeded the output limit".to_owned(),
         ExitReason::Lost => "its exit was not observed".to_owned(),
     };

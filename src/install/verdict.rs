@@ -144,7 +144,6 @@ fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, St
         (ExitReason::Lost, _) => return Some((Outcome::Failed, NO_EXIT.to_owned())),
         (ExitReason::Timeout, _) => format!("terminated after {} s", duration::seconds(timeout)),
         (ExitReason::Memory, _) => "killed over its memory limit".to_owned(),
-        (ExitReason::Unready, _) => "not ready in time".to_owned(),
         (ExitReason::Stopped, _) => "terminated on request".to_owned(),
         (ExitReason::Signalled, _) => format!("killed by signal {}", exit.signal.unwrap_or_default()),
         (ExitReason::Exited, code) => format!("exit code {}", code.unwrap_or_default()),

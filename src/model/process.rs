@@ -44,8 +44,6 @@ text_enum! {
         Timeout = "timeout",
         /// The process and its descendants exceeded their memory limit, and rigup killed them.
         Memory = "memory",
-        /// The process is a daemon hook that was not ready in time. Otherwise it exited as it should.
-        Unready = "unready",
         /// rigup terminated the process because of a signal to rigup, `process kill`, or output that exceeded its
         /// limit.
         Stopped = "stopped",
@@ -279,15 +277,6 @@ impl Process {
         Self { state, ..self }
     }
 
-    /// Returns the exited process as one that was not ready in time.
-    #[must_use]
-    pub(crate) fn into_unready(mut self) -> Self {
-        if let ProcessState::Exited(_, exit) = &mut self.state {
-            exit.reason = ExitReason::Unready;
-        }
-        self
-    }
-
     /// Returns the identity and the start time, or `None` if the process was never started.
     pub fn running(&self) -> Option<&Running> {
         self.state.parts().1
@@ -317,8 +306,7 @@ impl Process {
     }
 
     /// Returns whether the process exited and was not successful: it exited with a code other than 0, or 10 for a hook;
-    /// a signal or its time limit ended it; it was lost, not ready in time or could not be started; it was told to stop, but
-    /// not cleanly.
+    /// a signal or its time limit ended it; it was lost or could not be started; it was told to stop, but not cleanly.
     pub fn has_failed(&self) -> bool {
         self.exit().is_some() && self.run_state() != "finished" && !self.is_clean_stop()
     }

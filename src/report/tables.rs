@@ -127,7 +127,6 @@ pub(crate) fn process_state(process: &Process) -> Cell {
             format!("timed out{after} ({code})")
         }
         ExitReason::Memory => format!("over its memory limit ({code})"),
-        ExitReason::Unready => format!("not ready in time ({code})"),
         ExitReason::Stopped if process.running().is_none() => "not started".to_owned(),
         ExitReason::Stopped => format!("stopped ({code})"),
         ExitReason::Lost => "lost".to_owned(),

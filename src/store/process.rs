@@ -117,8 +117,6 @@ static UPDATE: LazyLock<String> = LazyLock::new(|| {
     format!("UPDATE process SET {} WHERE id = ?1 AND status <> 'exited'", values.join(", "))
 });
 
-const JUDGE: &str =
-    "UPDATE process SET warnings = ?2, exit_reason = iif(status = 'exited', ?3, exit_reason) WHERE id = ?1";
 const UNFINISHED: &str = "WHERE status <> 'exited' AND machine_id = ?1 ORDER BY created_at, id";
 const ENDED_RUNS: &str = "WHERE slug <> '' AND status = 'exited' AND run_dir IS NOT NULL AND machine_id = ?1 \
     ORDER BY created_at, id";
@@ -140,12 +138,11 @@ impl Store {
         self.transaction(|transaction| processes.iter().try_for_each(|process| save(transaction, process)))
     }
 
-    /// Stores the warnings about a process and, if the store has its exit, the reason of that.
-    pub fn save_judgement(&self, process: &Process) -> Result<(), StoreError> {
+    /// Stores the warnings about a process, even if it has exited.
+    pub fn save_warnings(&self, process: &Process) -> Result<(), StoreError> {
         self.with(|connection| {
-            let reason = process.exit().map(|exit| exit.reason.as_str());
-            let values = (process.id, row::json(&process.warnings)?, reason);
-            connection.execute(JUDGE, values).map(drop)
+            let values = (process.id, row::json(&process.warnings)?);
+            connection.execute("UPDATE process SET warnings = ?2 WHERE id = ?1", values).map(drop)
         })
     }
 

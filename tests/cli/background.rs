@@ -127,7 +127,7 @@ fn a_daemon_hook_that_exits_while_its_event_runs_is_a_warning_at_once() {
 }
 
 /// Waits until rigup has reaped the waiters of all other hooks.
-pub(crate) const WAIT_UNTIL_ALONE: &str =
+const WAIT_UNTIL_ALONE: &str =
     "until set -- $(cat /proc/$PPID/task/$PPID/children) && [ $# -eq 1 ]; do sleep 0.02; done";
 
 #[test]

@@ -116,7 +116,7 @@ CREATE TABLE process (
     signal               INTEGER,
     exit_reason          TEXT
                          CHECK (exit_reason = 'exited' OR exit_reason = 'signalled' OR exit_reason = 'timeout'
-                                OR exit_reason = 'memory' OR exit_reason = 'unready' OR exit_reason = 'stopped'
+                                OR exit_reason = 'memory' OR exit_reason = 'stopped'
                                 OR exit_reason = 'lost' OR exit_reason = 'spawn_failed'),
     stdout_tail          TEXT,
     stderr_tail          TEXT,

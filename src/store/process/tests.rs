@@ -46,7 +46,7 @@ pub(super) fn one_of_each(machine_id: MachineId) -> Vec<Process> {
     let queued = || hook(machine_id, time(1));
     let running = || queued().into_running(identity(), time(2));
     let mut all = vec![queued(), running(), queued().into_exited(ProcessExit::lost(time(3)))];
-    for reason in ["exited", "signalled", "timeout", "memory", "unready", "stopped", "lost", "spawn_failed"] {
+    for reason in ["exited", "signalled", "timeout", "memory", "stopped", "lost", "spawn_failed"] {
         all.push(running().into_exited(exit(reason.parse().unwrap())));
     }
     all
