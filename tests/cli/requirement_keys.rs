@@ -127,13 +127,10 @@ fn an_invalid_config_or_a_missing_required_plugin_is_not_a_success() {
     let context = TestContext::new();
     context.plugin("p", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
     context.write("here/plugins/q/config.json", "{oops");
-    let record =
-        context.run(&["install"]).exits_with(1).stderr_contains("q/config.json: is not JSON").record();
+    let output = context.run(&["install"]).exits_with(1);
+    let record = output.stderr_contains("q/config.json: cannot use the file: it is not JSON").record();
     assert_eq!(record["status"], "installed", "the other plugins are used");
-    context.write(
-        "here/plugins/q/config.json",
-        r#"{"type":"object","properties":{},"required_plugins":["gone"]}"#,
-    );
+    context.write("here/plugins/q/config.json", r#"{"required_plugins":["gone"]}"#);
     context
         .run(&["install", "--plugins", "q"])
         .exits_with(3)

@@ -68,7 +68,8 @@ impl PluginConfigs {
                 Err(error) => {
                     uncurated.insert(plugin.name.clone());
                     let path = plugin.path.join(schema::FILE_NAME);
-                    diagnostics.push(Diagnostic::new(plugin.name.as_str(), path, error.to_string()));
+                    let message = format!("cannot use the file: {error}; nothing in it is used");
+                    diagnostics.push(Diagnostic::new(plugin.name.as_str(), path, message));
                 }
             }
         }

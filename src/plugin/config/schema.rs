@@ -15,8 +15,8 @@ pub(crate) const FILE_NAME: &str = "config.json";
 /// The largest file that rigup reads, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// The keys besides those of JSON Schema.
-const KEYS: [&str; 15] = [
+/// The keys that rigup reads, besides `type`.
+const KEYS: [&str; 16] = [
     "caches",
     "concurrent",
     "curated",
@@ -25,6 +25,7 @@ const KEYS: [&str; 15] = [
     "metadata",
     "options",
     "override_keys",
+    "properties",
     "required_binaries",
     "required_plugins",
     "version_format",
@@ -101,28 +102,26 @@ impl Property {
     }
 }
 
-/// An error in a `config.json`, which is then ignored.
+/// The reason why a `config.json` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The file cannot be read.
-    #[error("cannot read the file: {0}; the defaults apply")]
+    #[error(transparent)]
     Read(#[from] TrustedReadError),
     /// The file is not JSON.
-    #[error("is not JSON ({0}); the defaults apply")]
+    #[error("it is not JSON ({0})")]
     NotJson(serde_json::Error),
     /// The file is JSON, but not a schema of settings.
-    #[error("is not a schema of settings: {0}; the defaults apply")]
+    #[error("{0}")]
     NotASchema(&'static str),
     /// A key of a provider whose value has the wrong type.
-    #[error("{0}; the defaults apply")]
+    #[error(transparent)]
     Provider(#[from] KeyError),
     /// A misspelled key, and the right spelling.
-    #[error("unknown key {0:?}; write {1:?}; the defaults apply")]
+    #[error("it has the unknown key {0:?}; write {1:?}")]
     MisspelledKey(String, &'static str),
     /// A setting whose default contains a NUL.
-    #[error(
-        "the default of {0:?} contains a NUL, which no environment variable can contain; the defaults apply"
-    )]
+    #[error("the default of {0:?} contains a NUL, which no environment variable can contain")]
     NulInDefault(String),
 }
 
@@ -135,18 +134,20 @@ pub(crate) fn read(folder: &Path, inspection: &mut Inspection<'_>) -> Result<Opt
     parse(&text).map(Some)
 }
 
-/// Parses the text of a `config.json`.
+/// Parses the text of a `config.json`. Without a `type`, it is an object; without `properties`, it has no settings.
 pub fn parse(text: &str) -> Result<Schema, SchemaError> {
     let text = text.trim_start_matches('\u{feff}');
     let mut keys: Map<String, Value> = match serde_json::from_str(text).map_err(SchemaError::NotJson)? {
         Value::Object(keys) => keys,
         _ => return Err(SchemaError::NotASchema("it is not an object")),
     };
-    if keys.get("type").and_then(Value::as_str) != Some("object") {
+    if keys.get("type").is_some_and(|kind| kind != "object") {
         return Err(SchemaError::NotASchema("its \"type\" is not \"object\""));
     }
-    let Some(Value::Object(properties)) = keys.remove("properties") else {
-        return Err(SchemaError::NotASchema("its \"properties\" are not an object"));
+    let properties = match keys.remove("properties") {
+        None => Map::new(),
+        Some(Value::Object(properties)) => properties,
+        Some(_) => return Err(SchemaError::NotASchema("its \"properties\" are not an object")),
     };
     // JSON Schema has many other keys.
     let unknown = keys.keys().filter(|key| !KEYS.contains(&key.as_str()));
@@ -239,26 +240,39 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_a_type_or_properties_keeps_its_other_keys() {
+        for text in ["{}", r#"{"type": "object"}"#, r#"{"properties": {}}"#] {
+            assert_eq!(parse(text).unwrap(), Schema::default(), "{text}");
+        }
+        let schema = parse(r#"{"required_plugins": ["d"], "wait_for_background_cleanup": true}"#).unwrap();
+        assert_eq!((schema.required_plugins, schema.waits_for_background), (vec!["d".to_owned()], true));
+    }
+
+    #[test]
     fn reports_why_a_file_is_not_a_schema() {
         let error = |text: &str| parse(text).unwrap_err().to_string();
-        assert!(error("{oops").starts_with("is not JSON (key must be a string"));
-        assert!(error("[]").contains("it is not an object"));
-        assert!(error(r#"{"properties": {}}"#).contains("its \"type\" is not \"object\""));
+        assert!(error("{oops").starts_with("it is not JSON (key must be a string"));
+        assert_eq!(error("[]"), "it is not an object");
+        assert_eq!(error(r#"{"type": "array"}"#), "its \"type\" is not \"object\"");
+        assert_eq!(error(r#"{"properties": []}"#), "its \"properties\" are not an object");
         for (key, expected) in [
-            (r#""curate": false"#, "unknown key \"curate\"; write \"curated\""),
-            (r#""require_binaries": []"#, "unknown key \"require_binaries\"; write \"required_binaries\""),
+            (r#""curate": false"#, "it has the unknown key \"curate\"; write \"curated\""),
+            (
+                r#""require_binaries": []"#,
+                "it has the unknown key \"require_binaries\"; write \"required_binaries\"",
+            ),
+            (r#""propertie": {}"#, "it has the unknown key \"propertie\"; write \"properties\""),
             (
                 r#""required_binaries": {"name": "jq"}"#,
                 "\"required_binaries\" must be a list of requirements",
             ),
             (r#""required_plugins": "base""#, "\"required_plugins\" must be a list of names of plugins"),
         ] {
-            let error = error(&format!(r#"{{"type": "object", "properties": {{}}, {key}}}"#));
+            let error = error(&format!("{{{key}}}"));
             assert!(error.starts_with(expected), "{error}");
         }
         let text = r#"{"type": "object", "properties": {"A": {"default": "a\u0000b"}}}"#;
         assert!(error(text).contains("the default of \"A\" contains a NUL"));
-        assert!(error(r#"{"type": "object"}"#).contains("its \"properties\" are not an object"));
         let (folder, trust) = (tempfile::tempdir().unwrap(), Trust::new(None));
         assert!(matches!(read(folder.path(), &mut Inspection::new(&trust)), Ok(None)));
         for unreadable in [vec![0xff], vec![b' '; (1 << 20) + 1]] {
