@@ -1,6 +1,6 @@
 //! Running hooks: their arguments and environment, the execution of one hook, and all hooks of an event.
 
-mod background;
+pub(crate) mod background;
 pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod interpreter;

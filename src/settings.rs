@@ -90,6 +90,9 @@ pub(crate) const OUTPUT_DIR_VARIABLE: &str = "RIGUP_OUTPUT_DIR";
 /// The variable with the id of the rigup that runs this one because of a record.
 pub(crate) const FOLLOWED_BY_VARIABLE: &str = "RIGUP_FOLLOWED_BY";
 
+/// The variable with the plugins of the daemons that failed in that rigup, as JSON.
+pub(crate) const FAILED_DAEMONS_VARIABLE: &str = "RIGUP_FAILED_DAEMONS";
+
 /// The variable with the folder of the page that the hooks of an event save.
 pub(crate) const SNAP_DIR: &str = "SNAP_DIR";
 
@@ -120,6 +123,8 @@ pub(crate) struct Followed {
     pub by: ProcessId,
     /// The output dir of the event.
     pub output_dir: PathBuf,
+    /// The plugins with a daemon that failed, each with the reason.
+    pub failed_daemons: BTreeMap<String, String>,
 }
 
 /// The settings of a command.
@@ -270,8 +275,13 @@ impl Settings {
         let process_of = |name: &str| environment.text(name).and_then(|id| id.parse().ok());
         let (parent_process, by) = (process_of("RIGUP_PROCESS_ID"), process_of(FOLLOWED_BY_VARIABLE));
         let output_dir = environment.get(OUTPUT_DIR_VARIABLE).map(PathBuf::from);
-        let followed = by.zip(output_dir).map(|(by, output_dir)| Followed { by, output_dir });
-        let environment = environment.without(FOLLOWED_BY_VARIABLE);
+        let failed_daemons = || environment.text(FAILED_DAEMONS_VARIABLE).unwrap_or_default();
+        let followed = by.zip(output_dir).map(|(by, output_dir)| Followed {
+            by,
+            output_dir,
+            failed_daemons: serde_json::from_str(failed_daemons()).unwrap_or_default(),
+        });
+        let environment = environment.without(FOLLOWED_BY_VARIABLE).without(FAILED_DAEMONS_VARIABLE);
         Ok(Self {
             command_environment: environment.clone(),
             environment,

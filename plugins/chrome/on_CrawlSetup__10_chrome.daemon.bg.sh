@@ -1,7 +1,8 @@
 #!/bin/sh
 # chrome: runs a headless Chromium until the last event is over. Other hooks find the port of its DevTools protocol in
-# ../chrome/profile/DevToolsActivePort.
+# $CRAWL_DIR/chrome/profile/DevToolsActivePort.
 set -eu
+export TMPDIR="${TMP_DIR:-${TMPDIR:-/tmp}}" # Chromium leaves a folder there
 
 # As root, Chromium does not start with its sandbox.
 if [ "$(id -u)" = 0 ]; then set -- --no-sandbox; else set --; fi

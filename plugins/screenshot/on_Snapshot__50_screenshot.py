@@ -2,6 +2,7 @@
 # screenshot: saves a picture of the page at --url, which the browser of the plugin chrome opens in a tab of its own.
 import base64
 import json
+import os
 import socket
 import struct
 import sys
@@ -57,7 +58,10 @@ if not url.lower().startswith(("http://", "https://")):
     sys.exit(10)
 
 try:
-    with open("../chrome/profile/DevToolsActivePort") as file:
+    # In an event that a record started, the browser is in the folder of the crawl.
+    folders = [folder for folder in ("..", os.environ.get("CRAWL_DIR")) if folder]
+    ports = [os.path.join(folder, "chrome/profile/DevToolsActivePort") for folder in folders]
+    with open(next(filter(os.path.exists, ports), ports[0])) as file:
         browser = DevTools(*file.read().split())
     target = browser.call("Target.createTarget", url="about:blank")["targetId"]
     tab = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]

@@ -205,12 +205,19 @@ impl EventDisplay<'_> {
                     self.output.flush();
                 }
             }
-            FollowEvent::Message(line) => {
-                if self.printed.insert(line.clone()) {
-                    message!("{line}");
-                }
-            }
+            FollowEvent::Message(value, line) => self.show_message(value, &line),
+            FollowEvent::NotStarted(problem) => error!("{problem}"),
             FollowEvent::Ended(event) => self.show_ended(event),
+        }
+    }
+
+    /// Prints a message of a followed event with the value of that. A warning that several events print, such as one about a
+    /// plugin, is printed once.
+    fn show_message(&mut self, value: &str, line: &str) {
+        match line.split_once(": ") {
+            Some(("warning", _)) if !self.printed.insert(line.to_owned()) => {}
+            Some((kind @ ("error" | "warning"), text)) => message!("{kind}: {value}: {text}"),
+            _ => message!("{line}"),
         }
     }
 
@@ -263,16 +270,14 @@ impl EventDisplay<'_> {
             self.verbosity.note(&format!("records: {}", counts.join(", ")));
         }
         let (depth, too_deep, too_late) = (self.max_depth, summary.too_deep, summary.too_late);
-        if too_deep > 0 {
-            self.verbosity.note(&format!(
-                "{too_deep} of these are deeper than --max-depth {depth} and started no event"
-            ));
-        }
-        if too_late > 0 {
-            self.verbosity.note(&format!(
-                "{too_late} of these came after the last hook of the events and started none"
-            ));
-        }
+        let not_followed = |count: u64, reason: &str| {
+            let noun = if count == 1 { "record" } else { "records" };
+            if count > 0 {
+                self.verbosity.note(&format!("not followed: {count} {noun} {reason}"));
+            }
+        };
+        not_followed(too_deep, &format!("deeper than --max-depth {depth}"));
+        not_followed(too_late, "printed after the last hook of the events");
         if let Some(output_dir) = &summary.output_dir {
             self.verbosity.note(&format!("the files of the hooks are in {}", output_dir.display()));
         }
@@ -283,10 +288,15 @@ impl EventDisplay<'_> {
 /// Prints the hooks of a `rigup run`, and of the events that its records started, that are still running.
 fn print_status(id: &str, context: &mut Context) -> CommandResult {
     let (store, process) = context.process(id)?;
+    let title = printable(&process.title());
     let mut hooks = processes::with_descendants(&store, vec![process])?;
     hooks.retain(|process| {
         process.spec.process_type == ProcessType::Hook && !matches!(handle::find_running(process), Ok(None))
     });
+    if hooks.is_empty() {
+        context.verbosity.note(&format!("no hook of {title} is running"));
+        return Ok(ExitStatus::Success);
+    }
     table::write(&hooks, &mut context.output);
     Ok(ExitStatus::Success)
 }

@@ -1,6 +1,6 @@
 //! The plan of the events of a command: their hooks in order, with the limits of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -30,6 +30,8 @@ pub(super) struct EventPlan<'c> {
     pub sequence: Vec<Event<'c>>,
     /// The events that mark their ends, that of the last event first.
     pub ends: Vec<Event<'c>>,
+    /// The plugins that the hooks of events started by records require.
+    pub required_by_followed: HashSet<&'c str>,
 }
 
 impl<'c> EventPlan<'c> {
@@ -48,7 +50,10 @@ impl<'c> EventPlan<'c> {
         };
         let sequence = names.iter().map(|name| event(name)).collect::<Result<_, _>>()?;
         let ends = names.iter().rev().map(|name| event(&end_of(name))).collect::<Result<_, _>>()?;
-        Ok(Self { sequence, ends })
+        let followed = request.follow.names()?;
+        let hooks = followed.iter().flat_map(|name| enabled_hooks(catalog, name));
+        let required_by_followed = hooks.flat_map(|hook| required(catalog, hook)).collect();
+        Ok(Self { sequence, ends, required_by_followed })
     }
 }
 
@@ -102,8 +107,6 @@ fn event_hooks<'c>(
             None => setting_timeout(command::ready_timeout, hook, variables, settings)?,
         };
         let schema = catalog.configs.schema(&hook.plugin);
-        let mut required = catalog.configs.required(&hook.plugin, &catalog.discovery.plugins);
-        required.retain(|name| *name != hook.plugin.as_str());
         let program = match &hook.start {
             Start::Itself => hook.path.as_os_str(),
             Start::ByShebang(program) => program,
@@ -117,12 +120,19 @@ fn event_hooks<'c>(
             timeout,
             ready_timeout,
             grace: grace(catalog, hook, variables, settings)?,
-            required,
+            required: required(catalog, hook),
             waits_for_background: schema.is_some_and(|schema| schema.waits_for_background),
             binary_id,
         })
     };
     enabled_hooks(catalog, event).into_iter().map(event_hook).collect()
+}
+
+/// Returns the plugins that the plugin of a hook requires.
+fn required<'c>(catalog: &'c Catalog, hook: &'c Hook) -> Vec<&'c str> {
+    let mut required = catalog.configs.required(&hook.plugin, &catalog.discovery.plugins);
+    required.retain(|name| *name != hook.plugin.as_str());
+    required
 }
 
 /// Returns the timeout of a hook that the settings give, as `timeout_of` reads them.

@@ -150,7 +150,7 @@ pub struct EventSummary {
     /// The number of records that started no event because they were too deep.
     pub too_deep: u64,
     /// The number of records that started no event because they came after the last hook of the events.
-    pub too_late: usize,
+    pub too_late: u64,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::OnEvent;
 use crate::engine::event_plan::EventPlan;
 use crate::engine::event_request::{EventRequest, EventSummary};
+use crate::engine::follow;
 use crate::engine::follow_up::{self, FollowUps, Pending};
 use crate::engine::run_event::RunEvent;
 use crate::engine::session::Session;
@@ -73,7 +74,13 @@ pub(crate) fn run(
         None => events_dir.join(command_id.to_string()),
     };
     let runner = session.runner(&command.process, variables, &interrupt);
-    let events = Events { sequence: &plan.sequence, ends: &plan.ends, output_dir };
+    let events = Events {
+        sequence: &plan.sequence,
+        ends: &plan.ends,
+        required_by_followed: plan.required_by_followed,
+        failed_daemons: started.map(|started| started.failed_daemons.clone()).unwrap_or_default(),
+        output_dir,
+    };
     let output_dir = events.output_dir.as_path();
     let (counts, on_event) = (RefCell::new(BTreeMap::new()), RefCell::new(on_event));
     let report = |event: RunEvent<'_>| {
@@ -88,11 +95,14 @@ pub(crate) fn run(
         FollowUps::new(session, catalog, &runner, request, output_dir, &pending, &mut report_follow_up)?;
     let mut results = ArchiveResults::new(output_dir, &request.arguments, command_id.to_string(), &interrupt);
     let mut failed = 0;
-    let on_hook_event = |hook: &Hook, event: HookEvent<'_>| {
+    let on_hook_event = |hook: &Hook, mut event: HookEvent<'_>| {
         failed += usize::from(matches!(event, HookEvent::Failed(_)));
-        if let HookEvent::Record(record) = &event
+        if let HookEvent::Record(record) = &mut event
             && request.handles(&record.kind)
         {
+            if request.follow.follows(&record.kind) {
+                follow::add_id(&mut record.fields);
+            }
             pending.borrow_mut().push((follow_up::title(hook), record.clone()));
         }
         results.pass_on(hook, event, &mut |hook, event| report(RunEvent::Hook(hook, event)));

@@ -110,6 +110,13 @@ impl<'a> FollowQueue<'a> {
     }
 }
 
+/// Gives a record that may start an event an id, unless it has one, so that the event can be found by the record.
+pub(super) fn add_id(record: &mut Map<String, Value>) {
+    if text(record, "id").is_none() {
+        record.insert("id".to_owned(), clock::new_id().to_string().into());
+    }
+}
+
 /// Returns the arguments of the hooks of an event: the fields of its record, the depth, and `<event>_id`.
 fn arguments(name: &str, record: &Map<String, Value>, id: &str, depth: u32) -> Vec<OsString> {
     let is_argument = |key: &str| {

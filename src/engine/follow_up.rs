@@ -13,6 +13,7 @@ use crate::engine::install;
 use crate::engine::run_event::RunEvent;
 use crate::engine::session::Session;
 use crate::engine::status_check::InstallOptions;
+use crate::hook::background::DaemonFailures;
 use crate::hook::event::FollowUp;
 use crate::hook::run::Runner;
 use crate::model::Policy;
@@ -44,7 +45,7 @@ pub(super) struct FollowUpReport {
     /// The number of records that started no event because they were too deep.
     pub too_deep: u64,
     /// The number of records that started no event because they came after the last hook of the events.
-    pub too_late: usize,
+    pub too_late: u64,
     /// The exit status that the records which were applied lead to.
     pub status: ExitStatus,
 }
@@ -135,8 +136,8 @@ impl FollowUp for FollowUps<'_> {
         }
     }
 
-    fn advance(&mut self, failure: Option<&str>) -> bool {
+    fn advance(&mut self, failures: &DaemonFailures) -> bool {
         self.apply();
-        self.followed.advance(failure, &mut |event| (self.on_event)(RunEvent::Followed(event)))
+        self.followed.advance(failures, &mut |event| (self.on_event)(RunEvent::Followed(event)))
     }
 }

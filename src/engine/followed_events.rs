@@ -1,26 +1,27 @@
 //! The events that records start: each is a `rigup run` of its own, so that it has a process, an exit code and a place in
 //! the tree of processes, and can be killed alone.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::{Map, Value};
 
 use crate::engine::error::EngineError;
 use crate::engine::event_request::{EventRequest, Follow};
-use crate::engine::follow::{FollowQueue, FollowedEvent};
+use crate::engine::follow::{self, FollowQueue, FollowedEvent};
 use crate::engine::run_event::{EndedEvent, FollowEvent};
 use crate::engine::session::Session;
+use crate::hook::background::DaemonFailures;
 use crate::hook::command;
 use crate::model::{Process, ProcessExit, ProcessId};
 use crate::process::log::Logs;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec};
 use crate::process::{poll, recover, wait};
-use crate::protocol::RecordReader;
+use crate::protocol::{Record, RecordReader};
 use crate::settings::Followed;
 use crate::store::ProcessFilter;
 
@@ -39,7 +40,7 @@ struct RunningEvent {
     offset: u64,
     records: RecordReader,
     /// The records that may start further events, once this one has ended.
-    followed: Vec<(String, Map<String, Value>)>,
+    followed: Vec<Record>,
     signalled_at: Option<Instant>,
 }
 
@@ -86,16 +87,16 @@ impl<'a> FollowedEvents<'a> {
     /// Starts the next events, and reads what those that run print. Waits for a moment, and returns whether an event runs.
     pub(super) fn advance(
         &mut self,
-        failure: Option<&str>,
+        failures: &DaemonFailures,
         on_event: &mut dyn FnMut(FollowEvent<'_>),
     ) -> bool {
-        if self.interrupt.signal().is_some() || failure.is_some() {
-            self.drop_waiting(failure, on_event);
+        if self.interrupt.signal().is_some() || failures.vital.is_some() {
+            self.drop_waiting(failures.vital.as_deref(), on_event);
         }
         while self.running.len() < self.jobs
             && let Some(event) = self.queue.next()
         {
-            self.start(event, on_event);
+            self.start(event, &failures.plugins, on_event);
         }
         if self.interrupt.signal().is_some() {
             self.terminate();
@@ -108,8 +109,8 @@ impl<'a> FollowedEvents<'a> {
 
     /// Terminates the events that still run, because of an error, and returns how many records started none because they
     /// were too deep, and how many because they came too late.
-    pub(super) fn finish(&mut self, on_event: &mut dyn FnMut(FollowEvent<'_>)) -> (u64, usize) {
-        let too_late = self.queue.clear();
+    pub(super) fn finish(&mut self, on_event: &mut dyn FnMut(FollowEvent<'_>)) -> (u64, u64) {
+        let too_late = self.queue.clear() as u64;
         while !self.running.is_empty() {
             self.terminate();
             poll::pause(Instant::now() + TICK);
@@ -124,15 +125,21 @@ impl<'a> FollowedEvents<'a> {
         self.failed += count;
         if let (Some(failure), 1..) = (failure, count) {
             let noun = if count == 1 { "event was" } else { "events were" };
-            on_event(FollowEvent::Message(format!("error: {count} {noun} not started: {failure}")));
+            on_event(FollowEvent::NotStarted(format!("{count} {noun} not started: {failure}")));
         }
     }
 
-    fn start(&mut self, event: FollowedEvent, on_event: &mut dyn FnMut(FollowEvent<'_>)) {
+    fn start(
+        &mut self,
+        event: FollowedEvent,
+        failed_daemons: &BTreeMap<String, String>,
+        on_event: &mut dyn FnMut(FollowEvent<'_>),
+    ) {
         let start = || -> Result<_, String> {
             let cannot = |error: io::Error| format!("cannot create its log: {error}");
             let logs = Logs::temporary(&self.session.settings.data_dir).map_err(cannot)?;
-            let child = self.command_of(&event).start(None, logs.stdout.file(), logs.stderr.file());
+            let child =
+                self.command_of(&event, failed_daemons).start(None, logs.stdout.file(), logs.stderr.file());
             Ok((child.map_err(|error| error.to_string())?, logs))
         };
         match start() {
@@ -155,7 +162,7 @@ impl<'a> FollowedEvents<'a> {
     }
 
     /// Returns the `rigup run` of an event, with the options of this command.
-    fn command_of(&self, event: &FollowedEvent) -> CommandSpec {
+    fn command_of(&self, event: &FollowedEvent, failed_daemons: &BTreeMap<String, String>) -> CommandSpec {
         let request = self.request;
         let seconds = |duration: Duration| duration.as_secs_f64().to_string().into();
         let mut args: Vec<OsString> = vec!["run".into(), "--quiet".into()];
@@ -173,7 +180,8 @@ impl<'a> FollowedEvents<'a> {
         let settings = &self.session.settings;
         // As in a shell, a command can run in a folder that was removed.
         let cwd = std::env::current_dir().unwrap_or_else(|_error| ".".into());
-        let followed = Followed { by: self.command, output_dir: self.output_dir_of(event) };
+        let output_dir = self.output_dir_of(event);
+        let followed = Followed { by: self.command, output_dir, failed_daemons: failed_daemons.clone() };
         let env = command::environment_of_event(settings, event.parent, followed, self.output_dir);
         CommandSpec { program: settings.rigup.clone().into(), args, env, cwd }
     }
@@ -217,18 +225,13 @@ impl<'a> FollowedEvents<'a> {
     fn end(&mut self, ended: RunningEvent, on_event: &mut dyn FnMut(FollowEvent<'_>)) {
         let RunningEvent { event, child, logs, records, mut followed, .. } = ended;
         let exit = wait::reap(&child);
-        let rest = records.finish(|record| {
-            if self.request.follow.follows(&record.kind) {
-                followed.push((record.kind, record.fields.clone()));
-            }
-            on_event(FollowEvent::Record(record.fields));
-        });
+        let rest = records.finish(|record| pass_on(record, &self.request.follow, &mut followed, on_event));
         let mut stderr = Vec::new();
         let _ = logs.stderr.read_from(0, self.session.settings.output_limit).read_to_end(&mut stderr);
         let stderr = String::from_utf8_lossy(&stderr);
-        let warnings = rest.into_warnings().map(|warning| format!("warning: {}: {warning}", event.value));
+        let warnings = rest.into_warnings().map(|warning| format!("warning: {warning}"));
         for line in stderr.lines().map(str::to_owned).chain(warnings) {
-            on_event(FollowEvent::Message(line));
+            on_event(FollowEvent::Message(&event.value, line));
         }
         let problem = match &exit {
             Ok(ProcessExit { signal: Some(signal), .. }) if self.interrupt.signal().is_none() => {
@@ -246,8 +249,8 @@ impl<'a> FollowedEvents<'a> {
         self.failed += usize::from(!exit.is_ok_and(|exit| exit.exit_code == Some(0)));
         let process = self.process_of(&child);
         let parent = process.as_ref().map_or(self.command, |process| process.id);
-        for (kind, record) in followed {
-            self.queue.add(&kind, &record, event.depth, parent);
+        for record in followed {
+            self.queue.add(&record.kind, &record.fields, event.depth, parent);
         }
         let FollowedEvent { name, value, .. } = event;
         on_event(FollowEvent::Ended(&EndedEvent { name, value, process, problem }));
@@ -274,12 +277,23 @@ impl RunningEvent {
         let mut buffer = [0; 16 << 10];
         while let Ok(length @ 1..) = reader.read(&mut buffer) {
             self.records.push(&buffer[..length], |record| {
-                if follow.follows(&record.kind) {
-                    self.followed.push((record.kind, record.fields.clone()));
-                }
-                on_event(FollowEvent::Record(record.fields));
+                pass_on(record, follow, &mut self.followed, on_event);
             });
         }
         self.offset = reader.offset;
     }
+}
+
+/// Passes a record on, and keeps it if it may start a further event.
+fn pass_on(
+    mut record: Record,
+    follow: &Follow,
+    followed: &mut Vec<Record>,
+    on_event: &mut dyn FnMut(FollowEvent<'_>),
+) {
+    if follow.follows(&record.kind) {
+        follow::add_id(&mut record.fields);
+        followed.push(record.clone());
+    }
+    on_event(FollowEvent::Record(record.fields));
 }

@@ -23,7 +23,8 @@ impl RunEvent<'_> {
     pub(super) fn record_type(&self) -> Option<&str> {
         match self {
             Self::Hook(_, HookEvent::Record(record)) => Some(&record.kind),
-            Self::Followed(FollowEvent::Record(record)) => {
+            // Other records have no name of a hook, except for those about the hooks themselves.
+            Self::Followed(FollowEvent::Record(record)) if record.contains_key("hook_name") => {
                 record.get("type")?.as_str().filter(|kind| *kind != "Process")
             }
             _ => None,
@@ -36,8 +37,10 @@ impl RunEvent<'_> {
 pub enum FollowEvent<'a> {
     /// A hook of it printed a record, or exited: then this is its Process record.
     Record(Map<String, Value>),
-    /// It printed a line to standard error: a warning or an error.
-    Message(String),
+    /// The event with this value printed a line to standard error: a warning or an error.
+    Message(&'a str, String),
+    /// Events were not started, for this reason.
+    NotStarted(String),
     /// It ended, or could not be started.
     Ended(&'a EndedEvent),
 }

@@ -1,5 +1,6 @@
 //! The background hooks of events, from their start to the end of their event.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -34,10 +35,26 @@ const CONTINUE_AFTER: Duration = Duration::from_millis(500);
 pub(super) struct BackgroundHooks<'a> {
     /// Those that have not exited yet, in the order in which they started.
     running: Vec<BackgroundHook<'a>>,
-    /// The plugins with a daemon that was not ready in time or failed before, each with the reason.
-    unready: Vec<(&'a str, String)>,
+    /// The daemons that hooks cannot rely on.
+    pub(super) failures: DaemonFailures,
+}
+
+/// The daemons that hooks cannot rely on: those that were not ready in time, and those that failed.
+#[derive(Debug, Default)]
+pub(crate) struct DaemonFailures {
     /// Why no further hooks are started, if a vital daemon failed.
-    failure: Option<String>,
+    pub vital: Option<String>,
+    /// The plugins of the others, each with the reason.
+    pub plugins: BTreeMap<String, String>,
+}
+
+impl DaemonFailures {
+    /// Returns why a hook of a plugin that requires these plugins is not started, or `None` if it is.
+    pub(super) fn skip_reason(&self, required: &[&str]) -> Option<String> {
+        let failed = required.iter().find_map(|plugin| Some((plugin, self.plugins.get(*plugin)?)));
+        let reason = |(plugin, reason)| format!("it requires the plugin {plugin}, and {reason}");
+        self.vital.clone().or_else(|| failed.map(reason))
+    }
 }
 
 /// How a background hook runs.
@@ -138,7 +155,7 @@ impl<'a> BackgroundHooks<'a> {
                 hook.output.is_late = true;
                 let hook = hook.output.hook;
                 let reason = format!("{} was not ready {limit}", hook.name.file_name);
-                self.unready.push((&hook.plugin, reason));
+                self.failures.plugins.insert(hook.plugin.to_string(), reason);
                 return Ok(());
             }
             let next = deadline.min(Instant::now() + TICK);
@@ -168,19 +185,6 @@ impl<'a> BackgroundHooks<'a> {
         }
     }
 
-    /// Returns why a hook of a plugin that requires these plugins is not started, or `None` if it is.
-    pub(super) fn skip_reason(&self, required: &[&str]) -> Option<String> {
-        let unready = self.unready.iter().find(|(plugin, _)| required.contains(plugin));
-        let reason =
-            |(plugin, reason): &(&str, String)| format!("it requires the plugin {plugin}, and {reason}");
-        self.failure.clone().or_else(|| unready.map(reason))
-    }
-
-    /// Returns why no further hooks are started, or `None` if they are.
-    pub(super) fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
-    }
-
     /// Records that a hook failed by itself.
     fn record_failure(&mut self, hook: &'a Hook, conditions: Conditions, was_ready: bool) {
         let file_name = &hook.name.file_name;
@@ -189,9 +193,11 @@ impl<'a> BackgroundHooks<'a> {
         }
         if conditions.is_vital {
             let failure = || format!("{}/{file_name}, which other plugins require, failed", hook.plugin);
-            self.failure.get_or_insert_with(failure);
-        } else if !was_ready {
-            self.unready.push((&hook.plugin, format!("{file_name} failed before it was ready")));
+            self.failures.vital.get_or_insert_with(failure);
+        } else {
+            let when = if was_ready { "" } else { " before it was ready" };
+            let reason = format!("{file_name} failed{when}");
+            self.failures.plugins.entry(hook.plugin.to_string()).or_insert(reason);
         }
     }
 

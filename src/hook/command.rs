@@ -16,8 +16,8 @@ use crate::plugin::config::enabled;
 use crate::plugin::config::value::Variable;
 use crate::process::tree::PROCESS_ID_VARIABLE;
 use crate::settings::{
-    Environment, FOLLOWED_BY_VARIABLE, Followed, OUTPUT_DIR_VARIABLE, SNAP_DIR, Settings, TRUST_VARIABLE,
-    is_listable,
+    Environment, FAILED_DAEMONS_VARIABLE, FOLLOWED_BY_VARIABLE, Followed, OUTPUT_DIR_VARIABLE, SNAP_DIR,
+    Settings, TRUST_VARIABLE, is_listable,
 };
 
 /// Converts the fields of a request to the arguments of a hook, one for each field. `min_version` becomes
@@ -208,6 +208,10 @@ pub(crate) fn environment_of_event(
         (OUTPUT_DIR_VARIABLE, followed.output_dir.into()),
     ];
     added.extend(trust(settings));
+    if !followed.failed_daemons.is_empty() {
+        let daemons = serde_json::to_string(&followed.failed_daemons).expect("the keys are strings");
+        added.push((FAILED_DAEMONS_VARIABLE, daemons.into()));
+    }
     let is_set = settings.environment.get("CRAWL_DIR").is_some()
         || settings.files.iter().any(|file| file.values.contains_key("CRAWL_DIR"));
     if !is_set {

@@ -1,6 +1,6 @@
 //! Running all hooks of one or more events: foreground hooks one after another, with background hooks alongside.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::fs::dir::make_dir;
 use crate::fs::lock::FileLock;
-use crate::hook::background::{BackgroundHooks, Conditions};
+use crate::hook::background::{BackgroundHooks, Conditions, DaemonFailures};
 use crate::hook::output::HookOutput;
 use crate::hook::reporter::{HookEvent, Reporter};
 use crate::hook::run::{HookJob, RunError, Runner};
@@ -28,6 +28,10 @@ pub(crate) struct Events<'a> {
     pub sequence: &'a [Event<'a>],
     /// The events that mark the ends of these, which run after all daemons were terminated.
     pub ends: &'a [Event<'a>],
+    /// The plugins that the hooks of events started by records require.
+    pub required_by_followed: HashSet<&'a str>,
+    /// The plugins with a daemon that failed before this command started, each with the reason.
+    pub failed_daemons: BTreeMap<String, String>,
     /// The folder that contains the working directory of each plugin's hooks, which has the name of the plugin.
     pub output_dir: PathBuf,
 }
@@ -74,9 +78,9 @@ pub(crate) trait FollowUp {
     /// Applies the records that the hooks have printed so far, before the next one is prepared.
     fn apply(&mut self);
 
-    /// Advances the work that begins after the last hook of the events, while their daemons run. `failure` says why no
-    /// more of it may be started. Waits for a moment, and returns whether there is work left.
-    fn advance(&mut self, failure: Option<&str>) -> bool;
+    /// Advances the work that begins after the last hook of the events, while their daemons run, except for those that
+    /// failed. Waits for a moment, and returns whether there is work left.
+    fn advance(&mut self, failures: &DaemonFailures) -> bool;
 }
 
 /// Splits off the hooks that start before the background hooks among them have to exit.
@@ -107,6 +111,7 @@ pub(crate) fn run(
         ended: None,
         unstored: Vec::new(),
     };
+    run.background.failures.plugins.clone_from(&events.failed_daemons);
     run.run(events.sequence, true)?;
     events.ends.iter().try_for_each(|event| run.run(std::slice::from_ref(event), false))
 }
@@ -167,7 +172,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
 
     /// Does what follows from the records of the hooks, while their daemons run.
     fn follow(&mut self) -> Result<(), RunError> {
-        while self.follow_up.advance(self.background.failure()) {
+        while self.follow_up.advance(&self.background.failures) {
             self.background.collect(&mut self.reporter)?;
         }
         Ok(())
@@ -183,7 +188,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 break;
             }
             let Some(QueuedHook { hook: next, prepared, lock }) = self.queued.pop_front() else { break };
-            if let Some(reason) = self.background.skip_reason(&next.required) {
+            if let Some(reason) = self.background.failures.skip_reason(&next.required) {
                 self.skip(next.hook, prepared.process, &reason)?;
                 continue;
             }
@@ -194,7 +199,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
                 Some(lock) => {
                     let plugin = next.hook.plugin.as_str();
                     let mut hooks = events.iter().flat_map(|event| &event.hooks);
-                    let is_required = hooks.any(|hook| hook.required.contains(&plugin));
+                    let is_required = self.events.required_by_followed.contains(plugin)
+                        || hooks.any(|hook| hook.required.contains(&plugin));
                     let is_vital = is_required && number + 1 < events.len();
                     let conditions = Conditions {
                         event: number,

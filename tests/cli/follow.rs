@@ -119,7 +119,7 @@ fn the_same_value_starts_one_event_and_depth_limits_the_rest() {
     };
     let output = context.run(&["run", "--follow", "Page", "Crawl"]).succeeds();
     assert_eq!(urls(&context), ["--url=a", "--url=b"]);
-    output.stderr_contains("4 of these are deeper than --max-depth 1 and started no event");
+    output.stderr_contains("not followed: 4 records deeper than --max-depth 1");
     fs::remove_file(context.path("data/log")).unwrap();
     let output = context.run(&["run", "--follow", "Page", "--max-depth", "3", "Crawl"]).succeeds();
     assert_eq!(urls(&context), ["--url=a", "--url=a1", "--url=b"]);
@@ -152,7 +152,7 @@ fn events_that_follow_run_while_the_daemons_live_and_before_the_ends() {
     ]);
     let output = context.run(&["run", "--follow", "Page", "-j", "2", "Crawl"]).succeeds();
     assert_eq!(log(&context), ["alive", "alive", "alive", "end"]);
-    output.stderr_contains("1 of these came after the last hook of the events and started none");
+    output.stderr_contains("not followed: 1 record printed after the last hook of the events");
     assert_eq!(context.live_processes(), []);
 }
 
@@ -173,7 +173,7 @@ fn a_followed_event_that_fails_makes_the_command_fail() {
         ("Page__1_p.sh", "case $* in *url=a*) echo broken >&2; exit 3;; esac; echo '{\"type\":\"Done\"}'"),
     ]);
     let output = context.run(&["run", "--follow", "Page", "Crawl"]).exits_with(1);
-    let output = output.stderr_contains("error: p/on_Page__1_p.sh: exit 3: broken (rigup process logs ");
+    let output = output.stderr_contains("error: a: p/on_Page__1_p.sh: exit 3: broken (rigup process logs ");
     let records = output.records();
     assert!(records.iter().any(|record| record["type"] == "Done"), "the other one runs all the same");
     let mut codes: Vec<&Value> = events(&records).iter().map(|event| &event["exit_code"]).collect();
@@ -363,7 +363,41 @@ fn the_status_of_a_run_shows_the_hooks_that_run() {
     signal(child.id(), Signal::SIGTERM);
     child.wait_with_output().unwrap();
     assert_eq!(status(), [""; 0]);
+    context.run(&["run", "--status", id]).stderr_contains("no hook of ").stderr_contains(" is running");
     context.run(&["run", "--status", "ffffffff"]).exits_with(1).stderr_contains("no process has the");
     context.run(&["run", "--status", id, "Crawl"]).exits_with(2);
     assert_eq!(context.live_processes(), []);
+}
+
+#[test]
+fn hooks_of_followed_events_are_skipped_if_a_daemon_that_they_require_failed() {
+    for (daemon, reason) in [
+        ("sleep 600", "on_Crawl__1_s.daemon.bg.sh was not ready within 0.1 s"),
+        ("exit 3", "on_Crawl__1_s.daemon.bg.sh failed before it was ready"),
+    ] {
+        let context = context_with(&[("Crawl__2_c.sh", &pages(&["a", "b"])), ("Page__1_p.sh", LOG)]);
+        context
+            .script("here/plugins/server/on_Crawl__1_s.daemon.bg.sh", &format!("#!/bin/sh\nexec {daemon}\n"));
+        context.script("here/plugins/client/on_Page__1_c.sh", "#!/bin/sh\necho client >>\"$DATA_DIR/log\"\n");
+        let config = r#"{"type": "object", "properties": {}, "required_plugins": ["server"]}"#;
+        context.write("here/plugins/client/config.json", config);
+        let args = ["run", "--ready-timeout", "0.1", "--follow", "Page", "Crawl"];
+        let output = context.run(&args).exits_with(1);
+        let output = output.stderr_contains(&format!(
+            "warning: a: client/on_Page__1_c.sh: skipped: it requires the plugin server, and {reason}"
+        ));
+        assert_eq!(log(&context).len(), 2, "the other plugin's hooks run");
+        let skipped = output.records();
+        let skipped = skipped.iter().filter(|record| record["hook_name"] == "on_Page__1_c.sh");
+        assert!(skipped.clone().all(|record| record["exit_reason"] == "stopped") && skipped.count() == 2);
+        assert_eq!(context.live_processes(), []);
+    }
+}
+
+#[test]
+fn a_record_without_an_id_gets_that_of_its_event() {
+    let context = context_with(&[("Crawl__1_c.sh", &pages(&["a"])), ("Page__1_p.sh", LOG)]);
+    let records = context.run(&["run", "--follow", "Page", "Crawl"]).succeeds().records();
+    let id = records[0]["id"].as_str().unwrap();
+    assert_eq!(log(&context), [format!("--url=a --id={id} --depth=1 --page-id={id}")]);
 }

@@ -46,6 +46,21 @@ fn a_browser_of_the_first_event_takes_a_screenshot_in_the_second() {
 
 #[test]
 #[ignore = "starts a browser: run with --ignored"]
+fn the_browser_of_a_crawl_serves_the_pages_that_its_records_start() {
+    let context = TestContext::new();
+    let server = Server::start(&context);
+    let page = format!("echo '{{\"type\":\"Snapshot\",\"id\":\"page\",\"url\":\"{}\"}}'", server.url);
+    context.script("here/plugins/feed/on_Crawl__1_feed.sh", &format!("#!/bin/sh\n{page}\n"));
+    let args = ["--plugins-dir", PLUGINS, "--plugins-dir", "plugins", "run", "--plugins", "screenshot,feed"];
+    let events = ["--output-dir", "out", "--follow", "Snapshot", "CrawlSetup,Crawl"];
+    context.run(&[&args[..], &events].concat()).succeeds();
+    let picture = fs::read(context.path("here/out/Snapshot/page/screenshot/screenshot.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG\r\n\x1a\n"));
+    assert_eq!(context.live_processes(), [], "the browser was terminated");
+}
+
+#[test]
+#[ignore = "starts a browser: run with --ignored"]
 fn a_signal_leaves_no_browser_and_no_profile() {
     for interrupt in [Signal::SIGTERM, Signal::SIGINT] {
         let context = TestContext::new();
