@@ -79,18 +79,25 @@ fn relax_pins(context: &TestContext, plugins: &Path) {
 /// The status of each hook, by plugin and name.
 type Statuses = BTreeMap<(String, String), String>;
 
-/// Returns the last status of each hook that has an `ArchiveResult`. abx-dl may print two records on one line.
+/// Returns the last status of each hook that has an `ArchiveResult`. abx-dl may print two records on one line. 1.11.115
+/// may lose the last record of a hook, but not its output, which is in the record of its process.
 fn statuses(stdout: &str) -> Statuses {
-    let records = serde_json::Deserializer::from_str(stdout).into_iter::<Value>().map(Result::unwrap);
-    let results = records.filter(|record| record["type"] == "ArchiveResult");
+    let records = serde_json::Deserializer::from_str(stdout).into_iter::<Value>();
+    let records: Vec<Value> = records.map(Result::unwrap).collect();
+    let is_result = |record: &Value| record["type"] == "ArchiveResult";
     let text = |record: &Value, key: &str| record[key].as_str().unwrap().to_owned();
-    results
-        .map(|record| {
-            let hook = text(&record, "hook_name");
-            let hook = hook.trim_end_matches(".py").trim_end_matches(".js").to_owned();
-            ((text(&record, "plugin"), hook), text(&record, "status"))
-        })
-        .collect()
+    let named = |record: &Value, result: &Value| {
+        let hook = text(record, "hook_name");
+        let hook = hook.trim_end_matches(".py").trim_end_matches(".js").to_owned();
+        ((text(record, "plugin"), hook), text(result, "status"))
+    };
+    let results = records.iter().filter(|record| is_result(record)).map(|result| named(result, result));
+    let printed = records.iter().filter(|record| record["exit_code"] == 0).filter_map(|process| {
+        let lines = process["stdout"].as_str()?.lines();
+        let mut records = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        records.rfind(is_result).map(|result| named(process, &result))
+    });
+    results.chain(printed).collect()
 }
 
 /// Returns the paths of the files that hooks write. Ids and times, which differ in each run, are `N`. abx-dl 1.11.115
