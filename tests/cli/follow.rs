@@ -370,7 +370,7 @@ fn the_status_of_a_run_shows_the_hooks_that_run() {
 }
 
 #[test]
-fn hooks_of_followed_events_are_skipped_if_a_daemon_that_they_require_failed() {
+fn followed_events_skip_hooks_that_require_a_daemon_that_failed() {
     for (daemon, reason) in [
         ("sleep 600", "on_Crawl__1_s.daemon.bg.sh was not ready within 0.1 s"),
         ("exit 3", "on_Crawl__1_s.daemon.bg.sh failed before it was ready"),
