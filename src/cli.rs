@@ -149,7 +149,8 @@ fn run_command_line() -> ExitStatus {
     }
     let status = match Settings::merge(cli.global.folders, environment) {
         Ok(settings) => {
-            for warning in &settings.warnings {
+            // A rigup that runs this one because of a record has printed them.
+            for warning in settings.warnings.iter().filter(|_| settings.followed.is_none()) {
                 warning!("{warning}");
             }
             run_and_flush(cli.command, &mut Context { settings, output, verbosity: cli.global.verbosity })

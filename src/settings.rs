@@ -170,6 +170,15 @@ pub struct Settings {
 const OUTPUT_LIMIT: u64 = 64 << 20;
 
 impl Settings {
+    /// Returns the value of a name that no plugin declares: that of the caller's variable, or else that in the first file
+    /// which has it.
+    pub(crate) fn undeclared(&self, name: &str) -> Option<OsString> {
+        let in_files = || self.files.iter().find_map(|file| file.values.get(name));
+        let text =
+            |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        self.environment.get(name).map(OsStr::to_owned).or_else(|| in_files().map(|value| text(value).into()))
+    }
+
     /// Merges flags, environment, files and defaults.
     pub fn merge(flags: Flags, environment: Environment) -> Result<Self, SettingsError> {
         let here = folders::current();

@@ -49,5 +49,10 @@ pub(crate) fn print_diagnostics(catalog: &Catalog) -> ExitStatus {
     for diagnostic in &catalog.discovery.diagnostics {
         error!("{diagnostic}");
     }
+    diagnostics_status(catalog)
+}
+
+/// Returns the exit status that problems in plugin folders lead to.
+pub(crate) fn diagnostics_status(catalog: &Catalog) -> ExitStatus {
     if catalog.discovery.diagnostics.is_empty() { ExitStatus::Success } else { ExitStatus::Incomplete }
 }

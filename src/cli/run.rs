@@ -1,7 +1,6 @@
 //! `rigup run`: the hooks of events.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::failure;
-use crate::cli::message::{error, message, print_diagnostics, print_event, warning};
+use crate::cli::message::{diagnostics_status, error, message, print_diagnostics, print_event, warning};
 use crate::cli::output::Output;
 use crate::cli::process::table;
 use crate::cli::progress::ProgressDisplay;
@@ -107,7 +106,8 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     };
     let names = request.names()?;
     let mut catalog = events::catalog(&request, &context.settings, &print_event)?;
-    let status = print_diagnostics(&catalog);
+    let is_followed = context.settings.followed.is_some();
+    let status = if is_followed { diagnostics_status(&catalog) } else { print_diagnostics(&catalog) };
     let without_hooks: Vec<&&str> = names.iter().filter(|event| !has_hooks(&catalog, event)).collect();
     let followed = request.follow.names()?;
     let followed_without_hooks = followed.iter().filter(|event| !has_hooks(&catalog, event));
@@ -129,7 +129,6 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         verbosity: *verbosity,
         max_depth: request.follow.max_depth,
         rows: Vec::new(),
-        printed: HashSet::new(),
     });
     let on_event = |event: RunEvent<'_>| display.borrow_mut().show(event);
     let on_end = |summary: &EventSummary| display.borrow_mut().finish(summary);
@@ -142,8 +141,6 @@ struct EventDisplay<'a> {
     verbosity: Verbosity,
     max_depth: u32,
     rows: Vec<Vec<Cell>>,
-    /// The messages of followed events, each of which is printed once.
-    printed: HashSet<String>,
 }
 
 impl EventDisplay<'_> {
@@ -205,26 +202,16 @@ impl EventDisplay<'_> {
                     self.output.flush();
                 }
             }
-            FollowEvent::Message(value, line) => self.show_message(value, &line),
+            FollowEvent::Message(value, line) => print_message_of(value, &line),
             FollowEvent::NotStarted(problem) => error!("{problem}"),
             FollowEvent::Ended(event) => self.show_ended(event),
-        }
-    }
-
-    /// Prints a message of a followed event with the value of that. A warning that several events print, such as one about a
-    /// plugin, is printed once.
-    fn show_message(&mut self, value: &str, line: &str) {
-        match line.split_once(": ") {
-            Some(("warning", _)) if !self.printed.insert(line.to_owned()) => {}
-            Some((kind @ ("error" | "warning"), text)) => message!("{kind}: {value}: {text}"),
-            _ => message!("{line}"),
         }
     }
 
     fn show_ended(&mut self, event: &EndedEvent) {
         let EndedEvent { name, value, process, problem } = event;
         if let Some(problem) = problem {
-            error!("{name} {value}: {problem}");
+            error!("{name} {}: {}", printable(value), printable(problem));
         }
         match process {
             Some(process) if self.output.is_json() => self.write_record(process),
@@ -282,6 +269,14 @@ impl EventDisplay<'_> {
             self.verbosity.note(&format!("the files of the hooks are in {}", output_dir.display()));
         }
         self.output.drain();
+    }
+}
+
+/// Prints a message of a followed event with the value of that.
+fn print_message_of(value: &str, line: &str) {
+    match line.split_once(": ") {
+        Some((kind @ ("error" | "warning"), text)) => message!("{kind}: {}: {text}", printable(value)),
+        _ => message!("{line}"),
     }
 }
 

@@ -9,11 +9,11 @@ use crate::clock;
 use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::EngineEvent;
-use crate::engine::install::Installer;
+use crate::engine::install::{self, Installer};
 use crate::engine::session::Session;
 use crate::engine::status_check::{InstallOptions, StatusCheck};
 use crate::engine::step_result::StepResult;
-use crate::install::plan::{self, Request, Selection};
+use crate::install::plan::{self, Request, Selection, Step};
 use crate::install::register::{self, RegisterError};
 use crate::machine::config;
 use crate::model::{MachineId, Policy, Process, ProcessId, ProviderName, import};
@@ -123,7 +123,7 @@ impl<'a> Applier<'a> {
         let mut output = BatchOutput::default();
         // For each applied record, the record to print, or the index of its result among those of the requests.
         let mut applied: Vec<Result<Value, usize>> = Vec::new();
-        let mut results = Vec::new();
+        let (mut steps, mut results): (Vec<Step>, Vec<StepResult>) = (Vec::new(), Vec::new());
         let mut requested: HashMap<String, Vec<(Request, usize)>> = HashMap::new();
         for record in batch {
             let line = record.line;
@@ -146,6 +146,7 @@ impl<'a> Applier<'a> {
                         match self.plan(&request) {
                             Ok(planned) => {
                                 applied.push(Err(results.len()));
+                                steps.push(Ok((*request).clone()));
                                 same_name.push((*request, results.len()));
                                 results.push(planned);
                             }
@@ -161,6 +162,9 @@ impl<'a> Applier<'a> {
             self.add_failure();
         }
         output.results = self.resolve(results)?;
+        if !self.is_dry_run {
+            install::store_paths(&steps, &output.results, self.session);
+        }
         if !self.is_dry_run && !output.results.iter().all(StepResult::is_linked) {
             self.add_failure();
         }
@@ -219,7 +223,11 @@ impl<'a> Applier<'a> {
         let steps = plan::plan(&[requirement], &self.selection, &self.providers);
         // A single requirement without a selection of providers is never refused.
         let request = steps.into_iter().flatten().next();
-        request.ok_or(ApplyError::Requirement(requirement::LineError::NoName))
+        let with_settings = |request: Request| {
+            let same = self.catalog.requirements.iter().filter(|known| known.name == request.name);
+            Request { settings: same.filter_map(|known| known.setting.clone()).collect(), ..request }
+        };
+        request.map(with_settings).ok_or(ApplyError::Requirement(requirement::LineError::NoName))
     }
 
     /// Returns the result of a request that no hook has to resolve, or the request as planned.

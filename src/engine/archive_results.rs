@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
@@ -19,12 +20,16 @@ use crate::jsonl;
 use crate::model::process::SKIPPED;
 use crate::model::{ExitReason, Process};
 use crate::plugin::discovery::Hook;
+use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::protocol::{ARCHIVE_RESULT, Record};
 use crate::report::tables;
 
 /// The file in the output dir that has all of them.
 const INDEX: &str = "index.jsonl";
+
+/// How long another rigup may take to write a line to the index.
+const WRITE_TIME: Duration = Duration::from_millis(50);
 
 /// The results of the hooks of one command.
 pub(super) struct ArchiveResults<'a> {
@@ -36,6 +41,8 @@ pub(super) struct ArchiveResults<'a> {
     interrupt: &'a Interrupt,
     /// The last result of each hook that has not exited, by the path of the hook.
     printed: HashMap<PathBuf, Map<String, Value>>,
+    /// Whether a result was added to the index.
+    has_added: bool,
     has_warned: bool,
 }
 
@@ -52,8 +59,8 @@ impl<'a> ArchiveResults<'a> {
             Some(String::from_utf8_lossy(value).into_owned())
         };
         let snapshot_id = arguments.iter().rev().find_map(value);
-        let (printed, has_warned) = (HashMap::new(), false);
-        Self { output_dir, snapshot_id, default_snapshot_id, interrupt, printed, has_warned }
+        let (printed, has_added, has_warned) = (HashMap::new(), false, false);
+        Self { output_dir, snapshot_id, default_snapshot_id, interrupt, printed, has_added, has_warned }
     }
 
     /// Passes a notification about a hook on to `on_event`: a result with all its fields, and an exit after the result that
@@ -139,7 +146,8 @@ impl<'a> ArchiveResults<'a> {
     /// Adds a result to the index, and passes it on.
     fn add(&mut self, hook: &Hook, record: Record, on_event: &mut impl FnMut(&Hook, HookEvent<'_>)) {
         let path = self.output_dir.join(INDEX);
-        if let Err(error) = append(&path, &record.fields)
+        let is_first = !std::mem::replace(&mut self.has_added, true);
+        if let Err(error) = append(&path, &record.fields, is_first)
             && !std::mem::replace(&mut self.has_warned, true)
         {
             on_event(hook, HookEvent::Warning(format!("cannot add its result to the index: {error}")));
@@ -154,17 +162,27 @@ fn error_of(process: &Process) -> String {
     if stderr.is_empty() { tables::process_state(process).text } else { stderr.to_owned() }
 }
 
-/// Appends a record to a file, in one write. If the last line has no newline, because a rigup was killed or the disk was
-/// full while it wrote that line, ends it first.
-fn append(path: &Path, record: &Map<String, Value>) -> io::Result<()> {
+/// Appends a record to a file, in one write. If this is the `first` one of this command, and the last line has no newline,
+/// because a rigup was killed or the disk was full while it wrote that line, ends that line before.
+fn append(path: &Path, record: &Map<String, Value>, is_first: bool) -> io::Result<()> {
     let mut file = regular_file::open_with(File::options().read(true).append(true).create(true), path)?;
     let mut line = jsonl::line(record);
-    let mut last = [b'\n'];
-    if let Some(end) = file.metadata()?.len().checked_sub(1) {
-        file.read_exact_at(&mut last, end)?;
-    }
-    if last != [b'\n'] {
+    if is_first && has_open_line(&file)? {
         line.insert(0, b'\n');
     }
     file.write_all(&line)
+}
+
+/// Returns whether the last line of a file has no newline, and no other rigup is about to write one.
+fn has_open_line(file: &File) -> io::Result<bool> {
+    let size_of_open = || -> io::Result<Option<u64>> {
+        let (size, mut last) = (file.metadata()?.len(), [b'\n']);
+        if let Some(end) = size.checked_sub(1) {
+            file.read_exact_at(&mut last, end)?;
+        }
+        Ok(Some(size).filter(|_| last != [b'\n']))
+    };
+    let Some(size) = size_of_open()? else { return Ok(false) };
+    poll::pause(Instant::now() + WRITE_TIME);
+    Ok(size_of_open()? == Some(size))
 }

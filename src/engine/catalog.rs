@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::hook::run::Variables;
-use crate::install::plan::{Request, Selection};
+use crate::install::plan::{self, Request, Selection};
 use crate::install::provider_deps;
 use crate::model::{PluginName, Policy, ProviderName, misspelling};
 use crate::plugin::builtin;
@@ -203,8 +203,17 @@ impl Catalog {
 
     /// Returns the configuration in the `config.json` of each provider.
     pub(crate) fn provider_configs(&self) -> HashMap<ProviderName, ProviderConfig> {
-        let config = |name: &ProviderName| self.configs.schema(name).map(|schema| schema.provider.clone());
-        self.providers().into_iter().map(|name| (name.clone(), config(&name).unwrap_or_default())).collect()
+        let config = |name: &ProviderName| {
+            let schema = self.configs.schema(name);
+            let mut config = schema.map(|schema| schema.provider.clone()).unwrap_or_default();
+            if name == plan::ENV {
+                // It installs nothing, even if a plugin replaces it.
+                config.enforces.min_release_age.get_or_insert(true);
+                config.enforces.postinstall_scripts.get_or_insert(true);
+            }
+            config
+        };
+        self.providers().into_iter().map(|name| (name.clone(), config(&name))).collect()
     }
 
     /// Returns the curated providers, in hook order: all except the open registries.

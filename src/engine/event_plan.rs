@@ -18,7 +18,7 @@ use crate::plugin::config::enabled;
 use crate::plugin::config::value::{Setting, Variable};
 use crate::plugin::discovery::{Hook, Start};
 use crate::plugin::hook_name::{BINARY_REQUEST, Background};
-use crate::settings::{Environment, Settings};
+use crate::settings::Settings;
 
 /// The default grace period of a background hook at the end of its event: that of abx-dl, as long as Chrome may take to
 /// write its profile.
@@ -137,13 +137,12 @@ fn required<'c>(catalog: &'c Catalog, hook: &'c Hook) -> Vec<&'c str> {
 
 /// Returns the timeout of a hook that the settings give, as `timeout_of` reads them.
 fn setting_timeout(
-    timeout_of: fn(&str, &[Variable], &Environment) -> Result<Duration, InvalidTimeout>,
+    timeout_of: fn(&str, &[Variable], &Settings) -> Result<Duration, InvalidTimeout>,
     hook: &Hook,
     variables: &[Variable],
     settings: &Settings,
 ) -> Result<Duration, EngineError> {
-    timeout_of(&hook.plugin, variables, &settings.environment)
-        .map_err(|error| EngineError::Setup(error.to_string()))
+    timeout_of(&hook.plugin, variables, settings).map_err(|error| EngineError::Setup(error.to_string()))
 }
 
 /// Returns the grace period of a background hook: the timeout of its plugin if the user has set it, or the default.
@@ -156,6 +155,6 @@ fn grace(
     let name = format!("{}_TIMEOUT", enabled::prefix(&hook.plugin));
     let mut known = catalog.settings.get(&hook.plugin).into_iter().flatten();
     let setting = known.find(|setting| setting.name == name);
-    let is_set = setting.map_or(settings.environment.get(&name).is_some(), Setting::is_explicit);
+    let is_set = setting.map_or(settings.undeclared(&name).is_some(), Setting::is_explicit);
     if is_set { setting_timeout(command::timeout, hook, variables, settings) } else { Ok(BACKGROUND_GRACE) }
 }

@@ -33,7 +33,7 @@ pub struct EventRequest {
 }
 
 /// The type of the records that change the configuration of this machine.
-pub(super) const MACHINE: &str = "Machine";
+const MACHINE: &str = "Machine";
 
 /// Whether a record of this type is applied if the command applies records.
 pub(super) fn is_applied(kind: &str) -> bool {

@@ -75,8 +75,8 @@ impl<'a> FollowQueue<'a> {
         }
         let name = canonical_event(kind);
         let depth = depth.saturating_add(1);
-        let stated = record.get("depth").and_then(Value::as_u64).unwrap_or_default();
-        if u64::from(depth).max(stated) > u64::from(self.follow.max_depth) {
+        let max_depth = f64::from(self.follow.max_depth);
+        if depth > self.follow.max_depth || stated_depth(record).is_some_and(|stated| stated > max_depth) {
             self.too_deep += 1;
             return;
         }
@@ -121,7 +121,10 @@ pub(super) fn add_id(record: &mut Map<String, Value>) {
 fn arguments(name: &str, record: &Map<String, Value>, id: &str, depth: u32) -> Vec<OsString> {
     let is_argument = |key: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        !key.is_empty() && key.bytes().all(is_plain) && !key.starts_with('-') && !NO_ARGUMENTS.contains(&key)
+        !key.is_empty()
+            && key.bytes().all(is_plain)
+            && !key.starts_with(['-', '_'])
+            && !NO_ARGUMENTS.contains(&key)
     };
     let id_key = format!("{}_id", snake_case(name));
     let added = [("depth", Value::from(depth)), (&id_key, Value::from(id))];
@@ -137,6 +140,15 @@ fn compared(record: &Map<String, Value>) -> String {
         record.iter().filter(|(key, _)| ![&NO_ARGUMENTS[..], &NOT_COMPARED].concat().contains(&key.as_str()));
     let fields: BTreeMap<_, _> = fields.collect();
     serde_json::to_string(&fields).expect("the keys of a record are strings")
+}
+
+/// Returns the depth that a record has by its own account, or `None` if it has none.
+fn stated_depth(record: &Map<String, Value>) -> Option<f64> {
+    match record.get("depth")? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
 }
 
 /// Returns the text of a field, or `None` if it has none.
@@ -224,13 +236,14 @@ mod tests {
     fn records_that_are_too_deep_start_no_event() {
         let follow = follow(2);
         let mut queue = FollowQueue::new(&follow, &[], &[]);
-        let depths = |event: FollowedEvent| event.depth;
-        let stated =
-            [json!({"n": 1, "depth": 3}), json!({"n": 2, "depth": 2}), json!({"n": 3, "depth": "9"})];
-        let followed: Vec<u32> = added(&mut queue, 0, &stated).into_iter().map(depths).collect();
-        assert_eq!(followed, [1, 1]);
+        let too_deep = [json!(3), json!(2.5), json!(1e300), json!(u64::MAX), json!("9"), json!(" 3 ")];
+        let shallow = [json!(2), json!(0), json!("1"), json!(null), json!([9]), json!(-1)];
+        let record = |(number, depth)| json!({"n": number, "depth": depth});
+        let records: Vec<Value> = too_deep.into_iter().chain(shallow).enumerate().map(record).collect();
+        let depths: Vec<u32> = added(&mut queue, 0, &records).iter().map(|event| event.depth).collect();
+        assert_eq!(depths, [1; 6]);
         assert!(added(&mut queue, 2, &[json!({"n": 4})]).is_empty());
-        assert_eq!(queue.too_deep(), 2);
+        assert_eq!(queue.too_deep(), 7);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::engine::apply::Applier;
 use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::EngineEvent;
-use crate::engine::event_request::{EventRequest, MACHINE, is_applied};
+use crate::engine::event_request::{EventRequest, is_applied};
 use crate::engine::followed_events::FollowedEvents;
 use crate::engine::install;
 use crate::engine::run_event::RunEvent;
@@ -99,7 +99,6 @@ impl<'a> FollowUps<'a> {
         let Some(applier) = self.applier.as_mut().filter(|_| self.runner.interrupt.signal().is_none()) else {
             return;
         };
-        let changes_machine = batch.iter().any(|record| record.kind == MACHINE);
         match applier.apply(batch) {
             Ok(output) => (self.on_event)(RunEvent::Applied(hook, output)),
             Err(error) => {
@@ -108,8 +107,9 @@ impl<'a> FollowUps<'a> {
                     .report(EngineEvent::Error(format!("cannot apply the records of {hook}: {error}")));
             }
         }
+        // Machine records, and binaries that settings name, change the settings of the next hooks.
         let guid = &self.session.machine.guid.value;
-        if changes_machine && let Ok(Some(machine)) = self.session.store.machine_by_guid(guid) {
+        if let Ok(Some(machine)) = self.session.store.machine_by_guid(guid) {
             self.runner.set_variables(self.catalog.variables_with(&machine.config));
         }
     }

@@ -258,14 +258,10 @@ impl<'a> FollowedEvents<'a> {
 
     /// Returns the record that the event made of itself, or `None` if it ended before.
     fn process_of(&self, child: &Child) -> Option<Process> {
-        let entry = child.handle.entry;
-        let filter = ProcessFilter {
-            pid: Some(entry.pid),
-            machine_id: Some(self.session.machine.id),
-            since: Some(child.started_at),
-            ..ProcessFilter::default()
-        };
-        let is_its = |process: &Process| process.spec.cmd.get(1).is_some_and(|word| word == "run");
+        let (identity, machine_id) = (child.handle.entry.identity(), Some(self.session.machine.id));
+        let filter = ProcessFilter { pid: Some(identity.pid), machine_id, ..ProcessFilter::default() };
+        let is_its =
+            |process: &Process| process.running().is_some_and(|running| running.identity == identity);
         self.session.store.processes(&filter).ok()?.into_iter().find(is_its)
     }
 }

@@ -234,9 +234,7 @@ pub(crate) fn execute(
     } else {
         on_results(&report.results);
     }
-    if let Err(error) = store_paths(steps, &report.results, session) {
-        session.warn(format!("cannot store the paths of the binaries for hooks: {error}"));
-    }
+    store_paths(steps, &report.results, session);
     Ok(report)
 }
 
@@ -289,7 +287,7 @@ fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection,
 }
 
 /// Stores the paths of the binaries that settings name, so that hooks get them as the values of these settings.
-fn store_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>) -> Result<(), StoreError> {
+pub(crate) fn store_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>) {
     let mut paths = Map::new();
     for (step, result) in steps.iter().zip(results) {
         let is_recorded = !matches!(result, StepResult::Resolved(_, resolved) if !resolved.is_recorded);
@@ -299,10 +297,11 @@ fn store_paths(steps: &[Step], results: &[StepResult], session: &Session<'_>) ->
         }
     }
     paths.retain(|name, path| session.machine.config.get(name) != Some(path));
-    if paths.is_empty() {
-        return Ok(());
+    if !paths.is_empty()
+        && let Err(error) = session.store.merge_machine_config(session.machine.id, &paths, clock::now())
+    {
+        session.warn(format!("cannot store the paths of the binaries for hooks: {error}"));
     }
-    session.store.merge_machine_config(session.machine.id, &paths, clock::now())
 }
 
 /// A thread pool that resolves requests, with one hook on each thread.

@@ -1,6 +1,8 @@
 //! Temporary folders, which may contain anything in the end.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::fs::remove::remove_tree;
@@ -14,9 +16,12 @@ pub(crate) struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// Creates a folder in the folder of temporary files, whose name begins with `prefix`.
+    /// Creates a folder in the folder of temporary files, whose name begins with `prefix`, for this user only: a browser
+    /// keeps its profile there.
     pub(crate) fn create(prefix: &str) -> io::Result<Self> {
-        Ok(Self { path: tempfile::Builder::new().prefix(prefix).tempdir()?.keep(), is_kept: false })
+        let mut builder = tempfile::Builder::new();
+        let folder = builder.prefix(prefix).permissions(Permissions::from_mode(0o700)).tempdir()?;
+        Ok(Self { path: folder.keep(), is_kept: false })
     }
 
     /// Returns the path.

@@ -212,9 +212,7 @@ pub(crate) fn environment_of_event(
         let daemons = serde_json::to_string(&followed.failed_daemons).expect("the keys are strings");
         added.push((FAILED_DAEMONS_VARIABLE, daemons.into()));
     }
-    let is_set = settings.environment.get("CRAWL_DIR").is_some()
-        || settings.files.iter().any(|file| file.values.contains_key("CRAWL_DIR"));
-    if !is_set {
+    if settings.undeclared("CRAWL_DIR").is_none() {
         added.push(("CRAWL_DIR", crawl_dir.into()));
     }
     let added = added.into_iter().map(|(name, value)| (name, value, false)).collect();
@@ -285,9 +283,11 @@ fn unique_list(all: impl IntoIterator<Item = PathBuf>) -> OsString {
 pub(crate) fn timeout(
     plugin: &str,
     variables: &[Variable],
-    caller: &Environment,
+    settings: &Settings,
 ) -> Result<Duration, InvalidTimeout> {
-    let Some((name, value)) = plugin_value(plugin, "TIMEOUT", variables, caller) else { return Ok(TIMEOUT) };
+    let Some((name, value)) = plugin_value(plugin, "TIMEOUT", variables, settings) else {
+        return Ok(TIMEOUT);
+    };
     let timeout =
         value.to_str().and_then(|text| duration::parse(text).ok()).filter(|timeout| !timeout.is_zero());
     let invalid = || InvalidTimeout(name.clone(), value.to_string_lossy().into_owned());
@@ -299,13 +299,13 @@ pub(crate) fn timeout(
 pub(crate) fn ready_timeout(
     plugin: &str,
     variables: &[Variable],
-    caller: &Environment,
+    settings: &Settings,
 ) -> Result<Duration, InvalidTimeout> {
-    let stated = plugin_value(plugin, "TIMEOUT", variables, caller);
+    let stated = plugin_value(plugin, "TIMEOUT", variables, settings);
     if stated.is_none_or(|(name, _)| name == "TIMEOUT") {
         return Ok(READY_TIMEOUT);
     }
-    Ok(timeout(plugin, variables, caller)?.max(READY_TIMEOUT))
+    Ok(timeout(plugin, variables, settings)?.max(READY_TIMEOUT))
 }
 
 /// Returns how many bytes of memory a hook of an event and its descendants may use, or `None` for no limit. It is the first
@@ -315,7 +315,7 @@ pub(crate) fn memory_limit(
     variables: &[Variable],
     settings: &Settings,
 ) -> Result<Option<u64>, InvalidMemoryLimit> {
-    let Some((name, value)) = plugin_value(plugin, "MEMORY_LIMIT", variables, &settings.environment) else {
+    let Some((name, value)) = plugin_value(plugin, "MEMORY_LIMIT", variables, settings) else {
         return Ok(None);
     };
     let limit = value.to_str().and_then(|text| text.trim().parse().ok());
@@ -323,16 +323,17 @@ pub(crate) fn memory_limit(
     limit.ok_or_else(invalid).map(|limit| Some(limit).filter(|limit| *limit > 0))
 }
 
-/// Returns the name and the value of the first of `<PLUGIN>_<KEY>` and `<KEY>` that is a setting or a variable.
-fn plugin_value<'v>(
+/// Returns the name and the value of the first of `<PLUGIN>_<KEY>` and `<KEY>` that is a setting of the plugin, a variable,
+/// or in a settings file.
+fn plugin_value(
     plugin: &str,
     key: &str,
-    variables: &'v [Variable],
-    caller: &'v Environment,
-) -> Option<(String, &'v OsStr)> {
+    variables: &[Variable],
+    settings: &Settings,
+) -> Option<(String, OsString)> {
     [format!("{}_{key}", enabled::prefix(plugin)), key.to_owned()].into_iter().find_map(|name| {
         let setting = variables.iter().find(|setting| setting.name == name);
-        let value = setting.map(|setting| setting.value.as_os_str()).or_else(|| caller.get(&name))?;
+        let value = setting.map(|setting| setting.value.clone()).or_else(|| settings.undeclared(&name))?;
         Some((name, value))
     })
 }
@@ -376,6 +377,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::settings::Flags;
 
     #[test]
     fn each_field_becomes_one_argument() {
@@ -409,7 +411,9 @@ mod tests {
                 is_secret: false,
             };
             let variables: Vec<Variable> = declared.map(variable).into_iter().collect();
-            let timeout = ready_timeout("my-p", &variables, &caller.iter().copied().collect());
+            let flags = Flags { data_dir: Some("/none".into()), ..Flags::default() };
+            let settings = Settings::merge(flags, caller.iter().copied().collect()).unwrap();
+            let timeout = ready_timeout("my-p", &variables, &settings);
             timeout.map(|timeout| timeout.as_secs()).map_err(|error| error.to_string())
         };
         assert_eq!(ready(None, &[]), Ok(30));

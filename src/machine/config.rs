@@ -5,15 +5,19 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::model::Machine;
+use crate::shell;
 
 /// An error about a value that cannot be stored in the config of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// The key does not end in `_BINARY`.
+    /// The key does not end in `_BINARY`, or is no name of a variable.
     #[error(
         "cannot store {0} in the record of a machine: only keys that end in _BINARY can be stored; put settings into rigup.toml"
     )]
     Key(String),
+    /// The `config` of a record is not an object.
+    #[error("cannot store {0} as the config of a machine; it must be an object")]
+    NoObject(String),
     /// The value is not the absolute path of a file.
     #[error("cannot set {0}: {1} is not the absolute path of an existing file")]
     NoFile(String, String),
@@ -34,8 +38,12 @@ pub(crate) fn patch(
         let value = text("value").filter(|_| !is_unset).unwrap_or_default();
         return Ok(Map::from_iter([setting(key, value)?]));
     }
-    let config = fields.get("config").and_then(Value::as_object).into_iter().flatten();
-    let settings = config.filter(|(_, value)| !value.is_null()).map(|(key, value)| match value {
+    let config = match fields.get("config") {
+        None | Some(Value::Null) => return Ok(Map::new()),
+        Some(Value::Object(config)) => config,
+        Some(other) => return Err(ConfigError::NoObject(other.to_string())),
+    };
+    let settings = config.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| match value {
         Value::String(value) => setting(key, value),
         other => check_key(key).and(Err(ConfigError::NoFile(key.clone(), other.to_string()))),
     });
@@ -56,7 +64,7 @@ pub(crate) fn retain_storable(config: &mut Map<String, Value>, mut skip: impl Fn
 }
 
 fn check_key(key: &str) -> Result<(), ConfigError> {
-    let is_storable = key.ends_with("_BINARY") && key != "_BINARY";
+    let is_storable = shell::is_name(key) && key.ends_with("_BINARY") && key != "_BINARY";
     if is_storable { Ok(()) } else { Err(ConfigError::Key(key.to_owned())) }
 }
 
@@ -99,15 +107,16 @@ mod tests {
         let unset = json!({"method": "unset", "key": "SH_BINARY"});
         assert_eq!(patched(&unset), Ok(json!({"SH_BINARY": null})));
         assert_eq!(patched(&json!({})), Ok(json!({})));
+        assert_eq!(patched(&json!({"config": "x"})), Err(ConfigError::NoObject("\"x\"".to_owned())));
     }
 
     #[test]
     fn only_paths_of_existing_binaries_are_stored() {
-        let config = json!({"SH_BINARY": "/bin/sh", "PATH": "/bin", "X_BINARY": "/no/such", "Y_BINARY": 7});
+        let config = json!({"SH_BINARY": "/bin/sh", "PATH": "/bin", "PATH\u{0}_BINARY": "/bin/sh", "X_BINARY": "/no/such", "Y_BINARY": 7});
         let (record, mut skipped) = (json!({ "config": config }), Vec::new());
         let stored = patch(record.as_object().unwrap(), |error| skipped.push(error.to_string())).unwrap();
         assert_eq!(Value::Object(stored), json!({"SH_BINARY": "/bin/sh"}));
-        assert_eq!(skipped.len(), 3, "{skipped:?}");
+        assert_eq!(skipped.len(), 4, "{skipped:?}");
         let mut elsewhere =
             json!({"A_BINARY": "/elsewhere/a", "A_TOKEN": "/x", "B_BINARY": 7}).as_object().unwrap().clone();
         let mut skipped = 0;

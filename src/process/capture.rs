@@ -57,7 +57,7 @@ pub(crate) fn run(
         Err(error) if error.is_exhausted => return Err(io::Error::other(error)),
         Err(error) => return Ok(Captured::NotStarted(error)),
     };
-    let memory = MemoryWatch::new(child.handle.entry.pid, None);
+    let memory = MemoryWatch::new(child.handle.entry.pid, id, None);
     let outcome = wait::wait(&child, Some(deadline), &logs, Some(OUTPUT_LIMIT), memory, interrupt, || ());
     if outcome != WaitOutcome::Exited {
         terminate::terminate_captured(id, &child.handle, Duration::ZERO);

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::process::{system, usage};
+use crate::model::ProcessId;
+use crate::process::{system, tree, usage};
 
 /// The age of a process at which its memory is measured for the first time, so that short hooks cost nothing.
 const FIRST: Duration = Duration::from_millis(200);
@@ -14,22 +15,25 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct MemoryWatch {
     root: u32,
+    process_id: ProcessId,
     limit: Option<u64>,
     next: Instant,
 }
 
 impl MemoryWatch {
-    /// Returns a watch over the tree of the process with this pid, which has just started. The limit is in bytes; without
-    /// one, the watch does nothing.
-    pub(super) fn new(root: u32, limit: Option<u64>) -> Self {
-        Self { root, limit, next: Instant::now() + FIRST }
+    /// Returns a watch over the tree of the process with this pid and id, which has just started. The limit is in bytes;
+    /// without one, the watch does nothing.
+    pub(super) fn new(root: u32, process_id: ProcessId, limit: Option<u64>) -> Self {
+        Self { root, process_id, limit, next: Instant::now() + FIRST }
     }
 
     /// Measures the tree if that is due. Returns its resident memory in bytes if that is more than the limit.
     pub(super) fn excess(&mut self, now: Instant) -> Option<u64> {
         let limit = self.limit.filter(|_| now >= self.next)?;
         self.next = now + INTERVAL;
-        let mut pids = vec![self.root];
+        // A process that has left the tree is a child of this one.
+        let mut pids = tree::orphans_of(self.process_id);
+        pids.push(self.root);
         let mut known = 0;
         while let Some(&parent) = pids.get(known) {
             known += 1;

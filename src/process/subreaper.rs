@@ -46,6 +46,11 @@ pub(super) fn is_only_child(pid: u32) -> bool {
     children().iter().all(|child| *child == pid)
 }
 
+/// Returns whether this process started a child itself.
+pub(super) fn is_own_child(pid: u32) -> bool {
+    children().contains(&pid)
+}
+
 fn children() -> MutexGuard<'static, Vec<u32>> {
     CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }

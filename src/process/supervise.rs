@@ -118,7 +118,7 @@ impl Supervision<'_> {
                 let deadline = process.spec.timeout.map(duration::deadline);
                 let identity = child.handle.entry.identity();
                 let process = process.into_running(identity.clone(), child.started_at);
-                let memory = MemoryWatch::new(identity.pid, memory_limit);
+                let memory = MemoryWatch::new(identity.pid, process.id, memory_limit);
                 let mut outcome = WaitOutcome::Exited;
                 is_recorded = !wait::has_exited_by(&child, Instant::now() + self.record_after);
                 if is_recorded {

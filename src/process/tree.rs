@@ -158,6 +158,14 @@ pub(crate) fn callers() -> Vec<u32> {
     with_ancestors().skip(1).map(|process| process.pid).filter(|pid| program(*pid) == this).collect()
 }
 
+/// Returns the pids of the orphans that a process left to this one, because it is their subreaper.
+pub(super) fn orphans_of(process_id: ProcessId) -> Vec<u32> {
+    let mut children = system::children(std::process::id());
+    children
+        .retain(|child| !subreaper::is_own_child(*child) && environ_has(*child, &id_variable(process_id)));
+    children
+}
+
 fn environ_has(pid: u32, start: &str) -> bool {
     system::environ(pid).is_some_and(|environ| has_variable(&environ, start))
 }

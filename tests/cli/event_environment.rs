@@ -110,3 +110,26 @@ fn hooks_get_the_settings_of_base_and_of_required_plugins() {
     let timeouts: Vec<Value> = context.hook_processes().iter().map(|hook| hook["timeout"].clone()).collect();
     assert_eq!(timeouts, [61, 61, 61, 70, 70]);
 }
+
+#[test]
+fn only_this_user_can_read_temporary_files_of_hooks() {
+    let context = TestContext::new();
+    context.script("here/plugins/p/on_E__1_p.sh", "#!/bin/sh\nls -ld \"$TMP_DIR\" >&2\n");
+    context.run(&["run", "E"]).succeeds();
+    let hook = context.hook_processes().remove(0);
+    assert!(hook["stderr_tail"].as_str().unwrap().starts_with("drwx------"), "{hook}");
+}
+
+#[test]
+fn a_settings_file_sets_a_timeout_that_no_plugin_declares() {
+    let context = TestContext::new();
+    context.script("here/plugins/p/on_E__1_p.sh", "#!/bin/sh\n");
+    context.script("here/plugins/q/on_E__1_q.sh", "#!/bin/sh\n");
+    context.write("here/rigup.toml", "TIMEOUT = 9\nQ_TIMEOUT = \"2m\"\nMEMORY_LIMIT = \"much\"\n");
+    context.run(&["run", "E"]).exits_with(3).stderr_contains("MEMORY_LIMIT=much is not a memory limit");
+    context.write("here/rigup.toml", "TIMEOUT = 9\nQ_TIMEOUT = \"2m\"\n");
+    context.run(&["run", "E"]).succeeds();
+    let timeouts =
+        context.hook_processes().iter().map(|hook| hook["timeout"].as_f64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(timeouts, [9.0, 120.0]);
+}

@@ -401,3 +401,36 @@ fn a_record_without_an_id_gets_that_of_its_event() {
     let id = records[0]["id"].as_str().unwrap();
     assert_eq!(log(&context), [format!("--url=a --id={id} --depth=1 --page-id={id}")]);
 }
+
+#[test]
+fn the_record_of_every_followed_event_is_printed() {
+    let values: Vec<String> = (0..60).map(|number| format!("u{number}")).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let context = context_with(&[("Crawl__1_c.sh", &pages(&values)), ("Page__1_p.sh", ":")]);
+    let records = context.run(&["run", "--follow", "Page", "-j", "8", "Crawl"]).succeeds().records();
+    assert_eq!(events(&records).len(), 60);
+}
+
+#[test]
+fn a_value_cannot_forge_a_message() {
+    let page = r#"printf '{"type":"Page","url":"x\\nerror: forged\\u0000"}\n'"#;
+    let context = context_with(&[("Crawl__1_c.sh", page), ("Page__1_p.sh", ":")]);
+    let output = context.run(&["run", "--follow", "Page", "Crawl"]).exits_with(1);
+    let output = output.stderr_contains("error: Page x");
+    assert!(!output.stderr.lines().any(|line| line.starts_with("error: forged")), "{}", output.stderr);
+}
+
+#[test]
+fn an_applied_binary_is_the_value_of_the_settings_that_name_it() {
+    let context = context_with(&[
+        ("Crawl__1_c.sh", "echo '{\"type\":\"BinaryRequest\",\"name\":\"sh\",\"binproviders\":\"env\"}'"),
+        ("Crawl__2_c.sh", "echo \"$P_BINARY\" >>\"$DATA_DIR/log\""),
+    ]);
+    let config = r#"{"type": "object", "properties": {"P_BINARY": {"type": "string", "default": "sh"}},
+        "required_binaries": [{"name": "{P_BINARY}", "binproviders": "env"}]}"#;
+    context.write("here/plugins/p/config.json", config);
+    context.run(&["run", "--apply", "Crawl"]).succeeds();
+    assert!(log(&context)[0].ends_with("/sh"), "{:?}", log(&context));
+    let binary = context.run(&["config", "P_BINARY", "--json"]).succeeds().record();
+    assert_eq!(binary["value"], log(&context)[0]);
+}

@@ -207,14 +207,20 @@ fn row_50_a_hook_over_its_memory_limit_is_killed_with_its_processes() {
         &HUNGRY.replace("\npython3", "\necho ready\npython3"),
     );
     context.script("here/plugins/p/on_E__3_p.sh", HUNGRY);
+    // Even a process that has left the tree counts.
+    context.script(
+        "here/plugins/p/on_E__4_p.py",
+        "#!/usr/bin/env python3\nimport os, time\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0:\n  \
+         x = b'x' * (100 << 20)\n  time.sleep(60)\n os._exit(0)\nos.wait()\ntime.sleep(60)\n",
+    );
     context.set("MEMORY_LIMIT", "60000000").set("TIMEOUT", "30");
     let output = context.run(&["run", "E"]).exits_with(1);
     let output = output.stderr_contains("error: p/on_E__3_p.sh: over its memory limit (137)");
     let warning = "of memory, more than its limit of 60 MB, and was killed";
-    assert_eq!(output.stderr.matches(warning).count(), 2, "{}", output.stderr);
+    assert_eq!(output.stderr.matches(warning).count(), 3, "{}", output.stderr);
     let hooks = context.hook_processes();
     let reasons: Vec<&str> = hooks.iter().map(|hook| hook["exit_reason"].as_str().unwrap()).collect();
-    assert_eq!(reasons, ["exited", "memory", "memory"]);
+    assert_eq!(reasons, ["exited", "memory", "memory", "memory"]);
     assert_nothing_is_left(&context);
 
     context.set("P_MEMORY_LIMIT", "2G");
