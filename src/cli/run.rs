@@ -298,10 +298,9 @@ fn print_status(id: &str, context: &mut Context) -> CommandResult {
 
 fn print_failure(hook: &Hook, process: &Process) {
     let state = tables::process_state(process).text;
-    let stderr = process.exit().map_or("", |exit| exit.stderr_tail.trim_end());
-    let last_line = stderr.lines().next_back().unwrap_or_default();
-    let last_line: String = printable(last_line).chars().take(MAX_REASON_CHARS).collect();
-    let reason = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
+    let line = process.exit().and_then(|exit| exit.error_line()).map(printable);
+    let reason = line.map(|line| format!(": {}", line.chars().take(MAX_REASON_CHARS).collect::<String>()));
+    let reason = reason.unwrap_or_default();
     error!(
         "{}/{}: {state}{reason} (rigup process logs {})",
         hook.plugin,

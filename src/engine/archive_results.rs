@@ -156,10 +156,15 @@ impl<'a> ArchiveResults<'a> {
     }
 }
 
-/// Returns the end of what a hook wrote to its stderr, or else how it exited.
+/// Returns why a hook failed: how it ended, unless it exited by itself and wrote to its stderr, and the end of its stderr.
 fn error_of(process: &Process) -> String {
+    let exited = process.exit().is_some_and(|exit| exit.reason == ExitReason::Exited);
     let stderr = process.exit().map_or("", |exit| exit.stderr_tail.trim());
-    if stderr.is_empty() { tables::process_state(process).text } else { stderr.to_owned() }
+    match (tables::process_state(process).text, stderr) {
+        (state, "") => state,
+        (_, stderr) if exited => stderr.to_owned(),
+        (state, stderr) => format!("{state}: {stderr}"),
+    }
 }
 
 /// Appends a record to a file, in one write. If this is the `first` one of this command, and the last line has no newline,

@@ -127,18 +127,18 @@ impl ProviderOutput {
         if let Some(error) = errors.iter().find(is_of_name).or(errors.first()) {
             return Verdict::NotInstalled(error.outcome(), error.to_string());
         }
-        let reason = last_line(exit).unwrap_or("printed no Binary record");
+        let reason = error_line(exit).unwrap_or("printed no Binary record");
         Verdict::NotInstalled(Outcome::Declined, reason.to_owned())
     }
 }
 
 /// Returns the outcome of an exit after which the hook's output is ignored, or `None` after exit code 0.
 fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, String)> {
-    let last_line = last_line(exit);
+    let line = error_line(exit);
     let cause = match (exit.reason, exit.exit_code) {
         (ExitReason::Exited, Some(0)) => return None,
         (ExitReason::Exited, Some(SKIPPED)) => {
-            return Some((Outcome::Skipped, last_line.unwrap_or("exit code 10").to_owned()));
+            return Some((Outcome::Skipped, line.unwrap_or("exit code 10").to_owned()));
         }
         (ExitReason::SpawnFailed, _) => return Some((Outcome::Failed, exit.stderr_tail.clone())),
         (ExitReason::Lost, _) => return Some((Outcome::Failed, NO_EXIT.to_owned())),
@@ -150,12 +150,12 @@ fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, St
     };
     let is_timeout = exit.reason == ExitReason::Timeout;
     let outcome = if is_timeout { Outcome::Timeout } else { Outcome::Failed };
-    Some((outcome, last_line.map(|line| format!("{cause}: {line}")).unwrap_or(cause)))
+    Some((outcome, line.map(|line| format!("{cause}: {line}")).unwrap_or(cause)))
 }
 
-/// Returns the last line of a hook's standard error that is not blank, without rigup's own prefix, or `None` if there is
+/// Returns the line of a hook's standard error that says why it failed, without rigup's own prefix, or `None` if there is
 /// none.
-fn last_line(exit: &ProcessExit) -> Option<&str> {
-    let line = exit.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+fn error_line(exit: &ProcessExit) -> Option<&str> {
+    let line = exit.error_line()?;
     Some(line.strip_prefix("error: ").unwrap_or(line))
 }

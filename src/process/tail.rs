@@ -7,8 +7,9 @@ use crate::jsonl::MAX_LINE;
 use crate::model::ProcessExit;
 use crate::process::log::{Log, Logs};
 
-/// The number of lines of each log that a record keeps.
-pub(crate) const RECORD_LINES: usize = 10;
+/// The number of lines of each log that a record keeps: Node prints up to ten lines of a stack below an exception, and then
+/// its properties.
+pub(crate) const RECORD_LINES: usize = 20;
 /// The number of bytes of each log that a record keeps.
 pub(crate) const RECORD_BYTES: u64 = 4096;
 

@@ -95,6 +95,32 @@ fn a_snapshot_hook_that_prints_no_result_gets_one_from_its_exit() {
 }
 
 #[test]
+fn the_error_of_a_result_begins_with_how_rigup_ended_its_hook() {
+    let mut context = context_with(&[("Snapshot__1_slow.sh", "echo 'got 3 pages' >&2; exec sleep 600")]);
+    context.script("here/plugins/q/on_Snapshot__2_big.py", "import sys\nprint('eaten 200 MiB', file=sys.stderr, flush=True)\nx = b'x' * (200 << 20)\nimport time; time.sleep(600)\n");
+    context.set("P_TIMEOUT", "1").set("Q_MEMORY_LIMIT", "60000000");
+    let output = run(&context, "Snapshot").exits_with(1);
+    let errors: Vec<Value> = results(&output).iter().map(|result| result["error"].clone()).collect();
+    assert_eq!(
+        errors,
+        ["timed out after 1 s (143): got 3 pages", "over its memory limit (137): eaten 200 MiB"]
+    );
+    assert_eq!(context.live_processes(), []);
+}
+
+/// Node prints its own version below the stack of an exception that no one catches.
+#[test]
+fn the_error_of_a_node_hook_is_its_exception() {
+    let context = TestContext::new();
+    let deep = "function deep(n) { if (n) deep(n - 1); else throw Object.assign(new Error('the page has no links'), {code: 1}); }";
+    context.script("here/plugins/p/on_Snapshot__1_n.js", &format!("{deep}\ndeep(20);\n"));
+    let output = run(&context, "Snapshot").exits_with(1);
+    let error = results(&output)[0]["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("\nError: the page has no links\n"), "{error}");
+    output.stderr_contains("error: p/on_Snapshot__1_n.js: exit 1: Error: the page has no links (rigup");
+}
+
+#[test]
 fn a_snapshot_hook_that_is_not_started_is_skipped_with_the_reason() {
     let context = context_with(&[("Setup__1_d.daemon.bg.sh", "exit 3")]);
     context.script("here/plugins/q/on_Snapshot__2_q.sh", &format!("#!/bin/sh\n{SUCCEEDED}\n"));
