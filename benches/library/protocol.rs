@@ -7,7 +7,7 @@ use divan::{Bencher, black_box};
 use rigup::internal::protocol;
 
 const SIZE: usize = 100_000_000;
-const RECORD: &str = r#"{"type":"ArchiveResult","status":"succeeded","output":"warc/index.html","bytes":18234,"headers":{"content-type":"text/html","server":"nginx"},"urls":["https://example.org/","https://example.org/a"]}"#;
+const RECORD: &str = r#"{"type":"ArchiveResult","status":"succeeded","output_str":"warc/index.html","bytes":18234,"headers":{"content-type":"text/html","server":"nginx"},"urls":["https://example.org/","https://example.org/a"]}"#;
 const LOG_LINE: &str =
     "2026-01-01T00:00:00Z INFO fetched https://example.org/some/page in 128 ms, 18234 bytes, 200 OK";
 

@@ -8,7 +8,7 @@ hook() {
     printf '#!/bin/sh\n%s\n' "$3" >"plugins/$1/on_$2__1_x.sh"
     chmod +x "plugins/$1/on_$2__1_x.sh"
 }
-record='{"type":"ArchiveResult","status":"succeeded","output":"warc/index.html","bytes":18234}'
+record='{"type":"ArchiveResult","status":"succeeded","output_str":"warc/index.html","bytes":18234}'
 hook quiet Quiet 'exec sleep 0.5'
 hook lines Lines 'head -c 1000000000 /dev/zero | tr "\0" "x" | fold -w 200'
 hook endless Endless 'head -c 1000000000 /dev/zero | tr "\0" "x"'

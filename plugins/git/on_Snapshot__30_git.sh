@@ -24,4 +24,4 @@ else
     exit 1
 fi
 commit=$(git -C repository rev-parse --quiet --verify HEAD) || commit= # an empty repository has none
-printf '{"type":"ArchiveResult","status":"succeeded","output":"repository","commit":"%s"}\n' "$commit"
+printf '{"type":"ArchiveResult","status":"succeeded","output_str":"repository","commit":"%s"}\n' "$commit"

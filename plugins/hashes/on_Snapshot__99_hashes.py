@@ -53,4 +53,4 @@ with open("hashes.json", "w") as file:
     json.dump(dict(listed), file, indent=2)
     file.write("\n")
 digest = hashlib.sha256(lines).hexdigest()
-print(json.dumps({"type": "ArchiveResult", "status": "succeeded", "output": "hashes.json", "files": len(listed), "sha256": digest}))
+print(json.dumps({"type": "ArchiveResult", "status": "succeeded", "output_str": "hashes.json", "files": len(listed), "sha256": digest}))

@@ -36,4 +36,4 @@ except (OSError, ValueError) as error:  # no response, or an invalid address
 with open("headers.json", "w") as file:
     json.dump({**responses[-1], "redirects": responses[:-1]}, file, indent=2)
     file.write("\n")
-print(json.dumps({"type": "ArchiveResult", "status": "succeeded", "output": "headers.json", "http_status": responses[-1]["status"]}))
+print(json.dumps({"type": "ArchiveResult", "status": "succeeded", "output_str": "headers.json", "http_status": responses[-1]["status"]}))

@@ -81,4 +81,4 @@ except (OSError, ValueError, struct.error) as error:
 
 with open("screenshot.png", "wb") as file:
     file.write(picture)
-print(json.dumps({"type": "ArchiveResult", "status": "succeeded", "output": "screenshot.png"}))
+print(json.dumps({"type": "ArchiveResult", "status": "succeeded", "output_str": "screenshot.png"}))

@@ -21,4 +21,4 @@ if [ -z "$page" ] || { [ "$status" != 0 ] && [ "$status" != 8 ]; }; then
     exit 1
 fi
 files=$(find . -type f ! -path ./wget.log | wc -l)
-printf '{"type":"ArchiveResult","status":"succeeded","output":"%s","files":%d}\n' "$page" "$files"
+printf '{"type":"ArchiveResult","status":"succeeded","output_str":"%s","files":%d}\n' "$page" "$files"

@@ -63,7 +63,7 @@ fn a_new_plugin_passes_hook_test_and_runs() {
     context.run(&["install", "--plugins", "notes"]).succeeds();
     let output =
         context.run(&["run", "--plugins", "notes", "Snapshot", "--url=https://example.org"]).succeeds();
-    assert_eq!(output.records()[0]["output"], "notes.txt");
+    assert_eq!(output.records()[0]["output_str"], "notes.txt");
 }
 
 #[test]

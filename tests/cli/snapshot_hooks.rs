@@ -114,7 +114,7 @@ fn saves_a_page_with_its_resources_headers_and_digests() {
 
     let wget = result(&output, "wget");
     assert_eq!((&wget["status"], &wget["files"]), (&json!("succeeded"), &json!(3)));
-    let page = fs::read_to_string(out.join("wget").join(wget["output"].as_str().unwrap())).unwrap();
+    let page = fs::read_to_string(out.join("wget").join(wget["output_str"].as_str().unwrap())).unwrap();
     assert!(page.contains("href=\"style.css\""), "the links are relative: {page}");
 
     assert_eq!(result(&output, "headers")["http_status"], 200);

@@ -9,4 +9,4 @@ case $url in http://* | https://*) ;; *) echo "$url is not the address of a web 
 # Write to a temporary file and rename it, so that the file either is complete or does not exist.
 printf '%s\n' "$url" >example.part
 mv example.part example.txt
-printf '{"type":"ArchiveResult","status":"succeeded","output":"example.txt"}\n'
+printf '{"type":"ArchiveResult","status":"succeeded","output_str":"example.txt"}\n'
