@@ -19,6 +19,7 @@ mod apply;
 mod binary;
 mod command;
 mod config;
+mod count;
 mod exec;
 mod failure;
 mod hook;

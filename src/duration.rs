@@ -23,12 +23,13 @@ impl Limit {
     }
 }
 
+/// How people write a duration.
+pub(crate) const FORMS: &str =
+    "a number of seconds such as 90 or 0.5, or a number with ms, s, m, h or d such as 5m";
+
 /// A text that is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not a duration; use a number of seconds such as 90 or 0.5, or a number with ms, s, m, h or d such as 5m, at most \
-     100 years"
-)]
+#[error("not a duration; use {forms}, at most 100 years", forms = FORMS)]
 pub(crate) struct InvalidDuration;
 
 /// Parses a duration in seconds, or in another unit that is written after the number.

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt, machine_with_id};
+use crate::cli::count;
 use crate::cli::message::{error, message, warning};
 use crate::cli::standard_stream::StandardStream;
 use crate::clock;
@@ -58,7 +59,7 @@ pub(crate) struct BinaryListArgs {
     #[arg(long, value_name = "ID")]
     machine: Option<String>,
     /// List at most N binaries; 0 lists all
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(long, short = 'n', value_name = "N", value_parser = count::parse::<u32>)]
     limit: Option<u32>,
 }
 

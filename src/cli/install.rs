@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{TypedValueParser as _, UnknownArgumentValueParser};
+use clap::builder::UnknownArgumentValueParser;
 use serde_json::{Map, Value};
 
 use crate::boolean;
 use crate::cli::command::{CommandResult, Context};
+use crate::cli::count;
 use crate::cli::failure;
 use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
@@ -71,7 +72,7 @@ fn parse_age(text: &str) -> Result<f64, PolicyError> {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct JobArgs {
     /// Run up to N hooks at once [default: cores, at least 4]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
+    #[arg(long, short, value_name = "N", value_parser = count::parse_jobs)]
     pub(crate) jobs: Option<usize>,
     /// Terminate a hook after TIME [default: 600]
     #[arg(long, value_name = "TIME", value_parser = command::parse_timeout)]

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::Map;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::count;
 use crate::clock;
 use crate::engine::{ExitStatus, session};
 use crate::machine::config;
@@ -32,7 +33,7 @@ pub(crate) struct MachineListArgs {
     #[arg(long, value_name = "TEXT")]
     os_platform: Option<String>,
     /// List at most N machines; 0 lists all
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(long, short = 'n', value_name = "N", value_parser = count::parse::<usize>)]
     limit: Option<usize>,
 }
 

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::TypedValueParser as _;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
+use crate::cli::count;
 use crate::cli::failure;
 use crate::cli::message::{diagnostics_status, error, message, print_diagnostics, print_event, warning};
 use crate::cli::output::Output;
@@ -57,10 +57,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     follow: Vec<String>,
     /// Follow records up to N levels below the first event [default: 1]
-    #[arg(long, value_name = "N", requires = "follow")]
+    #[arg(long, value_name = "N", requires = "follow", value_parser = count::parse::<u32>)]
     max_depth: Option<u32>,
     /// Run up to N followed events at once [default: cores]
-    #[arg(long, short, value_name = "N", requires = "follow", value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
+    #[arg(long, short, value_name = "N", requires = "follow", value_parser = count::parse_jobs)]
     jobs: Option<usize>,
     /// Install binaries and store paths as the records of hooks request it
     #[arg(long)]

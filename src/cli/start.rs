@@ -9,6 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde_json::{Map, Value};
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::count;
 use crate::cli::message::print_event;
 use crate::cli::process::table;
 use crate::cli::standard_stream::StandardStream;
@@ -28,7 +29,7 @@ pub(crate) struct StartArgs {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     description: String,
     /// Do not start the run if N runs with this slug are live
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::parse::<u32>)]
     max_live: Option<u32>,
     /// Terminate the run after TIME, or never (`none`)
     #[arg(long, value_name = "TIME", default_value = "8h", value_parser = duration::parse_positive_limit)]

@@ -130,6 +130,11 @@ pub(crate) fn hook_argument(argument: OsString) -> Result<OsString, EngineError>
 /// Returns the canonical name of an event, or an error if the text is not one.
 fn event_name(event: &str) -> Result<&str, EngineError> {
     let name = canonical_event(event);
+    if name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(EngineError::InvalidRequest(format!(
+            "{event:?} is not the name of an event; use a name without white space and control characters"
+        )));
+    }
     if name.is_empty() || name.contains('/') || name.starts_with(['.', '-']) {
         return Err(EngineError::InvalidRequest(format!(
             "{event:?} is not the name of an event; `rigup hook list` shows the events that have hooks"

@@ -365,11 +365,8 @@ pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {
     if text.trim() == "none" {
         return Err("a hook that hangs would block rigup; use at most 12h".to_owned());
     }
-    let timeout = duration::parse(text).map_err(|error| error.to_string())?;
-    if timeout.is_zero() || timeout > MAX_TIMEOUT {
-        return Err("use more than 0 and at most 12h".to_owned());
-    }
-    Ok(timeout)
+    let timeout = duration::parse(text).ok().filter(|timeout| !timeout.is_zero() && *timeout <= MAX_TIMEOUT);
+    timeout.ok_or_else(|| format!("use {}, more than 0 and at most 12h", duration::FORMS))
 }
 
 #[cfg(test)]

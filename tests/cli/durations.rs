@@ -34,9 +34,10 @@ fn every_option_refuses_what_is_not_a_duration_with_one_message() {
             } else {
                 [&[*command], rest, &[&option]].concat()
             };
-            context.run(&args).exits_with(2).stderr_contains(
-                "not a duration; use a number of seconds such as 90 or 0.5, or a number with ms",
-            );
+            context
+                .run(&args)
+                .exits_with(2)
+                .stderr_contains("use a number of seconds such as 90 or 0.5, or a number with ms");
         }
     }
     assert!(!context.path("data").exists());

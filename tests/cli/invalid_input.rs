@@ -143,6 +143,34 @@ fn usage_errors_exit_with_2() {
     }
 }
 
+#[test]
+fn an_invalid_option_is_refused_with_the_values_that_it_takes() {
+    let context = TestContext::new();
+    let (count, jobs) = ("use a whole number from 0 to 4294967295", "use a whole number from 1 to 65535");
+    let timeout = "use a number of seconds such as 90 or 0.5, or a number with ms, s, m, h or d such as 5m, more than 0 \
+                   and at most 12h";
+    for (args, expected) in [
+        (&["run", "--timeout", "abc", "E"][..], timeout),
+        (&["run", "--timeout", "13h", "E"], timeout),
+        (&["run", "--ready-timeout", "abc", "E"], "at most 100 years; or use `none`"),
+        (&["run", "--follow", "A", "--max-depth", "abc", "E"], count),
+        (&["run", "--follow", "A", "-j", "0", "E"], jobs),
+        (&["install", "-j", "0"], jobs),
+        (&["install", "-j", "65536"], jobs),
+        (&["start", "--slug", "a", "--max-live=-1", "--", "true"], count),
+        (&["binary", "list", "-n", "x"], count),
+        (&["machine", "list", "-n", "x"], count),
+        (&["process", "list", "-n", "x"], count),
+        (&["process", "list", "--pid", "x"], count),
+        (&["process", "tree", "-n", "x"], count),
+        (&["process", "logs", "-n", "99999999999"], count),
+        (&["run", "Bad Event"], "\"Bad Event\" is not the name of an event; use a name without white space"),
+        (&["run", "--follow", "A\u{7}", "E"], "\"A\\u{7}\" is not the name of an event; use a name"),
+    ] {
+        context.run(args).exits_with(2).stderr_contains(expected);
+    }
+}
+
 /// Runs a copy of rigup as the user nobody, who has fewer permissions than root.
 pub(crate) fn run_as_nobody(context: &TestContext, args: &[&str]) -> CommandOutput {
     const NOBODY: u32 = 65534;

@@ -6,6 +6,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::cli::command::{CommandResult, Context, machine_with_id};
+use crate::cli::count;
 use crate::cli::process::table::write;
 use crate::clock;
 use crate::duration::{self, Limit};
@@ -19,7 +20,7 @@ use crate::store::ProcessFilter;
 #[command(after_help = include_str!("../help/process_list.txt"))]
 pub(crate) struct ListArgs {
     /// List at most N processes; 0 lists all
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = count::parse::<u32>)]
     limit: u32,
     /// List only processes with this status
     #[arg(long, value_parser = ["queued", "running", "exited"])]
@@ -46,7 +47,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "PROCESS")]
     parent: Option<String>,
     /// List only processes with this pid
-    #[arg(long, value_name = "PID")]
+    #[arg(long, value_name = "PID", value_parser = count::parse::<u32>)]
     pid: Option<u32>,
     /// List only processes on this machine
     #[arg(long, value_name = "ID")]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::count;
 use crate::cli::message::{error, message};
 use crate::cli::process::log_printer::{LogPrinter, LogSource};
 use crate::engine::logs::Logged;
@@ -27,7 +28,7 @@ pub(crate) struct LogsArgs {
     #[arg(long)]
     failed: bool,
     /// Print only the last N lines of each log
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(long, short = 'n', value_name = "N", value_parser = count::parse::<usize>)]
     lines: Option<usize>,
     /// Print only this log
     #[arg(long, value_name = "STREAM", value_parser = ["stdout", "stderr"])]

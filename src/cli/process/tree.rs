@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::cli::command::{CommandResult, Context};
+use crate::cli::count;
 use crate::cli::process::table::{live_usage, table};
 use crate::engine::{ExitStatus, processes};
 use crate::report::process_tree;
@@ -14,7 +15,7 @@ pub(crate) struct TreeArgs {
     /// Pid or id of the process to show with its ancestors and descendants [default: the newest trees]
     process: Option<String>,
     /// Show the N newest trees; 0 shows all
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 5)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 5, value_parser = count::parse::<u32>)]
     limit: u32,
 }
 
