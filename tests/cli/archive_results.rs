@@ -96,14 +96,14 @@ fn a_snapshot_hook_that_prints_no_result_gets_one_from_its_exit() {
 
 #[test]
 fn the_error_of_a_result_begins_with_how_rigup_ended_its_hook() {
-    let mut context = context_with(&[("Snapshot__1_slow.sh", "echo 'got 3 pages' >&2; exec sleep 600")]);
+    let mut context = context_with(&[("Snapshot__1_slow.sh", "echo 'saved 3 pages' >&2; exec sleep 600")]);
     context.script("here/plugins/q/on_Snapshot__2_big.py", "import sys\nprint('eaten 200 MiB', file=sys.stderr, flush=True)\nx = b'x' * (200 << 20)\nimport time; time.sleep(600)\n");
     context.set("P_TIMEOUT", "1").set("Q_MEMORY_LIMIT", "60000000");
     let output = run(&context, "Snapshot").exits_with(1);
     let errors: Vec<Value> = results(&output).iter().map(|result| result["error"].clone()).collect();
     assert_eq!(
         errors,
-        ["timed out after 1 s (143): got 3 pages", "over its memory limit (137): eaten 200 MiB"]
+        ["timed out after 1 s (143): saved 3 pages", "over its memory limit (137): eaten 200 MiB"]
     );
     assert_eq!(context.live_processes(), []);
 }
