@@ -48,6 +48,7 @@ pub(crate) mod catalog;
 mod error;
 mod event;
 pub(crate) mod event_plan;
+pub(crate) mod event_plugins;
 pub(crate) mod event_request;
 pub(crate) mod events;
 mod follow;

@@ -32,8 +32,7 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 fn check_property(resolver: &SettingResolver<'_>, property: &Property, text: &str) {
-    let mut diagnostics = Vec::new();
-    let setting = resolver.resolve(property, |diagnostic| diagnostics.push(diagnostic));
+    let setting = resolver.resolve(property);
     assert_eq!(setting.name, property.name);
     assert!(setting.is_secret || !property.is_secret, "{setting:?}");
     match &setting.origin {
@@ -47,8 +46,9 @@ fn check_property(resolver: &SettingResolver<'_>, property: &Property, text: &st
     }
     if setting.is_secret && text.len() > 2 {
         assert!(
-            diagnostics.iter().all(|diagnostic| !diagnostic.contains(&format!("{text:?}"))),
-            "{diagnostics:?}"
+            setting.warnings().all(|warning| !warning.contains(&format!("{text:?}"))),
+            "{:?}",
+            setting.problems
         );
     }
     if let Some(variable) = setting.variable() {

@@ -43,7 +43,7 @@ pub(crate) fn print_event(event: &EngineEvent<'_>) {
 
 /// Prints the problems that were found in plugin folders, and returns the resulting exit status.
 pub(crate) fn print_diagnostics(catalog: &Catalog) -> ExitStatus {
-    for warning in &catalog.discovery.warnings {
+    for warning in catalog.warnings() {
         warning!("{warning}");
     }
     for diagnostic in &catalog.discovery.diagnostics {

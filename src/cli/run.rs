@@ -17,8 +17,8 @@ use crate::cli::process::table;
 use crate::cli::progress::ProgressDisplay;
 use crate::clock;
 use crate::duration::{self, Limit};
-use crate::engine::catalog::searched_folders;
 use crate::engine::event_plan::has_hooks;
+use crate::engine::event_plugins;
 use crate::engine::event_request::hook_argument;
 use crate::engine::events;
 use crate::engine::{
@@ -112,10 +112,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     let followed = request.follow.names()?;
     let followed_without_hooks = followed.iter().filter(|event| !has_hooks(&catalog, event));
     for event in without_hooks.iter().copied().chain(followed_without_hooks) {
-        let folders = searched_folders(&context.settings);
-        context.verbosity.note(&format!(
-            "no hooks found for the event {event} in {folders}; `rigup hook list` shows the hooks"
-        ));
+        context.verbosity.note(&event_plugins::why_no_hooks(&catalog, event, &context.settings));
     }
     if without_hooks.len() == names.len() {
         return Ok(status);

@@ -16,7 +16,7 @@ use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
 use crate::plugin::config::enabled::{self, PluginConfigs, PluginStatus};
 use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::config::schema;
+use crate::plugin::config::schema::{self, Schema};
 use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources, Variable};
 use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
 use crate::plugin::hook_name::BINARY_REQUEST;
@@ -26,7 +26,7 @@ use crate::shell;
 use crate::trust::Inspection;
 
 /// The plugin whose settings the hooks of all plugins get.
-const BASE: &str = "base";
+pub(super) const BASE: &str = "base";
 
 /// The contents of the plugin folders, and the problems that were found in them.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub(crate) struct Catalog {
     pub(crate) settings: HashMap<PluginName, Vec<Setting>>,
     /// Whether each plugin is enabled.
     pub(crate) statuses: HashMap<PluginName, PluginStatus>,
+    /// Warnings about the settings of a plugin, and why one cannot be used.
+    pub(crate) plugin_warnings: Vec<(PluginName, String)>,
 }
 
 impl Catalog {
@@ -135,17 +137,13 @@ impl Catalog {
         let (configs, unreadable) = PluginConfigs::read(plugins, &settings.data_dir, inspection);
         check_file_keys(settings, &configs, &core)?;
         let resolver = configs.resolver(sources(settings));
-        // Several plugins may share a setting; a problem with it is reported once.
-        let mut warn = |warning: String| {
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
-        };
+        let mut plugin_warnings = Vec::new();
+        let mut warn = |plugin: &PluginName, warning| plugin_warnings.push((plugin.clone(), warning));
         let statuses = configs.plugin_statuses(plugins, selected, &resolver, &mut warn);
         for (name, plugin) in selected.iter().zip(&chosen) {
             match statuses.get(plugin) {
-                Some(PluginStatus::Disabled(reason)) => {
-                    warn(format!("the plugin {name} is disabled: {reason}"));
+                Some(status @ PluginStatus::Disabled(_)) => {
+                    warnings.push(format!("the plugin {name} {status}"));
                 }
                 Some(PluginStatus::Incomplete(reason)) => {
                     return Err(EngineError::Setup(format!("cannot use the plugin {name}: {reason}")));
@@ -153,7 +151,8 @@ impl Catalog {
                 _ => {}
             }
         }
-        let mut values_of = |name: &PluginName| configs.settings(name, &resolver, &mut warn);
+        let mut values_of =
+            |name: &PluginName| configs.settings(name, &resolver, |warning| warn(name, warning));
         let values = plugins.iter().map(|plugin| (plugin.name.clone(), values_of(&plugin.name))).collect();
         let (requirements, provider_requirements) = (Vec::new(), Vec::new());
         let catalog = Self {
@@ -164,8 +163,30 @@ impl Catalog {
             core,
             settings: values,
             statuses,
+            plugin_warnings,
         };
         Ok((catalog, unreadable))
+    }
+
+    /// Returns all warnings. Several plugins may share a setting, so each is returned once.
+    pub(crate) fn warnings(&self) -> Vec<&str> {
+        let about_plugins = self.plugin_warnings.iter().map(|(_, warning)| warning);
+        let mut seen = HashSet::new();
+        let all = self.discovery.warnings.iter().chain(about_plugins).map(String::as_str);
+        all.filter(|warning| seen.insert(*warning)).collect()
+    }
+
+    /// Adds a warning about each of these plugins that cannot be used because it requires one that does not exist.
+    pub(crate) fn warn_about_incomplete(&mut self, is_needed: impl Fn(&Plugin, Option<&Schema>) -> bool) {
+        for plugin in &self.discovery.plugins {
+            let status = &self.statuses[&plugin.name];
+            if matches!(status, PluginStatus::Incomplete(_))
+                && is_needed(plugin, self.configs.schema(&plugin.name))
+            {
+                let warning = format!("the plugin {} {status}", plugin.name);
+                self.plugin_warnings.push((plugin.name.clone(), warning));
+            }
+        }
     }
 
     /// Whether the requirements of every plugin were read: none is disabled, left out or unreadable.
@@ -342,7 +363,10 @@ pub(crate) fn core_settings(settings: &Settings) -> Result<CoreSettings, EngineE
 /// Returns the folders that rigup searches for plugins, for a message.
 pub(crate) fn searched_folders(settings: &Settings) -> String {
     let folders: Vec<String> = settings.plugin_path.iter().map(|path| path.display().to_string()).collect();
-    folders.join(" or ")
+    match folders.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => folders.concat(),
+    }
 }
 
 /// Returns the error for a plugin that does not exist. It lists the folders that rigup searched, and the plugins in

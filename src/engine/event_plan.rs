@@ -58,7 +58,7 @@ impl<'c> EventPlan<'c> {
 }
 
 /// Returns the name of the event whose hooks run at the end of an event.
-fn end_of(event: &str) -> String {
+pub(super) fn end_of(event: &str) -> String {
     format!("{event}End")
 }
 

@@ -9,6 +9,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::OnEvent;
 use crate::engine::event_plan::EventPlan;
+use crate::engine::event_plugins;
 use crate::engine::event_request::{EventRequest, EventSummary};
 use crate::engine::follow;
 use crate::engine::follow_up::{self, FollowUps, Pending};
@@ -40,7 +41,9 @@ pub(crate) fn catalog(
     on_event: OnEvent<'_>,
 ) -> Result<Catalog, EngineError> {
     let read = if request.applies_records { Catalog::read } else { Catalog::find };
-    read(settings, &request.plugins, on_event)
+    let mut catalog = read(settings, &request.plugins, on_event)?;
+    event_plugins::select_warnings(&mut catalog, request)?;
+    Ok(catalog)
 }
 
 /// Runs the hooks of the events, the events that their records start, then the hooks of the ends, and calls `on_event` for

@@ -87,7 +87,11 @@ impl InstallPlan {
         let mut selection = selection(request, settings)?;
         let plugins: Vec<String> =
             request.plugins.iter().filter(|name| !name.trim().is_empty()).cloned().collect();
-        let catalog = Catalog::read(settings, &plugins, on_event)?;
+        let mut catalog = Catalog::read(settings, &plugins, on_event)?;
+        catalog.warn_about_incomplete(|plugin, schema| {
+            schema.is_some_and(|schema| !schema.required_binaries.is_empty())
+                || requirement::FILE_NAMES.iter().any(|name| plugin.path.join(name).exists())
+        });
         selection.curated = catalog.curated_providers();
         selection.settings_policy = catalog.core.policy();
         let mut requirements = catalog.requirements.clone();

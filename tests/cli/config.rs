@@ -94,7 +94,9 @@ fn shows_the_origin_of_each_setting() {
     context.set("MY_W_TIMEOUT", "0");
     let output = context.run(&["plugin", "show", "my-w"]).succeeds();
     assert!(
-        output.stderr.contains("warning: MY_W_TIMEOUT from the variable MY_W_TIMEOUT is not a valid value"),
+        output.stderr.contains(
+            "warning: cannot use the variable MY_W_TIMEOUT: 0 is less than the minimum of 1; 90 applies\n"
+        ),
         "{}",
         output.stderr
     );
@@ -111,16 +113,19 @@ fn a_disabled_plugin_runs_no_hook_and_requires_nothing() {
         json!({"type": "object", "properties": {}, "required_plugins": ["my-w"]}).to_string(),
     );
     context.set("SAVE_W", "false");
-    context.run(&["run", "E"]).succeeds().stderr_contains("no hooks found for the event E");
+    let reason = "the plugin my-w is disabled because MY_W_ENABLED is false (the variable SAVE_W)";
+    let none =
+        context.run(&["run", "E"]).succeeds().stderr_contains("no hooks run for the event E: the plugin");
+    none.stderr_contains(reason).stderr_contains("; `rigup plugin list` shows the plugins\n");
     let chosen = context.run(&["run", "--plugins", "my-w", "E"]).succeeds();
-    chosen.stderr_contains("the plugin my-w is disabled: MY_W_ENABLED is false: the variable SAVE_W");
+    chosen.stderr_contains(&format!("warning: {reason}\n"));
     assert_eq!(context.run(&["install", "--dry-run"]).succeeds().stdout, "");
     let listed = context.run(&["plugin", "list"]).succeeds().records();
     let plugin = |name: &str| listed.iter().find(|record| record["name"] == name).unwrap().clone();
-    assert_eq!(plugin("my-w")["disabled_because"], "MY_W_ENABLED is false: the variable SAVE_W");
+    assert_eq!(plugin("my-w")["disabled_because"], "MY_W_ENABLED is false (the variable SAVE_W)");
     assert_eq!(
         plugin("other")["disabled_because"],
-        "it requires my-w, and MY_W_ENABLED is false: the variable SAVE_W"
+        "it requires my-w, and MY_W_ENABLED is false (the variable SAVE_W)"
     );
     assert_eq!(plugin("env")["enabled"], true);
 }
@@ -138,6 +143,49 @@ fn the_plugins_setting_selects_plugins_and_those_they_require() {
     assert_eq!(plugins, ["my-w", "first"]);
     context.set("PLUGINS", "nosuch");
     context.run(&["run", "E"]).exits_with(3).stderr_contains("there is no plugin named nosuch");
+}
+
+#[test]
+fn a_plugin_that_requires_a_missing_one_is_named_if_it_is_needed() {
+    let context = context();
+    context.script("here/plugins/q/on_E__2_b.sh", "#!/bin/sh\n");
+    context.script("here/plugins/r/on_F__2_b.sh", "#!/bin/sh\n");
+    let requires = json!({"required_plugins": ["gone"]});
+    context.write("here/plugins/q/config.json", requires.to_string());
+    let reason = "the plugin q cannot be used because it requires the plugin gone, which does not exist";
+    let count = |args: &[&str]| context.run(args).succeeds().stderr.matches(reason).count();
+    assert_eq!(count(&["run", "E"]), 1);
+    assert_eq!(count(&["run", "--plugins", "my-w", "E"]), 0, "it is not selected");
+    assert_eq!(count(&["run", "F"]), 0, "it has no hook for F");
+    assert_eq!(count(&["run", "--follow", "E", "F"]), 1);
+    assert_eq!(count(&["install", "--dry-run"]), 0, "it requires no binary");
+    context.plugin("q", &[json!({"type": "Binary", "name": "sh"})]);
+    assert_eq!(count(&["install", "--dry-run"]), 1);
+    let none = context.run(&["run", "--plugins", "r", "E"]).succeeds();
+    none.stderr_contains(
+        "no hooks run for the event E: the plugin my-w is not selected and the plugin q is not selected; `rigup plugin list`",
+    );
+}
+
+#[test]
+fn a_run_warns_only_about_the_settings_of_plugins_that_take_part() {
+    let mut context = TestContext::new();
+    for (plugin, key, required) in [("a", "A_N", "b"), ("b", "B_N", "base"), ("c", "C_N", "base")] {
+        let properties = json!({key: {"type": "integer", "default": 7}});
+        let config = json!({"properties": properties, "required_plugins": [required]});
+        context.write(&format!("here/plugins/{plugin}/config.json"), config.to_string());
+        context.set(key, "many");
+    }
+    context.write("here/plugins/base/config.json", "{}");
+    context.script("here/plugins/a/on_EEnd__1_a.sh", "#!/bin/sh\n");
+    let warned = |args: &[&str]| {
+        let output = context.run(args).succeeds();
+        ["A_N", "B_N", "C_N"].map(|key| output.stderr.matches(&format!("the variable {key}: ")).count())
+    };
+    assert_eq!(warned(&["run", "E"]), [1, 1, 0]);
+    assert_eq!(warned(&["run", "--follow", "E", "F"]), [1, 1, 0]);
+    assert_eq!(warned(&["run", "F"]), [0, 0, 0]);
+    assert_eq!(warned(&["plugin", "list"]), [1, 1, 1]);
 }
 
 #[test]

@@ -260,7 +260,8 @@ fn runs_only_selected_plugins_and_accepts_an_event_without_hooks() {
         .run(&["run", "Nothing"])
         .succeeds()
         .stderr_contains("no hooks found for the event Nothing in ")
-        .stderr_contains("/here/plugins or ");
+        .stderr_contains("/here/plugins or /")
+        .stderr_contains("/here/providers; `rigup hook list` shows the hooks\n");
     assert_eq!(nothing.stdout, "");
     context.run(&["run", "../x"]).exits_with(2);
 }

@@ -350,7 +350,7 @@ fn the_documentation_shows_the_default_retention_limits() {
 fn rejects_an_invalid_retention_limit_and_prunes_nothing() {
     let context = TestContext::new();
     context.write(USERS_FILE, "[keep]\ndays = \"a week\"\n");
-    context.run(&["process", "gc"]).exits_with(3).stderr_contains("keep.days from keep.days in");
+    context.run(&["process", "gc"]).exits_with(3).stderr_contains("cannot use keep.days in ");
     context.write(USERS_FILE, "[keep]\nday = 7\n");
     context
         .run(&["process", "gc"])

@@ -24,19 +24,17 @@ impl CoreSettings {
     pub(crate) fn read(sources: Sources<'_>) -> Result<Self, String> {
         let schema = schema::parse(include_str!("core.json")).map_err(|error| error.to_string())?;
         let resolver = SettingResolver::new(sources, &schema.properties);
-        let mut diagnostics = Vec::new();
-        let settings = schema
-            .properties
-            .iter()
-            .map(|property| resolver.resolve(property, |problem| diagnostics.push(problem)))
-            .collect();
-        diagnostics.extend(sources.files.iter().find_map(|file| {
+        let settings: Vec<Setting> =
+            schema.properties.iter().map(|property| resolver.resolve(property)).collect();
+        let mut problems: Vec<String> =
+            settings.iter().flat_map(|setting| &setting.problems).cloned().collect();
+        problems.extend(sources.files.iter().find_map(|file| {
             let reason = keep_problem(file.values.get("keep")?, &schema.properties)?;
             Some(format!("{}: {reason}", file.path.display()))
         }));
         let core = Self { settings };
-        diagnostics.extend(core.max_age().err());
-        diagnostics.into_iter().next().map_or(Ok(core), Err)
+        problems.extend(core.max_age().err());
+        problems.into_iter().next().map_or(Ok(core), Err)
     }
 
     /// Returns the plugins that PLUGINS selects; empty if it selects all.
@@ -83,10 +81,10 @@ impl CoreSettings {
 
     /// Returns the time for which processes are kept, or `None` for no limit.
     fn max_age(&self) -> Result<Option<Duration>, String> {
-        let Some(Setting { name, value, origin, .. }) = self.setting(MAX_AGE) else { return Ok(None) };
+        let Some(Setting { value, origin, .. }) = self.setting(MAX_AGE) else { return Ok(None) };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let Limit(limit) = duration::parse_limit_in(duration::DAY, &text).map_err(|_| {
-            format!("{name} from {origin} is not a valid value; use a number of days from 0 to 36500, a duration such as 12h, or `none`")
+            format!("cannot use {origin}: it is not a number of days; use a number from 0 to 36500, a duration such as 12h, or `none`")
         })?;
         Ok(limit)
     }
@@ -158,9 +156,9 @@ mod tests {
                 .is_unbounded()
         );
         for (file, expected) in [
-            (json!({"keep": {"days": -1}}), "keep.days from keep.days in /p/rigup.toml is not a valid value"),
-            (json!({"keep": {"days": "a week"}}), "is not a valid value; use a number of days"),
-            (json!({"keep": {"days": 36501}}), "is not a valid value; use a number of days"),
+            (json!({"keep": {"days": -1}}), "cannot use keep.days in /p/rigup.toml: "),
+            (json!({"keep": {"days": "a week"}}), "it is not a number of days; use a number from 0 to 36500"),
+            (json!({"keep": {"days": 36501}}), "it is not a number of days; use a number from 0 to 36500"),
             (
                 json!({"keep": {"day": 7}}),
                 "/p/rigup.toml: unknown setting keep.day; the settings are processes, days",
@@ -175,11 +173,8 @@ mod tests {
     #[test]
     fn an_invalid_value_is_an_error_that_names_its_source() {
         let error = read(&[("MIN_RELEASE_AGE", "a week")], &json!({})).unwrap_err();
-        assert!(
-            error.starts_with("MIN_RELEASE_AGE from the variable MIN_RELEASE_AGE is not a valid value"),
-            "{error}"
-        );
+        assert!(error.starts_with("cannot use the variable MIN_RELEASE_AGE: "), "{error}");
         let error = read(&[], &json!({"PLUGINS": 5})).unwrap_err();
-        assert!(error.starts_with("PLUGINS from PLUGINS in /p/rigup.toml is not a valid value"), "{error}");
+        assert!(error.starts_with("cannot use PLUGINS in /p/rigup.toml: "), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! The `config.json` files of all plugins: which plugins are enabled, and their settings.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::path::Path;
 
 use serde_json::json;
@@ -26,7 +27,7 @@ pub(crate) struct PluginConfigs {
     uncurated: HashSet<PluginName>,
 }
 
-/// The status of a plugin.
+/// The status of a plugin, which reads as the end of a sentence about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PluginStatus {
     /// The plugin is enabled.
@@ -35,8 +36,19 @@ pub(crate) enum PluginStatus {
     NotSelected,
     /// A setting or a `config.json` disables the plugin or one that it requires, with the reason.
     Disabled(String),
-    /// A required plugin does not exist, with its name in the reason.
+    /// The plugin would be enabled, but a plugin that it requires does not exist, with its name in the reason.
     Incomplete(String),
+}
+
+impl fmt::Display for PluginStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enabled => f.write_str("is enabled"),
+            Self::NotSelected => f.write_str("is not selected"),
+            Self::Disabled(reason) => write!(f, "is disabled because {reason}"),
+            Self::Incomplete(reason) => write!(f, "cannot be used because {reason}"),
+        }
+    }
 }
 
 impl PluginConfigs {
@@ -116,35 +128,42 @@ impl PluginConfigs {
                  does not begin with a digit; rename the setting"
             ));
         }
-        properties.iter().map(|property| resolver.resolve(property, &mut report)).collect()
+        let settings: Vec<Setting> = properties.iter().map(|property| resolver.resolve(property)).collect();
+        settings.iter().flat_map(Setting::warnings).for_each(report);
+        settings
     }
 
     /// Returns the status of every plugin. The plugins in `selection` and those that they require are enabled, or all
     /// plugins if it is empty. A setting that disables a plugin takes precedence, and also disables the plugins that
-    /// require it.
+    /// require it. Reports what is wrong with the settings that decide this, each with the plugin.
     pub(crate) fn plugin_statuses(
         &self,
         plugins: &[Plugin],
         selection: &[String],
         resolver: &SettingResolver<'_>,
-        mut report: impl FnMut(String),
+        mut report: impl FnMut(&PluginName, String),
     ) -> HashMap<PluginName, PluginStatus> {
         let mut disabled: HashMap<&str, String> = HashMap::new();
         let mut opted_in: HashSet<&str> = HashSet::new();
         let runtime = Property::new(RUNTIME.to_owned(), json!({"type": "string", "default": "abx-dl"}));
-        let runtime = resolver.resolve(&runtime, &mut report).value;
+        let runtime = resolver.resolve(&runtime);
         for plugin in plugins {
-            let setting = resolver.resolve(&self.enabled_property(&plugin.name), &mut report);
+            let setting = resolver.resolve(&self.enabled_property(&plugin.name));
+            setting.warnings().for_each(|warning| report(&plugin.name, warning));
             if setting.value == false {
-                let reason = format!("{} is false: {}", setting.name, setting.origin);
+                let reason = format!("{} is false ({})", setting.name, setting.origin);
                 disabled.insert(&plugin.name, reason);
             } else if setting.origin != Origin::Default {
                 opted_in.insert(&plugin.name);
             }
             let runtimes =
                 self.schema(&plugin.name).map(|schema| schema.runtimes.as_slice()).unwrap_or_default();
-            let runtime = runtime.as_str().unwrap_or_default().trim().to_lowercase();
-            if !runtimes.is_empty() && !runtimes.contains(&runtime) {
+            if runtimes.is_empty() {
+                continue;
+            }
+            runtime.warnings().for_each(|warning| report(&plugin.name, warning));
+            let runtime = runtime.value.as_str().unwrap_or_default().trim().to_lowercase();
+            if !runtimes.contains(&runtime) {
                 let reason = format!("it is only for {}, and {RUNTIME} is {runtime}", runtimes.join(" and "));
                 disabled.insert(&plugin.name, reason);
             }
@@ -160,15 +179,17 @@ impl PluginConfigs {
         };
         let enabled: HashSet<&str> = self.with_required(selected, plugins).into_iter().flatten().collect();
         let status = |plugin: &Plugin| {
-            if let Some(status) = self.disabled_status(&plugin.name, plugins, &disabled) {
-                status
-            } else if enabled.contains(plugin.name.as_str()) {
-                PluginStatus::Enabled
-            } else if selection.is_empty() {
-                let setting = name(&plugin.name);
-                PluginStatus::Disabled(format!("its x-auto-run is false; select it, or set {setting}=true"))
-            } else {
-                PluginStatus::NotSelected
+            let is_wanted = enabled.contains(plugin.name.as_str());
+            match self.disabled_status(&plugin.name, plugins, &disabled) {
+                Some(status) if is_wanted || matches!(status, PluginStatus::Disabled(_)) => status,
+                None if is_wanted => PluginStatus::Enabled,
+                _ if selection.is_empty() => {
+                    let setting = name(&plugin.name);
+                    PluginStatus::Disabled(format!(
+                        "its x-auto-run is false; select it, or set {setting}=true"
+                    ))
+                }
+                _ => PluginStatus::NotSelected,
             }
         };
         plugins.iter().map(|plugin| (plugin.name.clone(), status(plugin))).collect()
@@ -273,7 +294,7 @@ mod tests {
         let resolver = configuration.resolver(sources);
         let selection: Vec<String> = selection.iter().map(|name| (*name).to_owned()).collect();
         let found =
-            configuration.plugin_statuses(&plugins, &selection, &resolver, |problem| panic!("{problem}"));
+            configuration.plugin_statuses(&plugins, &selection, &resolver, |_, problem| panic!("{problem}"));
         let describe = |plugin: &Plugin| match &found[&plugin.name] {
             PluginStatus::Enabled => plugin.name.to_string(),
             PluginStatus::NotSelected => format!("({})", plugin.name),
@@ -295,8 +316,8 @@ mod tests {
         assert_eq!(
             plugin_statuses(&plugins, &["a", "my-b"], &[("MY_B_ENABLED", "No")]),
             [
-                "it requires my-b, and MY_B_ENABLED is false: the variable MY_B_ENABLED",
-                "MY_B_ENABLED is false: the variable MY_B_ENABLED",
+                "it requires my-b, and MY_B_ENABLED is false (the variable MY_B_ENABLED)",
+                "MY_B_ENABLED is false (the variable MY_B_ENABLED)",
                 "(c)"
             ]
         );
@@ -310,5 +331,6 @@ mod tests {
             plugin_statuses(&[("a", &["gone"])], &[], &[]),
             ["it requires the plugin gone, which does not exist"]
         );
+        assert_eq!(plugin_statuses(&[("a", &["gone"]), ("b", &[])], &["b"], &[]), ["(a)", "b"]);
     }
 }

@@ -64,6 +64,8 @@ pub struct Setting {
     /// Whether the value is hidden in records and messages: a plugin declares the setting or one of its fallbacks
     /// sensitive, or one of their names stands for a secret and its type is not boolean or a number.
     pub is_secret: bool,
+    /// The values of sources that cannot be used, each with the reason. That of the next source applies.
+    pub problems: Vec<String>,
 }
 
 /// A resolver of settings. A setting may fall back to a setting of another plugin.
@@ -92,7 +94,7 @@ impl<'a> SettingResolver<'a> {
         match self.properties.get(name) {
             None => Substitution::Undeclared,
             Some(property) => {
-                let setting = self.resolve(property, drop);
+                let setting = self.resolve(property);
                 match setting.value.as_str().map(str::trim) {
                     _ if setting.is_secret => Substitution::Sensitive,
                     None | Some("") => Substitution::Unset,
@@ -102,9 +104,8 @@ impl<'a> SettingResolver<'a> {
         }
     }
 
-    /// Resolves a property. Passes a message about each invalid value to `report`, and uses the next source
-    /// instead.
-    pub fn resolve(&self, property: &Property, mut report: impl FnMut(String)) -> Setting {
+    /// Resolves a property: the first valid value that the sources have for it, or else for its fallbacks.
+    pub fn resolve(&self, property: &Property) -> Setting {
         let chain = self.chain(property);
         let is_sensitive = |name: &str| self.sensitive.contains(name);
         let is_secret = chain.iter().any(|link| {
@@ -113,14 +114,15 @@ impl<'a> SettingResolver<'a> {
         // A value that does not match the schema may be a secret whatever the type of the setting is.
         let is_hidden =
             chain.iter().any(|link| link.names().any(|name| is_sensitive(name) || is_secret_name(name)));
+        let mut problems = Vec::new();
         let found = chain.iter().enumerate().find_map(|(at, link)| {
             let names: Vec<&str> = link.names().collect();
-            let (value, bytes, origin) = self.find_value(property, &names, is_hidden, &mut report)?;
+            let (value, bytes, origin) = self.find_value(property, &names, is_hidden, &mut problems)?;
             Some((value, bytes, if at == 0 { origin } else { Origin::Fallback(link.name.to_owned()) }))
         });
         let (value, bytes, origin) =
             found.unwrap_or_else(|| (property.default.clone(), None, Origin::Default));
-        Setting { name: property.name.clone(), value, bytes, origin, is_secret }
+        Setting { name: property.name.clone(), value, bytes, origin, is_secret, problems }
     }
 
     /// Returns a property and its fallbacks, up to the first that would repeat.
@@ -136,13 +138,13 @@ impl<'a> SettingResolver<'a> {
     }
 
     /// Returns the first valid value that the sources have for one of these names, its bytes if it is a string that is not
-    /// UTF-8, and its origin.
+    /// UTF-8, and its origin. Adds the values before it to `problems`.
     fn find_value(
         &self,
         property: &Property,
         names: &[&str],
         is_hidden: bool,
-        report: &mut dyn FnMut(String),
+        problems: &mut Vec<String>,
     ) -> Option<(Value, Option<OsString>, Origin)> {
         let in_environment = names.iter().filter_map(|&name| {
             let bytes = self.sources.environment.get(name)?;
@@ -162,7 +164,9 @@ impl<'a> SettingResolver<'a> {
                 Some((value, bytes, origin))
             }
             Err(reason) => {
-                report(format!("{name} from {origin} is not a valid value of {}: {reason}", property.name));
+                let role =
+                    if name == property.name { String::new() } else { format!(" as {}", property.name) };
+                problems.push(format!("cannot use {origin}{role}: {reason}"));
                 None
             }
         })
@@ -239,6 +243,17 @@ impl Setting {
     /// Whether the user has set it, and not only another setting that it falls back to.
     pub fn is_explicit(&self) -> bool {
         !matches!(self.origin, Origin::Default | Origin::Fallback(_))
+    }
+
+    /// Returns a warning for each value that cannot be used, with the value that applies.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let value = match (&self.value, &self.origin) {
+            (Value::Null, _) => "no value".to_owned(),
+            (_, Origin::Default) if self.is_secret => "the default".to_owned(),
+            (_, origin) if self.is_secret => origin.to_string(),
+            (value, _) => value.to_string(),
+        };
+        self.problems.iter().map(move |problem| format!("{problem}; {value} applies"))
     }
 
     /// Returns the setting as a variable, or `None` if it has no value, or a name that no shell takes.

@@ -6,7 +6,7 @@ fn property(name: &str, schema: Value) -> Property {
     Property::new(name.to_owned(), schema)
 }
 
-/// Resolves a property, and returns its value, its origin and the diagnostics.
+/// Resolves a property, and returns its value, its origin and the warnings.
 fn resolve(
     environment: &[(&str, &str)],
     file: &Value,
@@ -17,10 +17,10 @@ fn resolve(
     let files = [SettingsFile { path: "/p/rigup.toml".into(), values: file.as_object().unwrap().clone() }];
     let sources = Sources { environment: &environment, files: &files };
     let resolver = SettingResolver::new(sources, all);
-    let mut diagnostics = Vec::new();
     let property = all.iter().find(|property| property.name == name).unwrap();
-    let setting = resolver.resolve(property, |diagnostic| diagnostics.push(diagnostic));
-    (setting.value, setting.origin, diagnostics)
+    let setting = resolver.resolve(property);
+    let warnings = setting.warnings().collect();
+    (setting.value, setting.origin, warnings)
 }
 
 #[test]
@@ -104,24 +104,30 @@ fn an_invalid_value_is_reported_and_the_next_source_counts() {
         property("KEY", json!({"type": "string", "maxLength": 3, "x-sensitive": true, "default": ""})),
         property("N", json!({"type": "integer", "default": 3, "x-fallback": "KEY"})),
     ];
-    let (value, origin, diagnostics) = resolve(&[("T", "soon")], &json!({"T": 30}), &all, "T");
-    assert_eq!((value, diagnostics.len()), (json!(30), 1));
+    let (value, origin, warnings) = resolve(&[("T", "soon")], &json!({"T": 30}), &all, "T");
+    assert_eq!((value, warnings.len()), (json!(30), 1));
     assert!(matches!(origin, Origin::File(..)));
-    assert!(
-        diagnostics[0].starts_with("T from the variable T is not a valid value of T: "),
-        "{}",
-        diagnostics[0]
-    );
-    assert_eq!(resolve(&[("T", "1")], &json!({}), &all, "T").0, json!(60));
+    assert!(warnings[0].starts_with("cannot use the variable T: "), "{}", warnings[0]);
+    assert!(warnings[0].ends_with("; 30 applies"), "{}", warnings[0]);
+    let (value, _, warnings) = resolve(&[("T", "2")], &json!({}), &all, "T");
+    assert_eq!(value, json!(60));
+    assert_eq!(warnings, ["cannot use the variable T: 2 is less than the minimum of 5; 60 applies"]);
     let scale = [property("S", json!({"type": "number", "exclusiveMinimum": 0, "default": 1}))];
     assert_eq!(resolve(&[("S", "0")], &json!({}), &scale, "S").0, json!(1));
     assert_eq!(resolve(&[("S", "0.5")], &json!({}), &scale, "S").0, json!(0.5));
-    let (value, _, diagnostics) = resolve(&[], &json!({"KEY": "a\u{0}b"}), &all, "KEY");
-    assert_eq!((value, diagnostics.len()), (json!(""), 1), "no environment variable can hold it");
-    let (value, origin, diagnostics) = resolve(&[("KEY", "x")], &json!({}), &all, "N");
-    assert_eq!((value, origin, diagnostics.len()), (json!(3), Origin::Default, 1));
-    let (_, _, diagnostics) = resolve(&[("KEY", "canary")], &json!({}), &all, "KEY");
-    assert!(!diagnostics[0].contains("canary"), "{}", diagnostics[0]);
+    let (value, _, warnings) = resolve(&[], &json!({"KEY": "a\u{0}b"}), &all, "KEY");
+    assert_eq!((value, warnings.len()), (json!(""), 1), "no environment variable can hold it");
+    let (value, origin, warnings) = resolve(&[("KEY", "x")], &json!({}), &all, "N");
+    assert_eq!((value, origin, warnings.len()), (json!(3), Origin::Default, 1));
+    assert!(warnings[0].starts_with("cannot use the variable KEY as N: "), "{}", warnings[0]);
+    let (_, _, warnings) = resolve(&[("KEY", "canary")], &json!({"KEY": "dog"}), &all, "KEY");
+    let expected = "cannot use the variable KEY: it does not match its schema; KEY in /p/rigup.toml applies";
+    assert_eq!(warnings, [expected]);
+    let (_, _, warnings) = resolve(&[("KEY", "canary")], &json!({}), &all, "KEY");
+    assert!(warnings[0].ends_with("; the default applies"), "{}", warnings[0]);
+    let none = [property("V", json!({"type": "integer"}))];
+    let (_, _, warnings) = resolve(&[("V", "many")], &json!({}), &none, "V");
+    assert!(warnings[0].ends_with("; no value applies"), "{}", warnings[0]);
 }
 
 #[test]
@@ -140,10 +146,10 @@ fn a_setting_is_secret_if_it_or_a_fallback_is_declared_or_named_so() {
     let sources = Sources { environment: &environment, files: &[] };
     let resolver = SettingResolver::new(sources, all.iter().chain(&again));
     for property in all.iter().chain(&again) {
-        let mut diagnostics = String::new();
-        let setting = resolver.resolve(property, |diagnostic| diagnostics += &diagnostic);
+        let setting = resolver.resolve(property);
+        let warnings: String = setting.warnings().collect();
         let is_plain = ["LIMIT", "PLAIN"].contains(&property.name.as_str());
         assert_eq!(setting.is_secret, !is_plain, "{}", property.name);
-        assert_eq!(diagnostics.contains("canary"), property.name == "PLAIN", "{diagnostics}");
+        assert_eq!(warnings.contains("canary"), property.name == "PLAIN", "{warnings}");
     }
 }

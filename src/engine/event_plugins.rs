@@ -1,0 +1,51 @@
+//! The plugins with hooks for the events of a command, used or not.
+
+use std::collections::HashSet;
+
+use crate::engine::catalog::{BASE, Catalog, searched_folders};
+use crate::engine::error::EngineError;
+use crate::engine::event_plan::end_of;
+use crate::engine::event_request::EventRequest;
+use crate::model::PluginName;
+use crate::plugin::discovery::{Hook, Plugin};
+use crate::report::text;
+use crate::settings::Settings;
+
+/// Returns the plugins with a hook for one of the events or for its end.
+fn with_hooks<'c>(catalog: &'c Catalog, events: &[&str]) -> Vec<&'c Plugin> {
+    let is_of_event =
+        |hook: &Hook| events.iter().any(|event| [*event, &end_of(event)].contains(&&*hook.name.event));
+    catalog.discovery.plugins.iter().filter(|plugin| plugin.hooks.iter().any(is_of_event)).collect()
+}
+
+/// Drops the warnings about plugins that take no part in the events, and adds one about each plugin that cannot.
+pub(super) fn select_warnings(catalog: &mut Catalog, request: &EventRequest) -> Result<(), EngineError> {
+    let events = [request.names()?, request.follow.names()?].concat();
+    let plugins = &catalog.discovery.plugins;
+    let found: HashSet<PluginName> =
+        with_hooks(catalog, &events).iter().map(|plugin| plugin.name.clone()).collect();
+    let required = found.iter().flat_map(|name| catalog.configs.required(name, plugins));
+    let is_provider = |plugin: &&Plugin| request.applies_records && plugin.is_provider();
+    let providers = plugins.iter().filter(is_provider).map(|plugin| plugin.name.as_str());
+    let involved: HashSet<String> = required.chain(providers).chain([BASE]).map(str::to_owned).collect();
+    catalog.plugin_warnings.retain(|(plugin, _)| involved.contains(plugin.as_str()));
+    catalog.warn_about_incomplete(|plugin, _| found.contains(&plugin.name));
+    Ok(())
+}
+
+/// Returns a message that says why an event without hooks that run has none.
+pub(crate) fn why_no_hooks(catalog: &Catalog, event: &str, settings: &Settings) -> String {
+    let unused = with_hooks(catalog, &[event]);
+    if unused.is_empty() {
+        let folders = searched_folders(settings);
+        return format!(
+            "no hooks found for the event {event} in {folders}; `rigup hook list` shows the hooks"
+        );
+    }
+    let reasons: Vec<String> = unused
+        .iter()
+        .map(|plugin| format!("the plugin {} {}", plugin.name, catalog.statuses[&plugin.name]))
+        .collect();
+    let reasons = text::list(&reasons, text::MAX_LISTED);
+    format!("no hooks run for the event {event}: {reasons}; `rigup plugin list` shows the plugins")
+}
