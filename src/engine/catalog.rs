@@ -26,7 +26,7 @@ use crate::shell;
 use crate::trust::Inspection;
 
 /// The plugin whose settings the hooks of all plugins get.
-pub(super) const BASE: &str = "base";
+const BASE: &str = "base";
 
 /// The contents of the plugin folders, and the problems that were found in them.
 #[derive(Debug)]
@@ -278,11 +278,10 @@ impl Catalog {
         let plugins = &self.discovery.plugins;
         let enabled: Vec<Variable> =
             plugins.iter().filter_map(|plugin| self.enabled_variable(plugin)).collect();
-        let base = self.plugin(BASE).map(|plugin| plugin.name.as_str());
         let variables = |plugin: &Plugin| {
             let mut variables = enabled.clone();
             let mut names: HashSet<&str> = enabled.iter().map(|variable| variable.name.as_str()).collect();
-            let sources = self.configs.required(&plugin.name, plugins).into_iter().chain(base);
+            let sources = self.sources_of_settings(&plugin.name);
             for setting in sources.filter_map(|source| settings.get(source)).flatten() {
                 if names.insert(&setting.name) {
                     variables.extend(setting.variable());
@@ -292,6 +291,12 @@ impl Catalog {
         };
         let with_hooks = plugins.iter().filter(|plugin| !plugin.hooks.is_empty());
         with_hooks.map(|plugin| (plugin.name.clone(), variables(plugin))).collect()
+    }
+
+    /// Returns the plugins whose settings the hooks of a plugin get, in order of precedence.
+    pub(super) fn sources_of_settings<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = &'a str> {
+        let base = self.plugin(BASE).map(|plugin| plugin.name.as_str());
+        self.configs.required(plugin, &self.discovery.plugins).into_iter().chain(base)
     }
 
     /// Returns the variable that says whether a plugin is enabled, or `None` for a provider, which always is.

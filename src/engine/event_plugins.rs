@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
-use crate::engine::catalog::{BASE, Catalog, searched_folders};
+use crate::engine::catalog::{Catalog, searched_folders};
 use crate::engine::error::EngineError;
 use crate::engine::event_plan::end_of;
 use crate::engine::event_request::EventRequest;
+use crate::hook::command::{self, InvalidMemoryLimit};
 use crate::model::PluginName;
+use crate::plugin::config::value::Setting;
 use crate::plugin::discovery::{Hook, Plugin};
 use crate::report::text;
 use crate::settings::Settings;
@@ -18,19 +20,35 @@ fn with_hooks<'c>(catalog: &'c Catalog, events: &[&str]) -> Vec<&'c Plugin> {
     catalog.discovery.plugins.iter().filter(|plugin| plugin.hooks.iter().any(is_of_event)).collect()
 }
 
-/// Drops the warnings about plugins that take no part in the events, and adds one about each plugin that cannot.
-pub(super) fn select_warnings(catalog: &mut Catalog, request: &EventRequest) -> Result<(), EngineError> {
+/// Checks the memory limits of the plugins with hooks for the events. Drops the warnings about plugins that take no part in
+/// the events, and adds one about each plugin that cannot.
+pub(super) fn check(catalog: &mut Catalog, request: &EventRequest) -> Result<(), EngineError> {
     let events = [request.names()?, request.follow.names()?].concat();
     let plugins = &catalog.discovery.plugins;
     let found: HashSet<PluginName> =
         with_hooks(catalog, &events).iter().map(|plugin| plugin.name.clone()).collect();
-    let required = found.iter().flat_map(|name| catalog.configs.required(name, plugins));
+    let mut used = found.iter().filter(|name| catalog.is_enabled(name));
+    if let Some(problem) = used.find_map(|name| memory_limit_problem(catalog, name)) {
+        return Err(EngineError::Setup(InvalidMemoryLimit(problem.to_owned()).to_string()));
+    }
+    let required = found.iter().flat_map(|name| catalog.sources_of_settings(name));
     let is_provider = |plugin: &&Plugin| request.applies_records && plugin.is_provider();
     let providers = plugins.iter().filter(is_provider).map(|plugin| plugin.name.as_str());
-    let involved: HashSet<String> = required.chain(providers).chain([BASE]).map(str::to_owned).collect();
+    let involved: HashSet<String> = required.chain(providers).map(str::to_owned).collect();
     catalog.plugin_warnings.retain(|(plugin, _)| involved.contains(plugin.as_str()));
     catalog.warn_about_incomplete(|plugin, _| found.contains(&plugin.name));
     Ok(())
+}
+
+/// Returns why the memory limit that the user has set for the hooks of a plugin cannot be used, or `None` if it can.
+fn memory_limit_problem<'c>(catalog: &'c Catalog, plugin: &'c str) -> Option<&'c str> {
+    let names = command::value_names(plugin, command::MEMORY_LIMIT);
+    let setting = |name: &String| {
+        let sources = catalog.sources_of_settings(plugin);
+        sources.flat_map(|source| &catalog.settings[source]).find(|setting| setting.name == *name)
+    };
+    let is_set = |setting: &&Setting| !(setting.value.is_null() && setting.problems.is_empty());
+    names.iter().filter_map(setting).find(is_set)?.problems.first().map(String::as_str)
 }
 
 /// Returns a message that says why an event without hooks that run has none.

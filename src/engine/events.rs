@@ -42,7 +42,7 @@ pub(crate) fn catalog(
 ) -> Result<Catalog, EngineError> {
     let read = if request.applies_records { Catalog::read } else { Catalog::find };
     let mut catalog = read(settings, &request.plugins, on_event)?;
-    event_plugins::select_warnings(&mut catalog, request)?;
+    event_plugins::check(&mut catalog, request)?;
     Ok(catalog)
 }
 

@@ -315,11 +315,11 @@ pub(crate) fn memory_limit(
     variables: &[Variable],
     settings: &Settings,
 ) -> Result<Option<u64>, InvalidMemoryLimit> {
-    let Some((name, value)) = plugin_value(plugin, "MEMORY_LIMIT", variables, settings) else {
+    let Some((name, value)) = plugin_value(plugin, MEMORY_LIMIT, variables, settings) else {
         return Ok(None);
     };
     let limit = value.to_str().and_then(|text| text.trim().parse().ok());
-    let invalid = || InvalidMemoryLimit(name, value.to_string_lossy().into_owned());
+    let invalid = || InvalidMemoryLimit(format!("{name}={} is not a memory limit", value.to_string_lossy()));
     limit.ok_or_else(invalid).map(|limit| Some(limit).filter(|limit| *limit > 0))
 }
 
@@ -331,12 +331,20 @@ fn plugin_value(
     variables: &[Variable],
     settings: &Settings,
 ) -> Option<(String, OsString)> {
-    [format!("{}_{key}", enabled::prefix(plugin)), key.to_owned()].into_iter().find_map(|name| {
+    value_names(plugin, key).into_iter().find_map(|name| {
         let setting = variables.iter().find(|setting| setting.name == name);
         let value = setting.map(|setting| setting.value.clone()).or_else(|| settings.undeclared(&name))?;
         Some((name, value))
     })
 }
+
+/// Returns `<PLUGIN>_<KEY>` and `<KEY>`.
+pub(crate) fn value_names(plugin: &str, key: &str) -> [String; 2] {
+    [format!("{}_{key}", enabled::prefix(plugin)), key.to_owned()]
+}
+
+/// The setting that limits the memory of hooks.
+pub(crate) const MEMORY_LIMIT: &str = "MEMORY_LIMIT";
 
 /// The default timeout of a hook.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
@@ -355,10 +363,10 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_hours(12);
 )]
 pub(crate) struct InvalidTimeout(String, String);
 
-/// A variable or a setting that is not a memory limit.
+/// A variable or a setting that is not a memory limit, with the reason.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}={1} is not a memory limit; set it to a number of bytes, or to 0 for no limit")]
-pub struct InvalidMemoryLimit(String, String);
+#[error("{0}; set it to a number of bytes, or to 0 for no limit")]
+pub struct InvalidMemoryLimit(pub(crate) String);
 
 /// Parses the timeout of a hook on the command line.
 pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {

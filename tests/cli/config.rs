@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
+use crate::event::context_with;
 use crate::test_context::TestContext;
 
 /// Creates the plugin `my-w` with settings of each kind, and a hook for the event E that writes its environment to a
@@ -186,6 +187,33 @@ fn a_run_warns_only_about_the_settings_of_plugins_that_take_part() {
     assert_eq!(warned(&["run", "--follow", "E", "F"]), [1, 1, 0]);
     assert_eq!(warned(&["run", "F"]), [0, 0, 0]);
     assert_eq!(warned(&["plugin", "list"]), [1, 1, 1]);
+}
+
+#[test]
+fn no_hook_runs_without_the_memory_limit_that_was_requested() {
+    let mut context = context_with(&[("1_p.sh", "true")]);
+    let refused = |context: &TestContext, expected: &str| {
+        let output = context.run(&["run", "E"]).exits_with(3);
+        assert!(!output.stderr.contains("applies"), "{}", output.stderr);
+        output
+            .stderr_contains(expected)
+            .stderr_contains("; set it to a number of bytes, or to 0 for no limit\n");
+        assert_eq!(context.hook_processes(), [Value::Null; 0]);
+    };
+    context.set("MEMORY_LIMIT", "100MB");
+    refused(&context, "error: MEMORY_LIMIT=100MB is not a memory limit");
+    let limit = json!({"type": "integer", "default": 0, "x-fallback": "MEMORY_LIMIT"});
+    context.write("here/plugins/p/config.json", json!({"properties": {"P_MEMORY_LIMIT": limit}}).to_string());
+    refused(&context, "error: cannot use the variable MEMORY_LIMIT as P_MEMORY_LIMIT: ");
+    context.set("P_MEMORY_LIMIT", "100000000");
+    context.run(&["run", "E"]).succeeds();
+    context.run(&["run", "F"]).succeeds();
+    let mut context = context_with(&[("1_p.sh", "true")]);
+    let limit = json!({"type": "integer", "default": 2_000_000_000});
+    context
+        .write("here/plugins/base/config.json", json!({"properties": {"MEMORY_LIMIT": limit}}).to_string());
+    context.set("MEMORY_LIMIT", "100MB");
+    refused(&context, "error: cannot use the variable MEMORY_LIMIT: ");
 }
 
 #[test]
