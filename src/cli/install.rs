@@ -13,6 +13,7 @@ use crate::cli::failure;
 use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
+use crate::engine::catalog::check_plugin_folders;
 use crate::engine::install::InstallPlan;
 use crate::engine::step_result::StepResult;
 use crate::engine::{EngineEvent, InstallRequest};
@@ -157,6 +158,9 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
         lockfile,
         ..request(args.selection, args.binproviders, args.policy, args.jobs)
     };
+    if request.names.is_empty() && !request.is_due && request.lockfile.is_none() {
+        check_plugin_folders(&context.settings)?;
+    }
     let plan = InstallPlan::new(&request, &context.settings, &print_event)?;
     if args.dry_run {
         return dry_run(&plan, context);
@@ -169,6 +173,9 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
 pub(crate) fn load(args: LoadArgs, context: &mut Context) -> CommandResult {
     let SelectionArgs { names, plugins, min_version, max_version } = args.selection;
     let request = InstallRequest { names, plugins, min_version, max_version, ..InstallRequest::default() };
+    if request.names.is_empty() {
+        check_plugin_folders(&context.settings)?;
+    }
     let plan = InstallPlan::lookup(&request, &context.settings, &print_event)?;
     execute(&plan, NOTHING_REQUIRED, context, None)
 }

@@ -17,6 +17,7 @@ use crate::cli::process::table;
 use crate::cli::progress::ProgressDisplay;
 use crate::clock;
 use crate::duration::{self, Limit};
+use crate::engine::catalog::check_plugin_folders;
 use crate::engine::event_plan::has_hooks;
 use crate::engine::event_plugins;
 use crate::engine::event_request::hook_argument;
@@ -115,6 +116,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         context.verbosity.note(&event_plugins::why_no_hooks(&catalog, event, &context.settings));
     }
     if without_hooks.len() == names.len() {
+        check_plugin_folders(&context.settings)?;
         return Ok(status);
     }
     let progress = ProgressDisplay::new(context);
@@ -125,6 +127,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         output,
         verbosity: *verbosity,
         max_depth: request.follow.max_depth,
+        counts_records: request.applies_records || !request.follow.types.is_empty(),
         rows: Vec::new(),
     });
     let on_event = |event: RunEvent<'_>| display.borrow_mut().show(event);
@@ -137,6 +140,8 @@ struct EventDisplay<'a> {
     output: &'a mut Output,
     verbosity: Verbosity,
     max_depth: u32,
+    /// Whether records lead to more than their output, so that their number tells what happened.
+    counts_records: bool,
     rows: Vec<Vec<Cell>>,
 }
 
@@ -250,7 +255,7 @@ impl EventDisplay<'_> {
         }
         let counts = summary.records.iter().map(|(kind, count)| format!("{count} {}", printable(kind)));
         let counts: Vec<String> = counts.collect();
-        if !counts.is_empty() {
+        if self.counts_records && !counts.is_empty() {
             self.verbosity.note(&format!("records: {}", counts.join(", ")));
         }
         let (depth, too_deep, too_late) = (self.max_depth, summary.too_deep, summary.too_late);

@@ -365,6 +365,17 @@ pub(crate) fn core_settings(settings: &Settings) -> Result<CoreSettings, EngineE
     CoreSettings::read(sources(settings)).map_err(EngineError::Setup)
 }
 
+/// Returns an error if none of the folders that rigup searches for plugins exists.
+pub(crate) fn check_plugin_folders(settings: &Settings) -> Result<(), EngineError> {
+    if settings.plugin_path.iter().any(|folder| folder.is_dir()) {
+        return Ok(());
+    }
+    Err(EngineError::Setup(format!(
+        "there is no plugin folder at {}; create one with `rigup init plugin NAME`, or name one with --plugins-dir",
+        searched_folders(settings)
+    )))
+}
+
 /// Returns the folders that rigup searches for plugins, for a message.
 pub(crate) fn searched_folders(settings: &Settings) -> String {
     let folders: Vec<String> = settings.plugin_path.iter().map(|path| path.display().to_string()).collect();

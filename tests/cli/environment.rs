@@ -23,6 +23,8 @@ fn repository(hook: &str) -> TestContext {
         context.set(&format!("GIT_{who}_NAME"), "someone").set(&format!("GIT_{who}_EMAIL"), "s@example.org");
     }
     context.set("RIGUP_EXE", env!("CARGO_BIN_EXE_rigup"));
+    // Otherwise, git leaves a process behind that packs the repository.
+    context.write("home/.gitconfig", "[maintenance]\nauto = false\n[gc]\nauto = 0\n");
     context.write("here/file", "1\n");
     context.write("here/other", "1\n");
     for args in [&["init", "-q"][..], &["add", "file", "other"], &["commit", "-qm", "first"]] {

@@ -249,6 +249,7 @@ fn selects_plugins_in_any_case_and_rejects_unknown_ones() {
 #[test]
 fn succeeds_if_no_plugin_requires_a_binary() {
     let context = TestContext::new();
+    context.plugin("p", &[]);
     let output = context.run(&["install"]).succeeds().stderr_contains("no enabled plugin requires a binary");
     assert_eq!(output.stdout, "");
 }

@@ -106,7 +106,7 @@ fn a_syntax_error_in_a_file_does_not_quote_the_file() {
 fn rejects_a_data_dir_that_is_a_file() {
     let context = TestContext::new();
     context.write("data", "");
-    for args in [&["install"][..], &["process", "list"], &["binary", "list"], &["machine", "show"]] {
+    for args in [&["install", "sh"][..], &["process", "list"], &["binary", "list"], &["machine", "show"]] {
         let output = context.run(args).exits_with(3);
         output
             .stderr_contains(&format!("the data dir {}", context.path("data").display()))
@@ -258,4 +258,21 @@ fn rejects_a_min_version_that_is_not_a_version() {
         .stderr_contains("is not a version; use a form such as");
     context.run(&["load", "sh", "--min-version", "latest"]).exits_with(2);
     assert!(!context.path("data").exists());
+}
+
+#[test]
+fn commands_that_need_plugins_fail_if_there_is_no_plugin_folder() {
+    let context = TestContext::new();
+    for args in [&["install"][..], &["load"], &["run", "E"], &["install", "--dry-run"]] {
+        let output = context.run(args).exits_with(3);
+        output
+            .stderr_contains("there is no plugin folder at ")
+            .stderr_contains("create one with `rigup init plugin NAME`");
+    }
+    context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
+    context.run(&["install", "--due"]).succeeds();
+    context.run(&["run", "BinaryRequest", "--name=sh", "--binproviders=env"]).succeeds();
+    context.write("here/plugins/p/README", "");
+    context.run(&["run", "E"]).succeeds();
+    context.run(&["install"]).succeeds();
 }
