@@ -20,6 +20,7 @@ mod binary;
 mod command;
 mod config;
 mod count;
+mod daemon;
 mod exec;
 mod failure;
 mod hook;
@@ -38,6 +39,7 @@ mod standard_stream;
 mod start;
 mod timings;
 mod uninstall;
+mod up;
 mod waiter;
 
 const GLOBAL_OPTIONS_HINT: &str = "Run `rigup --help` to see the global options.";
@@ -87,8 +89,24 @@ enum Command {
     Run(run::RunArgs),
     /// Run a command with the installed binaries first on PATH
     Exec(exec::ExecArgs),
-    /// Start a detached run, which outlives its caller
+    /// Start the daemons that a manifest declares, and supervise them
+    Up(up::UpArgs),
+    /// Stop all daemons and their supervisor
+    #[command(after_help = include_str!("cli/help/down.txt"))]
+    Down(up::DownArgs),
+    /// List the daemons and runs that are alive
+    Ps(daemon::PsArgs),
+    /// Start a detached run, which outlives its caller, or daemons by name
     Start(start::StartArgs),
+    /// Stop daemons, which stay stopped until they are started by name
+    #[command(after_help = include_str!("cli/help/stop.txt"))]
+    Stop(daemon::NamesArgs),
+    /// Stop and start daemons
+    #[command(after_help = include_str!("cli/help/restart.txt"))]
+    Restart(daemon::NamesArgs),
+    /// Wait until daemons have ended, and exit with the code of the first that failed
+    #[command(after_help = include_str!("cli/help/wait.txt"))]
+    Wait(daemon::NamesArgs),
     /// Post a progress message from inside a run
     Post(start::PostArgs),
     /// Store the final result from inside a run
@@ -116,9 +134,9 @@ enum Command {
     /// Wait for a background process; rigup starts itself with this command
     #[command(hide = true, name = crate::process::waiter::COMMAND)]
     Waiter(waiter::WaiterArgs),
-    /// Short for `process list`
-    #[command(hide = true)]
-    Ps(process::list::ListArgs),
+    /// Supervise daemons in the background; rigup starts itself with this command
+    #[command(hide = true, name = up::SUPERVISE)]
+    Supervise,
     /// Short for `process logs`
     #[command(hide = true)]
     Logs(process::logs::LogsArgs),
@@ -239,7 +257,13 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Binary(command) => binary::run(command, context),
         Command::Process(command) => process::run(command, context),
         Command::Machine(command) => machine::run(command, context),
-        Command::Ps(args) => process::list::list(args, context),
+        Command::Up(args) => up::up(args, context),
+        Command::Down(args) => up::down(&args, context),
+        Command::Ps(args) => daemon::ps(&args, context),
+        Command::Stop(args) => daemon::stop(&args, context),
+        Command::Restart(args) => daemon::restart(args, context),
+        Command::Wait(args) => daemon::wait(&args, context),
+        Command::Supervise => up::supervise(context),
         Command::Logs(args) => process::logs::logs(&args, context),
     }
 }

@@ -45,6 +45,7 @@
 pub(crate) mod apply;
 mod archive_results;
 pub(crate) mod catalog;
+pub(crate) mod daemons;
 mod error;
 mod event;
 pub(crate) mod event_plan;

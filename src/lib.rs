@@ -36,6 +36,7 @@ mod runs;
 mod shebang;
 mod shell;
 mod store;
+mod supervisor;
 mod toolkit;
 mod trust;
 

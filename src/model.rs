@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod binary;
+pub(crate) mod daemon;
 pub(crate) mod id;
 pub(crate) mod import;
 pub(crate) mod interface;
@@ -24,6 +25,10 @@ pub(crate) use retention::RetentionLimits;
 
 pub use attempt::{Attempt, Outcome};
 pub use binary::{Backoff, Binary, Installed};
+pub(crate) use daemon::{
+    Condition, Daemon, DaemonName, DaemonSpec, DaemonStatus, Dependency, InvalidDaemonName, Readiness,
+    ReadinessCheck, Restart, Wanted,
+};
 pub use id::{BinaryId, InterfaceId, MachineId, ProcessId};
 pub use machine::{Guid, Machine, MachineFacts};
 pub use name::{BinaryName, NameError};

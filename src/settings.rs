@@ -14,6 +14,7 @@ mod file;
 mod folders;
 
 pub use error::SettingsError;
+pub(crate) use file::DAEMONS;
 pub use file::{FILE_NAME, SettingsFile};
 pub(crate) use folders::{STORE_NAME, is_listable};
 

@@ -35,6 +35,13 @@ pub(crate) fn is_name(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(is_plain) && !word.starts_with(|first: char| first.is_ascii_digit())
 }
 
+/// Splits `NAME=VALUE`, a line of an env file. The value may be in quotes, which are removed.
+pub(crate) fn assignment(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once('=').filter(|(name, _)| is_name(name))?;
+    let in_quotes = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    Some((name, in_quotes.unwrap_or(value)))
+}
+
 /// Splits a text after its first line.
 pub(crate) fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
     let end = memchr::memchr(b'\n', text).unwrap_or(text.len());
@@ -52,6 +59,19 @@ mod tests {
         }
         for word in ["", "1a", "a-b", "A;touch PWN;B", "a b", "a.b", "A=", "ä", "a\n"] {
             assert!(!is_name(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn an_assignment_has_a_name_and_a_value_without_its_quotes() {
+        for (line, expected) in [
+            ("A=b=c", Some(("A", "b=c"))),
+            ("A='b \"c'", Some(("A", "b \"c"))),
+            ("A=", Some(("A", ""))),
+            ("A b=c", None),
+            ("A", None),
+        ] {
+            assert_eq!(assignment(line), expected, "{line}");
         }
     }
 

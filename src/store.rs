@@ -3,6 +3,7 @@
 mod attempt;
 mod binary;
 mod connection;
+mod daemon;
 mod error;
 mod files;
 mod interface;

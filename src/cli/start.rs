@@ -9,10 +9,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde_json::{Map, Value};
 
 use crate::cli::command::{CliError, CommandResult, Context};
-use crate::cli::count;
 use crate::cli::message::print_event;
 use crate::cli::process::table;
 use crate::cli::standard_stream::StandardStream;
+use crate::cli::{count, daemon};
 use crate::duration::{self, Limit};
 use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
 use crate::jsonl::{self, StrictValue};
@@ -23,8 +23,8 @@ use crate::runs::messages::{self, MessageError};
 #[command(after_help = include_str!("help/start.txt"))]
 pub(crate) struct StartArgs {
     /// Group the run with others of the same name (a-z, 0-9, - and _)
-    #[arg(long, value_name = "NAME")]
-    slug: Slug,
+    #[arg(long, value_name = "NAME", required_unless_present = "names")]
+    slug: Option<Slug>,
     /// Describe the run
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     description: String,
@@ -43,8 +43,11 @@ pub(crate) struct StartArgs {
     /// Set a variable of CMD; repeatable
     #[arg(long, value_name = "K=V", value_parser = OsStringValueParser::new().try_map(|pair| parse_variable(&pair)))]
     env: Vec<(String, OsString)>,
+    /// Start these daemons instead of a run
+    #[arg(value_name = "DAEMON", conflicts_with = "slug")]
+    names: Vec<String>,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required_unless_present = "names", conflicts_with = "names", value_name = "CMD")]
     command: Vec<OsString>,
 }
 
@@ -80,10 +83,11 @@ fn parse_variable(pair: &OsStr) -> Result<(String, OsString), &'static str> {
 
 /// Runs `rigup start`.
 pub(crate) fn start(args: StartArgs, context: &mut Context) -> CommandResult {
+    let Some(slug) = args.slug else { return daemon::start(args.names, context) };
     let mut command = args.command.into_iter();
     let program = command.next().ok_or_else(|| CliError::usage("no command to run"))?;
     let request = RunRequest {
-        slug: args.slug,
+        slug,
         description: args.description,
         program,
         args: command.collect(),

@@ -346,8 +346,8 @@ fn check_file_keys(
     configs: &PluginConfigs,
     core: &CoreSettings,
 ) -> Result<(), EngineError> {
-    let own: Vec<&str> =
-        core.settings.iter().map(|setting| setting.name.split('.').next().unwrap_or_default()).collect();
+    let names = core.settings.iter().map(|setting| setting.name.split('.').next().unwrap_or_default());
+    let own: Vec<&str> = names.chain([settings::DAEMONS]).collect();
     for file in settings.files.iter().filter(|file| file.path.ends_with(settings::FILE_NAME)) {
         let unknown = file.values.keys().filter(|key| !own.contains(&key.as_str()) && !configs.declares(key));
         for key in unknown {

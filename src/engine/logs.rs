@@ -16,10 +16,17 @@ pub(crate) struct Logged {
     pub note: Option<String>,
 }
 
-/// Returns the process with this id or pid, or that of the last attempt at the binary with this name. A binary's name
-/// comes before a part of an id, because names such as `fd` and `bc` could be one.
+/// Returns the process with this id or pid, the current or last execution of the daemon with this name, or the process of
+/// the last attempt at the binary with it. A name comes before a part of an id, because names such as `fd` and `bc` could
+/// be one.
 pub(crate) fn find(store: &Store, machine_id: Option<MachineId>, typed: &str) -> Result<Logged, EngineError> {
     let is_whole_id = typed.parse::<ProcessId>().is_ok();
+    if !is_whole_id
+        && let Some(daemon) = store.daemon(typed)?
+        && let Some(process) = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten()
+    {
+        return Ok(Logged { process, note: None });
+    }
     if let Some(machine_id) = machine_id.filter(|_| !is_whole_id)
         && let Some(binary) = store.binary(machine_id, typed)?
     {
@@ -53,7 +60,7 @@ pub(crate) fn find(store: &Store, machine_id: Option<MachineId>, typed: &str) ->
 /// Returns the error for a text that names no process.
 pub(crate) fn not_found(typed: &str) -> EngineError {
     EngineError::NotFound(format!(
-        "no process has the id {typed}, and no binary the name; `rigup process list` shows the ids"
+        "no process has the id {typed}, and no daemon or binary has that name; `rigup process list` shows the ids"
     ))
 }
 

@@ -133,9 +133,14 @@ impl<'e> Session<'e> {
 
     /// Records this command as a process.
     pub(crate) fn begin(&self) -> Result<CommandProcess, EngineError> {
+        self.begin_as(ProcessType::Cli)
+    }
+
+    /// Records this command as a process of a type.
+    pub(crate) fn begin_as(&self, process_type: ProcessType) -> Result<CommandProcess, EngineError> {
         subreaper::become_subreaper();
         let cmd = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-        let spec = ProcessSpec::new(ProcessType::Cli, cmd, std::env::current_dir().unwrap_or_default());
+        let spec = ProcessSpec::new(process_type, cmd, std::env::current_dir().unwrap_or_default());
         let process = self.queued(spec)?;
         let started_at = process.created_at;
         let process = process.into_running(own_process()?.identity(), started_at);

@@ -1,6 +1,7 @@
 //! Terminating a recorded process that another rigup started.
 
 use std::io;
+use std::str::FromStr;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -206,5 +207,29 @@ fn await_stored_exit(store: &Store, process: &Process) -> Result<KillOutcome, St
             }
         }
         poll::pause(Instant::now() + RETRY);
+    }
+}
+
+/// Parses a signal, written as `TERM`, `sigterm` or `15`.
+pub(crate) fn parse_signal(text: &str) -> Result<Signal, String> {
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    let number = text.parse().ok().or_else(|| Some(nix::sys::signal::Signal::from_str(&name).ok()? as i32));
+    let signal = number.and_then(Signal::from_named_raw);
+    signal.ok_or_else(|| "not a signal; use a name such as TERM, or a number".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_a_signal_by_its_name_and_by_its_number() {
+        for text in ["TERM", "sigterm", "15", "SIGTERM"] {
+            assert_eq!(parse_signal(text).unwrap(), Signal::TERM, "{text}");
+        }
+        for text in ["", "TERMINATE", "0", "-9", "999"] {
+            assert!(parse_signal(text).is_err(), "{text}");
+        }
     }
 }

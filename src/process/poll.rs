@@ -28,17 +28,28 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
 /// Waits until at least one descriptor is readable or `deadline` has passed. Returns whether each is readable.
 pub(crate) fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], deadline: Instant) -> [bool; N] {
     let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    wait_until(&mut polled, deadline);
+    let ready = PollFlags::POLLIN | PollFlags::POLLHUP;
+    polled.map(|fd| fd.revents().is_some_and(|events| events.intersects(ready)))
+}
+
+/// Polls descriptors until something happens, or `deadline` has passed.
+fn wait_until(polled: &mut [PollFd<'_>], deadline: Instant) {
     loop {
         let remaining = deadline.saturating_duration_since(Instant::now());
         // Rounded up, so that a deadline less than a millisecond away does not cause a busy loop.
         let millis = remaining.as_micros().div_ceil(1000).min(i32::MAX as u128);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
-        match poll(&mut polled, timeout) {
+        match poll(polled, timeout) {
             Err(Errno::EINTR) => {}
             Ok(0) if Instant::now() < deadline => {}
-            Ok(_) | Err(_) => break,
+            Ok(_) | Err(_) => return,
         }
     }
-    let ready = PollFlags::POLLIN | PollFlags::POLLHUP;
-    polled.map(|fd| fd.revents().is_some_and(|events| events.intersects(ready)))
+}
+
+/// Waits until at least one of any number of descriptors is readable, or `deadline` has passed.
+pub(crate) fn any_readable(fds: &[BorrowedFd<'_>], deadline: Instant) {
+    let mut polled: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    wait_until(&mut polled, deadline);
 }

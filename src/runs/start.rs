@@ -10,7 +10,7 @@ use crate::clock;
 use crate::hook::command::{self, ChildEnvironment};
 use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
-use crate::process::spawn::CommandSpec;
+use crate::process::spawn::{Child, CommandSpec};
 use crate::process::terminate;
 use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::waiter::{self, LaunchError};
@@ -128,10 +128,33 @@ pub(crate) fn start(
     process.spec = ProcessSpec {
         env: added,
         timeout: max_runtime,
-        run_dir: Some(path.clone()),
-        run: Some(RunSpec { slug: slug.clone(), description, ttl }),
+        run_dir: Some(path),
+        run: Some(RunSpec { slug, description, ttl }),
         ..ProcessSpec::new(ProcessType::Binary, command.words(), &command.cwd)
     };
+    let (process, _waiter) =
+        launch(settings, store, process, command, Launch { max_live, grace: terminate::GRACE })?;
+    Ok(process)
+}
+
+/// How a run is launched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Launch {
+    /// The maximum number of unfinished runs with its slug, including this one.
+    pub max_live: Option<u32>,
+    /// Its grace period if its waiter is told to terminate it.
+    pub grace: Duration,
+}
+
+/// Launches a run whose spec is complete. Returns its record and its waiter, once it runs or could not be started.
+pub(crate) fn launch(
+    settings: &Settings,
+    store: &Store,
+    process: Process,
+    command: CommandSpec,
+    Launch { max_live, grace }: Launch,
+) -> Result<(Process, Child), StartError> {
+    let path = run_dir::path(&settings.data_dir, process.id);
     let run_dir = RunDir::create(path, &process, &command, None)?;
     // The lock is taken before the record is stored, because another rigup would complete a record without a locked run
     // dir as lost.
@@ -153,14 +176,17 @@ pub(crate) fn start(
         run_dir.discard();
     }
     if let (false, Some(max_live)) = (is_reserved?, max_live) {
+        let slug = process.spec.run.map(|run| run.slug).unwrap_or_default();
         return Err(StartError::TooMany(slug, max_live));
     }
-    if let Err(error) = waiter::launch(settings, &process, lock, command, None, terminate::GRACE) {
-        let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
-        store.save_process(&process.into_exited(failed))?;
-        return Err(error.into());
+    match waiter::launch(settings, &process, lock, command, None, grace) {
+        Ok(waiter) => Ok((store.process(process.id)?.unwrap_or(process), waiter)),
+        Err(error) => {
+            let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
+            store.save_process(&process.into_exited(failed))?;
+            Err(error.into())
+        }
     }
-    Ok(store.process(process.id)?.unwrap_or(process))
 }
 
 /// Checks a variable that the caller of a run sets. Returns the problem with it.

@@ -27,6 +27,9 @@ const TRUST_DIRS: &str = "trust_dirs";
 /// projects.
 const KEEP: &str = "keep";
 
+/// The table with the daemons of a project, which are no settings: `supervisor::manifest` reads them.
+pub(crate) const DAEMONS: &str = "daemons";
+
 /// A settings file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SettingsFile {
@@ -75,6 +78,12 @@ pub(super) fn read(
     if is_project {
         warnings.extend(remove_limits(&path, &mut values));
     }
+    if values.remove(DAEMONS).is_some() && !is_project {
+        warnings.push(format!(
+            "[{DAEMONS}] in {} is ignored: only the {FILE_NAME} of a project declares daemons",
+            path.display()
+        ));
+    }
     Ok(Some(SettingsFile { path, values }))
 }
 
@@ -96,13 +105,11 @@ pub(super) fn read_env(path: PathBuf, trust: &Trust, warnings: &mut Vec<String>)
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let Some((name, value)) = line.split_once('=').filter(|(name, _)| shell::is_name(name)) else {
+        let Some((name, value)) = shell::assignment(line) else {
             warnings.push(format!("{}:{number} is ignored: not KEY=VALUE", path.display()));
             continue;
         };
-        let in_quotes = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
         // As in the environment, a blank value counts as unset.
-        let value = in_quotes.unwrap_or(value);
         if !value.is_empty() {
             values.insert(name.to_owned(), value.into());
         }

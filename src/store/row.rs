@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::duration;
 use crate::model::{
-    AttemptId, BinaryId, ExitReason, InterfaceId, MachineId, Outcome, ProcessId, ProcessType, ProviderName,
-    Warnings,
+    AttemptId, BinaryId, DaemonSpec, DaemonStatus, ExitReason, InterfaceId, MachineId, Outcome, ProcessId,
+    ProcessType, ProviderName, Wanted, Warnings,
 };
 
 /// The values of the columns of a row that is written.
@@ -297,10 +297,10 @@ columns_of_one! {
     [ProviderName] =>
         |column| ProviderName::parse(column.as_str()?).map_err(FromSqlError::other), |name| name.as_str().into();
 
-    [Outcome, ProcessType, ExitReason] =>
+    [Outcome, ProcessType, ExitReason, DaemonStatus, Wanted] =>
         |column| column.as_str()?.parse().map_err(FromSqlError::other), |word| word.as_str().into();
 
-    [Vec<String>, Map<String, Value>, Warnings] =>
+    [Vec<String>, Map<String, Value>, Warnings, DaemonSpec] =>
         |column| serde_json::from_str(column.as_str()?).map_err(FromSqlError::other), |value| json(value)?.into();
 
     // A time is stored as text that sorts by time, which it does only from the year 0.

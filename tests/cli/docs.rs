@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 
 use crate::builtin_providers;
@@ -63,6 +64,14 @@ fn context() -> TestContext {
     let rigup = Path::new(env!("CARGO_BIN_EXE_rigup")).parent().unwrap();
     context.set("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", rigup.display()));
     context
+}
+
+#[test]
+fn the_examples_of_docs_daemons_work() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    drop(listener);
+    run_page(&context(), &include_str!("../../docs/daemons.md").replace("8731", &port));
 }
 
 #[test]

@@ -73,7 +73,6 @@ fn lists_processes_and_shows_one_or_the_tree() {
     for (key, value) in listed[0].as_object().unwrap() {
         assert_eq!(shown[key], *value, "{key}");
     }
-    assert_eq!(context.run(&["ps", "-n", "2"]).succeeds().records(), listed);
     let tree = context.run(&["process", "tree"]).succeeds().records();
     let depths: Vec<u64> = tree.iter().map(|process| process["depth"].as_u64().unwrap()).collect();
     assert_eq!(depths, [0, 1, 1, 1]);

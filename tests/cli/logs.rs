@@ -71,7 +71,7 @@ fn several_processes_have_a_heading_each_and_an_unknown_one_is_reported() {
     };
     assert_eq!(
         *unknown,
-        "error: no process has the id ffffffff, and no binary the name; `rigup process list` shows the ids"
+        "error: no process has the id ffffffff, and no daemon or binary has that name; `rigup process list` shows the ids"
     );
     assert_eq!(*one, format!("==> {} s: sh -c printf one <==", &first[28..]));
     assert_eq!(*two, format!("==> {} s: sh -c echo two; echo err >&2 <==", &second[28..]));
@@ -103,7 +103,7 @@ fn the_name_of_a_binary_means_its_last_attempt() {
     assert_eq!(earlier.stdout, good.stdout);
     context.run(&["binary", "create", "--name", "sh", "--abspath", "/bin/sh"]).succeeds();
     context.run(&["logs", "sh"]).exits_with(1).stderr_contains("no hook was run for sh");
-    context.run(&["logs", "nosuch"]).exits_with(1).stderr_contains("no binary the name");
+    context.run(&["logs", "nosuch"]).exits_with(1).stderr_contains("no daemon or binary has that name");
 }
 
 #[test]

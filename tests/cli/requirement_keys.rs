@@ -153,6 +153,22 @@ fn a_misspelled_setting_in_rigup_toml_is_an_error() {
 }
 
 #[test]
+fn the_daemons_in_rigup_toml_are_no_settings() {
+    let context = TestContext::new();
+    let table = "[daemons.web]\ncommand = \"x\"\n";
+    context.write("here/rigup.toml", table);
+    let output = context.run(&["install", "sh", "--dry-run"]).succeeds();
+    assert!(!output.stderr.contains("daemons"), "{}", output.stderr);
+    context.write("here/rigup.toml", "[daemon.web]\ncommand = \"x\"\n");
+    let misspelled = context.run(&["install", "sh", "--dry-run"]).exits_with(3);
+    misspelled.stderr_contains("unknown setting daemon; write daemons");
+    context.write("here/rigup.toml", "");
+    context.write("home/.config/rigup/rigup.toml", table);
+    let users = context.run(&["install", "sh", "--dry-run"]).succeeds();
+    users.stderr_contains("rigup.toml is ignored: only the rigup.toml of a project declares daemons");
+}
+
+#[test]
 fn a_provider_is_not_started_for_an_install_root_elsewhere() {
     let context = TestContext::new();
     context.provider("mine", "#!/bin/sh\n: >\"$HOME/started\"\n");

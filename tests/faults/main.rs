@@ -21,6 +21,7 @@ mod links;
 mod machine;
 mod output;
 mod packages;
+mod pty;
 mod run_dir;
 mod runs;
 mod signals;

@@ -4,17 +4,15 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::Instant;
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;
-use nix::unistd::{tcgetpgrp, ttyname};
+use nix::unistd::tcgetpgrp;
 use rigup::internal::GRACE;
 
 use crate::leftovers::assert_nothing_is_left;
+use crate::pty::start_on_pty;
 use crate::test_context::{TestContext, wait_until};
 
 /// A terminal, and a rigup that runs on it as the session leader.
@@ -37,7 +35,7 @@ impl Terminal {
 
     /// Starts a program on a new terminal of this width, in the place of rigup.
     fn start_program(context: &mut TestContext, words: &[&str], columns: u16) -> Self {
-        let (keyboard, rigup) = Self::start_on_pty(context, words, columns);
+        let (keyboard, rigup) = start_on_pty(context, words, columns);
         let mut screen = keyboard.try_clone().unwrap();
         let screen = std::thread::spawn(move || {
             let mut output = Vec::new();
@@ -46,20 +44,6 @@ impl Terminal {
             String::from_utf8_lossy(&output).into_owned()
         });
         Self { keyboard, screen, rigup }
-    }
-
-    /// Starts a program on a new terminal, and returns the other end of that.
-    fn start_on_pty(context: &mut TestContext, words: &[&str], columns: u16) -> (File, Child) {
-        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(Some(&size), None).unwrap();
-        // The terminal must be gone once the test closes its end.
-        fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        context.set("TERMINAL", ttyname(&pty.slave).unwrap()).set("TERM", "xterm");
-        let slave = || Stdio::from(pty.slave.try_clone().unwrap());
-        let all = [&["--ctty"], words].concat();
-        let mut command = context.command_for(Path::new("setsid"), &all);
-        let rigup = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
-        (File::from(pty.master), rigup)
     }
 
     fn press_ctrl_c(&mut self) {
@@ -197,7 +181,7 @@ fn row_35_a_terminal_that_is_gone_is_a_closed_stdout() {
         context.script("here/plugins/p/on_E__1_a.sh", script);
         let gate = context.gate();
         let words = ["sh", "-c", &format!("{launch} {rigup} run {format} --timeout 20 E")];
-        let (terminal, mut rigup) = Terminal::start_on_pty(&mut context, &words, 80);
+        let (terminal, mut rigup) = start_on_pty(&mut context, &words, 80);
         wait_until("the hook runs", || context.path("data/up").exists());
         drop(terminal);
         if launch == "exec" {

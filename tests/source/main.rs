@@ -17,10 +17,11 @@ use tree::source_files;
 
 /// The layer of each top-level module. A file imports only from its own module and from lower layers. The modules of
 /// layer -1 import nothing, so that those of layer 0 can use them.
-const LAYERS: [(&str, i8); 26] = [
-    ("main", 9),
-    ("cli", 8),
-    ("engine", 7),
+const LAYERS: [(&str, i8); 27] = [
+    ("main", 10),
+    ("cli", 9),
+    ("engine", 8),
+    ("supervisor", 7),
     ("hook_test", 7),
     ("toolkit", 7),
     ("install", 6),
@@ -54,7 +55,7 @@ const MAX_INLINE_TEST_LINES: usize = 150;
 
 /// The maximum number of lines of code in `src`, without tests, comments and blank lines. Lower it when you delete
 /// code, and raise it only for a feature.
-const MAX_CODE_LINES: usize = 28_900;
+const MAX_CODE_LINES: usize = 32_800;
 
 /// The number of equal consecutive lines that two files must not share.
 const COPIED_LINES: usize = 10;
@@ -99,7 +100,7 @@ fn files_import_only_from_their_own_module_and_from_lower_layers() {
 #[test]
 fn the_contributing_page_lists_each_top_level_module() {
     let page = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
-    let list = page.split_once("    layer 9").unwrap().1.split("\n\n").next().unwrap();
+    let list = page.split_once("    layer 10").unwrap().1.split("\n\n").next().unwrap();
     for (module, _) in LAYERS {
         let is_listed = ["/", ".rs"].iter().any(|end| tree::has_phrase(list, &format!("{module}{end}")));
         assert!(is_listed, "CONTRIBUTING.md does not list the module {module}");

@@ -1,7 +1,6 @@
 //! `rigup process kill`: terminates processes, or sends them a signal.
 
 use std::io::{self, BufReader, IsTerminal};
-use std::str::FromStr;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -35,7 +34,7 @@ pub(crate) struct KillArgs {
     #[arg(long = "type", value_name = "TYPE", value_parser = type_parser())]
     process_type: Option<ProcessType>,
     /// Send this signal
-    #[arg(long, short, value_name = "SIGNAL", default_value = "TERM", value_parser = parse_signal)]
+    #[arg(long, short, value_name = "SIGNAL", default_value = "TERM", value_parser = kill::parse_signal)]
     signal: Signal,
     /// Kill whatever is still alive after TIME, or nothing (`none`) [default: 5]
     #[arg(long, value_name = "TIME", value_parser = duration::parse_limit)]
@@ -159,28 +158,4 @@ fn send(store: &Store, processes: &[Process], named: &[ProcessId], signal: Signa
         are_all_sent = false;
     }
     are_all_sent
-}
-
-/// Parses a signal, written as `TERM`, `sigterm` or `15`.
-fn parse_signal(text: &str) -> Result<Signal, String> {
-    let name = text.to_ascii_uppercase();
-    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-    let number = text.parse().ok().or_else(|| Some(nix::sys::signal::Signal::from_str(&name).ok()? as i32));
-    let signal = number.and_then(Signal::from_named_raw);
-    signal.ok_or_else(|| "not a signal; use a name such as TERM, or a number".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parses_a_signal_by_its_name_and_by_its_number() {
-        for text in ["TERM", "sigterm", "15", "SIGTERM"] {
-            assert_eq!(parse_signal(text).unwrap(), Signal::TERM, "{text}");
-        }
-        for text in ["", "TERMINATE", "0", "-9", "999"] {
-            assert!(parse_signal(text).is_err(), "{text}");
-        }
-    }
 }

@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use nix::errno::Errno;
+use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -141,6 +143,29 @@ pub(crate) fn reads_pipe(pid: u32) -> bool {
     input.starts_with(b"pipe:") || input.starts_with(b"socket:")
 }
 
+/// Returns the pid of a process that listens at a TCP port, or `None` if this user may not see one.
+pub(crate) fn listener(port: u16) -> Option<u32> {
+    /// The state of a listening socket.
+    const LISTEN: &str = "0A";
+    let port = format!(":{port:04X}");
+    let tables =
+        ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines());
+    // Its local address, its remote address, its state, and after five more fields its inode.
+    let sockets: Vec<PathBuf> = lines
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            let is_listener = fields.get(1)?.ends_with(&port) && *fields.get(3)? == LISTEN;
+            is_listener.then(|| Some(format!("socket:[{}]", fields.get(9)?).into())).flatten()
+        })
+        .collect();
+    let has_socket = |pid: &u32| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|link| sockets.contains(&link))
+    };
+    pids().ok()?.into_iter().find(has_socket)
+}
+
 /// Makes this process the parent of its orphaned descendants.
 pub(crate) fn become_subreaper() {
     // If this fails, orphans are found only by the process id in their environment.
@@ -241,6 +266,11 @@ impl PidFd {
         };
         sent == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL)
     }
+}
+
+/// Returns the user at the other end of a socket.
+pub(crate) fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
+    Ok(getsockopt(stream, sockopt::PeerCredentials)?.uid())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -128,6 +129,11 @@ pub fn reads_pipe(_: u32) -> bool {
     false
 }
 
+/// Returns `None`: the sockets of other processes are not read on macOS.
+pub fn listener(_: u16) -> Option<u32> {
+    None
+}
+
 fn joined(texts: &[OsString]) -> Vec<u8> {
     texts.iter().flat_map(|text| text.as_bytes().iter().copied().chain([0])).collect()
 }
@@ -208,4 +214,9 @@ impl ExitQueue {
     pub fn signal_group(&self, _: Signal) -> bool {
         false
     }
+}
+
+/// Returns the user at the other end of a socket.
+pub(crate) fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
+    Ok(nix::unistd::getpeereid(stream)?.0.as_raw())
 }

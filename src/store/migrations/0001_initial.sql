@@ -150,6 +150,20 @@ CREATE TABLE attempt (
 ) STRICT;
 
 -- Each index ends with the columns of the order, so that the newest few of a million rows are read without sorting.
+CREATE TABLE daemon (
+    name                 TEXT PRIMARY KEY NOT NULL,
+    source               TEXT NOT NULL, -- file and line of the declaration
+    spec                 TEXT NOT NULL, -- the declaration, JSON object
+    digest               TEXT NOT NULL, -- of what only a restart applies
+    wanted               TEXT NOT NULL CHECK (wanted = 'started' OR wanted = 'stopped'),
+    status               TEXT NOT NULL,
+    process_id           TEXT REFERENCES process (id) ON DELETE SET NULL,
+    ready_at             TEXT,
+    restarts             INTEGER NOT NULL,
+    next_start_at        TEXT,
+    last_error           TEXT NOT NULL
+) STRICT;
+
 CREATE INDEX process_newest ON process (created_at, id);
 CREATE INDEX process_root ON process (created_at, id) WHERE parent_id IS NULL;
 CREATE INDEX process_of_parent ON process (parent_id, created_at, id) WHERE parent_id IS NOT NULL;

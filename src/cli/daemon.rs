@@ -1,0 +1,141 @@
+//! The commands for daemons: `rigup ps`, `stop`, `restart`, `wait` and `start NAME`.
+
+use serde_json::Value;
+
+use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::process::table;
+use crate::clock;
+use crate::engine::ExitStatus;
+use crate::engine::daemons::{self, not_found, stored};
+use crate::model::{Daemon, DaemonStatus, Process};
+use crate::report::table::{Cell, Column, Table};
+use crate::report::{tables, units};
+use crate::store::ProcessFilter;
+use crate::supervisor::control::ControlRequest;
+
+/// The arguments of `rigup ps`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/ps.txt"))]
+pub(crate) struct PsArgs {
+    /// List also those that are not alive
+    #[arg(long, short)]
+    all: bool,
+}
+
+/// The arguments of commands that take the names of daemons.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NamesArgs {
+    /// The names of daemons
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// Runs `rigup ps`.
+pub(crate) fn ps(args: &PsArgs, context: &mut Context) -> CommandResult {
+    let Some(store) = context.store()? else { return Ok(ExitStatus::Success) };
+    let mut daemons = stored(&store)?;
+    daemons.retain(|(daemon, _)| {
+        args.all
+            || daemon.status.is_alive()
+            || matches!(daemon.status, DaemonStatus::Waiting | DaemonStatus::Backoff)
+    });
+    let filter =
+        ProcessFilter { is_live: !args.all, limit: args.all.then_some(50), ..ProcessFilter::default() };
+    let mut runs = store.processes(&filter)?;
+    runs.retain(|process| {
+        let is_daemon = |id| daemons.iter().any(|(daemon, _)| daemon.process_id == Some(id));
+        process.spec.run.as_ref().is_some_and(|run| !run.slug.starts_with("daemon:"))
+            && !is_daemon(process.id)
+    });
+    print_daemons(&daemons, context);
+    if !runs.is_empty() {
+        table::write(&runs, &mut context.output);
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// Prints daemons as a table or as records.
+pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut Context) {
+    let records: Vec<Value> =
+        daemons.iter().map(|(daemon, process)| daemon.to_record(process.as_ref())).collect();
+    context.output.list(records, "no daemon is alive; `rigup ps -a` shows all", || {
+        let columns = [
+            Column::new("DAEMON").cut_end(24),
+            Column::new("STATUS"),
+            Column::new("PID"),
+            Column::new("UPTIME"),
+            Column::new("RESTARTS").optional(1),
+            Column::new("LAST ERROR").cut_end(40).optional(2),
+        ];
+        let row = |(daemon, process): &(Daemon, Option<Process>)| {
+            let running = process.as_ref().filter(|process| process.exit().is_none());
+            let pid =
+                running.and_then(|process| process.running()).map(|running| running.identity.pid.to_string());
+            let uptime =
+                running.and_then(|process| tables::elapsed(process, clock::now())).map(units::duration);
+            vec![
+                Cell::plain(&daemon.name),
+                Cell::plain(daemon.status.as_str()),
+                Cell::plain(pid.unwrap_or_default()),
+                Cell::plain(uptime.unwrap_or_default()),
+                Cell::plain(daemon.restarts.to_string()),
+                Cell::plain(&daemon.last_error),
+            ]
+        };
+        Table::with_rows(columns, daemons.iter().map(row))
+    });
+}
+
+/// Runs `rigup start NAME...`.
+pub(crate) fn start(names: Vec<String>, context: &Context) -> CommandResult {
+    if daemons::request(&context.settings, &ControlRequest::Start { names }, None)?.is_none() {
+        return Err(no_supervisor());
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// Runs `rigup stop`.
+pub(crate) fn stop(args: &NamesArgs, context: &Context) -> CommandResult {
+    let session = context.session()?;
+    let request = ControlRequest::Stop { names: args.names.clone() };
+    if daemons::request(&context.settings, &request, None)?.is_none() {
+        daemons::stop(&session, Some(&args.names), None)?;
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// Runs `rigup restart`.
+pub(crate) fn restart(args: NamesArgs, context: &Context) -> CommandResult {
+    let request = ControlRequest::Restart { names: args.names };
+    if daemons::request(&context.settings, &request, None)?.is_none() {
+        return Err(no_supervisor());
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// Runs `rigup wait`: exits with the first exit code that is not 0.
+pub(crate) fn wait(args: &NamesArgs, context: &Context) -> CommandResult {
+    let request = ControlRequest::Wait { names: args.names.clone() };
+    let answer = daemons::request(&context.settings, &request, None)?;
+    let records = if let Some(answer) = answer {
+        answer.daemons
+    } else {
+        let store = context.store()?.ok_or_else(|| not_found(&args.names[0]))?;
+        let daemons = stored(&store)?;
+        daemons.iter().map(|(daemon, process)| daemon.to_record(process.as_ref())).collect()
+    };
+    for name in &args.names {
+        let record = records.iter().find(|record| record["name"] == **name).ok_or_else(|| not_found(name))?;
+        let code = record["exit_code"].as_u64().and_then(|code| u8::try_from(code).ok());
+        match code {
+            Some(0) => {}
+            Some(code) => return Ok(ExitStatus::Code(code)),
+            None => return Ok(ExitStatus::Incomplete),
+        }
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn no_supervisor() -> CliError {
+    CliError::not_found("no supervisor runs; start one with `rigup up -d`")
+}

@@ -1,0 +1,149 @@
+//! The work of `rigup up` and of the commands for daemons, with or without a running supervisor.
+
+use std::io;
+use std::time::Duration;
+
+use crate::engine::error::{EngineError, ExitStatus};
+use crate::engine::session::Session;
+use crate::fs::lock::FileLock;
+use crate::model::{Daemon, DaemonSpec, DaemonStatus, Process, ProcessType, Wanted};
+use crate::process::recover;
+use crate::process::signals::Interrupt;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::supervisor::control::{self, Answer, ControlRequest, Server};
+use crate::supervisor::control_loop::{ControlLoop, DaemonEvent};
+use crate::supervisor::{execution, policy};
+
+/// The file in the data dir that the supervisor locks.
+const LOCK: &str = "supervisor.lock";
+
+/// A manifest to apply.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    /// All declared daemons.
+    pub specs: Vec<DaemonSpec>,
+    /// The daemons to start; all that start by themselves if empty.
+    pub names: Vec<String>,
+    /// Whether daemons that are no longer declared are stopped.
+    pub removes_orphans: bool,
+}
+
+/// Takes the lock of the supervisor. Returns `None` if another supervisor has it.
+pub(crate) fn try_lock(settings: &Settings) -> Result<Option<FileLock>, EngineError> {
+    let path = settings.data_dir.join(LOCK);
+    let lock = || -> io::Result<_> {
+        let lock = FileLock::create(&path)?;
+        Ok(lock.try_lock()?.then_some(lock))
+    };
+    lock().map_err(|error| EngineError::Setup(format!("cannot lock {}: {error}", path.display())))
+}
+
+/// Runs as the supervisor, which holds the lock, until all daemons are down; unless it `is_lasting`, also until none is
+/// left that could run. Calls `tick` before each pause, which lasts at most as long as that returns.
+pub(crate) fn supervise(
+    session: &Session<'_>,
+    lock: FileLock,
+    manifest: Option<Manifest>,
+    is_lasting: bool,
+    tick: impl FnMut() -> Option<Duration>,
+    on_event: &mut dyn FnMut(DaemonEvent<'_>),
+) -> Result<ExitStatus, EngineError> {
+    let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+    let setup = |error: io::Error| EngineError::Setup(format!("cannot start the supervisor: {error}"));
+    let server = Server::open(&session.settings.data_dir).map_err(setup)?;
+    let command = session.begin_as(ProcessType::Supervisord)?;
+    let (settings, store) = (&session.settings, &*session.store);
+    let mut control =
+        ControlLoop::new(settings, store, &command.process, &interrupt, server, is_lasting, on_event)
+            .map_err(setup)?;
+    let applied = manifest.map_or(Ok(()), |Manifest { specs, names, removes_orphans }| {
+        control.apply(specs, &names, removes_orphans)
+    });
+    let status = match &applied {
+        Ok(()) if control.run(tick) => ExitStatus::Incomplete,
+        Ok(()) => ExitStatus::Success,
+        Err(_) => ExitStatus::Setup,
+    };
+    let clients = control.into_clients_of_end();
+    // A signal is the ordinary end of a supervisor, so it is not an interrupt.
+    session.finish(command, status)?;
+    drop((lock, clients));
+    applied.map_err(EngineError::Setup)?;
+    Ok(status)
+}
+
+/// Sends a request to the supervisor of a data dir, and waits for its answer. Returns `None` if none runs.
+pub(crate) fn request(
+    settings: &Settings,
+    request: &ControlRequest,
+    timeout: Option<Duration>,
+) -> Result<Option<Answer>, EngineError> {
+    let answer =
+        control::request(&settings.data_dir, request, timeout).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => EngineError::NotFound(
+                "the supervisor did not answer in time; `rigup ps` shows the daemons".to_owned(),
+            ),
+            _ => EngineError::Setup(format!("cannot reach the supervisor: {error}")),
+        })?;
+    match answer {
+        Some(Answer { error: Some(error), .. }) => Err(EngineError::NotFound(error)),
+        answer => Ok(answer),
+    }
+}
+
+/// Returns the daemons in the store, each with its current or last execution. Without a supervisor, the status of a daemon
+/// is that of its execution.
+pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, EngineError> {
+    let with_process = |mut daemon: Daemon| {
+        let process = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten();
+        if daemon.status.is_alive() && process.as_ref().is_none_or(|process| process.exit().is_some()) {
+            daemon.status = DaemonStatus::Stopped;
+        }
+        Ok((daemon, process))
+    };
+    store.daemons()?.into_iter().map(with_process).collect()
+}
+
+/// Stops daemons without a supervisor, and stores that they are not wanted: those with these names, or all in reverse order
+/// of their dependencies, which stay wanted.
+pub(crate) fn stop(
+    session: &Session<'_>,
+    names: Option<&[String]>,
+    grace: Option<Duration>,
+) -> Result<(), EngineError> {
+    let store = &*session.store;
+    let daemons = store.daemons()?;
+    if let Some(unknown) =
+        names.into_iter().flatten().find(|name| !daemons.iter().any(|known| known.name == **name))
+    {
+        return Err(not_found(unknown));
+    }
+    for name in names.into_iter().flatten() {
+        store.set_wanted(name, Wanted::Stopped)?;
+    }
+    let is_selected = |daemon: &Daemon| names.is_none_or(|names| names.contains(&daemon.name));
+    let specs: Vec<DaemonSpec> = daemons.iter().map(|daemon| daemon.spec.clone()).collect();
+    for name in policy::order(&specs).into_iter().rev() {
+        let Some(daemon) = daemons.iter().find(|daemon| daemon.name == *name && is_selected(daemon)) else {
+            continue;
+        };
+        let Some(id) = daemon.process_id else { continue };
+        let Settings { data_dir, lib_dir, .. } = &session.settings;
+        let mut spec = daemon.spec.clone();
+        spec.stop_grace_period = grace.unwrap_or(spec.stop_grace_period);
+        execution::stop(data_dir, lib_dir, id, &spec)
+            .map_err(|problem| EngineError::NotFound(format!("cannot stop {name}: {problem}")))?;
+        if let Some(process) = store.process(id)? {
+            recover::recover_if_lost(store, &process)?;
+        }
+        let wanted = if names.is_some() { Wanted::Stopped } else { daemon.wanted };
+        store.save_daemons(&[Daemon { wanted, status: DaemonStatus::Stopped, ..daemon.clone() }])?;
+    }
+    Ok(())
+}
+
+/// Returns the error for an unknown daemon.
+pub(crate) fn not_found(name: &str) -> EngineError {
+    EngineError::NotFound(format!("no daemon is named {name}; `rigup ps -a` shows the daemons"))
+}

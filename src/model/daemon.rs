@@ -1,0 +1,319 @@
+//! A daemon: the declaration of a supervised command, and what is stored about it.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::clock;
+use crate::model::id::ProcessId;
+use crate::model::process::Process;
+use crate::model::secret::{MASKED, is_secret_name};
+use crate::model::text_enum::text_enum;
+
+/// The longest name of a daemon, in characters.
+const MAX_NAME: usize = 63;
+
+/// The name of a daemon: 1 to 63 characters, without `/` and control characters; blanks are allowed inside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DaemonName(String);
+
+/// An error about a text that is not the name of a daemon.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the name of a daemon; use 1 to 63 characters without `/`")]
+pub struct InvalidDaemonName(String);
+
+impl FromStr for DaemonName {
+    type Err = InvalidDaemonName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDaemonName> {
+        let is_valid = (1..=MAX_NAME).contains(&text.chars().count())
+            && text.trim() == text
+            && !text.chars().any(|letter| letter == '/' || letter.is_control())
+            && !text.starts_with(['-', '.']);
+        if is_valid { Ok(Self(text.to_owned())) } else { Err(InvalidDaemonName(text.to_owned())) }
+    }
+}
+
+impl TryFrom<String> for DaemonName {
+    type Error = InvalidDaemonName;
+
+    fn try_from(text: String) -> Result<Self, InvalidDaemonName> {
+        text.parse()
+    }
+}
+
+impl From<DaemonName> for String {
+    fn from(name: DaemonName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for DaemonName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::ops::Deref for DaemonName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The declaration of a daemon. Every path is absolute, and every default is filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of a manifest")]
+pub struct DaemonSpec {
+    /// Its name.
+    pub name: DaemonName,
+    /// Where it is declared: `file:line`, or `file` with the key of the table.
+    pub source: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// The working directory.
+    pub working_dir: PathBuf,
+    /// Variables besides those of the caller.
+    pub env: BTreeMap<String, String>,
+    /// The binaries to install before the start.
+    pub binaries: Vec<String>,
+    /// The daemons that it depends on.
+    pub depends_on: Vec<Dependency>,
+    /// How it shows that it is ready; `None`: as soon as it runs.
+    pub ready: Option<Readiness>,
+    /// When it is started again after its exit.
+    pub restart: Restart,
+    /// The exit codes that count as success.
+    pub success_exit_codes: Vec<i32>,
+    /// The delay before the first restart, which doubles with every further one.
+    pub restart_delay: Duration,
+    /// The longest delay.
+    pub restart_delay_max: Duration,
+    /// The uptime after which the delay is the first one again.
+    pub restart_reset: Duration,
+    /// How many restarts within which time make it fail for good.
+    pub restart_limit: Option<(u32, Duration)>,
+    /// The signal that ends it, such as `TERM`.
+    pub stop_signal: String,
+    /// How long it may take to end before it is killed.
+    pub stop_grace_period: Duration,
+    /// Whether its end stops all daemons.
+    pub exit_on_end: bool,
+    /// Whether its failure stops all daemons.
+    pub exit_on_failure: bool,
+    /// Whether `rigup up` without names starts it.
+    pub autostart: bool,
+    /// Whether it is an orchestrator rather than a worker.
+    pub is_orchestrator: bool,
+}
+
+impl DaemonSpec {
+    /// Returns the digest of what only a restart applies: two declarations with the same one run in the same way. The store
+    /// has it, because it has no secrets of the declaration.
+    pub fn digest(&self) -> String {
+        let execution = (&self.command, &self.working_dir, &self.env, &self.binaries);
+        let text = serde_json::to_vec(&execution).unwrap_or_default();
+        let mut digest = String::new();
+        for byte in Sha256::digest(text) {
+            let _ = write!(digest, "{byte:02x}");
+        }
+        digest
+    }
+}
+
+/// A daemon that another one depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Its name.
+    pub name: DaemonName,
+    /// What it must have reached.
+    pub condition: Condition,
+    /// Whether the dependent cannot start without it.
+    pub required: bool,
+}
+
+/// The condition of a dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// It runs.
+    Started,
+    /// It is ready.
+    Ready,
+    /// It has exited with success.
+    CompletedSuccessfully,
+}
+
+/// How a daemon shows that it is ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// What is checked.
+    pub probe: ReadinessCheck,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The pause between two checks.
+    pub interval: Duration,
+    /// Whether a timeout stops all daemons.
+    pub stops_all: bool,
+}
+
+/// A check of readiness.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadinessCheck {
+    /// This host and port accept a connection.
+    Tcp(String, u16),
+    /// This URL is answered with a status of 2xx.
+    Http(String),
+    /// This file exists.
+    File(PathBuf),
+    /// A command exits with 0.
+    Exec(Vec<String>),
+    /// A line of a log matches this regular expression.
+    Log(String),
+    /// A line was written to standard output.
+    StdoutLine,
+}
+
+/// When a daemon is started again after its exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Never.
+    No,
+    /// After a failure.
+    OnFailure,
+    /// After every exit, even if it was stopped by hand before the supervisor was started.
+    Always,
+    /// After every exit, unless it was stopped by hand.
+    UnlessStopped,
+}
+
+text_enum! {
+    /// The status of a daemon.
+    pub enum DaemonStatus {
+        /// It does not run, because it is not wanted.
+        Stopped = "stopped",
+        /// It waits for its dependencies.
+        Waiting = "waiting",
+        /// It runs, and is not ready.
+        Starting = "starting",
+        /// It runs, and is ready.
+        Running = "running",
+        /// It waits for its restart.
+        Backoff = "backoff",
+        /// It is being stopped.
+        Stopping = "stopping",
+        /// It has ended with success.
+        Exited = "exited",
+        /// It has failed, and is not started again.
+        Failed = "failed",
+    }
+}
+
+impl DaemonStatus {
+    /// Whether a process of the daemon runs.
+    pub fn is_alive(self) -> bool {
+        matches!(self, Self::Starting | Self::Running | Self::Stopping)
+    }
+}
+
+text_enum! {
+    /// What the user wants a daemon to be.
+    pub enum Wanted {
+        /// It is meant to run.
+        Started = "started",
+        /// It was stopped by hand, or is not started without being named.
+        Stopped = "stopped",
+    }
+}
+
+/// What is stored about a daemon.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Daemon {
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub source: String,
+    /// Its declaration.
+    pub spec: DaemonSpec,
+    /// The digest of the declaration.
+    pub digest: String,
+    /// Whether it is meant to run.
+    pub wanted: Wanted,
+    /// Its status when the supervisor stored it last.
+    pub status: DaemonStatus,
+    /// Its current or last execution.
+    pub process_id: Option<ProcessId>,
+    /// When it became ready.
+    pub ready_at: Option<Timestamp>,
+    /// How often it was restarted.
+    pub restarts: u32,
+    /// When it is started again.
+    pub next_start_at: Option<Timestamp>,
+    /// Why it failed last.
+    pub last_error: String,
+}
+
+impl Daemon {
+    /// Returns a daemon that was never started.
+    pub fn new(spec: DaemonSpec, wanted: Wanted) -> Self {
+        Self {
+            name: spec.name.to_string(),
+            source: spec.source.clone(),
+            digest: spec.digest(),
+            spec,
+            wanted,
+            status: DaemonStatus::Stopped,
+            process_id: None,
+            ready_at: None,
+            restarts: 0,
+            next_start_at: None,
+            last_error: String::new(),
+        }
+    }
+
+    /// Whether it was stopped by hand, and not only never started.
+    pub fn is_stopped_by_hand(&self) -> bool {
+        self.wanted == Wanted::Stopped && self.process_id.is_some()
+    }
+
+    /// Returns the daemon without the values of variables that are secrets, as it is stored. The manifest has them.
+    pub fn masked(mut self) -> Self {
+        for (_, value) in self.spec.env.iter_mut().filter(|(name, _)| is_secret_name(name)) {
+            MASKED.clone_into(value);
+        }
+        self
+    }
+
+    /// Returns the record of the daemon. `process` is its current or last execution.
+    pub fn to_record(&self, process: Option<&Process>) -> Value {
+        let (exit, running) = (process.and_then(Process::exit), process.and_then(Process::running));
+        let running = running.filter(|_| exit.is_none());
+        json!({
+            "type": "Daemon",
+            "name": self.name,
+            "status": self.status,
+            "ready": self.status == DaemonStatus::Running,
+            "health": "none",
+            "process_id": self.process_id,
+            "pid": running.map(|running| running.identity.pid),
+            "restarts": self.restarts,
+            "exit_code": exit.and_then(|exit| exit.exit_code),
+            "exit_reason": exit.map(|exit| exit.reason),
+            "next_start_at": self.next_start_at.map(clock::format),
+            "last_error": self.last_error,
+            "wanted": self.wanted,
+            "source": self.source,
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! The `daemon` table.
+
+use crate::model::{Daemon, Wanted};
+use crate::store::connection::Store;
+use crate::store::error::StoreError;
+use crate::store::row::{self, TableRow, columns};
+
+impl TableRow for Daemon {
+    const TABLE: &'static str = "daemon";
+    const COLUMNS: &'static str = "name, source, spec, digest, wanted, status, process_id, ready_at, restarts, next_start_at, last_error";
+}
+
+columns! {
+    Daemon { name, source, spec, digest, wanted, status, process_id, ready_at, restarts, next_start_at, last_error }
+}
+
+impl Store {
+    /// Returns all daemons, by name.
+    pub fn daemons(&self) -> Result<Vec<Daemon>, StoreError> {
+        self.list("ORDER BY name", [])
+    }
+
+    /// Returns the daemon with this name, or `None` if there is none.
+    pub fn daemon(&self, name: &str) -> Result<Option<Daemon>, StoreError> {
+        Ok(self.list("WHERE name = ?1", [name])?.pop())
+    }
+
+    /// Stores daemons, in one transaction.
+    pub fn save_daemons(&self, daemons: &[Daemon]) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            let sql = row::upsert_sql::<Daemon>("name", &[]);
+            daemons.iter().try_for_each(|daemon| row::write(transaction, &sql, daemon))
+        })
+    }
+
+    /// Stores what the user wants a daemon to be. Returns whether there is such a daemon.
+    pub fn set_wanted(&self, name: &str, wanted: Wanted) -> Result<bool, StoreError> {
+        self.with(|connection| {
+            let sql = "UPDATE daemon SET wanted = ?2 WHERE name = ?1";
+            Ok(connection.execute(sql, [name, wanted.as_str()])? > 0)
+        })
+    }
+
+    /// Removes daemons that are no longer declared.
+    pub fn remove_daemons(&self, names: &[&str]) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            names.iter().try_for_each(|name| {
+                transaction.execute("DELETE FROM daemon WHERE name = ?1", [name]).map(|_| ())
+            })
+        })
+    }
+}

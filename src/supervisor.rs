@@ -1,0 +1,8 @@
+//! The supervision of daemons.
+
+pub(crate) mod control;
+pub(crate) mod control_loop;
+pub(crate) mod execution;
+pub(crate) mod manifest;
+pub(crate) mod policy;
+mod readiness;

@@ -1,0 +1,107 @@
+//! The executions of daemons: each is made of the same parts as a run of `rigup start`.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::clock;
+use crate::hook::command;
+use crate::model::{DaemonSpec, Process, ProcessId, ProcessSpec, ProcessType, RunSpec};
+use crate::process::kill::{self, KillOutcome};
+use crate::process::run_dir;
+use crate::process::spawn::{Child, CommandSpec};
+use crate::runs::start::{self, Launch, StartError};
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// The prefix of the slug of an execution, which no run has: it makes the limit of one execution for each daemon exact.
+const SLUG_PREFIX: &str = "daemon:";
+
+/// How long the logs of an execution that has ended are kept, as those of a run are by default.
+const LOG_TTL: Duration = Duration::from_hours(24);
+
+/// Starts the executions of the daemons of one supervisor.
+#[derive(Debug)]
+pub(super) struct Launcher<'a> {
+    pub settings: &'a Settings,
+    pub store: &'a Store,
+    /// The process of the supervisor.
+    pub command: &'a Process,
+}
+
+impl Launcher<'_> {
+    /// Starts an execution, and returns its record and its waiter. Returns why it cannot be started.
+    pub(super) fn start(&self, spec: &DaemonSpec) -> Result<(Process, Child), String> {
+        let Some((program, args)) = spec.command.split_first() else {
+            return Err("it has no command".to_owned());
+        };
+        if !spec.working_dir.is_dir() {
+            return Err(format!("its working_dir {} is not a folder", spec.working_dir.display()));
+        }
+        let id = ProcessId::generate();
+        let mut set: Vec<(String, OsString)> =
+            spec.env.iter().map(|(name, value)| (name.clone(), value.into())).collect();
+        let defaults = [
+            ("DATA_DIR", self.settings.data_dir.clone().into()),
+            ("MACHINE_ID", self.command.machine_id.to_string().into()),
+        ];
+        let is_set =
+            |name: &str| spec.env.contains_key(name) || self.settings.command_environment.get(name).is_some();
+        set.extend(
+            defaults
+                .into_iter()
+                .filter(|(name, _)| !is_set(name))
+                .map(|(name, value): (&str, OsString)| (name.to_owned(), value)),
+        );
+        let environment = command::environment_of_command(self.settings, id, &set);
+        let command = CommandSpec {
+            program: program.into(),
+            args: args.iter().map(Into::into).collect(),
+            env: environment.all,
+            cwd: spec.working_dir.clone(),
+        };
+        let process_type = if spec.is_orchestrator { ProcessType::Orchestrator } else { ProcessType::Worker };
+        let slug = format!("{SLUG_PREFIX}{}", spec.name);
+        let process_spec = ProcessSpec {
+            env: environment.added,
+            run_dir: Some(run_dir::path(&self.settings.data_dir, id)),
+            run: Some(RunSpec { slug, description: String::new(), ttl: Some(LOG_TTL) }),
+            ..ProcessSpec::new(process_type, command.words(), &command.cwd)
+        };
+        let process = Process {
+            parent_id: Some(self.command.id),
+            iface_id: self.command.iface_id,
+            data_dir_id: self.store.data_dir_id().to_owned(),
+            ..Process::queued(id, self.command.machine_id, process_spec, clock::now())
+        };
+        let launch = Launch { max_live: Some(1), grace: spec.stop_grace_period };
+        start::launch(self.settings, self.store, process, command, launch).map_err(|error| match error {
+            StartError::TooMany(..) => "it already runs".to_owned(),
+            error => error.to_string(),
+        })
+    }
+}
+
+/// Stops an execution: sends the signal of its daemon to everything that it started, and KILL after the grace period.
+/// Returns why it could not be stopped.
+pub(crate) fn stop(data_dir: &Path, lib_dir: &Path, id: ProcessId, spec: &DaemonSpec) -> Result<(), String> {
+    let store = Store::open_existing(data_dir, lib_dir).map_err(|error| error.to_string())?;
+    let store = store.ok_or("the store is gone")?;
+    let Some(process) = store.process(id).map_err(|error| error.to_string())? else { return Ok(()) };
+    let outcome = kill::kill(
+        &store,
+        &process,
+        kill::parse_signal(&spec.stop_signal).unwrap_or(Signal::TERM),
+        spec.stop_grace_period,
+    );
+    match outcome.map_err(|error| error.to_string())? {
+        KillOutcome::Exited(_) | KillOutcome::AlreadyExited => Ok(()),
+        KillOutcome::Survived(survivors) => {
+            let pids: Vec<String> = survivors.iter().map(|survivor| survivor.pid.to_string()).collect();
+            Err(format!("these processes could not be killed: {}", pids.join(", ")))
+        }
+        KillOutcome::Failed(error) => Err(error.to_string()),
+    }
+}

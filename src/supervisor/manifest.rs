@@ -1,0 +1,190 @@
+//! The manifests that declare daemons, in all formats.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use crate::fs::dir;
+use crate::model::DaemonSpec;
+use crate::model::misspelling::closest;
+use crate::settings::Settings;
+use crate::trust::Inspection;
+
+mod declaration;
+mod file;
+mod native;
+mod process_compose;
+mod process_pilot;
+mod procfile;
+mod value;
+mod yaml;
+
+use declaration::Declaration;
+use file::ManifestFile;
+use value::{Data, ManifestProblem};
+
+/// A file that may declare daemons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ManifestSource {
+    /// The folder of a plugin, in which a `daemons.jsonl` may exist.
+    Plugin(PathBuf),
+    /// The `rigup.toml` of the project, if it exists.
+    Project(PathBuf),
+    /// A file on the command line, of any format.
+    File(PathBuf),
+}
+
+/// The problems in manifests, each with the file and the line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub(crate) struct ManifestError(pub Vec<String>);
+
+/// The format of a manifest.
+enum ManifestFormat {
+    Lines,
+    Toml,
+    Procfile,
+    /// YAML or JSON, whose `processes` tell of which program the manifest is.
+    Yaml,
+}
+
+/// Reads all sources. Returns the daemons in the order of the sources and of their lines, and warnings about what was
+/// ignored and about files that are trusted only by an exception. Fails if any declaration cannot be used, if two have the
+/// same name, or if one depends on a daemon that none declares.
+pub(crate) fn read(
+    settings: &Settings,
+    sources: &[ManifestSource],
+) -> Result<(Vec<DaemonSpec>, Vec<String>), ManifestError> {
+    let mut inspection = Inspection::new(&settings.trust);
+    let (mut warnings, mut problems) = (Vec::new(), Vec::new());
+    let path = settings.command_environment.get("PATH").unwrap_or_default();
+    let search_path = [settings.lib_bin_dir.as_os_str(), path].join(OsStr::new(":"));
+    let mut daemons = Vec::new();
+    for source in sources {
+        let path = match source {
+            ManifestSource::Plugin(folder) => folder.join(native::FILE_NAME),
+            ManifestSource::Project(path) | ManifestSource::File(path) => path.clone(),
+        };
+        let path = &std::path::absolute(&path).unwrap_or(path);
+        let format = format(source);
+        let mut file = ManifestFile {
+            path,
+            folder: dir::parent(path).to_owned(),
+            is_foreign: matches!(format, ManifestFormat::Procfile | ManifestFormat::Yaml),
+            home: settings.home.as_deref(),
+            search_path: &search_path,
+            inspection: &mut inspection,
+            warnings: &mut warnings,
+            problems: &mut problems,
+        };
+        match file.inspection.read(path, file::MAX_SIZE) {
+            Ok(Some(bytes)) => daemons.extend(read_file(&bytes, &format, &mut file)),
+            Ok(None) if !matches!(source, ManifestSource::File(_)) => {}
+            Ok(None) => problems.push(format!("cannot read {}: there is no such file", path.display())),
+            Err(error) => problems.push(format!("cannot read {}: {error}", path.display())),
+        }
+    }
+    // Without the daemons that have problems, other problems would only follow from theirs.
+    if problems.is_empty() {
+        problems.extend(repeated_names(&daemons));
+        problems.extend(undeclared_dependencies(&daemons));
+    }
+    warnings.extend(inspection.notes());
+    if problems.is_empty() { Ok((daemons, warnings)) } else { Err(ManifestError(problems)) }
+}
+
+fn format(source: &ManifestSource) -> ManifestFormat {
+    let path = match source {
+        ManifestSource::Plugin(_) => return ManifestFormat::Lines,
+        ManifestSource::Project(_) => return ManifestFormat::Toml,
+        ManifestSource::File(path) => path,
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match path.extension().and_then(OsStr::to_str) {
+        _ if name.starts_with("Procfile") => ManifestFormat::Procfile,
+        Some("jsonl") => ManifestFormat::Lines,
+        Some("toml") => ManifestFormat::Toml,
+        _ => ManifestFormat::Yaml,
+    }
+}
+
+fn read_file(bytes: &[u8], format: &ManifestFormat, file: &mut ManifestFile<'_, '_>) -> Vec<DaemonSpec> {
+    if matches!(format, ManifestFormat::Lines) {
+        return native::read_lines(bytes, file);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        ManifestProblem::new(line, "not UTF-8")
+    });
+    let text = text.map(|text| text.strip_prefix('\u{feff}').unwrap_or(text));
+    let read = text.and_then(|text| match format {
+        ManifestFormat::Lines => Ok(Vec::new()),
+        ManifestFormat::Toml => native::read_toml(text, file),
+        ManifestFormat::Procfile => procfile::read(text, file),
+        ManifestFormat::Yaml => read_yaml(text, file),
+    });
+    file.keep(read).unwrap_or_default()
+}
+
+fn read_yaml(text: &str, file: &mut ManifestFile<'_, '_>) -> Result<Vec<DaemonSpec>, ManifestProblem> {
+    const FORMS: &str =
+        "use a list of processes as process_pilot does, or a table of processes as process-compose does";
+    let value = yaml::parse(text)?;
+    let document = Declaration::new(&value, "the manifest")?;
+    match document.get("processes").map(|processes| &processes.data) {
+        Some(Data::List(_)) => process_pilot::read(&document, file),
+        Some(Data::Map(_)) => process_compose::read(&document, file),
+        Some(_) => Err(document.problem("processes", &format!("has no process; {FORMS}"))),
+        None if document.get("services").is_some() => Err(document.problem(
+            "services",
+            "are containers of docker compose, which rigup does not run; declare commands under \"processes\"",
+        )),
+        None => Err(ManifestProblem::new(document.line, format!("no \"processes\"; {FORMS}"))),
+    }
+}
+
+/// Returns a problem for each name that is declared twice.
+fn repeated_names(daemons: &[DaemonSpec]) -> Vec<String> {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let repeated = daemons.iter().filter_map(|daemon| match first.get(&*daemon.name) {
+        None => {
+            first.insert(&daemon.name, &daemon.source);
+            None
+        }
+        Some(first) => {
+            let (source, name) = (&daemon.source, &*daemon.name);
+            Some(format!(
+                "{source}: the daemon {name:?} is declared at {first}, too; give one of them another name"
+            ))
+        }
+    });
+    repeated.collect()
+}
+
+/// Returns a problem for each dependency on a daemon that no manifest declares.
+fn undeclared_dependencies(daemons: &[DaemonSpec]) -> Vec<String> {
+    let names: Vec<&str> = daemons.iter().map(|daemon| &*daemon.name).collect();
+    let mut problems = Vec::new();
+    for daemon in daemons {
+        for dependency in &daemon.depends_on {
+            if !dependency.required || names.contains(&&*dependency.name) {
+                continue;
+            }
+            let advice = match closest(
+                &dependency.name,
+                names.iter().copied().filter(|name| *name != &*daemon.name),
+            ) {
+                Some(known) => format!("write {known:?}"),
+                None => format!("the daemons are {}", names.join(", ")),
+            };
+            problems.push(format!(
+                "{}: the daemon {:?} depends on {:?}, which is not declared; {advice}",
+                daemon.source, &*daemon.name, &*dependency.name
+            ));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests;

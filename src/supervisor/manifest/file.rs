@@ -1,0 +1,230 @@
+//! A manifest file while it is read: its folder, its problems and its warnings.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::declaration::{Declaration, one_of};
+use super::value::ManifestProblem;
+use crate::fs::dir;
+use crate::model::misspelling::closest;
+use crate::model::{DaemonName, DaemonSpec, Dependency, Restart};
+use crate::shell;
+use crate::trust::Inspection;
+
+/// The largest manifest that rigup reads, in bytes.
+pub(super) const MAX_SIZE: u64 = 1 << 20;
+
+/// The grace period of a daemon.
+pub(super) const STOP_GRACE_PERIOD: Duration = Duration::from_secs(10);
+
+/// The delay before the first restart.
+pub(super) const RESTART_DELAY: Duration = Duration::from_secs(1);
+
+/// The longest delay before a restart.
+pub(super) const RESTART_DELAY_MAX: Duration = Duration::from_mins(1);
+
+/// The uptime after which the delay is the first one again.
+pub(super) const RESTART_RESET: Duration = Duration::from_secs(10);
+
+/// A manifest file while it is read.
+pub(super) struct ManifestFile<'a, 't> {
+    /// Its absolute path.
+    pub path: &'a Path,
+    /// The folder that relative paths in it start from.
+    pub folder: PathBuf,
+    /// Whether its format is one of another program.
+    pub is_foreign: bool,
+    /// The home folder, for `~/`.
+    pub home: Option<&'a Path>,
+    /// The folders that are searched for programs.
+    pub search_path: &'a OsStr,
+    /// The check of trust, which all files share.
+    pub inspection: &'a mut Inspection<'t>,
+    /// The warnings of all files.
+    pub warnings: &'a mut Vec<String>,
+    /// The problems of all files.
+    pub problems: &'a mut Vec<String>,
+}
+
+impl ManifestFile<'_, '_> {
+    /// Returns a place in the file.
+    pub(super) fn place(&self, line: usize) -> String {
+        format!("{}:{line}", self.path.display())
+    }
+
+    /// Adds a warning about a line.
+    pub(super) fn warn(&mut self, line: usize, message: &str) {
+        self.warnings.push(format!("{}: {message}", self.place(line)));
+    }
+
+    /// Returns a result, or adds its problem and returns `None`.
+    pub(super) fn keep<T>(&mut self, result: Result<T, ManifestProblem>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.problems.push(format!("{}: {}", self.place(problem.line), problem.message));
+                None
+            }
+        }
+    }
+
+    /// Returns the absolute path that a path in the file stands for.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.resolve_in(&self.folder, path)
+    }
+
+    /// Returns the absolute path that a path relative to a folder stands for.
+    pub(super) fn resolve_in(&self, folder: &Path, path: &str) -> PathBuf {
+        let path = Path::new(path);
+        let path = dir::expand_home(path, self.home).unwrap_or_else(|| folder.join(path));
+        path.components().collect()
+    }
+
+    /// Checks the keys of a table: an unknown one is an error in rigup's own formats, and a warning in others.
+    pub(super) fn check_keys(
+        &mut self,
+        table: &Declaration<'_>,
+        known: &[&[&str]],
+    ) -> Result<(), ManifestProblem> {
+        for member in table.others(known) {
+            let all = || known.iter().copied().flatten().copied();
+            let label = table.label(&member.key);
+            let message = match closest(&member.key, all()) {
+                Some(known) => format!("unknown key {label}; write {}", table.label(known)),
+                None => format!("unknown key {label}; use {}", one_of(&all().collect::<Vec<_>>())),
+            };
+            if !self.is_foreign {
+                return Err(member.value.problem(message));
+            }
+            self.warn(member.value.line, &format!("ignored the {message}"));
+        }
+        Ok(())
+    }
+
+    /// Returns the declaration of a daemon with the default of every field.
+    pub(super) fn daemon(
+        &self,
+        name: DaemonName,
+        line: usize,
+        command: Vec<String>,
+        working_dir: PathBuf,
+    ) -> DaemonSpec {
+        DaemonSpec {
+            name,
+            source: self.place(line),
+            command,
+            working_dir,
+            env: BTreeMap::new(),
+            binaries: Vec::new(),
+            depends_on: Vec::new(),
+            ready: None,
+            restart: Restart::OnFailure,
+            success_exit_codes: vec![0],
+            restart_delay: RESTART_DELAY,
+            restart_delay_max: RESTART_DELAY_MAX,
+            restart_reset: RESTART_RESET,
+            restart_limit: None,
+            stop_signal: "TERM".to_owned(),
+            stop_grace_period: STOP_GRACE_PERIOD,
+            exit_on_end: false,
+            exit_on_failure: false,
+            autostart: true,
+            is_orchestrator: false,
+        }
+    }
+
+    /// Reads an env file: lines of `NAME=VALUE`, comments and blank lines. The value may be in quotes. Returns `None` if
+    /// the file does not exist.
+    pub(super) fn env_file(
+        &mut self,
+        path: &Path,
+        line: usize,
+    ) -> Result<Option<BTreeMap<String, String>>, ManifestProblem> {
+        let problem =
+            |reason: String| ManifestProblem::new(line, format!("cannot use {}: {reason}", path.display()));
+        let bytes = self.inspection.read(path, MAX_SIZE).map_err(|error| problem(error.to_string()))?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let text = String::from_utf8(bytes).map_err(|error| problem(error.to_string()))?;
+        let mut variables = BTreeMap::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let assignment = line.strip_prefix("export ").unwrap_or(line).trim_start();
+            let Some((name, value)) = shell::assignment(assignment) else {
+                if !self.is_foreign {
+                    return Err(problem(format!("line {number} is not NAME=VALUE")));
+                }
+                self.warnings.push(format!("{}:{number} is ignored: not NAME=VALUE", path.display()));
+                continue;
+            };
+            variables.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(Some(variables))
+    }
+
+    /// Reads the variables of a declaration: those in the files of `env_file`, which have to exist, and then those in the
+    /// field `env`, which take precedence.
+    pub(super) fn environment(
+        &mut self,
+        fields: &Declaration<'_>,
+        env: &str,
+    ) -> Result<BTreeMap<String, String>, ManifestProblem> {
+        let mut variables = BTreeMap::new();
+        for path in fields.text_or_texts("env_file")? {
+            let path = self.resolve(&path);
+            let line = fields.get("env_file").map_or(fields.line, |value| value.line);
+            let read = self.env_file(&path, line)?;
+            let read = read.ok_or_else(|| {
+                ManifestProblem::new(
+                    line,
+                    format!("there is no {}; create it, or remove \"env_file\"", path.display()),
+                )
+            })?;
+            variables.extend(read);
+        }
+        variables.extend(fields.variables(env)?);
+        Ok(variables)
+    }
+
+    /// Reads the dependencies: a list of names, or a table of names, each with its condition.
+    pub(super) fn dependencies(
+        &mut self,
+        fields: &Declaration<'_>,
+    ) -> Result<Vec<Dependency>, ManifestProblem> {
+        const KEY: &str = "depends_on";
+        let Some(value) = fields.get(KEY) else { return Ok(Vec::new()) };
+        if let Some(names) = value.texts() {
+            return dependencies_on(&names, value.line);
+        }
+        let forms = "a list of names, or a table of names with a condition each";
+        let table = fields.table(KEY).map_err(|_| fields.problem(KEY, &format!("is not {forms}")))?;
+        let mut dependencies = Vec::new();
+        for member in table.iter().flat_map(|table| table.others(&[])) {
+            let table = table.as_ref().and_then(|table| table.table(&member.key).transpose()).transpose()?;
+            let name = super::declaration::daemon_name(&member.key, member.value.line)?;
+            let mut dependency = dependency(name);
+            if let Some(table) = table {
+                self.check_keys(&table, &[&["condition", "required", "restart"]])?;
+                table.refuse(&["restart"])?;
+                dependency.condition = table.condition()?;
+                dependency.required = table.flag("required", true)?;
+            }
+            dependencies.push(dependency);
+        }
+        Ok(dependencies)
+    }
+}
+
+/// Returns the dependencies on daemons that are only named.
+pub(super) fn dependencies_on(names: &[String], line: usize) -> Result<Vec<Dependency>, ManifestProblem> {
+    names.iter().map(|name| super::declaration::daemon_name(name, line).map(dependency)).collect()
+}
+
+/// Returns the dependency on a daemon that is only named: until it is ready.
+fn dependency(name: DaemonName) -> Dependency {
+    Dependency { name, condition: crate::model::Condition::Ready, required: true }
+}

@@ -1,0 +1,265 @@
+//! rigup's own formats: the lines of a plugin's `daemons.jsonl`, and `[daemons.NAME]` in `rigup.toml`.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use regex::Regex;
+
+use super::declaration::{Declaration, daemon_name, one_of};
+use super::file::{ManifestFile, RESTART_DELAY, RESTART_DELAY_MAX, RESTART_RESET, STOP_GRACE_PERIOD};
+use super::value::{Data, ManifestProblem, ManifestValue};
+use crate::duration;
+use crate::jsonl::{self, Line, StrictValue};
+use crate::model::{BinaryName, DaemonName, DaemonSpec, Readiness, ReadinessCheck, Restart};
+use crate::settings::DAEMONS;
+
+/// The name of the file in a plugin's folder.
+pub(super) const FILE_NAME: &str = "daemons.jsonl";
+
+/// The keys of a line that are not fields of a daemon.
+const LINE_KEYS: [&str; 2] = ["type", "name"];
+
+const FIELDS: [&str; 20] = [
+    "command",
+    "shell",
+    "working_dir",
+    "env",
+    "env_file",
+    "binaries",
+    "depends_on",
+    "ready",
+    "restart",
+    "success_exit_codes",
+    "restart_delay",
+    "restart_delay_max",
+    "restart_reset",
+    "restart_limit",
+    "stop_signal",
+    "stop_grace_period",
+    "exit_on_end",
+    "exit_on_failure",
+    "autostart",
+    "process_type",
+];
+
+/// Fields of the documentation that this version refuses.
+const UNSUPPORTED: [&str; 16] = [
+    "healthcheck",
+    "on_unhealthy",
+    "stop_command",
+    "replicas",
+    "user",
+    "nice",
+    "cpu_affinity",
+    "rlimits",
+    "umask",
+    "memory_max",
+    "log_max_size",
+    "log_max_files",
+    "restart_on_update",
+    "hooks",
+    "stats_hooks",
+    "builtin",
+];
+
+/// The checks of readiness, of which a daemon has one.
+const PROBES: [&str; 6] = ["tcp", "http", "file", "exec", "log", "stdout_line"];
+
+/// The checks of readiness that this version refuses.
+const UNSUPPORTED_PROBES: [&str; 2] = ["fifo", "notify"];
+
+/// The time in which a daemon has to become ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The pause between two checks of readiness.
+const READY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Reads the daemons in the lines of a `daemons.jsonl`.
+pub(super) fn read_lines(bytes: &[u8], file: &mut ManifestFile<'_, '_>) -> Vec<DaemonSpec> {
+    let mut lines = Vec::new();
+    let mut on_line = |number: u64, line: Line<'_>| {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        lines.push(match line {
+            Line::Text(text) => serde_json::from_slice(text)
+                .map_err(|error| {
+                    ManifestProblem::new(number, format!("not a JSON object: {}", jsonl::parse_error(&error)))
+                })
+                .map(|StrictValue(value)| ManifestValue::from_json(value, number)),
+            Line::TooLong(_) => Err(ManifestProblem::new(
+                number,
+                format!("the line is longer than {} bytes", jsonl::MAX_LINE),
+            )),
+        });
+    };
+    jsonl::for_each_line(Cursor::new(bytes), &mut on_line).expect("bytes in memory are always read");
+    let daemons = lines.into_iter().map(|value| {
+        let daemon = value.and_then(|value| line_daemon(&value, file));
+        file.keep(daemon)
+    });
+    daemons.flatten().collect()
+}
+
+fn line_daemon(
+    value: &ManifestValue,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<DaemonSpec, ManifestProblem> {
+    let fields = Declaration::new(value, "the line")?;
+    fields
+        .word("type", &[("Daemon", ())])?
+        .ok_or_else(|| ManifestProblem::new(fields.line, "no \"type\"; write \"type\":\"Daemon\""))?;
+    file.check_keys(&fields, &[&LINE_KEYS, &FIELDS, &UNSUPPORTED])?;
+    daemon(fields.name("name")?, &fields, file)
+}
+
+/// Reads the daemons in a `rigup.toml`; none if it has no `[daemons.NAME]`.
+pub(super) fn read_toml(
+    text: &str,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<Vec<DaemonSpec>, ManifestProblem> {
+    let value = ManifestValue::from_toml(text)?;
+    let document = Declaration::new(&value, "the file")?;
+    let Some(table) = document.table(DAEMONS)? else { return Ok(Vec::new()) };
+    let daemons = table.others(&[]).map(|member| {
+        let daemon = table_daemon(&member.key, &member.value, file);
+        file.keep(daemon)
+    });
+    Ok(daemons.flatten().collect())
+}
+
+fn table_daemon(
+    name: &str,
+    value: &ManifestValue,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<DaemonSpec, ManifestProblem> {
+    let name = daemon_name(name, value.line)?;
+    let fields = Declaration::new(value, &format!("the daemon {name:?}", name = &*name))?;
+    file.check_keys(&fields, &[&FIELDS, &UNSUPPORTED])?;
+    daemon(name, &fields, file)
+}
+
+fn daemon(
+    name: DaemonName,
+    fields: &Declaration<'_>,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<DaemonSpec, ManifestProblem> {
+    fields.refuse(&UNSUPPORTED)?;
+    let working_dir =
+        fields.text("working_dir")?.map_or_else(|| file.folder.clone(), |path| file.resolve(&path));
+    let mut command = command(fields)?;
+    // A shell that has changed to the working directory would find the program there, too.
+    if command[0].contains('/') {
+        command[0] = file.resolve_in(&working_dir, &command[0]).display().to_string();
+    }
+    Ok(DaemonSpec {
+        env: file.environment(fields, "env")?,
+        binaries: binaries(fields, file)?,
+        depends_on: file.dependencies(fields)?,
+        ready: readiness(fields, file)?,
+        restart: fields.word("restart", &RESTARTS)?.unwrap_or(Restart::OnFailure),
+        success_exit_codes: fields.exit_codes("success_exit_codes")?.unwrap_or_else(|| vec![0]),
+        restart_delay: fields.duration("restart_delay", RESTART_DELAY)?,
+        restart_delay_max: fields.duration("restart_delay_max", RESTART_DELAY_MAX)?,
+        restart_reset: fields.duration("restart_reset", RESTART_RESET)?,
+        restart_limit: fields.read("restart_limit", "a number and a duration such as \"5/60s\"", limit)?,
+        stop_signal: fields.signal("stop_signal")?.unwrap_or_else(|| "TERM".to_owned()),
+        stop_grace_period: fields.duration("stop_grace_period", STOP_GRACE_PERIOD)?,
+        exit_on_end: fields.flag("exit_on_end", false)?,
+        exit_on_failure: fields.flag("exit_on_failure", false)?,
+        autostart: fields.flag("autostart", true)?,
+        is_orchestrator: fields
+            .word("process_type", &[("worker", false), ("orchestrator", true)])?
+            .unwrap_or(false),
+        ..file.daemon(name, fields.line, command, working_dir)
+    })
+}
+
+const RESTARTS: [(&str, Restart); 4] = [
+    ("no", Restart::No),
+    ("on-failure", Restart::OnFailure),
+    ("always", Restart::Always),
+    ("unless-stopped", Restart::UnlessStopped),
+];
+
+fn command(fields: &Declaration<'_>) -> Result<Vec<String>, ManifestProblem> {
+    let no_command = || ManifestProblem::new(fields.line, "no \"command\"");
+    if !fields.flag("shell", false)? {
+        return fields.command("command")?.ok_or_else(no_command);
+    }
+    let code = fields.read("command", "a text, because \"shell\" is true", |value| match &value.data {
+        Data::Text(text) if !text.trim().is_empty() => Some(text.clone()),
+        _ => None,
+    })?;
+    Ok(["sh".to_owned(), "-c".to_owned(), code.ok_or_else(no_command)?].into())
+}
+
+fn binaries(fields: &Declaration<'_>, file: &ManifestFile<'_, '_>) -> Result<Vec<String>, ManifestProblem> {
+    let names = fields.texts("binaries")?;
+    for name in &names {
+        BinaryName::parse(name, file.home)
+            .map_err(|error| fields.problem("binaries", &format!("has an invalid name: {error}")))?;
+    }
+    Ok(names)
+}
+
+fn limit(value: &ManifestValue) -> Option<(u32, Duration)> {
+    let text = value.text()?;
+    let (count, time) = text.split_once('/')?;
+    Some((count.trim().parse().ok()?, duration::parse(time).ok()?))
+}
+
+fn readiness(
+    fields: &Declaration<'_>,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<Option<Readiness>, ManifestProblem> {
+    let Some(ready) = fields.table("ready")? else { return Ok(None) };
+    file.check_keys(&ready, &[&PROBES, &UNSUPPORTED_PROBES, &["timeout", "interval"]])?;
+    ready.refuse(&UNSUPPORTED_PROBES)?;
+    let probes = [
+        ready.read("tcp", "a port, or \"HOST:PORT\"", tcp)?,
+        ready.read("http", "a URL that starts with http://", http)?,
+        ready.text("file")?.map(|path| ReadinessCheck::File(file.resolve(&path))),
+        ready.command("exec")?.map(ReadinessCheck::Exec),
+        ready.read("log", "a regular expression", log)?,
+        ready.flag("stdout_line", false)?.then_some(ReadinessCheck::StdoutLine),
+    ];
+    let mut probes = probes.into_iter().flatten();
+    let (Some(probe), None) = (probes.next(), probes.next()) else {
+        return Err(
+            fields.problem("ready", &format!("does not have one check; use one of {}", one_of(&PROBES)))
+        );
+    };
+    Ok(Some(Readiness {
+        probe,
+        timeout: ready.duration("timeout", READY_TIMEOUT)?,
+        interval: ready.duration("interval", READY_INTERVAL)?,
+        stops_all: false,
+    }))
+}
+
+/// Parses the address of a daemon: a port of this machine, or `HOST:PORT`.
+fn tcp(value: &ManifestValue) -> Option<ReadinessCheck> {
+    if let Some(port) = value.number() {
+        return port_of_this_machine(port);
+    }
+    let text = value.text()?;
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'))?;
+    let port: u16 = port.parse().ok()?;
+    (!host.is_empty() && port > 0).then(|| ReadinessCheck::Tcp(host.to_owned(), port))
+}
+
+/// Returns the check of a port of this machine, or `None` for port 0, on which nothing can listen.
+pub(super) fn port_of_this_machine(port: u16) -> Option<ReadinessCheck> {
+    (port > 0).then(|| ReadinessCheck::Tcp("localhost".to_owned(), port))
+}
+
+fn http(value: &ManifestValue) -> Option<ReadinessCheck> {
+    let url = value.text()?;
+    let is_url = url.strip_prefix("http://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    is_url.then_some(ReadinessCheck::Http(url))
+}
+
+fn log(value: &ManifestValue) -> Option<ReadinessCheck> {
+    let pattern = value.text()?;
+    Regex::new(&pattern).is_ok().then_some(ReadinessCheck::Log(pattern))
+}

@@ -1,0 +1,322 @@
+//! The manifest of process-compose: YAML with a map of processes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::declaration::{Declaration, daemon_name};
+use super::file::{ManifestFile, RESTART_DELAY, STOP_GRACE_PERIOD};
+use super::value::{Data, ManifestProblem, ManifestValue};
+use crate::duration;
+use crate::model::{DaemonSpec, Readiness, ReadinessCheck, Restart};
+
+/// The keys of the whole manifest that have a meaning for rigup.
+const MANIFEST_FIELDS: [&str; 4] = ["processes", "environment", "shell", "disable_env_expansion"];
+
+/// Keys that only affect process-compose itself and its screen.
+const IGNORED_MANIFEST_FIELDS: [&str; 10] = [
+    "version",
+    "name",
+    "log_level",
+    "log_length",
+    "log_format",
+    "is_strict",
+    "is_tui_disabled",
+    "ordered_shutdown",
+    "theme",
+    "vars",
+];
+
+const UNSUPPORTED_MANIFEST_FIELDS: [&str; 4] = ["extends", "env_cmds", "log_location", "mcp_server"];
+
+const FIELDS: [&str; 13] = [
+    "command",
+    "entrypoint",
+    "depends_on",
+    "availability",
+    "working_dir",
+    "environment",
+    "env_file",
+    "readiness_probe",
+    "ready_log_line",
+    "disabled",
+    "shutdown",
+    "success_exit_codes",
+    "is_dotenv_disabled",
+];
+
+const IGNORED_FIELDS: [&str; 6] = [
+    "description",
+    "namespace",
+    "disable_ansi_colors",
+    "vars",
+    "launch_timeout_seconds",
+    "is_template_disabled",
+];
+
+/// Fields that this version refuses.
+const UNSUPPORTED: [&str; 12] = [
+    "liveness_probe",
+    "log_location",
+    "is_tty",
+    "is_foreground",
+    "is_daemon",
+    "is_interactive",
+    "is_elevated",
+    "is_disabled",
+    "extends",
+    "schedule",
+    "watch",
+    "mcp",
+];
+
+/// The default shell of process-compose.
+const SHELL: [&str; 2] = ["bash", "-c"];
+
+/// The keys of the words of the shell.
+const SHELL_FIELDS: [&str; 2] = ["shell_command", "shell_argument"];
+
+/// What all processes of a manifest share.
+struct Shared {
+    shell: [String; 2],
+    env: BTreeMap<String, String>,
+    /// The variables in `.env`.
+    dotenv: BTreeMap<String, String>,
+    /// Whether `$$` stands for `$`.
+    has_escapes: bool,
+}
+
+/// Reads the daemons of a manifest.
+pub(super) fn read(
+    document: &Declaration<'_>,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<Vec<DaemonSpec>, ManifestProblem> {
+    let ignored = extensions(document);
+    let known: [&[&str]; 4] =
+        [&MANIFEST_FIELDS, &IGNORED_MANIFEST_FIELDS, &UNSUPPORTED_MANIFEST_FIELDS, &ignored];
+    file.check_keys(document, &known)?;
+    document.refuse(&UNSUPPORTED_MANIFEST_FIELDS)?;
+    let mut shell = SHELL.map(str::to_owned);
+    if let Some(table) = document.table("shell")? {
+        file.check_keys(&table, &[&SHELL_FIELDS, &["elevated_shell_command", "elevated_shell_argument"]])?;
+        for (word, key) in shell.iter_mut().zip(SHELL_FIELDS) {
+            *word = table.text(key)?.unwrap_or_else(|| word.clone());
+        }
+    }
+    let shared = Shared {
+        shell,
+        env: document.variables("environment")?,
+        dotenv: file.env_file(&file.resolve(".env"), document.line)?.unwrap_or_default(),
+        has_escapes: !document.flag("disable_env_expansion", false)?,
+    };
+    let processes = document.table("processes")?;
+    let daemons = processes.iter().flat_map(|table| table.others(&[])).map(|member| {
+        let daemon = daemon(&member.key, &member.value, &shared, file);
+        file.keep(daemon)
+    });
+    Ok(daemons.flatten().collect())
+}
+
+/// Returns the keys that process-compose reserves for other programs.
+fn extensions<'a>(table: &Declaration<'a>) -> Vec<&'a str> {
+    table.others(&[]).map(|member| member.key.as_str()).filter(|key| key.starts_with("x-")).collect()
+}
+
+fn daemon(
+    name: &str,
+    process: &ManifestValue,
+    shared: &Shared,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<DaemonSpec, ManifestProblem> {
+    let name = daemon_name(name, process.line)?;
+    let fields = Declaration::new(process, &format!("the process {name:?}", name = &*name))?;
+    let ignored = extensions(&fields);
+    file.check_keys(&fields, &[&FIELDS, &["replicas"], &IGNORED_FIELDS, &UNSUPPORTED, &ignored])?;
+    fields.refuse(&UNSUPPORTED)?;
+    if fields.get("replicas").is_some_and(|replicas| replicas.number() != Some(1)) {
+        return Err(fields.unsupported("replicas"));
+    }
+    if !fields.flag("is_template_disabled", false)?
+        && let Some(line) = line_with(process, "{{")
+    {
+        return Err(ManifestProblem::new(line, "a {{ template is not supported; write the value itself"));
+    }
+    for key in ["entrypoint", "environment", "env_file", "working_dir"] {
+        let line = fields.get(key).and_then(|value| line_with(value, "$"));
+        if let Some(line) = line.filter(|_| shared.has_escapes) {
+            file.warn(
+                line,
+                &format!("\"{key}\" has a `$`, but rigup does not expand variables in a manifest"),
+            );
+        }
+    }
+    let mut env =
+        if fields.flag("is_dotenv_disabled", false)? { BTreeMap::new() } else { shared.dotenv.clone() };
+    env.extend(shared.env.clone());
+    env.extend(file.environment(&fields, "environment")?);
+    let working_dir =
+        fields.text("working_dir")?.map_or_else(|| file.folder.clone(), |path| file.resolve(&path));
+    let mut success_exit_codes = fields.exit_codes("success_exit_codes")?.unwrap_or_default();
+    if !success_exit_codes.contains(&0) {
+        success_exit_codes.push(0);
+    }
+    let command = command(&fields, shared)?;
+    let spec = DaemonSpec {
+        env,
+        depends_on: file.dependencies(&fields)?,
+        ready: readiness(&fields, shared, file)?,
+        success_exit_codes,
+        autostart: !fields.flag("disabled", false)?,
+        restart: Restart::No,
+        ..file.daemon(name, fields.line, command, working_dir)
+    };
+    let spec = with_availability(spec, &fields, file)?;
+    with_shutdown(spec, &fields, file)
+}
+
+/// Returns the line of the first text in a value that contains `part`.
+fn line_with(value: &ManifestValue, part: &str) -> Option<usize> {
+    match &value.data {
+        Data::Text(text) => text.contains(part).then_some(value.line),
+        Data::List(items) => items.iter().find_map(|item| line_with(item, part)),
+        Data::Map(members) => members.iter().find_map(|member| line_with(&member.value, part)),
+        _ => None,
+    }
+}
+
+fn command(fields: &Declaration<'_>, shared: &Shared) -> Result<Vec<String>, ManifestProblem> {
+    if let Some(code) = fields.text("command")?.filter(|code| !code.trim().is_empty()) {
+        return Ok(in_shell(&code, shared));
+    }
+    let entrypoint = fields.texts("entrypoint")?;
+    if entrypoint.first().is_none_or(String::is_empty) {
+        return Err(ManifestProblem::new(fields.line, "no \"command\""));
+    }
+    Ok(entrypoint)
+}
+
+/// Returns the command that runs code in the shell of the manifest.
+fn in_shell(code: &str, shared: &Shared) -> Vec<String> {
+    let code = if shared.has_escapes { code.replace("$$", "$") } else { code.to_owned() };
+    shared.shell.iter().cloned().chain([code]).collect()
+}
+
+fn readiness(
+    fields: &Declaration<'_>,
+    shared: &Shared,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<Option<Readiness>, ManifestProblem> {
+    const PERIOD: Duration = Duration::from_secs(10);
+    const FAILURES: u32 = 3;
+    let log_line = fields.text("ready_log_line")?.filter(|text| !text.is_empty());
+    let Some(probe) = fields.table("readiness_probe")? else {
+        let readiness = |text: String| Readiness {
+            probe: ReadinessCheck::Log(regex::escape(&text)),
+            // process-compose waits for the line without a limit.
+            timeout: duration::MAX,
+            interval: PERIOD,
+            stops_all: false,
+        };
+        return Ok(log_line.map(readiness));
+    };
+    if log_line.is_some() {
+        return Err(fields.problem("ready_log_line", "excludes \"readiness_probe\"; use one of them"));
+    }
+    let times = ["initial_delay_seconds", "period_seconds", "timeout_seconds"];
+    let counts = ["success_threshold", "failure_threshold"];
+    file.check_keys(&probe, &[&["exec", "http_get"], &times, &counts])?;
+    let at_least_one = |duration: Duration| if duration.is_zero() { PERIOD } else { duration };
+    let interval = at_least_one(probe.duration("period_seconds", PERIOD)?);
+    let failures = probe.read("failure_threshold", "a number", ManifestValue::number::<u32>)?;
+    let failures = failures.filter(|failures| *failures > 0).unwrap_or(FAILURES);
+    let delay = probe.duration("initial_delay_seconds", Duration::ZERO)?;
+    Ok(Some(Readiness {
+        probe: check(&probe, fields, shared, file)?,
+        timeout: delay.saturating_add(interval.saturating_mul(failures)).min(duration::MAX),
+        interval,
+        stops_all: false,
+    }))
+}
+
+fn check(
+    probe: &Declaration<'_>,
+    fields: &Declaration<'_>,
+    shared: &Shared,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<ReadinessCheck, ManifestProblem> {
+    if let Some(exec) = probe.table("exec")? {
+        file.check_keys(&exec, &[&["command", "working_dir"]])?;
+        exec.refuse(&["working_dir"])?;
+        let code = exec.text("command")?;
+        return code
+            .map(|code| ReadinessCheck::Exec(in_shell(&code, shared)))
+            .ok_or_else(|| exec.problem("command", "is missing"));
+    }
+    let Some(http) = probe.table("http_get")? else {
+        return Err(fields.problem("readiness_probe", "has no check; use exec or http_get"));
+    };
+    file.check_keys(&http, &[&["host", "scheme", "path", "port", "status_code", "headers"]])?;
+    http.refuse(&["headers"])?;
+    http.word("scheme", &[("http", ())])?;
+    http.read("status_code", "200, because any 2xx is a success", |value| {
+        (value.number() == Some(200)).then_some(())
+    })?;
+    let text = |key, default: &str| -> Result<String, ManifestProblem> {
+        Ok(http.text(key)?.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| default.to_owned()))
+    };
+    let port = http.read("port", "a port from 1 to 65535", |value| value.text()?.parse::<u16>().ok())?;
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    Ok(ReadinessCheck::Http(format!("http://{}{port}{}", text("host", "127.0.0.1")?, text("path", "/")?)))
+}
+
+fn with_availability(
+    spec: DaemonSpec,
+    fields: &Declaration<'_>,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<DaemonSpec, ManifestProblem> {
+    const RESTARTS: [(&str, (Restart, bool)); 4] = [
+        ("no", (Restart::No, false)),
+        ("on_failure", (Restart::OnFailure, false)),
+        ("always", (Restart::Always, false)),
+        ("exit_on_failure", (Restart::No, true)),
+    ];
+    let Some(table) = fields.table("availability")? else { return Ok(spec) };
+    file.check_keys(
+        &table,
+        &[&["restart", "backoff_seconds", "max_restarts", "exit_on_end", "exit_on_skipped"]],
+    )?;
+    table.refuse(&["exit_on_skipped"])?;
+    let (restart, exit_on_failure) = table.word("restart", &RESTARTS)?.unwrap_or(RESTARTS[0].1);
+    let delay = table.duration("backoff_seconds", RESTART_DELAY)?;
+    let limit = table.read("max_restarts", "a number", ManifestValue::number::<u32>)?;
+    Ok(DaemonSpec {
+        restart,
+        exit_on_failure,
+        exit_on_end: table.flag("exit_on_end", false)?,
+        // process-compose waits equally long before each restart.
+        restart_delay: delay,
+        restart_delay_max: delay,
+        restart_limit: limit.filter(|limit| *limit > 0).map(|limit| (limit, duration::MAX)),
+        ..spec
+    })
+}
+
+fn with_shutdown(
+    spec: DaemonSpec,
+    fields: &Declaration<'_>,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<DaemonSpec, ManifestProblem> {
+    let Some(table) = fields.table("shutdown")? else { return Ok(spec) };
+    let unsupported = ["command", "parent_only", "send_keys"];
+    file.check_keys(&table, &[&["signal", "timeout_seconds"], &unsupported])?;
+    table.refuse(&unsupported)?;
+    let signal = if table.get("signal").is_some_and(|value| value.number() == Some(0)) {
+        None
+    } else {
+        table.signal("signal")?
+    };
+    Ok(DaemonSpec {
+        stop_signal: signal.unwrap_or(spec.stop_signal),
+        stop_grace_period: table.duration("timeout_seconds", STOP_GRACE_PERIOD)?,
+        ..spec
+    })
+}

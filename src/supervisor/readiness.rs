@@ -1,0 +1,243 @@
+//! How a daemon shows that it is ready. Each check runs in a thread of its own, never in the control loop.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use regex::bytes::Regex;
+
+use crate::duration;
+use crate::model::{Readiness, ReadinessCheck};
+use crate::process::capture::{self, Captured};
+use crate::process::log::Log;
+use crate::process::poll;
+use crate::process::signals::Interrupt;
+use crate::process::spawn::CommandSpec;
+use crate::process::system;
+
+/// How long one connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the connection may take that finds a foreign process before a start, which the control loop waits for.
+const FOREIGN_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// How long a command that checks readiness may take.
+const EXEC_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a check may need of an execution.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ProbeContext {
+    pub stdout: PathBuf,
+    pub stderr: PathBuf,
+    /// The environment and the working directory of a command.
+    pub env: Vec<(OsString, OsString)>,
+    pub cwd: PathBuf,
+}
+
+/// Makes sure that only the daemon itself can become ready, before it is started: removes a file of an earlier execution, and
+/// returns the problem if another process accepts connections at its address.
+pub(super) fn prepare(check: &ReadinessCheck) -> Result<(), String> {
+    let address = match check {
+        ReadinessCheck::Tcp(host, port) => Some((host.as_str(), *port)),
+        ReadinessCheck::Http(url) => address(url).map(|(host, port, _)| (host, port)),
+        ReadinessCheck::File(path) => {
+            return match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(format!("cannot remove the file of an earlier execution: {error}"))
+                }
+                _ => Ok(()),
+            };
+        }
+        ReadinessCheck::Log(_) | ReadinessCheck::StdoutLine | ReadinessCheck::Exec(_) => None,
+    };
+    match address {
+        Some((host, port)) if connect(host, port, FOREIGN_TIMEOUT).is_ok() => {
+            let pid = system::listener(port).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+            Err(format!("another process{pid} already accepts connections at {host}:{port}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits until a daemon is ready. Returns why it is not ready in time, or `None` if `is_over` is set before, because it has
+/// ended.
+pub(super) fn wait(
+    readiness: &Readiness,
+    context: &ProbeContext,
+    is_over: &AtomicBool,
+) -> Option<Result<(), String>> {
+    let deadline = duration::deadline(readiness.timeout);
+    while !is_over.load(Ordering::Relaxed) {
+        if holds(&readiness.probe, context) {
+            return Some(Ok(()));
+        }
+        if Instant::now() >= deadline {
+            let seconds = duration::seconds(readiness.timeout);
+            return Some(Err(format!(
+                "it was not ready within {seconds} s ({})",
+                describe(&readiness.probe)
+            )));
+        }
+        poll::pause(deadline.min(Instant::now() + readiness.interval));
+    }
+    None
+}
+
+/// Whether a check holds now.
+pub(super) fn holds(probe: &ReadinessCheck, context: &ProbeContext) -> bool {
+    match probe {
+        ReadinessCheck::Tcp(host, port) => connect(host, *port, CONNECT_TIMEOUT).is_ok(),
+        ReadinessCheck::Http(url) => is_answered(url).unwrap_or(false),
+        ReadinessCheck::File(path) => path.exists(),
+        ReadinessCheck::Log(pattern) => Regex::new(pattern).is_ok_and(|regex| {
+            [&context.stdout, &context.stderr]
+                .into_iter()
+                .any(|path| has_line(path, |line| regex.is_match(line)))
+        }),
+        ReadinessCheck::StdoutLine => has_line(&context.stdout, |_line| true),
+        ReadinessCheck::Exec(command) => succeeds(command, context),
+    }
+}
+
+/// Returns what a check expects, for messages.
+fn describe(probe: &ReadinessCheck) -> String {
+    match probe {
+        ReadinessCheck::Tcp(host, port) => format!("{host}:{port} accepts no connection"),
+        ReadinessCheck::Http(url) => format!("{url} is not answered with 2xx"),
+        ReadinessCheck::File(path) => format!("{} does not exist", path.display()),
+        ReadinessCheck::Log(pattern) => format!("no line of its logs matches {pattern}"),
+        ReadinessCheck::StdoutLine => "it printed no line".to_owned(),
+        ReadinessCheck::Exec(command) => format!("{} does not succeed", command.join(" ")),
+    }
+}
+
+/// Whether a command exits with 0.
+fn succeeds(command: &[String], context: &ProbeContext) -> bool {
+    let Some((program, args)) = command.split_first() else { return false };
+    let command = CommandSpec {
+        program: program.into(),
+        args: args.iter().map(Into::into).collect(),
+        env: context.env.clone(),
+        cwd: context.cwd.clone(),
+    };
+    let captured = Interrupt::none()
+        .and_then(|interrupt| capture::run(command, Instant::now() + EXEC_TIMEOUT, &interrupt));
+    matches!(captured, Ok(Captured::Exited(exit)) if exit.exit_code == Some(0))
+}
+
+fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Returns the host, the port and the path of an `http://` URL, or `None` if it is not one.
+fn address(url: &str) -> Option<(&str, u16, &str)> {
+    let rest = url.strip_prefix("http://")?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+    Some((host, port.parse().ok()?, if path.is_empty() { "/" } else { path }))
+}
+
+/// Whether a GET of an `http://` URL is answered with a status of 2xx.
+fn is_answered(url: &str) -> io::Result<bool> {
+    let (host, port, path) = address(url).ok_or(io::ErrorKind::Unsupported)?;
+    let mut stream = connect(host, port, CONNECT_TIMEOUT)?;
+    stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n");
+    // In one piece, because a simple server reads only once.
+    stream.write_all(request.as_bytes())?;
+    let mut status = String::new();
+    BufReader::new(stream).read_line(&mut status)?;
+    Ok(status.split(' ').nth(1).is_some_and(|code| code.len() == 3 && code.starts_with('2')))
+}
+
+fn has_line(path: &Path, is_match: impl Fn(&[u8]) -> bool) -> bool {
+    let Ok(log) = Log::open(path) else { return false };
+    let mut lines = BufReader::new(log.read_from(0, u64::MAX));
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        if line.ends_with(b"\n") && is_match(line.trim_ascii_end()) {
+            return true;
+        }
+        line.clear();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn logs(folder: &Path) -> ProbeContext {
+        let (stdout, stderr) = (folder.join("stdout.log"), folder.join("stderr.log"));
+        ProbeContext { stdout, stderr, ..ProbeContext::default() }
+    }
+
+    #[test]
+    fn a_port_is_ready_when_it_accepts_a_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let probe = ReadinessCheck::Tcp("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
+        let folder = tempfile::tempdir().unwrap();
+        assert!(holds(&probe, &logs(folder.path())));
+        drop(listener);
+        assert!(!holds(&probe, &logs(folder.path())));
+    }
+
+    #[test]
+    fn a_url_is_ready_when_it_is_answered_with_2xx() {
+        let folder = tempfile::tempdir().unwrap();
+        for (status, is_ready) in [("200 OK", true), ("204 No Content", true), ("500 Oops", false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/health", listener.local_addr().unwrap());
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let mut request = [0; 1024];
+                    let count = stream.read(&mut request).unwrap();
+                    assert!(request[..count].starts_with(b"GET /health HTTP/1.0\r\n"));
+                    write!(stream, "HTTP/1.1 {status}\r\n\r\n").unwrap();
+                });
+                assert_eq!(holds(&ReadinessCheck::Http(url), &logs(folder.path())), is_ready, "{status}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_log_is_ready_when_a_whole_line_matches() {
+        let folder = tempfile::tempdir().unwrap();
+        let (logs, probe) = (logs(folder.path()), ReadinessCheck::Log("listening on [0-9]+".to_owned()));
+        fs::write(&logs.stderr, "starting\nlistening on 80").unwrap();
+        assert!(!holds(&probe, &logs), "the line may continue");
+        fs::write(&logs.stderr, "starting\nlistening on 8080\n").unwrap();
+        assert!(holds(&probe, &logs) && !holds(&ReadinessCheck::StdoutLine, &logs));
+    }
+
+    #[test]
+    fn a_wait_ends_with_its_daemon_or_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let readiness = Readiness {
+            probe: ReadinessCheck::File(folder.path().join("ready")),
+            timeout: Duration::from_millis(30),
+            interval: Duration::from_millis(5),
+            stops_all: false,
+        };
+        let reason = wait(&readiness, &logs(folder.path()), &AtomicBool::new(false)).unwrap().unwrap_err();
+        assert!(
+            reason.starts_with("it was not ready within 0.03 s (") && reason.ends_with("does not exist)")
+        );
+        assert_eq!(wait(&readiness, &logs(folder.path()), &AtomicBool::new(true)), None);
+    }
+}

@@ -1,0 +1,185 @@
+//! The exit codes and the output of the commands for daemons.
+
+use crate::leftovers::assert_nothing_is_left;
+use crate::test_context::{TestContext, wait_until};
+
+#[test]
+fn wait_exits_with_the_exit_code_of_the_daemon() {
+    let context = TestContext::with_manifest(
+        "[daemons.good]\ncommand = 'true'\n\
+         [daemons.bad]\nshell = true\ncommand = 'until [ -e go ]; do sleep 0.01; done; exit 3'\nrestart = 'no'\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    context.run(&["wait", "good"]).succeeds();
+    let waiting = context.start(&["wait", "good", "bad"]);
+    context.write("here/go", "");
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(3));
+    context.run(&["wait", "bad"]).exits_with(3);
+    context.run(&["wait", "none"]).exits_with(1).stderr_contains("no daemon is named none");
+    context.down();
+    // Its exit code is kept without a supervisor, too.
+    context.run(&["wait", "bad"]).exits_with(3);
+}
+
+#[test]
+fn up_succeeds_if_every_daemon_ends_well_and_fails_otherwise() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'true'\n");
+    context.run(&["up"]).succeeds();
+    context.write(
+        "here/rigup.toml",
+        "[daemons.a]\ncommand = 'true'\n[daemons.b]\ncommand = 'false'\nrestart = 'no'\n",
+    );
+    context.run(&["up"]).exits_with(1);
+    context.write(
+        "here/rigup.toml",
+        "[daemons.b]\nshell = true\ncommand = 'exit 3'\nsuccess_exit_codes = [3]\n",
+    );
+    context.run(&["up"]).succeeds();
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn a_refused_manifest_starts_nothing_and_leaves_no_supervisor() {
+    let context = TestContext::new();
+    for (manifest, problem) in [
+        ("", "no daemon is declared"),
+        ("[daemons.a]\ncommand = 'true'\nrestrat = 'no'\n", "restrat"),
+        ("[daemons.a]\ncommand = 'true'\ndepends_on = ['b']\n", "\"b\", which is not declared"),
+        (
+            "[daemons.a]\ncommand = 'true'\ndepends_on = ['b']\n[daemons.b]\ncommand = 'true'\ndepends_on = ['a']\n",
+            "a -> b -> a",
+        ),
+    ] {
+        context.write("here/rigup.toml", manifest);
+        for args in [&["up"][..], &["up", "-d"], &["up", "--dry-run"]] {
+            context.run(args).exits_with(3).stderr_contains(problem);
+        }
+        assert_eq!(context.live_processes(), []);
+    }
+    context.write("here/rigup.toml", "[daemons.a]\ncommand = 'true'\n");
+    for args in [&["up", "none"][..], &["up", "-d", "none"]] {
+        let refused = context.run(args).stderr_contains("no daemon is named none");
+        assert_eq!((refused.code, context.live_processes()), (Some(1), vec![]), "{args:?}");
+    }
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn a_dry_run_shows_the_order_of_the_start_and_starts_nothing() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'true'\ndepends_on = ['c']\n[daemons.b]\ncommand = 'true'\n\
+         [daemons.c]\ncommand = 'true'\ndepends_on = ['d']\n[daemons.d]\ncommand = 'true'\n",
+    );
+    let names: Vec<String> = context
+        .run(&["up", "--dry-run", "--json"])
+        .succeeds()
+        .records()
+        .iter()
+        .map(|daemon| daemon["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["d", "c", "a", "b"]);
+    assert!(context.run(&["ps", "-a", "--json"]).succeeds().records().is_empty());
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn ps_lists_the_documented_fields_of_each_daemon() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\nshell = true\ncommand = 'exit 3'\nrestart = 'no'\n",
+    );
+    context.run(&["up", "--wait"]);
+    context.await_status("b", "failed");
+    let live = context.run(&["ps", "--json"]).succeeds().record();
+    for field in [
+        "type",
+        "name",
+        "status",
+        "ready",
+        "health",
+        "process_id",
+        "pid",
+        "restarts",
+        "exit_code",
+        "exit_reason",
+        "next_start_at",
+        "last_error",
+    ] {
+        assert!(live.get(field).is_some(), "{field}");
+    }
+    assert_eq!((&live["type"], &live["name"]), (&"Daemon".into(), &"a".into()));
+    assert_eq!(
+        (&live["status"], &live["ready"], &live["health"]),
+        (&"running".into(), &true.into(), &"none".into())
+    );
+    assert!(live["pid"].is_u64() && live["exit_code"].is_null() && live["next_start_at"].is_null());
+    let failed = context.daemon("b");
+    assert_eq!((&failed["status"], &failed["ready"]), (&"failed".into(), &false.into()));
+    assert_eq!((&failed["exit_code"], &failed["exit_reason"]), (&3.into(), &"exited".into()));
+    assert!(failed["pid"].is_null());
+    let processes = context.run(&["process", "list", "-n", "0"]).succeeds().records();
+    assert!(processes.iter().any(|process| process["process_type"] == "worker"));
+    assert!(processes.iter().any(|process| process["process_type"] == "supervisord"));
+    context.down();
+}
+
+#[test]
+fn a_start_right_after_down_needs_no_pause() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    for _ in 0..5 {
+        context.run(&["up", "--wait"]).succeeds();
+        context.run(&["down"]).succeeds();
+    }
+    wait_until("the supervisor has exited", || context.live_processes().is_empty());
+    assert_eq!(context.executions("a").len(), 5);
+}
+
+#[test]
+fn a_start_by_name_also_starts_the_dependencies() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\ncommand = 'sleep 600'\ndepends_on = ['a']\n",
+    );
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    context.run(&["stop", "b", "a"]).succeeds();
+    context.run(&["start", "b"]).succeeds();
+    context.await_status("b", "running");
+    assert_eq!(context.daemon("a")["status"], "running");
+    context.down();
+}
+
+#[test]
+fn a_daemon_that_was_only_not_named_starts_with_the_next_up() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\ncommand = 'sleep 600'\n",
+    );
+    context.run(&["up", "-d", "a"]).succeeds();
+    context.await_status("a", "running");
+    assert_eq!(context.daemon("b")["status"], "stopped");
+    context.run(&["up", "-d"]).succeeds();
+    context.await_status("b", "running");
+    context.down();
+}
+
+#[test]
+fn up_installs_the_binaries_of_daemons_first() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\nbinaries = ['sh']\n[daemons.b]\ncommand = 'true'\n",
+    );
+    context.provider(
+        "env",
+        "#!/bin/sh\necho '{\"type\":\"Binary\",\"name\":\"sh\",\"abspath\":\"/bin/sh\",\"version\":\"1\"}'\n",
+    );
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    context.run(&["binary", "show", "sh"]).succeeds();
+    context.down();
+    context.write("here/rigup.toml", "[daemons.a]\ncommand = 'true'\nbinaries = ['no-such-program']\n");
+    context.run(&["up"]).exits_with(1).stderr_contains("cannot install no-such-program");
+    assert_eq!(context.executions("a").len(), 1, "nothing was started");
+}
+
+#[test]
+fn a_program_that_does_not_exist_is_the_last_error() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'no-such-program'\nrestart = 'no'\n");
+    context.run(&["up"]).exits_with(1);
+    let error = context.daemon("a")["last_error"].as_str().unwrap().to_owned();
+    assert!(error.contains("no-such-program"), "{error}");
+}

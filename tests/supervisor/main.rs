@@ -1,0 +1,85 @@
+//! The promises of `rigup up`: what it does when daemons, supervisors and other processes fail, and what commands see.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start rigup and read files themselves, and an error in them is a failed test"
+)]
+
+mod commands;
+#[path = "../faults/leftovers.rs"]
+mod leftovers;
+#[path = "../faults/pty.rs"]
+mod pty;
+mod readiness;
+mod recovery;
+mod restarts;
+mod stop;
+#[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
+#[path = "../cli/test_context.rs"]
+mod test_context;
+mod text;
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use leftovers::assert_nothing_is_left;
+use test_context::{TestContext, signal, wait_until};
+
+impl TestContext {
+    /// Creates a context whose `rigup.toml` declares daemons.
+    fn with_manifest(manifest: &str) -> Self {
+        let context = Self::new();
+        context.write("here/rigup.toml", manifest);
+        context
+    }
+
+    /// Returns the record of a daemon.
+    #[track_caller]
+    fn daemon(&self, name: &str) -> Value {
+        let daemons = self.run(&["ps", "-a"]).succeeds().records();
+        daemons.into_iter().find(|daemon| daemon["name"] == name).expect("the daemon is known")
+    }
+
+    /// Waits until a daemon has this status, and returns its record.
+    #[track_caller]
+    fn await_status(&self, name: &str, status: &str) -> Value {
+        wait_until(&format!("{name} is {status}"), || self.daemon(name)["status"] == status);
+        self.daemon(name)
+    }
+
+    /// Returns the records of the executions of a daemon, oldest first.
+    fn executions(&self, name: &str) -> Vec<Value> {
+        let slug = format!("daemon:{name}");
+        self.processes().into_iter().filter(|process| process["slug"] == *slug).collect()
+    }
+
+    /// Returns the pids of the supervisors in the background.
+    fn supervisors(&self) -> Vec<u32> {
+        let live = self.live_processes().into_iter();
+        live.filter(|(_, line)| line.trim_end().ends_with(" supervise")).map(|(pid, _)| pid).collect()
+    }
+
+    /// Kills the supervisor.
+    fn kill_supervisor(&self) {
+        let [pid] = self.supervisors()[..] else { panic!("one supervisor runs") };
+        signal(pid, Signal::SIGKILL);
+        wait_until("the supervisor is dead", || self.supervisors().is_empty());
+    }
+
+    /// Returns the lines of a file in the data dir; none if it does not exist.
+    fn lines(&self, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.path("data").join(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Stops all daemons and the supervisor, and asserts that nothing is left.
+    #[track_caller]
+    fn down(&self) {
+        self.run(&["down"]).succeeds();
+        wait_until("the supervisor has exited", || self.live_processes().is_empty());
+        assert_nothing_is_left(self);
+    }
+}

@@ -1,0 +1,154 @@
+//! When daemons count as ready, and how dependents wait for them.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::leftovers::assert_nothing_is_left;
+use crate::test_context::{TestContext, wait_until};
+
+/// Returns a port on which nothing listens.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn promise_06_an_exit_before_ready_is_seen_at_once() {
+    let context = TestContext::with_manifest(&format!(
+        "[daemons.a]\nshell = true\ncommand = 'exit 3'\nready = {{tcp = {}, timeout = 30}}\nrestart = 'no'\n",
+        free_port()
+    ));
+    let began = Instant::now();
+    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("a failed; see `rigup logs a`");
+    assert!(began.elapsed() < Duration::from_secs(1));
+    let failed = context.daemon("a");
+    assert_eq!((&failed["status"], &failed["exit_code"]), (&"failed".into(), &3.into()));
+    context.down();
+}
+
+#[test]
+fn promise_06_a_stop_ends_the_wait_for_readiness() {
+    let context = TestContext::with_manifest(&format!(
+        "[daemons.a]\ncommand = 'sleep 600'\nready = {{tcp = {}, timeout = 30}}\n",
+        free_port()
+    ));
+    let began = Instant::now();
+    let up = context.start(&["up", "--wait"]);
+    wait_until("the daemon runs", || context.count_live("sleep 600") == 1);
+    assert_eq!(context.await_status("a", "starting")["ready"], false);
+    context.run(&["stop", "a"]).succeeds();
+    up.wait_with_output().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2));
+    context.down();
+}
+
+#[test]
+fn promise_07_a_foreign_listener_does_not_make_a_daemon_ready() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for ready in [format!("tcp = '127.0.0.1:{port}'"), format!("http = 'http://127.0.0.1:{port}/'")] {
+        let context = TestContext::with_manifest(&format!(
+            "[daemons.a]\ncommand = 'sleep 600'\nready = {{{ready}}}\nrestart = 'no'\n"
+        ));
+        context.run(&["up", "--wait"]).exits_with(1);
+        let failed = context.daemon("a");
+        assert_eq!(failed["status"], "failed");
+        let problem = failed["last_error"].as_str().unwrap();
+        let pid = std::process::id();
+        let expected = format!("another process (pid {pid}) already accepts connections at 127.0.0.1:{port}");
+        assert_eq!(problem, expected);
+        assert_eq!(context.count_live("sleep"), 0);
+        context.down();
+    }
+}
+
+#[test]
+fn promise_07_a_stale_file_does_not_make_a_daemon_ready() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\n\
+         command = 'until [ -e go ]; do sleep 0.01; done; : >ready; exec sleep 600'\n\
+         ready = {file = 'ready', interval = '10ms'}\n",
+    );
+    context.write("here/ready", "");
+    context.run(&["up", "-d"]).succeeds();
+    context.await_status("a", "starting");
+    assert!(!context.path("here/ready").exists());
+    context.write("here/go", "");
+    assert_eq!(context.await_status("a", "running")["ready"], true);
+    context.down();
+}
+
+#[test]
+fn promise_12_dependents_wait_through_restarts_and_block_no_command() {
+    let context = TestContext::with_manifest(
+        r#"
+        [daemons.db]
+        shell = true
+        command = '''
+            [ -e first ] || { : >first; exit 1; }
+            until [ -e go ]; do sleep 0.01; done
+            : >ready; exec sleep 600'''
+        ready = {file = "ready", interval = "10ms"}
+        restart_delay = "50ms"
+        [daemons.app]
+        shell = true
+        command = '[ -e ready ] && exec sleep 601'
+        restart = "no"
+        depends_on = ["db"]
+        [daemons.other]
+        command = "sleep 602"
+        "#,
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("db was restarted", || context.executions("db").len() == 2);
+    assert_eq!(context.daemon("app")["status"], "waiting");
+    for args in [["restart", "app"], ["restart", "other"], ["start", "app"], ["stop", "other"]] {
+        context.run(&args).succeeds();
+    }
+    assert_eq!(context.daemon("app")["status"], "waiting");
+    context.write("here/go", "");
+    context.run(&["up", "--wait"]).succeeds();
+    let (db, app) = (context.daemon("db"), context.daemon("app"));
+    assert_eq!((&db["status"], &db["restarts"]), (&"running".into(), &1.into()));
+    assert_eq!((&app["status"], &app["restarts"]), (&"running".into(), &0.into()));
+    assert_eq!(context.executions("app").len(), 1);
+    context.down();
+}
+
+#[test]
+fn a_dependent_of_a_failed_daemon_fails_and_names_it() {
+    let context = TestContext::with_manifest(
+        "[daemons.db]\ncommand = 'false'\nrestart = 'no'\n\
+         [daemons.app]\ncommand = 'sleep 600'\n\
+         depends_on = {db = {condition = 'service_completed_successfully'}}\n",
+    );
+    context.run(&["up"]).exits_with(1);
+    let problem = context.daemon("app")["last_error"].clone();
+    assert!(problem.as_str().unwrap().starts_with("the dependency db failed: "), "{problem}");
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn promise_06_a_crash_loop_before_ready_is_seen_at_once() {
+    let context = TestContext::with_manifest(&format!(
+        "[daemons.a]\nshell = true\ncommand = 'exit 3'\nready = {{tcp = {}, timeout = 30}}\n\
+         restart_delay = 600\nrestart_delay_max = 600\n",
+        free_port()
+    ));
+    let began = Instant::now();
+    context.run(&["up", "-d"]).succeeds();
+    assert_eq!(context.await_status("a", "backoff")["exit_code"], 3);
+    assert!(began.elapsed() < Duration::from_secs(1));
+    context.down();
+}
+
+#[test]
+fn up_wait_fails_when_a_daemon_is_not_ready_in_time() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\nready = {file = 'never', timeout = '500ms'}\n\
+         restart_delay = 600\nrestart_delay_max = 600\n",
+    );
+    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("a: it was not ready within 0.5 s");
+    assert_eq!(context.await_status("a", "backoff")["exit_reason"], "stopped");
+    assert_eq!(context.count_live("sleep"), 0);
+    context.down();
+}

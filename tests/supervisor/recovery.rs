@@ -1,0 +1,215 @@
+//! Supervisors that are killed, that are started at once, or that get another manifest.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::test_context::{TestContext, signal, wait_until};
+
+/// Returns the pid and the start time of the current execution of a daemon.
+fn identity(context: &TestContext, name: &str) -> (Value, Value) {
+    let id = context.daemon(name)["process_id"].as_str().unwrap().to_owned();
+    let process = context.run(&["process", "show", &id]).succeeds().record();
+    (process["pid"].clone(), process["start_ticks"].clone())
+}
+
+#[test]
+fn promise_08_a_new_supervisor_restarts_nothing_and_knows_true_codes() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n\
+         [daemons.b]\nshell = true\ncommand = 'until [ -e go ]; do sleep 0.01; done; exit 7'\nrestart = 'no'\n\
+         [daemons.c]\nshell = true\ncommand = 'until [ -e go ]; do sleep 0.01; done; exit 8'\nrestart_delay = 600\n\
+         restart_delay_max = 600\n",
+    );
+    context.run(&["up", "--wait"]).succeeds();
+    let before = identity(&context, "a");
+    context.kill_supervisor();
+    assert_eq!(context.daemon("a")["status"], "running", "it is shown without a supervisor");
+    context.write("here/go", "");
+    wait_until("the daemons have ended", || context.count_live("sh -c until") == 0);
+    wait_until("their exits are stored", || {
+        ["b", "c"].iter().all(|name| context.executions(name)[0]["status"] == "exited")
+    });
+    context.run(&["up", "-d"]).succeeds();
+    assert_eq!(identity(&context, "a"), before);
+    context.run(&["wait", "b"]).exits_with(7);
+    let (b, c) = (context.daemon("b"), context.daemon("c"));
+    assert_eq!((&b["status"], &b["last_error"]), (&"failed".into(), &"exit 7".into()));
+    assert_eq!((&c["status"], &c["exit_code"]), (&"backoff".into(), &8.into()));
+    for name in ["a", "b", "c"] {
+        assert_eq!(context.executions(name).len(), 1, "{name} was not started again");
+    }
+    // The new supervisor observes and stops what it has taken over.
+    context.run(&["stop", "a"]).succeeds();
+    assert_eq!(context.count_live("sleep"), 0);
+    context.down();
+}
+
+#[test]
+fn promise_09_what_a_killed_supervisor_left_blocks_no_start() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "--wait"]).succeeds();
+    context.kill_supervisor();
+    assert!(context.path("data/supervisor.sock").exists());
+    for name in ["ps", "down"] {
+        context.run(&[name]).succeeds();
+    }
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+    context.run(&["up", "-d"]).succeeds();
+    context.await_status("a", "running");
+    context.down();
+    assert!(!context.path("data/supervisor.sock").exists());
+}
+
+#[test]
+fn promise_09_a_foreign_file_in_place_of_the_socket_is_refused() {
+    for args in [&["up"][..], &["up", "-d"], &["up", "--wait"]] {
+        let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+        let socket = context.write("data/supervisor.sock", "mine");
+        let began = Instant::now();
+        let expected = format!("{} is not a socket; remove it", socket.display());
+        context.run(args).exits_with(3).stderr_contains(&expected);
+        assert!(began.elapsed() < Duration::from_secs(2), "{args:?}");
+        assert_eq!(fs::read_to_string(&socket).unwrap(), "mine");
+        wait_until("nothing runs", || context.live_processes().is_empty());
+        assert!(context.executions("a").is_empty());
+    }
+}
+
+#[test]
+fn promise_10_eight_ups_at_once_start_one_supervisor_and_one_copy() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\ncommand = 'sleep 601'\ndepends_on = ['a']\n",
+    );
+    context.run_concurrently(8, &["up", "-d"]);
+    wait_until("one supervisor is left", || context.supervisors().len() == 1);
+    context.await_status("b", "running");
+    assert_eq!((context.count_live("sleep 600"), context.count_live("sleep 601")), (1, 1));
+    assert_eq!((context.executions("a").len(), context.executions("b").len()), (1, 1));
+    context.down();
+}
+
+#[test]
+fn promise_14_another_manifest_touches_only_the_daemons_that_changed() {
+    let manifest = |limit: &str, value: &str| {
+        format!(
+            "[daemons.a]\ncommand = 'sleep 600'\nrestart_limit = '{limit}'\n\
+             [daemons.b]\ncommand = 'sleep 601'\nenv = {{X = '{value}'}}\n\
+             [daemons.c]\ncommand = 'sleep 602'\ndepends_on = ['b']\n"
+        )
+    };
+    let context = TestContext::with_manifest(&manifest("5/60s", "1"));
+    context.run(&["up", "--wait"]).succeeds();
+    let pids = || ["a", "b", "c"].map(|name| context.daemon(name)["pid"].clone());
+    let [a, b, c] = pids();
+    context.write("here/rigup.toml", manifest("6/60s", "1"));
+    context.run(&["up", "--wait"]).succeeds();
+    assert_eq!(pids(), [a.clone(), b.clone(), c.clone()]);
+    context.write("here/rigup.toml", manifest("6/60s", "2"));
+    context.run(&["up", "--wait"]).succeeds();
+    let [now_a, now_b, now_c] = pids();
+    assert_eq!((now_a, now_c), (a, c));
+    assert_ne!(now_b, b);
+    let environ = fs::read(format!("/proc/{now_b}/environ")).unwrap();
+    assert!(environ.split(|byte| *byte == 0).any(|variable| variable == b"X=2"));
+    // A killed supervisor makes no difference.
+    context.kill_supervisor();
+    context.write("here/rigup.toml", manifest("6/60s", "3"));
+    let [a, b, c] = pids();
+    context.run(&["up", "--wait"]).succeeds();
+    let [now_a, now_b, now_c] = pids();
+    assert_eq!((now_a, now_c), (a, c));
+    assert_ne!(now_b, b);
+    context.down();
+}
+
+#[test]
+fn promise_14_orphans_are_named_and_stopped_only_on_request() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\ncommand = 'sleep 601'\n",
+    );
+    context.run(&["up", "--wait"]).succeeds();
+    context.write("here/rigup.toml", "[daemons.a]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "--wait"]).succeeds().stderr_contains("b is no longer declared");
+    assert_eq!(context.daemon("b")["status"], "running");
+    context.run(&["up", "--wait", "--remove-orphans"]).succeeds();
+    wait_until("the orphan is stopped", || context.count_live("sleep 601") == 0);
+    context.down();
+}
+
+#[test]
+fn promise_20_the_path_of_the_data_dir_may_be_long() {
+    let mut context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    let data = context.path(&"d".repeat(200));
+    context.set("RIGUP_DATA_DIR", &data);
+    context.run(&["up", "--wait"]).succeeds();
+    let mode = fs::metadata(data.join("supervisor.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    context.run(&["restart", "a"]).succeeds();
+    wait_until("it was restarted", || context.executions("a").len() == 2);
+    context.await_status("a", "running");
+    context.down();
+}
+
+#[test]
+fn promise_08_a_daemon_without_waiter_is_adopted_and_its_exit_is_lost() {
+    for has_supervisor in [true, false] {
+        let context =
+            TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\nrestart_delay = '10ms'\n");
+        context.run(&["up", "--wait"]).succeeds();
+        let before = identity(&context, "a");
+        if !has_supervisor {
+            context.kill_supervisor();
+        }
+        let waiters = || context.live_processes().into_iter().filter(|(_, line)| line.contains(" waiter "));
+        waiters().for_each(|(pid, _)| signal(pid, Signal::SIGKILL));
+        wait_until("the waiter is dead", || waiters().count() == 0);
+        context.run(&["up", "--wait"]).succeeds();
+        assert_eq!(identity(&context, "a"), before);
+        signal(u32::try_from(before.0.as_u64().unwrap()).unwrap(), Signal::SIGKILL);
+        wait_until("it was restarted", || context.executions("a").len() == 2);
+        assert_eq!(context.executions("a")[0]["exit_reason"], "lost");
+        assert_eq!(context.await_status("a", "running")["restarts"], 1);
+        context.down();
+    }
+}
+
+#[test]
+fn promise_09_a_start_while_everything_is_stopped_is_not_lost() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\n\
+         command = 'trap \": >stop; until [ -e go ]; do sleep 0.01; done; exit\" TERM; sleep 600 & wait'\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("it has set its trap", || context.count_live("sleep 600") == 1);
+    let down = context.start(&["down"]);
+    wait_until("it is being stopped", || context.path("here/stop").exists());
+    let up = context.start(&["up", "-d"]);
+    let socket = context.path("data/supervisor.sock").display().to_string();
+    wait_until("the second client is connected", || {
+        let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+        sockets.lines().filter(|line| line.ends_with(&socket)).count() == 3
+    });
+    context.write("here/go", "");
+    assert!(down.wait_with_output().unwrap().status.success());
+    assert!(up.wait_with_output().unwrap().status.success());
+    context.await_status("a", "running");
+    context.down();
+}
+
+#[test]
+fn a_secret_is_not_stored_and_restarts_nothing() {
+    let context =
+        TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\nenv = { API_TOKEN = 'hush-hush' }\n");
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let pid = context.daemon("a")["pid"].clone();
+    context.kill_supervisor();
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    assert_eq!(context.daemon("a")["pid"], pid, "the same process");
+    context.down();
+    let spec: String = context.store().query_row("SELECT spec FROM daemon", [], |row| row.get(0)).unwrap();
+    assert!(spec.contains("API_TOKEN") && !spec.contains("hush-hush"), "{spec}");
+}

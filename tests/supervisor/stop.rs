@@ -1,0 +1,196 @@
+//! How daemons are stopped, and which processes are not.
+
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::leftovers::assert_nothing_is_left;
+use crate::pty::start_on_pty;
+use crate::test_context::{TestContext, signal, wait_until};
+
+/// A process that rigup did not start. It is killed when it is dropped.
+struct ForeignProcess(Child);
+
+impl ForeignProcess {
+    fn start() -> Self {
+        Self(Command::new("sleep").arg("600").spawn().unwrap())
+    }
+
+    fn is_alive(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for ForeignProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn promise_01_a_stop_returns_when_the_tree_is_empty() {
+    let context = TestContext::with_manifest(
+        r#"
+        [daemons.tree]
+        shell = true
+        command = '''
+            trap 'exit 0' TERM
+            sh -c 'trap "" TERM; exec sleep 601' &
+            sh -c 'setsid sleep 602 & exec sleep 603' &
+            sleep 600 &
+            wait'''
+        stop_grace_period = "200ms"
+        "#,
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("the tree runs", || context.count_live("sleep 60") == 4);
+    context.run(&["stop", "tree"]).succeeds();
+    assert_eq!(context.count_live("sleep"), 0);
+    let stopped = context.daemon("tree");
+    assert_eq!((&stopped["status"], &stopped["wanted"]), (&"stopped".into(), &"stopped".into()));
+    assert_eq!(stopped["exit_reason"], "stopped");
+    context.down();
+}
+
+#[test]
+fn promise_01_the_grace_period_kills_a_daemon_that_ignores_its_signal() {
+    let context = TestContext::with_manifest(
+        "[daemons.deaf]\nshell = true\ncommand = 'trap \"\" TERM INT; exec sleep 600'\n\
+         stop_signal = 'INT'\nstop_grace_period = '100ms'\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("the daemon runs", || context.count_live("sleep 600") == 1);
+    context.run(&["stop", "deaf"]).succeeds();
+    assert_eq!(context.count_live("sleep"), 0);
+    assert_eq!(context.daemon("deaf")["exit_code"], 137);
+    context.down();
+}
+
+#[test]
+fn promise_02_a_process_of_the_same_name_is_never_signalled() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    let mut foreign = ForeignProcess::start();
+    context.run(&["up", "--wait"]).succeeds();
+    context.run(&["restart", "a"]).succeeds();
+    wait_until("it was restarted", || context.executions("a").len() == 2);
+    context.run(&["stop", "a"]).succeeds();
+    context.down();
+    assert!(foreign.is_alive());
+}
+
+#[test]
+fn promise_02_a_process_with_a_reused_pid_is_never_signalled_or_adopted() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    let mut foreign = ForeignProcess::start();
+    context.run(&["up", "--wait"]).succeeds();
+    let id = context.daemon("a")["process_id"].as_str().unwrap().to_owned();
+    for (pid, _) in context.live_processes() {
+        signal(pid, Signal::SIGKILL);
+    }
+    wait_until("all are dead", || context.live_processes().is_empty());
+    let reuse = "UPDATE process SET pid = ?1 WHERE id = ?2";
+    let reused = context.store().execute(reuse, (foreign.0.id(), &id)).unwrap();
+    assert_eq!(reused, 1);
+    context.run(&["up", "--wait"]).succeeds();
+    let started = context.daemon("a");
+    assert_ne!(started["process_id"], *id);
+    assert_eq!(context.executions("a")[0]["exit_reason"], "lost");
+    context.down();
+    assert!(foreign.is_alive());
+}
+
+/// Three daemons, each of which depends on the one before and writes when it is told to stop and when it ends.
+const CHAIN: &str = r#"
+    [daemons.db]
+    shell = true
+    command = 'trap "echo db >>$RIGUP_DATA_DIR/order; sleep 0.1; echo end >>$RIGUP_DATA_DIR/order; exit" TERM; sleep 600 & wait'
+    [daemons.app]
+    depends_on = ["db"]
+    shell = true
+    command = 'trap "echo app >>$RIGUP_DATA_DIR/order; sleep 0.1; echo end >>$RIGUP_DATA_DIR/order; exit" TERM; sleep 600 & wait'
+    [daemons.web]
+    depends_on = ["app"]
+    shell = true
+    command = 'trap "echo web >>$RIGUP_DATA_DIR/order; sleep 0.1; echo end >>$RIGUP_DATA_DIR/order; exit" TERM; sleep 600 & wait'
+"#;
+
+#[test]
+fn promise_13_daemons_stop_in_reverse_order_with_and_without_supervisor() {
+    for has_supervisor in [true, false] {
+        let context = TestContext::with_manifest(CHAIN);
+        context.run(&["up", "--wait"]).succeeds();
+        wait_until("all have set their traps", || context.count_live("sleep 600") == 3);
+        if !has_supervisor {
+            context.kill_supervisor();
+        }
+        context.run(&["down"]).succeeds();
+        assert_eq!(context.lines("order"), ["web", "end", "app", "end", "db", "end"]);
+        wait_until("the supervisor or the waiters have exited", || context.live_processes().is_empty());
+        assert_nothing_is_left(&context);
+    }
+}
+
+#[test]
+fn promise_13_ctrl_c_stops_the_daemons_and_reaches_each_once() {
+    let mut context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = '''\n\
+         for signal in INT TERM HUP; do trap \"echo $signal >>$RIGUP_DATA_DIR/signals\" $signal; done\n\
+         : >$RIGUP_DATA_DIR/up\nuntil [ -e $RIGUP_DATA_DIR/signals ]; do sleep 0.05; done\nsleep 0.2'''\n",
+    );
+    let (keyboard, mut rigup) = start_on_pty(&mut context, &[env!("CARGO_BIN_EXE_rigup"), "up"], 0);
+    wait_until("the daemon runs", || context.path("data/up").exists());
+    std::io::Write::write_all(&mut &keyboard, b"\x03").unwrap();
+    wait_until("rigup has exited", || rigup.try_wait().unwrap().is_some());
+    assert_eq!(context.lines("signals"), ["TERM"]);
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn promise_13_independent_daemons_stop_side_by_side() {
+    // Each ends only if the other one has been told to stop, too.
+    let daemon = |name: &str, other: &str| {
+        format!(
+            "[daemons.{name}]\nshell = true\nstop_grace_period = 20\ncommand = '''\n\
+             trap ': >stop-{name}; until [ -e stop-{other} ]; do sleep 0.01; done; exit 0' TERM\n\
+             sleep 600 & wait'''\n"
+        )
+    };
+    let context = TestContext::with_manifest(&[daemon("a", "b"), daemon("b", "a")].concat());
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("both have set their traps", || context.count_live("sleep 600") == 2);
+    context.down();
+    assert_eq!(context.daemon("a")["exit_code"], 0);
+}
+
+#[test]
+fn promise_13_a_second_ctrl_c_kills_daemons_that_ignore_the_first() {
+    let mut context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\nstop_grace_period = 20\n\
+         command = 'trap \"echo TERM >>$RIGUP_DATA_DIR/signals\" TERM; while :; do sleep 0.05; done'\n\
+         [daemons.b]\ncommand = 'sleep 600'\ndepends_on = ['a']\n",
+    );
+    let (keyboard, mut rigup) = start_on_pty(&mut context, &[env!("CARGO_BIN_EXE_rigup"), "up"], 0);
+    wait_until("the daemons run", || context.count_live("sleep 600") == 1);
+    let press_ctrl_c = || std::io::Write::write_all(&mut &keyboard, b"\x03").unwrap();
+    press_ctrl_c();
+    wait_until("the daemon has ignored it", || context.lines("signals") == ["TERM"]);
+    let began = Instant::now();
+    press_ctrl_c();
+    wait_until("rigup has exited", || rigup.try_wait().unwrap().is_some());
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(context.executions("a")[0]["exit_code"], 137);
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn promise_13_a_term_to_the_supervisor_stops_all_daemons() {
+    let context = TestContext::with_manifest(CHAIN);
+    context.run(&["up", "--wait"]).succeeds();
+    wait_until("all have set their traps", || context.count_live("sleep 600") == 3);
+    signal(context.supervisors()[0], Signal::SIGTERM);
+    wait_until("all processes have exited", || context.live_processes().is_empty());
+    assert_eq!(context.lines("order"), ["web", "end", "app", "end", "db", "end"]);
+    assert_nothing_is_left(&context);
+}
