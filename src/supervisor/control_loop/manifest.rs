@@ -118,7 +118,9 @@ impl ControlLoop<'_> {
     fn adopt(&mut self, daemon: &Daemon, process: Process) -> Result<(), StoreError> {
         let (name, restarts) = (&daemon.spec.name, daemon.restarts);
         let process = recover::recover_if_lost(self.store, &process)?.unwrap_or(process);
-        let waiter = tree::find_waiter(process.id).ok().flatten();
+        // The search reads the whole process table.
+        let waiter =
+            if process.exit().is_none() { tree::find_waiter(process.id).ok().flatten() } else { None };
         let handle = match waiter {
             Some(waiter) => Handle::open_entry(&waiter),
             None => Handle::open_running(&process),
