@@ -40,13 +40,4 @@ impl Store {
             Ok(connection.execute(sql, [name, wanted.as_str()])? > 0)
         })
     }
-
-    /// Removes daemons that are no longer declared.
-    pub fn remove_daemons(&self, names: &[&str]) -> Result<(), StoreError> {
-        self.transaction(|transaction| {
-            names.iter().try_for_each(|name| {
-                transaction.execute("DELETE FROM daemon WHERE name = ?1", [name]).map(|_| ())
-            })
-        })
-    }
 }

@@ -53,8 +53,6 @@ pub(crate) enum ControlRequest {
         /// The grace period in place of that of each daemon.
         grace: Option<Duration>,
     },
-    /// Answers with the records of the daemons.
-    Status,
     /// Answers once all daemons that are wanted are ready or have ended.
     AwaitReady,
     /// Answers once the daemons with these names have ended.
@@ -232,7 +230,7 @@ mod tests {
         let data_dir = folder.path().join("x".repeat(150));
         fs::create_dir(&data_dir).unwrap();
         assert!(
-            request(&data_dir, &ControlRequest::Status, None).unwrap().is_none(),
+            request(&data_dir, &ControlRequest::AwaitReady, None).unwrap().is_none(),
             "no supervisor listens"
         );
         let server = Server::open(&data_dir).unwrap();

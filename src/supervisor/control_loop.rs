@@ -232,13 +232,10 @@ impl<'a> ControlLoop<'a> {
         is_over: Arc<AtomicBool>,
     ) {
         let run_dir = RunDir::at(&run_dir::path(&self.settings.data_dir, process.id));
-        let caller = self.settings.command_environment.iter();
-        let caller = caller.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let own = spec.env.iter().map(|(name, value)| (name.into(), value.into()));
         let context = ProbeContext {
             stdout: run_dir.stdout(),
             stderr: run_dir.stderr(),
-            env: caller.chain(own).collect(),
+            env: self.launcher.environment(spec, process.id).all,
             cwd: spec.working_dir.clone(),
         };
         let (name, id) = (spec.name.clone(), process.id);

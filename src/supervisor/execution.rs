@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::clock;
-use crate::hook::command;
+use crate::hook::command::{self, ChildEnvironment};
 use crate::model::{DaemonSpec, Process, ProcessId, ProcessSpec, ProcessType, RunSpec};
 use crate::process::kill::{self, KillOutcome};
 use crate::process::run_dir;
@@ -32,15 +32,8 @@ pub(super) struct Launcher<'a> {
 }
 
 impl Launcher<'_> {
-    /// Starts an execution, and returns its record and its waiter. Returns why it cannot be started.
-    pub(super) fn start(&self, spec: &DaemonSpec) -> Result<(Process, Child), String> {
-        let Some((program, args)) = spec.command.split_first() else {
-            return Err("it has no command".to_owned());
-        };
-        if !spec.working_dir.is_dir() {
-            return Err(format!("its working_dir {} is not a folder", spec.working_dir.display()));
-        }
-        let id = ProcessId::generate();
+    /// Returns the environment of an execution, and of the command that checks its readiness.
+    pub(super) fn environment(&self, spec: &DaemonSpec, id: ProcessId) -> ChildEnvironment {
         let mut set: Vec<(String, OsString)> =
             spec.env.iter().map(|(name, value)| (name.clone(), value.into())).collect();
         let defaults = [
@@ -55,7 +48,19 @@ impl Launcher<'_> {
                 .filter(|(name, _)| !is_set(name))
                 .map(|(name, value): (&str, OsString)| (name.to_owned(), value)),
         );
-        let environment = command::environment_of_command(self.settings, id, &set);
+        command::environment_of_command(self.settings, id, &set)
+    }
+
+    /// Starts an execution, and returns its record and its waiter. Returns why it cannot be started.
+    pub(super) fn start(&self, spec: &DaemonSpec) -> Result<(Process, Child), String> {
+        let Some((program, args)) = spec.command.split_first() else {
+            return Err("it has no command".to_owned());
+        };
+        if !spec.working_dir.is_dir() {
+            return Err(format!("its working_dir {} is not a folder", spec.working_dir.display()));
+        }
+        let id = ProcessId::generate();
+        let environment = self.environment(spec, id);
         let command = CommandSpec {
             program: program.into(),
             args: args.iter().map(Into::into).collect(),

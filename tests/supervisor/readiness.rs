@@ -152,3 +152,16 @@ fn up_wait_fails_when_a_daemon_is_not_ready_in_time() {
     assert_eq!(context.count_live("sleep"), 0);
     context.down();
 }
+
+#[test]
+fn a_command_that_checks_readiness_has_the_environment_of_the_daemon() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\nenv = { OWN = 'own' }\n\
+         ready = { exec = ['sh', '-c', 'echo \"$OWN $DATA_DIR ${PATH%%:*}\" >seen'] }\n",
+    );
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let data_dir = context.path("data").display().to_string();
+    let seen = std::fs::read_to_string(context.path("here/seen")).unwrap();
+    assert!(seen.starts_with(&format!("own {data_dir} {data_dir}/lib/")), "{seen}");
+    context.down();
+}

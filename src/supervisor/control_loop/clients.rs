@@ -89,7 +89,6 @@ impl ControlLoop<'_> {
                 self.handle(PolicyEvent::End);
                 Ok(Some(AnswerCondition::IsDown))
             }
-            ControlRequest::Status => Ok(None),
             ControlRequest::AwaitReady => Ok(Some(AnswerCondition::AreReady)),
             ControlRequest::Wait { names } => Ok(Some(AnswerCondition::HaveEnded(self.known(&names)?))),
         }
@@ -145,6 +144,10 @@ impl ControlLoop<'_> {
         let (due, pending): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.pending).into_iter().partition(|pending| holds(&pending.condition));
         self.pending = pending;
+        // The answer reads the store, and this is called after every event.
+        if due.is_empty() {
+            return;
+        }
         let answer = self.answer();
         for pending in due {
             pending.client.answer(&answer);
