@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use crate::builtin_providers;
-use crate::test_context::TestContext;
+use crate::test_context::{TestContext, wait_until};
 
 /// A fenced block: the text after the backticks (a language, and optionally a file) and the lines of the block.
 struct Block<'a> {
@@ -71,7 +71,10 @@ fn the_examples_of_docs_daemons_work() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     drop(listener);
-    run_page(&context(), &include_str!("../../docs/daemons.md").replace("8731", &port));
+    let context = context();
+    run_page(&context, &include_str!("../../docs/daemons.md").replace("8731", &port));
+    // `down` returns once the next supervisor can start, a moment before this one is gone.
+    wait_until("the last supervisor has exited", || context.live_processes().is_empty());
 }
 
 #[test]
