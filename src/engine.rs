@@ -52,7 +52,7 @@ pub(crate) mod event_plan;
 pub(crate) mod event_plugins;
 pub(crate) mod event_request;
 pub(crate) mod events;
-mod follow;
+mod follow_queue;
 mod follow_up;
 mod followed_events;
 pub(crate) mod install;

@@ -11,7 +11,7 @@ use crate::engine::event::OnEvent;
 use crate::engine::event_plan::EventPlan;
 use crate::engine::event_plugins;
 use crate::engine::event_request::{EventRequest, EventSummary};
-use crate::engine::follow;
+use crate::engine::follow_queue;
 use crate::engine::follow_up::{self, FollowUps, Pending};
 use crate::engine::run_event::RunEvent;
 use crate::engine::session::Session;
@@ -104,7 +104,7 @@ pub(crate) fn run(
             && request.handles(&record.kind)
         {
             if request.follow.follows(&record.kind) {
-                follow::add_id(&mut record.fields);
+                follow_queue::add_id(&mut record.fields);
             }
             pending.borrow_mut().push((follow_up::title(hook), record.clone()));
         }

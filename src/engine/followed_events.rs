@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::engine::error::EngineError;
 use crate::engine::event_request::{EventRequest, Follow};
-use crate::engine::follow::{self, FollowQueue, FollowedEvent};
+use crate::engine::follow_queue::{self, FollowQueue, FollowedEvent};
 use crate::engine::run_event::{EndedEvent, FollowEvent};
 use crate::engine::session::Session;
 use crate::hook::background::DaemonFailures;
@@ -288,7 +288,7 @@ fn pass_on(
     on_event: &mut dyn FnMut(FollowEvent<'_>),
 ) {
     if follow.follows(&record.kind) {
-        follow::add_id(&mut record.fields);
+        follow_queue::add_id(&mut record.fields);
         followed.push(record.clone());
     }
     on_event(FollowEvent::Record(record.fields));
