@@ -162,6 +162,8 @@ pub struct Readiness {
     pub timeout: Duration,
     /// The pause between two checks.
     pub interval: Duration,
+    /// How long one check may take.
+    pub check_timeout: Duration,
     /// Whether a timeout stops all daemons.
     pub stops_all: bool,
 }
@@ -176,6 +178,10 @@ pub enum ReadinessCheck {
     Http(String),
     /// This file exists.
     File(PathBuf),
+    /// Something was written to this fifo, which rigup creates.
+    Fifo(PathBuf),
+    /// A line `ready` was written to this fifo, which the daemon creates.
+    Pipe(PathBuf),
     /// A command exits with 0.
     Exec(Vec<String>),
     /// A line of a log matches this regular expression.

@@ -105,7 +105,7 @@ pub(super) fn ignored_by_rigup_alone() -> SigSet {
 pub(crate) struct Interrupt {
     pipe: io::PipeReader,
     /// Keeps the pipe open if no signal handler does.
-    _writer: Arc<io::PipeWriter>,
+    _writer: Option<Arc<io::PipeWriter>>,
     signal: Arc<AtomicI32>,
 }
 
@@ -121,6 +121,12 @@ impl Interrupt {
     /// Returns an interrupt that never occurs, for a program that exits at once.
     pub(crate) fn none() -> io::Result<Self> {
         Self::of(Vec::new())
+    }
+
+    /// Returns an interrupt that occurs when the writer is dropped, for a thread that others end.
+    pub(crate) fn on_drop() -> io::Result<(Self, io::PipeWriter)> {
+        let (pipe, writer) = io::pipe()?;
+        Ok((Self { pipe, _writer: None, signal: Arc::default() }, writer))
     }
 
     fn of(numbers: Vec<c_int>) -> io::Result<Self> {
@@ -142,7 +148,7 @@ impl Interrupt {
             }
             is_new.then_some(0)
         })?;
-        Ok(Self { pipe, _writer: writer, signal })
+        Ok(Self { pipe, _writer: Some(writer), signal })
     }
 
     /// Returns the last signal, or `None` if none was received.

@@ -1,6 +1,7 @@
 //! The control loop of a supervisor: it starts and stops daemons as the policy says, and answers the clients. It may die at
 //! any moment: each daemon has a waiter of its own, and the next supervisor takes all of them over.
 
+mod checks;
 mod clients;
 mod manifest;
 mod pending;
@@ -8,15 +9,13 @@ mod pending;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::model::{Daemon, DaemonName, DaemonSpec, ExitReason, Process, ProcessId, Readiness, Wanted};
+use crate::model::{Daemon, DaemonName, ExitReason, Process, ProcessId, Wanted};
 use crate::process::handle::Handle;
-use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
 use crate::process::{poll, recover, wait};
@@ -28,7 +27,7 @@ use crate::supervisor::control::{Client, Server};
 use crate::supervisor::control_loop::pending::PendingClient;
 use crate::supervisor::execution::{self, Launcher};
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
-use crate::supervisor::readiness::{self, ProbeContext};
+use crate::supervisor::readiness;
 
 /// The longest pause between two looks at everything.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
@@ -57,8 +56,8 @@ enum ThreadReport {
 struct Execution {
     process_id: ProcessId,
     watched: Watched,
-    /// Ends the wait for its readiness.
-    is_over: Arc<AtomicBool>,
+    /// Ends its checks when it is dropped.
+    checks: Option<io::PipeWriter>,
 }
 
 /// The process whose end means that a daemon has ended.
@@ -93,6 +92,8 @@ pub(crate) struct ControlLoop<'a> {
     /// The clients that stopped all daemons.
     clients_of_end: Vec<Client>,
     reports: (Sender<ThreadReport>, Receiver<ThreadReport>),
+    /// The threads that run commands to check executions.
+    checks: Vec<JoinHandle<()>>,
     /// A byte for each report.
     wake: (io::PipeReader, io::PipeWriter),
     start: Instant,
@@ -128,6 +129,7 @@ impl<'a> ControlLoop<'a> {
             pending: Vec::new(),
             clients_of_end: Vec::new(),
             reports: mpsc::channel(),
+            checks: Vec::new(),
             wake,
             start: Instant::now(),
             actions: VecDeque::new(),
@@ -154,6 +156,7 @@ impl<'a> ControlLoop<'a> {
             self.answer_pending();
             if self.policy.is_over() && (!self.is_lasting || self.policy.is_ending()) {
                 let _ = self.save();
+                self.join_checks();
                 self.answer_pending();
                 return self.policy.has_failed();
             }
@@ -211,38 +214,13 @@ impl<'a> ControlLoop<'a> {
         match prepared.and_then(|()| self.launcher.start(&spec)) {
             Ok((process, waiter)) => {
                 (daemon.process_id, daemon.ready_at) = (Some(process.id), None);
-                let is_over = Arc::new(AtomicBool::new(false));
-                if let Some(ready) = spec.ready.clone() {
-                    self.watch_readiness(&spec, &process, ready, Arc::clone(&is_over));
-                }
+                let checks = self.start_checks(&spec, &process, false);
                 let watched = Watched::Waiter(waiter);
-                self.executions.insert(name.clone(), Execution { process_id: process.id, watched, is_over });
+                self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
                 self.handle(PolicyEvent::Started(name));
             }
             Err(problem) => self.handle(PolicyEvent::CannotStart(name, problem)),
         }
-    }
-
-    /// Waits in a thread until an execution is ready.
-    fn watch_readiness(
-        &mut self,
-        spec: &DaemonSpec,
-        process: &Process,
-        ready: Readiness,
-        is_over: Arc<AtomicBool>,
-    ) {
-        let run_dir = RunDir::at(&run_dir::path(&self.settings.data_dir, process.id));
-        let context = ProbeContext {
-            stdout: run_dir.stdout(),
-            stderr: run_dir.stderr(),
-            env: self.launcher.environment(spec, process.id).all,
-            cwd: spec.working_dir.clone(),
-        };
-        let (name, id) = (spec.name.clone(), process.id);
-        self.spawn(move || {
-            readiness::wait(&ready, &context, &is_over)
-                .map(|result| ThreadReport::Readiness(name, id, result))
-        });
     }
 
     /// Kills all executions at once.
@@ -256,10 +234,10 @@ impl<'a> ControlLoop<'a> {
     /// Stops an execution in a thread, with its signal and its grace period, or kills it at once. Its exit is observed like any
     /// other.
     fn stop_daemon(&mut self, name: &DaemonName, is_urgent: bool) {
-        let (Some(daemon), Some(execution)) = (self.daemons.get(name), self.executions.get(name)) else {
+        let (Some(daemon), Some(execution)) = (self.daemons.get(name), self.executions.get_mut(name)) else {
             return;
         };
-        execution.is_over.store(true, Ordering::Relaxed);
+        execution.checks = None;
         let (mut spec, id, name) = (daemon.spec.clone(), execution.process_id, name.clone());
         if is_urgent {
             (spec.stop_signal, spec.stop_grace_period) = ("KILL".to_owned(), Duration::ZERO);
@@ -317,16 +295,15 @@ impl<'a> ControlLoop<'a> {
             .map(|(name, _)| name.clone())
             .collect();
         for name in ended {
-            let Some(execution) = self.executions.remove(&name) else { continue };
-            execution.is_over.store(true, Ordering::Relaxed);
+            let Some(mut execution) = self.executions.remove(&name) else { continue };
             if let Watched::Waiter(waiter) = &execution.watched {
                 let _ = wait::reap(waiter);
             }
             match self.ended_process(execution.process_id) {
                 // Its waiter was killed, and the daemon lives.
                 Ok((_, Some(handle))) => {
-                    let watched = Watched::Other(handle);
-                    self.executions.insert(name, Execution { watched, ..execution });
+                    execution.watched = Watched::Other(handle);
+                    self.executions.insert(name, execution);
                 }
                 Ok((process, None)) => {
                     let exit = process.as_ref().map_or_else(Exit::lost, exit_of);

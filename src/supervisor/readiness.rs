@@ -1,10 +1,11 @@
 //! How a daemon shows that it is ready. Each check runs in a thread of its own, never in the control loop.
 
+mod fifo;
+
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
@@ -18,15 +19,10 @@ use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::process::system;
-
-/// How long one connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::supervisor::readiness::fifo::FifoReader;
 
 /// How long the connection may take that finds a foreign process before a start, which the control loop waits for.
 const FOREIGN_TIMEOUT: Duration = Duration::from_millis(50);
-
-/// How long a command that checks readiness may take.
-const EXEC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a check may need of an execution.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +40,8 @@ pub(super) fn prepare(check: &ReadinessCheck) -> Result<(), String> {
     let address = match check {
         ReadinessCheck::Tcp(host, port) => Some((host.as_str(), *port)),
         ReadinessCheck::Http(url) => address(url).map(|(host, port, _)| (host, port)),
-        ReadinessCheck::File(path) => {
+        ReadinessCheck::Fifo(path) => return fifo::create(path),
+        ReadinessCheck::File(path) | ReadinessCheck::Pipe(path) => {
             return match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     Err(format!("cannot remove the file of an earlier execution: {error}"))
@@ -63,16 +60,21 @@ pub(super) fn prepare(check: &ReadinessCheck) -> Result<(), String> {
     }
 }
 
-/// Waits until a daemon is ready. Returns why it is not ready in time, or `None` if `is_over` is set before, because it has
-/// ended.
+/// Waits until a daemon is ready. Returns why it is not ready in time, or `None` if it ends before, which is the interrupt
+/// `end`.
 pub(super) fn wait(
     readiness: &Readiness,
     context: &ProbeContext,
-    is_over: &AtomicBool,
+    end: &Interrupt,
 ) -> Option<Result<(), String>> {
     let deadline = duration::deadline(readiness.timeout);
-    while !is_over.load(Ordering::Relaxed) {
-        if holds(&readiness.probe, context) {
+    let mut fifo = FifoReader::of(&readiness.probe);
+    loop {
+        let is_ready = match &mut fifo {
+            Some(fifo) => fifo.is_ready(),
+            None => holds(&readiness.probe, context, readiness.check_timeout, end),
+        };
+        if is_ready {
             return Some(Ok(()));
         }
         if Instant::now() >= deadline {
@@ -82,24 +84,28 @@ pub(super) fn wait(
                 describe(&readiness.probe)
             )));
         }
-        poll::pause(deadline.min(Instant::now() + readiness.interval));
+        if poll::readable([end.fd()], deadline.min(Instant::now() + readiness.interval)) == [true] {
+            return None;
+        }
     }
-    None
 }
 
-/// Whether a check holds now.
-pub(super) fn holds(probe: &ReadinessCheck, context: &ProbeContext) -> bool {
+/// Whether a check that may take `timeout` holds now. `end` interrupts it.
+fn holds(probe: &ReadinessCheck, context: &ProbeContext, timeout: Duration, end: &Interrupt) -> bool {
     match probe {
-        ReadinessCheck::Tcp(host, port) => connect(host, *port, CONNECT_TIMEOUT).is_ok(),
-        ReadinessCheck::Http(url) => is_answered(url).unwrap_or(false),
+        ReadinessCheck::Tcp(host, port) => connect(host, *port, timeout).is_ok(),
+        ReadinessCheck::Http(url) => is_answered(url, timeout).unwrap_or(false),
         ReadinessCheck::File(path) => path.exists(),
+        ReadinessCheck::Fifo(_) | ReadinessCheck::Pipe(_) => {
+            FifoReader::of(probe).is_some_and(|mut fifo| fifo.is_ready())
+        }
         ReadinessCheck::Log(pattern) => Regex::new(pattern).is_ok_and(|regex| {
             [&context.stdout, &context.stderr]
                 .into_iter()
                 .any(|path| has_line(path, |line| regex.is_match(line)))
         }),
         ReadinessCheck::StdoutLine => has_line(&context.stdout, |_line| true),
-        ReadinessCheck::Exec(command) => succeeds(command, context),
+        ReadinessCheck::Exec(command) => succeeds(command, context, timeout, end),
     }
 }
 
@@ -109,14 +115,16 @@ fn describe(probe: &ReadinessCheck) -> String {
         ReadinessCheck::Tcp(host, port) => format!("{host}:{port} accepts no connection"),
         ReadinessCheck::Http(url) => format!("{url} is not answered with 2xx"),
         ReadinessCheck::File(path) => format!("{} does not exist", path.display()),
+        ReadinessCheck::Fifo(path) => format!("nothing was written to {}", path.display()),
+        ReadinessCheck::Pipe(path) => format!("no line \"ready\" was written to {}", path.display()),
         ReadinessCheck::Log(pattern) => format!("no line of its logs matches {pattern}"),
         ReadinessCheck::StdoutLine => "it printed no line".to_owned(),
         ReadinessCheck::Exec(command) => format!("{} does not succeed", command.join(" ")),
     }
 }
 
-/// Whether a command exits with 0.
-fn succeeds(command: &[String], context: &ProbeContext) -> bool {
+/// Whether a command exits with 0 in time. Everything that it has started is killed at its end.
+fn succeeds(command: &[String], context: &ProbeContext, timeout: Duration, end: &Interrupt) -> bool {
     let Some((program, args)) = command.split_first() else { return false };
     let command = CommandSpec {
         program: program.into(),
@@ -124,8 +132,7 @@ fn succeeds(command: &[String], context: &ProbeContext) -> bool {
         env: context.env.clone(),
         cwd: context.cwd.clone(),
     };
-    let captured = Interrupt::none()
-        .and_then(|interrupt| capture::run(command, Instant::now() + EXEC_TIMEOUT, &interrupt));
+    let captured = capture::run(command, duration::deadline(timeout), end);
     matches!(captured, Ok(Captured::Exited(exit)) if exit.exit_code == Some(0))
 }
 
@@ -149,10 +156,10 @@ fn address(url: &str) -> Option<(&str, u16, &str)> {
 }
 
 /// Whether a GET of an `http://` URL is answered with a status of 2xx.
-fn is_answered(url: &str) -> io::Result<bool> {
+fn is_answered(url: &str, timeout: Duration) -> io::Result<bool> {
     let (host, port, path) = address(url).ok_or(io::ErrorKind::Unsupported)?;
-    let mut stream = connect(host, port, CONNECT_TIMEOUT)?;
-    stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    let mut stream = connect(host, port, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n");
     // In one piece, because a simple server reads only once.
     stream.write_all(request.as_bytes())?;
@@ -186,14 +193,18 @@ mod tests {
         ProbeContext { stdout, stderr, ..ProbeContext::default() }
     }
 
+    fn holds_now(probe: &ReadinessCheck, context: &ProbeContext) -> bool {
+        holds(probe, context, Duration::from_secs(5), &Interrupt::none().unwrap())
+    }
+
     #[test]
     fn a_port_is_ready_when_it_accepts_a_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let probe = ReadinessCheck::Tcp("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
         let folder = tempfile::tempdir().unwrap();
-        assert!(holds(&probe, &logs(folder.path())));
+        assert!(holds_now(&probe, &logs(folder.path())));
         drop(listener);
-        assert!(!holds(&probe, &logs(folder.path())));
+        assert!(!holds_now(&probe, &logs(folder.path())));
     }
 
     #[test]
@@ -210,7 +221,7 @@ mod tests {
                     assert!(request[..count].starts_with(b"GET /health HTTP/1.0\r\n"));
                     write!(stream, "HTTP/1.1 {status}\r\n\r\n").unwrap();
                 });
-                assert_eq!(holds(&ReadinessCheck::Http(url), &logs(folder.path())), is_ready, "{status}");
+                assert_eq!(holds_now(&ReadinessCheck::Http(url), &logs(folder.path())), is_ready, "{status}");
             });
         }
     }
@@ -220,9 +231,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (logs, probe) = (logs(folder.path()), ReadinessCheck::Log("listening on [0-9]+".to_owned()));
         fs::write(&logs.stderr, "starting\nlistening on 80").unwrap();
-        assert!(!holds(&probe, &logs), "the line may continue");
+        assert!(!holds_now(&probe, &logs), "the line may continue");
         fs::write(&logs.stderr, "starting\nlistening on 8080\n").unwrap();
-        assert!(holds(&probe, &logs) && !holds(&ReadinessCheck::StdoutLine, &logs));
+        assert!(holds_now(&probe, &logs) && !holds_now(&ReadinessCheck::StdoutLine, &logs));
     }
 
     #[test]
@@ -232,12 +243,15 @@ mod tests {
             probe: ReadinessCheck::File(folder.path().join("ready")),
             timeout: Duration::from_millis(30),
             interval: Duration::from_millis(5),
+            check_timeout: Duration::from_secs(1),
             stops_all: false,
         };
-        let reason = wait(&readiness, &logs(folder.path()), &AtomicBool::new(false)).unwrap().unwrap_err();
+        let (end, writer) = Interrupt::on_drop().unwrap();
+        let reason = wait(&readiness, &logs(folder.path()), &end).unwrap().unwrap_err();
         assert!(
             reason.starts_with("it was not ready within 0.03 s (") && reason.ends_with("does not exist)")
         );
-        assert_eq!(wait(&readiness, &logs(folder.path()), &AtomicBool::new(true)), None);
+        drop(writer);
+        assert_eq!(wait(&readiness, &logs(folder.path()), &end), None);
     }
 }

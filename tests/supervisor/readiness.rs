@@ -1,6 +1,7 @@
 //! When daemons count as ready, and how dependents wait for them.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use crate::leftovers::assert_nothing_is_left;
@@ -164,4 +165,81 @@ fn a_command_that_checks_readiness_has_the_environment_of_the_daemon() {
     let seen = std::fs::read_to_string(context.path("here/seen")).unwrap();
     assert!(seen.starts_with(&format!("own {data_dir} {data_dir}/lib/")), "{seen}");
     context.down();
+}
+
+#[test]
+fn a_daemon_is_ready_when_it_writes_to_its_fifo() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\n\
+         command = 'exec 3>fifo; until [ -e go ]; do sleep 0.01; done; echo up >&3; exec sleep 600'\n\
+         ready = {fifo = 'fifo', interval = '10ms'}\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("it has opened the fifo", || context.count_live("sleep 0.01") == 1);
+    assert_eq!(context.daemon("a")["status"], "starting");
+    let mode = std::fs::metadata(context.path("here/fifo")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    context.write("here/go", "");
+    context.await_status("a", "running");
+    context.down();
+}
+
+#[test]
+fn promise_07_a_file_in_place_of_a_fifo_is_kept_and_fails_the_start() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\nready = {fifo = 'fifo'}\nrestart = 'no'\n",
+    );
+    context.write("here/fifo", "mine");
+    context.run(&["up", "--wait"]).exits_with(1);
+    let problem = context.daemon("a")["last_error"].clone();
+    assert!(problem.as_str().unwrap().ends_with("fifo is not a fifo; remove it"), "{problem}");
+    assert_eq!(std::fs::read_to_string(context.path("here/fifo")).unwrap(), "mine");
+    context.down();
+}
+
+#[test]
+fn each_ready_strategy_of_a_process_pilot_manifest_works() {
+    let context = TestContext::new();
+    let port = free_port();
+    let service = |name: &str, strategy: &str, params: &str| {
+        format!(
+            r#"{{"name": "{name}_service", "path": "python3", "args": ["{name}_service.py"],
+                "ready_strategy": "{strategy}", "ready_params": {{{params}}}}}"#
+        )
+    };
+    let services = [
+        service("tcp", "tcp", &format!("\"port\": {port}")),
+        service("pipe", "pipe", "\"path\": \"pipe_ready\""),
+        service("file", "file", "\"path\": \"file_ready.txt\""),
+    ];
+    context.write("here/example.json", format!("{{\"processes\": [{}]}}", services.join(",")));
+    let tcp = format!("import socket\nlistener = socket.create_server(('localhost', {port}))\n");
+    context.write("here/tcp_service.py", format!("{tcp}while True:\n    listener.accept()\n"));
+    // The pipe exists already, and the service puts its own in its place.
+    context.write("here/pipe_ready", "ready");
+    let pipe = "import os, time\nif os.path.exists('pipe_ready'): os.unlink('pipe_ready')\n\
+                os.mkfifo('pipe_ready')\n\
+                while True:\n    try: fd = os.open('pipe_ready', os.O_WRONLY | os.O_NONBLOCK)\n    \
+                except OSError: time.sleep(0.01); continue\n    os.write(fd, b'ready\\n')\n    time.sleep(600)\n";
+    context.write("here/pipe_service.py", pipe);
+    context.write("here/file_service.py", "import time\nopen('file_ready.txt', 'w')\ntime.sleep(600)\n");
+    context.run(&["up", "-f", "example.json", "--wait"]).succeeds();
+    for name in ["tcp_service", "pipe_service", "file_service"] {
+        assert_eq!(context.daemon(name)["status"], "running", "{name}");
+        assert_eq!(context.executions(name).len(), 1, "{name}");
+    }
+    context.down();
+}
+
+#[test]
+fn a_command_that_checks_readiness_ends_with_its_daemon() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = 'until [ -e go ]; do sleep 0.01; done'\nrestart = 'no'\n\
+         exit_on_end = true\nready = {exec = ['sh', '-c', 'sleep 601; true']}\n",
+    );
+    let up = context.start(&["up"]);
+    wait_until("the command runs", || context.count_live("sleep 601") > 0);
+    context.write("here/go", "");
+    up.wait_with_output().unwrap();
+    assert_nothing_is_left(&context);
 }

@@ -1,8 +1,6 @@
 //! The application of a manifest to the daemons of a supervisor, and their recovery from an earlier one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, Process, Wanted};
 use crate::process::handle::Handle;
@@ -129,14 +127,9 @@ impl ControlLoop<'_> {
             (None, Ok(Some(handle))) => {
                 let is_ready = daemon.ready_at.is_some() || daemon.spec.ready.is_none();
                 self.policy.adopt(name, Adopted::Running { is_ready, restarts });
-                let is_over = Arc::<AtomicBool>::default();
-                if let Some(ready) = daemon.spec.ready.clone().filter(|_| !is_ready) {
-                    self.watch_readiness(&daemon.spec, &process, ready, Arc::clone(&is_over));
-                }
-                self.executions.insert(
-                    name.clone(),
-                    Execution { process_id: process.id, watched: Watched::Other(handle), is_over },
-                );
+                let checks = self.start_checks(&daemon.spec, &process, is_ready);
+                let watched = Watched::Other(handle);
+                self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
             }
             // Once a supervisor has stopped all daemons, everything starts again.
             _ if daemon.status.is_alive()

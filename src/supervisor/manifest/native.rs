@@ -63,16 +63,20 @@ const UNSUPPORTED: [&str; 16] = [
 ];
 
 /// The checks of readiness, of which a daemon has one.
-const PROBES: [&str; 6] = ["tcp", "http", "file", "exec", "log", "stdout_line"];
+const PROBES: [&str; 7] = ["tcp", "http", "file", "fifo", "exec", "log", "stdout_line"];
 
 /// The checks of readiness that this version refuses.
-const UNSUPPORTED_PROBES: [&str; 2] = ["fifo", "notify"];
+const UNSUPPORTED_PROBES: [&str; 1] = ["notify"];
 
 /// The time in which a daemon has to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The pause between two checks of readiness.
 const READY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a command that checks readiness may take, and any other check.
+const EXEC_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads the daemons in the lines of a `daemons.jsonl`.
 pub(super) fn read_lines(bytes: &[u8], file: &mut ManifestFile<'_, '_>) -> Vec<DaemonSpec> {
@@ -218,6 +222,7 @@ fn readiness(
         ready.read("tcp", "a port, or \"HOST:PORT\"", tcp)?,
         ready.read("http", "a URL that starts with http://", http)?,
         ready.text("file")?.map(|path| ReadinessCheck::File(file.resolve(&path))),
+        ready.text("fifo")?.map(|path| ReadinessCheck::Fifo(file.resolve(&path))),
         ready.command("exec")?.map(ReadinessCheck::Exec),
         ready.read("log", "a regular expression", log)?,
         ready.flag("stdout_line", false)?.then_some(ReadinessCheck::StdoutLine),
@@ -229,9 +234,10 @@ fn readiness(
         );
     };
     Ok(Some(Readiness {
-        probe,
         timeout: ready.duration("timeout", READY_TIMEOUT)?,
         interval: ready.duration("interval", READY_INTERVAL)?,
+        check_timeout: if matches!(probe, ReadinessCheck::Exec(_)) { EXEC_TIMEOUT } else { CONNECT_TIMEOUT },
+        probe,
         stops_all: false,
     }))
 }

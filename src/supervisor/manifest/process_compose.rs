@@ -214,6 +214,7 @@ fn readiness(
             // process-compose waits for the line without a limit.
             timeout: duration::MAX,
             interval: PERIOD,
+            check_timeout: PERIOD,
             stops_all: false,
         };
         return Ok(log_line.map(readiness));
@@ -233,8 +234,15 @@ fn readiness(
         probe: check(&probe, fields, shared, file)?,
         timeout: delay.saturating_add(interval.saturating_mul(failures)).min(duration::MAX),
         interval,
+        check_timeout: check_timeout(&probe)?,
         stops_all: false,
     }))
+}
+
+/// Reads how long one check of a probe may take.
+fn check_timeout(probe: &Declaration<'_>) -> Result<Duration, ManifestProblem> {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    Ok(probe.duration("timeout_seconds", TIMEOUT)?.max(TIMEOUT))
 }
 
 fn check(

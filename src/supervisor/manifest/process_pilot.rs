@@ -161,21 +161,20 @@ fn readiness(
     let params = fields.table("ready_params")?;
     let missing = |name: &str| fields.problem(KEY, &format!("needs \"{name}\" in \"ready_params\""));
     let params = |name: &str| params.as_ref().ok_or_else(|| missing(name));
-    let probe = match fields.word(KEY, &[("tcp", "port"), ("file", "path"), ("pipe", "")])? {
+    let path = || -> Result<PathBuf, ManifestProblem> {
+        let path = params("path")?.text("path")?.ok_or_else(|| missing("path"))?;
+        Ok(file.resolve(&path))
+    };
+    let probe = match fields.word(KEY, &[("tcp", "tcp"), ("file", "file"), ("pipe", "pipe")])? {
         None => return Ok(None),
-        Some("") => {
-            return Err(
-                fields.problem(KEY, "pipe is not supported by this version of rigup; use tcp or file")
-            );
-        }
-        Some(name @ "port") => {
+        Some("file") => ReadinessCheck::File(path()?),
+        Some("pipe") => ReadinessCheck::Pipe(path()?),
+        Some(_) => {
             let parse = |value: &ManifestValue| port_of_this_machine(value.number()?);
-            params(name)?.read(name, "a port from 1 to 65535", parse)?.ok_or_else(|| missing(name))?
-        }
-        Some(name) => {
-            let path = params(name)?.text(name)?.ok_or_else(|| missing(name))?;
-            ReadinessCheck::File(file.resolve(&path))
+            let port = params("port")?.read("port", "a port from 1 to 65535", parse)?;
+            port.ok_or_else(|| missing("port"))?
         }
     };
-    Ok(Some(Readiness { probe, timeout, interval: READY_INTERVAL, stops_all: true }))
+    let (interval, check_timeout) = (READY_INTERVAL, timeout);
+    Ok(Some(Readiness { probe, timeout, interval, check_timeout, stops_all: true }))
 }

@@ -120,6 +120,7 @@ ready = { tcp = 5432 }
             probe: ReadinessCheck::Http("http://localhost:8080/health".to_owned()),
             timeout: seconds(60),
             interval: Duration::from_millis(500),
+            check_timeout: seconds(5),
             stops_all: false,
         }),
         restart: Restart::UnlessStopped,
@@ -290,14 +291,15 @@ fn a_process_pilot_manifest_declares_its_processes() {
 		},
 		{"name": "api", "path": "services/*-api", "dependencies": ["store"], "timeout": null},
 		{"name": "ui", "path": "./services/ui", "shutdown_strategy": "shutdown_everything", "working_directory": "services",
-			"ready_strategy": "tcp", "ready_params": {"port": 8080}}
+			"ready_strategy": "tcp", "ready_params": {"port": 8080}},
+		{"name": "pipe", "path": "sleep", "ready_strategy": "pipe", "ready_params": {"path": "ready"}}
 	]
 }"#;
     let folder = Folder::new(&[("m.json", json), ("services/v2/my-api", ""), ("services/ui", "")]);
     let (daemons, warnings) = folder.read(&["m.json"]).unwrap();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].starts_with("m.json:3: control_server is ignored"), "{warnings:?}");
-    let [store, api, ui] = daemons.try_into().unwrap();
+    let [store, api, ui, pipe] = daemons.try_into().unwrap();
     assert_eq!(store.source, format!("{}:5", folder.path("m.json").display()));
     assert_eq!(
         (store.command, store.working_dir),
@@ -317,6 +319,7 @@ fn a_process_pilot_manifest_declares_its_processes() {
     );
     assert_eq!((ui.working_dir, ui.restart, ui.exit_on_end), (folder.path("services"), Restart::No, true));
     assert_eq!(ui.ready.unwrap().probe, ReadinessCheck::Tcp("localhost".to_owned(), 8080));
+    assert_eq!(pipe.ready.unwrap().probe, ReadinessCheck::Pipe(folder.path("ready")));
 }
 
 #[test]
@@ -344,7 +347,7 @@ fn problems_of_process_pilot_manifests_name_the_line() {
         ),
         (
             "name: a\n    path: sleep\n    ready_strategy: pipe",
-            "pipe is not supported by this version of rigup",
+            "\"ready_strategy\" needs \"path\" in \"ready_params\"",
         ),
         (
             "name: a\n    path: sleep\n    ready_strategy: tcp",

@@ -57,8 +57,13 @@ pub(super) fn with_restart(restart: Restart, line: &str) -> DaemonSpec {
 /// Returns a declaration with a check of readiness.
 pub(super) fn with_ready(line: &str) -> DaemonSpec {
     let second = Duration::from_secs(1);
-    let ready =
-        Readiness { probe: ReadinessCheck::StdoutLine, timeout: second, interval: second, stops_all: false };
+    let ready = Readiness {
+        probe: ReadinessCheck::StdoutLine,
+        timeout: second,
+        interval: second,
+        check_timeout: second,
+        stops_all: false,
+    };
     DaemonSpec { ready: Some(ready), ..spec(line) }
 }
 
