@@ -26,8 +26,8 @@ pub(crate) use retention::RetentionLimits;
 pub use attempt::{Attempt, Outcome};
 pub use binary::{Backoff, Binary, Installed};
 pub(crate) use daemon::{
-    Condition, Daemon, DaemonName, DaemonSpec, DaemonStatus, Dependency, InvalidDaemonName, Readiness,
-    ReadinessCheck, Restart, Wanted,
+    Condition, Daemon, DaemonName, DaemonSpec, DaemonStatus, Dependency, InvalidDaemonName, LogLimits,
+    Readiness, ReadinessCheck, Restart, Wanted,
 };
 pub use id::{BinaryId, InterfaceId, MachineId, ProcessId};
 pub use machine::{Guid, Machine, MachineFacts};

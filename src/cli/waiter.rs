@@ -6,7 +6,7 @@ use crate::cli::command::CliError;
 use crate::cli::output::Output;
 use crate::engine::ExitStatus;
 use crate::exhaustion;
-use crate::model::ProcessId;
+use crate::model::{LogLimits, ProcessId};
 use crate::process::spawn::CommandSpec;
 use crate::process::{system, waiter};
 use crate::settings::{Environment, Flags};
@@ -24,6 +24,12 @@ pub(crate) struct WaiterArgs {
     /// The grace period of the command if the waiter is told to terminate it, in milliseconds
     #[arg(long)]
     grace: u64,
+    /// The size of a log, in bytes, from which it is rotated
+    #[arg(long, requires = "log_max_files")]
+    log_max_size: Option<u64>,
+    /// The number of files of each log that are kept
+    #[arg(long)]
+    log_max_files: Option<u32>,
     /// The id of its record
     process: ProcessId,
 }
@@ -45,7 +51,7 @@ pub(crate) fn run(
 }
 
 fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Result<(), CliError> {
-    let WaiterArgs { output_limit, memory_limit, grace, process } = args;
+    let WaiterArgs { output_limit, memory_limit, grace, log_max_size, log_max_files, process } = args;
     let missing = || CliError::usage("the waiter has no --data-dir, --lib-dir or command");
     let mut command = waiter::words_of_command(environment).into_iter();
     let program = command.next().ok_or_else(missing)?;
@@ -57,6 +63,8 @@ fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Resu
     let cwd = std::env::current_dir().unwrap_or_else(|_| ".".into());
     let command = CommandSpec { program, args: command.collect(), env, cwd };
     let grace = Duration::from_millis(grace);
-    waiter::run(&store, process, output_limit, memory_limit, grace, command)
+    let log_limits =
+        log_max_size.zip(log_max_files).map(|(max_size, max_files)| LogLimits { max_size, max_files });
+    waiter::run(&store, process, output_limit, memory_limit, grace, log_limits, command)
         .map_err(|error| CliError::setup(exhaustion::explain(&error)))
 }

@@ -107,7 +107,8 @@ impl<'a> BackgroundHooks<'a> {
         let runner = reporter.runner;
         let output = HookOutput::new(hook, runner.settings.output_limit);
         let grace = conditions.grace;
-        let waiter = match waiter::launch(runner.settings, &process, lock, command, memory_limit, grace) {
+        let waiter = match waiter::launch(runner.settings, &process, lock, command, memory_limit, grace, None)
+        {
             Ok(waiter) => waiter,
             Err(error) => {
                 let process = if matches!(error, LaunchError::Killed) {

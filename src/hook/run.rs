@@ -208,7 +208,7 @@ impl Runner<'_> {
     pub(crate) fn run(
         &self,
         hook: PreparedProcess,
-        tick: impl FnMut(&Logs),
+        mut tick: impl FnMut(&Logs),
     ) -> Result<FinishedProcess, RunError> {
         let supervision = Supervision {
             record_after: RECORD_AFTER,
@@ -221,7 +221,10 @@ impl Runner<'_> {
             let _ = run_dir.write_pid(identity.pid);
             Ok(self.store.save_process(process)?)
         };
-        supervision.run(hook, record, tick)
+        supervision.run(hook, record, |logs| {
+            tick(logs);
+            None
+        })
     }
 }
 

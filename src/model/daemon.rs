@@ -114,13 +114,30 @@ pub struct DaemonSpec {
     pub autostart: bool,
     /// Whether it is an orchestrator rather than a worker.
     pub is_orchestrator: bool,
+    /// The limits of its logs.
+    pub log_limits: LogLimits,
+}
+
+/// The limits of each log of a daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLimits {
+    /// The size from which a log is rotated, in bytes.
+    pub max_size: u64,
+    /// The number of files that are kept, with the one that the daemon writes to.
+    pub max_files: u32,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self { max_size: 10 << 20, max_files: 5 }
+    }
 }
 
 impl DaemonSpec {
     /// Returns the digest of what only a restart applies: two declarations with the same one run in the same way. The store
     /// has it, because it has no secrets of the declaration.
     pub fn digest(&self) -> String {
-        let execution = (&self.command, &self.working_dir, &self.env, &self.binaries);
+        let execution = (&self.command, &self.working_dir, &self.env, &self.binaries, &self.log_limits);
         let text = serde_json::to_vec(&execution).unwrap_or_default();
         let mut digest = String::new();
         for byte in Sha256::digest(text) {

@@ -58,7 +58,7 @@ pub(crate) fn run(
         Err(error) => return Ok(Captured::NotStarted(error)),
     };
     let memory = MemoryWatch::new(child.handle.entry.pid, id, None);
-    let outcome = wait::wait(&child, Some(deadline), &logs, Some(OUTPUT_LIMIT), memory, interrupt, || ());
+    let outcome = wait::wait(&child, Some(deadline), &logs, Some(OUTPUT_LIMIT), memory, interrupt, || None);
     if outcome != WaitOutcome::Exited {
         terminate::terminate_captured(id, &child.handle, Duration::ZERO);
         wait::reap(&child)?;

@@ -17,12 +17,14 @@ pub(crate) struct Log {
     known_size: Cell<u64>,
     /// Whether it became smaller than that.
     is_truncated: Cell<bool>,
+    /// The size of the hole at its beginning, and the size of the parts that were moved out of it.
+    rotated: Cell<(u64, u64)>,
 }
 
 impl Log {
     /// Returns the log in a file that is open for reading, and for a process that appends to it.
     pub(super) fn new(file: File) -> Self {
-        Self { file, known_size: Cell::default(), is_truncated: Cell::default() }
+        Self { file, known_size: Cell::default(), is_truncated: Cell::default(), rotated: Cell::default() }
     }
 
     /// Opens the log of a process that another rigup started. Refuses anything that is not a regular file, because a
@@ -44,6 +46,18 @@ impl Log {
             self.is_truncated.set(true);
         }
         size
+    }
+
+    /// Returns the number of bytes that are kept, with the parts that were moved out of the log.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        let (hole, parts) = self.rotated.get();
+        self.size().saturating_sub(hole) + parts
+    }
+
+    /// Notes that the log was rotated: the size of the hole at its beginning, and that of the parts that are kept.
+    pub(super) fn note_rotation(&self, hole: u64, parts: u64) {
+        self.rotated.set((hole, parts));
+        self.known_size.set(0);
     }
 
     /// Returns the device and inode of the file, which no other file has.

@@ -24,6 +24,7 @@ use crate::model::{
     Binary, ExitReason, Identity, Process, ProcessExit, ProcessId, ProcessType, Warnings, import,
 };
 use crate::process::log::{Log, Logs};
+use crate::process::log_series::LogSeries;
 use crate::process::redact;
 use crate::process::spawn::CommandSpec;
 use crate::process::{system, tail};
@@ -356,6 +357,13 @@ impl RunDir {
         if let Ok(logs) = open() {
             self.blank_environments(&logs, process_type);
             tail::add_to(&mut exit, &logs);
+            for (size, path) in
+                [(&mut exit.stdout_bytes, self.stdout()), (&mut exit.stderr_bytes, self.stderr())]
+            {
+                // Parts count, too, and a hole does not.
+                let range = LogSeries::open(&path).and_then(|log| log.range());
+                *size = range.map_or(*size, |(start, end)| end - start);
+            }
         }
         exit
     }

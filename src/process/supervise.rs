@@ -99,12 +99,13 @@ pub(crate) struct Supervision<'a> {
 impl Supervision<'_> {
     /// Starts a process and waits for its exit. Terminates it on a timeout, an interrupt or too much output, and then
     /// the processes that it left in its group. Calls `record` after `record_after`; if that fails, kills the process,
-    /// because a process that cannot be recorded must not run. Calls `tick` at once, and then ten times a second.
+    /// because a process that cannot be recorded must not run. Calls `tick` at once, and then ten times a second
+    /// or, without an output limit, after the pause that it returns.
     pub(crate) fn run<E>(
         &self,
         prepared: PreparedProcess,
         record: impl FnOnce(&Process, &RunDir, &Identity) -> Result<(), E>,
-        mut tick: impl FnMut(&Logs),
+        mut tick: impl FnMut(&Logs) -> Option<Duration>,
     ) -> Result<FinishedProcess, E> {
         let PreparedProcess { process, run_dir, logs, input, memory_limit, command } = prepared;
         let (mut warnings, mut is_recorded) = (Vec::new(), false);

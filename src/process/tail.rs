@@ -2,10 +2,12 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::jsonl::MAX_LINE;
 use crate::model::ProcessExit;
 use crate::process::log::{Log, Logs};
+use crate::process::log_series::LogSeries;
 
 /// The number of lines of each log that a record keeps: Node prints up to ten lines of a stack below an exception, and then
 /// its properties.
@@ -29,7 +31,7 @@ pub(crate) fn of(log: &Log, lines: usize, bytes: u64) -> io::Result<String> {
 
 /// Adds the sizes and the last lines of both logs to an exit.
 pub(super) fn add_to(exit: &mut ProcessExit, logs: &Logs) {
-    [exit.stdout_bytes, exit.stderr_bytes] = logs.sizes();
+    [exit.stdout_bytes, exit.stderr_bytes] = [logs.stdout.kept_bytes(), logs.stderr.kept_bytes()];
     let tail = |log: &Log, size: u64| match size {
         0 => String::new(),
         _ => of(log, RECORD_LINES, RECORD_BYTES).unwrap_or_default(),
@@ -38,65 +40,92 @@ pub(super) fn add_to(exit: &mut ProcessExit, logs: &Logs) {
     exit.stderr_tail = tail(&logs.stderr, exit.stderr_bytes);
 }
 
-/// Returns the offset of the last `count` lines of a log, if these are on average no longer than [`MAX_LINE`].
-fn start_of_last_lines(log: &Log, count: usize) -> io::Result<u64> {
+/// Returns the offset of the last `count` lines of a log, if these are on average no longer than [`MAX_LINE`], and the number
+/// of lines from there on.
+fn start_of_last_lines(log: &LogSeries, count: usize) -> io::Result<(u64, usize)> {
     const BLOCK: u64 = 64 << 10;
-    let length = log.size();
-    if count == 0 {
-        return Ok(length);
+    let (oldest, length) = log.range()?;
+    if count == 0 || length == oldest {
+        return Ok((length, 0));
     }
-    let first = length.saturating_sub((MAX_LINE as u64).saturating_mul(count as u64));
-    let (mut end, mut remaining) = (length, count);
+    let first = length.saturating_sub((MAX_LINE as u64).saturating_mul(count as u64)).max(oldest);
+    let (mut end, mut found) = (length, 1);
     let mut block = Vec::new();
     while end > first {
         let start = end.saturating_sub(BLOCK).max(first);
-        block.clear();
-        log.read_from(start, end - start).read_to_end(&mut block)?;
+        block.resize(usize::try_from(end - start).unwrap_or_default(), 0);
+        read_whole(log, start, &mut block)?;
         let after_newlines = memchr::memrchr_iter(b'\n', &block).map(|at| start + at as u64 + 1);
         // A newline at the end of the file does not begin a line.
         for line in after_newlines.filter(|line| *line < length) {
-            remaining -= 1;
-            if remaining == 0 {
-                return Ok(line);
+            if found == count {
+                return Ok((line, found));
             }
+            found += 1;
         }
         end = start;
     }
-    Ok(first)
+    Ok((first, found))
 }
 
-/// A log that is read while it grows.
+/// Reads from an offset until the buffer is full or the log ends.
+fn read_whole(log: &LogSeries, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match log.read_at(offset + filled as u64, &mut buffer[filled..])? {
+            (_, 0) => break,
+            (_, count) => filled += count,
+        }
+    }
+    Ok(())
+}
+
+/// A log that is read while it grows and is rotated.
 #[derive(Debug)]
 pub(crate) struct LogFollower {
-    log: Log,
+    log: LogSeries,
     offset: u64,
+    /// The size and the time of the last change of the file when everything was read.
+    seen: Option<(u64, SystemTime)>,
 }
 
 impl LogFollower {
     /// Opens a log to read its last `lines` lines, or the whole log if there is no limit, and what is added later.
     pub(crate) fn open(path: &Path, lines: Option<usize>) -> io::Result<Self> {
-        let log = Log::open(path)?;
-        let offset = lines.map_or(Ok(0), |lines| start_of_last_lines(&log, lines))?;
-        Ok(Self { log, offset })
+        Self::open_counted(path, lines).map(|(follower, _)| follower)
+    }
+
+    /// Opens a log as [`Self::open`] does, and returns the number of lines in it that are read, if that is limited.
+    pub(crate) fn open_counted(path: &Path, lines: Option<usize>) -> io::Result<(Self, usize)> {
+        let log = LogSeries::open(path)?;
+        let (offset, count) = lines.map_or_else(
+            || log.range().map(|(oldest, _)| (oldest, 0)),
+            |lines| start_of_last_lines(&log, lines),
+        )?;
+        Ok((Self { log, offset, seen: None }, count))
     }
 
     /// Whether nothing is left to read for now.
     pub(crate) fn is_at_end(&self) -> bool {
-        self.log.size() == self.offset
+        self.log.range().is_ok_and(|(_, end)| end == self.offset)
     }
 
     /// Calls `take` with the bytes that were added. Reads a log that was truncated from its beginning again.
     pub(crate) fn read(&mut self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        if self.log.size() < self.offset {
-            self.offset = 0;
+        let metadata = self.log.file().metadata()?;
+        let now = (metadata.len(), metadata.modified()?);
+        if self.seen == Some(now) {
+            return Ok(());
         }
-        let mut reader = self.log.read_from(self.offset, u64::MAX);
-        let mut buffer = [0; 16 << 10];
+        let mut buffer = vec![0; 64 << 10];
         loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) => {
-                    self.offset += count as u64;
+            match self.log.read_at(self.offset, &mut buffer) {
+                Ok((_, 0)) => {
+                    self.seen = Some(now);
+                    return Ok(());
+                }
+                Ok((from, count)) => {
+                    self.offset = from + count as u64;
                     take(&buffer[..count])?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -140,7 +169,7 @@ mod tests {
         let long = "y".repeat(200_000);
         let text = format!("one\n{long}\n{long}\nlast");
         fs_err::write(&path, &text).unwrap();
-        let from = |count| start_of_last_lines(&Log::open(&path).unwrap(), count).unwrap();
+        let from = |count| start_of_last_lines(&LogSeries::open(&path).unwrap(), count).unwrap().0;
         let bytes = text.len() as u64;
         assert_eq!([0, 1, 2, 3, 4, 9].map(from), [bytes, bytes - 4, bytes - 200_005, 4, 0, 0]);
         fs_err::write(&path, text + "\n").unwrap();

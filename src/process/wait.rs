@@ -20,7 +20,7 @@ use crate::process::subreaper;
 /// The longest interval at which the size of the output is checked and `tick` is called.
 const TICK: Duration = Duration::from_millis(100);
 /// The shortest such interval, which is also the first one.
-const MIN_TICK: Duration = Duration::from_millis(5);
+pub(super) const MIN_TICK: Duration = Duration::from_millis(5);
 
 /// The interval at which orphans are reaped if the output has no limit.
 const REAP: Duration = Duration::from_secs(5);
@@ -44,7 +44,8 @@ pub(crate) enum WaitOutcome {
 }
 
 /// Waits until the child has exited or another [`WaitOutcome`] occurs. Does not terminate the child. If the output has
-/// a limit, calls `tick` ten times a second, or more often while the output grows fast. Reaps exited orphans meanwhile.
+/// a limit, calls `tick` ten times a second, or more often while the output grows fast; otherwise as often as `tick` says.
+/// Reaps exited orphans meanwhile.
 pub(crate) fn wait(
     child: &Child,
     deadline: Option<Instant>,
@@ -52,10 +53,10 @@ pub(crate) fn wait(
     output_limit: Option<u64>,
     mut memory: MemoryWatch,
     interrupt: &Interrupt,
-    mut tick: impl FnMut(),
+    mut tick: impl FnMut() -> Option<Duration>,
 ) -> WaitOutcome {
     let mut last = (Instant::now(), 0);
-    let mut pause = if output_limit.is_some() { MIN_TICK } else { REAP };
+    let mut pause = MIN_TICK;
     loop {
         let tick_at = Instant::now() + pause;
         let next = deadline.map_or(tick_at, |deadline| deadline.min(tick_at));
@@ -73,14 +74,17 @@ pub(crate) fn wait(
             if size > limit {
                 return WaitOutcome::OutputLimit;
             }
-            pause = next_check(limit - size, size.saturating_sub(last.1), now - last.0);
+            pause = next_check(limit - size, size.saturating_sub(last.1), now - last.0, TICK);
             last = (now, size);
         }
         if let Some(used) = memory.excess(now) {
             return WaitOutcome::MemoryLimit(used);
         }
         subreaper::reap_orphans();
-        tick();
+        let next_tick = tick();
+        if output_limit.is_none() {
+            pause = next_tick.unwrap_or(REAP);
+        }
         if now.elapsed() > MIN_TICK {
             // It has more to do, which must not wait.
             pause = MIN_TICK;
@@ -89,10 +93,10 @@ pub(crate) fn wait(
 }
 
 /// Returns the time until the next check of an output that grew by `grown` bytes within `elapsed`: half the time in which
-/// it fills the room that is left.
-fn next_check(room: u64, grown: u64, elapsed: Duration) -> Duration {
+/// it fills the room that is left, at most `longest`.
+pub(super) fn next_check(room: u64, grown: u64, elapsed: Duration, longest: Duration) -> Duration {
     let half = elapsed.as_nanos() * u128::from(room) / u128::from(grown.max(1)) / 2;
-    Duration::from_nanos(u64::try_from(half).unwrap_or(u64::MAX)).clamp(MIN_TICK, TICK)
+    Duration::from_nanos(u64::try_from(half).unwrap_or(u64::MAX)).clamp(MIN_TICK, longest)
 }
 
 /// Waits until the child has exited or `deadline` has passed, and returns whether it has exited.
@@ -144,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_output_that_grows_fast_is_checked_more_often() {
-        let after = |room, grown| next_check(room, grown, Duration::from_millis(100)).as_millis();
+        let after = |room, grown| next_check(room, grown, Duration::from_millis(100), TICK).as_millis();
         assert_eq!(after(64 << 20, 0), 100);
         assert_eq!(after(64 << 20, 1 << 20), 100);
         assert_eq!(after(64 << 20, 128 << 20), 25);

@@ -12,7 +12,8 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::fs::lock::FileLock;
-use crate::model::{Identity, Process, ProcessExit};
+use crate::model::{Identity, LogLimits, Process, ProcessExit};
+use crate::process::rotation::Rotation;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec, SpawnError};
@@ -62,7 +63,7 @@ pub enum LaunchError {
 
 /// Starts a waiter for a command whose record and run dir exist. Returns once the process runs or could not be started;
 /// the record shows which. The waiter holds `lock`, the lock of the run dir, until the exit is stored. `grace` is the grace
-/// period of the process if the waiter is told to terminate it.
+/// period of the process if the waiter is told to terminate it. The waiter rotates the logs if they have limits.
 pub(crate) fn launch(
     settings: &Settings,
     process: &Process,
@@ -70,6 +71,7 @@ pub(crate) fn launch(
     command: CommandSpec,
     memory_limit: Option<u64>,
     grace: Duration,
+    log_limits: Option<LogLimits>,
 ) -> Result<Child, LaunchError> {
     let id = process.id.to_string();
     let (mut ready, ready_writer) = io::pipe()?;
@@ -82,8 +84,12 @@ pub(crate) fn launch(
         ("--grace", grace.as_millis().to_string().into()),
     ];
     let memory_limit = memory_limit.map(|limit| ("--memory-limit", limit.to_string().into()));
+    let log_limits = log_limits.map(|LogLimits { max_size, max_files }| {
+        [("--log-max-size", max_size.to_string().into()), ("--log-max-files", max_files.to_string().into())]
+    });
+    let options = options.into_iter().chain(memory_limit).chain(log_limits.into_iter().flatten());
     let mut words = vec![OsString::from(COMMAND)];
-    words.extend(options.into_iter().chain(memory_limit).flat_map(|(option, value)| [option.into(), value]));
+    words.extend(options.flat_map(|(option, value)| [option.into(), value]));
     words.push(id.as_str().into());
     let mut env = own_environment(&settings.command_environment, env);
     env.push((WAITER_VARIABLE.into(), id.into()));
@@ -165,13 +171,14 @@ pub(crate) fn words_of_command(own: &Environment) -> Vec<OsString> {
 /// Runs as a waiter: starts the process, reports that on standard output, and supervises the process. A hook may write
 /// `output_limit` bytes to a stream, a detached run any number. If the waiter is interrupted, the process has the grace
 /// period `grace`. A hook belongs to its event: if the rigup that runs the event is gone, it is terminated, or not started
-/// at all. The standard input of the waiter is the lock of the run dir, so the waiter holds the lock while it runs.
+/// at all. Logs with limits are rotated. The standard input of the waiter is the lock of the run dir, so the waiter holds the lock while it runs.
 pub(crate) fn run(
     store: &Store,
     process: Process,
     output_limit: u64,
     memory_limit: Option<u64>,
     grace: Duration,
+    log_limits: Option<LogLimits>,
     command: CommandSpec,
 ) -> io::Result<()> {
     let interrupt = Interrupt::install()?;
@@ -186,6 +193,7 @@ pub(crate) fn run(
         return save(&process);
     }
     let logs = run_dir.open_logs()?;
+    let mut rotation = log_limits.map(|limits| Rotation::new(limits, [run_dir.stdout(), run_dir.stderr()]));
     let lock = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output_limit = process.spec.run.is_none().then_some(output_limit);
     let supervision =
@@ -197,7 +205,9 @@ pub(crate) fn run(
         report_ready()
     };
     let prepared = PreparedProcess { process, run_dir, logs, input: None, memory_limit, command };
-    let mut finished = supervision.run(prepared, record, |_| ())?;
+    let mut finished =
+        supervision.run(prepared, record, |logs| rotation.as_mut().map(|rotation| rotation.tick(logs)))?;
+    finished.process.warnings.extend(rotation.and_then(Rotation::into_warning));
     finished.write_exit();
     store_exit(&finished.process, &finished.run_dir, save)?;
     // A process that could not be started or exited at once was not reported yet.

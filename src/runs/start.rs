@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::hook::command::{self, ChildEnvironment};
-use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
+use crate::model::{LogLimits, Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::{Child, CommandSpec};
 use crate::process::terminate;
@@ -132,8 +132,13 @@ pub(crate) fn start(
         run: Some(RunSpec { slug, description, ttl }),
         ..ProcessSpec::new(ProcessType::Binary, command.words(), &command.cwd)
     };
-    let (process, _waiter) =
-        launch(settings, store, process, command, Launch { max_live, grace: terminate::GRACE })?;
+    let (process, _waiter) = launch(
+        settings,
+        store,
+        process,
+        command,
+        Launch { max_live, grace: terminate::GRACE, log_limits: None },
+    )?;
     Ok(process)
 }
 
@@ -144,6 +149,8 @@ pub(crate) struct Launch {
     pub max_live: Option<u32>,
     /// Its grace period if its waiter is told to terminate it.
     pub grace: Duration,
+    /// The limits from which its waiter rotates its logs.
+    pub log_limits: Option<LogLimits>,
 }
 
 /// Launches a run whose spec is complete. Returns its record and its waiter, once it runs or could not be started.
@@ -152,7 +159,7 @@ pub(crate) fn launch(
     store: &Store,
     process: Process,
     command: CommandSpec,
-    Launch { max_live, grace }: Launch,
+    Launch { max_live, grace, log_limits }: Launch,
 ) -> Result<(Process, Child), StartError> {
     let path = run_dir::path(&settings.data_dir, process.id);
     let run_dir = RunDir::create(path, &process, &command, None)?;
@@ -179,7 +186,7 @@ pub(crate) fn launch(
         let slug = process.spec.run.map(|run| run.slug).unwrap_or_default();
         return Err(StartError::TooMany(slug, max_live));
     }
-    match waiter::launch(settings, &process, lock, command, None, grace) {
+    match waiter::launch(settings, &process, lock, command, None, grace, log_limits) {
         Ok(waiter) => Ok((store.process(process.id)?.unwrap_or(process), waiter)),
         Err(error) => {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());

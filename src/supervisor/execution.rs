@@ -81,7 +81,8 @@ impl Launcher<'_> {
             data_dir_id: self.store.data_dir_id().to_owned(),
             ..Process::queued(id, self.command.machine_id, process_spec, clock::now())
         };
-        let launch = Launch { max_live: Some(1), grace: spec.stop_grace_period };
+        let launch =
+            Launch { max_live: Some(1), grace: spec.stop_grace_period, log_limits: Some(spec.log_limits) };
         start::launch(self.settings, self.store, process, command, launch).map_err(|error| match error {
             StartError::TooMany(..) => "it already runs".to_owned(),
             error => error.to_string(),

@@ -1,25 +1,25 @@
 //! How a daemon shows that it is ready. Each check runs in a thread of its own, never in the control loop.
 
 mod fifo;
+mod log_watch;
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use regex::bytes::Regex;
 
 use crate::duration;
 use crate::model::{Readiness, ReadinessCheck};
 use crate::process::capture::{self, Captured};
-use crate::process::log::Log;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::process::system;
 use crate::supervisor::readiness::fifo::FifoReader;
+use crate::supervisor::readiness::log_watch::LogWatch;
 
 /// How long the connection may take that finds a foreign process before a start, which the control loop waits for.
 const FOREIGN_TIMEOUT: Duration = Duration::from_millis(50);
@@ -69,10 +69,12 @@ pub(super) fn wait(
 ) -> Option<Result<(), String>> {
     let deadline = duration::deadline(readiness.timeout);
     let mut fifo = FifoReader::of(&readiness.probe);
+    let mut logs = LogWatch::of(&readiness.probe, &context.stdout, &context.stderr);
     loop {
-        let is_ready = match &mut fifo {
-            Some(fifo) => fifo.is_ready(),
-            None => holds(&readiness.probe, context, readiness.check_timeout, end),
+        let is_ready = match (&mut fifo, &mut logs) {
+            (Some(fifo), _) => fifo.is_ready(),
+            (_, Some(logs)) => logs.have_line(),
+            (None, None) => holds(&readiness.probe, context, readiness.check_timeout, end),
         };
         if is_ready {
             return Some(Ok(()));
@@ -99,12 +101,9 @@ fn holds(probe: &ReadinessCheck, context: &ProbeContext, timeout: Duration, end:
         ReadinessCheck::Fifo(_) | ReadinessCheck::Pipe(_) => {
             FifoReader::of(probe).is_some_and(|mut fifo| fifo.is_ready())
         }
-        ReadinessCheck::Log(pattern) => Regex::new(pattern).is_ok_and(|regex| {
-            [&context.stdout, &context.stderr]
-                .into_iter()
-                .any(|path| has_line(path, |line| regex.is_match(line)))
-        }),
-        ReadinessCheck::StdoutLine => has_line(&context.stdout, |_line| true),
+        ReadinessCheck::Log(_) | ReadinessCheck::StdoutLine => {
+            LogWatch::of(probe, &context.stdout, &context.stderr).is_some_and(|mut logs| logs.have_line())
+        }
         ReadinessCheck::Exec(command) => succeeds(command, context, timeout, end),
     }
 }
@@ -168,23 +167,11 @@ fn is_answered(url: &str, timeout: Duration) -> io::Result<bool> {
     Ok(status.split(' ').nth(1).is_some_and(|code| code.len() == 3 && code.starts_with('2')))
 }
 
-fn has_line(path: &Path, is_match: impl Fn(&[u8]) -> bool) -> bool {
-    let Ok(log) = Log::open(path) else { return false };
-    let mut lines = BufReader::new(log.read_from(0, u64::MAX));
-    let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
-        if line.ends_with(b"\n") && is_match(line.trim_ascii_end()) {
-            return true;
-        }
-        line.clear();
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
     use std::net::TcpListener;
+    use std::path::Path;
 
     use super::*;
 

@@ -9,6 +9,7 @@
 mod commands;
 #[path = "../faults/leftovers.rs"]
 mod leftovers;
+mod logs;
 #[path = "../faults/pty.rs"]
 mod pty;
 mod readiness;

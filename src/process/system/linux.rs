@@ -11,7 +11,7 @@ use fs_err as fs;
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::process::system::process_entry::ProcessEntry;
@@ -271,6 +271,17 @@ impl PidFd {
 /// Returns the user at the other end of a socket.
 pub(crate) fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
     Ok(getsockopt(stream, sockopt::PeerCredentials)?.uid())
+}
+
+/// Turns the first `length` bytes of a file into a hole.
+pub(crate) fn punch_hole(file: &File, length: u64) -> io::Result<()> {
+    Ok(fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, length)?)
+}
+
+/// Removes the first `length` bytes of a file, so that the rest begins at 0. Fails if the file system cannot do this, or only
+/// for a multiple of another size.
+pub(crate) fn remove_head(file: &File, length: u64) -> io::Result<()> {
+    Ok(fallocate(file, FallocateFlags::COLLAPSE_RANGE, 0, length)?)
 }
 
 #[cfg(test)]

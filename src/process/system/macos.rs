@@ -220,3 +220,13 @@ impl ExitQueue {
 pub(crate) fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
     Ok(nix::unistd::getpeereid(stream)?.0.as_raw())
 }
+
+/// Fails: rigup does not use the holes of APFS.
+pub(crate) fn punch_hole(_: &File, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Fails: the system cannot remove the head of a file.
+pub(crate) fn remove_head(_: &File, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::value::{Data, ManifestProblem, ManifestValue, Member};
+use crate::byte_size;
 use crate::duration;
 use crate::model::{Condition, DaemonName};
 use crate::process::kill;
@@ -113,6 +114,11 @@ impl<'a> Declaration<'a> {
     pub(super) fn duration(&self, key: &str, default: Duration) -> Result<Duration, ManifestProblem> {
         let parse = |value: &ManifestValue| duration::parse(&value.text()?).ok();
         Ok(self.read(key, duration::FORMS, parse)?.unwrap_or(default))
+    }
+
+    /// Reads a size, in bytes.
+    pub(super) fn size(&self, key: &str) -> Result<Option<u64>, ManifestProblem> {
+        self.read(key, byte_size::FORMS, |value| byte_size::parse(&value.text()?))
     }
 
     /// Reads one of these words.

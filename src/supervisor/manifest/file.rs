@@ -9,7 +9,7 @@ use super::declaration::{Declaration, one_of};
 use super::value::ManifestProblem;
 use crate::fs::dir;
 use crate::model::misspelling::closest;
-use crate::model::{DaemonName, DaemonSpec, Dependency, Restart};
+use crate::model::{DaemonName, DaemonSpec, Dependency, LogLimits, Restart};
 use crate::shell;
 use crate::trust::Inspection;
 
@@ -132,6 +132,7 @@ impl ManifestFile<'_, '_> {
             exit_on_failure: false,
             autostart: true,
             is_orchestrator: false,
+            log_limits: LogLimits::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::file::{ManifestFile, RESTART_DELAY, RESTART_DELAY_MAX, RESTART_RESET,
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
 use crate::jsonl::{self, Line, StrictValue};
-use crate::model::{BinaryName, DaemonName, DaemonSpec, Readiness, ReadinessCheck, Restart};
+use crate::model::{BinaryName, DaemonName, DaemonSpec, LogLimits, Readiness, ReadinessCheck, Restart};
 use crate::settings::DAEMONS;
 
 /// The name of the file in a plugin's folder.
@@ -19,7 +19,7 @@ pub(super) const FILE_NAME: &str = "daemons.jsonl";
 /// The keys of a line that are not fields of a daemon.
 const LINE_KEYS: [&str; 2] = ["type", "name"];
 
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 22] = [
     "command",
     "shell",
     "working_dir",
@@ -40,10 +40,12 @@ const FIELDS: [&str; 20] = [
     "exit_on_failure",
     "autostart",
     "process_type",
+    "log_max_size",
+    "log_max_files",
 ];
 
 /// Fields of the documentation that this version refuses.
-const UNSUPPORTED: [&str; 16] = [
+const UNSUPPORTED: [&str; 14] = [
     "healthcheck",
     "on_unhealthy",
     "stop_command",
@@ -54,8 +56,6 @@ const UNSUPPORTED: [&str; 16] = [
     "rlimits",
     "umask",
     "memory_max",
-    "log_max_size",
-    "log_max_files",
     "restart_on_update",
     "hooks",
     "stats_hooks",
@@ -173,6 +173,7 @@ fn daemon(
         is_orchestrator: fields
             .word("process_type", &[("worker", false), ("orchestrator", true)])?
             .unwrap_or(false),
+        log_limits: log_limits(fields)?,
         ..file.daemon(name, fields.line, command, working_dir)
     })
 }
@@ -203,6 +204,17 @@ fn binaries(fields: &Declaration<'_>, file: &ManifestFile<'_, '_>) -> Result<Vec
             .map_err(|error| fields.problem("binaries", &format!("has an invalid name: {error}")))?;
     }
     Ok(names)
+}
+
+fn log_limits(fields: &Declaration<'_>) -> Result<LogLimits, ManifestProblem> {
+    let default = LogLimits::default();
+    let files = fields.read("log_max_files", "a number of files, at least 1", |value| {
+        value.number::<u32>().filter(|files| *files > 0)
+    })?;
+    Ok(LogLimits {
+        max_size: fields.size("log_max_size")?.unwrap_or(default.max_size),
+        max_files: files.unwrap_or(default.max_files),
+    })
 }
 
 fn limit(value: &ManifestValue) -> Option<(u32, Duration)> {

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Condition, Dependency, Readiness, ReadinessCheck, Restart};
+use crate::model::{Condition, Dependency, LogLimits, Readiness, ReadinessCheck, Restart};
 use crate::settings::{Environment, Flags};
 
 /// A folder with manifests.
@@ -95,6 +95,8 @@ exit_on_end = true
 exit_on_failure = true
 autostart = false
 process_type = "orchestrator"
+log_max_size = "64KiB"
+log_max_files = 3
 [daemons.db]
 command = ["postgres", "-D", "data"]
 ready = { tcp = 5432 }
@@ -135,6 +137,7 @@ ready = { tcp = 5432 }
         exit_on_failure: true,
         autostart: false,
         is_orchestrator: true,
+        log_limits: LogLimits { max_size: 65_536, max_files: 3 },
     };
     assert_eq!(daemons[0], expected);
     let db = &daemons[1];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
-use crate::model::{Readiness, ReadinessCheck, Restart};
+use crate::model::{LogLimits, Readiness, ReadinessCheck, Restart};
 
 pub(super) fn name(text: &str) -> DaemonName {
     text.parse().unwrap()
@@ -47,6 +47,7 @@ pub(super) fn spec(line: &str) -> DaemonSpec {
         exit_on_failure: false,
         autostart: true,
         is_orchestrator: false,
+        log_limits: LogLimits::default(),
     }
 }
 
