@@ -26,6 +26,7 @@ mod failure;
 mod hook;
 mod init;
 mod install;
+mod launch;
 mod lock;
 mod machine;
 mod message;
@@ -134,6 +135,9 @@ enum Command {
     /// Wait for a background process; rigup starts itself with this command
     #[command(hide = true, name = crate::process::waiter::COMMAND)]
     Waiter(waiter::WaiterArgs),
+    /// Become a program with another user, priority or limit; rigup starts itself with this command
+    #[command(hide = true, name = crate::process::launcher::COMMAND)]
+    Launch(launch::LaunchArgs),
     /// Supervise daemons in the background; rigup starts itself with this command
     #[command(hide = true, name = up::SUPERVISE)]
     Supervise,
@@ -163,16 +167,18 @@ fn run_command_line() -> ExitStatus {
     let environment = Environment::of_this_process();
     let format = cli.global.format.or(cli.global.json.then_some(Format::Jsonl));
     let output = Output::new(format, cli.global.color, &environment);
-    if let Command::Waiter(args) = cli.command {
-        return waiter::run(args, cli.global.folders, &environment, output);
-    }
+    let command = match cli.command {
+        Command::Waiter(args) => return waiter::run(args, cli.global.folders, &environment, output),
+        Command::Launch(args) => return launch::run(args, &environment),
+        command => command,
+    };
     let status = match Settings::merge(cli.global.folders, environment) {
         Ok(settings) => {
             // A rigup that runs this one because of a record has printed them.
             for warning in settings.warnings.iter().filter(|_| settings.followed.is_none()) {
                 warning!("{warning}");
             }
-            run_and_flush(cli.command, &mut Context { settings, output, verbosity: cli.global.verbosity })
+            run_and_flush(command, &mut Context { settings, output, verbosity: cli.global.verbosity })
         }
         Err(error) => Err(CliError::setup(error)),
     };
@@ -249,7 +255,9 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Start(args) => start::start(args, context),
         Command::Post(args) => start::post(&args, context),
         Command::Result(args) => start::result(&args, context),
-        Command::Waiter(_) => unreachable!("`main` runs the waiter, which has no settings"),
+        Command::Waiter(_) | Command::Launch(_) => {
+            unreachable!("`main` runs the waiter and the launcher, which have no settings")
+        }
         Command::Plugin(command) => plugin::run(command, context),
         Command::Config(args) => config::config(&args, context),
         Command::Hook(command) => hook::run(command, context),

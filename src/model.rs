@@ -1,6 +1,7 @@
 //! The domain types with their states and transitions. Nothing here does I/O.
 
 pub(crate) mod attempt;
+pub(crate) mod attributes;
 pub(crate) mod binary;
 pub(crate) mod daemon;
 pub(crate) mod id;
@@ -18,6 +19,7 @@ pub(crate) mod text_enum;
 pub(crate) mod version;
 pub(crate) mod warnings;
 
+pub(crate) use attributes::{ProcessAttributes, ResourceLimit};
 pub(crate) use id::AttemptId;
 pub(crate) use interface::{InterfaceFacts, NetworkInterface};
 pub(crate) use policy::PolicySupport;
@@ -27,7 +29,7 @@ pub use attempt::{Attempt, Outcome};
 pub use binary::{Backoff, Binary, Installed};
 pub(crate) use daemon::{
     Condition, Daemon, DaemonName, DaemonSpec, DaemonStatus, Dependency, InvalidDaemonName, LogLimits,
-    Readiness, ReadinessCheck, Restart, Wanted,
+    Readiness, ReadinessCheck, Replica, Restart, Wanted,
 };
 pub use id::{BinaryId, InterfaceId, MachineId, ProcessId};
 pub use machine::{Guid, Machine, MachineFacts};

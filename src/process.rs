@@ -7,6 +7,7 @@ pub(crate) mod foreground;
 mod group_witness;
 pub(crate) mod handle;
 pub(crate) mod kill;
+pub(crate) mod launcher;
 pub(crate) mod lifetime;
 pub(crate) mod lock;
 pub(crate) mod log;

@@ -6,3 +6,4 @@ pub(crate) mod execution;
 pub(crate) mod manifest;
 pub(crate) mod policy;
 mod readiness;
+mod stop_request;

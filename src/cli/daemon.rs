@@ -3,12 +3,14 @@
 use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::message::warning;
 use crate::cli::process::table;
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::engine::daemons::{self, not_found, stored};
 use crate::model::{Daemon, DaemonStatus, Process};
 use crate::report::table::{Cell, Column, Table};
+use crate::report::text::printable;
 use crate::report::{tables, units};
 use crate::store::ProcessFilter;
 use crate::supervisor::control::ControlRequest;
@@ -99,9 +101,16 @@ pub(crate) fn stop(args: &NamesArgs, context: &Context) -> CommandResult {
     let session = context.session()?;
     let request = ControlRequest::Stop { names: args.names.clone() };
     if daemons::request(&context.settings, &request, None)?.is_none() {
-        daemons::stop(&session, Some(&args.names), None)?;
+        print_warnings(&daemons::stop(&session, Some(&args.names), None)?);
     }
     Ok(ExitStatus::Success)
+}
+
+/// Prints warnings of commands that work without a supervisor.
+pub(super) fn print_warnings(warnings: &[String]) {
+    for text in warnings {
+        warning!("{}", printable(text));
+    }
 }
 
 /// Runs `rigup restart`.
@@ -125,12 +134,18 @@ pub(crate) fn wait(args: &NamesArgs, context: &Context) -> CommandResult {
         daemons.iter().map(|(daemon, process)| daemon.to_record(process.as_ref())).collect()
     };
     for name in &args.names {
-        let record = records.iter().find(|record| record["name"] == **name).ok_or_else(|| not_found(name))?;
-        let code = record["exit_code"].as_u64().and_then(|code| u8::try_from(code).ok());
-        match code {
-            Some(0) => {}
-            Some(code) => return Ok(ExitStatus::Code(code)),
-            None => return Ok(ExitStatus::Incomplete),
+        let is_named = |record: &&Value| record["name"] == **name || record["replica_of"] == **name;
+        let mut named = records.iter().filter(is_named).peekable();
+        if named.peek().is_none() {
+            return Err(not_found(name).into());
+        }
+        for record in named {
+            let code = record["exit_code"].as_u64().and_then(|code| u8::try_from(code).ok());
+            match code {
+                Some(0) => {}
+                Some(code) => return Ok(ExitStatus::Code(code)),
+                None => return Ok(ExitStatus::Incomplete),
+            }
         }
     }
     Ok(ExitStatus::Success)

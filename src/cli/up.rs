@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::cli::command::{CliError, CommandResult, Context};
-use crate::cli::daemon::print_daemons;
+use crate::cli::daemon::{print_daemons, print_warnings};
 use crate::cli::failure;
 use crate::cli::message::{error, message, print_event, warning};
 use crate::cli::output::Output;
@@ -87,19 +87,18 @@ pub(crate) struct DownArgs {
 }
 
 /// Runs `rigup up`.
-pub(crate) fn up(args: UpArgs, context: &mut Context) -> CommandResult {
+pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
     let mut specs = read(&args, context)?;
     if let Some(name) = &args.exit_code_from {
-        let Some(spec) = specs.iter_mut().find(|spec| *spec.name == **name) else {
+        if !specs.iter().any(|spec| spec.is_named(name)) {
             return Err(CliError::usage(format!("no daemon is named {name}")));
-        };
-        spec.exit_on_end = true;
+        }
+        specs.iter_mut().filter(|spec| spec.is_named(name)).for_each(|spec| spec.exit_on_end = true);
     }
-    if let Some(name) = args.names.iter().find(|name| !specs.iter().any(|spec| *spec.name == ***name)) {
-        return Err(CliError::not_found(format!(
-            "no daemon is named {name}; `rigup up --dry-run` shows the daemons"
-        )));
-    }
+    let named = policy::named(specs.iter(), &args.names).map_err(|name| {
+        CliError::not_found(format!("no daemon is named {name}; `rigup up --dry-run` shows the daemons"))
+    })?;
+    args.names = named.iter().map(ToString::to_string).collect();
     if args.no_deps {
         let is_named = |spec: &&mut DaemonSpec| args.names.iter().any(|name| *spec.name == **name);
         specs.iter_mut().filter(is_named).for_each(|spec| spec.depends_on.clear());
@@ -144,11 +143,13 @@ pub(crate) fn up(args: UpArgs, context: &mut Context) -> CommandResult {
     logs.borrow_mut().print();
     match exit_code_from {
         Some(name) if matches!(status, ExitStatus::Success | ExitStatus::Incomplete) => {
-            let daemon = session.store.daemon(&name)?;
-            let process = daemon.and_then(|daemon| daemon.process_id).map(|id| session.store.process(id));
-            let process = process.transpose()?.flatten();
-            let code = process.as_ref().and_then(Process::exit).and_then(|exit| exit.exit_code);
-            Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(status, ExitStatus::Code))
+            let daemons = daemons::stored(&session.store)?;
+            let named = daemons.iter().filter(|(daemon, _)| daemon.spec.is_named(&name));
+            let codes = named.filter_map(|(_, process)| process.as_ref()?.exit()?.exit_code);
+            let codes: Vec<u8> = codes.filter_map(|code| u8::try_from(code).ok()).collect();
+            // Of several replicas, the first that failed.
+            let code = codes.iter().find(|code| **code != 0).or(codes.first());
+            Ok(code.map_or(status, |code| ExitStatus::Code(*code)))
         }
         _ => Ok(status),
     }
@@ -172,7 +173,7 @@ pub(crate) fn down(args: &DownArgs, context: &mut Context) -> CommandResult {
     let grace = args.timeout.map(Limit::or_max);
     if daemons::request(&session.settings, &ControlRequest::Down { grace }, None)?.is_none() {
         let _lock = daemons::try_lock(&session.settings)?;
-        daemons::stop(&session, None, grace)?;
+        print_warnings(&daemons::stop(&session, None, grace)?);
     }
     Ok(ExitStatus::Success)
 }

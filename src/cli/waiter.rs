@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use crate::cli::command::CliError;
+use crate::cli::launch::parse_attributes;
 use crate::cli::output::Output;
 use crate::engine::ExitStatus;
 use crate::exhaustion;
-use crate::model::{LogLimits, ProcessId};
+use crate::model::{LogLimits, ProcessAttributes, ProcessId};
 use crate::process::spawn::CommandSpec;
+use crate::process::waiter::WaiterConditions;
 use crate::process::{system, waiter};
 use crate::settings::{Environment, Flags};
 use crate::store::Store;
 
 /// The process to start and to wait for.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(crate) struct WaiterArgs {
     /// The number of bytes that a hook may write to one stream
     #[arg(long)]
@@ -30,6 +32,9 @@ pub(crate) struct WaiterArgs {
     /// The number of files of each log that are kept
     #[arg(long)]
     log_max_files: Option<u32>,
+    /// Its user, its priority and its limits, as JSON
+    #[arg(long, value_parser = parse_attributes)]
+    attributes: Option<ProcessAttributes>,
     /// The id of its record
     process: ProcessId,
 }
@@ -51,7 +56,8 @@ pub(crate) fn run(
 }
 
 fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Result<(), CliError> {
-    let WaiterArgs { output_limit, memory_limit, grace, log_max_size, log_max_files, process } = args;
+    let WaiterArgs { output_limit, memory_limit, grace, log_max_size, log_max_files, attributes, process } =
+        args;
     let missing = || CliError::usage("the waiter has no --data-dir, --lib-dir or command");
     let mut command = waiter::words_of_command(environment).into_iter();
     let program = command.next().ok_or_else(missing)?;
@@ -62,9 +68,10 @@ fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Resu
     // The working directory may have been removed.
     let cwd = std::env::current_dir().unwrap_or_else(|_| ".".into());
     let command = CommandSpec { program, args: command.collect(), env, cwd };
-    let grace = Duration::from_millis(grace);
     let log_limits =
         log_max_size.zip(log_max_files).map(|(max_size, max_files)| LogLimits { max_size, max_files });
-    waiter::run(&store, process, output_limit, memory_limit, grace, log_limits, command)
+    let grace = Duration::from_millis(grace);
+    let conditions = WaiterConditions { memory_limit, grace, log_limits, attributes };
+    waiter::run(&store, process, output_limit, conditions, command)
         .map_err(|error| CliError::setup(exhaustion::explain(&error)))
 }

@@ -106,41 +106,41 @@ pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, En
 }
 
 /// Stops daemons without a supervisor, and stores that they are not wanted: those with these names, or all in reverse order
-/// of their dependencies, which stay wanted.
+/// of their dependencies, which stay wanted. Returns warnings.
 pub(crate) fn stop(
     session: &Session<'_>,
     names: Option<&[String]>,
     grace: Option<Duration>,
-) -> Result<(), EngineError> {
+) -> Result<Vec<String>, EngineError> {
     let store = &*session.store;
+    let mut warnings = Vec::new();
     let daemons = store.daemons()?;
-    if let Some(unknown) =
-        names.into_iter().flatten().find(|name| !daemons.iter().any(|known| known.name == **name))
-    {
-        return Err(not_found(unknown));
-    }
-    for name in names.into_iter().flatten() {
+    let specs: Vec<DaemonSpec> = daemons.iter().map(|daemon| daemon.spec.clone()).collect();
+    let selected = names.map(|names| policy::named(specs.iter(), names)).transpose();
+    let selected = selected.map_err(|unknown| not_found(&unknown))?;
+    for name in selected.iter().flatten() {
         store.set_wanted(name, Wanted::Stopped)?;
     }
-    let is_selected = |daemon: &Daemon| names.is_none_or(|names| names.contains(&daemon.name));
-    let specs: Vec<DaemonSpec> = daemons.iter().map(|daemon| daemon.spec.clone()).collect();
+    let is_selected =
+        |daemon: &Daemon| selected.as_ref().is_none_or(|names| names.contains(&daemon.spec.name));
     for name in policy::order(&specs).into_iter().rev() {
         let Some(daemon) = daemons.iter().find(|daemon| daemon.name == *name && is_selected(daemon)) else {
             continue;
         };
         let Some(id) = daemon.process_id else { continue };
-        let Settings { data_dir, lib_dir, .. } = &session.settings;
+        let Settings { data_dir, lib_dir, rigup, .. } = &session.settings;
         let mut spec = daemon.spec.clone();
         spec.stop_grace_period = grace.unwrap_or(spec.stop_grace_period);
-        execution::stop(data_dir, lib_dir, id, &spec)
+        let warning = execution::stop(data_dir, lib_dir, rigup, id, &spec)
             .map_err(|problem| EngineError::NotFound(format!("cannot stop {name}: {problem}")))?;
+        warnings.extend(warning.map(|warning| format!("{name}: {warning}")));
         if let Some(process) = store.process(id)? {
             recover::recover_if_lost(store, &process)?;
         }
         let wanted = if names.is_some() { Wanted::Stopped } else { daemon.wanted };
         store.save_daemons(&[Daemon { wanted, status: DaemonStatus::Stopped, ..daemon.clone() }])?;
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Returns the error for an unknown daemon.

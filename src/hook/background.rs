@@ -18,7 +18,7 @@ use crate::process::log::Logs;
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
 use crate::process::supervise::{FinishedProcess, PreparedProcess};
-use crate::process::waiter::{self, LaunchError};
+use crate::process::waiter::{self, LaunchError, WaiterConditions};
 use crate::process::{poll, recover, terminate, wait};
 
 /// The interval at which the background hooks are polled.
@@ -106,9 +106,9 @@ impl<'a> BackgroundHooks<'a> {
         let PreparedProcess { process, run_dir, logs, memory_limit, command, .. } = prepared;
         let runner = reporter.runner;
         let output = HookOutput::new(hook, runner.settings.output_limit);
-        let grace = conditions.grace;
-        let waiter = match waiter::launch(runner.settings, &process, lock, command, memory_limit, grace, None)
-        {
+        let waiter_conditions =
+            WaiterConditions { memory_limit, grace: conditions.grace, ..WaiterConditions::default() };
+        let waiter = match waiter::launch(runner.settings, &process, lock, command, &waiter_conditions) {
             Ok(waiter) => waiter,
             Err(error) => {
                 let process = if matches!(error, LaunchError::Killed) {

@@ -155,7 +155,7 @@ impl Runner<'_> {
             run_dir.discard();
             dir_error(error)
         })?;
-        Ok(PreparedProcess { process, run_dir, logs, input, memory_limit, command })
+        Ok(PreparedProcess { process, run_dir, logs, input, memory_limit, attributes: None, command })
     }
 
     fn environment(

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::clock;
+use crate::model::attributes::ProcessAttributes;
 use crate::model::id::ProcessId;
 use crate::model::process::Process;
 use crate::model::secret::{MASKED, is_secret_name};
@@ -116,6 +117,25 @@ pub struct DaemonSpec {
     pub is_orchestrator: bool,
     /// The limits of its logs.
     pub log_limits: LogLimits,
+    /// Which replica of a declaration it is; `None` if that has only one.
+    pub replica: Option<Replica>,
+    /// Its user, its priority and its limits.
+    pub attributes: ProcessAttributes,
+    /// How much memory it and its descendants may use, in bytes.
+    pub memory_max: Option<u64>,
+    /// The command that stops it in place of the signal.
+    pub stop_command: Option<Vec<String>>,
+    /// Whether only the daemon itself, and nothing that it started, gets the signal.
+    pub is_signalled_alone: bool,
+}
+
+/// A replica of a declaration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// The declared name.
+    pub of: DaemonName,
+    /// Its number, from 0.
+    pub index: u32,
 }
 
 /// The limits of each log of a daemon.
@@ -134,10 +154,21 @@ impl Default for LogLimits {
 }
 
 impl DaemonSpec {
+    /// Returns the name in the declaration, which all replicas share.
+    pub fn declared_name(&self) -> &DaemonName {
+        self.replica.as_ref().map_or(&self.name, |replica| &replica.of)
+    }
+
+    /// Whether this name means the daemon: its own name, or the one that all replicas share.
+    pub fn is_named(&self, name: &str) -> bool {
+        *self.name == *name || **self.declared_name() == *name
+    }
+
     /// Returns the digest of what only a restart applies: two declarations with the same one run in the same way. The store
     /// has it, because it has no secrets of the declaration.
     pub fn digest(&self) -> String {
-        let execution = (&self.command, &self.working_dir, &self.env, &self.binaries, &self.log_limits);
+        let limits = (&self.log_limits, &self.attributes, self.memory_max);
+        let execution = (&self.command, &self.working_dir, &self.env, &self.binaries, limits);
         let text = serde_json::to_vec(&execution).unwrap_or_default();
         let mut digest = String::new();
         for byte in Sha256::digest(text) {
@@ -166,6 +197,8 @@ pub enum Condition {
     Started,
     /// It is ready.
     Ready,
+    /// It has exited with success, or has failed for good.
+    Completed,
     /// It has exited with success.
     CompletedSuccessfully,
 }
@@ -337,6 +370,9 @@ impl Daemon {
             "last_error": self.last_error,
             "wanted": self.wanted,
             "source": self.source,
+            "replica_of": self.spec.replica.as_ref().map(|replica| &replica.of),
+            "memory_max": self.spec.memory_max,
+            "memory_limit": self.spec.memory_max.map(|_| "polled"),
         })
     }
 }

@@ -126,7 +126,7 @@ fn kill_queued(
 }
 
 /// Opens the running root of a process, or returns `None` if it is gone or belongs to another data dir.
-fn open_root(store: &Store, process: &Process) -> io::Result<Option<Handle>> {
+pub(crate) fn open_root(store: &Store, process: &Process) -> io::Result<Option<Handle>> {
     if recover::belongs_to(store, process)? { Handle::open_running(process) } else { Ok(None) }
 }
 

@@ -27,6 +27,11 @@ impl MemoryWatch {
         Self { root, process_id, limit, next: Instant::now() + FIRST }
     }
 
+    /// Returns when the tree is measured next, or `None` without a limit.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.limit.map(|_| self.next)
+    }
+
     /// Measures the tree if that is due. Returns its resident memory in bytes if that is more than the limit.
     pub(super) fn excess(&mut self, now: Instant) -> Option<u64> {
         let limit = self.limit.filter(|_| now >= self.next)?;

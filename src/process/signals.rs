@@ -98,6 +98,13 @@ pub(super) fn ignored_by_rigup_alone() -> SigSet {
     signals
 }
 
+/// Sets the signals that rigup alone ignores to their defaults, before this process becomes another program.
+pub(super) fn restore_defaults() {
+    for signal in &ignored_by_rigup_alone() {
+        let _ = set_disposition(signal as c_int, libc::SIG_DFL);
+    }
+}
+
 /// The signals that interrupted this rigup: the last one, and their number.
 ///
 /// Each signal adds a byte to a pipe that is never read, so every thread that polls the pipe wakes up.

@@ -23,7 +23,7 @@ use crate::process::handle::Handle;
 use crate::process::{poll, subreaper, system};
 
 /// A command with its environment and working directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct CommandSpec {
     /// The program, looked up on the `PATH` in `env` if it has no slash.
     pub program: OsString,
@@ -70,6 +70,16 @@ impl CommandSpec {
         }
         let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
         which::which_in(&self.program, path, &self.cwd).map_err(|_| io::ErrorKind::NotFound.into())
+    }
+
+    /// Returns the command with a launcher in front of it: a program that starts it, with arguments.
+    #[must_use]
+    pub(crate) fn started_by(mut self, launcher: Vec<OsString>) -> Self {
+        let command_line = std::iter::once(self.program).chain(self.args);
+        let mut words = launcher.into_iter().chain(command_line);
+        self.program = words.next().unwrap_or_default();
+        self.args = words.collect();
+        self
     }
 
     /// Returns the program and its arguments as texts, for records.
@@ -121,7 +131,8 @@ impl CommandSpec {
         start().map_err(|error| self.error(&error))
     }
 
-    fn error(&self, error: &io::Error) -> SpawnError {
+    /// Returns the error of a start, with its cause.
+    pub(super) fn error(&self, error: &io::Error) -> SpawnError {
         SpawnError {
             program: PathBuf::from(&self.program),
             reason: self.explain(error),

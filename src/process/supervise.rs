@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::duration;
-use crate::model::{ExitReason, Identity, Process, ProcessExit, ProcessId};
+use crate::model::{ExitReason, Identity, Process, ProcessAttributes, ProcessExit, ProcessId};
 use crate::process::drain::drain;
 use crate::process::log::Logs;
 use crate::process::memory::MemoryWatch;
@@ -18,7 +18,7 @@ use crate::process::spawn::{Child, CommandSpec};
 use crate::process::system::ProcessEntry;
 use crate::process::tree;
 use crate::process::wait::{self, WaitOutcome};
-use crate::process::{subreaper, tail, terminate};
+use crate::process::{launcher, poll, subreaper, tail, terminate};
 use crate::report::units;
 
 /// The warning about a process that survived KILL.
@@ -27,6 +27,9 @@ const SURVIVOR: &str = "cannot terminate a process";
 /// How long the exit of a process may take after everything in its tree has exited or was killed. A process that survived
 /// KILL hangs in the kernel; waiting for it any longer would make rigup hang as well.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The pause between two looks for what is left of a process that was stopped.
+const STOP_PAUSE: Duration = Duration::from_millis(20);
 
 /// A process that is ready to be started.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(crate) struct PreparedProcess {
     pub input: Option<File>,
     /// How much memory it and its descendants may use, in bytes; `None` for no limit.
     pub memory_limit: Option<u64>,
+    /// Its user, its priority and its limits; `None` for those of rigup.
+    pub attributes: Option<ProcessAttributes>,
     /// Its command.
     pub command: CommandSpec,
 }
@@ -50,10 +55,7 @@ impl PreparedProcess {
     /// Returns the process with a launcher in front of its command line: a program that starts it, with arguments.
     #[must_use]
     pub(crate) fn started_by(mut self, launcher: Vec<OsString>) -> Self {
-        let command_line = std::iter::once(self.command.program).chain(self.command.args);
-        let mut words = launcher.into_iter().chain(command_line);
-        self.command.program = words.next().unwrap_or_default();
-        self.command.args = words.collect();
+        self.command = self.command.started_by(launcher);
         self.process.spec.cmd = self.command.words();
         self
     }
@@ -107,9 +109,13 @@ impl Supervision<'_> {
         record: impl FnOnce(&Process, &RunDir, &Identity) -> Result<(), E>,
         mut tick: impl FnMut(&Logs) -> Option<Duration>,
     ) -> Result<FinishedProcess, E> {
-        let PreparedProcess { process, run_dir, logs, input, memory_limit, command } = prepared;
+        let PreparedProcess { process, run_dir, logs, input, memory_limit, attributes, command } = prepared;
         let (mut warnings, mut is_recorded) = (Vec::new(), false);
-        let started = command.start(input.as_ref(), logs.stdout.file(), logs.stderr.file());
+        let (stdout, stderr) = (logs.stdout.file(), logs.stderr.file());
+        let started = match &attributes {
+            None => command.start(input.as_ref(), stdout, stderr),
+            Some(attributes) => launcher::start(&command, attributes, stdout, stderr),
+        };
         // Freed while the process runs, rather than when the next one could be started.
         drop((command, input));
         tick(&logs);
@@ -140,7 +146,9 @@ impl Supervision<'_> {
                     warnings.extend(describe(SURVIVOR, &survivors));
                 }
                 let mut exit = exit_of(&child, outcome == WaitOutcome::Exited);
-                if outcome == WaitOutcome::Exited && !subreaper::has_no_children() {
+                // A command that stops a process belongs to its tree, but another rigup has started it.
+                let may_leave = || !subreaper::has_no_children() || run_dir.is_stop_requested();
+                if outcome == WaitOutcome::Exited && may_leave() {
                     warnings.extend(self.end_leftovers(process.id, &child, &run_dir, &logs, deadline));
                 }
                 exit.reason = match outcome {
@@ -229,6 +237,12 @@ impl Supervision<'_> {
         let mut leftovers = drain(logs, deadline, is_cut_short, find);
         let is_stop_requested = run_dir.is_stop_requested();
         if is_stop_requested {
+            let deadline = Instant::now() + terminate::LEFTOVER_GRACE;
+            // The command that stopped it may have something left to do.
+            while !leftovers.strays.is_empty() && Instant::now() < deadline {
+                poll::pause(Instant::now() + STOP_PAUSE);
+                leftovers = find();
+            }
             leftovers.in_group.append(&mut leftovers.strays);
         }
         let mut warnings = describe("terminated a process that it left behind", &leftovers.in_group);

@@ -59,7 +59,7 @@ pub(crate) fn wait(
     let mut pause = MIN_TICK;
     loop {
         let tick_at = Instant::now() + pause;
-        let next = deadline.map_or(tick_at, |deadline| deadline.min(tick_at));
+        let next = [deadline, memory.next()].into_iter().flatten().fold(tick_at, Instant::min);
         match poll::readable([child.handle.fd(), interrupt.fd()], next) {
             [true, _] => return WaitOutcome::Exited,
             [false, true] => return WaitOutcome::Interrupted,

@@ -12,14 +12,14 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::fs::lock::FileLock;
-use crate::model::{Identity, LogLimits, Process, ProcessExit};
+use crate::model::{Identity, LogLimits, Process, ProcessAttributes, ProcessExit};
 use crate::process::rotation::Rotation;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec, SpawnError};
 use crate::process::supervise::{PreparedProcess, Supervision};
 use crate::process::tree::{self, PROCESS_ID_VARIABLE, WAITER_VARIABLE};
-use crate::process::{lifetime, poll, subreaper, terminate, wait};
+use crate::process::{lifetime, poll, subreaper, system, terminate, wait};
 use crate::settings::{Environment, Settings};
 use crate::store::Store;
 
@@ -61,18 +61,29 @@ pub enum LaunchError {
     Io(#[from] io::Error),
 }
 
+/// The conditions under which a waiter supervises its process.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WaiterConditions {
+    /// How much memory the process and its descendants may use, in bytes; `None` for no limit.
+    pub memory_limit: Option<u64>,
+    /// The grace period of the process if the waiter is told to terminate it.
+    pub grace: Duration,
+    /// The limits from which the waiter rotates the logs; `None` for no rotation.
+    pub log_limits: Option<LogLimits>,
+    /// The user, the priority and the limits of the process; `None` for those of the waiter.
+    pub attributes: Option<ProcessAttributes>,
+}
+
 /// Starts a waiter for a command whose record and run dir exist. Returns once the process runs or could not be started;
-/// the record shows which. The waiter holds `lock`, the lock of the run dir, until the exit is stored. `grace` is the grace
-/// period of the process if the waiter is told to terminate it. The waiter rotates the logs if they have limits.
+/// the record shows which. The waiter holds `lock`, the lock of the run dir, until the exit is stored.
 pub(crate) fn launch(
     settings: &Settings,
     process: &Process,
     lock: FileLock,
     command: CommandSpec,
-    memory_limit: Option<u64>,
-    grace: Duration,
-    log_limits: Option<LogLimits>,
+    conditions: &WaiterConditions,
 ) -> Result<Child, LaunchError> {
+    let WaiterConditions { memory_limit, grace, log_limits, attributes } = conditions;
     let id = process.id.to_string();
     let (mut ready, ready_writer) = io::pipe()?;
     let CommandSpec { program, args, env, cwd } = command;
@@ -89,6 +100,10 @@ pub(crate) fn launch(
     });
     let options = options.into_iter().chain(memory_limit).chain(log_limits.into_iter().flatten());
     let mut words = vec![OsString::from(COMMAND)];
+    let attributes =
+        attributes.as_ref().map(|attributes| serde_json::to_string(attributes).map(OsString::from));
+    let attributes = attributes.transpose().map_err(io::Error::other)?.map(|value| ("--attributes", value));
+    let options = options.chain(attributes);
     words.extend(options.flat_map(|(option, value)| [option.into(), value]));
     words.push(id.as_str().into());
     let mut env = own_environment(&settings.command_environment, env);
@@ -145,11 +160,28 @@ fn own_environment(
 
 /// Returns the environment of the command of this waiter, given its own.
 pub(crate) fn environment_of_command(own: &Environment) -> Vec<(OsString, OsString)> {
+    without_prefixes(own.iter())
+}
+
+/// Returns the environment with which a running process was started, from its waiter, or from the process itself if it has
+/// none any more.
+pub(crate) fn environment_of_execution(process: &Process) -> Option<Vec<(OsString, OsString)>> {
+    let waiter = tree::find_waiter(process.id).ok().flatten().map(|waiter| waiter.pid);
+    let pid = waiter.or_else(|| Some(process.running()?.identity.pid))?;
+    let environ = system::environ(pid)?;
+    let pairs = environ.split(|byte| *byte == 0).filter_map(|variable| {
+        let end = memchr::memchr(b'=', variable)?;
+        Some((OsStr::from_bytes(&variable[..end]), OsStr::from_bytes(&variable[end + 1..])))
+    });
+    Some(without_prefixes(pairs))
+}
+
+fn without_prefixes<'a>(own: impl Iterator<Item = (&'a OsStr, &'a OsStr)>) -> Vec<(OsString, OsString)> {
     let mut env = BTreeMap::new();
     let mut changed = Vec::new();
     let is_of_command =
         |name: &OsStr| name != WAITER_VARIABLE && !name.as_bytes().starts_with(WORD_PREFIX.as_bytes());
-    for (name, value) in own.iter().filter(|(name, _)| is_of_command(name)) {
+    for (name, value) in own.filter(|(name, _)| is_of_command(name)) {
         match name.as_bytes().strip_prefix(COMMAND_PREFIX.as_bytes()) {
             Some(name) => changed.push((OsStr::from_bytes(name), value)),
             None => {
@@ -169,18 +201,17 @@ pub(crate) fn words_of_command(own: &Environment) -> Vec<OsString> {
 }
 
 /// Runs as a waiter: starts the process, reports that on standard output, and supervises the process. A hook may write
-/// `output_limit` bytes to a stream, a detached run any number. If the waiter is interrupted, the process has the grace
-/// period `grace`. A hook belongs to its event: if the rigup that runs the event is gone, it is terminated, or not started
-/// at all. Logs with limits are rotated. The standard input of the waiter is the lock of the run dir, so the waiter holds the lock while it runs.
+/// `output_limit` bytes to a stream, a detached run any number. A hook belongs to its event: if the rigup that runs the
+/// event is gone, it is terminated, or not started at all. Logs with limits are rotated. The standard input of the waiter is
+/// the lock of the run dir, so the waiter holds the lock while it runs.
 pub(crate) fn run(
     store: &Store,
     process: Process,
     output_limit: u64,
-    memory_limit: Option<u64>,
-    grace: Duration,
-    log_limits: Option<LogLimits>,
+    conditions: WaiterConditions,
     command: CommandSpec,
 ) -> io::Result<()> {
+    let WaiterConditions { memory_limit, grace, log_limits, attributes } = conditions;
     let interrupt = Interrupt::install()?;
     subreaper::become_subreaper();
     let run_dir = run_dir::of(store.data_dir(), &process).map(RunDir::opened).transpose()?;
@@ -204,7 +235,7 @@ pub(crate) fn run(
         save(process)?;
         report_ready()
     };
-    let prepared = PreparedProcess { process, run_dir, logs, input: None, memory_limit, command };
+    let prepared = PreparedProcess { process, run_dir, logs, input: None, memory_limit, attributes, command };
     let mut finished =
         supervision.run(prepared, record, |logs| rotation.as_mut().map(|rotation| rotation.tick(logs)))?;
     finished.process.warnings.extend(rotation.and_then(Rotation::into_warning));

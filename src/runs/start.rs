@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::hook::command::{self, ChildEnvironment};
-use crate::model::{LogLimits, Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
+use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::{Child, CommandSpec};
 use crate::process::terminate;
 use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
-use crate::process::waiter::{self, LaunchError};
+use crate::process::waiter::{self, LaunchError, WaiterConditions};
 use crate::runs::messages::RUN_DIR_VARIABLE;
 use crate::settings::Settings;
 use crate::shell;
@@ -132,34 +132,20 @@ pub(crate) fn start(
         run: Some(RunSpec { slug, description, ttl }),
         ..ProcessSpec::new(ProcessType::Binary, command.words(), &command.cwd)
     };
-    let (process, _waiter) = launch(
-        settings,
-        store,
-        process,
-        command,
-        Launch { max_live, grace: terminate::GRACE, log_limits: None },
-    )?;
+    let conditions = WaiterConditions { grace: terminate::GRACE, ..WaiterConditions::default() };
+    let (process, _waiter) = launch(settings, store, process, command, max_live, &conditions)?;
     Ok(process)
 }
 
-/// How a run is launched.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Launch {
-    /// The maximum number of unfinished runs with its slug, including this one.
-    pub max_live: Option<u32>,
-    /// Its grace period if its waiter is told to terminate it.
-    pub grace: Duration,
-    /// The limits from which its waiter rotates its logs.
-    pub log_limits: Option<LogLimits>,
-}
-
 /// Launches a run whose spec is complete. Returns its record and its waiter, once it runs or could not be started.
+/// `max_live` is the maximum number of unfinished runs with its slug, including this one.
 pub(crate) fn launch(
     settings: &Settings,
     store: &Store,
     process: Process,
     command: CommandSpec,
-    Launch { max_live, grace, log_limits }: Launch,
+    max_live: Option<u32>,
+    conditions: &WaiterConditions,
 ) -> Result<(Process, Child), StartError> {
     let path = run_dir::path(&settings.data_dir, process.id);
     let run_dir = RunDir::create(path, &process, &command, None)?;
@@ -186,7 +172,7 @@ pub(crate) fn launch(
         let slug = process.spec.run.map(|run| run.slug).unwrap_or_default();
         return Err(StartError::TooMany(slug, max_live));
     }
-    match waiter::launch(settings, &process, lock, command, None, grace, log_limits) {
+    match waiter::launch(settings, &process, lock, command, conditions) {
         Ok(waiter) => Ok((store.process(process.id)?.unwrap_or(process), waiter)),
         Err(error) => {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::model::{Daemon, DaemonName, ExitReason, Process, ProcessId, Wanted};
+use crate::model::{Daemon, DaemonName, ExitReason, Process, ProcessId, Readiness, Wanted};
 use crate::process::handle::Handle;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
@@ -48,8 +48,8 @@ pub(crate) enum DaemonEvent<'a> {
 enum ThreadReport {
     /// The daemon is ready, or was not in time.
     Readiness(DaemonName, ProcessId, Result<(), String>),
-    /// The daemon could not be stopped.
-    CannotStop(DaemonName, String),
+    /// A problem with the stop of a daemon.
+    Warning(String),
 }
 
 /// An execution of a daemon.
@@ -210,7 +210,8 @@ impl<'a> ControlLoop<'a> {
     fn start_daemon(&mut self, name: &DaemonName) {
         let Some(daemon) = self.daemons.get_mut(name) else { return };
         let spec = daemon.spec.clone();
-        let prepared = spec.ready.as_ref().map_or(Ok(()), |ready| readiness::prepare(&ready.probe));
+        let prepare = |ready: &Readiness| readiness::prepare(&ready.probe, spec.attributes.user.as_deref());
+        let prepared = spec.ready.as_ref().map_or(Ok(()), prepare);
         match prepared.and_then(|()| self.launcher.start(&spec)) {
             Ok((process, waiter)) => {
                 (daemon.process_id, daemon.ready_at) = (Some(process.id), None);
@@ -241,11 +242,16 @@ impl<'a> ControlLoop<'a> {
         let (mut spec, id, name) = (daemon.spec.clone(), execution.process_id, name.clone());
         if is_urgent {
             (spec.stop_signal, spec.stop_grace_period) = ("KILL".to_owned(), Duration::ZERO);
+            (spec.stop_command, spec.is_signalled_alone) = (None, false);
         }
-        let (data_dir, lib_dir) = (self.settings.data_dir.clone(), self.settings.lib_dir.clone());
+        let Settings { data_dir, lib_dir, rigup, .. } = self.settings;
+        let (data_dir, lib_dir, rigup) = (data_dir.clone(), lib_dir.clone(), rigup.clone());
         self.spawn(move || {
-            let stopped = execution::stop(&data_dir, &lib_dir, id, &spec);
-            stopped.err().map(|problem| ThreadReport::CannotStop(name, problem))
+            let warning = match execution::stop(&data_dir, &lib_dir, &rigup, id, &spec) {
+                Ok(warning) => format!("{name}: {}", warning?),
+                Err(problem) => format!("cannot stop {name}: {problem}"),
+            };
+            Some(ThreadReport::Warning(warning))
         });
     }
 
@@ -278,9 +284,7 @@ impl<'a> ControlLoop<'a> {
                         }
                     }
                 }
-                ThreadReport::CannotStop(name, problem) => {
-                    (self.on_event)(DaemonEvent::Warning(format!("cannot stop {name}: {problem}")));
-                }
+                ThreadReport::Warning(text) => (self.on_event)(DaemonEvent::Warning(text)),
             }
         }
     }

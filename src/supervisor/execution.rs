@@ -2,22 +2,28 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::clock;
+use crate::duration;
 use crate::hook::command::{self, ChildEnvironment};
 use crate::model::{DaemonSpec, Process, ProcessId, ProcessSpec, ProcessType, RunSpec};
 use crate::process::kill::{self, KillOutcome};
 use crate::process::run_dir;
 use crate::process::spawn::{Child, CommandSpec};
-use crate::runs::start::{self, Launch, StartError};
+use crate::process::waiter::WaiterConditions;
+use crate::runs::start::{self, StartError};
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::supervisor::stop_request;
 
 /// The prefix of the slug of an execution, which no run has: it makes the limit of one execution for each daemon exact.
 const SLUG_PREFIX: &str = "daemon:";
+
+/// The variable with the number of a replica, from 0.
+const REPLICA_VARIABLE: &str = "RIGUP_REPLICA";
 
 /// How long the logs of an execution that has ended are kept, as those of a run are by default.
 const LOG_TTL: Duration = Duration::from_hours(24);
@@ -42,6 +48,8 @@ impl Launcher<'_> {
         ];
         let is_set =
             |name: &str| spec.env.contains_key(name) || self.settings.command_environment.get(name).is_some();
+        let replica = spec.replica.as_ref().map_or(0, |replica| replica.index);
+        set.push((REPLICA_VARIABLE.to_owned(), replica.to_string().into()));
         set.extend(
             defaults
                 .into_iter()
@@ -81,29 +89,38 @@ impl Launcher<'_> {
             data_dir_id: self.store.data_dir_id().to_owned(),
             ..Process::queued(id, self.command.machine_id, process_spec, clock::now())
         };
-        let launch =
-            Launch { max_live: Some(1), grace: spec.stop_grace_period, log_limits: Some(spec.log_limits) };
-        start::launch(self.settings, self.store, process, command, launch).map_err(|error| match error {
+        let conditions = WaiterConditions {
+            memory_limit: spec.memory_max,
+            grace: spec.stop_grace_period,
+            log_limits: Some(spec.log_limits),
+            attributes: spec.attributes.if_any().cloned(),
+        };
+        let launched = start::launch(self.settings, self.store, process, command, Some(1), &conditions);
+        launched.map_err(|error| match error {
             StartError::TooMany(..) => "it already runs".to_owned(),
             error => error.to_string(),
         })
     }
 }
 
-/// Stops an execution: sends the signal of its daemon to everything that it started, and KILL after the grace period.
-/// Returns why it could not be stopped.
-pub(crate) fn stop(data_dir: &Path, lib_dir: &Path, id: ProcessId, spec: &DaemonSpec) -> Result<(), String> {
+/// Stops an execution: runs the `stop_command` of its daemon or sends its signal to everything that it started, and KILL
+/// after the grace period. Returns a warning if the command failed, or why the execution could not be stopped.
+pub(crate) fn stop(
+    data_dir: &Path,
+    lib_dir: &Path,
+    rigup: &Path,
+    id: ProcessId,
+    spec: &DaemonSpec,
+) -> Result<Option<String>, String> {
     let store = Store::open_existing(data_dir, lib_dir).map_err(|error| error.to_string())?;
     let store = store.ok_or("the store is gone")?;
-    let Some(process) = store.process(id).map_err(|error| error.to_string())? else { return Ok(()) };
-    let outcome = kill::kill(
-        &store,
-        &process,
-        kill::parse_signal(&spec.stop_signal).unwrap_or(Signal::TERM),
-        spec.stop_grace_period,
-    );
+    let Some(process) = store.process(id).map_err(|error| error.to_string())? else { return Ok(None) };
+    let signal = kill::parse_signal(&spec.stop_signal).unwrap_or(Signal::TERM);
+    let deadline = duration::deadline(spec.stop_grace_period);
+    let warning = stop_request::send(&store, &process, spec, rigup, signal, deadline).err();
+    let outcome = kill::kill(&store, &process, signal, deadline.saturating_duration_since(Instant::now()));
     match outcome.map_err(|error| error.to_string())? {
-        KillOutcome::Exited(_) | KillOutcome::AlreadyExited => Ok(()),
+        KillOutcome::Exited(_) | KillOutcome::AlreadyExited => Ok(warning),
         KillOutcome::Survived(survivors) => {
             let pids: Vec<String> = survivors.iter().map(|survivor| survivor.pid.to_string()).collect();
             Err(format!("these processes could not be killed: {}", pids.join(", ")))

@@ -10,12 +10,14 @@ use crate::model::misspelling::closest;
 use crate::settings::Settings;
 use crate::trust::Inspection;
 
+mod attributes;
 mod declaration;
 mod file;
 mod native;
 mod process_compose;
 mod process_pilot;
 mod procfile;
+mod replicas;
 mod value;
 mod yaml;
 
@@ -87,6 +89,7 @@ pub(crate) fn read(
     // Without the daemons that have problems, other problems would only follow from theirs.
     if problems.is_empty() {
         problems.extend(repeated_names(&daemons));
+        replicas::expand_dependencies(&mut daemons);
         problems.extend(undeclared_dependencies(&daemons));
     }
     warnings.extend(inspection.notes());
@@ -146,19 +149,23 @@ fn read_yaml(text: &str, file: &mut ManifestFile<'_, '_>) -> Result<Vec<DaemonSp
 /// Returns a problem for each name that is declared twice.
 fn repeated_names(daemons: &[DaemonSpec]) -> Vec<String> {
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
-    let repeated = daemons.iter().filter_map(|daemon| match first.get(&*daemon.name) {
-        None => {
-            first.insert(&daemon.name, &daemon.source);
-            None
+    let mut problems = Vec::new();
+    for daemon in daemons {
+        let (source, declared) = (&daemon.source, &**daemon.declared_name());
+        // The first replica stands for the name that all of them share.
+        let shared = daemon.replica.as_ref().filter(|replica| replica.index == 0).map(|_| declared);
+        for name in shared.into_iter().chain([&*daemon.name]) {
+            if let Some(first) = first.get(name) {
+                problems.push(format!(
+                    "{source}: the daemon {declared:?} is declared at {first}, too; give one of them another name"
+                ));
+            } else {
+                first.insert(name, source);
+            }
         }
-        Some(first) => {
-            let (source, name) = (&daemon.source, &*daemon.name);
-            Some(format!(
-                "{source}: the daemon {name:?} is declared at {first}, too; give one of them another name"
-            ))
-        }
-    });
-    repeated.collect()
+    }
+    problems.dedup();
+    problems
 }
 
 /// Returns a problem for each dependency on a daemon that no manifest declares.

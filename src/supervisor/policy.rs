@@ -21,7 +21,7 @@ use crate::model::{Condition, DaemonName, DaemonSpec, DaemonStatus, Dependency};
 use daemon::SupervisedDaemon;
 
 pub(crate) use daemon::{Action, Adopted, DaemonState, Exit, PolicyEvent};
-pub(crate) use order::{check, order};
+pub(crate) use order::{check, named, order};
 
 /// The daemons in the order of their declaration.
 #[derive(Debug, Default)]
@@ -175,12 +175,13 @@ impl DaemonPolicy {
         let Some(daemon) = self.find(name) else { return Ok(!dependency.required) };
         let holds = match (daemon.state.status, dependency.condition) {
             (DaemonStatus::Failed | DaemonStatus::Stopped, _) if !dependency.required => true,
-            (DaemonStatus::Failed, _) => {
+            (DaemonStatus::Failed, condition) if condition != Condition::Completed => {
                 return Err(format!("the dependency {name} failed: {}", daemon.state.last_error));
             }
-            (DaemonStatus::Exited | DaemonStatus::Running, Condition::Started | Condition::Ready) => true,
+            (DaemonStatus::Exited | DaemonStatus::Running, Condition::Started | Condition::Ready)
+            | (DaemonStatus::Failed, _) => true,
             (DaemonStatus::Starting, Condition::Started) => daemon.running_since.is_some(),
-            (_, Condition::CompletedSuccessfully) => daemon.has_succeeded,
+            (_, Condition::Completed | Condition::CompletedSuccessfully) => daemon.has_succeeded,
             _ => false,
         };
         Ok(holds)

@@ -32,15 +32,17 @@ pub(super) struct ProbeContext {
     /// The environment and the working directory of a command.
     pub env: Vec<(OsString, OsString)>,
     pub cwd: PathBuf,
+    /// The words in front of a command.
+    pub launcher: Vec<OsString>,
 }
 
 /// Makes sure that only the daemon itself can become ready, before it is started: removes a file of an earlier execution, and
-/// returns the problem if another process accepts connections at its address.
-pub(super) fn prepare(check: &ReadinessCheck) -> Result<(), String> {
+/// returns the problem if another process accepts connections at its address. The daemon runs as `user`, if there is one.
+pub(super) fn prepare(check: &ReadinessCheck, user: Option<&str>) -> Result<(), String> {
     let address = match check {
         ReadinessCheck::Tcp(host, port) => Some((host.as_str(), *port)),
         ReadinessCheck::Http(url) => address(url).map(|(host, port, _)| (host, port)),
-        ReadinessCheck::Fifo(path) => return fifo::create(path),
+        ReadinessCheck::Fifo(path) => return fifo::create(path, user),
         ReadinessCheck::File(path) | ReadinessCheck::Pipe(path) => {
             return match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -131,6 +133,7 @@ fn succeeds(command: &[String], context: &ProbeContext, timeout: Duration, end: 
         env: context.env.clone(),
         cwd: context.cwd.clone(),
     };
+    let command = command.started_by(context.launcher.clone());
     let captured = capture::run(command, duration::deadline(timeout), end);
     matches!(captured, Ok(Captured::Exited(exit)) if exit.exit_code == Some(0))
 }

@@ -6,6 +6,7 @@
     reason = "tests start rigup and read files themselves, and an error in them is a failed test"
 )]
 
+mod attributes;
 mod commands;
 #[path = "../faults/leftovers.rs"]
 mod leftovers;
@@ -14,8 +15,10 @@ mod logs;
 mod pty;
 mod readiness;
 mod recovery;
+mod replicas;
 mod restarts;
 mod stop;
+mod stop_command;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
 mod test_context;

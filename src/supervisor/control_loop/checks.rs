@@ -3,6 +3,7 @@
 use std::io::{PipeWriter, Write};
 
 use crate::model::{DaemonSpec, Process, ReadinessCheck};
+use crate::process::launcher;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::supervisor::control_loop::{ControlLoop, ThreadReport};
@@ -25,6 +26,7 @@ impl ControlLoop<'_> {
             stderr: run_dir.stderr(),
             env: self.launcher.environment(spec, process.id).all,
             cwd: spec.working_dir.clone(),
+            launcher: launcher::words(&self.settings.rigup, spec.attributes.if_any()),
         };
         let (name, id) = (spec.name.clone(), process.id);
         let has_command = matches!(ready.probe, ReadinessCheck::Exec(_));

@@ -55,14 +55,15 @@ impl ControlLoop<'_> {
                 Ok(None)
             }
             ControlRequest::Start { names } => {
-                self.known(&names)?;
+                let wanted = self.known(&names)?;
+                let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
                 // A daemon cannot start without those that it depends on.
                 let specs: Vec<DaemonSpec> =
                     self.daemons.values().map(|daemon| daemon.spec.clone()).collect();
                 let started = with_dependencies(&specs, &names);
                 for name in policy::order(&specs).iter().filter(|name| started.contains(name)) {
                     let is_down = self.policy.state(name).is_none_or(|state| !state.is_wanted);
-                    if is_down || names.contains(&name.to_string()) {
+                    if is_down || wanted.contains(name) {
                         self.handle(PolicyEvent::Want(name));
                     }
                 }
@@ -94,15 +95,10 @@ impl ControlLoop<'_> {
         }
     }
 
-    /// Returns the names of daemons, or the problem if one is unknown.
+    /// Returns the daemons with these names, each with all of its replicas, or the problem if a name is unknown.
     fn known(&self, names: &[String]) -> Result<Vec<DaemonName>, String> {
-        let find = |name: &String| {
-            let known = self.daemons.keys().find(|known| ***known == **name);
-            known
-                .cloned()
-                .ok_or_else(|| format!("no daemon is named {name}; `rigup ps -a` shows the daemons"))
-        };
-        names.iter().map(find).collect()
+        policy::named(self.daemons.values().map(|daemon| &daemon.spec), names)
+            .map_err(|name| format!("no daemon is named {name}; `rigup ps -a` shows the daemons"))
     }
 
     fn answer(&self) -> Answer {

@@ -184,24 +184,17 @@ impl<'a> Declaration<'a> {
 
     /// Reads the condition of a dependency, or returns the one of a bare name.
     pub(super) fn condition(&self) -> Result<Condition, ManifestProblem> {
-        const CONDITIONS: [(&str, Option<Condition>); 8] = [
-            ("service_started", Some(Condition::Started)),
-            ("service_healthy", Some(Condition::Ready)),
-            ("service_completed_successfully", Some(Condition::CompletedSuccessfully)),
-            ("process_started", Some(Condition::Started)),
-            ("process_healthy", Some(Condition::Ready)),
-            ("process_log_ready", Some(Condition::Ready)),
-            ("process_completed_successfully", Some(Condition::CompletedSuccessfully)),
-            ("process_completed", None),
+        const CONDITIONS: [(&str, Condition); 8] = [
+            ("service_started", Condition::Started),
+            ("service_healthy", Condition::Ready),
+            ("service_completed_successfully", Condition::CompletedSuccessfully),
+            ("process_started", Condition::Started),
+            ("process_healthy", Condition::Ready),
+            ("process_log_ready", Condition::Ready),
+            ("process_completed", Condition::Completed),
+            ("process_completed_successfully", Condition::CompletedSuccessfully),
         ];
-        match self.word("condition", &CONDITIONS)? {
-            None => Ok(Condition::Ready),
-            Some(Some(condition)) => Ok(condition),
-            Some(None) => Err(self.problem(
-                "condition",
-                "process_completed is not supported by this version of rigup; use process_completed_successfully",
-            )),
-        }
+        Ok(self.word("condition", &CONDITIONS)?.unwrap_or(Condition::Ready))
     }
 }
 

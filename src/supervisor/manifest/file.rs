@@ -9,7 +9,7 @@ use super::declaration::{Declaration, one_of};
 use super::value::ManifestProblem;
 use crate::fs::dir;
 use crate::model::misspelling::closest;
-use crate::model::{DaemonName, DaemonSpec, Dependency, LogLimits, Restart};
+use crate::model::{DaemonName, DaemonSpec, Dependency, LogLimits, ProcessAttributes, Restart};
 use crate::shell;
 use crate::trust::Inspection;
 
@@ -133,6 +133,11 @@ impl ManifestFile<'_, '_> {
             autostart: true,
             is_orchestrator: false,
             log_limits: LogLimits::default(),
+            replica: None,
+            attributes: ProcessAttributes::default(),
+            memory_max: None,
+            stop_command: None,
+            is_signalled_alone: false,
         }
     }
 

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use super::attributes::with_attributes;
 use super::declaration::{Declaration, daemon_name, one_of};
 use super::file::{ManifestFile, RESTART_DELAY, RESTART_DELAY_MAX, RESTART_RESET, STOP_GRACE_PERIOD};
+use super::replicas::replicas;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
 use crate::jsonl::{self, Line, StrictValue};
@@ -19,7 +21,7 @@ pub(super) const FILE_NAME: &str = "daemons.jsonl";
 /// The keys of a line that are not fields of a daemon.
 const LINE_KEYS: [&str; 2] = ["type", "name"];
 
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 30] = [
     "command",
     "shell",
     "working_dir",
@@ -42,12 +44,6 @@ const FIELDS: [&str; 22] = [
     "process_type",
     "log_max_size",
     "log_max_files",
-];
-
-/// Fields of the documentation that this version refuses.
-const UNSUPPORTED: [&str; 14] = [
-    "healthcheck",
-    "on_unhealthy",
     "stop_command",
     "replicas",
     "user",
@@ -56,11 +52,11 @@ const UNSUPPORTED: [&str; 14] = [
     "rlimits",
     "umask",
     "memory_max",
-    "restart_on_update",
-    "hooks",
-    "stats_hooks",
-    "builtin",
 ];
+
+/// Fields of the documentation that this version refuses.
+const UNSUPPORTED: [&str; 6] =
+    ["healthcheck", "on_unhealthy", "restart_on_update", "hooks", "stats_hooks", "builtin"];
 
 /// The checks of readiness, of which a daemon has one.
 const PROBES: [&str; 7] = ["tcp", "http", "file", "fifo", "exec", "log", "stdout_line"];
@@ -100,13 +96,13 @@ pub(super) fn read_lines(bytes: &[u8], file: &mut ManifestFile<'_, '_>) -> Vec<D
         let daemon = value.and_then(|value| line_daemon(&value, file));
         file.keep(daemon)
     });
-    daemons.flatten().collect()
+    daemons.flatten().flatten().collect()
 }
 
 fn line_daemon(
     value: &ManifestValue,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<DaemonSpec, ManifestProblem> {
+) -> Result<Vec<DaemonSpec>, ManifestProblem> {
     let fields = Declaration::new(value, "the line")?;
     fields
         .word("type", &[("Daemon", ())])?
@@ -127,14 +123,14 @@ pub(super) fn read_toml(
         let daemon = table_daemon(&member.key, &member.value, file);
         file.keep(daemon)
     });
-    Ok(daemons.flatten().collect())
+    Ok(daemons.flatten().flatten().collect())
 }
 
 fn table_daemon(
     name: &str,
     value: &ManifestValue,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<DaemonSpec, ManifestProblem> {
+) -> Result<Vec<DaemonSpec>, ManifestProblem> {
     let name = daemon_name(name, value.line)?;
     let fields = Declaration::new(value, &format!("the daemon {name:?}", name = &*name))?;
     file.check_keys(&fields, &[&FIELDS, &UNSUPPORTED])?;
@@ -145,7 +141,7 @@ fn daemon(
     name: DaemonName,
     fields: &Declaration<'_>,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<DaemonSpec, ManifestProblem> {
+) -> Result<Vec<DaemonSpec>, ManifestProblem> {
     fields.refuse(&UNSUPPORTED)?;
     let working_dir =
         fields.text("working_dir")?.map_or_else(|| file.folder.clone(), |path| file.resolve(&path));
@@ -154,7 +150,7 @@ fn daemon(
     if command[0].contains('/') {
         command[0] = file.resolve_in(&working_dir, &command[0]).display().to_string();
     }
-    Ok(DaemonSpec {
+    let spec = DaemonSpec {
         env: file.environment(fields, "env")?,
         binaries: binaries(fields, file)?,
         depends_on: file.dependencies(fields)?,
@@ -174,8 +170,10 @@ fn daemon(
             .word("process_type", &[("worker", false), ("orchestrator", true)])?
             .unwrap_or(false),
         log_limits: log_limits(fields)?,
+        stop_command: fields.command("stop_command")?,
         ..file.daemon(name, fields.line, command, working_dir)
-    })
+    };
+    replicas(with_attributes(spec, fields, file)?, fields)
 }
 
 const RESTARTS: [(&str, Restart); 4] = [

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::declaration::{Declaration, daemon_name};
 use super::file::{ManifestFile, RESTART_DELAY, STOP_GRACE_PERIOD};
+use super::replicas::replicas;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
 use crate::model::{DaemonSpec, Readiness, ReadinessCheck, Restart};
@@ -28,7 +29,7 @@ const IGNORED_MANIFEST_FIELDS: [&str; 10] = [
 
 const UNSUPPORTED_MANIFEST_FIELDS: [&str; 4] = ["extends", "env_cmds", "log_location", "mcp_server"];
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 15] = [
     "command",
     "entrypoint",
     "depends_on",
@@ -42,6 +43,8 @@ const FIELDS: [&str; 13] = [
     "shutdown",
     "success_exit_codes",
     "is_dotenv_disabled",
+    "is_disabled",
+    "replicas",
 ];
 
 const IGNORED_FIELDS: [&str; 6] = [
@@ -54,7 +57,7 @@ const IGNORED_FIELDS: [&str; 6] = [
 ];
 
 /// Fields that this version refuses.
-const UNSUPPORTED: [&str; 12] = [
+const UNSUPPORTED: [&str; 11] = [
     "liveness_probe",
     "log_location",
     "is_tty",
@@ -62,7 +65,6 @@ const UNSUPPORTED: [&str; 12] = [
     "is_daemon",
     "is_interactive",
     "is_elevated",
-    "is_disabled",
     "extends",
     "schedule",
     "watch",
@@ -113,7 +115,7 @@ pub(super) fn read(
         let daemon = daemon(&member.key, &member.value, &shared, file);
         file.keep(daemon)
     });
-    Ok(daemons.flatten().collect())
+    Ok(daemons.flatten().flatten().collect())
 }
 
 /// Returns the keys that process-compose reserves for other programs.
@@ -126,15 +128,12 @@ fn daemon(
     process: &ManifestValue,
     shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<DaemonSpec, ManifestProblem> {
+) -> Result<Vec<DaemonSpec>, ManifestProblem> {
     let name = daemon_name(name, process.line)?;
     let fields = Declaration::new(process, &format!("the process {name:?}", name = &*name))?;
     let ignored = extensions(&fields);
-    file.check_keys(&fields, &[&FIELDS, &["replicas"], &IGNORED_FIELDS, &UNSUPPORTED, &ignored])?;
+    file.check_keys(&fields, &[&FIELDS, &IGNORED_FIELDS, &UNSUPPORTED, &ignored])?;
     fields.refuse(&UNSUPPORTED)?;
-    if fields.get("replicas").is_some_and(|replicas| replicas.number() != Some(1)) {
-        return Err(fields.unsupported("replicas"));
-    }
     if !fields.flag("is_template_disabled", false)?
         && let Some(line) = line_with(process, "{{")
     {
@@ -159,18 +158,29 @@ fn daemon(
     if !success_exit_codes.contains(&0) {
         success_exit_codes.push(0);
     }
+    let is_disabled = fields.word("is_disabled", &[("true", true), ("false", false)])?;
     let command = command(&fields, shared)?;
     let spec = DaemonSpec {
         env,
         depends_on: file.dependencies(&fields)?,
         ready: readiness(&fields, shared, file)?,
         success_exit_codes,
-        autostart: !fields.flag("disabled", false)?,
+        autostart: !fields.flag("disabled", false)? && !is_disabled.unwrap_or(false),
         restart: Restart::No,
         ..file.daemon(name, fields.line, command, working_dir)
     };
     let spec = with_availability(spec, &fields, file)?;
-    with_shutdown(spec, &fields, file)
+    let spec = with_shutdown(spec, &fields, shared, file)?;
+    let mut replicas = replicas(spec, &fields)?;
+    for (index, replica) in (0..).zip(&mut replicas) {
+        // The variables that process-compose sets, too, for each replica.
+        for (name, value) in
+            [("PC_PROC_NAME", replica.name.to_string()), ("PC_REPLICA_NUM", format!("{index}"))]
+        {
+            replica.env.entry(name.to_owned()).or_insert(value);
+        }
+    }
+    Ok(replicas)
 }
 
 /// Returns the line of the first text in a value that contains `part`.
@@ -311,12 +321,14 @@ fn with_availability(
 fn with_shutdown(
     spec: DaemonSpec,
     fields: &Declaration<'_>,
+    shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
 ) -> Result<DaemonSpec, ManifestProblem> {
     let Some(table) = fields.table("shutdown")? else { return Ok(spec) };
-    let unsupported = ["command", "parent_only", "send_keys"];
-    file.check_keys(&table, &[&["signal", "timeout_seconds"], &unsupported])?;
+    let unsupported = ["send_keys"];
+    file.check_keys(&table, &[&["command", "signal", "timeout_seconds", "parent_only"], &unsupported])?;
     table.refuse(&unsupported)?;
+    let command = table.text("command")?.filter(|code| !code.trim().is_empty());
     let signal = if table.get("signal").is_some_and(|value| value.number() == Some(0)) {
         None
     } else {
@@ -325,6 +337,8 @@ fn with_shutdown(
     Ok(DaemonSpec {
         stop_signal: signal.unwrap_or(spec.stop_signal),
         stop_grace_period: table.duration("timeout_seconds", STOP_GRACE_PERIOD)?,
+        stop_command: command.map(|code| in_shell(&code, shared)),
+        is_signalled_alone: table.flag("parent_only", false)?,
         ..spec
     })
 }

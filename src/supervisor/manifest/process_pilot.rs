@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use walkdir::WalkDir;
 
+use super::attributes::cpu_affinity;
 use super::declaration::Declaration;
 use super::file::{ManifestFile, dependencies_on};
 use super::native::port_of_this_machine;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
 use crate::fs::dir;
-use crate::model::{DaemonSpec, Readiness, ReadinessCheck, Restart};
+use crate::model::{DaemonSpec, ProcessAttributes, Readiness, ReadinessCheck, Restart};
 
 /// The keys of the whole manifest.
 const MANIFEST_FIELDS: [&str; 4] = ["processes", "control_server", "kill_timeout", "base_directory"];
 
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 13] = [
     "name",
     "path",
     "args",
@@ -28,10 +29,12 @@ const FIELDS: [&str; 11] = [
     "ready_timeout_sec",
     "ready_params",
     "working_directory",
+    "affinity",
+    "processor_affinity",
 ];
 
-/// Fields that this version refuses. `processor_affinity` is what the documentation of `process_pilot` calls `affinity`.
-const UNSUPPORTED: [&str; 4] = ["lifecycle_hooks", "stat_handlers", "affinity", "processor_affinity"];
+/// Fields that this version refuses.
+const UNSUPPORTED: [&str; 2] = ["lifecycle_hooks", "stat_handlers"];
 
 /// The default of `timeout` and of `ready_timeout_sec`.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,6 +88,8 @@ fn daemon(process: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Result<Da
     }
     let command = std::iter::once(program).chain(fields.texts("args")?).collect();
     let (restart, exit_on_end) = fields.word("shutdown_strategy", &STRATEGIES)?.unwrap_or(STRATEGIES[0].1);
+    // `processor_affinity` is what the documentation of `process_pilot` calls `affinity`.
+    let affinity = if fields.get("affinity").is_some() { "affinity" } else { "processor_affinity" };
     let dependencies = fields.get("dependencies").map_or(fields.line, |value| value.line);
     Ok(DaemonSpec {
         env: fields.variables("env")?,
@@ -98,6 +103,10 @@ fn daemon(process: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Result<Da
             fields.duration("timeout", TIMEOUT)?
         },
         exit_on_end,
+        attributes: ProcessAttributes {
+            cpu_affinity: cpu_affinity(&fields, affinity)?,
+            ..ProcessAttributes::default()
+        },
         ..file.daemon(name, fields.line, command, working_dir)
     })
 }

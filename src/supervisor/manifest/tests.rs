@@ -3,15 +3,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Condition, Dependency, LogLimits, Readiness, ReadinessCheck, Restart};
+use crate::model::{Condition, Dependency, LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart};
 use crate::settings::{Environment, Flags};
 
 /// A folder with manifests.
-struct Folder(tempfile::TempDir);
+pub(super) struct Folder(tempfile::TempDir);
 
 impl Folder {
     /// Creates a folder with these files.
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub(super) fn new(files: &[(&str, &str)]) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         for (name, text) in files {
             let path = folder.path(name);
@@ -26,7 +26,7 @@ impl Folder {
     }
 
     /// Reads files of the command line. Paths in messages start at the folder.
-    fn read(&self, names: &[&str]) -> Result<(Vec<DaemonSpec>, Vec<String>), String> {
+    pub(super) fn read(&self, names: &[&str]) -> Result<(Vec<DaemonSpec>, Vec<String>), String> {
         let sources: Vec<_> = names.iter().map(|name| ManifestSource::File(self.path(name))).collect();
         let shorten = |text: &str| text.replace(&format!("{}/", self.0.path().display()), "");
         let (daemons, warnings) = self.read_sources(&sources).map_err(|error| shorten(&error.to_string()))?;
@@ -51,12 +51,12 @@ impl Folder {
 }
 
 /// Returns the only daemon of a file with this text.
-fn daemon(name: &str, text: &str) -> DaemonSpec {
+pub(super) fn daemon(name: &str, text: &str) -> DaemonSpec {
     Folder::new(&[(name, text)]).daemon(name)
 }
 
 /// Returns the problems or, without problems, the warnings of a file with this text.
-fn messages(name: &str, text: &str) -> String {
+pub(super) fn messages(name: &str, text: &str) -> String {
     Folder::new(&[(name, text)]).read(&[name]).map_or_else(|error| error, |(_, warnings)| warnings.join("\n"))
 }
 
@@ -138,6 +138,11 @@ ready = { tcp = 5432 }
         autostart: false,
         is_orchestrator: true,
         log_limits: LogLimits { max_size: 65_536, max_files: 3 },
+        replica: None,
+        attributes: ProcessAttributes::default(),
+        memory_max: None,
+        stop_command: None,
+        is_signalled_alone: false,
     };
     assert_eq!(daemons[0], expected);
     let db = &daemons[1];
@@ -361,10 +366,6 @@ fn problems_of_process_pilot_manifests_name_the_line() {
             "\"lifecycle_hooks\" is not supported by this version",
         ),
         (
-            "name: a\n    path: sleep\n    affinity: [0]",
-            "\"affinity\" is not supported by this version of rigup",
-        ),
-        (
             "name: a\n    path: sleep\n    working_directory: none",
             "m.yaml:4: \"working_directory\" is not a folder",
         ),
@@ -436,7 +437,8 @@ processes:
     assert_eq!(ready.probe, ReadinessCheck::Http("http://localhost:8080/ready".to_owned()));
     assert_eq!((ready.timeout, ready.interval), (seconds(13), seconds(2)));
     assert_eq!(web.command, ["bash", "-c", "echo \"$A\" $B"]);
-    assert_eq!(web.env, variables(&[("A", "file"), ("B", "web=1"), ("C", "file"), ("D", "dot")]));
+    let env = [("A", "file"), ("B", "web=1"), ("C", "file"), ("D", "dot")];
+    assert_eq!(web.env, variables(&[&env[..], &[("PC_PROC_NAME", "web"), ("PC_REPLICA_NUM", "0")]].concat()));
     assert_eq!((web.working_dir, web.depends_on[0].condition), (folder.path("site"), Condition::Ready));
     assert_eq!((web.restart, web.exit_on_end), (Restart::OnFailure, true));
     assert_eq!((web.restart_delay, web.restart_delay_max), (seconds(3), seconds(3)));
@@ -451,19 +453,17 @@ fn problems_of_process_compose_manifests_name_the_line() {
         ("description: x", "m.yml:2: no \"command\""),
         ("is_tty: true", "m.yml:3: \"is_tty\" is not supported by this version of rigup"),
         ("is_daemon: true", "\"is_daemon\" is not supported by this version of rigup"),
-        ("replicas: 2", "\"replicas\" is not supported by this version of rigup"),
         (
             "liveness_probe: {exec: {command: x}}",
             "\"liveness_probe\" is not supported by this version of rigup",
         ),
         ("command: x {{.A}}", "m.yml:3: a {{ template is not supported; write the value itself"),
-        ("command: x\n    shutdown: {command: y}", "\"shutdown.command\" is not supported by this version"),
+        (
+            "command: x\n    shutdown: {send_keys: y}",
+            "\"shutdown.send_keys\" is not supported by this version",
+        ),
         ("command: x\n    availability: {restart: maybe}", "use no, on_failure, always or exit_on_failure"),
         ("command: x\n    readiness_probe: {}", "\"readiness_probe\" has no check; use exec or http_get"),
-        (
-            "command: x\n    depends_on: {a: {condition: process_completed}}",
-            "process_completed is not supported",
-        ),
         (
             "command: x\n    working_dir: $HOME",
             "m.yml:4: \"working_dir\" has a `$`, but rigup does not expand",

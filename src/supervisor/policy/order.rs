@@ -27,6 +27,22 @@ pub(crate) fn check(specs: &[DaemonSpec]) -> Result<(), String> {
     ))
 }
 
+/// Returns the daemons that these names mean, each with all of its replicas, or the first name that means none.
+pub(crate) fn named<'a>(
+    specs: impl Iterator<Item = &'a DaemonSpec>,
+    names: &[String],
+) -> Result<Vec<DaemonName>, String> {
+    let (specs, mut found): (Vec<_>, _) = (specs.collect(), Vec::new());
+    for name in names {
+        let count = found.len();
+        found.extend(specs.iter().filter(|spec| spec.is_named(name)).map(|spec| spec.name.clone()));
+        if found.len() == count {
+            return Err(name.clone());
+        }
+    }
+    Ok(found)
+}
+
 /// Returns the names of daemons in the order in which they are started: each after its dependencies, and otherwise as
 /// they are declared.
 pub(crate) fn order(specs: &[DaemonSpec]) -> Vec<DaemonName> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
-use crate::model::{LogLimits, Readiness, ReadinessCheck, Restart};
+use crate::model::{LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart};
 
 pub(super) fn name(text: &str) -> DaemonName {
     text.parse().unwrap()
@@ -21,6 +21,7 @@ pub(super) fn spec(line: &str) -> DaemonSpec {
             word.trim_end_matches('?').split_once(':').unwrap_or((word.trim_end_matches('?'), ""));
         let condition = match condition {
             "started" => Condition::Started,
+            "ended" => Condition::Completed,
             "completed" => Condition::CompletedSuccessfully,
             _ => Condition::Ready,
         };
@@ -48,6 +49,11 @@ pub(super) fn spec(line: &str) -> DaemonSpec {
         autostart: true,
         is_orchestrator: false,
         log_limits: LogLimits::default(),
+        replica: None,
+        attributes: ProcessAttributes::default(),
+        memory_max: None,
+        stop_command: None,
+        is_signalled_alone: false,
     }
 }
 
@@ -190,6 +196,23 @@ fn a_failed_required_dependency_fails_its_dependents() {
     assert!(policy.is_over() && policy.has_failed() && !policy.is_ending());
     check_steps(&mut policy, &[("2 want db", "start db"), ("2 want web", ""), ("3 started db", "start web")]);
     assert_eq!(statuses(&policy), "failed starting running");
+}
+
+#[test]
+fn a_completed_dependency_may_have_failed_for_good() {
+    let limited = DaemonSpec { restart_limit: Some((1, Duration::from_mins(1))), ..spec("job") };
+    let mut policy = policy([spec("web job:ended"), limited]);
+    check_steps(
+        &mut policy,
+        &[
+            ("0 tick", "start job"),
+            ("1 exited job 3", ""),
+            ("2 tick", "start job"),
+            ("3 exited job 3", "start web"),
+        ],
+    );
+    let mut policy = self::policy([spec("web job:ended"), spec("job")]);
+    check_steps(&mut policy, &[("0 tick", "start job"), ("1 exited job 0", "start web")]);
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! Readiness that a daemon reports through a fifo.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{User, fchown, mkfifo};
 
 use crate::model::ReadinessCheck;
+use crate::process::launcher;
 
 /// The most that is kept of what was written to a fifo, in bytes.
 const MAX_TEXT: usize = 4096;
@@ -17,9 +18,9 @@ const MAX_TEXT: usize = 4096;
 /// The text that a daemon of `process_pilot` writes when it is ready.
 const READY: &[u8] = b"ready";
 
-/// Creates a fifo that only this user can use, and replaces that of an earlier execution. Returns the problem if there is
-/// another file at its path.
-pub(super) fn create(path: &Path) -> Result<(), String> {
+/// Creates a fifo that only this user or `user` can use, and replaces that of an earlier execution. Returns the problem if
+/// there is another file at its path.
+pub(super) fn create(path: &Path, user: Option<&str>) -> Result<(), String> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_fifo() => {
             fs::remove_file(path)
@@ -28,8 +29,20 @@ pub(super) fn create(path: &Path) -> Result<(), String> {
         Ok(_) => return Err(format!("{} is not a fifo; remove it", path.display())),
         Err(_) => {}
     }
-    mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)
+    let created = mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).map_err(io::Error::from);
+    created
+        .and_then(|()| user.and_then(launcher::find_user).map_or(Ok(()), |user| give(path, &user)))
         .map_err(|error| format!("cannot create the fifo {}: {error}", path.display()))
+}
+
+/// Gives a fifo to a user, but no file by which that user has replaced it.
+fn give(path: &Path, user: &User) -> io::Result<()> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let fifo = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if fifo.metadata()?.file_type().is_fifo() {
+        fchown(fifo, Some(user.uid), None)?;
+    }
+    Ok(())
 }
 
 /// The end of a fifo that rigup reads. It stays open, because a daemon that writes to a fifo without a reader is killed by
@@ -104,12 +117,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
         for _ in 0..2 {
-            create(&path).unwrap();
+            create(&path, None).unwrap();
             assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         fs::remove_file(&path).unwrap();
         fs::write(&path, "mine").unwrap();
-        assert!(create(&path).unwrap_err().ends_with("fifo is not a fifo; remove it"));
+        assert!(create(&path, None).unwrap_err().ends_with("fifo is not a fifo; remove it"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
     }
 
@@ -117,7 +130,7 @@ mod tests {
     fn whatever_is_written_to_a_fifo_of_rigup_makes_ready() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
-        create(&path).unwrap();
+        create(&path, None).unwrap();
         let mut reader = FifoReader::of(&ReadinessCheck::Fifo(path.clone())).unwrap();
         assert!(!reader.is_ready());
         let mut opened = writer(&path);
@@ -132,9 +145,9 @@ mod tests {
         let path = folder.path().join("pipe");
         let mut reader = FifoReader::of(&ReadinessCheck::Pipe(path.clone())).unwrap();
         assert!(!reader.is_ready(), "the daemon has not created it yet");
-        create(&path).unwrap();
+        create(&path, None).unwrap();
         assert!(!reader.is_ready());
-        create(&path).unwrap();
+        create(&path, None).unwrap();
         assert!(!reader.is_ready());
         let mut opened = writer(&path);
         opened.write_all(b"not ready\n").unwrap();

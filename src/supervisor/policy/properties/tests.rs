@@ -102,6 +102,10 @@ impl Simulation {
 
     fn holds(&self, Dependency { name, condition, .. }: &Dependency) -> bool {
         match (condition, self.executions.get(name)) {
+            (Condition::Completed, _) => {
+                let status = self.policy.state(name).unwrap().status;
+                status == DaemonStatus::Failed || self.succeeded.contains(name)
+            }
             (Condition::CompletedSuccessfully, _) | (_, None) => self.succeeded.contains(name),
             (Condition::Started, Some(execution)) => execution.is_running,
             (Condition::Ready, Some(execution)) => execution.is_ready,
@@ -133,8 +137,9 @@ impl Simulation {
         }
         let must_complete = |specs: &[DaemonSpec], name: &DaemonName| {
             let mut dependencies = specs.iter().flat_map(|spec| &spec.depends_on);
-            dependencies
-                .any(|other| other.name == *name && other.condition == Condition::CompletedSuccessfully)
+            let is_end =
+                |condition| matches!(condition, Condition::Completed | Condition::CompletedSuccessfully);
+            dependencies.any(|other| other.name == *name && is_end(other.condition))
         };
         let mut ended = BTreeSet::new();
         loop {
@@ -175,8 +180,18 @@ impl Simulation {
 
 /// Up to five daemons, each of which may depend on the earlier ones.
 fn any_specs() -> impl Strategy<Value = Vec<DaemonSpec>> {
-    let dependency =
-        select(vec!["", "", "", "started", "ready", "completed", "started?", "ready?", "completed?"]);
+    let dependency = select(vec![
+        "",
+        "",
+        "",
+        "started",
+        "ready",
+        "ended",
+        "completed",
+        "started?",
+        "ready?",
+        "completed?",
+    ]);
     let restart = select(vec![Restart::No, Restart::OnFailure, Restart::Always]);
     let limit = proptest::option::of((0_u32..3).prop_map(|limit| (limit, Duration::from_secs(9))));
     let daemon = (proptest::collection::vec(dependency, 5), restart, any::<bool>(), limit);

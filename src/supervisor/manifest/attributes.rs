@@ -1,0 +1,139 @@
+//! The fields about the user, the priority and the limits of a daemon.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use nix::unistd::{SysconfVar, geteuid, sysconf};
+
+use super::declaration::{Declaration, one_of};
+use super::file::ManifestFile;
+use super::value::{Data, ManifestProblem, ManifestValue};
+use crate::byte_size;
+use crate::model::{DaemonSpec, ProcessAttributes, ResourceLimit};
+use crate::process::launcher;
+
+/// The highest mode that `umask` can take away.
+const MAX_UMASK: u32 = 0o777;
+
+/// Returns a daemon with the user, the priority and the limits of its declaration.
+pub(super) fn with_attributes(
+    mut spec: DaemonSpec,
+    fields: &Declaration<'_>,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<DaemonSpec, ManifestProblem> {
+    let user = user(fields, &mut spec.env)?;
+    let nice = fields.read("nice", "a number from -20 to 19", |value| {
+        value.number::<i32>().filter(|nice| (-20..20).contains(nice))
+    })?;
+    let umask =
+        fields.read("umask", "octal digits in quotes such as \"027\"", |value| match &value.data {
+            Data::Text(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+                u32::from_str_radix(digits, 8).ok().filter(|umask| *umask <= MAX_UMASK)
+            }
+            _ => None,
+        })?;
+    spec.memory_max =
+        fields.read("memory_max", byte_size::FORMS, |value| byte_size::parse(&value.text()?))?;
+    let cpu_affinity = cpu_affinity(fields, "cpu_affinity")?;
+    let rlimits = rlimits(fields, file)?;
+    Ok(DaemonSpec { attributes: ProcessAttributes { user, nice, cpu_affinity, rlimits, umask }, ..spec })
+}
+
+/// Reads the user, and adds its variables to `env` unless they are set there. Returns `None` for the user of rigup, whose
+/// variables the daemon has anyway, unless that is root.
+fn user(
+    fields: &Declaration<'_>,
+    env: &mut BTreeMap<String, String>,
+) -> Result<Option<String>, ManifestProblem> {
+    const KEY: &str = "user";
+    let Some(name) = fields.text(KEY)? else { return Ok(None) };
+    let user =
+        fields.read(KEY, "the name or the uid of a user of this system", |_| launcher::find_user(&name))?;
+    let Some(user) = user.filter(|user| geteuid().is_root() || user.uid != geteuid()) else {
+        return Ok(None);
+    };
+    if !geteuid().is_root() {
+        let message = format!(
+            "is {name:?}, but only root can start a daemon as another user; run rigup as root, or remove \"{KEY}\""
+        );
+        return Err(fields.problem(KEY, &message));
+    }
+    if cfg!(not(target_os = "linux")) {
+        return Err(fields.problem(KEY, "is supported on Linux only; remove it"));
+    }
+    let home = user.dir.to_string_lossy().into_owned();
+    for (variable, value) in [("HOME", &home), ("USER", &user.name), ("LOGNAME", &user.name)] {
+        env.entry(variable.to_owned()).or_insert_with(|| value.clone());
+    }
+    Ok(Some(name))
+}
+
+/// Reads the CPUs on which a daemon may run; all if the list is empty or absent.
+pub(super) fn cpu_affinity(fields: &Declaration<'_>, key: &str) -> Result<Vec<usize>, ManifestProblem> {
+    let cpus = fields.read(key, "a list of the numbers of CPUs such as [0, 1]", |value| {
+        let Data::List(items) = &value.data else { return None };
+        items.iter().map(ManifestValue::number).collect::<Option<Vec<usize>>>()
+    })?;
+    let cpus = cpus.unwrap_or_default();
+    if !cpus.is_empty() && cfg!(not(target_os = "linux")) {
+        return Err(fields.problem(key, "is supported on Linux only; remove it"));
+    }
+    let configured = sysconf(SysconfVar::_NPROCESSORS_CONF).ok().flatten();
+    let count = configured.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+    match cpus.iter().find(|cpu| **cpu >= count) {
+        Some(cpu) => {
+            let last = count.saturating_sub(1);
+            Err(fields.problem(key, &format!("has {cpu}, but the CPUs of this machine are 0 to {last}")))
+        }
+        None => Ok(cpus),
+    }
+}
+
+fn rlimits(
+    fields: &Declaration<'_>,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<BTreeMap<String, ResourceLimit>, ManifestProblem> {
+    let Some(table) = fields.table("rlimits")? else { return Ok(BTreeMap::new()) };
+    let names: Vec<&str> = launcher::RESOURCES.iter().map(|(name, _)| *name).collect();
+    file.check_keys(&table, &[&names])?;
+    let mut limits = BTreeMap::new();
+    for name in names {
+        if let Some(limit) = limit(&table, name, file)? {
+            limits.insert(name.to_owned(), limit);
+        }
+    }
+    Ok(limits)
+}
+
+fn limit(
+    table: &Declaration<'_>,
+    name: &str,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<Option<ResourceLimit>, ManifestProblem> {
+    const KEYS: [&str; 2] = ["soft", "hard"];
+    if !table.get(name).is_some_and(|value| matches!(value.data, Data::Map(_))) {
+        let limit = value(table, name, "a number, \"unlimited\", or a table with \"soft\" and \"hard\"")?;
+        return Ok(limit.map(|limit| ResourceLimit { soft: limit, hard: limit }));
+    }
+    let Some(parts) = table.table(name)? else { return Ok(None) };
+    file.check_keys(&parts, &[&KEYS])?;
+    let [soft, hard] = KEYS.map(|key| value(&parts, key, "a number, or \"unlimited\""));
+    let (Some(soft), Some(hard)) = (soft?, hard?) else {
+        return Err(table.problem(name, &format!("needs both {}", one_of(&KEYS).replace(" or ", " and "))));
+    };
+    if soft > hard {
+        return Err(table.problem(name, "has a \"soft\" limit above the \"hard\" one; lower the former"));
+    }
+    Ok(Some(ResourceLimit { soft, hard }))
+}
+
+/// Reads the value of a limit.
+fn value(fields: &Declaration<'_>, key: &str, forms: &str) -> Result<Option<u64>, ManifestProblem> {
+    fields.read(key, forms, |value| match value.text()?.as_str() {
+        "unlimited" => Some(ResourceLimit::NONE),
+        "0" => Some(0),
+        text => byte_size::parse(text),
+    })
+}

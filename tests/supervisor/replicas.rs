@@ -1,0 +1,58 @@
+//! Several replicas of one declaration.
+
+use crate::test_context::{TestContext, wait_until};
+
+const MANIFEST: &str = "[daemons.web]\nshell = true\nreplicas = 3\n\
+    command = 'echo \"replica $RIGUP_REPLICA\"; exec sleep 600'\nready = { stdout_line = true }\n\
+    [daemons.proxy]\nshell = true\ndepends_on = ['web']\ncommand = 'ls $RIGUP_DATA_DIR >/dev/null; exec sleep 601'\n";
+
+/// Returns the statuses of the replicas and of the daemon that depends on them.
+fn statuses(context: &TestContext) -> Vec<String> {
+    let daemons = context.run(&["ps", "-a"]).succeeds().records();
+    daemons
+        .iter()
+        .map(|daemon| format!("{} {}", daemon["name"].as_str().unwrap(), daemon["status"].as_str().unwrap()))
+        .collect()
+}
+
+#[test]
+fn replicas_have_their_numbers_and_the_declared_name_means_all() {
+    let context = TestContext::with_manifest(MANIFEST);
+    context.run(&["up", "--wait", "proxy"]).succeeds();
+    assert_eq!(statuses(&context), ["proxy running", "web.0 running", "web.1 running", "web.2 running"]);
+    for index in 0..3 {
+        let logs = context.run(&["logs", &format!("web.{index}")]).succeeds();
+        assert_eq!(logs.stdout, format!("replica {index}\n"));
+    }
+    assert_eq!(context.daemon("web.1")["replica_of"], "web");
+    context.run(&["stop", "web.1"]).succeeds();
+    assert_eq!(context.daemon("web.0")["status"], "running");
+    context.run(&["stop", "web"]).succeeds();
+    assert_eq!(statuses(&context), ["proxy running", "web.0 stopped", "web.1 stopped", "web.2 stopped"]);
+    assert_eq!(context.count_live("sleep 600"), 0);
+    context.run(&["wait", "web"]).exits_with(143);
+    context.run(&["start", "web"]).succeeds();
+    wait_until("all run", || context.count_live("sleep 600") == 3);
+    context.run(&["restart", "web"]).succeeds();
+    wait_until("all were restarted", || (0..3).all(|i| context.executions(&format!("web.{i}")).len() >= 2));
+    // Without a supervisor, too.
+    context.kill_supervisor();
+    context.run(&["stop", "web"]).succeeds();
+    assert_eq!(statuses(&context), ["proxy running", "web.0 stopped", "web.1 stopped", "web.2 stopped"]);
+    context.run(&["up", "--wait", "web"]).succeeds();
+    assert_eq!(context.daemon("web.2")["status"], "running");
+    context.down();
+}
+
+#[test]
+fn fewer_replicas_leave_orphans_that_are_named() {
+    let context = TestContext::with_manifest("[daemons.web]\ncommand = 'sleep 600'\nreplicas = 3\n");
+    context.run(&["up", "--wait"]).succeeds();
+    context.write("here/rigup.toml", "[daemons.web]\ncommand = 'sleep 600'\nreplicas = 2\n");
+    let pid = context.daemon("web.0")["pid"].clone();
+    context.run(&["up", "-d"]).succeeds().stderr_contains("web.2 is no longer declared");
+    context.run(&["up", "-d", "--remove-orphans"]).succeeds();
+    context.await_status("web.2", "stopped");
+    assert_eq!((context.daemon("web.0")["pid"].clone(), context.count_live("sleep")), (pid, 2));
+    context.down();
+}
