@@ -13,6 +13,7 @@ pub(crate) mod name;
 pub(crate) mod plugin_name;
 pub(crate) mod policy;
 pub(crate) mod process;
+pub(crate) mod restart_history;
 pub(crate) mod retention;
 pub(crate) mod secret;
 pub(crate) mod text_enum;
@@ -23,6 +24,7 @@ pub(crate) use attributes::{ProcessAttributes, ResourceLimit};
 pub(crate) use id::AttemptId;
 pub(crate) use interface::{InterfaceFacts, NetworkInterface};
 pub(crate) use policy::PolicySupport;
+pub(crate) use restart_history::RestartHistory;
 pub(crate) use retention::RetentionLimits;
 
 pub use attempt::{Attempt, Outcome};

@@ -289,7 +289,7 @@ fn follow(
 
 /// Waits until each daemon is ready or has ended.
 fn await_ready(timeout: Option<Duration>, context: &Context) -> CommandResult {
-    let answer = daemons::request(&context.settings, &ControlRequest::AwaitReady, timeout)?;
+    let answer = daemons::request(&context.settings, &ControlRequest::AwaitReady { timeout }, None)?;
     let answer = answer.ok_or_else(|| CliError::not_found("the supervisor has ended"))?;
     let failed = answer.daemons.iter().filter(|daemon| daemon["status"] == "failed");
     let failed: Vec<&str> = failed.filter_map(|daemon| daemon["name"].as_str()).collect();

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::model::attributes::ProcessAttributes;
 use crate::model::id::ProcessId;
 use crate::model::process::Process;
+use crate::model::restart_history::RestartHistory;
 use crate::model::secret::{MASKED, is_secret_name};
 use crate::model::text_enum::text_enum;
 
@@ -187,6 +188,8 @@ pub struct Dependency {
     pub condition: Condition,
     /// Whether the dependent cannot start without it.
     pub required: bool,
+    /// Whether a restart of it by a command restarts the dependent, too.
+    pub restart: bool,
 }
 
 /// The condition of a dependency.
@@ -201,6 +204,8 @@ pub enum Condition {
     Completed,
     /// It has exited with success.
     CompletedSuccessfully,
+    /// It has exited with success, or has failed for good.
+    Completed,
 }
 
 /// How a daemon shows that it is ready.
@@ -248,9 +253,9 @@ pub enum Restart {
     No,
     /// After a failure.
     OnFailure,
-    /// After every exit, even if it was stopped by hand before the supervisor was started.
+    /// After every exit. It also starts again after the end of all daemons if it was stopped by hand.
     Always,
-    /// After every exit, unless it was stopped by hand.
+    /// After every exit. It stays stopped if it was stopped by hand.
     UnlessStopped,
 }
 
@@ -314,6 +319,8 @@ pub struct Daemon {
     pub ready_at: Option<Timestamp>,
     /// How often it was restarted.
     pub restarts: u32,
+    /// What its next restarts depend on.
+    pub restart_history: RestartHistory,
     /// When it is started again.
     pub next_start_at: Option<Timestamp>,
     /// Why it failed last.
@@ -333,6 +340,7 @@ impl Daemon {
             process_id: None,
             ready_at: None,
             restarts: 0,
+            restart_history: RestartHistory::default(),
             next_start_at: None,
             last_error: String::new(),
         }

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::duration;
 use crate::model::{
     AttemptId, BinaryId, DaemonSpec, DaemonStatus, ExitReason, InterfaceId, MachineId, Outcome, ProcessId,
-    ProcessType, ProviderName, Wanted, Warnings,
+    ProcessType, ProviderName, RestartHistory, Wanted, Warnings,
 };
 
 /// The values of the columns of a row that is written.
@@ -300,7 +300,7 @@ columns_of_one! {
     [Outcome, ProcessType, ExitReason, DaemonStatus, Wanted] =>
         |column| column.as_str()?.parse().map_err(FromSqlError::other), |word| word.as_str().into();
 
-    [Vec<String>, Map<String, Value>, Warnings, DaemonSpec] =>
+    [Vec<String>, Map<String, Value>, Warnings, DaemonSpec, RestartHistory] =>
         |column| serde_json::from_str(column.as_str()?).map_err(FromSqlError::other), |value| json(value)?.into();
 
     // A time is stored as text that sorts by time, which it does only from the year 0.

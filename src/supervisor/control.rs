@@ -53,8 +53,11 @@ pub(crate) enum ControlRequest {
         /// The grace period in place of that of each daemon.
         grace: Option<Duration>,
     },
-    /// Answers once all daemons that are wanted are ready or have ended.
-    AwaitReady,
+    /// Answers once all daemons that are wanted have come up or have ended.
+    AwaitReady {
+        /// How long that may take. Without a limit, a daemon that fails again and again is an error.
+        timeout: Option<Duration>,
+    },
     /// Answers once the daemons with these names have ended.
     Wait { names: Vec<String> },
 }
@@ -230,7 +233,7 @@ mod tests {
         let data_dir = folder.path().join("x".repeat(150));
         fs::create_dir(&data_dir).unwrap();
         assert!(
-            request(&data_dir, &ControlRequest::AwaitReady, None).unwrap().is_none(),
+            request(&data_dir, &ControlRequest::Down { grace: None }, None).unwrap().is_none(),
             "no supervisor listens"
         );
         let server = Server::open(&data_dir).unwrap();

@@ -5,6 +5,8 @@ mod checks;
 mod clients;
 mod manifest;
 mod pending;
+mod startup;
+mod takeover;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -34,6 +36,9 @@ const MAX_PAUSE: Duration = Duration::from_hours(1);
 
 /// The interval at which a supervisor that stops all daemons looks for a second signal.
 const SECOND_SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The time of the policy at the start of a supervisor, which leaves room for restarts that earlier ones observed.
+const START: Duration = crate::duration::DAY;
 
 /// A notification about a daemon.
 #[derive(Debug)]
@@ -164,7 +169,8 @@ impl<'a> ControlLoop<'a> {
             // The descriptor of the interrupt stays readable after the first signal.
             let second_signal =
                 (self.interrupt.signal().is_some() && !has_killed).then_some(SECOND_SIGNAL_INTERVAL);
-            let pause = tick().into_iter().chain(timer).chain(second_signal).min().unwrap_or(MAX_PAUSE);
+            let timers = [tick(), timer, second_signal, self.startup_timer()];
+            let pause = timers.into_iter().flatten().min().unwrap_or(MAX_PAUSE);
             self.wait(pause);
             self.collect_reports();
             self.collect_exits();
@@ -172,8 +178,9 @@ impl<'a> ControlLoop<'a> {
         }
     }
 
+    /// Returns the time of the policy.
     fn now(&self) -> Duration {
-        self.start.elapsed()
+        START + self.start.elapsed()
     }
 
     /// Waits until something happens.
@@ -343,10 +350,14 @@ impl<'a> ControlLoop<'a> {
                 wanted: if state.is_wanted { Wanted::Started } else { Wanted::Stopped },
                 status: state.status,
                 restarts: state.restarts,
+                restart_history: daemon.restart_history.clone(),
                 next_start_at: daemon.next_start_at.filter(|_| next_start_at.is_some()).or(next_start_at),
                 last_error: state.last_error.clone(),
                 ..daemon.clone()
             };
+            let limit = daemon.spec.restart_limit.map_or(0, |(limit, _)| limit);
+            updated.restart_history.count(daemon.restarts, state.restarts, limit, clock_now);
+            updated.restart_history.doublings = state.doublings;
             if state.is_ready && updated.ready_at.is_none() {
                 updated.ready_at = Some(clock_now);
             }

@@ -7,6 +7,7 @@
 
 mod daemon;
 mod order;
+mod startup;
 #[cfg(test)]
 mod properties {
     mod tests;
@@ -20,8 +21,9 @@ use std::time::Duration;
 use crate::model::{Condition, DaemonName, DaemonSpec, DaemonStatus, Dependency};
 use daemon::SupervisedDaemon;
 
-pub(crate) use daemon::{Action, Adopted, DaemonState, Exit, PolicyEvent};
+pub(crate) use daemon::{Action, Adopted, AdoptedState, DaemonState, Exit, PolicyEvent};
 pub(crate) use order::{check, named, order};
+pub(crate) use startup::Startup;
 
 /// The daemons in the order of their declaration.
 #[derive(Debug, Default)]
@@ -57,28 +59,11 @@ impl DaemonPolicy {
         }
     }
 
-    /// Takes over a declared daemon from an earlier supervisor. The `restart` field decides about one that has ended,
-    /// except that one whose end stops all daemons is started again: otherwise it would stop the new supervisor, too.
-    pub(crate) fn adopt(&mut self, name: &DaemonName, state: Adopted) {
+    /// Takes over a declared daemon from an earlier supervisor.
+    pub(crate) fn adopt(&mut self, name: &DaemonName, adopted: Adopted, now: Duration) {
         self.has_changed = true;
-        let Some(daemon) = self.find_mut(name) else { return };
-        match state {
-            Adopted::Running { is_ready, restarts } => {
-                daemon.state.status = DaemonStatus::Starting;
-                daemon.state.restarts = restarts;
-                daemon.running_since = Some(Duration::ZERO);
-                if is_ready || daemon.spec.ready.is_none() {
-                    daemon.become_ready();
-                }
-            }
-            Adopted::Ended { exit, restarts } => {
-                daemon.state.restarts = restarts;
-                if daemon.state.is_wanted && !daemon.stops_all(daemon.is_failure(&exit)) {
-                    daemon.conclude(exit, false, Duration::ZERO);
-                } else {
-                    daemon.state.exit = Some(exit);
-                }
-            }
+        if let Some(daemon) = self.find_mut(name) {
+            daemon.adopt(adopted, now);
         }
     }
 
@@ -86,13 +71,21 @@ impl DaemonPolicy {
     /// without a delay that cannot be started does not keep the caller from everything else.
     pub(crate) fn handle(&mut self, event: PolicyEvent<'_>, now: Duration) -> Vec<Action> {
         let is_ending = self.is_ending;
+        let dependents =
+            if let PolicyEvent::Restart(name) = event { self.restarted_with(name) } else { vec![] };
         let action = if let Some(name) = event.name() {
             self.find_mut(name).and_then(|daemon| daemon.handle(event, is_ending, now))
         } else {
             self.is_ending = true;
             None
         };
-        action.into_iter().chain(self.decide(now)).collect()
+        let mut actions: Vec<Action> = action.into_iter().collect();
+        for name in dependents.iter().filter(|_| !is_ending) {
+            // One that does not run starts after its dependency anyway.
+            actions.extend(self.find_mut(name).and_then(SupervisedDaemon::stop));
+        }
+        actions.extend(self.decide(now));
+        actions
     }
 
     /// Restarts the daemons whose backoff is over, and returns the actions that are due.
@@ -159,6 +152,23 @@ impl DaemonPolicy {
         actions
     }
 
+    /// Returns the daemons that a restart of a daemon by a command restarts, too.
+    fn restarted_with(&self, name: &DaemonName) -> Vec<DaemonName> {
+        let mut found = vec![name.clone()];
+        let mut next = 0;
+        while let Some(dependency) = found.get(next).cloned() {
+            let depends = |daemon: &&SupervisedDaemon| {
+                daemon.spec.depends_on.iter().any(|other| other.restart && other.name == dependency)
+            };
+            let dependents = self.daemons.iter().filter(depends).map(|daemon| &daemon.spec.name);
+            let new: Vec<DaemonName> = dependents.filter(|name| !found.contains(name)).cloned().collect();
+            found.extend(new);
+            next += 1;
+        }
+        found.remove(0);
+        found
+    }
+
     fn find(&self, name: &DaemonName) -> Option<&SupervisedDaemon> {
         self.daemons.iter().find(|daemon| daemon.spec.name == *name)
     }
@@ -175,13 +185,14 @@ impl DaemonPolicy {
         let Some(daemon) = self.find(name) else { return Ok(!dependency.required) };
         let holds = match (daemon.state.status, dependency.condition) {
             (DaemonStatus::Failed | DaemonStatus::Stopped, _) if !dependency.required => true,
-            (DaemonStatus::Failed, condition) if condition != Condition::Completed => {
+            // One that failed without a start has not run.
+            (DaemonStatus::Failed, Condition::Completed) if daemon.state.exit.is_some() => true,
+            (DaemonStatus::Failed, _) => {
                 return Err(format!("the dependency {name} failed: {}", daemon.state.last_error));
             }
-            (DaemonStatus::Exited | DaemonStatus::Running, Condition::Started | Condition::Ready)
-            | (DaemonStatus::Failed, _) => true,
+            (DaemonStatus::Exited | DaemonStatus::Running, Condition::Started | Condition::Ready) => true,
             (DaemonStatus::Starting, Condition::Started) => daemon.running_since.is_some(),
-            (_, Condition::Completed | Condition::CompletedSuccessfully) => daemon.has_succeeded,
+            (_, Condition::CompletedSuccessfully | Condition::Completed) => daemon.has_succeeded,
             _ => false,
         };
         Ok(holds)

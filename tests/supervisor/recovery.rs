@@ -213,3 +213,102 @@ fn a_secret_is_not_stored_and_restarts_nothing() {
     let spec: String = context.store().query_row("SELECT spec FROM daemon", [], |row| row.get(0)).unwrap();
     assert!(spec.contains("API_TOKEN") && !spec.contains("hush-hush"), "{spec}");
 }
+
+#[test]
+fn promise_03_a_killed_supervisor_does_not_shorten_the_backoff() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = 'exit 7'\nrestart_delay = 300\nrestart_delay_max = 600\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    let before = context.await_status("a", "backoff");
+    context.kill_supervisor();
+    context.run(&["up", "-d"]).succeeds();
+    let after = context.await_status("a", "backoff");
+    assert_eq!((&after["last_error"], &after["exit_code"]), (&"exit 7".into(), &7.into()));
+    let millis = |record: &Value| {
+        let time = record["next_start_at"].as_str().unwrap();
+        time.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    };
+    assert!((millis(&after) - millis(&before)).abs() < 1000, "{before} {after}");
+    assert_eq!(context.executions("a").len(), 1);
+    // Another command is tried at once.
+    context.write("here/rigup.toml", "[daemons.a]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "--wait"]).succeeds();
+    context.down();
+}
+
+#[test]
+fn promise_04_restarts_before_a_kill_count_for_the_limit_and_the_delay() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = '[ -e go ] || exec sleep 600; exit 7'\n\
+         restart_delay = '10ms'\nrestart_limit = '2/600s'\n",
+    );
+    context.run(&["up", "--wait"]).succeeds();
+    let fail = |restarts: u32| {
+        let pid = u32::try_from(context.daemon("a")["pid"].as_u64().unwrap()).unwrap();
+        signal(pid, Signal::SIGKILL);
+        wait_until("it was restarted", || context.daemon("a")["restarts"] == restarts);
+        context.await_status("a", "running");
+    };
+    fail(1);
+    context.kill_supervisor();
+    context.run(&["up", "--wait"]).succeeds();
+    assert_eq!(context.daemon("a")["restarts"], 1);
+    fail(2);
+    context.kill_supervisor();
+    // It fails for the third time while no supervisor runs.
+    context.write("here/go", "");
+    let pid = u32::try_from(context.daemon("a")["pid"].as_u64().unwrap()).unwrap();
+    signal(pid, Signal::SIGKILL);
+    wait_until("its exit is stored", || context.executions("a")[2]["status"] == "exited");
+    context.run(&["up", "-d"]).succeeds();
+    let failed = context.await_status("a", "failed");
+    let problem = failed["last_error"].as_str().unwrap();
+    assert!(problem.ends_with("it was restarted 2 times within 600s"), "{problem}");
+    assert_eq!(context.executions("a").len(), 3);
+    context.down();
+}
+
+#[test]
+fn a_stop_by_hand_ends_with_down_only_for_a_daemon_with_always() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\nrestart = 'always'\n\
+         [daemons.b]\ncommand = 'sleep 601'\nrestart = 'unless-stopped'\n",
+    );
+    context.run(&["up", "--wait"]).succeeds();
+    context.run(&["stop", "a", "b"]).succeeds();
+    let statuses = || ["a", "b"].map(|name| context.daemon(name)["status"].clone());
+    context.run(&["up", "--wait"]).succeeds();
+    assert_eq!(statuses(), ["stopped", "stopped"], "the supervisor remembers it");
+    context.kill_supervisor();
+    context.run(&["up", "--wait"]).succeeds();
+    assert_eq!(statuses(), ["stopped", "stopped"], "so does the one after a crash");
+    context.down();
+    context.run(&["up", "--wait"]).succeeds();
+    assert_eq!(statuses(), ["running", "stopped"]);
+    context.down();
+}
+
+#[test]
+fn promise_14_a_changed_dependency_restarts_the_dependents_that_want_it() {
+    let manifest = |value: &str| {
+        format!(
+            "[daemons.db]\ncommand = 'sleep 600'\nenv = {{X = '{value}'}}\n\
+             [daemons.web]\ncommand = 'sleep 601'\ndepends_on = {{db = {{restart = true}}}}\n\
+             [daemons.app]\ncommand = 'sleep 602'\ndepends_on = ['db']\n"
+        )
+    };
+    let context = TestContext::with_manifest(&manifest("1"));
+    context.run(&["up", "--wait"]).succeeds();
+    let pids = || ["db", "web", "app"].map(|name| context.daemon(name)["pid"].clone());
+    let before = pids();
+    context.run(&["restart", "db"]).succeeds();
+    context.run(&["up", "--wait"]).succeeds();
+    let restarted = pids();
+    assert!(restarted[0] != before[0] && restarted[1] != before[1] && restarted[2] == before[2]);
+    context.write("here/rigup.toml", manifest("2"));
+    context.run(&["up", "--wait"]).succeeds();
+    let changed = pids();
+    assert!(changed[0] != restarted[0] && changed[1] != restarted[1] && changed[2] == before[2]);
+    context.down();
+}

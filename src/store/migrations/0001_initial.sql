@@ -160,6 +160,7 @@ CREATE TABLE daemon (
     process_id           TEXT REFERENCES process (id) ON DELETE SET NULL,
     ready_at             TEXT,
     restarts             INTEGER NOT NULL,
+    restart_history      TEXT NOT NULL, -- what the next restarts depend on, JSON object
     next_start_at        TEXT,
     last_error           TEXT NOT NULL
 ) STRICT;

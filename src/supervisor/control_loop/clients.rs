@@ -1,12 +1,11 @@
 //! The clients of a supervisor: their requests, and the answers that are due later.
 
 use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus};
-use crate::report::text::printable;
 use crate::supervisor::control::{Answer, Client, ControlRequest, refused};
 use crate::supervisor::control_loop::ControlLoop;
 use crate::supervisor::control_loop::manifest::with_dependencies;
 use crate::supervisor::control_loop::pending::{AnswerCondition, PendingClient};
-use crate::supervisor::policy::{self, PolicyEvent};
+use crate::supervisor::policy::{self, PolicyEvent, Startup};
 
 impl ControlLoop<'_> {
     /// Accepts clients, and carries out their requests.
@@ -30,7 +29,7 @@ impl ControlLoop<'_> {
     fn carry_out(&mut self, request: ControlRequest, client: Client) {
         use ControlRequest::{Apply, AwaitReady, Restart, Start};
         if self.policy.is_ending()
-            && matches!(request, Apply { .. } | AwaitReady | Restart { .. } | Start { .. })
+            && matches!(request, Apply { .. } | AwaitReady { .. } | Restart { .. } | Start { .. })
         {
             return self.pending.push(PendingClient { client, condition: AnswerCondition::Never });
         }
@@ -90,7 +89,10 @@ impl ControlLoop<'_> {
                 self.handle(PolicyEvent::End);
                 Ok(Some(AnswerCondition::IsDown))
             }
-            ControlRequest::AwaitReady => Ok(Some(AnswerCondition::AreReady)),
+            ControlRequest::AwaitReady { timeout } => {
+                let deadline = timeout.map(|timeout| self.now().saturating_add(timeout));
+                Ok(Some(AnswerCondition::AreReady { timeout, deadline }))
+            }
             ControlRequest::Wait { names } => Ok(Some(AnswerCondition::HaveEnded(self.known(&names)?))),
         }
     }
@@ -109,31 +111,22 @@ impl ControlLoop<'_> {
         Answer { daemons, error: None }
     }
 
-    /// Tells the clients that wait until all daemons are ready that one was not ready in time.
-    pub(super) fn refuse_readiness(&mut self, name: &DaemonName, problem: &str) {
-        let is_refused = |pending: &mut PendingClient| matches!(pending.condition, AnswerCondition::AreReady);
-        for pending in self.pending.extract_if(.., is_refused) {
-            let name = printable(name);
-            pending.client.answer(&refused(format!("{name}: {problem}; see `rigup logs {name}`")));
-        }
-    }
-
     /// Answers the clients whose conditions hold.
     pub(super) fn answer_pending(&mut self) {
-        let is_over = self.policy.is_over();
+        self.answer_failing_startup();
+        let (is_over, now) = (self.policy.is_over(), self.now());
         let status = |name: &DaemonName| self.policy.state(name).map(|state| state.status);
         let has_ended = |name: &DaemonName| {
             status(name).is_none_or(|status| {
                 matches!(status, DaemonStatus::Exited | DaemonStatus::Failed | DaemonStatus::Stopped)
             })
         };
-        let is_settled = |name: &DaemonName| has_ended(name) || status(name) == Some(DaemonStatus::Running);
         let holds = |condition: &AnswerCondition| match condition {
             AnswerCondition::AreDown(names) => {
                 names.iter().all(|name| !status(name).is_some_and(DaemonStatus::is_alive))
             }
             AnswerCondition::HaveEnded(names) => names.iter().all(has_ended),
-            AnswerCondition::AreReady => self.daemons.keys().all(is_settled),
+            AnswerCondition::AreReady { .. } => self.policy.startup(now) == Startup::Done,
             AnswerCondition::IsDown => is_over,
             AnswerCondition::Never => false,
         };

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, Process, Wanted};
+use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, Process, Restart, Wanted};
 use crate::process::handle::Handle;
 use crate::process::{recover, tree};
 use crate::store::StoreError;
-use crate::supervisor::control_loop::{
-    ControlLoop, DaemonEvent, Execution, Watched, exit_of, orphan_warning,
-};
-use crate::supervisor::policy::{self, Adopted, PolicyEvent};
+use crate::supervisor::control_loop::{ControlLoop, DaemonEvent, Execution, Watched, orphan_warning};
+use crate::supervisor::policy::{self, PolicyEvent};
 
 impl ControlLoop<'_> {
     /// Applies a manifest: declares the daemons, and starts those with these names, or all that start by themselves.
@@ -59,7 +57,9 @@ impl ControlLoop<'_> {
             if let Some(process) = recovered.remove(&name) {
                 self.adopt(&daemon, process).map_err(|error| error.to_string())?;
             }
-            if is_changed && is_wanted && self.executions.contains_key(&name) {
+            let is_in_backoff =
+                || self.policy.state(&name).is_some_and(|state| state.status == DaemonStatus::Backoff);
+            if is_changed && is_wanted && (self.executions.contains_key(&name) || is_in_backoff()) {
                 changed.push(name);
             }
         }
@@ -87,60 +87,67 @@ impl ControlLoop<'_> {
     }
 
     /// Reads the daemons of an earlier supervisor from the store. Takes over those that run and are not among `specs`, and
-    /// returns the current or last executions of the others.
-    fn recover(&mut self, specs: &[DaemonSpec]) -> Result<BTreeMap<DaemonName, Process>, StoreError> {
+    /// returns the current or last executions of the others, if they have any.
+    fn recover(&mut self, specs: &[DaemonSpec]) -> Result<BTreeMap<DaemonName, Option<Process>>, StoreError> {
         let mut recovered = BTreeMap::new();
         if !self.daemons.is_empty() {
             return Ok(recovered);
         }
-        for daemon in self.store.daemons()? {
+        for mut daemon in self.store.daemons()? {
             let name = daemon.spec.name.clone();
             let process = daemon.process_id.map(|id| self.store.process(id)).transpose()?.flatten();
-            let is_declared = specs.iter().any(|spec| spec.name == name);
-            match process {
-                Some(process) if is_declared => {
-                    recovered.insert(name.clone(), process);
+            if let Some(spec) = specs.iter().find(|spec| spec.name == name) {
+                if spec.restart == Restart::Always
+                    && daemon.is_stopped_by_hand()
+                    && !self.server.replaces_killed
+                {
+                    daemon.wanted = if spec.autostart { Wanted::Started } else { Wanted::Stopped };
                 }
-                Some(process) if process.exit().is_none() => {
-                    self.policy.declare(daemon.spec.clone(), daemon.wanted == Wanted::Started);
-                    self.adopt(&daemon, process)?;
-                }
-                _ => {}
+                recovered.insert(name.clone(), process);
+            } else if process.as_ref().is_some_and(|process| process.exit().is_none()) {
+                self.policy.declare(daemon.spec.clone(), daemon.wanted == Wanted::Started);
+                self.adopt(&daemon, process)?;
             }
             self.daemons.insert(name, daemon);
         }
         Ok(recovered)
     }
 
-    /// Takes over an execution that an earlier supervisor started.
-    fn adopt(&mut self, daemon: &Daemon, process: Process) -> Result<(), StoreError> {
-        let (name, restarts) = (&daemon.spec.name, daemon.restarts);
-        let process = recover::recover_if_lost(self.store, &process)?.unwrap_or(process);
-        // The search reads the whole process table.
-        let waiter =
-            if process.exit().is_none() { tree::find_waiter(process.id).ok().flatten() } else { None };
-        let handle = match waiter {
-            Some(waiter) => Handle::open_entry(&waiter),
-            None => Handle::open_running(&process),
+    /// Takes over a daemon from an earlier supervisor, with its current or last execution.
+    fn adopt(&mut self, daemon: &Daemon, process: Option<Process>) -> Result<(), StoreError> {
+        let name = &daemon.spec.name;
+        let process = match process {
+            Some(process) => Some(recover::recover_if_lost(self.store, &process)?.unwrap_or(process)),
+            None => None,
         };
-        match (process.exit(), handle) {
-            (None, Ok(Some(handle))) => {
-                let is_ready = daemon.ready_at.is_some() || daemon.spec.ready.is_none();
-                self.policy.adopt(name, Adopted::Running { is_ready, restarts });
-                let checks = self.start_checks(&daemon.spec, &process, is_ready);
-                let watched = Watched::Other(handle);
-                self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
-            }
-            // Once a supervisor has stopped all daemons, everything starts again.
-            _ if daemon.status.is_alive()
-                || daemon.status == DaemonStatus::Exited && self.server.replaces_killed =>
-            {
-                let process = self.store.process(process.id)?.unwrap_or(process);
-                self.policy.adopt(name, Adopted::Ended { exit: exit_of(&process), restarts });
-            }
-            _ => {}
+        let live = process.as_ref().filter(|process| process.exit().is_none());
+        if let Some(process) = live
+            && let Some(handle) = watched(process)
+        {
+            let state = self.running(daemon, process);
+            let checks = self.start_checks(&daemon.spec, process, daemon.ready_at.is_some());
+            self.policy.adopt(name, self.adopted(daemon, state), self.now());
+            let watched = Watched::Other(handle);
+            self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
+            return Ok(());
+        }
+        // Its exit may have been stored since.
+        let id = process.as_ref().map(|process| process.id);
+        let process = id.map(|id| self.store.process(id)).transpose()?.flatten().or(process);
+        if let Some(state) = self.at_rest(daemon, process.as_ref()) {
+            self.policy.adopt(name, self.adopted(daemon, state), self.now());
         }
         Ok(())
+    }
+}
+
+/// Returns the process whose end means that an execution has ended: its waiter, or without one the daemon itself. `None` if
+/// neither runs.
+fn watched(process: &Process) -> Option<Handle> {
+    // The search reads the whole process table.
+    match tree::find_waiter(process.id).ok().flatten() {
+        Some(waiter) => Handle::open_entry(&waiter).ok().flatten(),
+        None => Handle::open_running(process).ok().flatten(),
     }
 }
 

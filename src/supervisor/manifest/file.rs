@@ -215,9 +215,9 @@ impl ManifestFile<'_, '_> {
             let mut dependency = dependency(name);
             if let Some(table) = table {
                 self.check_keys(&table, &[&["condition", "required", "restart"]])?;
-                table.refuse(&["restart"])?;
                 dependency.condition = table.condition()?;
                 dependency.required = table.flag("required", true)?;
+                dependency.restart = table.flag("restart", false)?;
             }
             dependencies.push(dependency);
         }
@@ -232,5 +232,5 @@ pub(super) fn dependencies_on(names: &[String], line: usize) -> Result<Vec<Depen
 
 /// Returns the dependency on a daemon that is only named: until it is ready.
 fn dependency(name: DaemonName) -> Dependency {
-    Dependency { name, condition: crate::model::Condition::Ready, required: true }
+    Dependency { name, condition: crate::model::Condition::Ready, required: true, restart: false }
 }

@@ -105,8 +105,12 @@ ready = { tcp = 5432 }
     let folder = Folder::new(&[("rigup.toml", text), ("web.env", env)]);
     let (daemons, warnings) = folder.read(&["rigup.toml"]).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
-    let dependency =
-        |name: &str, condition, required| Dependency { name: name.parse().unwrap(), condition, required };
+    let dependency = |name: &str, condition, required| Dependency {
+        name: name.parse().unwrap(),
+        condition,
+        required,
+        restart: false,
+    };
     let expected = DaemonSpec {
         name: "my web".parse().unwrap(),
         source: format!("{}:2", folder.path("rigup.toml").display()),

@@ -74,23 +74,47 @@ impl Exit {
     }
 }
 
+/// What a supervisor finds of a daemon that an earlier supervisor has started.
+#[derive(Debug, Clone)]
+pub(crate) struct Adopted {
+    /// What it does.
+    pub state: AdoptedState,
+    /// How often it was restarted.
+    pub restarts: u32,
+    /// How often the delay was doubled.
+    pub doublings: u32,
+    /// The times of the restarts that may count for `restart_limit`.
+    pub recent_restarts: Vec<Duration>,
+    /// Why it failed last.
+    pub last_error: String,
+}
+
 /// The state in which a supervisor finds a daemon that an earlier supervisor has started.
 #[derive(Debug, Clone)]
-pub(crate) enum Adopted {
+pub(crate) enum AdoptedState {
     /// It runs.
     Running {
         /// Whether it has been ready.
         is_ready: bool,
-        /// How often it was restarted.
-        restarts: u32,
+        /// When it was started.
+        since: Duration,
     },
     /// It ended with success, or while it was not supervised.
     Ended {
         /// How it ended.
         exit: Exit,
-        /// How often it was restarted.
-        restarts: u32,
+        /// How long it ran.
+        uptime: Duration,
     },
+    /// It waits for its restart.
+    Backoff {
+        /// How its last execution ended.
+        exit: Exit,
+        /// The end of its backoff.
+        next_start: Duration,
+    },
+    /// Its backoff is over, and it waits for its dependencies.
+    Waiting,
 }
 
 /// The state of a daemon.
@@ -102,6 +126,8 @@ pub(crate) struct DaemonState {
     pub is_ready: bool,
     /// How often it was restarted since it was last started by hand.
     pub restarts: u32,
+    /// How often the delay before a restart was doubled.
+    pub doublings: u32,
     /// The end of its backoff.
     pub next_start: Option<Duration>,
     /// Why it failed last; empty if it has not failed since it was last started by hand, or has succeeded since then.
@@ -110,6 +136,17 @@ pub(crate) struct DaemonState {
     pub exit: Option<Exit>,
     /// Whether it is meant to run. The end of all daemons does not change that.
     pub is_wanted: bool,
+}
+
+/// What the checks have shown of an execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CheckedState {
+    /// Nothing yet, or nothing that matters after a command has stopped it.
+    Pending,
+    /// It has been ready.
+    Ready,
+    /// It was not ready in time, and is stopped for that.
+    TimedOut,
 }
 
 /// A daemon with what the decisions about it need.
@@ -121,14 +158,14 @@ pub(super) struct SupervisedDaemon {
     pub state: DaemonState,
     /// When the current execution was started, or `None` before that. An adopted one counts from the start of time.
     pub running_since: Option<Duration>,
-    /// Whether the current execution is stopped because it was not ready in time.
-    has_timed_out: bool,
+    /// What the checks have shown of the current execution.
+    pub checked: CheckedState,
+    /// How many executions in a row have failed before they had come up.
+    pub failed_starts: u32,
     /// Whether it has succeeded, and has neither failed nor been started by hand since then.
     pub has_succeeded: bool,
     /// Whether its next start is a restart.
     is_restart: bool,
-    /// How often the delay was doubled.
-    doublings: u32,
     /// The times of the restarts that may count for `restart_limit`.
     recent_restarts: Vec<Duration>,
 }
@@ -139,6 +176,7 @@ impl SupervisedDaemon {
             status: if is_wanted { DaemonStatus::Waiting } else { DaemonStatus::Stopped },
             is_ready: false,
             restarts: 0,
+            doublings: 0,
             next_start: None,
             last_error: String::new(),
             exit: None,
@@ -148,10 +186,10 @@ impl SupervisedDaemon {
             spec,
             state,
             running_since: None,
-            has_timed_out: false,
+            checked: CheckedState::Pending,
+            failed_starts: 0,
             has_succeeded: false,
             is_restart: false,
-            doublings: 0,
             recent_restarts: Vec::new(),
         }
     }
@@ -178,13 +216,13 @@ impl SupervisedDaemon {
             PolicyEvent::Restart(_) => {
                 self.want(is_ending);
                 if !is_ending {
-                    self.has_timed_out = false;
+                    self.checked = CheckedState::Pending;
                     return self.stop();
                 }
             }
             PolicyEvent::Unwant(_) => {
                 self.state.is_wanted = false;
-                self.has_timed_out = false;
+                self.checked = CheckedState::Pending;
                 self.rest();
             }
             PolicyEvent::Started(_) if self.is_live() => {
@@ -195,7 +233,7 @@ impl SupervisedDaemon {
             }
             PolicyEvent::Ready(_) if self.running_since.is_some() => self.become_ready(),
             PolicyEvent::NotReady(_, text) if self.state.status == DaemonStatus::Starting && !is_ending => {
-                self.has_timed_out = true;
+                self.checked = CheckedState::TimedOut;
                 self.state.last_error = text;
                 return self.stop();
             }
@@ -229,6 +267,40 @@ impl SupervisedDaemon {
         }
     }
 
+    /// Continues as if it had been observed from the start. The `restart` field decides about one that has ended, except that
+    /// one whose end stops all daemons is started again: otherwise it would stop the new supervisor, too.
+    pub(super) fn adopt(&mut self, adopted: Adopted, now: Duration) {
+        self.state.restarts = adopted.restarts;
+        self.state.doublings = adopted.doublings;
+        self.state.last_error = adopted.last_error;
+        self.recent_restarts = adopted.recent_restarts;
+        match adopted.state {
+            AdoptedState::Running { is_ready, since } => {
+                self.state.status = DaemonStatus::Starting;
+                self.running_since = Some(since);
+                if is_ready || self.spec.ready.is_none() {
+                    self.become_ready();
+                }
+            }
+            AdoptedState::Ended { exit, uptime }
+                if self.state.is_wanted && !self.stops_all(self.is_failure(&exit)) =>
+            {
+                self.running_since = Some(now.saturating_sub(uptime));
+                self.conclude(exit, false, now);
+            }
+            AdoptedState::Backoff { exit, next_start } if self.state.is_wanted => {
+                self.state.exit = Some(exit);
+                self.state.status = DaemonStatus::Backoff;
+                self.state.next_start = Some(next_start);
+                self.is_restart = true;
+            }
+            AdoptedState::Ended { exit, .. } | AdoptedState::Backoff { exit, .. } => {
+                self.state.exit = Some(exit);
+            }
+            AdoptedState::Waiting => self.is_restart = true,
+        }
+    }
+
     pub(super) fn start(&mut self, now: Duration) -> Action {
         if mem::take(&mut self.is_restart) {
             self.state.restarts = self.state.restarts.saturating_add(1);
@@ -237,7 +309,7 @@ impl SupervisedDaemon {
         self.state.status = DaemonStatus::Starting;
         self.state.exit = None;
         self.running_since = None;
-        self.has_timed_out = false;
+        self.checked = CheckedState::Pending;
         Action::Start(self.spec.name.clone())
     }
 
@@ -245,6 +317,7 @@ impl SupervisedDaemon {
         if self.state.status == DaemonStatus::Starting {
             self.state.status = DaemonStatus::Running;
             self.state.is_ready = true;
+            self.checked = CheckedState::Ready;
         }
     }
 
@@ -263,7 +336,7 @@ impl SupervisedDaemon {
         if !self.is_live() {
             return;
         }
-        let is_requested = self.state.status == DaemonStatus::Stopping && !self.has_timed_out;
+        let is_requested = self.state.status == DaemonStatus::Stopping && !self.has_timed_out();
         self.state.is_ready = false;
         if self.state.is_wanted && !is_requested {
             return self.conclude(exit, is_ending, now);
@@ -280,9 +353,11 @@ impl SupervisedDaemon {
         let is_failure = self.is_failure(&exit);
         if !is_failure {
             self.state.last_error.clear();
-        } else if !self.has_timed_out {
+        } else if !self.has_timed_out() {
             self.state.last_error.clone_from(&exit.text);
         }
+        self.failed_starts =
+            if is_failure && !self.has_come_up(now) { self.failed_starts.saturating_add(1) } else { 0 };
         self.state.exit = Some(exit);
         self.has_succeeded = !is_failure;
         let is_restarted = match self.spec.restart {
@@ -301,12 +376,12 @@ impl SupervisedDaemon {
     /// count as uptime.
     fn back_off(&mut self, now: Duration) {
         let uptime = self.running_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        if uptime >= self.spec.restart_reset && !self.has_timed_out {
-            self.doublings = 0;
+        if uptime >= self.spec.restart_reset && !self.has_timed_out() {
+            self.state.doublings = 0;
         }
-        let delay = self.spec.restart_delay.saturating_mul(2_u32.saturating_pow(self.doublings));
+        let delay = self.spec.restart_delay.saturating_mul(2_u32.saturating_pow(self.state.doublings));
         let next_start = now.saturating_add(delay.min(self.spec.restart_delay_max));
-        self.doublings = self.doublings.saturating_add(1);
+        self.state.doublings = self.state.doublings.saturating_add(1);
         if let Some((limit, period)) = self.spec.restart_limit {
             self.recent_restarts.retain(|at| at.saturating_add(period) > next_start);
             if self.recent_restarts.len() >= limit as usize {
@@ -323,13 +398,18 @@ impl SupervisedDaemon {
         self.is_restart = true;
     }
 
+    fn has_timed_out(&self) -> bool {
+        self.checked == CheckedState::TimedOut
+    }
+
     pub(super) fn is_failure(&self, exit: &Exit) -> bool {
-        self.has_timed_out || !exit.code.is_some_and(|code| self.spec.success_exit_codes.contains(&code))
+        self.has_timed_out() || !exit.code.is_some_and(|code| self.spec.success_exit_codes.contains(&code))
     }
 
     /// Whether its end stops all daemons.
     pub(super) fn stops_all(&self, is_failure: bool) -> bool {
-        let by_timeout = self.has_timed_out && self.spec.ready.as_ref().is_some_and(|ready| ready.stops_all);
+        let by_timeout =
+            self.has_timed_out() && self.spec.ready.as_ref().is_some_and(|ready| ready.stops_all);
         self.spec.exit_on_end || is_failure && (self.spec.exit_on_failure || by_timeout)
     }
 

@@ -11,21 +11,22 @@ pub(super) fn name(text: &str) -> DaemonName {
 }
 
 /// Returns the declaration of a line such as `web db cache:started? setup:completed`. The condition of a dependency is
-/// `ready` unless another one is given, and `?` makes it optional.
+/// `ready` unless another one is given; `?` makes it optional, and `!` restarts the daemon with it.
 pub(super) fn spec(line: &str) -> DaemonSpec {
     let mut words = line.split_whitespace();
     let own_name = name(words.next().unwrap());
     let depends_on = words.map(|word| {
-        let required = !word.ends_with('?');
-        let (other, condition) =
-            word.trim_end_matches('?').split_once(':').unwrap_or((word.trim_end_matches('?'), ""));
+        let (required, restart) = (!word.ends_with('?'), word.ends_with('!'));
+        let word = word.trim_end_matches(['?', '!']);
+        let (other, condition) = word.split_once(':').unwrap_or((word, ""));
         let condition = match condition {
             "started" => Condition::Started,
             "ended" => Condition::Completed,
             "completed" => Condition::CompletedSuccessfully,
+            "ended" => Condition::Completed,
             _ => Condition::Ready,
         };
-        Dependency { name: name(other), condition, required }
+        Dependency { name: name(other), condition, required, restart }
     });
     DaemonSpec {
         depends_on: depends_on.collect(),
@@ -80,6 +81,11 @@ pub(super) fn policy(specs: impl IntoIterator<Item = DaemonSpec>) -> DaemonPolic
         policy.declare(spec, true);
     }
     policy
+}
+
+/// Returns a daemon that was restarted four times before it is adopted.
+pub(super) fn adopted(state: AdoptedState) -> Adopted {
+    Adopted { state, restarts: 4, doublings: 0, recent_restarts: Vec::new(), last_error: String::new() }
 }
 
 pub(super) fn exit(code: i32) -> Exit {
@@ -434,7 +440,61 @@ fn a_readiness_timeout_can_stop_all() {
 #[test]
 fn an_adopted_daemon_that_had_stopped_all_is_started_again() {
     let mut policy = policy([DaemonSpec { exit_on_end: true, ..spec("main") }, spec("db")]);
-    policy.adopt(&name("main"), Adopted::Ended { exit: exit(0), restarts: 0 });
+    let ended = AdoptedState::Ended { exit: exit(0), uptime: Duration::ZERO };
+    policy.adopt(&name("main"), adopted(ended), Duration::ZERO);
     check_steps(&mut policy, &[("0 tick", "start main, start db")]);
     assert!(!policy.is_ending());
+}
+
+#[test]
+fn a_restart_by_a_command_restarts_the_dependents_that_want_it() {
+    let lines = ["db", "web db!", "proxy web!", "app db", "idle db!"];
+    let mut policy = policy(lines.map(spec));
+    check_steps(
+        &mut policy,
+        &[
+            ("0 tick", "start db"),
+            ("0 started db", "start web, start app, start idle"),
+            ("0 started web", "start proxy"),
+            ("0 started proxy", ""),
+            ("0 started app", ""),
+            ("0 unwant idle", "stop idle"),
+            ("0 exited idle 0", ""),
+            ("1 restart db", "stop db, stop web, stop proxy"),
+            ("2 exited web 0", ""),
+            ("2 exited proxy 0", ""),
+            ("2 exited db 0", "start db"),
+            ("2 started db", "start web"),
+            ("2 started web", "start proxy"),
+            ("2 started proxy", ""),
+        ],
+    );
+    assert_eq!(statuses(&policy), "running running running running stopped");
+    assert_eq!(state(&policy, "web").restarts, 0, "not a restart after a failure");
+    // A restart after a failure concerns the daemon alone.
+    check_steps(&mut policy, &[("3 exited db 1", ""), ("4 tick", "start db")]);
+    assert_eq!(statuses(&policy), "starting running running running stopped");
+}
+
+#[test]
+fn a_dependency_has_ended_when_it_is_not_restarted_any_more() {
+    for (restart, code, expected) in [
+        (Restart::No, 0, "start web"),
+        (Restart::No, 7, "start web"),
+        (Restart::OnFailure, 7, ""),
+        (Restart::OnFailure, 0, "start web"),
+    ] {
+        let mut policy = policy([with_restart(restart, "job"), spec("web job:ended")]);
+        let exited = format!("1 exited job {code}");
+        check_steps(
+            &mut policy,
+            &[("0 tick", "start job"), ("0 started job", ""), (exited.as_str(), expected)],
+        );
+    }
+    let mut policy = policy([with_restart(Restart::No, "db"), spec("job db"), spec("web job:ended")]);
+    check_steps(&mut policy, &[("0 tick", "start db"), ("0 started db", "start job"), ("1 started job", "")]);
+    check_steps(&mut policy, &[("2 exited job 0", "start web")]);
+    let mut policy = self::policy([with_restart(Restart::No, "db"), spec("job db"), spec("web job:ended")]);
+    check_steps(&mut policy, &[("0 tick", "start db"), ("0 cannot_start db", "")]);
+    assert_eq!(statuses(&policy), "failed failed failed", "the job has not run");
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::supervisor::policy::DaemonPolicy;
 use crate::supervisor::policy::tests::{
-    check_steps, exit, handle, name, policy, spec, state, statuses, with_ready, with_restart,
+    adopted, check_steps, exit, handle, name, policy, spec, state, statuses, with_ready, with_restart,
 };
 
 #[test]
@@ -205,11 +205,12 @@ fn a_readiness_timeout_is_a_failed_attempt() {
 
 #[test]
 fn an_adopted_daemon_continues_as_if_it_had_been_observed() {
-    let ended = |code| Adopted::Ended { exit: exit(code), restarts: 4 };
+    let ended = |code| AdoptedState::Ended { exit: exit(code), uptime: Duration::ZERO };
+    let running = |is_ready| AdoptedState::Running { is_ready, since: Duration::ZERO };
     for (restart, is_wanted, state, expected, next) in [
-        (Restart::No, true, Adopted::Running { is_ready: true, restarts: 4 }, "running", ""),
-        (Restart::No, true, Adopted::Running { is_ready: false, restarts: 4 }, "starting", ""),
-        (Restart::No, false, Adopted::Running { is_ready: true, restarts: 4 }, "running", "stop a"),
+        (Restart::No, true, running(true), "running", ""),
+        (Restart::No, true, running(false), "starting", ""),
+        (Restart::No, false, running(true), "running", "stop a"),
         (Restart::No, true, ended(0), "exited", ""),
         (Restart::No, true, ended(7), "failed", ""),
         (Restart::OnFailure, true, ended(7), "backoff", "start a"),
@@ -217,12 +218,12 @@ fn an_adopted_daemon_continues_as_if_it_had_been_observed() {
     ] {
         let mut policy = DaemonPolicy::new();
         policy.declare(DaemonSpec { restart, ..with_ready("a") }, is_wanted);
-        policy.adopt(&name("a"), state);
+        policy.adopt(&name("a"), adopted(state), Duration::ZERO);
         assert_eq!((statuses(&policy).as_str(), self::state(&policy, "a").restarts), (expected, 4));
         check_steps(&mut policy, &[("1 tick", next)]);
     }
     let mut policy = policy([spec("web db"), spec("db")]);
-    policy.adopt(&name("db"), Adopted::Running { is_ready: false, restarts: 0 });
+    policy.adopt(&name("db"), adopted(running(false)), Duration::ZERO);
     check_steps(&mut policy, &[("1 tick", "start web"), ("2 exited db 1", ""), ("3 tick", "start db")]);
 }
 
@@ -240,4 +241,34 @@ fn events_that_do_not_fit_change_nothing() {
     check_steps(&mut policy, &[("1 not_ready a", ""), ("1 ready a", ""), ("1 cannot_start a", "")]);
     assert_eq!(statuses(&policy), "exited");
     assert!(DaemonPolicy::new().is_over());
+}
+
+#[test]
+fn an_adopted_daemon_keeps_its_backoff_and_its_restart_limit() {
+    let limited = || DaemonSpec { restart_limit: Some((3, Duration::from_mins(1))), ..spec("a") };
+    let second = Duration::from_secs;
+    let recent_restarts = vec![second(1), second(90)];
+    let history =
+        |state| Adopted { doublings: 2, recent_restarts: recent_restarts.clone(), ..adopted(state) };
+    let mut policy = policy([limited()]);
+    let next_start = second(104);
+    policy.adopt(&name("a"), history(AdoptedState::Backoff { exit: exit(7), next_start }), second(100));
+    assert_eq!((statuses(&policy).as_str(), state(&policy, "a").restarts), ("backoff", 4));
+    check_steps(&mut policy, &[("103 tick", ""), ("104 tick", "start a"), ("104 exited a 7", "")]);
+    assert_eq!(policy.next_tick(), Some(second(108)), "the third doubling");
+    assert_eq!(state(&policy, "a").restarts, 5);
+    check_steps(&mut policy, &[("108 tick", "start a"), ("108 exited a 7", "")]);
+    assert_eq!(statuses(&policy), "failed", "three restarts within a minute");
+    // One that waits for its dependencies after its backoff counts its restart, too.
+    let mut policy = self::policy([limited()]);
+    policy.adopt(&name("a"), history(AdoptedState::Waiting), second(100));
+    check_steps(&mut policy, &[("100 tick", "start a")]);
+    assert_eq!(state(&policy, "a").restarts, 5);
+    // The uptime of one that has ended meanwhile counts.
+    let mut policy = self::policy([limited()]);
+    let ended = AdoptedState::Ended { exit: exit(7), uptime: second(10) };
+    policy.adopt(&name("a"), history(ended), second(100));
+    assert_eq!(policy.next_tick(), Some(Duration::ZERO));
+    policy.tick(second(100));
+    assert_eq!(policy.next_tick(), Some(second(101)), "the first delay");
 }

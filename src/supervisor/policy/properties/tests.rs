@@ -26,14 +26,16 @@ struct Simulation {
     executions: BTreeMap<DaemonName, Execution>,
     /// The daemons that succeeded when they last ended without being stopped.
     succeeded: BTreeSet<DaemonName>,
+    /// The daemons that have ended.
+    ended: BTreeSet<DaemonName>,
     now: Duration,
 }
 
 impl Simulation {
     fn new(specs: Vec<DaemonSpec>) -> Self {
         let policy = policy(specs.clone());
-        let (executions, succeeded) = (BTreeMap::new(), BTreeSet::new());
-        let mut simulation = Self { policy, specs, executions, succeeded, now: Duration::ZERO };
+        let (executions, succeeded, ended) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let mut simulation = Self { policy, specs, executions, succeeded, ended, now: Duration::ZERO };
         simulation.wait(Duration::ZERO);
         simulation
     }
@@ -61,6 +63,7 @@ impl Simulation {
                     self.succeeded.extend(is_success.then(|| (*name).clone()));
                 }
                 self.executions.remove(name);
+                self.ended.insert((*name).clone());
             }
             _ => {}
         }
@@ -102,11 +105,10 @@ impl Simulation {
 
     fn holds(&self, Dependency { name, condition, .. }: &Dependency) -> bool {
         match (condition, self.executions.get(name)) {
-            (Condition::Completed, _) => {
-                let status = self.policy.state(name).unwrap().status;
-                status == DaemonStatus::Failed || self.succeeded.contains(name)
+            (Condition::Completed, None) => self.ended.contains(name),
+            (Condition::CompletedSuccessfully, _) | (Condition::Completed, Some(_)) | (_, None) => {
+                self.succeeded.contains(name)
             }
-            (Condition::CompletedSuccessfully, _) | (_, None) => self.succeeded.contains(name),
             (Condition::Started, Some(execution)) => execution.is_running,
             (Condition::Ready, Some(execution)) => execution.is_ready,
         }
@@ -136,10 +138,10 @@ impl Simulation {
             self.send(PolicyEvent::Want(&name));
         }
         let must_complete = |specs: &[DaemonSpec], name: &DaemonName| {
-            let mut dependencies = specs.iter().flat_map(|spec| &spec.depends_on);
-            let is_end =
-                |condition| matches!(condition, Condition::Completed | Condition::CompletedSuccessfully);
-            dependencies.any(|other| other.name == *name && is_end(other.condition))
+            let dependencies = specs.iter().flat_map(|spec| &spec.depends_on);
+            dependencies.filter(|other| other.name == *name).any(|other| {
+                matches!(other.condition, Condition::CompletedSuccessfully | Condition::Completed)
+            })
         };
         let mut ended = BTreeSet::new();
         loop {
@@ -186,11 +188,14 @@ fn any_specs() -> impl Strategy<Value = Vec<DaemonSpec>> {
         "",
         "started",
         "ready",
-        "ended",
         "completed",
+        "ended",
         "started?",
         "ready?",
         "completed?",
+        "ended?",
+        "started!",
+        "ready!",
     ]);
     let restart = select(vec![Restart::No, Restart::OnFailure, Restart::Always]);
     let limit = proptest::option::of((0_u32..3).prop_map(|limit| (limit, Duration::from_secs(9))));

@@ -1,0 +1,142 @@
+//! Whether the daemons have come up, for commands that wait for it.
+
+use std::time::Duration;
+
+use super::DaemonPolicy;
+use super::daemon::{CheckedState, SupervisedDaemon};
+use crate::model::{DaemonName, DaemonStatus};
+
+/// How long a daemon without a check of readiness has to run before it counts as started, because one that cannot work often
+/// starts and then fails.
+pub(super) const SETTLING_TIME: Duration = Duration::from_millis(500);
+
+/// How many starts in a row may fail. The first ones often fail only because another program is not ready yet.
+const MAX_FAILED_STARTS: u32 = 3;
+
+/// How far the start of all daemons is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Startup {
+    /// Each is ready or at rest.
+    Done,
+    /// One is not ready yet. It may count as ready at this time without any further event.
+    Pending(Option<Duration>),
+    /// One fails again and again before it is ready.
+    Failing(DaemonName, String),
+}
+
+impl DaemonPolicy {
+    /// Returns how far the start of all daemons is.
+    pub(crate) fn startup(&self, now: Duration) -> Startup {
+        let mut startup = Startup::Done;
+        for daemon in &self.daemons {
+            match (daemon.startup(now), &startup) {
+                (Startup::Done, _) => {}
+                (failing @ Startup::Failing(..), _) => return failing,
+                (Startup::Pending(at), Startup::Pending(other)) => {
+                    startup = Startup::Pending(at.into_iter().chain(*other).min());
+                }
+                (pending, _) => startup = pending,
+            }
+        }
+        startup
+    }
+
+    /// Returns the daemons that are neither ready nor at rest, each with what it does instead.
+    pub(crate) fn unready(&self, now: Duration) -> Vec<String> {
+        let unready = self.daemons.iter().filter(|daemon| daemon.startup(now) != Startup::Done);
+        let describe = |daemon: &SupervisedDaemon| {
+            let (name, status, error) = (&daemon.spec.name, daemon.state.status, &daemon.state.last_error);
+            if error.is_empty() {
+                format!("{name} ({status})")
+            } else {
+                format!("{name} ({status}: {error})")
+            }
+        };
+        unready.map(describe).collect()
+    }
+}
+
+impl SupervisedDaemon {
+    /// Returns how far its start is.
+    fn startup(&self, now: Duration) -> Startup {
+        match self.state.status {
+            _ if self.is_at_rest() => Startup::Done,
+            DaemonStatus::Running => match self.settles_at() {
+                Some(at) if at > now => Startup::Pending(Some(at)),
+                _ => Startup::Done,
+            },
+            _ if self.failed_starts >= MAX_FAILED_STARTS => {
+                let (count, error) = (self.failed_starts, &self.state.last_error);
+                let text = format!("it failed {count} times before it was ready: {error}");
+                Startup::Failing(self.spec.name.clone(), text)
+            }
+            _ => Startup::Pending(None),
+        }
+    }
+
+    /// Returns when it counts as started without a check of readiness.
+    fn settles_at(&self) -> Option<Duration> {
+        let since = self.running_since.filter(|_| self.spec.ready.is_none())?;
+        Some(since.saturating_add(SETTLING_TIME))
+    }
+
+    /// Whether the current execution has come up.
+    pub(super) fn has_come_up(&self, now: Duration) -> bool {
+        self.checked == CheckedState::Ready && self.settles_at().is_none_or(|at| at <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DaemonSpec, Restart};
+    use crate::supervisor::policy::tests::{
+        check_steps, handle, name, policy, spec, with_ready, with_restart,
+    };
+
+    fn at(policy: &DaemonPolicy, millis: u64) -> Startup {
+        policy.startup(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_daemon_without_a_check_has_come_up_once_it_has_settled() {
+        let mut policy = policy([spec("a"), with_ready("b"), with_restart(Restart::No, "c")]);
+        assert_eq!(at(&policy, 0), Startup::Pending(None));
+        check_steps(&mut policy, &[("0 tick", "start a, start b, start c"), ("0 started b", "")]);
+        check_steps(&mut policy, &[("1 started a", ""), ("1.2 started c", ""), ("1.3 exited c 0", "")]);
+        assert_eq!(at(&policy, 1300), Startup::Pending(Some(Duration::from_millis(1500))));
+        assert_eq!(policy.unready(Duration::from_secs(2)), ["b (starting)"]);
+        check_steps(&mut policy, &[("1.4 ready b", "")]);
+        assert_eq!(
+            (at(&policy, 1499), at(&policy, 1500)),
+            (Startup::Pending(Some(Duration::from_millis(1500))), Startup::Done)
+        );
+    }
+
+    #[test]
+    fn three_failed_starts_in_a_row_are_a_failing_startup() {
+        let fast = |spec| DaemonSpec { restart_delay: Duration::ZERO, ..spec };
+        // The last step does nothing without a check of readiness.
+        for (spec, comes_up) in [(spec("a"), "1 tick"), (with_ready("a"), "1 ready a")] {
+            let mut policy = policy([fast(spec)]);
+            let fail = |policy: &mut DaemonPolicy, second: u64| {
+                let [tick, started, exited] =
+                    ["tick", "started a", "exited a 3"].map(|step| format!("{second} {step}"));
+                check_steps(policy, &[(&tick, "start a"), (&started, ""), (&exited, "")]);
+            };
+            (0..2).for_each(|_| fail(&mut policy, 0));
+            assert_eq!(at(&policy, 0), Startup::Pending(None));
+            // One that comes up starts the count again.
+            check_steps(&mut policy, &[("1 tick", "start a"), ("1 started a", "")]);
+            handle(&mut policy, comes_up);
+            check_steps(&mut policy, &[("1.6 exited a 3", "")]);
+            (0..2).for_each(|_| fail(&mut policy, 2));
+            assert_eq!(at(&policy, 2000), Startup::Pending(None));
+            fail(&mut policy, 2);
+            let reason = "it failed 3 times before it was ready: exit code 3".to_owned();
+            assert_eq!(at(&policy, 2000), Startup::Failing(name("a"), reason));
+            handle(&mut policy, "3 want a");
+            assert_eq!(at(&policy, 3000), Startup::Pending(None), "a start by hand starts the count again");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! How long `rigup up --wait` waits, and when it gives up.
+
+use crate::test_context::TestContext;
+
+/// Returns a daemon that fails with this code until it was started often enough.
+fn fails_before_start(number: u32, code: u32) -> String {
+    format!(
+        "[daemons.a]\nshell = true\nrestart_delay = '5ms'\nrestart_delay_max = '5ms'\n\
+         command = 'echo >>starts; [ $(wc -l <starts) -ge {number} ] || exit {code}; exec sleep 600'\n"
+    )
+}
+
+#[test]
+fn up_wait_fails_for_a_daemon_that_fails_right_after_its_start() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'false'\nrestart = 'no'\n");
+    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("a failed; see `rigup logs a`");
+    context.down();
+}
+
+#[test]
+fn up_wait_fails_after_three_failed_starts_and_names_the_error() {
+    let context = TestContext::with_manifest(&fails_before_start(100_000, 3));
+    let expected = "a: it failed 3 times before it was ready: exit 3; see `rigup logs a`";
+    context.run(&["up", "--wait"]).exits_with(1).stderr_contains(expected);
+    assert!(context.executions("a").len() >= 3);
+    context.down();
+}
+
+#[test]
+fn promise_12_up_wait_succeeds_if_the_third_start_does() {
+    let context = TestContext::with_manifest(&fails_before_start(3, 3));
+    context.run(&["up", "--wait"]).succeeds();
+    let daemon = context.daemon("a");
+    assert_eq!((&daemon["status"], &daemon["restarts"]), (&"running".into(), &2.into()));
+    context.down();
+}
+
+#[test]
+fn a_wait_timeout_alone_decides_how_long_a_daemon_may_fail() {
+    let context = TestContext::with_manifest(&fails_before_start(8, 3));
+    context.run(&["up", "--wait", "--wait-timeout", "60"]).succeeds();
+    assert_eq!(context.daemon("a")["restarts"], 7);
+    context.down();
+}
+
+#[test]
+fn an_expired_wait_timeout_names_what_is_not_ready() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'false'\nrestart_delay = 600\nrestart_delay_max = 600\n\
+         [daemons.b]\ncommand = 'sleep 600'\nready = {file = 'never'}\n[daemons.c]\ncommand = 'sleep 601'\n",
+    );
+    let expected = "not ready within 1 s: a (backoff: exit 1), b (starting)";
+    context.run(&["up", "--wait", "--wait-timeout", "1"]).exits_with(1).stderr_contains(expected);
+    context.down();
+}
