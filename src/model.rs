@@ -4,6 +4,7 @@ pub(crate) mod attempt;
 pub(crate) mod attributes;
 pub(crate) mod binary;
 pub(crate) mod daemon;
+pub(crate) mod health;
 pub(crate) mod id;
 pub(crate) mod import;
 pub(crate) mod interface;
@@ -13,6 +14,7 @@ pub(crate) mod name;
 pub(crate) mod plugin_name;
 pub(crate) mod policy;
 pub(crate) mod process;
+pub(crate) mod readiness;
 pub(crate) mod restart_history;
 pub(crate) mod retention;
 pub(crate) mod secret;
@@ -21,9 +23,11 @@ pub(crate) mod version;
 pub(crate) mod warnings;
 
 pub(crate) use attributes::{ProcessAttributes, ResourceLimit};
+pub(crate) use health::{Health, HealthCheck, HealthHistory};
 pub(crate) use id::AttemptId;
 pub(crate) use interface::{InterfaceFacts, NetworkInterface};
 pub(crate) use policy::PolicySupport;
+pub(crate) use readiness::{Readiness, ReadinessCheck};
 pub(crate) use restart_history::RestartHistory;
 pub(crate) use retention::RetentionLimits;
 
@@ -31,7 +35,7 @@ pub use attempt::{Attempt, Outcome};
 pub use binary::{Backoff, Binary, Installed};
 pub(crate) use daemon::{
     Condition, Daemon, DaemonName, DaemonSpec, DaemonStatus, Dependency, InvalidDaemonName, LogLimits,
-    Readiness, ReadinessCheck, Replica, Restart, Wanted,
+    Replica, Restart, Wanted,
 };
 pub use id::{BinaryId, InterfaceId, MachineId, ProcessId};
 pub use machine::{Guid, Machine, MachineFacts};

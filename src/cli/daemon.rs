@@ -8,12 +8,15 @@ use crate::cli::process::table;
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::engine::daemons::{self, not_found, stored};
-use crate::model::{Daemon, DaemonStatus, Process};
+use crate::model::{Daemon, DaemonStatus, Health, Process};
 use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
 use crate::report::{tables, units};
 use crate::store::ProcessFilter;
 use crate::supervisor::control::ControlRequest;
+
+/// The place of the health in the table, which has it if a daemon has a health check.
+const HEALTH_COLUMN: usize = 2;
 
 /// The arguments of `rigup ps`.
 #[derive(Debug, clap::Args)]
@@ -61,7 +64,8 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
     let records: Vec<Value> =
         daemons.iter().map(|(daemon, process)| daemon.to_record(process.as_ref())).collect();
     context.output.list(records, "no daemon is alive; `rigup ps -a` shows all", || {
-        let columns = [
+        let has_health = daemons.iter().any(|(daemon, _)| daemon.spec.healthcheck.is_some());
+        let mut columns = vec![
             Column::new("DAEMON").cut_end(24),
             Column::new("STATUS"),
             Column::new("PID"),
@@ -69,20 +73,28 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
             Column::new("RESTARTS").optional(1),
             Column::new("LAST ERROR").cut_end(40).optional(2),
         ];
+        if has_health {
+            columns.insert(HEALTH_COLUMN, Column::new("HEALTH"));
+        }
         let row = |(daemon, process): &(Daemon, Option<Process>)| {
             let running = process.as_ref().filter(|process| process.exit().is_none());
             let pid =
                 running.and_then(|process| process.running()).map(|running| running.identity.pid.to_string());
             let uptime =
                 running.and_then(|process| tables::elapsed(process, clock::now())).map(units::duration);
-            vec![
+            let mut cells = vec![
                 Cell::plain(&daemon.name),
                 Cell::plain(daemon.status.as_str()),
                 Cell::plain(pid.unwrap_or_default()),
                 Cell::plain(uptime.unwrap_or_default()),
                 Cell::plain(daemon.restarts.to_string()),
                 Cell::plain(&daemon.last_error),
-            ]
+            ];
+            if has_health {
+                let health = Some(daemon.current_health()).filter(|health| *health != Health::None);
+                cells.insert(HEALTH_COLUMN, Cell::plain(health.map_or("", Health::as_str)));
+            }
+            cells
         };
         Table::with_rows(columns, daemons.iter().map(row))
     });

@@ -18,7 +18,7 @@ use crate::engine::daemons::{self, Manifest};
 use crate::engine::install::InstallPlan;
 use crate::engine::step_result::StepResult;
 use crate::engine::{EngineError, EngineEvent, ExitStatus, InstallRequest};
-use crate::model::{Daemon, DaemonSpec, DaemonStatus, Process, Wanted};
+use crate::model::{Daemon, DaemonSpec, DaemonStatus, Health, Process, Wanted};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::{Child, CommandSpec};
 use crate::process::tail::LogFollower;
@@ -371,7 +371,12 @@ fn describe(daemon: &Daemon, process: Option<&Process>) -> String {
     let pid = process.and_then(Process::running).map(|running| format!(" (pid {})", running.identity.pid));
     match daemon.status {
         DaemonStatus::Starting | DaemonStatus::Running => {
-            format!("{name}: {}{}", daemon.status, pid.unwrap_or_default())
+            let health = match daemon.current_health() {
+                Health::None | Health::Starting => String::new(),
+                Health::Healthy => ", healthy".to_owned(),
+                Health::Unhealthy => format!(", {}", printable(&daemon.last_error)),
+            };
+            format!("{name}: {}{}{health}", daemon.status, pid.unwrap_or_default())
         }
         DaemonStatus::Backoff | DaemonStatus::Failed => {
             format!("{name}: {}: {} (rigup logs {name})", daemon.status, printable(&daemon.last_error))

@@ -13,8 +13,10 @@ use sha2::{Digest, Sha256};
 
 use crate::clock;
 use crate::model::attributes::ProcessAttributes;
+use crate::model::health::{Health, HealthCheck};
 use crate::model::id::ProcessId;
 use crate::model::process::Process;
+use crate::model::readiness::Readiness;
 use crate::model::restart_history::RestartHistory;
 use crate::model::secret::{MASKED, is_secret_name};
 use crate::model::text_enum::text_enum;
@@ -92,6 +94,8 @@ pub struct DaemonSpec {
     pub depends_on: Vec<Dependency>,
     /// How it shows that it is ready; `None`: as soon as it runs.
     pub ready: Option<Readiness>,
+    /// How it shows that it works.
+    pub healthcheck: Option<HealthCheck>,
     /// When it is started again after its exit.
     pub restart: Restart,
     /// The exit codes that count as success.
@@ -200,49 +204,12 @@ pub enum Condition {
     Started,
     /// It is ready.
     Ready,
-    /// It has exited with success, or has failed for good.
-    Completed,
+    /// It is ready, and healthy if it has a health check.
+    Healthy,
     /// It has exited with success.
     CompletedSuccessfully,
     /// It has exited with success, or has failed for good.
     Completed,
-}
-
-/// How a daemon shows that it is ready.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Readiness {
-    /// What is checked.
-    pub probe: ReadinessCheck,
-    /// How long it may take.
-    pub timeout: Duration,
-    /// The pause between two checks.
-    pub interval: Duration,
-    /// How long one check may take.
-    pub check_timeout: Duration,
-    /// Whether a timeout stops all daemons.
-    pub stops_all: bool,
-}
-
-/// A check of readiness.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReadinessCheck {
-    /// This host and port accept a connection.
-    Tcp(String, u16),
-    /// This URL is answered with a status of 2xx.
-    Http(String),
-    /// This file exists.
-    File(PathBuf),
-    /// Something was written to this fifo, which rigup creates.
-    Fifo(PathBuf),
-    /// A line `ready` was written to this fifo, which the daemon creates.
-    Pipe(PathBuf),
-    /// A command exits with 0.
-    Exec(Vec<String>),
-    /// A line of a log matches this regular expression.
-    Log(String),
-    /// A line was written to standard output.
-    StdoutLine,
 }
 
 /// When a daemon is started again after its exit.
@@ -317,6 +284,8 @@ pub struct Daemon {
     pub process_id: Option<ProcessId>,
     /// When it became ready.
     pub ready_at: Option<Timestamp>,
+    /// Its health when the supervisor stored it last.
+    pub health: Health,
     /// How often it was restarted.
     pub restarts: u32,
     /// What its next restarts depend on.
@@ -339,6 +308,7 @@ impl Daemon {
             status: DaemonStatus::Stopped,
             process_id: None,
             ready_at: None,
+            health: Health::None,
             restarts: 0,
             restart_history: RestartHistory::default(),
             next_start_at: None,
@@ -349,6 +319,11 @@ impl Daemon {
     /// Whether it was stopped by hand, and not only never started.
     pub fn is_stopped_by_hand(&self) -> bool {
         self.wanted == Wanted::Stopped && self.process_id.is_some()
+    }
+
+    /// Returns its health, which only a daemon that runs has.
+    pub fn current_health(&self) -> Health {
+        if self.status.is_alive() { self.health } else { Health::None }
     }
 
     /// Returns the daemon without the values of variables that are secrets, as it is stored. The manifest has them.
@@ -368,7 +343,7 @@ impl Daemon {
             "name": self.name,
             "status": self.status,
             "ready": self.status == DaemonStatus::Running,
-            "health": "none",
+            "health": self.current_health(),
             "process_id": self.process_id,
             "pid": running.map(|running| running.identity.pid),
             "restarts": self.restarts,

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::duration;
 use crate::model::{
-    AttemptId, BinaryId, DaemonSpec, DaemonStatus, ExitReason, InterfaceId, MachineId, Outcome, ProcessId,
-    ProcessType, ProviderName, RestartHistory, Wanted, Warnings,
+    AttemptId, BinaryId, DaemonSpec, DaemonStatus, ExitReason, Health, InterfaceId, MachineId, Outcome,
+    ProcessId, ProcessType, ProviderName, RestartHistory, Wanted, Warnings,
 };
 
 /// The values of the columns of a row that is written.
@@ -297,7 +297,7 @@ columns_of_one! {
     [ProviderName] =>
         |column| ProviderName::parse(column.as_str()?).map_err(FromSqlError::other), |name| name.as_str().into();
 
-    [Outcome, ProcessType, ExitReason, DaemonStatus, Wanted] =>
+    [Outcome, ProcessType, ExitReason, DaemonStatus, Health, Wanted] =>
         |column| column.as_str()?.parse().map_err(FromSqlError::other), |word| word.as_str().into();
 
     [Vec<String>, Map<String, Value>, Warnings, DaemonSpec, RestartHistory] =>

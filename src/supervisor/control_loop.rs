@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::model::{Daemon, DaemonName, ExitReason, Process, ProcessId, Readiness, Wanted};
+use crate::model::{Daemon, DaemonName, ExitReason, Health, Process, ProcessId, Readiness, Wanted};
 use crate::process::handle::Handle;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
@@ -53,6 +53,8 @@ pub(crate) enum DaemonEvent<'a> {
 enum ThreadReport {
     /// The daemon is ready, or was not in time.
     Readiness(DaemonName, ProcessId, Result<(), String>),
+    /// The health of the daemon has changed.
+    Health(DaemonName, ProcessId, Result<(), String>),
     /// A problem with the stop of a daemon.
     Warning(String),
 }
@@ -61,8 +63,8 @@ enum ThreadReport {
 struct Execution {
     process_id: ProcessId,
     watched: Watched,
-    /// Ends its checks when it is dropped.
-    checks: Option<io::PipeWriter>,
+    /// End its checks when they are dropped.
+    checks: Vec<io::PipeWriter>,
 }
 
 /// The process whose end means that a daemon has ended.
@@ -222,7 +224,7 @@ impl<'a> ControlLoop<'a> {
         match prepared.and_then(|()| self.launcher.start(&spec)) {
             Ok((process, waiter)) => {
                 (daemon.process_id, daemon.ready_at) = (Some(process.id), None);
-                let checks = self.start_checks(&spec, &process, false);
+                let checks = self.start_checks(&spec, &process, false, Health::Starting);
                 let watched = Watched::Waiter(waiter);
                 self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
                 self.handle(PolicyEvent::Started(name));
@@ -245,7 +247,7 @@ impl<'a> ControlLoop<'a> {
         let (Some(daemon), Some(execution)) = (self.daemons.get(name), self.executions.get_mut(name)) else {
             return;
         };
-        execution.checks = None;
+        execution.checks.clear();
         let (mut spec, id, name) = (daemon.spec.clone(), execution.process_id, name.clone());
         if is_urgent {
             (spec.stop_signal, spec.stop_grace_period) = ("KILL".to_owned(), Duration::ZERO);
@@ -290,6 +292,15 @@ impl<'a> ControlLoop<'a> {
                             self.handle(PolicyEvent::NotReady(&name, problem));
                         }
                     }
+                }
+                ThreadReport::Health(name, id, result) => {
+                    if self.executions.get(&name).is_none_or(|execution| execution.process_id != id) {
+                        continue;
+                    }
+                    self.handle(match result {
+                        Ok(()) => PolicyEvent::Healthy(&name),
+                        Err(problem) => PolicyEvent::Unhealthy(&name, problem),
+                    });
                 }
                 ThreadReport::Warning(text) => (self.on_event)(DaemonEvent::Warning(text)),
             }
@@ -349,6 +360,7 @@ impl<'a> ControlLoop<'a> {
             let mut updated = Daemon {
                 wanted: if state.is_wanted { Wanted::Started } else { Wanted::Stopped },
                 status: state.status,
+                health: state.health,
                 restarts: state.restarts,
                 restart_history: daemon.restart_history.clone(),
                 next_start_at: daemon.next_start_at.filter(|_| next_start_at.is_some()).or(next_start_at),
@@ -362,7 +374,8 @@ impl<'a> ControlLoop<'a> {
                 updated.ready_at = Some(clock_now);
             }
             if updated != *daemon {
-                let has_new_status = updated.status != daemon.status;
+                let has_new_status =
+                    updated.status != daemon.status || updated.current_health() != daemon.current_health();
                 *daemon = updated;
                 changed.push((daemon.clone(), has_new_status));
             }

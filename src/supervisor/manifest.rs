@@ -13,6 +13,7 @@ use crate::trust::Inspection;
 mod attributes;
 mod declaration;
 mod file;
+mod health;
 mod native;
 mod process_compose;
 mod process_pilot;

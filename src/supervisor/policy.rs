@@ -9,6 +9,14 @@ mod daemon;
 mod order;
 mod startup;
 #[cfg(test)]
+mod dependencies {
+    mod tests;
+}
+#[cfg(test)]
+mod health {
+    mod tests;
+}
+#[cfg(test)]
 mod properties {
     mod tests;
 }
@@ -53,6 +61,9 @@ impl DaemonPolicy {
         daemon.spec = spec;
         if can_start && matches!(daemon.state.status, DaemonStatus::Stopped | DaemonStatus::Failed) {
             daemon.wait_afresh();
+        }
+        if daemon.is_live() {
+            daemon.begin_health();
         }
         if daemon.spec.ready.is_none() && daemon.running_since.is_some() {
             daemon.become_ready();
@@ -125,6 +136,16 @@ impl DaemonPolicy {
         self.daemons.iter().any(|daemon| daemon.state.status == DaemonStatus::Failed)
     }
 
+    /// Returns how far the start of all daemons is.
+    pub(crate) fn startup(&self, now: Duration) -> Startup {
+        Startup::of(&self.daemons, now)
+    }
+
+    /// Returns the daemons that are neither ready nor at rest, each with what it does instead.
+    pub(crate) fn unready(&self, now: Duration) -> Vec<String> {
+        self.daemons.iter().filter_map(|daemon| daemon.unready(now)).collect()
+    }
+
     /// Fails the daemons that can never start, stops those that are not wanted, and starts those whose dependencies hold.
     fn decide(&mut self, now: Duration) -> Vec<Action> {
         self.has_changed = false;
@@ -190,7 +211,9 @@ impl DaemonPolicy {
             (DaemonStatus::Failed, _) => {
                 return Err(format!("the dependency {name} failed: {}", daemon.state.last_error));
             }
-            (DaemonStatus::Exited | DaemonStatus::Running, Condition::Started | Condition::Ready) => true,
+            (DaemonStatus::Running, Condition::Healthy) => daemon.is_healthy(),
+            (DaemonStatus::Running, Condition::Started | Condition::Ready)
+            | (DaemonStatus::Exited, Condition::Started | Condition::Ready | Condition::Healthy) => true,
             (DaemonStatus::Starting, Condition::Started) => daemon.running_since.is_some(),
             (_, Condition::CompletedSuccessfully | Condition::Completed) => daemon.has_succeeded,
             _ => false,

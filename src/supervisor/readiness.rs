@@ -94,6 +94,20 @@ pub(super) fn wait(
     }
 }
 
+/// Checks whether a check that may take `timeout` holds now, and returns why not. `end` interrupts it.
+pub(super) fn check(
+    probe: &ReadinessCheck,
+    context: &ProbeContext,
+    timeout: Duration,
+    end: &Interrupt,
+) -> Result<(), String> {
+    match probe {
+        ReadinessCheck::Exec(command) => run(command, context, timeout, end),
+        _ if holds(probe, context, timeout, end) => Ok(()),
+        _ => Err(describe(probe)),
+    }
+}
+
 /// Whether a check that may take `timeout` holds now. `end` interrupts it.
 fn holds(probe: &ReadinessCheck, context: &ProbeContext, timeout: Duration, end: &Interrupt) -> bool {
     match probe {
@@ -106,7 +120,7 @@ fn holds(probe: &ReadinessCheck, context: &ProbeContext, timeout: Duration, end:
         ReadinessCheck::Log(_) | ReadinessCheck::StdoutLine => {
             LogWatch::of(probe, &context.stdout, &context.stderr).is_some_and(|mut logs| logs.have_line())
         }
-        ReadinessCheck::Exec(command) => succeeds(command, context, timeout, end),
+        ReadinessCheck::Exec(command) => run(command, context, timeout, end).is_ok(),
     }
 }
 
@@ -124,9 +138,11 @@ fn describe(probe: &ReadinessCheck) -> String {
     }
 }
 
-/// Whether a command exits with 0 in time. Everything that it has started is killed at its end.
-fn succeeds(command: &[String], context: &ProbeContext, timeout: Duration, end: &Interrupt) -> bool {
-    let Some((program, args)) = command.split_first() else { return false };
+/// Runs a command that has to exit with 0 in time, and returns why it does not. Everything that it has started is killed at
+/// its end.
+fn run(command: &[String], context: &ProbeContext, timeout: Duration, end: &Interrupt) -> Result<(), String> {
+    let text = command.join(" ");
+    let Some((program, args)) = command.split_first() else { return Err("it has no command".to_owned()) };
     let command = CommandSpec {
         program: program.into(),
         args: args.iter().map(Into::into).collect(),
@@ -134,8 +150,17 @@ fn succeeds(command: &[String], context: &ProbeContext, timeout: Duration, end: 
         cwd: context.cwd.clone(),
     };
     let command = command.started_by(context.launcher.clone());
-    let captured = capture::run(command, duration::deadline(timeout), end);
-    matches!(captured, Ok(Captured::Exited(exit)) if exit.exit_code == Some(0))
+    match capture::run(command, duration::deadline(timeout), end) {
+        Ok(Captured::Exited(exit)) if exit.exit_code == Some(0) => Ok(()),
+        Ok(Captured::Exited(exit)) => {
+            let last = [&exit.stderr, &exit.stdout].into_iter().find_map(|output| output.lines().last());
+            let reason = last.map(|line| format!(": {line}")).unwrap_or_default();
+            Err(format!("{text} exits with {}{reason}", exit.exit_code.unwrap_or_default()))
+        }
+        Ok(Captured::Killed(_)) => Err(format!("{text} takes longer than {} s", duration::seconds(timeout))),
+        Ok(Captured::NotStarted(error)) => Err(error.to_string()),
+        Err(error) => Err(format!("cannot run {text}: {error}")),
+    }
 }
 
 fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {

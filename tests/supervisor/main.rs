@@ -8,6 +8,7 @@
 
 mod attributes;
 mod commands;
+mod health;
 #[path = "../faults/leftovers.rs"]
 mod leftovers;
 mod logs;

@@ -159,6 +159,7 @@ CREATE TABLE daemon (
     status               TEXT NOT NULL,
     process_id           TEXT REFERENCES process (id) ON DELETE SET NULL,
     ready_at             TEXT,
+    health               TEXT NOT NULL,
     restarts             INTEGER NOT NULL,
     restart_history      TEXT NOT NULL, -- what the next restarts depend on, JSON object
     next_start_at        TEXT,

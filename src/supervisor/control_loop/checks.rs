@@ -1,25 +1,48 @@
 //! The checks of executions, each of which runs in a thread of its own and ends with its execution.
 
 use std::io::{PipeWriter, Write};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
 
-use crate::model::{DaemonSpec, Process, ReadinessCheck};
+use crate::clock;
+use crate::model::{DaemonName, DaemonSpec, Health, Process, ReadinessCheck};
 use crate::process::launcher;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
+use crate::store::StoreError;
 use crate::supervisor::control_loop::{ControlLoop, ThreadReport};
+use crate::supervisor::health;
 use crate::supervisor::readiness::{self, ProbeContext};
 
+/// Passes the reports of a thread to the control loop.
+struct CheckReporter {
+    sender: Sender<ThreadReport>,
+    wake: PipeWriter,
+}
+
+impl CheckReporter {
+    fn send(&mut self, report: ThreadReport) {
+        if self.sender.send(report).is_ok() {
+            let _ = self.wake.write_all(&[0]);
+        }
+    }
+}
+
 impl ControlLoop<'_> {
-    /// Starts the checks of an execution, and returns what ends them when it is dropped; `None` if there are none. One that
+    /// Starts the checks of an execution that has this health, and returns what ends them when it is dropped. One that
     /// `is_ready` is not checked for that.
     pub(super) fn start_checks(
         &mut self,
         spec: &DaemonSpec,
         process: &Process,
         is_ready: bool,
-    ) -> Option<PipeWriter> {
-        let ready = spec.ready.clone().filter(|_| !is_ready)?;
-        let (end, writer) = Interrupt::on_drop().ok()?;
+        health: Health,
+    ) -> Vec<PipeWriter> {
+        let ready = spec.ready.clone().filter(|_| !is_ready);
+        if ready.is_none() && spec.healthcheck.is_none() {
+            return Vec::new();
+        }
+        let mut ends = Vec::new();
         let run_dir = RunDir::at(&run_dir::path(&self.settings.data_dir, process.id));
         let context = ProbeContext {
             stdout: run_dir.stdout(),
@@ -29,31 +52,58 @@ impl ControlLoop<'_> {
             launcher: launcher::words(&self.settings.rigup, spec.attributes.if_any()),
         };
         let (name, id) = (spec.name.clone(), process.id);
-        let has_command = matches!(ready.probe, ReadinessCheck::Exec(_));
-        self.spawn_check(has_command, move || {
-            readiness::wait(&ready, &context, &end).map(|result| ThreadReport::Readiness(name, id, result))
-        });
-        Some(writer)
+        if let Some(check) = spec.healthcheck.clone()
+            && let Ok((end, writer)) = Interrupt::on_drop()
+        {
+            ends.push(writer);
+            let (context, name) = (context.clone(), name.clone());
+            let started = process.running().map(|running| clock::now().duration_since(running.started_at));
+            let uptime = started.and_then(|uptime| Duration::try_from(uptime).ok()).unwrap_or_default();
+            let health = if health == Health::None { Health::Starting } else { health };
+            self.spawn_check(&check.probe.clone(), move |reporter| {
+                health::watch(&check, &context, health, uptime, &end, |result| {
+                    reporter.send(ThreadReport::Health(name.clone(), id, result));
+                });
+            });
+        }
+        if let Some(ready) = ready
+            && let Ok((end, writer)) = Interrupt::on_drop()
+        {
+            ends.push(writer);
+            self.spawn_check(&ready.probe.clone(), move |reporter| {
+                if let Some(result) = readiness::wait(&ready, &context, &end) {
+                    reporter.send(ThreadReport::Readiness(name, id, result));
+                }
+            });
+        }
+        ends
     }
 
-    /// Does the work of a check in a thread, and passes its report on. The supervisor does not exit before a check that
-    /// `has_command`.
+    /// Ends the checks of a daemon, and starts those of its new declaration.
+    pub(super) fn restart_checks(&mut self, name: &DaemonName) -> Result<(), StoreError> {
+        let Some(execution) = self.executions.get_mut(name) else { return Ok(()) };
+        execution.checks.clear();
+        let process = self.store.process(execution.process_id)?;
+        let (Some(process), Some(daemon)) = (process, self.daemons.get(name).cloned()) else { return Ok(()) };
+        let health = self.policy.state(name).map_or(Health::None, |state| state.health);
+        let checks = self.start_checks(&daemon.spec, &process, daemon.ready_at.is_some(), health);
+        if let Some(execution) = self.executions.get_mut(name) {
+            execution.checks = checks;
+        }
+        Ok(())
+    }
+
+    /// Runs a check in a thread. The supervisor does not exit before one that runs commands.
     fn spawn_check(
         &mut self,
-        has_command: bool,
-        work: impl FnOnce() -> Option<ThreadReport> + Send + 'static,
+        probe: &ReadinessCheck,
+        work: impl FnOnce(&mut CheckReporter) + Send + 'static,
     ) {
-        let sender = self.reports.0.clone();
-        let Ok(mut wake) = self.wake.1.try_clone() else { return };
-        let check = std::thread::Builder::new().spawn(move || {
-            if let Some(report) = work()
-                && sender.send(report).is_ok()
-            {
-                let _ = wake.write_all(&[0]);
-            }
-        });
+        let Ok(wake) = self.wake.1.try_clone() else { return };
+        let mut reporter = CheckReporter { sender: self.reports.0.clone(), wake };
+        let check = std::thread::Builder::new().spawn(move || work(&mut reporter));
         self.checks.retain(|check| !check.is_finished());
-        self.checks.extend(check.ok().filter(|_| has_command));
+        self.checks.extend(check.ok().filter(|_| matches!(probe, ReadinessCheck::Exec(_))));
     }
 
     /// Waits until the checks have ended whose executions are over, so that no command of one is left.

@@ -50,12 +50,15 @@ impl ControlLoop<'_> {
             let daemon =
                 self.daemons.entry(spec.name.clone()).or_insert_with(|| Daemon::new(spec.clone(), wanted));
             let is_changed = spec.digest() != daemon.digest;
+            let has_new_check = spec.healthcheck != daemon.spec.healthcheck;
             (daemon.source, daemon.digest) = (spec.source.clone(), spec.digest());
             (daemon.spec, daemon.wanted) = (spec.clone(), wanted);
             let (name, daemon) = (spec.name.clone(), daemon.clone());
             self.policy.declare(spec, is_wanted);
             if let Some(process) = recovered.remove(&name) {
                 self.adopt(&daemon, process).map_err(|error| error.to_string())?;
+            } else if has_new_check {
+                self.restart_checks(&name).map_err(|error| error.to_string())?;
             }
             let is_in_backoff =
                 || self.policy.state(&name).is_some_and(|state| state.status == DaemonStatus::Backoff);
@@ -125,7 +128,7 @@ impl ControlLoop<'_> {
             && let Some(handle) = watched(process)
         {
             let state = self.running(daemon, process);
-            let checks = self.start_checks(&daemon.spec, process, daemon.ready_at.is_some());
+            let checks = self.start_checks(&daemon.spec, process, daemon.ready_at.is_some(), daemon.health);
             self.policy.adopt(name, self.adopted(daemon, state), self.now());
             let watched = Watched::Other(handle);
             self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });

@@ -32,7 +32,7 @@ impl ControlLoop<'_> {
         let is_ready = daemon.ready_at.is_some() || daemon.spec.ready.is_none();
         let since =
             process.running().map_or_else(|| self.now(), |running| self.policy_time(running.started_at));
-        AdoptedState::Running { is_ready, since }
+        AdoptedState::Running { is_ready, health: daemon.health, since }
     }
 
     /// Returns the state of a daemon that does not run, with its last execution, or `None` if it starts afresh: once a

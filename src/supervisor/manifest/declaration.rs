@@ -59,6 +59,11 @@ impl<'a> Declaration<'a> {
         format!("\"{}{key}\"", self.prefix)
     }
 
+    /// Returns the name of the field that the table belongs to, for a message.
+    pub(super) fn name_of_table(&self) -> String {
+        format!("\"{}\"", self.prefix.trim_end_matches('.'))
+    }
+
     /// Returns a problem with the value of a field.
     pub(super) fn problem(&self, key: &str, message: &str) -> ManifestProblem {
         let line = self.get(key).map_or(self.line, |value| value.line);
@@ -186,10 +191,10 @@ impl<'a> Declaration<'a> {
     pub(super) fn condition(&self) -> Result<Condition, ManifestProblem> {
         const CONDITIONS: [(&str, Condition); 8] = [
             ("service_started", Condition::Started),
-            ("service_healthy", Condition::Ready),
+            ("service_healthy", Condition::Healthy),
             ("service_completed_successfully", Condition::CompletedSuccessfully),
             ("process_started", Condition::Started),
-            ("process_healthy", Condition::Ready),
+            ("process_healthy", Condition::Healthy),
             ("process_log_ready", Condition::Ready),
             ("process_completed", Condition::Completed),
             ("process_completed_successfully", Condition::CompletedSuccessfully),

@@ -120,6 +120,7 @@ impl ManifestFile<'_, '_> {
             binaries: Vec::new(),
             depends_on: Vec::new(),
             ready: None,
+            healthcheck: None,
             restart: Restart::OnFailure,
             success_exit_codes: vec![0],
             restart_delay: RESTART_DELAY,

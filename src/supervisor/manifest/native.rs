@@ -8,6 +8,7 @@ use regex::Regex;
 use super::attributes::with_attributes;
 use super::declaration::{Declaration, daemon_name, one_of};
 use super::file::{ManifestFile, RESTART_DELAY, RESTART_DELAY_MAX, RESTART_RESET, STOP_GRACE_PERIOD};
+use super::health;
 use super::replicas::replicas;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
@@ -21,7 +22,7 @@ pub(super) const FILE_NAME: &str = "daemons.jsonl";
 /// The keys of a line that are not fields of a daemon.
 const LINE_KEYS: [&str; 2] = ["type", "name"];
 
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 32] = [
     "command",
     "shell",
     "working_dir",
@@ -30,6 +31,8 @@ const FIELDS: [&str; 30] = [
     "binaries",
     "depends_on",
     "ready",
+    "healthcheck",
+    "on_unhealthy",
     "restart",
     "success_exit_codes",
     "restart_delay",
@@ -55,8 +58,7 @@ const FIELDS: [&str; 30] = [
 ];
 
 /// Fields of the documentation that this version refuses.
-const UNSUPPORTED: [&str; 6] =
-    ["healthcheck", "on_unhealthy", "restart_on_update", "hooks", "stats_hooks", "builtin"];
+const UNSUPPORTED: [&str; 4] = ["restart_on_update", "hooks", "stats_hooks", "builtin"];
 
 /// The checks of readiness, of which a daemon has one.
 const PROBES: [&str; 7] = ["tcp", "http", "file", "fifo", "exec", "log", "stdout_line"];
@@ -155,6 +157,7 @@ fn daemon(
         binaries: binaries(fields, file)?,
         depends_on: file.dependencies(fields)?,
         ready: readiness(fields, file)?,
+        healthcheck: health::read(fields, file)?,
         restart: fields.word("restart", &RESTARTS)?.unwrap_or(Restart::OnFailure),
         success_exit_codes: fields.exit_codes("success_exit_codes")?.unwrap_or_else(|| vec![0]),
         restart_delay: fields.duration("restart_delay", RESTART_DELAY)?,

@@ -8,7 +8,7 @@ use super::file::{ManifestFile, RESTART_DELAY, STOP_GRACE_PERIOD};
 use super::replicas::replicas;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
-use crate::model::{DaemonSpec, Readiness, ReadinessCheck, Restart};
+use crate::model::{Condition, DaemonSpec, HealthCheck, Readiness, ReadinessCheck, Restart};
 
 /// The keys of the whole manifest that have a meaning for rigup.
 const MANIFEST_FIELDS: [&str; 4] = ["processes", "environment", "shell", "disable_env_expansion"];
@@ -29,7 +29,7 @@ const IGNORED_MANIFEST_FIELDS: [&str; 10] = [
 
 const UNSUPPORTED_MANIFEST_FIELDS: [&str; 4] = ["extends", "env_cmds", "log_location", "mcp_server"];
 
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "command",
     "entrypoint",
     "depends_on",
@@ -38,6 +38,7 @@ const FIELDS: [&str; 15] = [
     "environment",
     "env_file",
     "readiness_probe",
+    "liveness_probe",
     "ready_log_line",
     "disabled",
     "shutdown",
@@ -57,8 +58,7 @@ const IGNORED_FIELDS: [&str; 6] = [
 ];
 
 /// Fields that this version refuses.
-const UNSUPPORTED: [&str; 11] = [
-    "liveness_probe",
+const UNSUPPORTED: [&str; 10] = [
     "log_location",
     "is_tty",
     "is_foreground",
@@ -73,6 +73,10 @@ const UNSUPPORTED: [&str; 11] = [
 
 /// The default shell of process-compose.
 const SHELL: [&str; 2] = ["bash", "-c"];
+
+/// The defaults of `period_seconds` and `timeout_seconds`.
+const PROBE_PERIOD: Duration = Duration::from_secs(10);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The keys of the words of the shell.
 const SHELL_FIELDS: [&str; 2] = ["shell_command", "shell_argument"];
@@ -160,10 +164,16 @@ fn daemon(
     }
     let is_disabled = fields.word("is_disabled", &[("true", true), ("false", false)])?;
     let command = command(&fields, shared)?;
+    let mut depends_on = file.dependencies(&fields)?;
+    // process-compose waits for the readiness probe alone.
+    for dependency in depends_on.iter_mut().filter(|dependency| dependency.condition == Condition::Healthy) {
+        dependency.condition = Condition::Ready;
+    }
     let spec = DaemonSpec {
         env,
-        depends_on: file.dependencies(&fields)?,
+        depends_on,
         ready: readiness(&fields, shared, file)?,
+        healthcheck: liveness(&fields, shared, file)?,
         success_exit_codes,
         autostart: !fields.flag("disabled", false)? && !is_disabled.unwrap_or(false),
         restart: Restart::No,
@@ -215,16 +225,14 @@ fn readiness(
     shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
 ) -> Result<Option<Readiness>, ManifestProblem> {
-    const PERIOD: Duration = Duration::from_secs(10);
-    const FAILURES: u32 = 3;
     let log_line = fields.text("ready_log_line")?.filter(|text| !text.is_empty());
     let Some(probe) = fields.table("readiness_probe")? else {
         let readiness = |text: String| Readiness {
             probe: ReadinessCheck::Log(regex::escape(&text)),
             // process-compose waits for the line without a limit.
             timeout: duration::MAX,
-            interval: PERIOD,
-            check_timeout: PERIOD,
+            interval: PROBE_PERIOD,
+            check_timeout: PROBE_TIMEOUT,
             stops_all: false,
         };
         return Ok(log_line.map(readiness));
@@ -232,32 +240,51 @@ fn readiness(
     if log_line.is_some() {
         return Err(fields.problem("ready_log_line", "excludes \"readiness_probe\"; use one of them"));
     }
-    let times = ["initial_delay_seconds", "period_seconds", "timeout_seconds"];
-    let counts = ["success_threshold", "failure_threshold"];
-    file.check_keys(&probe, &[&["exec", "http_get"], &times, &counts])?;
-    let at_least_one = |duration: Duration| if duration.is_zero() { PERIOD } else { duration };
-    let interval = at_least_one(probe.duration("period_seconds", PERIOD)?);
-    let failures = probe.read("failure_threshold", "a number", ManifestValue::number::<u32>)?;
-    let failures = failures.filter(|failures| *failures > 0).unwrap_or(FAILURES);
-    let delay = probe.duration("initial_delay_seconds", Duration::ZERO)?;
+    let check = health_check(&probe, shared, file)?;
+    let patience = check.interval.saturating_mul(check.retries);
     Ok(Some(Readiness {
-        probe: check(&probe, fields, shared, file)?,
-        timeout: delay.saturating_add(interval.saturating_mul(failures)).min(duration::MAX),
-        interval,
-        check_timeout: check_timeout(&probe)?,
+        probe: check.probe,
+        timeout: check.start_period.saturating_add(patience).min(duration::MAX),
+        interval: check.interval,
+        check_timeout: check.timeout,
         stops_all: false,
     }))
 }
 
-/// Reads how long one check of a probe may take.
-fn check_timeout(probe: &Declaration<'_>) -> Result<Duration, ManifestProblem> {
-    const TIMEOUT: Duration = Duration::from_secs(1);
-    Ok(probe.duration("timeout_seconds", TIMEOUT)?.max(TIMEOUT))
+fn liveness(
+    fields: &Declaration<'_>,
+    shared: &Shared,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<Option<HealthCheck>, ManifestProblem> {
+    fields.table("liveness_probe")?.map(|probe| health_check(&probe, shared, file)).transpose()
+}
+
+/// Reads a probe. One that fails ends the process, whose `availability` decides what follows.
+fn health_check(
+    probe: &Declaration<'_>,
+    shared: &Shared,
+    file: &mut ManifestFile<'_, '_>,
+) -> Result<HealthCheck, ManifestProblem> {
+    const FAILURES: u32 = 3;
+    let times = ["initial_delay_seconds", "period_seconds", "timeout_seconds"];
+    let counts = ["success_threshold", "failure_threshold"];
+    file.check_keys(probe, &[&["exec", "http_get"], &times, &counts])?;
+    let at_least_one = |duration: Duration| if duration.is_zero() { PROBE_PERIOD } else { duration };
+    let interval = at_least_one(probe.duration("period_seconds", PROBE_PERIOD)?);
+    let failures = probe.read("failure_threshold", "a number", ManifestValue::number::<u32>)?;
+    Ok(HealthCheck {
+        probe: check(probe, shared, file)?,
+        interval,
+        timeout: probe.duration("timeout_seconds", PROBE_TIMEOUT)?.max(PROBE_TIMEOUT),
+        retries: failures.filter(|failures| *failures > 0).unwrap_or(FAILURES),
+        start_period: probe.duration("initial_delay_seconds", Duration::ZERO)?,
+        start_interval: interval,
+        restarts: true,
+    })
 }
 
 fn check(
     probe: &Declaration<'_>,
-    fields: &Declaration<'_>,
     shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
 ) -> Result<ReadinessCheck, ManifestProblem> {
@@ -270,7 +297,10 @@ fn check(
             .ok_or_else(|| exec.problem("command", "is missing"));
     }
     let Some(http) = probe.table("http_get")? else {
-        return Err(fields.problem("readiness_probe", "has no check; use exec or http_get"));
+        return Err(ManifestProblem::new(
+            probe.line,
+            format!("{} has no check; use exec or http_get", probe.name_of_table()),
+        ));
     };
     file.check_keys(&http, &[&["host", "scheme", "path", "port", "status_code", "headers"]])?;
     http.refuse(&["headers"])?;

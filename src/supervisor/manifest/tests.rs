@@ -60,7 +60,7 @@ pub(super) fn messages(name: &str, text: &str) -> String {
     Folder::new(&[(name, text)]).read(&[name]).map_or_else(|error| error, |(_, warnings)| warnings.join("\n"))
 }
 
-fn seconds(count: u64) -> Duration {
+pub(super) fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
@@ -119,7 +119,7 @@ ready = { tcp = 5432 }
         env: variables(&[("A", "b c"), ("PORT", "8080"), ("QUOTE", "$x 'y'")]),
         binaries: words(&["node"]),
         depends_on: vec![
-            dependency("db", Condition::Ready, true),
+            dependency("db", Condition::Healthy, true),
             dependency("migrate", Condition::CompletedSuccessfully, false),
         ],
         ready: Some(Readiness {
@@ -129,6 +129,7 @@ ready = { tcp = 5432 }
             check_timeout: seconds(5),
             stops_all: false,
         }),
+        healthcheck: None,
         restart: Restart::UnlessStopped,
         success_exit_codes: vec![0, 143],
         restart_delay: Duration::from_millis(500),
@@ -457,10 +458,7 @@ fn problems_of_process_compose_manifests_name_the_line() {
         ("description: x", "m.yml:2: no \"command\""),
         ("is_tty: true", "m.yml:3: \"is_tty\" is not supported by this version of rigup"),
         ("is_daemon: true", "\"is_daemon\" is not supported by this version of rigup"),
-        (
-            "liveness_probe: {exec: {command: x}}",
-            "\"liveness_probe\" is not supported by this version of rigup",
-        ),
+        ("command: x\n    liveness_probe: {}", "\"liveness_probe\" has no check; use exec or http_get"),
         ("command: x {{.A}}", "m.yml:3: a {{ template is not supported; write the value itself"),
         (
             "command: x\n    shutdown: {send_keys: y}",

@@ -6,7 +6,7 @@ mod tests;
 use std::mem;
 use std::time::Duration;
 
-use crate::model::{DaemonName, DaemonSpec, DaemonStatus, Restart};
+use crate::model::{DaemonName, DaemonSpec, DaemonStatus, Health, Restart};
 
 /// What happened, or what a command requests. An event about an unknown daemon changes nothing, and neither does one
 /// that does not fit its status, such as the exit of a daemon that does not run.
@@ -26,6 +26,10 @@ pub(crate) enum PolicyEvent<'a> {
     Ready(&'a DaemonName),
     /// It was not ready in time; the text says why.
     NotReady(&'a DaemonName, String),
+    /// A check of its health has succeeded, after others had failed or at first.
+    Healthy(&'a DaemonName),
+    /// Too many checks of its health have failed; the text says why.
+    Unhealthy(&'a DaemonName, String),
     /// It has ended.
     Exited(&'a DaemonName, Exit),
     /// Every daemon is to be stopped, and none is started any more.
@@ -43,6 +47,8 @@ impl<'a> PolicyEvent<'a> {
             | Self::CannotStart(name, _)
             | Self::Ready(name)
             | Self::NotReady(name, _)
+            | Self::Healthy(name)
+            | Self::Unhealthy(name, _)
             | Self::Exited(name, _) => Some(name),
             Self::End => None,
         }
@@ -96,6 +102,8 @@ pub(crate) enum AdoptedState {
     Running {
         /// Whether it has been ready.
         is_ready: bool,
+        /// Its health.
+        health: Health,
         /// When it was started.
         since: Duration,
     },
@@ -124,6 +132,8 @@ pub(crate) struct DaemonState {
     pub status: DaemonStatus,
     /// Whether it runs and is ready.
     pub is_ready: bool,
+    /// Its health while it runs.
+    pub health: Health,
     /// How often it was restarted since it was last started by hand.
     pub restarts: u32,
     /// How often the delay before a restart was doubled.
@@ -147,6 +157,8 @@ pub(super) enum CheckedState {
     Ready,
     /// It was not ready in time, and is stopped for that.
     TimedOut,
+    /// It is unhealthy, and is stopped for that.
+    Unhealthy,
 }
 
 /// A daemon with what the decisions about it need.
@@ -175,6 +187,7 @@ impl SupervisedDaemon {
         let state = DaemonState {
             status: if is_wanted { DaemonStatus::Waiting } else { DaemonStatus::Stopped },
             is_ready: false,
+            health: Health::None,
             restarts: 0,
             doublings: 0,
             next_start: None,
@@ -237,6 +250,15 @@ impl SupervisedDaemon {
                 self.state.last_error = text;
                 return self.stop();
             }
+            PolicyEvent::Healthy(_) if self.is_checked() => self.state.health = Health::Healthy,
+            PolicyEvent::Unhealthy(_, text) if self.is_checked() => {
+                self.state.health = Health::Unhealthy;
+                self.state.last_error = format!("unhealthy: {text}");
+                if self.spec.healthcheck.as_ref().is_some_and(|check| check.restarts) && !is_ending {
+                    self.checked = CheckedState::Unhealthy;
+                    return self.stop();
+                }
+            }
             PolicyEvent::CannotStart(_, text) => self.end(Exit { code: None, text }, is_ending, now),
             PolicyEvent::Exited(_, exit) => self.end(exit, is_ending, now),
             _ => {}
@@ -275,8 +297,10 @@ impl SupervisedDaemon {
         self.state.last_error = adopted.last_error;
         self.recent_restarts = adopted.recent_restarts;
         match adopted.state {
-            AdoptedState::Running { is_ready, since } => {
+            AdoptedState::Running { is_ready, health, since } => {
                 self.state.status = DaemonStatus::Starting;
+                self.state.health = health;
+                self.begin_health();
                 self.running_since = Some(since);
                 if is_ready || self.spec.ready.is_none() {
                     self.become_ready();
@@ -310,7 +334,24 @@ impl SupervisedDaemon {
         self.state.exit = None;
         self.running_since = None;
         self.checked = CheckedState::Pending;
+        self.state.health = Health::None;
+        self.begin_health();
         Action::Start(self.spec.name.clone())
+    }
+
+    /// Adapts the health of a daemon that runs to whether it is checked.
+    pub(super) fn begin_health(&mut self) {
+        if self.spec.healthcheck.is_none() {
+            self.state.health = Health::None;
+        } else if self.state.health == Health::None {
+            self.state.health = Health::Starting;
+        }
+    }
+
+    /// Whether the health of the current execution is checked.
+    fn is_checked(&self) -> bool {
+        self.spec.healthcheck.is_some()
+            && matches!(self.state.status, DaemonStatus::Starting | DaemonStatus::Running)
     }
 
     pub(super) fn become_ready(&mut self) {
@@ -336,8 +377,9 @@ impl SupervisedDaemon {
         if !self.is_live() {
             return;
         }
-        let is_requested = self.state.status == DaemonStatus::Stopping && !self.has_timed_out();
+        let is_requested = self.state.status == DaemonStatus::Stopping && !self.has_failed_check();
         self.state.is_ready = false;
+        self.state.health = Health::None;
         if self.state.is_wanted && !is_requested {
             return self.conclude(exit, is_ending, now);
         }
@@ -353,7 +395,7 @@ impl SupervisedDaemon {
         let is_failure = self.is_failure(&exit);
         if !is_failure {
             self.state.last_error.clear();
-        } else if !self.has_timed_out() {
+        } else if !self.has_failed_check() {
             self.state.last_error.clone_from(&exit.text);
         }
         self.failed_starts =
@@ -402,8 +444,13 @@ impl SupervisedDaemon {
         self.checked == CheckedState::TimedOut
     }
 
+    /// Whether the current execution is stopped because of a check.
+    fn has_failed_check(&self) -> bool {
+        matches!(self.checked, CheckedState::TimedOut | CheckedState::Unhealthy)
+    }
+
     pub(super) fn is_failure(&self, exit: &Exit) -> bool {
-        self.has_timed_out() || !exit.code.is_some_and(|code| self.spec.success_exit_codes.contains(&code))
+        self.has_failed_check() || !exit.code.is_some_and(|code| self.spec.success_exit_codes.contains(&code))
     }
 
     /// Whether its end stops all daemons.

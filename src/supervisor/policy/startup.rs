@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::DaemonPolicy;
 use super::daemon::{CheckedState, SupervisedDaemon};
-use crate::model::{DaemonName, DaemonStatus};
+use crate::model::{DaemonName, DaemonStatus, Health};
 
 /// How long a daemon without a check of readiness has to run before it counts as started, because one that cannot work often
 /// starts and then fails.
@@ -24,45 +23,43 @@ pub(crate) enum Startup {
     Failing(DaemonName, String),
 }
 
-impl DaemonPolicy {
+impl Startup {
     /// Returns how far the start of all daemons is.
-    pub(crate) fn startup(&self, now: Duration) -> Startup {
-        let mut startup = Startup::Done;
-        for daemon in &self.daemons {
+    pub(super) fn of(daemons: &[SupervisedDaemon], now: Duration) -> Self {
+        let mut startup = Self::Done;
+        for daemon in daemons {
             match (daemon.startup(now), &startup) {
-                (Startup::Done, _) => {}
-                (failing @ Startup::Failing(..), _) => return failing,
-                (Startup::Pending(at), Startup::Pending(other)) => {
-                    startup = Startup::Pending(at.into_iter().chain(*other).min());
+                (Self::Done, _) => {}
+                (failing @ Self::Failing(..), _) => return failing,
+                (Self::Pending(at), Self::Pending(other)) => {
+                    startup = Self::Pending(at.into_iter().chain(*other).min());
                 }
                 (pending, _) => startup = pending,
             }
         }
         startup
     }
-
-    /// Returns the daemons that are neither ready nor at rest, each with what it does instead.
-    pub(crate) fn unready(&self, now: Duration) -> Vec<String> {
-        let unready = self.daemons.iter().filter(|daemon| daemon.startup(now) != Startup::Done);
-        let describe = |daemon: &SupervisedDaemon| {
-            let (name, status, error) = (&daemon.spec.name, daemon.state.status, &daemon.state.last_error);
-            if error.is_empty() {
-                format!("{name} ({status})")
-            } else {
-                format!("{name} ({status}: {error})")
-            }
-        };
-        unready.map(describe).collect()
-    }
 }
 
 impl SupervisedDaemon {
+    /// Returns what it does instead of being ready or at rest, or `None` if it is one of these.
+    pub(super) fn unready(&self, now: Duration) -> Option<String> {
+        let Self { spec, state, .. } = self;
+        let (name, status, error) = (&spec.name, state.status, &state.last_error);
+        let reason = if error.is_empty() { String::new() } else { format!(": {error}") };
+        (self.startup(now) != Startup::Done).then(|| format!("{name} ({status}{reason})"))
+    }
+
     /// Returns how far its start is.
     fn startup(&self, now: Duration) -> Startup {
         match self.state.status {
             _ if self.is_at_rest() => Startup::Done,
-            DaemonStatus::Running => match self.settles_at() {
-                Some(at) if at > now => Startup::Pending(Some(at)),
+            DaemonStatus::Running => match (self.settles_at(), self.state.health) {
+                (_, Health::Unhealthy) => {
+                    Startup::Failing(self.spec.name.clone(), self.state.last_error.clone())
+                }
+                (_, Health::Starting) => Startup::Pending(None),
+                (Some(at), _) if at > now => Startup::Pending(Some(at)),
                 _ => Startup::Done,
             },
             _ if self.failed_starts >= MAX_FAILED_STARTS => {
@@ -76,8 +73,14 @@ impl SupervisedDaemon {
 
     /// Returns when it counts as started without a check of readiness.
     fn settles_at(&self) -> Option<Duration> {
-        let since = self.running_since.filter(|_| self.spec.ready.is_none())?;
+        let is_checked = self.spec.ready.is_some() || self.spec.healthcheck.is_some();
+        let since = self.running_since.filter(|_| !is_checked)?;
         Some(since.saturating_add(SETTLING_TIME))
+    }
+
+    /// Whether its health lets a dependent start.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.spec.healthcheck.is_none() || self.state.health == Health::Healthy
     }
 
     /// Whether the current execution has come up.
@@ -90,8 +93,9 @@ impl SupervisedDaemon {
 mod tests {
     use super::*;
     use crate::model::{DaemonSpec, Restart};
+    use crate::supervisor::policy::DaemonPolicy;
     use crate::supervisor::policy::tests::{
-        check_steps, handle, name, policy, spec, with_ready, with_restart,
+        check_steps, handle, health_check, name, policy, spec, with_ready, with_restart,
     };
 
     fn at(policy: &DaemonPolicy, millis: u64) -> Startup {
@@ -111,6 +115,21 @@ mod tests {
             (at(&policy, 1499), at(&policy, 1500)),
             (Startup::Pending(Some(Duration::from_millis(1500))), Startup::Done)
         );
+    }
+
+    #[test]
+    fn a_daemon_with_a_health_check_has_come_up_when_it_is_healthy() {
+        let checked = DaemonSpec { healthcheck: Some(health_check(false)), ..spec("db") };
+        let mut policy = policy([checked, spec("web db:healthy"), spec("app db")]);
+        check_steps(
+            &mut policy,
+            &[("0 tick", "start db"), ("0 started db", "start app"), ("0 started app", "")],
+        );
+        assert_eq!(at(&policy, 1000), Startup::Pending(None));
+        check_steps(&mut policy, &[("1 unhealthy db", "")]);
+        assert_eq!(at(&policy, 1000), Startup::Failing(name("db"), "unhealthy: no answer".to_owned()));
+        check_steps(&mut policy, &[("2 healthy db", "start web"), ("2 started web", "")]);
+        assert_eq!(at(&policy, 3000), Startup::Done);
     }
 
     #[test]

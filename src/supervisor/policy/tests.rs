@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
-use crate::model::{LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart};
+use crate::model::{HealthCheck, LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart};
 
 pub(super) fn name(text: &str) -> DaemonName {
     text.parse().unwrap()
@@ -21,9 +21,9 @@ pub(super) fn spec(line: &str) -> DaemonSpec {
         let (other, condition) = word.split_once(':').unwrap_or((word, ""));
         let condition = match condition {
             "started" => Condition::Started,
-            "ended" => Condition::Completed,
             "completed" => Condition::CompletedSuccessfully,
             "ended" => Condition::Completed,
+            "healthy" => Condition::Healthy,
             _ => Condition::Ready,
         };
         Dependency { name: name(other), condition, required, restart }
@@ -37,6 +37,7 @@ pub(super) fn spec(line: &str) -> DaemonSpec {
         env: BTreeMap::new(),
         binaries: Vec::new(),
         ready: None,
+        healthcheck: None,
         restart: Restart::OnFailure,
         success_exit_codes: vec![0],
         restart_delay: Duration::from_secs(1),
@@ -75,6 +76,20 @@ pub(super) fn with_ready(line: &str) -> DaemonSpec {
     DaemonSpec { ready: Some(ready), ..spec(line) }
 }
 
+/// Returns a health check that restarts the daemon or not.
+pub(super) fn health_check(restarts: bool) -> HealthCheck {
+    let second = Duration::from_secs(1);
+    HealthCheck {
+        probe: ReadinessCheck::StdoutLine,
+        interval: second,
+        timeout: second,
+        retries: 3,
+        start_period: Duration::ZERO,
+        start_interval: second,
+        restarts,
+    }
+}
+
 pub(super) fn policy(specs: impl IntoIterator<Item = DaemonSpec>) -> DaemonPolicy {
     let mut policy = DaemonPolicy::new();
     for spec in specs {
@@ -109,6 +124,8 @@ pub(super) fn handle(policy: &mut DaemonPolicy, step: &str) -> Vec<Action> {
         "cannot_start" => PolicyEvent::CannotStart(daemon.unwrap(), "no such file".to_owned()),
         "ready" => PolicyEvent::Ready(daemon.unwrap()),
         "not_ready" => PolicyEvent::NotReady(daemon.unwrap(), "not ready within 1s".to_owned()),
+        "healthy" => PolicyEvent::Healthy(daemon.unwrap()),
+        "unhealthy" => PolicyEvent::Unhealthy(daemon.unwrap(), "no answer".to_owned()),
         "exited" => PolicyEvent::Exited(daemon.unwrap(), exit(argument.parse().unwrap())),
         other => panic!("unknown event {other}"),
     };
@@ -444,57 +461,4 @@ fn an_adopted_daemon_that_had_stopped_all_is_started_again() {
     policy.adopt(&name("main"), adopted(ended), Duration::ZERO);
     check_steps(&mut policy, &[("0 tick", "start main, start db")]);
     assert!(!policy.is_ending());
-}
-
-#[test]
-fn a_restart_by_a_command_restarts_the_dependents_that_want_it() {
-    let lines = ["db", "web db!", "proxy web!", "app db", "idle db!"];
-    let mut policy = policy(lines.map(spec));
-    check_steps(
-        &mut policy,
-        &[
-            ("0 tick", "start db"),
-            ("0 started db", "start web, start app, start idle"),
-            ("0 started web", "start proxy"),
-            ("0 started proxy", ""),
-            ("0 started app", ""),
-            ("0 unwant idle", "stop idle"),
-            ("0 exited idle 0", ""),
-            ("1 restart db", "stop db, stop web, stop proxy"),
-            ("2 exited web 0", ""),
-            ("2 exited proxy 0", ""),
-            ("2 exited db 0", "start db"),
-            ("2 started db", "start web"),
-            ("2 started web", "start proxy"),
-            ("2 started proxy", ""),
-        ],
-    );
-    assert_eq!(statuses(&policy), "running running running running stopped");
-    assert_eq!(state(&policy, "web").restarts, 0, "not a restart after a failure");
-    // A restart after a failure concerns the daemon alone.
-    check_steps(&mut policy, &[("3 exited db 1", ""), ("4 tick", "start db")]);
-    assert_eq!(statuses(&policy), "starting running running running stopped");
-}
-
-#[test]
-fn a_dependency_has_ended_when_it_is_not_restarted_any_more() {
-    for (restart, code, expected) in [
-        (Restart::No, 0, "start web"),
-        (Restart::No, 7, "start web"),
-        (Restart::OnFailure, 7, ""),
-        (Restart::OnFailure, 0, "start web"),
-    ] {
-        let mut policy = policy([with_restart(restart, "job"), spec("web job:ended")]);
-        let exited = format!("1 exited job {code}");
-        check_steps(
-            &mut policy,
-            &[("0 tick", "start job"), ("0 started job", ""), (exited.as_str(), expected)],
-        );
-    }
-    let mut policy = policy([with_restart(Restart::No, "db"), spec("job db"), spec("web job:ended")]);
-    check_steps(&mut policy, &[("0 tick", "start db"), ("0 started db", "start job"), ("1 started job", "")]);
-    check_steps(&mut policy, &[("2 exited job 0", "start web")]);
-    let mut policy = self::policy([with_restart(Restart::No, "db"), spec("job db"), spec("web job:ended")]);
-    check_steps(&mut policy, &[("0 tick", "start db"), ("0 cannot_start db", "")]);
-    assert_eq!(statuses(&policy), "failed failed failed", "the job has not run");
 }

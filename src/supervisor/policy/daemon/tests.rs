@@ -206,7 +206,7 @@ fn a_readiness_timeout_is_a_failed_attempt() {
 #[test]
 fn an_adopted_daemon_continues_as_if_it_had_been_observed() {
     let ended = |code| AdoptedState::Ended { exit: exit(code), uptime: Duration::ZERO };
-    let running = |is_ready| AdoptedState::Running { is_ready, since: Duration::ZERO };
+    let running = |is_ready| AdoptedState::Running { is_ready, health: Health::None, since: Duration::ZERO };
     for (restart, is_wanted, state, expected, next) in [
         (Restart::No, true, running(true), "running", ""),
         (Restart::No, true, running(false), "starting", ""),

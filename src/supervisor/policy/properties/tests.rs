@@ -8,14 +8,16 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::model::{Condition, DaemonName, DaemonSpec, DaemonStatus, Dependency, Restart};
-use crate::supervisor::policy::tests::{exit, policy, spec, with_ready};
+use crate::supervisor::policy::tests::{exit, health_check, policy, spec, with_ready};
 use crate::supervisor::policy::{Action, DaemonPolicy, PolicyEvent, order};
 
 /// An execution in a [`Simulation`].
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each changes by events of its own")]
 struct Execution {
     is_running: bool,
     is_ready: bool,
+    is_healthy: bool,
     is_stopping: bool,
 }
 
@@ -56,6 +58,8 @@ impl Simulation {
                 execution.is_ready |= !has_ready(name);
             }
             (PolicyEvent::Ready(_), Some(execution)) => execution.is_ready = execution.is_running,
+            (PolicyEvent::Healthy(_), Some(execution)) => execution.is_healthy = true,
+            (PolicyEvent::Unhealthy(..), Some(execution)) => execution.is_healthy = false,
             (PolicyEvent::CannotStart(name, _) | PolicyEvent::Exited(name, _), Some(execution)) => {
                 if !execution.is_stopping {
                     self.succeeded.remove(name);
@@ -111,7 +115,14 @@ impl Simulation {
             }
             (Condition::Started, Some(execution)) => execution.is_running,
             (Condition::Ready, Some(execution)) => execution.is_ready,
+            (Condition::Healthy, Some(execution)) => {
+                execution.is_ready && (execution.is_healthy || !self.is_checked(name))
+            }
         }
+    }
+
+    fn is_checked(&self, name: &DaemonName) -> bool {
+        self.specs.iter().any(|spec| spec.name == *name && spec.healthcheck.is_some())
     }
 
     /// Sends an arbitrary event about a daemon, or lets time pass.
@@ -127,7 +138,9 @@ impl Simulation {
             6 => self.send(PolicyEvent::NotReady(name, String::new())),
             7 | 8 => self.send(PolicyEvent::Exited(name, exit(code))),
             9 => self.send(PolicyEvent::CannotStart(name, String::new())),
-            10 => self.policy.declare(spec.clone(), code == 0),
+            10 => self.send(PolicyEvent::Healthy(name)),
+            11 => self.send(PolicyEvent::Unhealthy(name, String::new())),
+            12 => self.policy.declare(spec.clone(), code == 0),
             _ => self.wait(Duration::from_secs(u64::from(code.unsigned_abs()))),
         }
     }
@@ -148,12 +161,13 @@ impl Simulation {
             let names: Vec<DaemonName> = self.executions.keys().cloned().collect();
             let mut has_changed = false;
             for name in &names {
-                let Execution { is_running, is_ready, is_stopping } = self.executions[name];
+                let Execution { is_running, is_ready, is_healthy, is_stopping } = self.executions[name];
                 let is_one_shot = must_complete(&self.specs, name);
                 let event = match (is_running, is_ready) {
                     _ if is_stopping => PolicyEvent::Exited(name, exit(0)),
                     (false, _) => PolicyEvent::Started(name),
                     (_, false) => PolicyEvent::Ready(name),
+                    _ if !is_healthy && self.is_checked(name) => PolicyEvent::Healthy(name),
                     _ if is_one_shot && ended.insert(name.clone()) => PolicyEvent::Exited(name, exit(0)),
                     _ => continue,
                 };
@@ -193,32 +207,35 @@ fn any_specs() -> impl Strategy<Value = Vec<DaemonSpec>> {
         "started?",
         "ready?",
         "completed?",
+        "healthy",
+        "healthy?",
         "ended?",
         "started!",
         "ready!",
     ]);
     let restart = select(vec![Restart::No, Restart::OnFailure, Restart::Always]);
     let limit = proptest::option::of((0_u32..3).prop_map(|limit| (limit, Duration::from_secs(9))));
-    let daemon = (proptest::collection::vec(dependency, 5), restart, any::<bool>(), limit);
+    let checks = (any::<bool>(), proptest::option::of(any::<bool>()));
+    let daemon = (proptest::collection::vec(dependency, 5), restart, checks, limit);
     proptest::collection::vec(daemon, 1..=5).prop_map(|daemons| {
-        let declare =
-            |(index, (dependencies, restart, has_ready, restart_limit)): (usize, (Vec<&str>, _, _, _))| {
-                let dependencies = dependencies
-                    .iter()
-                    .take(index)
-                    .enumerate()
-                    .filter(|(_, condition)| !condition.is_empty());
-                let words = dependencies.map(|(other, condition)| format!(" d{other}:{condition}"));
-                let line = format!("d{index}{}", words.collect::<String>());
-                let spec = if has_ready { with_ready(&line) } else { spec(&line) };
-                DaemonSpec { restart, restart_limit, ..spec }
-            };
+        let declare = |(index, (dependencies, restart, (has_ready, health), restart_limit)): (
+            usize,
+            (Vec<&str>, _, _, _),
+        )| {
+            let dependencies =
+                dependencies.iter().take(index).enumerate().filter(|(_, condition)| !condition.is_empty());
+            let words = dependencies.map(|(other, condition)| format!(" d{other}:{condition}"));
+            let line = format!("d{index}{}", words.collect::<String>());
+            let spec = if has_ready { with_ready(&line) } else { spec(&line) };
+            let healthcheck = Option::map(health, health_check);
+            DaemonSpec { healthcheck, restart, restart_limit, ..spec }
+        };
         daemons.into_iter().enumerate().map(declare).collect()
     })
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<(usize, usize, i32)>> {
-    proptest::collection::vec((0_usize..13, 0_usize..5, 0_i32..3), 0..100)
+    proptest::collection::vec((0_usize..15, 0_usize..5, 0_i32..3), 0..100)
 }
 
 proptest! {
