@@ -13,6 +13,8 @@ pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod log_series;
 mod memory;
+pub(crate) mod messages;
+pub(crate) mod notify;
 pub(crate) mod poll;
 pub(crate) mod recover;
 pub(crate) mod redact;

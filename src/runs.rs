@@ -2,6 +2,5 @@
 
 mod age;
 pub(crate) mod gc;
-pub(crate) mod messages;
 mod prune;
 pub(crate) mod start;

@@ -1,6 +1,6 @@
 //! `rigup hook`: lists and tests hooks, and provides the toolkit for hook scripts.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::PathBuf;
 
@@ -22,6 +22,7 @@ use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
 use crate::process::foreground::Foreground;
 use crate::process::lock::{Holder, LockError};
+use crate::process::notify;
 use crate::process::spawn::CommandSpec;
 use crate::process::subreaper;
 use crate::report::table::{Cell, Column, Table};
@@ -114,6 +115,8 @@ pub(crate) enum HookCommand {
     },
     /// For hook scripts: find the binary, probe its version and print its Binary record
     Binary(BinaryArgs),
+    /// For daemons with `ready.notify`: report that the daemon is ready
+    Ready,
     /// For hook scripts: run a command while holding an exclusive lock
     Lock {
         /// Name of the lock, such as `pip/yt-dlp`
@@ -269,6 +272,18 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         }
         HookCommand::Toml { keys, files } => {
             output.raw(toml_keys::select(&files, &keys).map_err(CliError::setup)?.as_bytes());
+        }
+        HookCommand::Ready => {
+            let address = settings.environment.get(notify::SOCKET_VARIABLE).and_then(OsStr::to_str);
+            let address = address.ok_or_else(|| {
+                CliError::not_found(
+                    "cannot report that the daemon is ready: NOTIFY_SOCKET is not set; declare \
+                     `ready = { notify = true }` for the daemon",
+                )
+            })?;
+            notify::send(address, "READY=1").map_err(|error| {
+                CliError::not_found(format!("cannot report to {address} that the daemon is ready: {error}"))
+            })?;
         }
         HookCommand::Lock { name, command } => {
             let mut words = command.into_iter();

@@ -16,7 +16,7 @@ use crate::cli::{count, daemon};
 use crate::duration::{self, Limit};
 use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
 use crate::jsonl::{self, StrictValue};
-use crate::runs::messages::{self, MessageError};
+use crate::process::messages::{self, MessageError};
 
 /// The arguments of `rigup start`.
 #[derive(Debug, clap::Args)]

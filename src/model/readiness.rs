@@ -34,6 +34,8 @@ pub enum ReadinessCheck {
     Fifo(PathBuf),
     /// A line `ready` was written to this fifo, which the daemon creates.
     Pipe(PathBuf),
+    /// It notifies its waiter, by the protocol of systemd.
+    Notify,
     /// A command exits with 0.
     Exec(Vec<String>),
     /// A line of a log matches this regular expression.

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use crate::clock;
 use crate::fs::lock::FileLock;
 use crate::model::{Identity, LogLimits, Process, ProcessAttributes, ProcessExit};
+use crate::process::notify;
 use crate::process::rotation::Rotation;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
@@ -229,7 +230,13 @@ pub(crate) fn run(
     let output_limit = process.spec.run.is_none().then_some(output_limit);
     let supervision =
         Supervision { record_after: Duration::ZERO, output_limit, grace, interrupt: &interrupt };
+    let variable = command.env.iter().find(|(name, _)| name == notify::SOCKET_VARIABLE);
+    let variable = variable.map(|(_, address)| address.as_os_str());
+    let listener = notify::listener(&run_dir.path(), process.id, variable)?;
     let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {
+        if let Some(listener) = listener {
+            listener.listen();
+        }
         // The process may have removed its run dir, which the warning about its exit will say.
         let _ = run_dir.write_identity(&lock, identity);
         save(process)?;
@@ -239,6 +246,7 @@ pub(crate) fn run(
     let mut finished =
         supervision.run(prepared, record, |logs| rotation.as_mut().map(|rotation| rotation.tick(logs)))?;
     finished.process.warnings.extend(rotation.and_then(Rotation::into_warning));
+    notify::remove(&finished.run_dir.path());
     finished.write_exit();
     store_exit(&finished.process, &finished.run_dir, save)?;
     // A process that could not be started or exited at once was not reported yet.

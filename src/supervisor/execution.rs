@@ -9,8 +9,9 @@ use rustix::process::Signal;
 use crate::clock;
 use crate::duration;
 use crate::hook::command::{self, ChildEnvironment};
-use crate::model::{DaemonSpec, Process, ProcessId, ProcessSpec, ProcessType, RunSpec};
+use crate::model::{DaemonSpec, Process, ProcessId, ProcessSpec, ProcessType, ReadinessCheck, RunSpec};
 use crate::process::kill::{self, KillOutcome};
+use crate::process::notify;
 use crate::process::run_dir;
 use crate::process::spawn::{Child, CommandSpec};
 use crate::process::waiter::WaiterConditions;
@@ -56,7 +57,17 @@ impl Launcher<'_> {
                 .filter(|(name, _)| !is_set(name))
                 .map(|(name, value): (&str, OsString)| (name.to_owned(), value)),
         );
-        command::environment_of_command(self.settings, id, &set)
+        let run_dir = run_dir::path(&self.settings.data_dir, id);
+        let notifies = spec.ready.as_ref().is_some_and(|ready| ready.probe == ReadinessCheck::Notify);
+        if notifies {
+            let address = notify::address(&run_dir, id, spec.attributes.user.is_some());
+            set.push((notify::SOCKET_VARIABLE.to_owned(), address.into()));
+        }
+        let mut environment = command::environment_of_command(self.settings, id, &set);
+        // That of the caller is not for its daemons.
+        let is_own = notifies || spec.env.contains_key(notify::SOCKET_VARIABLE);
+        environment.all.retain(|(name, _)| is_own || name != notify::SOCKET_VARIABLE);
+        environment
     }
 
     /// Starts an execution, and returns its record and its waiter. Returns why it cannot be started.

@@ -14,6 +14,7 @@ use fs_err as fs;
 use crate::duration;
 use crate::model::{Readiness, ReadinessCheck};
 use crate::process::capture::{self, Captured};
+use crate::process::notify;
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
@@ -27,6 +28,8 @@ const FOREIGN_TIMEOUT: Duration = Duration::from_millis(50);
 /// What a check may need of an execution.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProbeContext {
+    /// Its run dir and the logs in it.
+    pub run_dir: PathBuf,
     pub stdout: PathBuf,
     pub stderr: PathBuf,
     /// The environment and the working directory of a command.
@@ -51,7 +54,10 @@ pub(super) fn prepare(check: &ReadinessCheck, user: Option<&str>) -> Result<(), 
                 _ => Ok(()),
             };
         }
-        ReadinessCheck::Log(_) | ReadinessCheck::StdoutLine | ReadinessCheck::Exec(_) => None,
+        ReadinessCheck::Notify
+        | ReadinessCheck::Log(_)
+        | ReadinessCheck::StdoutLine
+        | ReadinessCheck::Exec(_) => None,
     };
     match address {
         Some((host, port)) if connect(host, port, FOREIGN_TIMEOUT).is_ok() => {
@@ -69,7 +75,8 @@ pub(super) fn wait(
     context: &ProbeContext,
     end: &Interrupt,
 ) -> Option<Result<(), String>> {
-    let deadline = duration::deadline(readiness.timeout);
+    let mut deadline = duration::deadline(readiness.timeout);
+    let mut extensions = 0;
     let mut fifo = FifoReader::of(&readiness.probe);
     let mut logs = LogWatch::of(&readiness.probe, &context.stdout, &context.stderr);
     loop {
@@ -80,6 +87,13 @@ pub(super) fn wait(
         };
         if is_ready {
             return Some(Ok(()));
+        }
+        if readiness.probe == ReadinessCheck::Notify {
+            let notified = notify::read(&context.run_dir);
+            if notified.extensions > extensions {
+                extensions = notified.extensions;
+                deadline = deadline.max(duration::deadline(notified.extension));
+            }
         }
         if Instant::now() >= deadline {
             let seconds = duration::seconds(readiness.timeout);
@@ -114,6 +128,7 @@ fn holds(probe: &ReadinessCheck, context: &ProbeContext, timeout: Duration, end:
         ReadinessCheck::Tcp(host, port) => connect(host, *port, timeout).is_ok(),
         ReadinessCheck::Http(url) => is_answered(url, timeout).unwrap_or(false),
         ReadinessCheck::File(path) => path.exists(),
+        ReadinessCheck::Notify => notify::read(&context.run_dir).is_ready,
         ReadinessCheck::Fifo(_) | ReadinessCheck::Pipe(_) => {
             FifoReader::of(probe).is_some_and(|mut fifo| fifo.is_ready())
         }
@@ -133,6 +148,7 @@ fn describe(probe: &ReadinessCheck) -> String {
         ReadinessCheck::Fifo(path) => format!("nothing was written to {}", path.display()),
         ReadinessCheck::Pipe(path) => format!("no line \"ready\" was written to {}", path.display()),
         ReadinessCheck::Log(pattern) => format!("no line of its logs matches {pattern}"),
+        ReadinessCheck::Notify => "it did not notify READY=1".to_owned(),
         ReadinessCheck::StdoutLine => "it printed no line".to_owned(),
         ReadinessCheck::Exec(command) => format!("{} does not succeed", command.join(" ")),
     }

@@ -12,6 +12,7 @@ mod health;
 #[path = "../faults/leftovers.rs"]
 mod leftovers;
 mod logs;
+mod notify;
 #[path = "../faults/pty.rs"]
 mod pty;
 mod readiness;

@@ -9,10 +9,10 @@ use crate::cli::command::{CommandResult, Context};
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::process::log::Log;
+use crate::process::messages;
 use crate::process::{handle, run_dir, tail, tree, usage};
 use crate::report::tables;
 use crate::report::text::printable;
-use crate::runs::messages;
 
 /// Runs `rigup process show`.
 pub(crate) fn show(id: &str, context: &mut Context) -> CommandResult {

@@ -2,14 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use nix::errno::Errno;
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials, getsockopt, recvmsg, sendmsg,
+    setsockopt, sockopt,
+};
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -18,6 +22,9 @@ use crate::process::system::process_entry::ProcessEntry;
 
 /// The flag that makes `posix_spawn` start a session.
 pub(crate) const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
+
+/// The largest notification, in bytes. Longer ones are dropped.
+const NOTIFICATION_SIZE: usize = 4096;
 
 /// The flag that sends a signal through a pidfd to the group that its process leads (since Linux 6.9).
 const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
@@ -271,6 +278,63 @@ impl PidFd {
 /// Returns the user at the other end of a socket.
 pub(crate) fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
     Ok(getsockopt(stream, sockopt::PeerCredentials)?.uid())
+}
+
+/// Opens a socket for notifications of other processes at a path, or at an abstract address that begins with `@`.
+pub(crate) fn notify_socket(address: &str) -> io::Result<UnixDatagram> {
+    let socket = match address.strip_prefix('@') {
+        Some(name) => UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)?,
+        None => UnixDatagram::bind(address)?,
+    };
+    setsockopt(&socket, sockopt::PassCred, &true)?;
+    Ok(socket)
+}
+
+/// Waits for the next notification, and returns its text and the pid of its sender, which the kernel vouches for. Descriptors
+/// that came with it are closed, which tells a sender that waits for it that its earlier notifications were handled.
+pub(crate) fn receive_notification(socket: &UnixDatagram) -> io::Result<(Vec<u8>, Option<u32>)> {
+    const MAX_FDS: usize = 253;
+    let mut text = vec![0; NOTIFICATION_SIZE];
+    let mut control = nix::cmsg_space!(UnixCredentials, [libc::c_int; MAX_FDS]);
+    let mut parts = [io::IoSliceMut::new(&mut text)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let received = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let mut sender = None;
+    for message in received.cmsgs()? {
+        match message {
+            ControlMessageOwned::ScmCredentials(credentials) => {
+                sender = u32::try_from(credentials.pid()).ok();
+            }
+            ControlMessageOwned::ScmRights(descriptors) => descriptors.into_iter().for_each(|descriptor| {
+                // SAFETY: the kernel has just opened it for this process, and nothing else knows it.
+                #[expect(unsafe_code, reason = "nix returns received descriptors without owners")]
+                drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+            }),
+            _ => {}
+        }
+    }
+    let (length, is_cut) = (received.bytes, received.flags.contains(MsgFlags::MSG_TRUNC));
+    text.truncate(if is_cut { 0 } else { length });
+    Ok((text, sender))
+}
+
+/// Sends a notification to an address as in [`notify_socket`], with a descriptor if there is one.
+pub(crate) fn send_notification(
+    address: &str,
+    text: &str,
+    descriptor: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let to = match address.strip_prefix('@') {
+        Some(name) => UnixAddr::new_abstract(name.as_bytes())?,
+        None => UnixAddr::new(address)?,
+    };
+    let descriptors: Vec<libc::c_int> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    let rights = if descriptors.is_empty() { &[][..] } else { &rights[..] };
+    let parts = [io::IoSlice::new(text.as_bytes())];
+    let socket = UnixDatagram::unbound()?;
+    sendmsg(socket.as_raw_fd(), &parts, rights, MsgFlags::MSG_NOSIGNAL, Some(&to))?;
+    Ok(())
 }
 
 /// Turns the first `length` bytes of a file into a hole.

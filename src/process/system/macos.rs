@@ -7,7 +7,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -228,5 +228,20 @@ pub(crate) fn punch_hole(_: &File, _: u64) -> io::Result<()> {
 
 /// Fails: the system cannot remove the head of a file.
 pub(crate) fn remove_head(_: &File, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Fails: the system does not say which process has sent a datagram.
+pub(crate) fn notify_socket(_: &str) -> io::Result<UnixDatagram> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Fails, like [`notify_socket`].
+pub(crate) fn receive_notification(_: &UnixDatagram) -> io::Result<(Vec<u8>, Option<u32>)> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Fails, like [`notify_socket`].
+pub(crate) fn send_notification(_: &str, _: &str, _: Option<BorrowedFd<'_>>) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

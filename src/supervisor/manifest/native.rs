@@ -61,10 +61,7 @@ const FIELDS: [&str; 32] = [
 const UNSUPPORTED: [&str; 4] = ["restart_on_update", "hooks", "stats_hooks", "builtin"];
 
 /// The checks of readiness, of which a daemon has one.
-const PROBES: [&str; 7] = ["tcp", "http", "file", "fifo", "exec", "log", "stdout_line"];
-
-/// The checks of readiness that this version refuses.
-const UNSUPPORTED_PROBES: [&str; 1] = ["notify"];
+const PROBES: [&str; 8] = ["tcp", "http", "file", "fifo", "notify", "exec", "log", "stdout_line"];
 
 /// The time in which a daemon has to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -229,13 +226,17 @@ fn readiness(
     file: &mut ManifestFile<'_, '_>,
 ) -> Result<Option<Readiness>, ManifestProblem> {
     let Some(ready) = fields.table("ready")? else { return Ok(None) };
-    file.check_keys(&ready, &[&PROBES, &UNSUPPORTED_PROBES, &["timeout", "interval"]])?;
-    ready.refuse(&UNSUPPORTED_PROBES)?;
+    file.check_keys(&ready, &[&PROBES, &["timeout", "interval"]])?;
+    let notifies = ready.flag("notify", false)?;
+    if notifies && !cfg!(target_os = "linux") {
+        return Err(ready.problem("notify", "needs Linux; use fifo on this system"));
+    }
     let probes = [
         ready.read("tcp", "a port, or \"HOST:PORT\"", tcp)?,
         ready.read("http", "a URL that starts with http://", http)?,
         ready.text("file")?.map(|path| ReadinessCheck::File(file.resolve(&path))),
         ready.text("fifo")?.map(|path| ReadinessCheck::Fifo(file.resolve(&path))),
+        notifies.then_some(ReadinessCheck::Notify),
         ready.command("exec")?.map(ReadinessCheck::Exec),
         ready.read("log", "a regular expression", log)?,
         ready.flag("stdout_line", false)?.then_some(ReadinessCheck::StdoutLine),

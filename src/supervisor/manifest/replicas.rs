@@ -48,7 +48,10 @@ fn is_exclusive(check: &ReadinessCheck) -> bool {
         | ReadinessCheck::File(_)
         | ReadinessCheck::Fifo(_)
         | ReadinessCheck::Pipe(_) => true,
-        ReadinessCheck::Exec(_) | ReadinessCheck::Log(_) | ReadinessCheck::StdoutLine => false,
+        ReadinessCheck::Notify
+        | ReadinessCheck::Exec(_)
+        | ReadinessCheck::Log(_)
+        | ReadinessCheck::StdoutLine => false,
     }
 }
 
