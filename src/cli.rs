@@ -27,7 +27,9 @@ mod hook;
 mod init;
 mod install;
 mod launch;
+mod line_printer;
 mod lock;
+mod logs;
 mod machine;
 mod message;
 mod output;
@@ -108,6 +110,8 @@ enum Command {
     /// Wait until daemons have ended, and exit with the code of the first that failed
     #[command(after_help = include_str!("cli/help/wait.txt"))]
     Wait(daemon::NamesArgs),
+    /// Print the logs of daemons, or what processes wrote
+    Logs(logs::LogsArgs),
     /// Post a progress message from inside a run
     Post(start::PostArgs),
     /// Store the final result from inside a run
@@ -141,9 +145,6 @@ enum Command {
     /// Supervise daemons in the background; rigup starts itself with this command
     #[command(hide = true, name = up::SUPERVISE)]
     Supervise,
-    /// Short for `process logs`
-    #[command(hide = true)]
-    Logs(process::logs::LogsArgs),
 }
 
 /// Runs the executable.
@@ -272,6 +273,6 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Restart(args) => daemon::restart(args, context),
         Command::Wait(args) => daemon::wait(&args, context),
         Command::Supervise => up::supervise(context),
-        Command::Logs(args) => process::logs::logs(&args, context),
+        Command::Logs(args) => logs::logs(args, context),
     }
 }

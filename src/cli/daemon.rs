@@ -14,6 +14,7 @@ use crate::report::text::printable;
 use crate::report::{tables, units};
 use crate::store::ProcessFilter;
 use crate::supervisor::control::ControlRequest;
+use crate::supervisor::execution;
 
 /// The arguments of `rigup ps`.
 #[derive(Debug, clap::Args)]
@@ -46,8 +47,7 @@ pub(crate) fn ps(args: &PsArgs, context: &mut Context) -> CommandResult {
     let mut runs = store.processes(&filter)?;
     runs.retain(|process| {
         let is_daemon = |id| daemons.iter().any(|(daemon, _)| daemon.process_id == Some(id));
-        process.spec.run.as_ref().is_some_and(|run| !run.slug.starts_with("daemon:"))
-            && !is_daemon(process.id)
+        process.spec.run.as_ref().is_some_and(|run| !execution::is_execution(run)) && !is_daemon(process.id)
     });
     print_daemons(&daemons, context);
     if !runs.is_empty() {

@@ -79,6 +79,11 @@ impl Store {
         rows
     }
 
+    /// Returns a number that changes when another connection writes to the store, which costs less than a query.
+    pub(crate) fn version(&self) -> Result<i64, StoreError> {
+        self.with(|connection| connection.pragma_query_value(None, "data_version", |row| row.get(0)))
+    }
+
     /// Returns a message for each row that was left out of a list since the last call.
     pub(crate) fn take_unreadable(&self) -> Vec<String> {
         let rows = std::mem::take(&mut *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner));

@@ -48,7 +48,7 @@ pub(crate) enum DaemonEvent<'a> {
 enum ThreadReport {
     /// The daemon is ready, or was not in time.
     Readiness(DaemonName, ProcessId, Result<(), String>),
-    /// A problem with the stop of a daemon.
+    /// A problem with the stop of a daemon, or with its old executions.
     Warning(String),
 }
 
@@ -219,9 +219,19 @@ impl<'a> ControlLoop<'a> {
                 let watched = Watched::Waiter(waiter);
                 self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
                 self.handle(PolicyEvent::Started(name));
+                self.prune_executions(name.clone());
             }
             Err(problem) => self.handle(PolicyEvent::CannotStart(name, problem)),
         }
+    }
+
+    /// Removes old executions of a daemon in a thread.
+    fn prune_executions(&mut self, name: DaemonName) {
+        let (data_dir, lib_dir) = (self.settings.data_dir.clone(), self.settings.lib_dir.clone());
+        self.spawn(move || {
+            let problem = execution::prune(&data_dir, &lib_dir, &name).err()?;
+            Some(ThreadReport::Warning(format!("cannot remove old executions of {name}: {problem}")))
+        });
     }
 
     /// Kills all executions at once.

@@ -25,6 +25,9 @@ const SLUG_PREFIX: &str = "daemon:";
 /// The variable with the number of a replica, from 0.
 const REPLICA_VARIABLE: &str = "RIGUP_REPLICA";
 
+/// The number of executions of a daemon that are kept, with the current one.
+const MAX_KEPT: u32 = 20;
+
 /// How long the logs of an execution that has ended are kept, as those of a run are by default.
 const LOG_TTL: Duration = Duration::from_hours(24);
 
@@ -76,11 +79,10 @@ impl Launcher<'_> {
             cwd: spec.working_dir.clone(),
         };
         let process_type = if spec.is_orchestrator { ProcessType::Orchestrator } else { ProcessType::Worker };
-        let slug = format!("{SLUG_PREFIX}{}", spec.name);
         let process_spec = ProcessSpec {
             env: environment.added,
             run_dir: Some(run_dir::path(&self.settings.data_dir, id)),
-            run: Some(RunSpec { slug, description: String::new(), ttl: Some(LOG_TTL) }),
+            run: Some(RunSpec { slug: slug(&spec.name), description: String::new(), ttl: Some(LOG_TTL) }),
             ..ProcessSpec::new(process_type, command.words(), &command.cwd)
         };
         let process = Process {
@@ -101,6 +103,28 @@ impl Launcher<'_> {
             error => error.to_string(),
         })
     }
+}
+
+/// Returns the slug of the executions of a daemon.
+pub(crate) fn slug(name: &str) -> String {
+    format!("{SLUG_PREFIX}{name}")
+}
+
+/// Whether a run is an execution of a daemon.
+pub(crate) fn is_execution(run: &RunSpec) -> bool {
+    run.slug.starts_with(SLUG_PREFIX)
+}
+
+/// Removes the oldest executions of a daemon with their run dirs, so that at most [`MAX_KEPT`] are left. An execution that has
+/// started other processes keeps its record as long as theirs are kept.
+pub(super) fn prune(data_dir: &Path, lib_dir: &Path, name: &str) -> Result<(), String> {
+    let store = Store::open_existing(data_dir, lib_dir).map_err(|error| error.to_string())?;
+    let Some(store) = store.filter(|_| run_dir::are_removable(data_dir)) else { return Ok(()) };
+    let old = store.ended_executions(&slug(name), MAX_KEPT).map_err(|error| error.to_string())?;
+    for id in &old {
+        run_dir::remove(data_dir, *id).map_err(|error| error.to_string())?;
+    }
+    if old.is_empty() { Ok(()) } else { store.prune_processes(&old, &[]).map_err(|error| error.to_string()) }
 }
 
 /// Stops an execution: runs the `stop_command` of its daemon or sends its signal to everything that it started, and KILL
