@@ -40,18 +40,18 @@ pub(crate) struct LogsArgs {
 pub(crate) fn logs(args: LogsArgs, context: &mut Context) -> CommandResult {
     let store = context.store()?;
     let mut daemons = store.as_deref().map_or(Ok(Vec::new()), Store::daemons)?;
-    let is_daemon = |name: &String| daemons.iter().any(|daemon| daemon.name == *name);
+    let is_daemon = |name: &String| daemons.iter().any(|daemon| daemon.spec.is_named(name));
     let LogsArgs { names, failed, lines, stream, follow } = args;
     if failed || !names.iter().all(is_daemon) {
         let args = ProcessLogsArgs { processes: names, failed, lines, stream, follow };
         return process_logs::logs(&args, context);
     }
-    daemons.retain(|daemon| names.is_empty() || names.contains(&daemon.name));
+    daemons.retain(|daemon| names.is_empty() || names.iter().any(|name| daemon.spec.is_named(name)));
     let Some(store) = store.filter(|_| !daemons.is_empty()) else {
         message!("no daemon was started; `rigup up` starts those that ./rigup.toml declares");
         return Ok(ExitStatus::Success);
     };
-    let mut printer = if names.len() == 1 {
+    let mut printer = if names.len() == 1 && daemons.len() == 1 {
         LinePrinter::plain(&mut context.output)
     } else {
         let names = daemons.iter().map(|daemon| daemon.name.clone()).collect();

@@ -25,7 +25,7 @@ pub(crate) type TakeLine<'t> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 't;
 #[derive(Debug)]
 pub(crate) struct DaemonLogs<'s> {
     store: &'s Store,
-    /// The daemons; all if empty.
+    /// The names that mean the daemons; all if empty.
     names: Vec<String>,
     /// The only stream that is read.
     stream: Option<String>,
@@ -153,7 +153,8 @@ impl<'s> DaemonLogs<'s> {
     fn find_new(&mut self) -> Result<Vec<(String, Process)>, EngineError> {
         let mut found = Vec::new();
         for daemon in self.store.daemons()? {
-            let is_selected = self.names.is_empty() || self.names.contains(&daemon.name);
+            let is_named = |name: &String| daemon.spec.is_named(name);
+            let is_selected = self.names.is_empty() || self.names.iter().any(is_named);
             let is_new = daemon.process_id.is_some_and(|id| self.last.get(&daemon.name) != Some(&id));
             if let (true, true, Some(last)) = (is_selected, is_new, daemon.process_id) {
                 let slug = Some(execution::slug(&daemon.name));

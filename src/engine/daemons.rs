@@ -145,5 +145,5 @@ pub(crate) fn stop(
 
 /// Returns the error for an unknown daemon.
 pub(crate) fn not_found(name: &str) -> EngineError {
-    EngineError::NotFound(format!("no daemon is named {name}; `rigup ps -a` shows the daemons"))
+    EngineError::NotFound(control::unknown_daemon(name))
 }

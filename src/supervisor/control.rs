@@ -213,6 +213,11 @@ pub(crate) fn request(
     }
 }
 
+/// Returns the error for a name that no daemon has.
+pub(crate) fn unknown_daemon(name: &str) -> String {
+    format!("no daemon is named {name}; `rigup ps -a` shows the daemons")
+}
+
 /// Returns the answer with this error.
 pub(crate) fn refused(error: impl Into<String>) -> Answer {
     Answer { daemons: Vec::new(), error: Some(error.into()) }

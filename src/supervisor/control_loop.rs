@@ -4,9 +4,10 @@
 mod checks;
 mod clients;
 mod manifest;
+mod orphans;
 mod pending;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -85,6 +86,8 @@ pub(crate) struct ControlLoop<'a> {
     launcher: Launcher<'a>,
     policy: DaemonPolicy,
     daemons: BTreeMap<DaemonName, Daemon>,
+    /// The daemons that are no longer declared.
+    orphans: BTreeSet<DaemonName>,
     executions: BTreeMap<DaemonName, Execution>,
     server: Server,
     clients: Vec<Client>,
@@ -123,6 +126,7 @@ impl<'a> ControlLoop<'a> {
             launcher: Launcher { settings, store, command },
             policy: DaemonPolicy::new(),
             daemons: BTreeMap::new(),
+            orphans: BTreeSet::new(),
             executions: BTreeMap::new(),
             server,
             clients: Vec::new(),
@@ -154,6 +158,7 @@ impl<'a> ControlLoop<'a> {
             self.actions.extend(due);
             self.perform();
             self.answer_pending();
+            self.forget_orphans();
             if self.policy.is_over() && (!self.is_lasting || self.policy.is_ending()) {
                 let _ = self.save();
                 self.join_checks();

@@ -57,6 +57,12 @@ impl DaemonPolicy {
         }
     }
 
+    /// Removes a daemon that does not run.
+    pub(crate) fn forget(&mut self, name: &DaemonName) {
+        self.daemons.retain(|daemon| daemon.spec.name != *name);
+        self.has_changed = true;
+    }
+
     /// Takes over a declared daemon from an earlier supervisor. The `restart` field decides about one that has ended,
     /// except that one whose end stops all daemons is started again: otherwise it would stop the new supervisor, too.
     pub(crate) fn adopt(&mut self, name: &DaemonName, state: Adopted) {

@@ -11,6 +11,7 @@ mod commands;
 #[path = "../faults/leftovers.rs"]
 mod leftovers;
 mod logs;
+mod orphans;
 #[path = "../faults/pty.rs"]
 mod pty;
 mod readiness;

@@ -2,7 +2,7 @@
 
 use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus};
 use crate::report::text::printable;
-use crate::supervisor::control::{Answer, Client, ControlRequest, refused};
+use crate::supervisor::control::{Answer, Client, ControlRequest, refused, unknown_daemon};
 use crate::supervisor::control_loop::ControlLoop;
 use crate::supervisor::control_loop::manifest::with_dependencies;
 use crate::supervisor::control_loop::pending::{AnswerCondition, PendingClient};
@@ -98,7 +98,7 @@ impl ControlLoop<'_> {
     /// Returns the daemons with these names, each with all of its replicas, or the problem if a name is unknown.
     fn known(&self, names: &[String]) -> Result<Vec<DaemonName>, String> {
         policy::named(self.daemons.values().map(|daemon| &daemon.spec), names)
-            .map_err(|name| format!("no daemon is named {name}; `rigup ps -a` shows the daemons"))
+            .map_err(|name| unknown_daemon(&name))
     }
 
     fn answer(&self) -> Answer {

@@ -6,9 +6,8 @@ use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, Process, Wanted
 use crate::process::handle::Handle;
 use crate::process::{recover, tree};
 use crate::store::StoreError;
-use crate::supervisor::control_loop::{
-    ControlLoop, DaemonEvent, Execution, Watched, exit_of, orphan_warning,
-};
+use crate::supervisor::control::unknown_daemon;
+use crate::supervisor::control_loop::{ControlLoop, Execution, Watched, exit_of};
 use crate::supervisor::policy::{self, Adopted, PolicyEvent};
 
 impl ControlLoop<'_> {
@@ -24,7 +23,7 @@ impl ControlLoop<'_> {
         policy::check(&specs)?;
         let unknown = names.iter().find(|name| !specs.iter().any(|spec| *spec.name == ***name));
         if let Some(name) = unknown {
-            return Err(format!("no daemon is named {name}; `rigup ps -a` shows the daemons"));
+            return Err(unknown_daemon(name));
         }
         let mut recovered = self.recover(&specs).map_err(|error| error.to_string())?;
         self.remove_orphans(&specs, removes_orphans);
@@ -71,19 +70,6 @@ impl ControlLoop<'_> {
         }
         let rows: Vec<Daemon> = self.daemons.values().map(|daemon| daemon.clone().masked()).collect();
         self.store.save_daemons(&rows).and_then(|()| self.save()).map_err(|error| error.to_string())
-    }
-
-    /// Stops the daemons that are no longer declared, or names those that still run.
-    fn remove_orphans(&mut self, specs: &[DaemonSpec], removes_orphans: bool) {
-        let is_orphan = |name: &&DaemonName| !specs.iter().any(|spec| spec.name == **name);
-        let orphans: Vec<DaemonName> = self.daemons.keys().filter(is_orphan).cloned().collect();
-        for name in orphans {
-            if removes_orphans {
-                self.handle(PolicyEvent::Unwant(&name));
-            } else if self.executions.contains_key(&name) {
-                (self.on_event)(DaemonEvent::Warning(orphan_warning(&name)));
-            }
-        }
     }
 
     /// Reads the daemons of an earlier supervisor from the store. Takes over those that run and are not among `specs`, and
