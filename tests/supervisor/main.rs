@@ -19,6 +19,7 @@ mod replicas;
 mod restarts;
 mod stop;
 mod stop_command;
+mod takeover;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
 mod test_context;
