@@ -135,6 +135,8 @@ pub(crate) fn start(
     };
     let conditions = WaiterConditions { grace: terminate::GRACE, ..WaiterConditions::default() };
     let (process, _waiter) = launch(settings, store, process, command, max_live, &conditions)?;
+    // The waiter opens the store again for the exit.
+    store.leave_wal();
     Ok(process)
 }
 
