@@ -8,6 +8,8 @@
 
 mod attributes;
 mod commands;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod killed;
 #[path = "../faults/leftovers.rs"]
 mod leftovers;
 mod logs;
@@ -24,6 +26,10 @@ mod takeover;
 #[path = "../cli/test_context.rs"]
 mod test_context;
 mod text;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
+#[path = "../faults/tracer.rs"]
+mod tracer;
 
 use std::fs;
 
