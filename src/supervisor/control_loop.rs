@@ -18,9 +18,9 @@ use jiff::Timestamp;
 use crate::clock;
 use crate::model::{Daemon, DaemonName, DaemonSpec, ExitReason, Process, ProcessId, Readiness, Wanted};
 use crate::process::handle::Handle;
-use crate::process::signals::Interrupt;
+use crate::process::signals::{ChildExits, Interrupt};
 use crate::process::spawn::Child;
-use crate::process::{poll, recover, wait};
+use crate::process::{poll, recover, subreaper, wait};
 use crate::report::tables;
 use crate::report::text::printable;
 use crate::settings::Settings;
@@ -84,6 +84,8 @@ pub(crate) struct ControlLoop<'a> {
     settings: &'a Settings,
     store: &'a Store,
     interrupt: &'a Interrupt,
+    /// Wakes the loop to reap the orphans of killed waiters. The first process of a container gets all others, too.
+    child_exits: ChildExits,
     launcher: Launcher<'a>,
     policy: DaemonPolicy,
     daemons: BTreeMap<DaemonName, Daemon>,
@@ -122,6 +124,7 @@ impl<'a> ControlLoop<'a> {
             settings,
             store,
             interrupt,
+            child_exits: ChildExits::install()?,
             launcher: Launcher { settings, store, command },
             policy: DaemonPolicy::new(),
             daemons: BTreeMap::new(),
@@ -170,6 +173,8 @@ impl<'a> ControlLoop<'a> {
             self.wait(pause);
             self.collect_reports();
             self.collect_exits();
+            self.child_exits.clear();
+            subreaper::reap_orphans();
             self.serve();
         }
     }
@@ -180,7 +185,7 @@ impl<'a> ControlLoop<'a> {
 
     /// Waits until something happens.
     fn wait(&self, pause: Duration) {
-        let mut fds: Vec<BorrowedFd<'_>> = vec![self.server.fd(), self.wake.0.as_fd()];
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.server.fd(), self.wake.0.as_fd(), self.child_exits.fd()];
         if self.interrupt.signal().is_none() {
             fds.push(self.interrupt.fd());
         }

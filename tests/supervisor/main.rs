@@ -8,6 +8,10 @@
 
 mod attributes;
 mod commands;
+mod first_process;
+#[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
+#[path = "../faults/kernel.rs"]
+mod kernel;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
 #[path = "../faults/leftovers.rs"]

@@ -186,7 +186,15 @@ pub(crate) fn has_no_children(known: &[u32]) -> bool {
             Some(orphan) if !known.iter().any(|child| i32::try_from(*child) == Ok(orphan.as_raw())) => {
                 let _ = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
             }
-            _ => return false,
+            Some(_) => {
+                // The system names the known one until it is reaped, and none that has exited after it.
+                let others = children(std::process::id()).into_iter().filter(|child| !known.contains(child));
+                for orphan in others.filter_map(|child| i32::try_from(child).ok()) {
+                    let _ = waitpid(nix::unistd::Pid::from_raw(orphan), Some(WaitPidFlag::WNOHANG));
+                }
+                return false;
+            }
+            None => return false,
         }
     }
 }
