@@ -24,6 +24,7 @@ mod packages;
 mod pty;
 mod run_dir;
 mod runs;
+mod shifted_clock;
 mod signals;
 mod store;
 mod terminal;

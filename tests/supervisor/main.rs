@@ -7,6 +7,7 @@
 )]
 
 mod attributes;
+mod clock;
 mod commands;
 mod first_process;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
@@ -23,6 +24,8 @@ mod readiness;
 mod recovery;
 mod replicas;
 mod restarts;
+#[path = "../faults/shifted_clock.rs"]
+mod shifted_clock;
 mod stop;
 mod stop_command;
 mod takeover;
