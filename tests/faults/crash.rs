@@ -6,7 +6,7 @@ use rigup::internal::{Binary, ExitReason, Process, ProcessFilter, Store};
 use walkdir::WalkDir;
 
 use crate::BUILDING;
-use crate::leftovers::assert_gc_leaves_nothing;
+use crate::collected::assert_gc_leaves_nothing;
 use crate::test_context::{TestContext, wait_until};
 use crate::tracer::{Change, TracedExit, kill_before};
 

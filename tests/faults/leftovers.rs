@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use crate::test_context::TestContext;
 
@@ -36,18 +35,6 @@ pub(crate) fn assert_nothing_is_left(context: &TestContext) {
             assert!(path.is_symlink() && path.exists(), "{} dangles", path.display());
         }
     }
-}
-
-/// Asserts that `gc` removes everything that a killed rigup has left, once that is more than a day old.
-#[track_caller]
-pub(crate) fn assert_gc_leaves_nothing(context: &TestContext, args: &[&str]) {
-    let over_a_day_ago = SystemTime::now() - Duration::from_hours(25);
-    for folder in paths_in(&context.path("data")).into_iter().filter(|path| path.is_dir()) {
-        File::open(folder).unwrap().set_modified(over_a_day_ago).unwrap();
-    }
-    context.run(&[&["process", "gc"], args].concat()).succeeds();
-    assert_nothing_is_left(context);
-    assert_eq!(incomplete_files(context), [] as [PathBuf; 0]);
 }
 
 /// Returns the files in the data dir that have not been renamed to their final path.

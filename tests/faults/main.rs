@@ -8,6 +8,8 @@
 
 mod clock;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod collected;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod crash;
 mod disk;
 mod environment;

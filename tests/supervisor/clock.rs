@@ -47,7 +47,7 @@ fn jump(seconds: &str, year: &str) {
     context.await_status("slow", "failed");
     assert!(began.elapsed() < Duration::from_secs(15), "the readiness timeout is neither longer nor shorter");
     assert_eq!(context.daemon("slow")["exit_code"], 143);
-    assert!(context.daemon("slow")["last_error"].as_str().unwrap().contains("3"), "it names the timeout");
+    assert!(context.daemon("slow")["last_error"].as_str().unwrap().contains('3'), "it names the timeout");
     context.await_status("dependent", "failed");
     CommandOutput::new(&["wait"], &wait.wait_with_output().unwrap()).exits_with(143);
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use nix::libc;
 use nix::sys::signal::Signal;
 
-use crate::leftovers::assert_gc_leaves_nothing;
+use crate::collected::assert_gc_leaves_nothing;
 use crate::test_context::{TestContext, signal, wait_until};
 use crate::tracer::{Reaction, Traced, TracedCall, trace};
 

@@ -8,6 +8,9 @@
 
 mod attributes;
 mod clock;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../faults/collected.rs"]
+mod collected;
 mod commands;
 mod first_process;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
