@@ -97,6 +97,7 @@ pub(crate) fn request(
 pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, EngineError> {
     let with_process = |mut daemon: Daemon| {
         let process = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten();
+        let process = process.map(|process| recover::as_found(store, process));
         if daemon.status.is_alive() && process.as_ref().is_none_or(|process| process.exit().is_some()) {
             daemon.status = DaemonStatus::Stopped;
         }

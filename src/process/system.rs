@@ -29,6 +29,12 @@ pub(crate) fn own_entry() -> io::Result<Option<ProcessEntry>> {
     if shows_own_pids() { entry(std::process::id()) } else { Ok(None) }
 }
 
+/// Returns whether this is the first process of a container: its end is that of all other processes there, so none of them
+/// is older, and their orphans are its children.
+pub(crate) fn is_first_process() -> bool {
+    std::process::id() == 1
+}
+
 impl ProcessEntry {
     /// Returns the identity of the process.
     pub(crate) fn identity(&self) -> Identity {

@@ -14,12 +14,14 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::clock;
-use crate::model::{Daemon, DaemonName, ExitReason, Process, ProcessId, Readiness, Wanted};
+use crate::model::{Daemon, DaemonName, DaemonSpec, ExitReason, Process, ProcessId, Readiness, Wanted};
 use crate::process::handle::Handle;
-use crate::process::signals::Interrupt;
+use crate::process::signals::{ChildExits, Interrupt};
 use crate::process::spawn::Child;
-use crate::process::{poll, recover, wait};
+use crate::process::{poll, recover, subreaper, wait};
 use crate::report::tables;
 use crate::report::text::printable;
 use crate::settings::Settings;
@@ -27,7 +29,7 @@ use crate::store::{Store, StoreError};
 use crate::supervisor::control::{Client, Server};
 use crate::supervisor::control_loop::pending::PendingClient;
 use crate::supervisor::execution::{self, Launcher};
-use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
+use crate::supervisor::policy::{Action, DaemonPolicy, DaemonState, Exit, PolicyEvent};
 use crate::supervisor::readiness;
 
 /// The longest pause between two looks at everything.
@@ -83,6 +85,8 @@ pub(crate) struct ControlLoop<'a> {
     settings: &'a Settings,
     store: &'a Store,
     interrupt: &'a Interrupt,
+    /// Wakes the loop to reap the orphans of killed waiters. The first process of a container gets all others, too.
+    child_exits: ChildExits,
     launcher: Launcher<'a>,
     policy: DaemonPolicy,
     daemons: BTreeMap<DaemonName, Daemon>,
@@ -123,6 +127,7 @@ impl<'a> ControlLoop<'a> {
             settings,
             store,
             interrupt,
+            child_exits: ChildExits::install()?,
             launcher: Launcher { settings, store, command },
             policy: DaemonPolicy::new(),
             daemons: BTreeMap::new(),
@@ -173,6 +178,8 @@ impl<'a> ControlLoop<'a> {
             self.wait(pause);
             self.collect_reports();
             self.collect_exits();
+            self.child_exits.clear();
+            subreaper::reap_orphans();
             self.serve();
         }
     }
@@ -183,7 +190,7 @@ impl<'a> ControlLoop<'a> {
 
     /// Waits until something happens.
     fn wait(&self, pause: Duration) {
-        let mut fds: Vec<BorrowedFd<'_>> = vec![self.server.fd(), self.wake.0.as_fd()];
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.server.fd(), self.wake.0.as_fd(), self.child_exits.fd()];
         if self.interrupt.signal().is_none() {
             fds.push(self.interrupt.fd());
         }
@@ -213,13 +220,9 @@ impl<'a> ControlLoop<'a> {
     }
 
     fn start_daemon(&mut self, name: &DaemonName) {
-        let Some(daemon) = self.daemons.get_mut(name) else { return };
-        let spec = daemon.spec.clone();
-        let prepare = |ready: &Readiness| readiness::prepare(&ready.probe, spec.attributes.user.as_deref());
-        let prepared = spec.ready.as_ref().map_or(Ok(()), prepare);
-        match prepared.and_then(|()| self.launcher.start(&spec)) {
+        let Some(spec) = self.daemons.get(name).map(|daemon| daemon.spec.clone()) else { return };
+        match self.launch(name, &spec) {
             Ok((process, waiter)) => {
-                (daemon.process_id, daemon.ready_at) = (Some(process.id), None);
                 let checks = self.start_checks(&spec, &process, false);
                 let watched = Watched::Waiter(waiter);
                 self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
@@ -237,6 +240,25 @@ impl<'a> ControlLoop<'a> {
             let problem = execution::prune(&data_dir, &lib_dir, &name).err()?;
             Some(ThreadReport::Warning(format!("cannot remove old executions of {name}: {problem}")))
         });
+    }
+
+    /// Launches an execution of a daemon. It is stored as the current one, with the digest that it is started with, before it
+    /// runs: the next supervisor finds it, and knows whether the declaration has changed since then, whenever this one is
+    /// killed.
+    fn launch(&mut self, name: &DaemonName, spec: &DaemonSpec) -> Result<(Process, Child), String> {
+        let prepare = |ready: &Readiness| readiness::prepare(&ready.probe, spec.attributes.user.as_deref());
+        spec.ready.as_ref().map_or(Ok(()), prepare)?;
+        let reserved = self.launcher.reserve(spec)?;
+        let (process_id, digest) = (Some(reserved.process.id), spec.digest());
+        if let Some((daemon, state)) = self.daemons.get_mut(name).zip(self.policy.state(name)) {
+            *daemon = Daemon { process_id, digest, ready_at: None, ..daemon.clone() };
+            // What has changed is reported once it runs.
+            let row = with_state(daemon, state, None).masked();
+            self.store
+                .save_daemons(&[row])
+                .map_err(|error| format!("cannot store its execution: {error}"))?;
+        }
+        self.launcher.launch(reserved, spec)
     }
 
     /// Kills all executions at once.
@@ -354,14 +376,7 @@ impl<'a> ControlLoop<'a> {
         for (name, daemon) in &mut self.daemons {
             let Some(state) = self.policy.state(name) else { continue };
             let next_start_at = state.next_start.map(|at| clock_now + at.saturating_sub(now));
-            let mut updated = Daemon {
-                wanted: if state.is_wanted { Wanted::Started } else { Wanted::Stopped },
-                status: state.status,
-                restarts: state.restarts,
-                next_start_at: daemon.next_start_at.filter(|_| next_start_at.is_some()).or(next_start_at),
-                last_error: state.last_error.clone(),
-                ..daemon.clone()
-            };
+            let mut updated = with_state(daemon, state, next_start_at);
             if state.is_ready && updated.ready_at.is_none() {
                 updated.ready_at = Some(clock_now);
             }
@@ -381,6 +396,18 @@ impl<'a> ControlLoop<'a> {
             (self.on_event)(DaemonEvent::Status(daemon, process.as_ref()));
         }
         saved
+    }
+}
+
+/// Returns a daemon with the state that the policy has for it.
+fn with_state(daemon: &Daemon, state: &DaemonState, next_start_at: Option<Timestamp>) -> Daemon {
+    Daemon {
+        wanted: if state.is_wanted { Wanted::Started } else { Wanted::Stopped },
+        status: state.status,
+        restarts: state.restarts,
+        next_start_at: daemon.next_start_at.filter(|_| next_start_at.is_some()).or(next_start_at),
+        last_error: state.last_error.clone(),
+        ..daemon.clone()
     }
 }
 

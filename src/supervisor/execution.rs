@@ -14,7 +14,7 @@ use crate::process::kill::{self, KillOutcome};
 use crate::process::run_dir;
 use crate::process::spawn::{Child, CommandSpec};
 use crate::process::waiter::WaiterConditions;
-use crate::runs::start::{self, StartError};
+use crate::runs::start::{self, ReservedRun, StartError};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::supervisor::stop_request;
@@ -62,8 +62,8 @@ impl Launcher<'_> {
         command::environment_of_command(self.settings, id, &set)
     }
 
-    /// Starts an execution, and returns its record and its waiter. Returns why it cannot be started.
-    pub(super) fn start(&self, spec: &DaemonSpec) -> Result<(Process, Child), String> {
+    /// Reserves an execution, which must be launched next. Returns why it cannot be started.
+    pub(super) fn reserve(&self, spec: &DaemonSpec) -> Result<ReservedRun, String> {
         let Some((program, args)) = spec.command.split_first() else {
             return Err("it has no command".to_owned());
         };
@@ -91,17 +91,22 @@ impl Launcher<'_> {
             data_dir_id: self.store.data_dir_id().to_owned(),
             ..Process::queued(id, self.command.machine_id, process_spec, clock::now())
         };
+        let reserved = start::reserve(self.settings, self.store, process, command, Some(1));
+        reserved.map_err(|error| match error {
+            StartError::TooMany(..) => "it already runs".to_owned(),
+            error => error.to_string(),
+        })
+    }
+
+    /// Launches a reserved execution, and returns its record and its waiter. Returns why it cannot be started.
+    pub(super) fn launch(&self, run: ReservedRun, spec: &DaemonSpec) -> Result<(Process, Child), String> {
         let conditions = WaiterConditions {
             memory_limit: spec.memory_max,
             grace: spec.stop_grace_period,
             log_limits: Some(spec.log_limits),
             attributes: spec.attributes.if_any().cloned(),
         };
-        let launched = start::launch(self.settings, self.store, process, command, Some(1), &conditions);
-        launched.map_err(|error| match error {
-            StartError::TooMany(..) => "it already runs".to_owned(),
-            error => error.to_string(),
-        })
+        run.launch(self.settings, self.store, &conditions).map_err(|error| error.to_string())
     }
 }
 

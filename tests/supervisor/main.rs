@@ -7,7 +7,17 @@
 )]
 
 mod attributes;
+mod clock;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../faults/collected.rs"]
+mod collected;
 mod commands;
+mod first_process;
+#[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
+#[path = "../faults/kernel.rs"]
+mod kernel;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod killed;
 #[path = "../faults/leftovers.rs"]
 mod leftovers;
 mod logs;
@@ -18,12 +28,19 @@ mod readiness;
 mod recovery;
 mod replicas;
 mod restarts;
+#[path = "../faults/shifted_clock.rs"]
+mod shifted_clock;
 mod stop;
 mod stop_command;
+mod takeover;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
 mod test_context;
 mod text;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
+#[path = "../faults/tracer.rs"]
+mod tracer;
 
 use std::fs;
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use nix::errno::Errno;
@@ -14,6 +15,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::process::poll;
 use crate::process::system::process_entry::ProcessEntry;
 
 /// The flag that makes `posix_spawn` start a session.
@@ -21,6 +23,10 @@ pub(crate) const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
 
 /// The flag that sends a signal through a pidfd to the group that its process leads (since Linux 6.9).
 const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
+
+/// How long a process may take to start another program, and the pause between two looks at it.
+const EXEC_PATIENCE: Duration = Duration::from_millis(500);
+const EXEC_RETRY: Duration = Duration::from_millis(1);
 
 /// Returns the id of the current boot; empty if the system has none.
 pub(super) fn boot_id() -> String {
@@ -88,7 +94,20 @@ fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
 /// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be
 /// read.
 pub(crate) fn environ(pid: u32) -> Option<Vec<u8>> {
-    read_memory(pid, "environ")
+    let deadline = Instant::now() + EXEC_PATIENCE;
+    loop {
+        let environ = read_memory(pid, "environ")?;
+        if !environ.is_empty() || !is_starting_program(pid) || Instant::now() >= deadline {
+            return Some(environ);
+        }
+        poll::pause(Instant::now() + EXEC_RETRY);
+    }
+}
+
+/// Returns whether a process is starting another program. Until the memory of that is set up, the process has neither
+/// arguments nor an environment, although its parent may have gone on.
+fn is_starting_program(pid: u32) -> bool {
+    arguments(pid).is_empty() && entry(pid).is_ok_and(|entry| entry.is_some_and(|entry| !entry.is_zombie))
 }
 
 /// Returns the arguments of a process, each followed by a NUL.
@@ -186,7 +205,15 @@ pub(crate) fn has_no_children(known: &[u32]) -> bool {
             Some(orphan) if !known.iter().any(|child| i32::try_from(*child) == Ok(orphan.as_raw())) => {
                 let _ = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
             }
-            _ => return false,
+            Some(_) => {
+                // The system names the known one until it is reaped, and none that has exited after it.
+                let others = children(std::process::id()).into_iter().filter(|child| !known.contains(child));
+                for orphan in others.filter_map(|child| i32::try_from(child).ok()) {
+                    let _ = waitpid(nix::unistd::Pid::from_raw(orphan), Some(WaitPidFlag::WNOHANG));
+                }
+                return false;
+            }
+            None => return false,
         }
     }
 }

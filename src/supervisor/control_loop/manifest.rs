@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, Process, Wanted};
+use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Process, Wanted};
 use crate::process::handle::Handle;
+use crate::process::system::{self, BOOT_ID};
 use crate::process::{recover, tree};
 use crate::store::StoreError;
 use crate::supervisor::control::unknown_daemon;
@@ -51,8 +52,7 @@ impl ControlLoop<'_> {
             let daemon =
                 self.daemons.entry(spec.name.clone()).or_insert_with(|| Daemon::new(spec.clone(), wanted));
             let is_changed = spec.digest() != daemon.digest;
-            (daemon.source, daemon.digest) = (spec.source.clone(), spec.digest());
-            (daemon.spec, daemon.wanted) = (spec.clone(), wanted);
+            (daemon.source, daemon.spec, daemon.wanted) = (spec.source.clone(), spec.clone(), wanted);
             let (name, daemon) = (spec.name.clone(), daemon.clone());
             self.policy.declare(spec, is_wanted);
             if let Some(process) = recovered.remove(&name) {
@@ -122,12 +122,22 @@ impl ControlLoop<'_> {
                 || daemon.status == DaemonStatus::Exited && self.server.replaces_killed =>
             {
                 let process = self.store.process(process.id)?.unwrap_or(process);
-                self.policy.adopt(name, Adopted::Ended { exit: exit_of(&process), restarts });
+                if is_ended_by_itself(&process) {
+                    self.policy.adopt(name, Adopted::Ended { exit: exit_of(&process), restarts });
+                }
             }
             _ => {}
         }
         Ok(())
     }
+}
+
+/// Whether an execution has run and has ended by itself. The end of one that a supervisor was stopping, that a killed
+/// supervisor did not start, or that ended together with an earlier boot or container says nothing about its daemon.
+fn is_ended_by_itself(process: &Process) -> bool {
+    let is_requested = process.exit().is_some_and(|exit| exit.reason == ExitReason::Stopped);
+    let is_of_this_boot = process.running().is_some_and(|running| running.identity.boot_id == *BOOT_ID);
+    is_of_this_boot && !is_requested && !system::is_first_process()
 }
 
 /// Whether a daemon is wanted already.
