@@ -65,7 +65,7 @@ pub(crate) fn supervise(
         Ok(()) => ExitStatus::Success,
         Err(_) => ExitStatus::Setup,
     };
-    let clients = control.into_clients_of_end();
+    let clients = control.into_clients();
     // A signal is the ordinary end of a supervisor, so it is not an interrupt.
     session.finish(command, status)?;
     drop((lock, clients));

@@ -1,5 +1,8 @@
 //! The control socket: how commands reach the supervisor of a data dir.
 
+mod client;
+mod message;
+
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -10,63 +13,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::jsonl;
-use crate::model::DaemonSpec;
 use crate::process::system;
+
+pub(crate) use client::{Client, drain};
+pub(crate) use message::{Answer, ControlRequest};
 
 /// The socket in the data dir.
 const SOCKET: &str = "supervisor.sock";
 
 /// The longest path of a socket, in bytes.
 const MAX_PATH: usize = 107;
-
-/// The longest request, in bytes.
-const MAX_REQUEST: usize = 16 << 20;
-
-/// How long a client may take to read an answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A request to the supervisor.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
-pub(crate) enum ControlRequest {
-    /// Applies a manifest, and starts the daemons with these names, or all that start by themselves.
-    Apply {
-        /// All declared daemons.
-        daemons: Vec<DaemonSpec>,
-        /// The daemons to start.
-        names: Vec<String>,
-        /// Whether daemons that are no longer declared are stopped.
-        remove_orphans: bool,
-    },
-    /// Starts daemons.
-    Start { names: Vec<String> },
-    /// Stops daemons, and answers once they are stopped.
-    Stop { names: Vec<String> },
-    /// Stops and starts daemons.
-    Restart { names: Vec<String> },
-    /// Stops all daemons and the supervisor, and answers once all are stopped.
-    Down {
-        /// The grace period in place of that of each daemon.
-        grace: Option<Duration>,
-    },
-    /// Answers once all daemons that are wanted are ready or have ended.
-    AwaitReady,
-    /// Answers once the daemons with these names have ended.
-    Wait { names: Vec<String> },
-}
-
-/// The answer to a request.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Answer {
-    /// The records of the daemons.
-    pub daemons: Vec<Value>,
-    /// Why the request cannot be carried out.
-    pub error: Option<String>,
-}
 
 /// The path of a socket in a folder, which is opened if its own path is too long for a socket.
 struct SocketPath {
@@ -93,13 +51,6 @@ pub(crate) struct Server {
     path: PathBuf,
     /// Whether an earlier supervisor was killed, and left its socket.
     pub replaces_killed: bool,
-}
-
-/// A connected client.
-#[derive(Debug)]
-pub(crate) struct Client {
-    stream: UnixStream,
-    input: Vec<u8>,
 }
 
 impl Server {
@@ -131,8 +82,7 @@ impl Server {
         if peer != nix::unistd::geteuid().as_raw() && peer != 0 {
             return None;
         }
-        stream.set_nonblocking(true).ok()?;
-        Some(Client { stream, input: Vec::new() })
+        Client::new(stream).ok()
     }
 
     /// Returns the descriptor that is readable when a client waits.
@@ -144,46 +94,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
-    }
-}
-
-impl Client {
-    /// Reads what has arrived. Returns the request once it is complete, or an error if the client is gone or its request is
-    /// invalid.
-    pub(crate) fn read(&mut self) -> io::Result<Option<ControlRequest>> {
-        let mut buffer = [0; 16 << 10];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(count) => self.input.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
-                return Ok(Some(serde_json::from_slice(&self.input[..end])?));
-            }
-            if self.input.len() > MAX_REQUEST {
-                return Err(ErrorKind::FileTooLarge.into());
-            }
-        }
-    }
-
-    /// Whether the client has closed its end.
-    pub(crate) fn is_gone(&mut self) -> bool {
-        !matches!(self.stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
-    }
-
-    /// Answers the request. A client that does not read its answer is dropped.
-    pub(crate) fn answer(&self, answer: &Answer) {
-        let _ = self.stream.set_nonblocking(false);
-        let _ = self.stream.set_write_timeout(Some(WRITE_TIMEOUT));
-        let _ = (&self.stream).write_all(&jsonl::line(answer));
-    }
-
-    /// Returns the descriptor that is readable when the client has sent something.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
     }
 }
 
@@ -213,11 +123,6 @@ pub(crate) fn request(
     }
 }
 
-/// Returns the answer with this error.
-pub(crate) fn refused(error: impl Into<String>) -> Answer {
-    Answer { daemons: Vec::new(), error: Some(error.into()) }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -238,9 +143,10 @@ mod tests {
             let answer = scope
                 .spawn(|| request(&data_dir, &ControlRequest::Stop { names: vec!["a".to_owned()] }, None));
             let mut client = std::iter::repeat_with(|| server.accept()).find_map(|client| client).unwrap();
-            let received = std::iter::repeat_with(|| client.read().unwrap()).find_map(|request| request);
-            assert!(matches!(received, Some(ControlRequest::Stop { names }) if names == ["a"]));
-            client.answer(&Answer { daemons: vec![json!({"name": "a"})], error: None });
+            let received =
+                std::iter::repeat_with(|| client.read().unwrap()).find_map(|request| request).unwrap();
+            assert!(matches!(received, Ok(ControlRequest::Stop { names }) if names == ["a"]));
+            client.send(&Answer::with(vec![json!({"name": "a"})])).unwrap();
             drop(client);
             assert_eq!(answer.join().unwrap().unwrap().unwrap().daemons[0]["name"], "a");
         });

@@ -3,8 +3,8 @@
 
 mod checks;
 mod clients;
+mod connected_client;
 mod manifest;
-mod pending;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -12,6 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use nix::poll::PollFlags;
 
 use crate::clock;
 use crate::model::{Daemon, DaemonName, ExitReason, Process, ProcessId, Readiness, Wanted};
@@ -23,8 +25,8 @@ use crate::report::tables;
 use crate::report::text::printable;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
-use crate::supervisor::control::{Client, Server};
-use crate::supervisor::control_loop::pending::PendingClient;
+use crate::supervisor::control::Server;
+use crate::supervisor::control_loop::connected_client::ConnectedClient;
 use crate::supervisor::execution::{self, Launcher};
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
 use crate::supervisor::readiness;
@@ -87,10 +89,7 @@ pub(crate) struct ControlLoop<'a> {
     daemons: BTreeMap<DaemonName, Daemon>,
     executions: BTreeMap<DaemonName, Execution>,
     server: Server,
-    clients: Vec<Client>,
-    pending: Vec<PendingClient>,
-    /// The clients that stopped all daemons.
-    clients_of_end: Vec<Client>,
+    clients: Vec<ConnectedClient>,
     reports: (Sender<ThreadReport>, Receiver<ThreadReport>),
     /// The threads that run commands to check executions.
     checks: Vec<JoinHandle<()>>,
@@ -126,8 +125,6 @@ impl<'a> ControlLoop<'a> {
             executions: BTreeMap::new(),
             server,
             clients: Vec::new(),
-            pending: Vec::new(),
-            clients_of_end: Vec::new(),
             reports: mpsc::channel(),
             checks: Vec::new(),
             wake,
@@ -183,9 +180,9 @@ impl<'a> ControlLoop<'a> {
             fds.push(self.interrupt.fd());
         }
         fds.extend(self.executions.values().map(Execution::fd));
-        fds.extend(self.clients.iter().map(Client::fd));
-        fds.extend(self.pending.iter().map(|pending| pending.client.fd()));
-        poll::any_readable(&fds, Instant::now() + pause);
+        let readable = fds.into_iter().map(|fd| (fd, PollFlags::POLLIN));
+        let clients = self.clients.iter().map(ConnectedClient::fd);
+        poll::any_ready(readable.chain(clients), Instant::now() + pause);
     }
 
     /// Passes an event to the policy. What follows from it is done next.

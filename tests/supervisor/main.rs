@@ -7,7 +7,11 @@
 )]
 
 mod attributes;
+mod clients;
 mod commands;
+#[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
+#[path = "../faults/kernel.rs"]
+mod kernel;
 #[path = "../faults/leftovers.rs"]
 mod leftovers;
 mod logs;
