@@ -21,6 +21,7 @@ mod command;
 mod config;
 mod count;
 mod daemon;
+mod events;
 mod exec;
 mod failure;
 mod hook;
@@ -108,6 +109,8 @@ enum Command {
     /// Wait until daemons have ended, and exit with the code of the first that failed
     #[command(after_help = include_str!("cli/help/wait.txt"))]
     Wait(daemon::NamesArgs),
+    /// Print what happens to daemons from now on
+    Events(events::EventsArgs),
     /// Post a progress message from inside a run
     Post(start::PostArgs),
     /// Store the final result from inside a run
@@ -271,6 +274,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Stop(args) => daemon::stop(&args, context),
         Command::Restart(args) => daemon::restart(args, context),
         Command::Wait(args) => daemon::wait(&args, context),
+        Command::Events(args) => events::events(args, context),
         Command::Supervise => up::supervise(context),
         Command::Logs(args) => process::logs::logs(&args, context),
     }

@@ -4,18 +4,19 @@ mod client;
 mod message;
 
 use std::fs::{File, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use nix::poll::PollFlags;
 
 use crate::jsonl;
-use crate::process::system;
+use crate::process::{poll, system};
 
 pub(crate) use client::{Client, drain};
 pub(crate) use message::{Answer, ControlRequest};
@@ -25,6 +26,9 @@ const SOCKET: &str = "supervisor.sock";
 
 /// The longest path of a socket, in bytes.
 const MAX_PATH: usize = 107;
+
+/// The longest pause of a client that follows the supervisor.
+const MAX_PAUSE: Duration = Duration::from_hours(1);
 
 /// The path of a socket in a folder, which is opened if its own path is too long for a socket.
 struct SocketPath {
@@ -104,6 +108,50 @@ pub(crate) fn request(
     request: &ControlRequest,
     timeout: Option<Duration>,
 ) -> io::Result<Option<Answer>> {
+    let Some(mut stream) = send(data_dir, request)? else { return Ok(None) };
+    stream.set_read_timeout(timeout)?;
+    // The supervisor closes the connection after its answer, and that of `down` once the next supervisor can start.
+    let mut line = String::new();
+    match stream.read_to_string(&mut line) {
+        Ok(0) => Ok(None),
+        Ok(_) => Ok(Some(serde_json::from_str(&line)?)),
+        Err(error) if is_closed(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends a request to the supervisor, and calls `on_answer` with each answer until the supervisor ends. Ends early if the
+/// other end of `output`, to which the caller writes, is closed. Returns whether a supervisor listens.
+pub(crate) fn follow(
+    data_dir: &Path,
+    request: &ControlRequest,
+    output: BorrowedFd<'_>,
+    mut on_answer: impl FnMut(Answer),
+) -> io::Result<bool> {
+    let Some(stream) = send(data_dir, request)? else { return Ok(false) };
+    let mut answers = BufReader::new(stream);
+    let mut line = Vec::new();
+    loop {
+        let has_more = !answers.buffer().is_empty();
+        while !has_more && !poll::is_ready(answers.get_ref().as_fd(), PollFlags::POLLIN) {
+            if poll::is_ready(output, PollFlags::empty()) {
+                return Ok(true);
+            }
+            let fds = [(answers.get_ref().as_fd(), PollFlags::POLLIN), (output, PollFlags::empty())];
+            poll::any_ready(fds, Instant::now() + MAX_PAUSE);
+        }
+        line.clear();
+        match answers.read_until(b'\n', &mut line) {
+            Ok(0) => return Ok(true),
+            Ok(_) => on_answer(serde_json::from_slice(&line)?),
+            Err(error) if is_closed(&error) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Sends a request to the supervisor, and returns the connection, or `None` if no supervisor listens.
+fn send(data_dir: &Path, request: &ControlRequest) -> io::Result<Option<UnixStream>> {
     let path = SocketPath::new(data_dir)?;
     let mut stream = match UnixStream::connect(&path.path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
@@ -111,16 +159,15 @@ pub(crate) fn request(
         }
         connected => connected?,
     };
-    stream.set_read_timeout(timeout)?;
-    // The supervisor closes the connection after its answer, and that of `down` once the next supervisor can start.
-    let mut line = String::new();
-    let exchanged = stream.write_all(&jsonl::line(request)).and_then(|()| stream.read_to_string(&mut line));
-    match exchanged {
-        Ok(0) => Ok(None),
-        Ok(_) => Ok(Some(serde_json::from_str(&line)?)),
-        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(None),
-        Err(error) => Err(error),
+    match stream.write_all(&jsonl::line(request)) {
+        Err(error) if is_closed(&error) => Ok(None),
+        written => written.map(|()| Some(stream)),
     }
+}
+
+/// Whether a transfer failed because the supervisor has closed the connection.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }
 
 #[cfg(test)]

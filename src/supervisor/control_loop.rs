@@ -4,6 +4,7 @@
 mod checks;
 mod clients;
 mod connected_client;
+mod events;
 mod manifest;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 
 use crate::clock;
-use crate::model::{Daemon, DaemonName, ExitReason, Process, ProcessId, Readiness, Wanted};
+use crate::model::{Daemon, DaemonName, DaemonStatus, ExitReason, Process, ProcessId, Readiness};
 use crate::process::handle::Handle;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
@@ -28,6 +29,7 @@ use crate::store::{Store, StoreError};
 use crate::supervisor::control::Server;
 use crate::supervisor::control_loop::connected_client::ConnectedClient;
 use crate::supervisor::execution::{self, Launcher};
+use crate::supervisor::lifecycle::LifecycleEvent;
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
 use crate::supervisor::readiness;
 
@@ -163,8 +165,11 @@ impl<'a> ControlLoop<'a> {
                 (self.interrupt.signal().is_some() && !has_killed).then_some(SECOND_SIGNAL_INTERVAL);
             let pause = tick().into_iter().chain(timer).chain(second_signal).min().unwrap_or(MAX_PAUSE);
             self.wait(pause);
+            // Each change of a status is stored and published, also one that the next step takes back.
             self.collect_reports();
+            self.perform();
             self.collect_exits();
+            self.perform();
             self.serve();
         }
     }
@@ -205,6 +210,7 @@ impl<'a> ControlLoop<'a> {
     }
 
     fn start_daemon(&mut self, name: &DaemonName) {
+        self.publish(LifecycleEvent::PreStart, name);
         let Some(daemon) = self.daemons.get_mut(name) else { return };
         let spec = daemon.spec.clone();
         let prepare = |ready: &Readiness| readiness::prepare(&ready.probe, spec.attributes.user.as_deref());
@@ -216,6 +222,9 @@ impl<'a> ControlLoop<'a> {
                 let watched = Watched::Waiter(waiter);
                 self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
                 self.handle(PolicyEvent::Started(name));
+                if self.policy.state(name).is_some_and(|state| state.is_restarted) {
+                    self.publish(LifecycleEvent::Restarted, name);
+                }
             }
             Err(problem) => self.handle(PolicyEvent::CannotStart(name, problem)),
         }
@@ -309,10 +318,12 @@ impl<'a> ControlLoop<'a> {
                 Ok((process, None)) => {
                     let exit = process.as_ref().map_or_else(Exit::lost, exit_of);
                     self.handle(PolicyEvent::Exited(&name, exit));
+                    self.publish(LifecycleEvent::Exited, &name);
                 }
                 Err(error) => {
                     (self.on_event)(DaemonEvent::Warning(format!("cannot read the exit of {name}: {error}")));
                     self.handle(PolicyEvent::Exited(&name, Exit::lost()));
+                    self.publish(LifecycleEvent::Exited, &name);
                 }
             }
         }
@@ -335,18 +346,7 @@ impl<'a> ControlLoop<'a> {
         let mut changed = Vec::new();
         for (name, daemon) in &mut self.daemons {
             let Some(state) = self.policy.state(name) else { continue };
-            let next_start_at = state.next_start.map(|at| clock_now + at.saturating_sub(now));
-            let mut updated = Daemon {
-                wanted: if state.is_wanted { Wanted::Started } else { Wanted::Stopped },
-                status: state.status,
-                restarts: state.restarts,
-                next_start_at: daemon.next_start_at.filter(|_| next_start_at.is_some()).or(next_start_at),
-                last_error: state.last_error.clone(),
-                ..daemon.clone()
-            };
-            if state.is_ready && updated.ready_at.is_none() {
-                updated.ready_at = Some(clock_now);
-            }
+            let updated = events::updated(daemon, state, clock_now, now);
             if updated != *daemon {
                 let has_new_status = updated.status != daemon.status;
                 *daemon = updated;
@@ -361,6 +361,11 @@ impl<'a> ControlLoop<'a> {
         for (daemon, _) in changed.iter().filter(|(_, has_new_status)| *has_new_status) {
             let process = daemon.process_id.and_then(|id| self.store.process(id).ok().flatten());
             (self.on_event)(DaemonEvent::Status(daemon, process.as_ref()));
+            match daemon.status {
+                DaemonStatus::Running => self.publish(LifecycleEvent::Ready, &daemon.spec.name),
+                DaemonStatus::Failed => self.publish(LifecycleEvent::Failed, &daemon.spec.name),
+                _ => {}
+            }
         }
         saved
     }

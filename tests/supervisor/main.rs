@@ -9,6 +9,7 @@
 mod attributes;
 mod clients;
 mod commands;
+mod events;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]
 mod kernel;

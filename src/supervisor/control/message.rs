@@ -35,6 +35,8 @@ pub(crate) enum ControlRequest {
     AwaitReady,
     /// Answers once the daemons with these names have ended.
     Wait { names: Vec<String> },
+    /// Answers with each event of the daemons with these names, or of all if there are none, until the supervisor ends.
+    Events { names: Vec<String> },
 }
 
 /// The answer to a request.

@@ -31,7 +31,9 @@ impl ControlLoop<'_> {
     }
 
     fn limit_clients(&mut self) {
-        let is_slow = |connected: &ConnectedClient| !matches!(connected.state, ClientState::Waiting(_));
+        let is_slow = |connected: &ConnectedClient| {
+            matches!(connected.state, ClientState::Sending | ClientState::Reading)
+        };
         if self.clients.len() > MAX_CLIENTS
             && let Some(oldest) = self.clients.iter().position(is_slow)
         {
@@ -46,7 +48,7 @@ impl ControlLoop<'_> {
             ClientState::Sending => match connected.client.read().ok()? {
                 None => {}
                 Some(Ok(request)) => match self.carry_out(request) {
-                    Ok(condition) => connected.state = ClientState::Waiting(condition),
+                    Ok(state) => connected.state = state,
                     Err(answer) => connected.answer(&answer),
                 },
                 Some(Err(error)) => {
@@ -54,20 +56,23 @@ impl ControlLoop<'_> {
                     connected.answer(&Answer::refused(format!("cannot read the request: {error}; {next}")));
                 }
             },
-            ClientState::Waiting(_) if connected.client.is_gone() => return None,
-            ClientState::Waiting(_) | ClientState::Reading => {}
+            ClientState::Reading => {}
+            ClientState::Waiting(_) | ClientState::FollowingEvents(_) if connected.client.is_gone() => {
+                return None;
+            }
+            ClientState::Waiting(_) | ClientState::FollowingEvents(_) => {}
         }
         let is_done = matches!(connected.state, ClientState::Reading) && !connected.client.has_unread();
         (!is_done).then_some(connected)
     }
 
-    /// Carries out a request. Returns the condition of its answer, or the answer if it is due at once.
-    fn carry_out(&mut self, request: ControlRequest) -> Result<AnswerCondition, Answer> {
+    /// Carries out a request. Returns what the client waits for, or the answer if it is due at once.
+    fn carry_out(&mut self, request: ControlRequest) -> Result<ClientState, Answer> {
         use ControlRequest::{Apply, AwaitReady, Restart, Start};
         if self.policy.is_ending()
             && matches!(request, Apply { .. } | AwaitReady | Restart { .. } | Start { .. })
         {
-            return Ok(AnswerCondition::Never);
+            return Ok(ClientState::Waiting(AnswerCondition::Never));
         }
         let begun = self.begin(request).map_err(Answer::refused)?;
         // What the user wants is stored before the answer, even if the supervisor is killed before it is done.
@@ -75,12 +80,12 @@ impl ControlLoop<'_> {
         begun.ok_or_else(|| self.answer())
     }
 
-    /// Begins to carry out a request. Returns the condition of its answer, or `None` if that is due at once.
-    fn begin(&mut self, request: ControlRequest) -> Result<Option<AnswerCondition>, String> {
-        match request {
+    /// Begins to carry out a request. Returns what the client waits for, or `None` if its answer is due at once.
+    fn begin(&mut self, request: ControlRequest) -> Result<Option<ClientState>, String> {
+        let condition = match request {
             ControlRequest::Apply { daemons, names, remove_orphans } => {
                 self.apply(daemons, &names, remove_orphans)?;
-                Ok(None)
+                return Ok(None);
             }
             ControlRequest::Start { names } => {
                 let wanted = self.known(&names)?;
@@ -95,32 +100,36 @@ impl ControlLoop<'_> {
                         self.handle(PolicyEvent::Want(name));
                     }
                 }
-                Ok(None)
+                return Ok(None);
             }
             ControlRequest::Stop { names } => {
                 let names = self.known(&names)?;
                 for name in &names {
                     self.handle(PolicyEvent::Unwant(name));
                 }
-                Ok(Some(AnswerCondition::AreDown(names)))
+                AnswerCondition::AreDown(names)
             }
             ControlRequest::Restart { names } => {
                 let names = self.known(&names)?;
                 for name in &names {
                     self.handle(PolicyEvent::Restart(name));
                 }
-                Ok(None)
+                return Ok(None);
             }
             ControlRequest::Down { grace } => {
                 for daemon in self.daemons.values_mut() {
                     daemon.spec.stop_grace_period = grace.unwrap_or(daemon.spec.stop_grace_period);
                 }
                 self.handle(PolicyEvent::End);
-                Ok(Some(AnswerCondition::IsDown))
+                AnswerCondition::IsDown
             }
-            ControlRequest::AwaitReady => Ok(Some(AnswerCondition::AreReady)),
-            ControlRequest::Wait { names } => Ok(Some(AnswerCondition::HaveEnded(self.known(&names)?))),
-        }
+            ControlRequest::AwaitReady => AnswerCondition::AreReady,
+            ControlRequest::Wait { names } => AnswerCondition::HaveEnded(self.known(&names)?),
+            ControlRequest::Events { names } => {
+                return Ok(Some(ClientState::FollowingEvents(self.known(&names)?)));
+            }
+        };
+        Ok(Some(ClientState::Waiting(condition)))
     }
 
     /// Returns the daemons with these names, each with all of its replicas, or the problem if a name is unknown.

@@ -19,6 +19,8 @@ pub(super) enum ClientState {
     Sending,
     /// It waits for its answer.
     Waiting(AnswerCondition),
+    /// It follows the events of these daemons, or of all if there are none, until it closes its end.
+    FollowingEvents(Vec<DaemonName>),
     /// It reads its answer, and is dropped then.
     Reading,
 }
@@ -44,13 +46,20 @@ impl ConnectedClient {
         self.state = ClientState::Reading;
     }
 
+    /// Whether it follows the events of a daemon.
+    pub(super) fn follows(&self, name: &DaemonName) -> bool {
+        matches!(&self.state, ClientState::FollowingEvents(names) if names.is_empty() || names.contains(name))
+    }
+
     /// Returns the descriptor of the connection, and what is expected of it.
     pub(super) fn fd(&self) -> (BorrowedFd<'_>, PollFlags) {
         let (fd, output) = self.client.fd();
         match self.state {
             // Also once it has read everything, so that it is dropped then. What else it sends does not count.
             ClientState::Reading => (fd, PollFlags::POLLOUT),
-            ClientState::Sending | ClientState::Waiting(_) => (fd, output | PollFlags::POLLIN),
+            ClientState::Sending | ClientState::Waiting(_) | ClientState::FollowingEvents(_) => {
+                (fd, output | PollFlags::POLLIN)
+            }
         }
     }
 }
