@@ -39,6 +39,7 @@ mod progress;
 mod run;
 mod standard_stream;
 mod start;
+mod stats;
 mod timings;
 mod uninstall;
 mod up;
@@ -109,6 +110,8 @@ enum Command {
     /// Wait until daemons have ended, and exit with the code of the first that failed
     #[command(after_help = include_str!("cli/help/wait.txt"))]
     Wait(daemon::NamesArgs),
+    /// Print the CPU, memory and reads and writes of daemons
+    Stats(stats::StatsArgs),
     /// Print what happens to daemons from now on
     Events(events::EventsArgs),
     /// Post a progress message from inside a run
@@ -274,6 +277,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Stop(args) => daemon::stop(&args, context),
         Command::Restart(args) => daemon::restart(args, context),
         Command::Wait(args) => daemon::wait(&args, context),
+        Command::Stats(args) => stats::stats(args, context),
         Command::Events(args) => events::events(args, context),
         Command::Supervise => up::supervise(context),
         Command::Logs(args) => process::logs::logs(&args, context),

@@ -8,3 +8,4 @@ pub(crate) mod manifest;
 pub(crate) mod policy;
 mod readiness;
 mod stop_request;
+mod usage_history;

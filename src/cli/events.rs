@@ -1,6 +1,7 @@
 //! `rigup events`: what happens to daemons.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
 use serde_json::Value;
@@ -34,6 +35,7 @@ pub(crate) fn events(args: EventsArgs, context: &mut Context) -> CommandResult {
             }
         }
         output.flush();
+        ControlFlow::Continue(())
     })?;
     if is_running { Ok(ExitStatus::Success) } else { Err(no_supervisor()) }
 }

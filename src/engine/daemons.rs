@@ -1,6 +1,7 @@
 //! The work of `rigup up` and of the commands for daemons, with or without a running supervisor.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -90,17 +91,20 @@ pub(crate) fn request(
     }
 }
 
-/// Sends a request to the supervisor of a data dir, and calls `on_records` with the records of each answer until the
-/// supervisor ends, or until the other end of `output` is closed. Returns whether a supervisor runs.
+/// Sends a request to the supervisor of a data dir, and calls `on_records` with the records of each answer until that
+/// breaks, the supervisor ends, or the other end of `output` is closed. Returns whether a supervisor runs.
 pub(crate) fn follow(
     settings: &Settings,
     request: &ControlRequest,
     output: BorrowedFd<'_>,
-    mut on_records: impl FnMut(Vec<Value>),
+    mut on_records: impl FnMut(Vec<Value>) -> ControlFlow<()>,
 ) -> Result<bool, EngineError> {
     let mut refused = None;
     let on_answer = |answer: Answer| match answer.error {
-        Some(error) => refused = Some(error),
+        Some(error) => {
+            refused = Some(error);
+            ControlFlow::Break(())
+        }
         None => on_records(answer.daemons),
     };
     let is_running = control::follow(&settings.data_dir, request, output, on_answer)

@@ -5,6 +5,7 @@ mod message;
 
 use std::fs::{File, Permissions};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -120,13 +121,13 @@ pub(crate) fn request(
     }
 }
 
-/// Sends a request to the supervisor, and calls `on_answer` with each answer until the supervisor ends. Ends early if the
-/// other end of `output`, to which the caller writes, is closed. Returns whether a supervisor listens.
+/// Sends a request to the supervisor, and calls `on_answer` with each answer until that breaks, or the supervisor ends.
+/// Ends early if the other end of `output`, to which the caller writes, is closed. Returns whether a supervisor listens.
 pub(crate) fn follow(
     data_dir: &Path,
     request: &ControlRequest,
     output: BorrowedFd<'_>,
-    mut on_answer: impl FnMut(Answer),
+    mut on_answer: impl FnMut(Answer) -> ControlFlow<()>,
 ) -> io::Result<bool> {
     let Some(stream) = send(data_dir, request)? else { return Ok(false) };
     let mut answers = BufReader::new(stream);
@@ -143,7 +144,8 @@ pub(crate) fn follow(
         line.clear();
         match answers.read_until(b'\n', &mut line) {
             Ok(0) => return Ok(true),
-            Ok(_) => on_answer(serde_json::from_slice(&line)?),
+            Ok(_) if on_answer(serde_json::from_slice(&line)?).is_break() => return Ok(true),
+            Ok(_) => {}
             Err(error) if is_closed(&error) => return Ok(true),
             Err(error) => return Err(error),
         }

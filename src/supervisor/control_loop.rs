@@ -6,6 +6,7 @@ mod clients;
 mod connected_client;
 mod events;
 mod manifest;
+mod stats;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -21,6 +22,7 @@ use crate::model::{Daemon, DaemonName, DaemonStatus, ExitReason, Process, Proces
 use crate::process::handle::Handle;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::Child;
+use crate::process::system::ResourceUsage;
 use crate::process::{poll, recover, wait};
 use crate::report::tables;
 use crate::report::text::printable;
@@ -28,6 +30,7 @@ use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::supervisor::control::Server;
 use crate::supervisor::control_loop::connected_client::ConnectedClient;
+use crate::supervisor::control_loop::stats::Stats;
 use crate::supervisor::execution::{self, Launcher};
 use crate::supervisor::lifecycle::LifecycleEvent;
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
@@ -54,6 +57,8 @@ enum ThreadReport {
     Readiness(DaemonName, ProcessId, Result<(), String>),
     /// A problem with the stop of a daemon.
     Warning(String),
+    /// The resources that the executions of daemons use.
+    Usage(Vec<(DaemonName, ProcessId, ResourceUsage)>),
 }
 
 /// An execution of a daemon.
@@ -92,6 +97,7 @@ pub(crate) struct ControlLoop<'a> {
     executions: BTreeMap<DaemonName, Execution>,
     server: Server,
     clients: Vec<ConnectedClient>,
+    stats: Stats,
     reports: (Sender<ThreadReport>, Receiver<ThreadReport>),
     /// The threads that run commands to check executions.
     checks: Vec<JoinHandle<()>>,
@@ -127,6 +133,7 @@ impl<'a> ControlLoop<'a> {
             executions: BTreeMap::new(),
             server,
             clients: Vec::new(),
+            stats: Stats::default(),
             reports: mpsc::channel(),
             checks: Vec::new(),
             wake,
@@ -163,7 +170,13 @@ impl<'a> ControlLoop<'a> {
             // The descriptor of the interrupt stays readable after the first signal.
             let second_signal =
                 (self.interrupt.signal().is_some() && !has_killed).then_some(SECOND_SIGNAL_INTERVAL);
-            let pause = tick().into_iter().chain(timer).chain(second_signal).min().unwrap_or(MAX_PAUSE);
+            let pause = tick()
+                .into_iter()
+                .chain(timer)
+                .chain(second_signal)
+                .chain(self.sample())
+                .min()
+                .unwrap_or(MAX_PAUSE);
             self.wait(pause);
             // Each change of a status is stored and published, also one that the next step takes back.
             self.collect_reports();
@@ -291,6 +304,7 @@ impl<'a> ControlLoop<'a> {
                     }
                 }
                 ThreadReport::Warning(text) => (self.on_event)(DaemonEvent::Warning(text)),
+                ThreadReport::Usage(measured) => self.add_samples(measured),
             }
         }
     }

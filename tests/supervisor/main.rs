@@ -22,6 +22,7 @@ mod readiness;
 mod recovery;
 mod replicas;
 mod restarts;
+mod stats;
 mod stop;
 mod stop_command;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]

@@ -37,6 +37,9 @@ pub(crate) enum ControlRequest {
     Wait { names: Vec<String> },
     /// Answers with each event of the daemons with these names, or of all if there are none, until the supervisor ends.
     Events { names: Vec<String> },
+    /// Answers every second with a sample of each of the daemons with these names, or of all if there are none, until the
+    /// supervisor ends.
+    Stats { names: Vec<String> },
 }
 
 /// The answer to a request.

@@ -57,10 +57,8 @@ impl ControlLoop<'_> {
                 }
             },
             ClientState::Reading => {}
-            ClientState::Waiting(_) | ClientState::FollowingEvents(_) if connected.client.is_gone() => {
-                return None;
-            }
-            ClientState::Waiting(_) | ClientState::FollowingEvents(_) => {}
+            _ if connected.client.is_gone() => return None,
+            _ => {}
         }
         let is_done = matches!(connected.state, ClientState::Reading) && !connected.client.has_unread();
         (!is_done).then_some(connected)
@@ -127,6 +125,9 @@ impl ControlLoop<'_> {
             ControlRequest::Wait { names } => AnswerCondition::HaveEnded(self.known(&names)?),
             ControlRequest::Events { names } => {
                 return Ok(Some(ClientState::FollowingEvents(self.known(&names)?)));
+            }
+            ControlRequest::Stats { names } => {
+                return Ok(Some(ClientState::FollowingStats(self.known(&names)?)));
             }
         };
         Ok(Some(ClientState::Waiting(condition)))

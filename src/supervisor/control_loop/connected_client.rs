@@ -21,6 +21,8 @@ pub(super) enum ClientState {
     Waiting(AnswerCondition),
     /// It follows the events of these daemons, or of all if there are none, until it closes its end.
     FollowingEvents(Vec<DaemonName>),
+    /// It follows the samples of these daemons, or of all if there are none, until it closes its end.
+    FollowingStats(Vec<DaemonName>),
     /// It reads its answer, and is dropped then.
     Reading,
 }
@@ -57,9 +59,7 @@ impl ConnectedClient {
         match self.state {
             // Also once it has read everything, so that it is dropped then. What else it sends does not count.
             ClientState::Reading => (fd, PollFlags::POLLOUT),
-            ClientState::Sending | ClientState::Waiting(_) | ClientState::FollowingEvents(_) => {
-                (fd, output | PollFlags::POLLIN)
-            }
+            _ => (fd, output | PollFlags::POLLIN),
         }
     }
 }
