@@ -21,6 +21,7 @@ mod command;
 mod config;
 mod count;
 mod daemon;
+mod events;
 mod exec;
 mod failure;
 mod hook;
@@ -40,6 +41,7 @@ mod progress;
 mod run;
 mod standard_stream;
 mod start;
+mod stats;
 mod timings;
 mod uninstall;
 mod up;
@@ -112,6 +114,10 @@ enum Command {
     Wait(daemon::NamesArgs),
     /// Print the logs of daemons, or what processes wrote
     Logs(logs::LogsArgs),
+    /// Print the CPU, memory and reads and writes of daemons
+    Stats(stats::StatsArgs),
+    /// Print what happens to daemons from now on
+    Events(events::EventsArgs),
     /// Post a progress message from inside a run
     Post(start::PostArgs),
     /// Store the final result from inside a run
@@ -272,6 +278,8 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Stop(args) => daemon::stop(&args, context),
         Command::Restart(args) => daemon::restart(args, context),
         Command::Wait(args) => daemon::wait(&args, context),
+        Command::Stats(args) => stats::stats(args, context),
+        Command::Events(args) => events::events(args, context),
         Command::Supervise => up::supervise(context),
         Command::Logs(args) => logs::logs(args, context),
     }

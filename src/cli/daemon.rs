@@ -151,6 +151,7 @@ pub(crate) fn wait(args: &NamesArgs, context: &Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-fn no_supervisor() -> CliError {
+/// Returns the error of a command that needs a supervisor.
+pub(crate) fn no_supervisor() -> CliError {
     CliError::not_found("no supervisor runs; start one with `rigup up -d`")
 }

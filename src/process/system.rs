@@ -10,12 +10,14 @@ mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
 mod process_entry;
+mod resource_usage;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{PidFd as SystemHandle, *};
 #[cfg(target_os = "macos")]
 pub use macos::{ExitQueue as SystemHandle, *};
 pub(crate) use process_entry::ProcessEntry;
+pub(crate) use resource_usage::ResourceUsage;
 
 /// The id of the current boot; empty if the system has none.
 pub(crate) static BOOT_ID: LazyLock<String> = LazyLock::new(boot_id);

@@ -3,9 +3,11 @@
 
 mod checks;
 mod clients;
+mod connected_client;
+mod events;
 mod manifest;
 mod orphans;
-mod pending;
+mod stats;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
@@ -14,22 +16,25 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use nix::poll::PollFlags;
 
 use crate::clock;
-use crate::model::{Daemon, DaemonName, DaemonSpec, ExitReason, Process, ProcessId, Readiness, Wanted};
+use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Process, ProcessId, Readiness};
 use crate::process::handle::Handle;
 use crate::process::signals::{ChildExits, Interrupt};
 use crate::process::spawn::Child;
+use crate::process::system::ResourceUsage;
 use crate::process::{poll, recover, subreaper, wait};
 use crate::report::tables;
 use crate::report::text::printable;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
-use crate::supervisor::control::{Client, Server};
-use crate::supervisor::control_loop::pending::PendingClient;
+use crate::supervisor::control::Server;
+use crate::supervisor::control_loop::connected_client::ConnectedClient;
+use crate::supervisor::control_loop::stats::Stats;
 use crate::supervisor::execution::{self, Launcher};
-use crate::supervisor::policy::{Action, DaemonPolicy, DaemonState, Exit, PolicyEvent};
+use crate::supervisor::lifecycle::LifecycleEvent;
+use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
 use crate::supervisor::readiness;
 
 /// The longest pause between two looks at everything.
@@ -53,6 +58,8 @@ enum ThreadReport {
     Readiness(DaemonName, ProcessId, Result<(), String>),
     /// A problem with the stop of a daemon, or with its old executions.
     Warning(String),
+    /// The resources that the executions of daemons use.
+    Usage(Vec<(DaemonName, ProcessId, ResourceUsage)>),
 }
 
 /// An execution of a daemon.
@@ -94,10 +101,8 @@ pub(crate) struct ControlLoop<'a> {
     orphans: BTreeSet<DaemonName>,
     executions: BTreeMap<DaemonName, Execution>,
     server: Server,
-    clients: Vec<Client>,
-    pending: Vec<PendingClient>,
-    /// The clients that stopped all daemons.
-    clients_of_end: Vec<Client>,
+    clients: Vec<ConnectedClient>,
+    stats: Stats,
     reports: (Sender<ThreadReport>, Receiver<ThreadReport>),
     /// The threads that run commands to check executions.
     checks: Vec<JoinHandle<()>>,
@@ -135,8 +140,7 @@ impl<'a> ControlLoop<'a> {
             executions: BTreeMap::new(),
             server,
             clients: Vec::new(),
-            pending: Vec::new(),
-            clients_of_end: Vec::new(),
+            stats: Stats::default(),
             reports: mpsc::channel(),
             checks: Vec::new(),
             wake,
@@ -174,12 +178,21 @@ impl<'a> ControlLoop<'a> {
             // The descriptor of the interrupt stays readable after the first signal.
             let second_signal =
                 (self.interrupt.signal().is_some() && !has_killed).then_some(SECOND_SIGNAL_INTERVAL);
-            let pause = tick().into_iter().chain(timer).chain(second_signal).min().unwrap_or(MAX_PAUSE);
+            let pause = tick()
+                .into_iter()
+                .chain(timer)
+                .chain(second_signal)
+                .chain(self.sample())
+                .min()
+                .unwrap_or(MAX_PAUSE);
             self.wait(pause);
+            // Each change of a status is stored and published, also one that the next step takes back.
             self.collect_reports();
+            self.perform();
             self.collect_exits();
             self.child_exits.clear();
             subreaper::reap_orphans();
+            self.perform();
             self.serve();
         }
     }
@@ -195,9 +208,9 @@ impl<'a> ControlLoop<'a> {
             fds.push(self.interrupt.fd());
         }
         fds.extend(self.executions.values().map(Execution::fd));
-        fds.extend(self.clients.iter().map(Client::fd));
-        fds.extend(self.pending.iter().map(|pending| pending.client.fd()));
-        poll::any_readable(&fds, Instant::now() + pause);
+        let readable = fds.into_iter().map(|fd| (fd, PollFlags::POLLIN));
+        let clients = self.clients.iter().map(ConnectedClient::fd);
+        poll::any_ready(readable.chain(clients), Instant::now() + pause);
     }
 
     /// Passes an event to the policy. What follows from it is done next.
@@ -220,6 +233,7 @@ impl<'a> ControlLoop<'a> {
     }
 
     fn start_daemon(&mut self, name: &DaemonName) {
+        self.publish(LifecycleEvent::PreStart, name);
         let Some(spec) = self.daemons.get(name).map(|daemon| daemon.spec.clone()) else { return };
         match self.launch(name, &spec) {
             Ok((process, waiter)) => {
@@ -228,6 +242,9 @@ impl<'a> ControlLoop<'a> {
                 self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
                 self.handle(PolicyEvent::Started(name));
                 self.prune_executions(name.clone());
+                if self.policy.state(name).is_some_and(|state| state.is_restarted) {
+                    self.publish(LifecycleEvent::Restarted, name);
+                }
             }
             Err(problem) => self.handle(PolicyEvent::CannotStart(name, problem)),
         }
@@ -253,7 +270,7 @@ impl<'a> ControlLoop<'a> {
         if let Some((daemon, state)) = self.daemons.get_mut(name).zip(self.policy.state(name)) {
             *daemon = Daemon { process_id, digest, ready_at: None, ..daemon.clone() };
             // What has changed is reported once it runs.
-            let row = with_state(daemon, state, None).masked();
+            let row = events::updated(daemon, state, clock::now(), self.start.elapsed()).masked();
             self.store
                 .save_daemons(&[row])
                 .map_err(|error| format!("cannot store its execution: {error}"))?;
@@ -322,6 +339,7 @@ impl<'a> ControlLoop<'a> {
                     }
                 }
                 ThreadReport::Warning(text) => (self.on_event)(DaemonEvent::Warning(text)),
+                ThreadReport::Usage(measured) => self.add_samples(measured),
             }
         }
     }
@@ -349,10 +367,12 @@ impl<'a> ControlLoop<'a> {
                 Ok((process, None)) => {
                     let exit = process.as_ref().map_or_else(Exit::lost, exit_of);
                     self.handle(PolicyEvent::Exited(&name, exit));
+                    self.publish(LifecycleEvent::Exited, &name);
                 }
                 Err(error) => {
                     (self.on_event)(DaemonEvent::Warning(format!("cannot read the exit of {name}: {error}")));
                     self.handle(PolicyEvent::Exited(&name, Exit::lost()));
+                    self.publish(LifecycleEvent::Exited, &name);
                 }
             }
         }
@@ -375,11 +395,7 @@ impl<'a> ControlLoop<'a> {
         let mut changed = Vec::new();
         for (name, daemon) in &mut self.daemons {
             let Some(state) = self.policy.state(name) else { continue };
-            let next_start_at = state.next_start.map(|at| clock_now + at.saturating_sub(now));
-            let mut updated = with_state(daemon, state, next_start_at);
-            if state.is_ready && updated.ready_at.is_none() {
-                updated.ready_at = Some(clock_now);
-            }
+            let updated = events::updated(daemon, state, clock_now, now);
             if updated != *daemon {
                 let has_new_status = updated.status != daemon.status;
                 *daemon = updated;
@@ -394,20 +410,13 @@ impl<'a> ControlLoop<'a> {
         for (daemon, _) in changed.iter().filter(|(_, has_new_status)| *has_new_status) {
             let process = daemon.process_id.and_then(|id| self.store.process(id).ok().flatten());
             (self.on_event)(DaemonEvent::Status(daemon, process.as_ref()));
+            match daemon.status {
+                DaemonStatus::Running => self.publish(LifecycleEvent::Ready, &daemon.spec.name),
+                DaemonStatus::Failed => self.publish(LifecycleEvent::Failed, &daemon.spec.name),
+                _ => {}
+            }
         }
         saved
-    }
-}
-
-/// Returns a daemon with the state that the policy has for it.
-fn with_state(daemon: &Daemon, state: &DaemonState, next_start_at: Option<Timestamp>) -> Daemon {
-    Daemon {
-        wanted: if state.is_wanted { Wanted::Started } else { Wanted::Stopped },
-        status: state.status,
-        restarts: state.restarts,
-        next_start_at: daemon.next_start_at.filter(|_| next_start_at.is_some()).or(next_start_at),
-        last_error: state.last_error.clone(),
-        ..daemon.clone()
     }
 }
 

@@ -7,11 +7,13 @@
 )]
 
 mod attributes;
+mod clients;
 mod clock;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../faults/collected.rs"]
 mod collected;
 mod commands;
+mod events;
 mod first_process;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]
@@ -30,6 +32,7 @@ mod replicas;
 mod restarts;
 #[path = "../faults/shifted_clock.rs"]
 mod shifted_clock;
+mod stats;
 mod stop;
 mod stop_command;
 mod takeover;

@@ -17,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::process::poll;
 use crate::process::system::process_entry::ProcessEntry;
+use crate::process::system::resource_usage::ResourceUsage;
 
 /// The flag that makes `posix_spawn` start a session.
 pub(crate) const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
@@ -89,6 +90,33 @@ fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
     // The state is that of the main thread, which may have exited before the others.
     entry.is_zombie = (has_exited || flags & EXITING != 0) && threads <= 1;
     Some(entry)
+}
+
+/// Returns what a process uses, or `None` if it is gone. Of another user's process, the system shows no reads and writes.
+pub(crate) fn resources(pid: u32) -> Option<ResourceUsage> {
+    /// The fields between the state and `utime`, and between `cstime` and `rss`.
+    const BEFORE_CPU: usize = 11;
+    const BEFORE_RSS: usize = 6;
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split_ascii_whitespace().skip(BEFORE_CPU);
+    let mut ticks = 0_u64;
+    for _ in ["utime", "stime", "cutime", "cstime"] {
+        ticks = ticks.saturating_add(fields.next()?.parse().ok()?);
+    }
+    let pages: u64 = fields.nth(BEFORE_RSS)?.parse().ok()?;
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let count = |key: &str| {
+        let mut values = io.lines().filter_map(|line| line.strip_prefix(key)?.trim().parse().ok());
+        values.next().unwrap_or_default()
+    };
+    Some(ResourceUsage {
+        rss: pages.saturating_mul(rustix::param::page_size() as u64),
+        cpu: Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second()),
+        read_bytes: count("read_bytes:"),
+        write_bytes: count("write_bytes:"),
+    })
 }
 
 /// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be

@@ -102,6 +102,8 @@ pub(crate) struct DaemonState {
     pub is_ready: bool,
     /// How often it was restarted since it was last started by hand.
     pub restarts: u32,
+    /// Whether its current or next execution replaces an earlier one, by its `restart` field or by a command.
+    pub is_restarted: bool,
     /// The end of its backoff.
     pub next_start: Option<Duration>,
     /// Why it failed last; empty if it has not failed since it was last started by hand, or has succeeded since then.
@@ -139,6 +141,7 @@ impl SupervisedDaemon {
             status: if is_wanted { DaemonStatus::Waiting } else { DaemonStatus::Stopped },
             is_ready: false,
             restarts: 0,
+            is_restarted: false,
             next_start: None,
             last_error: String::new(),
             exit: None,
@@ -272,6 +275,7 @@ impl SupervisedDaemon {
         self.state.status = DaemonStatus::Stopped;
         if self.state.is_wanted && !is_ending {
             self.wait_afresh();
+            self.state.is_restarted = true;
         }
     }
 
@@ -320,6 +324,7 @@ impl SupervisedDaemon {
         }
         self.state.status = DaemonStatus::Backoff;
         self.state.next_start = Some(next_start);
+        self.state.is_restarted = true;
         self.is_restart = true;
     }
 
