@@ -61,7 +61,8 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
     let records: Vec<Value> =
         daemons.iter().map(|(daemon, process)| daemon.to_record(process.as_ref())).collect();
     context.output.list(records, "no daemon is alive; `rigup ps -a` shows all", || {
-        let columns = [
+        let has_limits = daemons.iter().any(|(daemon, _)| daemon.spec.memory_max.is_some());
+        let mut columns = vec![
             Column::new("DAEMON").cut_end(24),
             Column::new("STATUS"),
             Column::new("PID"),
@@ -69,20 +70,26 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
             Column::new("RESTARTS").optional(1),
             Column::new("LAST ERROR").cut_end(40).optional(2),
         ];
+        if has_limits {
+            columns.push(Column::new("MEMORY MAX").optional(1));
+        }
         let row = |(daemon, process): &(Daemon, Option<Process>)| {
             let running = process.as_ref().filter(|process| process.exit().is_none());
             let pid =
                 running.and_then(|process| process.running()).map(|running| running.identity.pid.to_string());
             let uptime =
                 running.and_then(|process| tables::elapsed(process, clock::now())).map(units::duration);
-            vec![
+            let limit = daemon.spec.memory_max.map(|limit| format!("{} (polled)", units::bytes(limit)));
+            let mut cells = vec![
                 Cell::plain(&daemon.name),
                 Cell::plain(daemon.status.as_str()),
                 Cell::plain(pid.unwrap_or_default()),
                 Cell::plain(uptime.unwrap_or_default()),
                 Cell::plain(daemon.restarts.to_string()),
                 Cell::plain(&daemon.last_error),
-            ]
+            ];
+            cells.extend(limit.map(Cell::plain));
+            cells
         };
         Table::with_rows(columns, daemons.iter().map(row))
     });

@@ -432,5 +432,7 @@ fn exit_of(process: &Process) -> Exit {
     let cause =
         exit.filter(|exit| exit.reason == ExitReason::SpawnFailed).map(|exit| exit.stderr_tail.clone());
     let text = cause.unwrap_or_else(|| tables::process_state(process).text);
-    Exit { code: exit.and_then(|exit| exit.exit_code), text }
+    // The code after an excess of memory is that of KILL, which may count as a success otherwise.
+    let counted = exit.filter(|exit| exit.reason != ExitReason::Memory);
+    Exit { code: counted.and_then(|exit| exit.exit_code), text }
 }
