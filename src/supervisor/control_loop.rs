@@ -7,7 +7,9 @@ mod connected_client;
 mod events;
 mod manifest;
 mod orphans;
+mod samples;
 mod stats;
+mod stored_state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
@@ -31,7 +33,8 @@ use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::supervisor::control::Server;
 use crate::supervisor::control_loop::connected_client::ConnectedClient;
-use crate::supervisor::control_loop::stats::Stats;
+use crate::supervisor::control_loop::samples::Samples;
+use crate::supervisor::control_loop::stored_state::updated;
 use crate::supervisor::execution::{self, Launcher};
 use crate::supervisor::lifecycle::LifecycleEvent;
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
@@ -102,7 +105,7 @@ pub(crate) struct ControlLoop<'a> {
     executions: BTreeMap<DaemonName, Execution>,
     server: Server,
     clients: Vec<ConnectedClient>,
-    stats: Stats,
+    samples: Samples,
     reports: (Sender<ThreadReport>, Receiver<ThreadReport>),
     /// The threads that run commands to check executions.
     checks: Vec<JoinHandle<()>>,
@@ -140,7 +143,7 @@ impl<'a> ControlLoop<'a> {
             executions: BTreeMap::new(),
             server,
             clients: Vec::new(),
-            stats: Stats::default(),
+            samples: Samples::default(),
             reports: mpsc::channel(),
             checks: Vec::new(),
             wake,
@@ -270,7 +273,7 @@ impl<'a> ControlLoop<'a> {
         if let Some((daemon, state)) = self.daemons.get_mut(name).zip(self.policy.state(name)) {
             *daemon = Daemon { process_id, digest, ready_at: None, ..daemon.clone() };
             // What has changed is reported once it runs.
-            let row = events::updated(daemon, state, clock::now(), self.start.elapsed()).masked();
+            let row = updated(daemon, state, clock::now(), self.start.elapsed()).masked();
             self.store
                 .save_daemons(&[row])
                 .map_err(|error| format!("cannot store its execution: {error}"))?;
@@ -395,7 +398,7 @@ impl<'a> ControlLoop<'a> {
         let mut changed = Vec::new();
         for (name, daemon) in &mut self.daemons {
             let Some(state) = self.policy.state(name) else { continue };
-            let updated = events::updated(daemon, state, clock_now, now);
+            let updated = updated(daemon, state, clock_now, now);
             if updated != *daemon {
                 let has_new_status = updated.status != daemon.status;
                 *daemon = updated;

@@ -54,7 +54,7 @@ impl UsageHistory {
         let Some((last_at, last_cpu)) = last.filter(|(last_at, _)| *last_at < at) else { return false };
         // The CPU time of a child that no member of the tree has reaped is lost.
         let used = usage.cpu.saturating_sub(last_cpu).as_secs_f64();
-        let cpu_percent = (1000.0 * used / (at - last_at).as_secs_f64()).round() / 10.0;
+        let cpu_percent = (1000.0 * used / at.saturating_sub(last_at).as_secs_f64()).round() / 10.0;
         let before = self.samples.back();
         let sample = UsageSample {
             rss: usage.rss,

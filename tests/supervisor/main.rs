@@ -89,7 +89,13 @@ impl TestContext {
 
     /// Kills the supervisor.
     fn kill_supervisor(&self) {
-        let [pid] = self.supervisors()[..] else { panic!("one supervisor runs") };
+        let mut found = Vec::new();
+        // For a moment, a process that the supervisor starts has its command line.
+        wait_until("one supervisor runs", || {
+            found = self.supervisors();
+            found.len() == 1
+        });
+        let pid = found[0];
         signal(pid, Signal::SIGKILL);
         wait_until("the supervisor is dead", || self.supervisors().is_empty());
     }

@@ -1,7 +1,6 @@
 //! The samples of the resources that daemons use. They are taken only while something needs them, in a thread, because they
 //! read the whole process table.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,42 +19,31 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The interval of the first two measurements, between which the first share of the CPU is counted: a clock tick is 2 % of it.
 const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What is known about the resources that daemons use.
-#[derive(Debug, Default)]
-pub(super) struct Stats {
-    /// The samples of the current executions.
-    histories: BTreeMap<DaemonName, UsageHistory>,
-    /// When the next sample is due, if samples are being taken.
-    next: Option<Duration>,
-    /// Whether a thread takes one.
-    is_measuring: bool,
-}
-
 impl ControlLoop<'_> {
     /// Begins a sample if one is needed and due. Returns the time until the next one, or `None` if none is needed or one is
     /// being taken.
     pub(super) fn sample(&mut self) -> Option<Duration> {
         if !self.needs_samples() {
-            self.stats.next = None;
+            self.samples.next = None;
             return None;
         }
-        if self.stats.is_measuring {
+        if self.samples.is_measuring {
             return None;
         }
         let now = self.now();
-        let next = match self.stats.next {
-            Some(next) if next > now => return Some(next - now),
+        let next = match self.samples.next {
+            Some(next) if next > now => return Some(next.saturating_sub(now)),
             Some(_) => now + INTERVAL,
             None => now + FIRST_INTERVAL,
         };
         self.follow_executions();
         let executions: Vec<(DaemonName, ProcessId, TreeRoot)> = self
-            .stats
+            .samples
             .histories
             .iter()
             .map(|(name, history)| (name.clone(), history.process_id, history.root))
             .collect();
-        (self.stats.next, self.stats.is_measuring) = (Some(next), true);
+        (self.samples.next, self.samples.is_measuring) = (Some(next), true);
         self.spawn(move || {
             let roots: Vec<TreeRoot> = executions.iter().map(|(_, _, root)| *root).collect();
             let usages = tree_usage::measure(&roots);
@@ -75,18 +63,18 @@ impl ControlLoop<'_> {
     /// Keeps the histories of the current executions, and begins those of new ones.
     fn follow_executions(&mut self) {
         let executions = &self.executions;
-        self.stats.histories.retain(|name, history| {
+        self.samples.histories.retain(|name, history| {
             executions.get(name).is_some_and(|execution| execution.process_id == history.process_id)
         });
         for (name, execution) in executions {
             let id = execution.process_id;
-            if self.stats.histories.contains_key(name) {
+            if self.samples.histories.contains_key(name) {
                 continue;
             }
             let process = self.store.process(id).ok().flatten();
             if let Some(running) = process.as_ref().and_then(Process::running) {
                 let root = TreeRoot { pid: running.identity.pid, start_ticks: running.identity.start_ticks };
-                self.stats.histories.insert(name.clone(), UsageHistory::new(id, root));
+                self.samples.histories.insert(name.clone(), UsageHistory::new(id, root));
             }
         }
     }
@@ -94,10 +82,10 @@ impl ControlLoop<'_> {
     /// Adds the measurements of a thread to the histories, and sends the samples to the clients that read them.
     pub(super) fn add_samples(&mut self, measured: Vec<(DaemonName, ProcessId, ResourceUsage)>) {
         let now = self.now();
-        self.stats.is_measuring = false;
+        self.samples.is_measuring = false;
         let mut sampled = Vec::new();
         for (name, id, usage) in measured {
-            if let Some(history) = self.stats.histories.get_mut(&name)
+            if let Some(history) = self.samples.histories.get_mut(&name)
                 && history.process_id == id
                 && history.add(now, usage)
             {
@@ -105,7 +93,7 @@ impl ControlLoop<'_> {
             }
         }
         // The first measurement of all shows nothing yet.
-        if sampled.is_empty() && !self.stats.histories.is_empty() {
+        if sampled.is_empty() && !self.samples.histories.is_empty() {
             return;
         }
         let records: Vec<(DaemonName, Value)> = sampled
@@ -124,7 +112,7 @@ impl ControlLoop<'_> {
     /// Returns the records of the last samples of a daemon, oldest first: at most `count`, one a second while something needs
     /// them.
     pub(super) fn samples(&self, name: &DaemonName, count: usize) -> Vec<Value> {
-        let history = self.stats.histories.get(name);
+        let history = self.samples.histories.get(name);
         history.map(|history| history.records(name, count)).unwrap_or_default()
     }
 }

@@ -1,0 +1,22 @@
+//! What is stored about a daemon, given its state.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{Daemon, Wanted};
+use crate::supervisor::policy::DaemonState;
+
+/// Returns a daemon with its state as of now.
+pub(super) fn updated(daemon: &Daemon, state: &DaemonState, clock_now: Timestamp, now: Duration) -> Daemon {
+    let next_start_at = state.next_start.map(|at| clock_now + at.saturating_sub(now));
+    Daemon {
+        wanted: if state.is_wanted { Wanted::Started } else { Wanted::Stopped },
+        status: state.status,
+        restarts: state.restarts,
+        ready_at: daemon.ready_at.or_else(|| state.is_ready.then_some(clock_now)),
+        next_start_at: daemon.next_start_at.filter(|_| next_start_at.is_some()).or(next_start_at),
+        last_error: state.last_error.clone(),
+        ..daemon.clone()
+    }
+}
