@@ -21,13 +21,16 @@ mod command;
 mod config;
 mod count;
 mod daemon;
+mod events;
 mod exec;
 mod failure;
 mod hook;
 mod init;
 mod install;
 mod launch;
+mod line_printer;
 mod lock;
+mod logs;
 mod machine;
 mod message;
 mod output;
@@ -38,6 +41,7 @@ mod progress;
 mod run;
 mod standard_stream;
 mod start;
+mod stats;
 mod timings;
 mod uninstall;
 mod up;
@@ -108,6 +112,12 @@ enum Command {
     /// Wait until daemons have ended, and exit with the code of the first that failed
     #[command(after_help = include_str!("cli/help/wait.txt"))]
     Wait(daemon::NamesArgs),
+    /// Print the logs of daemons, or what processes wrote
+    Logs(logs::LogsArgs),
+    /// Print the CPU, memory and reads and writes of daemons
+    Stats(stats::StatsArgs),
+    /// Print what happens to daemons from now on
+    Events(events::EventsArgs),
     /// Post a progress message from inside a run
     Post(start::PostArgs),
     /// Store the final result from inside a run
@@ -141,9 +151,6 @@ enum Command {
     /// Supervise daemons in the background; rigup starts itself with this command
     #[command(hide = true, name = up::SUPERVISE)]
     Supervise,
-    /// Short for `process logs`
-    #[command(hide = true)]
-    Logs(process::logs::LogsArgs),
 }
 
 /// Runs the executable.
@@ -271,7 +278,9 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Stop(args) => daemon::stop(&args, context),
         Command::Restart(args) => daemon::restart(args, context),
         Command::Wait(args) => daemon::wait(&args, context),
+        Command::Stats(args) => stats::stats(args, context),
+        Command::Events(args) => events::events(args, context),
         Command::Supervise => up::supervise(context),
-        Command::Logs(args) => process::logs::logs(&args, context),
+        Command::Logs(args) => logs::logs(args, context),
     }
 }

@@ -29,6 +29,7 @@ pub(crate) mod system;
 pub(crate) mod tail;
 pub(crate) mod terminate;
 pub(crate) mod tree;
+pub(crate) mod tree_usage;
 pub(crate) mod usage;
 pub(crate) mod wait;
 pub(crate) mod waiter;

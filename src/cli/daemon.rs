@@ -14,6 +14,7 @@ use crate::report::text::printable;
 use crate::report::{tables, units};
 use crate::store::ProcessFilter;
 use crate::supervisor::control::ControlRequest;
+use crate::supervisor::execution;
 
 /// The place of the health in the table, which has it if a daemon has a health check.
 const HEALTH_COLUMN: usize = 2;
@@ -49,8 +50,7 @@ pub(crate) fn ps(args: &PsArgs, context: &mut Context) -> CommandResult {
     let mut runs = store.processes(&filter)?;
     runs.retain(|process| {
         let is_daemon = |id| daemons.iter().any(|(daemon, _)| daemon.process_id == Some(id));
-        process.spec.run.as_ref().is_some_and(|run| !run.slug.starts_with("daemon:"))
-            && !is_daemon(process.id)
+        process.spec.run.as_ref().is_some_and(|run| !execution::is_execution(run)) && !is_daemon(process.id)
     });
     print_daemons(&daemons, context);
     if !runs.is_empty() {
@@ -65,6 +65,7 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
         daemons.iter().map(|(daemon, process)| daemon.to_record(process.as_ref())).collect();
     context.output.list(records, "no daemon is alive; `rigup ps -a` shows all", || {
         let has_health = daemons.iter().any(|(daemon, _)| daemon.spec.healthcheck.is_some());
+        let has_limits = daemons.iter().any(|(daemon, _)| daemon.spec.memory_max.is_some());
         let mut columns = vec![
             Column::new("DAEMON").cut_end(24),
             Column::new("STATUS"),
@@ -76,12 +77,16 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
         if has_health {
             columns.insert(HEALTH_COLUMN, Column::new("HEALTH"));
         }
+        if has_limits {
+            columns.push(Column::new("MEMORY MAX").optional(1));
+        }
         let row = |(daemon, process): &(Daemon, Option<Process>)| {
             let running = process.as_ref().filter(|process| process.exit().is_none());
             let pid =
                 running.and_then(|process| process.running()).map(|running| running.identity.pid.to_string());
             let uptime =
                 running.and_then(|process| tables::elapsed(process, clock::now())).map(units::duration);
+            let limit = daemon.spec.memory_max.map(|limit| format!("{} (polled)", units::bytes(limit)));
             let mut cells = vec![
                 Cell::plain(&daemon.name),
                 Cell::plain(daemon.status.as_str()),
@@ -94,6 +99,7 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
                 let health = Some(daemon.current_health()).filter(|health| *health != Health::None);
                 cells.insert(HEALTH_COLUMN, Cell::plain(health.map_or("", Health::as_str)));
             }
+            cells.extend(limit.map(Cell::plain));
             cells
         };
         Table::with_rows(columns, daemons.iter().map(row))
@@ -163,6 +169,7 @@ pub(crate) fn wait(args: &NamesArgs, context: &Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-fn no_supervisor() -> CliError {
+/// Returns the error of a command that needs a supervisor.
+pub(crate) fn no_supervisor() -> CliError {
     CliError::not_found("no supervisor runs; start one with `rigup up -d`")
 }

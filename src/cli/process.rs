@@ -27,7 +27,7 @@ pub(crate) enum ProcessCommand {
     /// Show processes as a tree
     Tree(tree::TreeArgs),
     /// Print the output of a process
-    Logs(logs::LogsArgs),
+    Logs(logs::ProcessLogsArgs),
     /// Wait for processes, and exit with the first exit code that is not 0
     Wait(wait::WaitArgs),
     /// Terminate processes and everything that they started

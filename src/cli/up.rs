@@ -124,7 +124,7 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
         };
     };
     let Context { output, verbosity, .. } = context;
-    let logs = std::cell::RefCell::new(DaemonLogs::new(&session.settings, output));
+    let logs = std::cell::RefCell::new(ForegroundLogs::new(&session.settings, output));
     let mut on_event = |event: DaemonEvent<'_>| match event {
         DaemonEvent::Warning(text) => warning!("{text}"),
         DaemonEvent::Status(daemon, process) => {
@@ -390,7 +390,7 @@ fn describe(daemon: &Daemon, process: Option<&Process>) -> String {
 }
 
 /// The logs of the daemons, which are printed with their names in front.
-struct DaemonLogs<'a> {
+struct ForegroundLogs<'a> {
     settings: &'a Settings,
     output: &'a mut Output,
     followed: BTreeMap<String, DaemonLog>,
@@ -403,7 +403,7 @@ struct DaemonLog {
     streams: Vec<(LogFollower, Vec<u8>)>,
 }
 
-impl<'a> DaemonLogs<'a> {
+impl<'a> ForegroundLogs<'a> {
     fn new(settings: &'a Settings, output: &'a mut Output) -> Self {
         Self { settings, output, followed: BTreeMap::new() }
     }

@@ -72,6 +72,6 @@ fn wait_for(args: WaiterArgs, folders: Flags, environment: &Environment) -> Resu
         log_max_size.zip(log_max_files).map(|(max_size, max_files)| LogLimits { max_size, max_files });
     let grace = Duration::from_millis(grace);
     let conditions = WaiterConditions { memory_limit, grace, log_limits, attributes };
-    waiter::run(&store, process, output_limit, conditions, command)
+    waiter::run(store, process, output_limit, conditions, command)
         .map_err(|error| CliError::setup(exhaustion::explain(&error)))
 }

@@ -1,7 +1,11 @@
 //! The work of `rigup up` and of the commands for daemons, with or without a running supervisor.
 
 use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::session::Session;
@@ -65,7 +69,7 @@ pub(crate) fn supervise(
         Ok(()) => ExitStatus::Success,
         Err(_) => ExitStatus::Setup,
     };
-    let clients = control.into_clients_of_end();
+    let clients = control.into_clients();
     // A signal is the ordinary end of a supervisor, so it is not an interrupt.
     session.finish(command, status)?;
     drop((lock, clients));
@@ -80,15 +84,41 @@ pub(crate) fn request(
     timeout: Option<Duration>,
 ) -> Result<Option<Answer>, EngineError> {
     let answer =
-        control::request(&settings.data_dir, request, timeout).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => EngineError::NotFound(
-                "the supervisor did not answer in time; `rigup ps` shows the daemons".to_owned(),
-            ),
-            _ => EngineError::Setup(format!("cannot reach the supervisor: {error}")),
-        })?;
+        control::request(&settings.data_dir, request, timeout).map_err(|error| unreachable(&error))?;
     match answer {
         Some(Answer { error: Some(error), .. }) => Err(EngineError::NotFound(error)),
         answer => Ok(answer),
+    }
+}
+
+/// Sends a request to the supervisor of a data dir, and calls `on_records` with the records of each answer until that
+/// breaks, the supervisor ends, or the other end of `output` is closed. Returns whether a supervisor runs.
+pub(crate) fn follow(
+    settings: &Settings,
+    request: &ControlRequest,
+    output: BorrowedFd<'_>,
+    mut on_records: impl FnMut(Vec<Value>) -> ControlFlow<()>,
+) -> Result<bool, EngineError> {
+    let mut refused = None;
+    let on_answer = |answer: Answer| match answer.error {
+        Some(error) => {
+            refused = Some(error);
+            ControlFlow::Break(())
+        }
+        None => on_records(answer.daemons),
+    };
+    let is_running = control::follow(&settings.data_dir, request, output, on_answer)
+        .map_err(|error| unreachable(&error))?;
+    refused.map_or(Ok(is_running), |error| Err(EngineError::NotFound(error)))
+}
+
+/// Returns the error for a supervisor that cannot be reached, or does not answer in time.
+fn unreachable(error: &io::Error) -> EngineError {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => EngineError::NotFound(
+            "the supervisor did not answer in time; `rigup ps` shows the daemons".to_owned(),
+        ),
+        _ => EngineError::Setup(format!("cannot reach the supervisor: {error}")),
     }
 }
 
@@ -97,6 +127,7 @@ pub(crate) fn request(
 pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, EngineError> {
     let with_process = |mut daemon: Daemon| {
         let process = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten();
+        let process = process.map(|process| recover::as_found(store, process));
         if daemon.status.is_alive() && process.as_ref().is_none_or(|process| process.exit().is_some()) {
             daemon.status = DaemonStatus::Stopped;
         }
@@ -145,5 +176,5 @@ pub(crate) fn stop(
 
 /// Returns the error for an unknown daemon.
 pub(crate) fn not_found(name: &str) -> EngineError {
-    EngineError::NotFound(format!("no daemon is named {name}; `rigup ps -a` shows the daemons"))
+    EngineError::NotFound(control::unknown_daemon(name))
 }

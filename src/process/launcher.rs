@@ -137,7 +137,10 @@ fn apply(attributes: &ProcessAttributes, cwd: &Path) -> Result<(), String> {
         become_user(&user).map_err(|error| format!("cannot become the user {}: {error}", user.name))?;
         access(cwd, AccessFlags::X_OK).map_err(|_| {
             let (name, cwd) = (&user.name, cwd.display());
-            format!("the user {name} may not enter its folder {cwd}; use another working_dir, or change the mode of the folder")
+            format!(
+                "the user {name} may not enter its folder {cwd}; use another working_dir, or change the mode of the \
+                 folder"
+            )
         })?;
     }
     Ok(())
@@ -155,9 +158,11 @@ fn set_limit(name: &str, ResourceLimit { soft, hard }: ResourceLimit) -> Result<
         return Err(format!("this system has no limit {name}"));
     };
     setrlimit(*resource, Rlimit { current: limit(soft), maximum: limit(hard) }).map_err(|error| {
-        let value = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
-        let (new, now) = (value(limit(hard)), value(getrlimit(*resource).maximum));
-        format!("cannot set its hard limit {name} to {new}: {error} (it is {now}); run rigup as root, or use a lower one")
+        let text = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+        let (new, old) = (text(limit(hard)), text(getrlimit(*resource).maximum));
+        format!(
+            "cannot change its hard limit {name} from {old} to {new}: {error}; run rigup as root, or use a lower one"
+        )
     })
 }
 

@@ -48,8 +48,9 @@ fn wait_until(polled: &mut [PollFd<'_>], deadline: Instant) {
     }
 }
 
-/// Waits until at least one of any number of descriptors is readable, or `deadline` has passed.
-pub(crate) fn any_readable(fds: &[BorrowedFd<'_>], deadline: Instant) {
-    let mut polled: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+/// Waits until at least one of any number of descriptors is readable or writable, whichever its flags say, or its other end
+/// is closed, or `deadline` has passed.
+pub(crate) fn any_ready<'fd>(fds: impl IntoIterator<Item = (BorrowedFd<'fd>, PollFlags)>, deadline: Instant) {
+    let mut polled: Vec<PollFd<'_>> = fds.into_iter().map(|(fd, flags)| PollFd::new(fd, flags)).collect();
     wait_until(&mut polled, deadline);
 }

@@ -50,6 +50,16 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     complete(store, process, run_dir, observed).map(Some)
 }
 
+/// Returns a process with its exit if it is over, even if no rigup has completed its record yet. Stores nothing.
+pub(crate) fn as_found(store: &Store, process: Process) -> Process {
+    if process.exit().is_some() || !matches!(is_supervised(store, &process), Ok(false)) {
+        return process;
+    }
+    let run_dir = run_dir::of(store.data_dir(), &process);
+    let observed = run_dir.and_then(|run_dir| run_dir.read_exit().ok().flatten());
+    process.into_exited(observed.unwrap_or_else(|| ProcessExit::lost(clock::now())))
+}
+
 /// Returns whether a rigup or a waiter will record the exit of a process that has not exited according to its record, or
 /// whether the process still lives.
 pub(crate) fn is_supervised(store: &Store, process: &Process) -> io::Result<bool> {

@@ -180,6 +180,32 @@ impl Interrupt {
     }
 }
 
+/// A descriptor that becomes readable when a child exits.
+#[derive(Debug)]
+pub(crate) struct ChildExits {
+    pipe: io::PipeReader,
+    /// Keeps the pipe open if no signal handler does.
+    _writer: Arc<io::PipeWriter>,
+}
+
+impl ChildExits {
+    /// Installs the handler.
+    pub(crate) fn install() -> io::Result<Self> {
+        let (pipe, writer) = catch([libc::SIGCHLD], |_number, _info| Some(0))?;
+        Ok(Self { pipe, _writer: writer })
+    }
+
+    /// Makes the descriptor unreadable until the next child exits.
+    pub(crate) fn clear(&self) {
+        let _ = io::copy(&mut &self.pipe, &mut io::sink());
+    }
+
+    /// Returns the descriptor.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
 /// Catches signals, except those that the launcher ignores, as `nohup` does, or a shell without job control that starts
 /// rigup in the background. Returns both ends of a pipe: for each signal, the handler writes the byte that `byte_of`
 /// returns, which may only do what is safe in a signal handler. Neither reading nor writing blocks.

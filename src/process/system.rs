@@ -10,12 +10,14 @@ mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
 mod process_entry;
+mod resource_usage;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{PidFd as SystemHandle, *};
 #[cfg(target_os = "macos")]
 pub use macos::{ExitQueue as SystemHandle, *};
 pub(crate) use process_entry::ProcessEntry;
+pub(crate) use resource_usage::ResourceUsage;
 
 /// The id of the current boot; empty if the system has none.
 pub(crate) static BOOT_ID: LazyLock<String> = LazyLock::new(boot_id);
@@ -27,6 +29,12 @@ pub(crate) static PID_NAMESPACE: LazyLock<Option<u64>> = LazyLock::new(pid_names
 /// Returns this process, or `None` if the process table does not show it, such as with the `/proc` of another pid namespace.
 pub(crate) fn own_entry() -> io::Result<Option<ProcessEntry>> {
     if shows_own_pids() { entry(std::process::id()) } else { Ok(None) }
+}
+
+/// Returns whether this is the first process of a container: its end is that of all other processes there, so none of them
+/// is older, and their orphans are its children.
+pub(crate) fn is_first_process() -> bool {
+    std::process::id() == 1
 }
 
 impl ProcessEntry {

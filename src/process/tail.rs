@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::jsonl::MAX_LINE;
 use crate::model::ProcessExit;
@@ -79,6 +79,9 @@ fn read_whole(log: &LogSeries, offset: u64, buffer: &mut [u8]) -> io::Result<()>
     }
     Ok(())
 }
+
+/// The time between two reads of a log that is followed.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A log that is read while it grows and is rotated.
 #[derive(Debug)]

@@ -91,7 +91,7 @@ fn find_marked(variable: &str, root: ProcessEntry) -> ProcessTree {
     while let Some(at) = others.iter().position(|entry| parents.contains(&entry.ppid)) {
         let child = others.swap_remove(at);
         // A detached run does not belong to the tree, and neither does its waiter.
-        if !environ_has(child.pid, &format!("{WAITER_VARIABLE}=")) {
+        if !is_waiter(child.pid) {
             parents.push(child.pid);
             strays.push(child);
         }
@@ -119,6 +119,11 @@ fn find_with(variable: &str) -> io::Result<Vec<ProcessEntry>> {
     let mut found = entries()?;
     found.retain(|entry| !entry.is_zombie && entry.pid != this && environ_has(entry.pid, variable));
     Ok(found)
+}
+
+/// Returns whether a process is a waiter.
+pub(super) fn is_waiter(pid: u32) -> bool {
+    environ_has(pid, &format!("{WAITER_VARIABLE}="))
 }
 
 /// Returns whether a process was started for this process id: it has the id in its environment, or the waiter with the id

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -18,7 +19,7 @@ use crate::process::rotation::Rotation;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec, SpawnError};
-use crate::process::supervise::{PreparedProcess, Supervision};
+use crate::process::supervise::{FinishedProcess, PreparedProcess, Supervision};
 use crate::process::tree::{self, PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::{lifetime, poll, subreaper, system, terminate, wait};
 use crate::settings::{Environment, Settings};
@@ -204,9 +205,10 @@ pub(crate) fn words_of_command(own: &Environment) -> Vec<OsString> {
 /// Runs as a waiter: starts the process, reports that on standard output, and supervises the process. A hook may write
 /// `output_limit` bytes to a stream, a detached run any number. A hook belongs to its event: if the rigup that runs the
 /// event is gone, it is terminated, or not started at all. Logs with limits are rotated. The standard input of the waiter is
-/// the lock of the run dir, so the waiter holds the lock while it runs.
+/// the lock of the run dir, so the waiter holds the lock while it runs. It keeps the store closed while the process runs:
+/// the exit belongs into the store that there is then, which may be a rebuilt one.
 pub(crate) fn run(
-    store: &Store,
+    store: Store,
     process: Process,
     output_limit: u64,
     conditions: WaiterConditions,
@@ -217,12 +219,12 @@ pub(crate) fn run(
     subreaper::become_subreaper();
     let run_dir = run_dir::of(store.data_dir(), &process).map(RunDir::opened).transpose()?;
     let run_dir = run_dir.ok_or_else(|| io::Error::other("the process to wait for has no run dir"))?;
-    let save = |process: &Process| store.save_process(process).map_err(io::Error::other);
-    if process.spec.run.is_none() && !lifetime::end_with(store, process.parent_id)? {
+    let save = |store: &Store, process: &Process| store.save_process(process).map_err(io::Error::other);
+    if process.spec.run.is_none() && !lifetime::end_with(&store, process.parent_id)? {
         let process = process.into_exited(ProcessExit::not_started(clock::now()));
         // Not an error, because other rigups find the exit in the store.
         let _ = run_dir.write_exit(&process);
-        return save(&process);
+        return save(&store, &process);
     }
     let logs = run_dir.open_logs()?;
     let mut rotation = log_limits.map(|limits| Rotation::new(limits, [run_dir.stdout(), run_dir.stderr()]));
@@ -233,13 +235,15 @@ pub(crate) fn run(
     let variable = command.env.iter().find(|(name, _)| name == notify::SOCKET_VARIABLE);
     let variable = variable.map(|(_, address)| address.as_os_str());
     let listener = notify::listener(&run_dir.path(), process.id, variable)?;
+    let lib_dir = store.lib_dir().to_owned();
+    let mut store = Some(store);
     let record = |process: &Process, run_dir: &RunDir, identity: &Identity| {
         if let Some(listener) = listener {
             listener.listen();
         }
         // The process may have removed its run dir, which the warning about its exit will say.
         let _ = run_dir.write_identity(&lock, identity);
-        save(process)?;
+        store.take().map_or(Ok(()), |store| save(&store, process))?;
         report_ready()
     };
     let prepared = PreparedProcess { process, run_dir, logs, input: None, memory_limit, attributes, command };
@@ -248,7 +252,10 @@ pub(crate) fn run(
     finished.process.warnings.extend(rotation.and_then(Rotation::into_warning));
     notify::remove(&finished.run_dir.path());
     finished.write_exit();
-    store_exit(&finished.process, &finished.run_dir, save)?;
+    store_exit(&mut finished, |run_dir, process| match store.take() {
+        Some(store) => save(&store, process),
+        None => save(&reopen(run_dir, &lib_dir)?, process),
+    })?;
     // A process that could not be started or exited at once was not reported yet.
     report_ready()
 }
@@ -256,18 +263,30 @@ pub(crate) fn run(
 /// Stores the exit of a process in the store or in its run dir, where other rigups find it. If both fail, such as without
 /// space on the disk, tries again for a while.
 fn store_exit(
-    process: &Process,
-    run_dir: &RunDir,
-    save: impl Fn(&Process) -> io::Result<()>,
+    finished: &mut FinishedProcess,
+    mut save: impl FnMut(&RunDir, &Process) -> io::Result<()>,
 ) -> io::Result<()> {
     let deadline = Instant::now() + STORE_PATIENCE;
     loop {
-        let Err(error) = save(process) else { return Ok(()) };
+        let FinishedProcess { process, run_dir, .. } = finished;
+        process.spec.run_dir = Some(run_dir::path(&data_dir_of(run_dir), process.id));
+        let Err(error) = save(run_dir, process) else { return Ok(()) };
         if run_dir.write_exit(process).is_ok() || Instant::now() >= deadline {
             return Err(error);
         }
         poll::pause(Instant::now() + STORE_PAUSE);
     }
+}
+
+fn reopen(run_dir: &RunDir, lib_dir: &Path) -> io::Result<Store> {
+    let store = Store::open_existing(&data_dir_of(run_dir), lib_dir).map_err(io::Error::other)?;
+    store.ok_or_else(|| io::Error::other("the store is gone"))
+}
+
+/// Returns the data dir that an open run dir is in, which may have been moved.
+fn data_dir_of(run_dir: &RunDir) -> PathBuf {
+    let path = run_dir.path();
+    path.ancestors().nth(2).unwrap_or(&path).to_owned()
 }
 
 /// Reports to the launcher that the waiter is ready, and closes the pipe. Ignores a launcher that has exited.

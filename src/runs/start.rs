@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock;
+use crate::fs::lock::FileLock;
 use crate::hook::command::{self, ChildEnvironment};
 use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::messages::RUN_DIR_VARIABLE;
@@ -134,7 +135,18 @@ pub(crate) fn start(
     };
     let conditions = WaiterConditions { grace: terminate::GRACE, ..WaiterConditions::default() };
     let (process, _waiter) = launch(settings, store, process, command, max_live, &conditions)?;
+    // The waiter opens the store again for the exit.
+    store.leave_wal();
     Ok(process)
+}
+
+/// A run that has a record and a locked run dir, and is not started yet.
+#[derive(Debug)]
+pub(crate) struct ReservedRun {
+    /// Its queued record.
+    pub process: Process,
+    lock: FileLock,
+    command: CommandSpec,
 }
 
 /// Launches a run whose spec is complete. Returns its record and its waiter, once it runs or could not be started.
@@ -147,6 +159,18 @@ pub(crate) fn launch(
     max_live: Option<u32>,
     conditions: &WaiterConditions,
 ) -> Result<(Process, Child), StartError> {
+    reserve(settings, store, process, command, max_live)?.launch(settings, store, conditions)
+}
+
+/// Creates the run dir of a run whose spec is complete, and stores its record, unless `max_live` runs with its slug are
+/// unfinished. If this process is killed before it launches the run, the next command completes the record as lost.
+pub(crate) fn reserve(
+    settings: &Settings,
+    store: &Store,
+    process: Process,
+    command: CommandSpec,
+    max_live: Option<u32>,
+) -> Result<ReservedRun, StartError> {
     let path = run_dir::path(&settings.data_dir, process.id);
     let run_dir = RunDir::create(path, &process, &command, None)?;
     // The lock is taken before the record is stored, because another rigup would complete a record without a locked run
@@ -172,12 +196,25 @@ pub(crate) fn launch(
         let slug = process.spec.run.map(|run| run.slug).unwrap_or_default();
         return Err(StartError::TooMany(slug, max_live));
     }
-    match waiter::launch(settings, &process, lock, command, conditions) {
-        Ok(waiter) => Ok((store.process(process.id)?.unwrap_or(process), waiter)),
-        Err(error) => {
-            let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
-            store.save_process(&process.into_exited(failed))?;
-            Err(error.into())
+    Ok(ReservedRun { process, lock, command })
+}
+
+impl ReservedRun {
+    /// Launches the run. Returns its record and its waiter, once it runs or could not be started.
+    pub(crate) fn launch(
+        self,
+        settings: &Settings,
+        store: &Store,
+        conditions: &WaiterConditions,
+    ) -> Result<(Process, Child), StartError> {
+        let Self { process, lock, command } = self;
+        match waiter::launch(settings, &process, lock, command, conditions) {
+            Ok(waiter) => Ok((store.process(process.id)?.unwrap_or(process), waiter)),
+            Err(error) => {
+                let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
+                store.save_process(&process.into_exited(failed))?;
+                Err(error.into())
+            }
         }
     }
 }

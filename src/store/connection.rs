@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Params, Transaction, TransactionBehavior};
 
 use crate::fs::dir;
@@ -20,6 +21,7 @@ const PREPARED_STATEMENTS: usize = 48;
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    lib_dir: PathBuf,
     /// The device and inode of the data dir; empty if it does not exist.
     data_dir_id: String,
     connection: Mutex<Connection>,
@@ -36,15 +38,28 @@ impl Store {
             dir::parent(&path).metadata().map(|folder| format!("{}:{}", folder.dev(), folder.ino()));
         Ok(Self {
             path,
+            lib_dir: lib_dir.to_owned(),
             data_dir_id: data_dir.unwrap_or_default(),
             connection: Mutex::new(connection),
             unreadable: Mutex::default(),
         })
     }
 
+    /// Leaves what was written in the WAL when the store is closed, for the process that closes it last after this one. That
+    /// saves this one from waiting for the disk.
+    pub(crate) fn leave_wal(&self) {
+        // If this fails, closing the store takes longer.
+        let _ = self.lock().set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
+
     /// Returns the folder of the store.
     pub fn data_dir(&self) -> &Path {
         dir::parent(&self.path)
+    }
+
+    /// Returns LIB_DIR, below which stored paths are relative.
+    pub(crate) fn lib_dir(&self) -> &Path {
+        &self.lib_dir
     }
 
     /// Returns the id of the data dir, which stays the same if it is renamed, and differs in a copy.
@@ -77,6 +92,11 @@ impl Store {
             .with(|connection| row::all_readable(connection, rest, params, |reason| unreadable.push(reason)));
         self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).extend(unreadable);
         rows
+    }
+
+    /// Returns a number that changes when another connection writes to the store, which costs less than a query.
+    pub(crate) fn version(&self) -> Result<i64, StoreError> {
+        self.with(|connection| connection.pragma_query_value(None, "data_version", |row| row.get(0)))
     }
 
     /// Returns a message for each row that was left out of a list since the last call.

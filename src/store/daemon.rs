@@ -1,6 +1,6 @@
 //! The `daemon` table.
 
-use crate::model::{Daemon, Wanted};
+use crate::model::{Daemon, DaemonName, Wanted};
 use crate::store::connection::Store;
 use crate::store::error::StoreError;
 use crate::store::row::{self, TableRow, columns};
@@ -30,6 +30,14 @@ impl Store {
         self.transaction(|transaction| {
             let sql = row::upsert_sql::<Daemon>("name", &[]);
             daemons.iter().try_for_each(|daemon| row::write(transaction, &sql, daemon))
+        })
+    }
+
+    /// Deletes daemons. The records of their executions are kept.
+    pub fn delete_daemons(&self, names: &[DaemonName]) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            let mut delete = transaction.prepare_cached("DELETE FROM daemon WHERE name = ?1")?;
+            names.iter().try_for_each(|name| delete.execute([&**name]).map(drop))
         })
     }
 

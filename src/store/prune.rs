@@ -124,6 +124,20 @@ impl Store {
         self.list(ENDED_BEFORE, params![machine_id, time, id, limit])
     }
 
+    /// Returns the exited runs with a slug that are not among the `kept` newest ones, except the last executions of daemons.
+    /// Leaves out those of which only the record is left, because of their children.
+    pub fn ended_executions(&self, slug: &str, kept: u32) -> Result<Vec<ProcessId>, StoreError> {
+        const SQL: &str = "SELECT id FROM (SELECT id, run_dir, status FROM process WHERE slug <> '' AND slug = ?1 \
+            ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?2) AS old \
+            WHERE status = 'exited' AND id NOT IN (SELECT process_id FROM daemon WHERE process_id IS NOT NULL) \
+            AND (run_dir IS NOT NULL OR NOT EXISTS (SELECT 1 FROM process AS child WHERE child.parent_id = old.id))";
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(SQL)?;
+            let ids = statement.query_map(params![slug, kept], |row| row.get(0))?;
+            ids.collect()
+        })
+    }
+
     /// Deletes exited processes with their attempts, and records that the run dirs of others were removed, in one
     /// transaction. A process that has started another one since it was selected is kept without its run dir.
     pub fn prune_processes(&self, processes: &[ProcessId], run_dirs: &[ProcessId]) -> Result<(), StoreError> {

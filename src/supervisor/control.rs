@@ -1,21 +1,26 @@
 //! The control socket: how commands reach the supervisor of a data dir.
 
+mod client;
+mod message;
+
 use std::fs::{File, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use nix::poll::PollFlags;
 
 use crate::jsonl;
-use crate::model::DaemonSpec;
-use crate::process::system;
+use crate::process::{poll, system};
+
+pub(crate) use client::{Client, drain};
+pub(crate) use message::{Answer, ControlRequest};
 
 /// The socket in the data dir.
 const SOCKET: &str = "supervisor.sock";
@@ -23,53 +28,8 @@ const SOCKET: &str = "supervisor.sock";
 /// The longest path of a socket, in bytes.
 const MAX_PATH: usize = 107;
 
-/// The longest request, in bytes.
-const MAX_REQUEST: usize = 16 << 20;
-
-/// How long a client may take to read an answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A request to the supervisor.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
-pub(crate) enum ControlRequest {
-    /// Applies a manifest, and starts the daemons with these names, or all that start by themselves.
-    Apply {
-        /// All declared daemons.
-        daemons: Vec<DaemonSpec>,
-        /// The daemons to start.
-        names: Vec<String>,
-        /// Whether daemons that are no longer declared are stopped.
-        remove_orphans: bool,
-    },
-    /// Starts daemons.
-    Start { names: Vec<String> },
-    /// Stops daemons, and answers once they are stopped.
-    Stop { names: Vec<String> },
-    /// Stops and starts daemons.
-    Restart { names: Vec<String> },
-    /// Stops all daemons and the supervisor, and answers once all are stopped.
-    Down {
-        /// The grace period in place of that of each daemon.
-        grace: Option<Duration>,
-    },
-    /// Answers once all daemons that are wanted have come up or have ended.
-    AwaitReady {
-        /// How long that may take. Without a limit, a daemon that fails again and again is an error.
-        timeout: Option<Duration>,
-    },
-    /// Answers once the daemons with these names have ended.
-    Wait { names: Vec<String> },
-}
-
-/// The answer to a request.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Answer {
-    /// The records of the daemons.
-    pub daemons: Vec<Value>,
-    /// Why the request cannot be carried out.
-    pub error: Option<String>,
-}
+/// The longest pause of a client that follows the supervisor.
+const MAX_PAUSE: Duration = Duration::from_hours(1);
 
 /// The path of a socket in a folder, which is opened if its own path is too long for a socket.
 struct SocketPath {
@@ -96,13 +56,6 @@ pub(crate) struct Server {
     path: PathBuf,
     /// Whether an earlier supervisor was killed, and left its socket.
     pub replaces_killed: bool,
-}
-
-/// A connected client.
-#[derive(Debug)]
-pub(crate) struct Client {
-    stream: UnixStream,
-    input: Vec<u8>,
 }
 
 impl Server {
@@ -134,8 +87,7 @@ impl Server {
         if peer != nix::unistd::geteuid().as_raw() && peer != 0 {
             return None;
         }
-        stream.set_nonblocking(true).ok()?;
-        Some(Client { stream, input: Vec::new() })
+        Client::new(stream).ok()
     }
 
     /// Returns the descriptor that is readable when a client waits.
@@ -150,46 +102,6 @@ impl Drop for Server {
     }
 }
 
-impl Client {
-    /// Reads what has arrived. Returns the request once it is complete, or an error if the client is gone or its request is
-    /// invalid.
-    pub(crate) fn read(&mut self) -> io::Result<Option<ControlRequest>> {
-        let mut buffer = [0; 16 << 10];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(count) => self.input.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
-                return Ok(Some(serde_json::from_slice(&self.input[..end])?));
-            }
-            if self.input.len() > MAX_REQUEST {
-                return Err(ErrorKind::FileTooLarge.into());
-            }
-        }
-    }
-
-    /// Whether the client has closed its end.
-    pub(crate) fn is_gone(&mut self) -> bool {
-        !matches!(self.stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
-    }
-
-    /// Answers the request. A client that does not read its answer is dropped.
-    pub(crate) fn answer(&self, answer: &Answer) {
-        let _ = self.stream.set_nonblocking(false);
-        let _ = self.stream.set_write_timeout(Some(WRITE_TIMEOUT));
-        let _ = (&self.stream).write_all(&jsonl::line(answer));
-    }
-
-    /// Returns the descriptor that is readable when the client has sent something.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
-    }
-}
-
 /// Sends a request to the supervisor, and returns its answer. Returns `None` if no supervisor listens, or if it ends before it
 /// answers.
 pub(crate) fn request(
@@ -197,6 +109,51 @@ pub(crate) fn request(
     request: &ControlRequest,
     timeout: Option<Duration>,
 ) -> io::Result<Option<Answer>> {
+    let Some(mut stream) = send(data_dir, request)? else { return Ok(None) };
+    stream.set_read_timeout(timeout)?;
+    // The supervisor closes the connection after its answer, and that of `down` once the next supervisor can start.
+    let mut line = String::new();
+    match stream.read_to_string(&mut line) {
+        Ok(0) => Ok(None),
+        Ok(_) => Ok(Some(serde_json::from_str(&line)?)),
+        Err(error) if is_closed(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends a request to the supervisor, and calls `on_answer` with each answer until that breaks, or the supervisor ends.
+/// Ends early if the other end of `output`, to which the caller writes, is closed. Returns whether a supervisor listens.
+pub(crate) fn follow(
+    data_dir: &Path,
+    request: &ControlRequest,
+    output: BorrowedFd<'_>,
+    mut on_answer: impl FnMut(Answer) -> ControlFlow<()>,
+) -> io::Result<bool> {
+    let Some(stream) = send(data_dir, request)? else { return Ok(false) };
+    let mut answers = BufReader::new(stream);
+    let mut line = Vec::new();
+    loop {
+        let has_more = !answers.buffer().is_empty();
+        while !has_more && !poll::is_ready(answers.get_ref().as_fd(), PollFlags::POLLIN) {
+            if poll::is_ready(output, PollFlags::empty()) {
+                return Ok(true);
+            }
+            let fds = [(answers.get_ref().as_fd(), PollFlags::POLLIN), (output, PollFlags::empty())];
+            poll::any_ready(fds, Instant::now() + MAX_PAUSE);
+        }
+        line.clear();
+        match answers.read_until(b'\n', &mut line) {
+            Ok(0) => return Ok(true),
+            Ok(_) if on_answer(serde_json::from_slice(&line)?).is_break() => return Ok(true),
+            Ok(_) => {}
+            Err(error) if is_closed(&error) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Sends a request to the supervisor, and returns the connection, or `None` if no supervisor listens.
+fn send(data_dir: &Path, request: &ControlRequest) -> io::Result<Option<UnixStream>> {
     let path = SocketPath::new(data_dir)?;
     let mut stream = match UnixStream::connect(&path.path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
@@ -204,21 +161,20 @@ pub(crate) fn request(
         }
         connected => connected?,
     };
-    stream.set_read_timeout(timeout)?;
-    // The supervisor closes the connection after its answer, and that of `down` once the next supervisor can start.
-    let mut line = String::new();
-    let exchanged = stream.write_all(&jsonl::line(request)).and_then(|()| stream.read_to_string(&mut line));
-    match exchanged {
-        Ok(0) => Ok(None),
-        Ok(_) => Ok(Some(serde_json::from_str(&line)?)),
-        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(None),
-        Err(error) => Err(error),
+    match stream.write_all(&jsonl::line(request)) {
+        Err(error) if is_closed(&error) => Ok(None),
+        written => written.map(|()| Some(stream)),
     }
 }
 
-/// Returns the answer with this error.
-pub(crate) fn refused(error: impl Into<String>) -> Answer {
-    Answer { daemons: Vec::new(), error: Some(error.into()) }
+/// Returns the error for a name that no daemon has.
+pub(crate) fn unknown_daemon(name: &str) -> String {
+    format!("no daemon is named {name}; `rigup ps -a` shows the daemons")
+}
+
+/// Whether a transfer failed because the supervisor has closed the connection.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }
 
 #[cfg(test)]
@@ -241,9 +197,10 @@ mod tests {
             let answer = scope
                 .spawn(|| request(&data_dir, &ControlRequest::Stop { names: vec!["a".to_owned()] }, None));
             let mut client = std::iter::repeat_with(|| server.accept()).find_map(|client| client).unwrap();
-            let received = std::iter::repeat_with(|| client.read().unwrap()).find_map(|request| request);
-            assert!(matches!(received, Some(ControlRequest::Stop { names }) if names == ["a"]));
-            client.answer(&Answer { daemons: vec![json!({"name": "a"})], error: None });
+            let received =
+                std::iter::repeat_with(|| client.read().unwrap()).find_map(|request| request).unwrap();
+            assert!(matches!(received, Ok(ControlRequest::Stop { names }) if names == ["a"]));
+            client.send(&Answer::with(vec![json!({"name": "a"})])).unwrap();
             drop(client);
             assert_eq!(answer.join().unwrap().unwrap().unwrap().daemons[0]["name"], "a");
         });

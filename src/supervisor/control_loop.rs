@@ -3,31 +3,44 @@
 
 mod checks;
 mod clients;
+mod connected_client;
+mod events;
 mod manifest;
-mod pending;
+mod orphans;
+mod samples;
 mod startup;
+mod stats;
+mod stored_state;
 mod takeover;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::poll::PollFlags;
+
 use crate::clock;
-use crate::model::{Daemon, DaemonName, ExitReason, Health, Process, ProcessId, Readiness, Wanted};
+use crate::model::{
+    Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Health, Process, ProcessId, Readiness,
+};
 use crate::process::handle::Handle;
-use crate::process::signals::Interrupt;
+use crate::process::signals::{ChildExits, Interrupt};
 use crate::process::spawn::Child;
-use crate::process::{poll, recover, wait};
+use crate::process::system::ResourceUsage;
+use crate::process::{poll, recover, subreaper, wait};
 use crate::report::tables;
 use crate::report::text::printable;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
-use crate::supervisor::control::{Client, Server};
-use crate::supervisor::control_loop::pending::PendingClient;
+use crate::supervisor::control::Server;
+use crate::supervisor::control_loop::connected_client::ConnectedClient;
+use crate::supervisor::control_loop::samples::Samples;
+use crate::supervisor::control_loop::stored_state::updated;
 use crate::supervisor::execution::{self, Launcher};
+use crate::supervisor::lifecycle::LifecycleEvent;
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
 use crate::supervisor::readiness;
 
@@ -55,8 +68,10 @@ enum ThreadReport {
     Readiness(DaemonName, ProcessId, Result<(), String>),
     /// The health of the daemon has changed.
     Health(DaemonName, ProcessId, Result<(), String>),
-    /// A problem with the stop of a daemon.
+    /// A problem with the stop of a daemon, or with its old executions.
     Warning(String),
+    /// The resources that the executions of daemons use.
+    Usage(Vec<(DaemonName, ProcessId, ResourceUsage)>),
 }
 
 /// An execution of a daemon.
@@ -89,15 +104,17 @@ pub(crate) struct ControlLoop<'a> {
     settings: &'a Settings,
     store: &'a Store,
     interrupt: &'a Interrupt,
+    /// Wakes the loop to reap the orphans of killed waiters. The first process of a container gets all others, too.
+    child_exits: ChildExits,
     launcher: Launcher<'a>,
     policy: DaemonPolicy,
     daemons: BTreeMap<DaemonName, Daemon>,
+    /// The daemons that are no longer declared.
+    orphans: BTreeSet<DaemonName>,
     executions: BTreeMap<DaemonName, Execution>,
     server: Server,
-    clients: Vec<Client>,
-    pending: Vec<PendingClient>,
-    /// The clients that stopped all daemons.
-    clients_of_end: Vec<Client>,
+    clients: Vec<ConnectedClient>,
+    samples: Samples,
     reports: (Sender<ThreadReport>, Receiver<ThreadReport>),
     /// The threads that run commands to check executions.
     checks: Vec<JoinHandle<()>>,
@@ -127,14 +144,15 @@ impl<'a> ControlLoop<'a> {
             settings,
             store,
             interrupt,
+            child_exits: ChildExits::install()?,
             launcher: Launcher { settings, store, command },
             policy: DaemonPolicy::new(),
             daemons: BTreeMap::new(),
+            orphans: BTreeSet::new(),
             executions: BTreeMap::new(),
             server,
             clients: Vec::new(),
-            pending: Vec::new(),
-            clients_of_end: Vec::new(),
+            samples: Samples::default(),
             reports: mpsc::channel(),
             checks: Vec::new(),
             wake,
@@ -161,6 +179,7 @@ impl<'a> ControlLoop<'a> {
             self.actions.extend(due);
             self.perform();
             self.answer_pending();
+            self.forget_orphans();
             if self.policy.is_over() && (!self.is_lasting || self.policy.is_ending()) {
                 let _ = self.save();
                 self.join_checks();
@@ -171,11 +190,16 @@ impl<'a> ControlLoop<'a> {
             // The descriptor of the interrupt stays readable after the first signal.
             let second_signal =
                 (self.interrupt.signal().is_some() && !has_killed).then_some(SECOND_SIGNAL_INTERVAL);
-            let timers = [tick(), timer, second_signal, self.startup_timer()];
+            let timers = [tick(), timer, second_signal, self.sample(), self.startup_timer()];
             let pause = timers.into_iter().flatten().min().unwrap_or(MAX_PAUSE);
             self.wait(pause);
+            // Each change of a status is stored and published, also one that the next step takes back.
             self.collect_reports();
+            self.perform();
             self.collect_exits();
+            self.child_exits.clear();
+            subreaper::reap_orphans();
+            self.perform();
             self.serve();
         }
     }
@@ -187,14 +211,14 @@ impl<'a> ControlLoop<'a> {
 
     /// Waits until something happens.
     fn wait(&self, pause: Duration) {
-        let mut fds: Vec<BorrowedFd<'_>> = vec![self.server.fd(), self.wake.0.as_fd()];
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.server.fd(), self.wake.0.as_fd(), self.child_exits.fd()];
         if self.interrupt.signal().is_none() {
             fds.push(self.interrupt.fd());
         }
         fds.extend(self.executions.values().map(Execution::fd));
-        fds.extend(self.clients.iter().map(Client::fd));
-        fds.extend(self.pending.iter().map(|pending| pending.client.fd()));
-        poll::any_readable(&fds, Instant::now() + pause);
+        let readable = fds.into_iter().map(|fd| (fd, PollFlags::POLLIN));
+        let clients = self.clients.iter().map(ConnectedClient::fd);
+        poll::any_ready(readable.chain(clients), Instant::now() + pause);
     }
 
     /// Passes an event to the policy. What follows from it is done next.
@@ -217,20 +241,49 @@ impl<'a> ControlLoop<'a> {
     }
 
     fn start_daemon(&mut self, name: &DaemonName) {
-        let Some(daemon) = self.daemons.get_mut(name) else { return };
-        let spec = daemon.spec.clone();
-        let prepare = |ready: &Readiness| readiness::prepare(&ready.probe, spec.attributes.user.as_deref());
-        let prepared = spec.ready.as_ref().map_or(Ok(()), prepare);
-        match prepared.and_then(|()| self.launcher.start(&spec)) {
+        self.publish(LifecycleEvent::PreStart, name);
+        let Some(spec) = self.daemons.get(name).map(|daemon| daemon.spec.clone()) else { return };
+        match self.launch(name, &spec) {
             Ok((process, waiter)) => {
-                (daemon.process_id, daemon.ready_at) = (Some(process.id), None);
                 let checks = self.start_checks(&spec, &process, false, Health::Starting);
                 let watched = Watched::Waiter(waiter);
                 self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
                 self.handle(PolicyEvent::Started(name));
+                self.prune_executions(name.clone());
+                if self.policy.state(name).is_some_and(|state| state.is_restarted) {
+                    self.publish(LifecycleEvent::Restarted, name);
+                }
             }
             Err(problem) => self.handle(PolicyEvent::CannotStart(name, problem)),
         }
+    }
+
+    /// Removes old executions of a daemon in a thread.
+    fn prune_executions(&mut self, name: DaemonName) {
+        let (data_dir, lib_dir) = (self.settings.data_dir.clone(), self.settings.lib_dir.clone());
+        self.spawn(move || {
+            let problem = execution::prune(&data_dir, &lib_dir, &name).err()?;
+            Some(ThreadReport::Warning(format!("cannot remove old executions of {name}: {problem}")))
+        });
+    }
+
+    /// Launches an execution of a daemon. It is stored as the current one, with the digest that it is started with, before it
+    /// runs: the next supervisor finds it, and knows whether the declaration has changed since then, whenever this one is
+    /// killed.
+    fn launch(&mut self, name: &DaemonName, spec: &DaemonSpec) -> Result<(Process, Child), String> {
+        let prepare = |ready: &Readiness| readiness::prepare(&ready.probe, spec.attributes.user.as_deref());
+        spec.ready.as_ref().map_or(Ok(()), prepare)?;
+        let reserved = self.launcher.reserve(spec)?;
+        let (process_id, digest) = (Some(reserved.process.id), spec.digest());
+        if let Some((daemon, state)) = self.daemons.get_mut(name).zip(self.policy.state(name)) {
+            *daemon = Daemon { process_id, digest, ready_at: None, ..daemon.clone() };
+            // What has changed is reported once it runs.
+            let row = updated(daemon, state, clock::now(), self.start.elapsed()).masked();
+            self.store
+                .save_daemons(&[row])
+                .map_err(|error| format!("cannot store its execution: {error}"))?;
+        }
+        self.launcher.launch(reserved, spec)
     }
 
     /// Kills all executions at once.
@@ -303,6 +356,7 @@ impl<'a> ControlLoop<'a> {
                     });
                 }
                 ThreadReport::Warning(text) => (self.on_event)(DaemonEvent::Warning(text)),
+                ThreadReport::Usage(measured) => self.add_samples(measured),
             }
         }
     }
@@ -330,10 +384,12 @@ impl<'a> ControlLoop<'a> {
                 Ok((process, None)) => {
                     let exit = process.as_ref().map_or_else(Exit::lost, exit_of);
                     self.handle(PolicyEvent::Exited(&name, exit));
+                    self.publish(LifecycleEvent::Exited, &name);
                 }
                 Err(error) => {
                     (self.on_event)(DaemonEvent::Warning(format!("cannot read the exit of {name}: {error}")));
                     self.handle(PolicyEvent::Exited(&name, Exit::lost()));
+                    self.publish(LifecycleEvent::Exited, &name);
                 }
             }
         }
@@ -356,23 +412,7 @@ impl<'a> ControlLoop<'a> {
         let mut changed = Vec::new();
         for (name, daemon) in &mut self.daemons {
             let Some(state) = self.policy.state(name) else { continue };
-            let next_start_at = state.next_start.map(|at| clock_now + at.saturating_sub(now));
-            let mut updated = Daemon {
-                wanted: if state.is_wanted { Wanted::Started } else { Wanted::Stopped },
-                status: state.status,
-                health: state.health,
-                restarts: state.restarts,
-                restart_history: daemon.restart_history.clone(),
-                next_start_at: daemon.next_start_at.filter(|_| next_start_at.is_some()).or(next_start_at),
-                last_error: state.last_error.clone(),
-                ..daemon.clone()
-            };
-            let limit = daemon.spec.restart_limit.map_or(0, |(limit, _)| limit);
-            updated.restart_history.count(daemon.restarts, state.restarts, limit, clock_now);
-            updated.restart_history.doublings = state.doublings;
-            if state.is_ready && updated.ready_at.is_none() {
-                updated.ready_at = Some(clock_now);
-            }
+            let updated = updated(daemon, state, clock_now, now);
             if updated != *daemon {
                 let has_new_status =
                     updated.status != daemon.status || updated.current_health() != daemon.current_health();
@@ -388,6 +428,11 @@ impl<'a> ControlLoop<'a> {
         for (daemon, _) in changed.iter().filter(|(_, has_new_status)| *has_new_status) {
             let process = daemon.process_id.and_then(|id| self.store.process(id).ok().flatten());
             (self.on_event)(DaemonEvent::Status(daemon, process.as_ref()));
+            match daemon.status {
+                DaemonStatus::Running => self.publish(LifecycleEvent::Ready, &daemon.spec.name),
+                DaemonStatus::Failed => self.publish(LifecycleEvent::Failed, &daemon.spec.name),
+                _ => {}
+            }
         }
         saved
     }
@@ -405,5 +450,7 @@ fn exit_of(process: &Process) -> Exit {
     let cause =
         exit.filter(|exit| exit.reason == ExitReason::SpawnFailed).map(|exit| exit.stderr_tail.clone());
     let text = cause.unwrap_or_else(|| tables::process_state(process).text);
-    Exit { code: exit.and_then(|exit| exit.exit_code), text }
+    // The code after an excess of memory is that of KILL, which may count as a success otherwise.
+    let counted = exit.filter(|exit| exit.reason != ExitReason::Memory);
+    Exit { code: counted.and_then(|exit| exit.exit_code), text }
 }

@@ -15,7 +15,7 @@ use crate::process::notify;
 use crate::process::run_dir;
 use crate::process::spawn::{Child, CommandSpec};
 use crate::process::waiter::WaiterConditions;
-use crate::runs::start::{self, StartError};
+use crate::runs::start::{self, ReservedRun, StartError};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::supervisor::stop_request;
@@ -25,6 +25,9 @@ const SLUG_PREFIX: &str = "daemon:";
 
 /// The variable with the number of a replica, from 0.
 const REPLICA_VARIABLE: &str = "RIGUP_REPLICA";
+
+/// The number of executions of a daemon that are kept, with the current one.
+const MAX_KEPT: u32 = 20;
 
 /// How long the logs of an execution that has ended are kept, as those of a run are by default.
 const LOG_TTL: Duration = Duration::from_hours(24);
@@ -70,8 +73,8 @@ impl Launcher<'_> {
         environment
     }
 
-    /// Starts an execution, and returns its record and its waiter. Returns why it cannot be started.
-    pub(super) fn start(&self, spec: &DaemonSpec) -> Result<(Process, Child), String> {
+    /// Reserves an execution, which must be launched next. Returns why it cannot be started.
+    pub(super) fn reserve(&self, spec: &DaemonSpec) -> Result<ReservedRun, String> {
         let Some((program, args)) = spec.command.split_first() else {
             return Err("it has no command".to_owned());
         };
@@ -87,11 +90,10 @@ impl Launcher<'_> {
             cwd: spec.working_dir.clone(),
         };
         let process_type = if spec.is_orchestrator { ProcessType::Orchestrator } else { ProcessType::Worker };
-        let slug = format!("{SLUG_PREFIX}{}", spec.name);
         let process_spec = ProcessSpec {
             env: environment.added,
             run_dir: Some(run_dir::path(&self.settings.data_dir, id)),
-            run: Some(RunSpec { slug, description: String::new(), ttl: Some(LOG_TTL) }),
+            run: Some(RunSpec { slug: slug(&spec.name), description: String::new(), ttl: Some(LOG_TTL) }),
             ..ProcessSpec::new(process_type, command.words(), &command.cwd)
         };
         let process = Process {
@@ -100,18 +102,45 @@ impl Launcher<'_> {
             data_dir_id: self.store.data_dir_id().to_owned(),
             ..Process::queued(id, self.command.machine_id, process_spec, clock::now())
         };
+        let reserved = start::reserve(self.settings, self.store, process, command, Some(1));
+        reserved.map_err(|error| match error {
+            StartError::TooMany(..) => "it already runs".to_owned(),
+            error => error.to_string(),
+        })
+    }
+
+    /// Launches a reserved execution, and returns its record and its waiter. Returns why it cannot be started.
+    pub(super) fn launch(&self, run: ReservedRun, spec: &DaemonSpec) -> Result<(Process, Child), String> {
         let conditions = WaiterConditions {
             memory_limit: spec.memory_max,
             grace: spec.stop_grace_period,
             log_limits: Some(spec.log_limits),
             attributes: spec.attributes.if_any().cloned(),
         };
-        let launched = start::launch(self.settings, self.store, process, command, Some(1), &conditions);
-        launched.map_err(|error| match error {
-            StartError::TooMany(..) => "it already runs".to_owned(),
-            error => error.to_string(),
-        })
+        run.launch(self.settings, self.store, &conditions).map_err(|error| error.to_string())
     }
+}
+
+/// Returns the slug of the executions of a daemon.
+pub(crate) fn slug(name: &str) -> String {
+    format!("{SLUG_PREFIX}{name}")
+}
+
+/// Whether a run is an execution of a daemon.
+pub(crate) fn is_execution(run: &RunSpec) -> bool {
+    run.slug.starts_with(SLUG_PREFIX)
+}
+
+/// Removes the oldest executions of a daemon with their run dirs, so that at most [`MAX_KEPT`] are left. An execution that has
+/// started other processes keeps its record as long as theirs are kept.
+pub(super) fn prune(data_dir: &Path, lib_dir: &Path, name: &str) -> Result<(), String> {
+    let store = Store::open_existing(data_dir, lib_dir).map_err(|error| error.to_string())?;
+    let Some(store) = store.filter(|_| run_dir::are_removable(data_dir)) else { return Ok(()) };
+    let old = store.ended_executions(&slug(name), MAX_KEPT).map_err(|error| error.to_string())?;
+    for id in &old {
+        run_dir::remove(data_dir, *id).map_err(|error| error.to_string())?;
+    }
+    if old.is_empty() { Ok(()) } else { store.prune_processes(&old, &[]).map_err(|error| error.to_string()) }
 }
 
 /// Stops an execution: runs the `stop_command` of its daemon or sends its signal to everything that it started, and KILL

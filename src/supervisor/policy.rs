@@ -70,6 +70,12 @@ impl DaemonPolicy {
         }
     }
 
+    /// Removes a daemon that does not run.
+    pub(crate) fn forget(&mut self, name: &DaemonName) {
+        self.daemons.retain(|daemon| daemon.spec.name != *name);
+        self.has_changed = true;
+    }
+
     /// Takes over a declared daemon from an earlier supervisor.
     pub(crate) fn adopt(&mut self, name: &DaemonName, adopted: Adopted, now: Duration) {
         self.has_changed = true;

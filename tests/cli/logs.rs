@@ -130,7 +130,7 @@ fn shows_the_logs_of_what_failed_in_the_last_command() {
     assert_eq!(none.stdout, "");
     assert!(none.stderr.starts_with("no process failed in `"), "{}", none.stderr);
     context.run(&["logs", "--failed", "one"]).exits_with(2);
-    context.run(&["logs"]).exits_with(2);
+    context.run(&["process", "logs"]).exits_with(2);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -82,33 +81,11 @@ fn row_26_a_clock_that_jumps_changes_no_timeout_and_loses_no_record() {
     });
 }
 
-/// The C source of a library that adds the seconds in the file `CLOCK` to the wall-clock time, and to no other clock.
-const SHIFT: &str = r#"
-#define _GNU_SOURCE
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
-int clock_gettime(clockid_t clock, struct timespec *time) {
-    int failed = syscall(SYS_clock_gettime, clock, time);
-    FILE *file = clock == CLOCK_REALTIME ? fopen(getenv("CLOCK"), "r") : NULL;
-    long seconds = 0;
-    if (file && fscanf(file, "%ld", &seconds) == 1) time->tv_sec += seconds;
-    if (file) fclose(file);
-    return failed;
-}
-"#;
-
 /// Creates a context with a clock that can be set, and a hook that prints a record when it reads the first line from
 /// the gate and exits when it reads the second.
 fn context_with_clock(kind: &str) -> TestContext {
     let mut context = TestContext::new();
-    let (source, library) = (context.write("shift.c", SHIFT), context.path("shift.so"));
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
-    assert!(built.unwrap().success());
-    context.set("CLOCK", context.write("clock", "0")).set("LD_PRELOAD", library);
+    context.shift_clock();
     context.gate();
     let hook = "#!/bin/sh\n: >\"$DATA_DIR/up\"\nexec <\"$DATA_DIR/gate\"\nread -r _\necho '{\"type\":\"Late\"}'\nread -r _\n";
     context.script(&format!("here/plugins/p/on_E__1_a{kind}.sh"), hook);

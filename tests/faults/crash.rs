@@ -1,14 +1,12 @@
 //! Kills rigup before each of its changes: the Nth run before its Nth change, until a run has fewer than N changes.
 
 use std::fs;
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
 
 use rigup::internal::{Binary, ExitReason, Process, ProcessFilter, Store};
 use walkdir::WalkDir;
 
 use crate::BUILDING;
-use crate::leftovers::{self, incomplete_files};
+use crate::collected::assert_gc_leaves_nothing;
 use crate::test_context::{TestContext, wait_until};
 use crate::tracer::{Change, TracedExit, kill_before};
 
@@ -85,19 +83,6 @@ fn check_installed(context: &TestContext) -> usize {
     count
 }
 
-/// Makes each run dir older than a day, so that `process gc` also removes those without a record, runs it, and asserts
-/// that nothing is left.
-fn assert_gc_leaves_nothing(context: &TestContext) {
-    let over_a_day_ago = SystemTime::now() - Duration::from_hours(25);
-    let paths = WalkDir::new(context.path("data")).into_iter().map(|entry| entry.unwrap().into_path());
-    for folder in paths.filter(|path| path.is_dir()) {
-        fs::File::open(folder).unwrap().set_modified(over_a_day_ago).unwrap();
-    }
-    context.run(&["process", "gc"]).succeeds();
-    leftovers::assert_nothing_is_left(context);
-    assert_eq!(incomplete_files(context), [] as [PathBuf; 0]);
-}
-
 fn check_killed_install(changes: &[Change], step: usize) {
     const INSTALL: &[&str] = &["install", "a", "b", "c", "--binproviders", "good"];
     let prepare = || {
@@ -109,7 +94,7 @@ fn check_killed_install(changes: &[Change], step: usize) {
         check_installed(context);
         context.run(INSTALL).succeeds();
         assert_eq!(check_installed(context), 3);
-        assert_gc_leaves_nothing(context);
+        assert_gc_leaves_nothing(context, &[]);
     });
 }
 
@@ -145,7 +130,7 @@ fn row_12_a_killed_install_leaves_the_old_link_or_the_new_one() {
         context.run(REPLACE).succeeds();
         assert_ne!(context.linked_file("sh"), old(context));
         assert_eq!(check_installed(context), 1);
-        assert_gc_leaves_nothing(context);
+        assert_gc_leaves_nothing(context, &[]);
     });
 }
 
@@ -195,7 +180,7 @@ fn context_with_store() -> TestContext {
 fn check_runs(context: &TestContext) {
     wait_until("every run has exited", || context.live_processes().is_empty());
     context.run(&["process", "gc", "--ttl", "0"]).succeeds();
-    assert_gc_leaves_nothing(context);
+    assert_gc_leaves_nothing(context, &[]);
     for process in records(context).1 {
         let exit = process.exit().unwrap();
         let is_observed = exit.exit_code == Some(0) && exit.reason == ExitReason::Exited;
@@ -246,7 +231,7 @@ fn row_12_a_killed_event_leaves_no_hook_without_a_record() {
         kill_anywhere(prepare, RUN, changes, step, |context| {
             context.run(RUN).succeeds();
             wait_until("the waiter has terminated its hook", || context.live_processes().is_empty());
-            assert_gc_leaves_nothing(context);
+            assert_gc_leaves_nothing(context, &[]);
         });
     }
 }

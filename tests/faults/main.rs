@@ -8,6 +8,8 @@
 
 mod clock;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod collected;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod crash;
 mod disk;
 mod environment;
@@ -24,6 +26,7 @@ mod packages;
 mod pty;
 mod run_dir;
 mod runs;
+mod shifted_clock;
 mod signals;
 mod store;
 mod terminal;

@@ -153,3 +153,23 @@ fn row_25_a_run_that_exits_while_the_disk_is_full_keeps_its_exit() {
     assert_eq!((&exit["exit_reason"], &exit["exit_code"]), (&json!("exited"), &json!(4)));
     wait_until("the waiter has exited", || context.live_processes().is_empty());
 }
+
+#[test]
+fn row_01_a_run_records_its_exit_in_a_store_that_was_rebuilt_meanwhile() {
+    let context = TestContext::new();
+    let gate = context.gate();
+    let script = "read -r _ <\"$RIGUP_DATA_DIR/gate\"; exit 7";
+    let start = context.run(&["start", "--slug", "s", "--", "sh", "-c", script]).succeeds().record();
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(context.path(&format!("data/rigup.sqlite3{suffix}")));
+    }
+    context.run(&["exec", "--", "true"]).succeeds();
+    fs::write(gate, "\n").unwrap();
+    let id = start["id"].as_str().unwrap();
+    // `show` reads the store alone.
+    let show = || context.run(&["process", "show", id]).succeeds().record();
+    wait_until("its exit is recorded", || show()["status"] == "exited");
+    assert_eq!((&show()["exit_code"], &show()["exit_reason"]), (&7.into(), &"exited".into()));
+    wait_until("the waiter has exited", || context.live_processes().is_empty());
+    assert_nothing_is_left(&context);
+}

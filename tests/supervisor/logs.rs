@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
 
+use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{TestContext, wait_until};
 
 impl TestContext {
@@ -42,4 +44,108 @@ fn a_log_is_rotated_also_without_a_supervisor_and_read_as_one() {
     context.down();
     let record = context.run(&["process", "show", "--json", id]).succeeds();
     assert_eq!(record.record()["stdout_bytes"], text().len());
+}
+
+#[test]
+fn promise_16_no_line_is_lost_and_logs_f_follows_restarts_until_down() {
+    // Each execution continues to count where the one before it was stopped, and rotates its log several times.
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\nrestart = 'always'\nrestart_delay = '10ms'\nlog_max_size = '8KiB'\nlog_max_files = 50\n\
+         command = '''i=$(cat at 2>/dev/null || echo 0); end=$((i+3000)); while [ $i -lt $end ]; do echo \"line $i\"; \
+         i=$((i+1)); done; echo $i > at; [ $i -lt 12000 ] || exec sleep 600'''\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    let file = fs::File::create(context.path("followed")).unwrap();
+    let mut following = context.command(&["logs", "-f", "a"]).stdout(file).spawn().unwrap();
+    wait_until("everything is counted", || {
+        fs::read_to_string(context.path("here/at")).is_ok_and(|at| at == "12000\n")
+    });
+    let whole = counted(0..12_000);
+    wait_until("everything is in the logs", || context.run(&["logs", "a"]).stdout.len() >= whole.len());
+    assert_eq!(context.run(&["logs", "a"]).stdout, whole);
+    let executions = context.executions("a");
+    let rotations = executions.iter().map(|process| {
+        let run_dir = context.path("data").join("processes").join(process["id"].as_str().unwrap());
+        (1..50).take_while(|number| run_dir.join(format!("stdout.{number}.log")).exists()).count()
+    });
+    assert_eq!(executions.len(), 4);
+    assert!(rotations.sum::<usize>() >= 10);
+    context.down();
+    assert!(following.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(context.path("followed")).unwrap(), whole);
+}
+
+#[test]
+fn logs_of_several_daemons_have_padded_names_in_front() {
+    let context = TestContext::with_manifest(
+        "[daemons.web]\nshell = true\ncommand = 'echo up; echo oops >&2; printf end; exit 3'\nrestart = 'no'\n\
+         [daemons.worker]\nshell = true\ncommand = 'echo one; exec sleep 600'\nready.stdout_line = true\n\
+         depends_on.web.condition = 'service_completed_successfully'\n[daemons.silent]\ncommand = 'sleep 600'\n",
+    );
+    context.run(&["logs"]).succeeds().stderr_contains("no daemon was started");
+    context.write(
+        "here/rigup.toml",
+        fs::read_to_string(context.path("here/rigup.toml")).unwrap().replace("exit 3", "exit 0"),
+    );
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let all = "web    | up\nweb    | end\nweb    | oops\nworker | one\n";
+    assert_eq!(context.run(&["logs"]).succeeds().stdout, all);
+    assert_eq!(context.run(&["logs", "worker", "web"]).succeeds().stdout, all);
+    assert_eq!(context.run(&["logs", "web"]).succeeds().stdout, "up\nend\noops\n");
+    assert_eq!(context.run(&["logs", "--stream", "stderr"]).succeeds().stdout, "web    | oops\n");
+    context.run(&["logs", "silent"]).succeeds().stderr_contains("silent wrote nothing");
+    context.run(&["logs", "web", "none"]).exits_with(1).stderr_contains("no daemon or binary has that name");
+    context.down();
+    assert_eq!(context.run(&["logs", "-f", "worker"]).succeeds().stdout, "one\n");
+}
+
+#[test]
+fn the_last_lines_of_a_daemon_may_be_of_several_executions() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = 'echo \"1 $$\"; echo \"2 $$\"; echo \"3 $$\"'\nrestart = 'no'\n",
+    );
+    for _ in 0..3 {
+        context.run(&["up", "a"]).succeeds();
+    }
+    let all = context.run(&["logs", "a"]).succeeds().stdout;
+    let lines: Vec<&str> = all.lines().collect();
+    assert_eq!(lines.len(), 9);
+    for count in [0, 1, 3, 4, 8, 9, 20] {
+        let last = context.run(&["logs", "-n", &count.to_string(), "a"]).succeeds().stdout;
+        assert_eq!(last.lines().collect::<Vec<_>>(), lines[9_usize.saturating_sub(count)..], "{count} lines");
+    }
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn logs_f_without_a_supervisor_ends_with_the_daemon() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = 'echo start; until [ -e go ]; do sleep 0.01; done; echo end'\nready.stdout_line = true\n",
+    );
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    context.kill_supervisor();
+    let following = context.command(&["logs", "-f", "a"]).stdout(Stdio::piped()).spawn().unwrap();
+    context.write("here/go", "");
+    let followed = following.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(followed.stdout).unwrap(), "start\nend\n");
+    context.down();
+}
+
+#[test]
+fn at_most_twenty_executions_of_a_daemon_are_kept() {
+    let context = TestContext::with_manifest(
+        "[daemons.loops]\ncommand = 'false'\nrestart = 'always'\nrestart_delay = '1ms'\nrestart_delay_max = '1ms'\n\
+         [daemons.other]\ncommand = 'true'\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("it was restarted often", || context.daemon("loops")["restarts"].as_u64() > Some(40));
+    context.run(&["stop", "loops"]).succeeds();
+    wait_until("the old executions are removed", || context.executions("loops").len() <= 20);
+    context.run(&["start", "loops"]).succeeds();
+    context.run(&["stop", "loops"]).succeeds();
+    wait_until("the old executions are removed", || context.executions("loops").len() <= 20);
+    assert_eq!((context.executions("loops").len(), context.executions("other").len()), (20, 1));
+    let entries = fs::read_dir(context.path("data/processes")).unwrap();
+    assert_eq!(entries.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count(), 21);
+    context.down();
 }

@@ -7,25 +7,46 @@
 )]
 
 mod attributes;
+mod clients;
+mod clock;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../faults/collected.rs"]
+mod collected;
 mod commands;
+mod events;
+mod first_process;
 mod health;
+#[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
+#[path = "../faults/kernel.rs"]
+mod kernel;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod killed;
 #[path = "../faults/leftovers.rs"]
 mod leftovers;
 mod logs;
 mod notify;
+mod orphans;
 #[path = "../faults/pty.rs"]
 mod pty;
 mod readiness;
 mod recovery;
 mod replicas;
 mod restarts;
+#[path = "../faults/shifted_clock.rs"]
+mod shifted_clock;
 mod startup;
+mod stats;
 mod stop;
 mod stop_command;
+mod takeover;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
 mod test_context;
 mod text;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
+#[path = "../faults/tracer.rs"]
+mod tracer;
 
 use std::fs;
 
@@ -71,7 +92,13 @@ impl TestContext {
 
     /// Kills the supervisor.
     fn kill_supervisor(&self) {
-        let [pid] = self.supervisors()[..] else { panic!("one supervisor runs") };
+        let mut found = Vec::new();
+        // For a moment, a process that the supervisor starts has its command line.
+        wait_until("one supervisor runs", || {
+            found = self.supervisors();
+            found.len() == 1
+        });
+        let pid = found[0];
         signal(pid, Signal::SIGKILL);
         wait_until("the supervisor is dead", || self.supervisors().is_empty());
     }

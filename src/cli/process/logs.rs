@@ -2,44 +2,42 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::count;
 use crate::cli::message::{error, message};
 use crate::cli::process::log_printer::{LogPrinter, LogSource};
+use crate::engine::daemon_logs::has_exited;
 use crate::engine::logs::Logged;
 use crate::engine::{EngineError, ExitStatus, logs, session};
 use crate::model::{ExitReason, Process, ProcessType};
+use crate::process::poll;
 use crate::process::run_dir::{self, RunDir};
-use crate::process::tail::LogFollower;
-use crate::process::{poll, recover};
+use crate::process::tail::{LogFollower, POLL_INTERVAL};
 use crate::report::short_id::short_id;
 use crate::store::Store;
 
 /// The arguments of `rigup process logs`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("../help/process_logs.txt"))]
-pub(crate) struct LogsArgs {
+pub(crate) struct ProcessLogsArgs {
     /// Pids, process ids, parts of ids, or names of binaries for their last attempts
     #[arg(value_name = "PROCESS", required_unless_present = "failed", conflicts_with = "failed")]
-    processes: Vec<String>,
+    pub(crate) processes: Vec<String>,
     /// Print the logs of what failed in the last command that ran hooks
     #[arg(long)]
-    failed: bool,
+    pub(crate) failed: bool,
     /// Print only the last N lines of each log
     #[arg(long, short = 'n', value_name = "N", value_parser = count::parse::<usize>)]
-    lines: Option<usize>,
+    pub(crate) lines: Option<usize>,
     /// Print only this log
     #[arg(long, value_name = "STREAM", value_parser = ["stdout", "stderr"])]
-    stream: Option<String>,
+    pub(crate) stream: Option<String>,
     /// Print the output as it is written, until the processes exit
     #[arg(long, short)]
-    follow: bool,
+    pub(crate) follow: bool,
 }
-
-/// The time between two reads of a log that is followed.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The error if `--failed` has nothing to look into.
 const NO_COMMAND: &str = "no command that ran hooks is recorded";
@@ -52,7 +50,7 @@ struct ShownLog<'p> {
 }
 
 /// Runs `rigup process logs`.
-pub(crate) fn logs(args: &LogsArgs, context: &mut Context) -> CommandResult {
+pub(crate) fn logs(args: &ProcessLogsArgs, context: &mut Context) -> CommandResult {
     let Some(store) = context.store()? else {
         return Err(match args.processes.first() {
             Some(typed) => logs::not_found(typed).into(),
@@ -146,7 +144,11 @@ fn failures(store: &Store, context: &mut Context) -> Result<Vec<Process>, CliErr
 }
 
 /// Opens the logs of a process that are printed.
-fn open<'p>(store: &Store, process: &'p Process, args: &LogsArgs) -> Result<Vec<ShownLog<'p>>, CliError> {
+fn open<'p>(
+    store: &Store,
+    process: &'p Process,
+    args: &ProcessLogsArgs,
+) -> Result<Vec<ShownLog<'p>>, CliError> {
     let run_dir = run_dir(store, process)?;
     let all = [("stdout", run_dir.stdout()), ("stderr", run_dir.stderr())];
     let wanted = all.into_iter().filter(|(stream, _)| args.stream.as_ref().is_none_or(|name| name == stream));
@@ -158,7 +160,7 @@ fn open<'p>(store: &Store, process: &'p Process, args: &LogsArgs) -> Result<Vec<
 }
 
 /// Prints a message for each process that wrote nothing.
-fn note_empty(processes: &[Process], logs: &[ShownLog<'_>], args: &LogsArgs) {
+fn note_empty(processes: &[Process], logs: &[ShownLog<'_>], args: &ProcessLogsArgs) {
     for process in processes.iter().filter(|_| args.lines != Some(0)) {
         let mut own = logs.iter().filter(|log| log.process.id == process.id).peekable();
         if own.peek().is_none() || own.any(|log| !log.follower.is_at_end()) {
@@ -170,12 +172,6 @@ fn note_empty(processes: &[Process], logs: &[ShownLog<'_>], args: &LogsArgs) {
             None => message!("process {id} wrote nothing"),
         }
     }
-}
-
-/// Whether a process has exited: its exit is recorded, or it is gone and no rigup or waiter will record its exit.
-fn has_exited(store: &Store, process: &Process) -> Result<bool, CliError> {
-    let Some(current) = store.process(process.id)? else { return Ok(true) };
-    Ok(current.exit().is_some() || matches!(recover::is_supervised(store, &current), Ok(false)))
 }
 
 fn run_dir(store: &Store, process: &Process) -> Result<RunDir, CliError> {

@@ -7,6 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use nix::errno::Errno;
@@ -18,7 +19,9 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::process::poll;
 use crate::process::system::process_entry::ProcessEntry;
+use crate::process::system::resource_usage::ResourceUsage;
 
 /// The flag that makes `posix_spawn` start a session.
 pub(crate) const SETSID: libc::c_short = libc::POSIX_SPAWN_SETSID;
@@ -28,6 +31,10 @@ const NOTIFICATION_SIZE: usize = 4096;
 
 /// The flag that sends a signal through a pidfd to the group that its process leads (since Linux 6.9).
 const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
+
+/// How long a process may take to start another program, and the pause between two looks at it.
+const EXEC_PATIENCE: Duration = Duration::from_millis(500);
+const EXEC_RETRY: Duration = Duration::from_millis(1);
 
 /// Returns the id of the current boot; empty if the system has none.
 pub(super) fn boot_id() -> String {
@@ -92,10 +99,50 @@ fn parse_stat(pid: u32, stat: &str) -> Option<ProcessEntry> {
     Some(entry)
 }
 
+/// Returns what a process uses, or `None` if it is gone. Of another user's process, the system shows no reads and writes.
+pub(crate) fn resources(pid: u32) -> Option<ResourceUsage> {
+    /// The fields between the state and `utime`, and between `cstime` and `rss`.
+    const BEFORE_CPU: usize = 11;
+    const BEFORE_RSS: usize = 6;
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split_ascii_whitespace().skip(BEFORE_CPU);
+    let mut ticks = 0_u64;
+    for _ in ["utime", "stime", "cutime", "cstime"] {
+        ticks = ticks.saturating_add(fields.next()?.parse().ok()?);
+    }
+    let pages: u64 = fields.nth(BEFORE_RSS)?.parse().ok()?;
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let count = |key: &str| {
+        let mut values = io.lines().filter_map(|line| line.strip_prefix(key)?.trim().parse().ok());
+        values.next().unwrap_or_default()
+    };
+    Some(ResourceUsage {
+        rss: pages.saturating_mul(rustix::param::page_size() as u64),
+        cpu: Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second()),
+        read_bytes: count("read_bytes:"),
+        write_bytes: count("write_bytes:"),
+    })
+}
+
 /// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be
 /// read.
 pub(crate) fn environ(pid: u32) -> Option<Vec<u8>> {
-    read_memory(pid, "environ")
+    let deadline = Instant::now() + EXEC_PATIENCE;
+    loop {
+        let environ = read_memory(pid, "environ")?;
+        if !environ.is_empty() || !is_starting_program(pid) || Instant::now() >= deadline {
+            return Some(environ);
+        }
+        poll::pause(Instant::now() + EXEC_RETRY);
+    }
+}
+
+/// Returns whether a process is starting another program. Until the memory of that is set up, the process has neither
+/// arguments nor an environment, although its parent may have gone on.
+fn is_starting_program(pid: u32) -> bool {
+    arguments(pid).is_empty() && entry(pid).is_ok_and(|entry| entry.is_some_and(|entry| !entry.is_zombie))
 }
 
 /// Returns the arguments of a process, each followed by a NUL.
@@ -193,7 +240,15 @@ pub(crate) fn has_no_children(known: &[u32]) -> bool {
             Some(orphan) if !known.iter().any(|child| i32::try_from(*child) == Ok(orphan.as_raw())) => {
                 let _ = waitpid(orphan, Some(WaitPidFlag::WNOHANG));
             }
-            _ => return false,
+            Some(_) => {
+                // The system names the known one until it is reaped, and none that has exited after it.
+                let others = children(std::process::id()).into_iter().filter(|child| !known.contains(child));
+                for orphan in others.filter_map(|child| i32::try_from(child).ok()) {
+                    let _ = waitpid(nix::unistd::Pid::from_raw(orphan), Some(WaitPidFlag::WNOHANG));
+                }
+                return false;
+            }
+            None => return false,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
@@ -16,6 +17,7 @@ use rustix::process::{Pid, Signal};
 use sysinfo::{ProcessRefreshKind, UpdateKind};
 
 use crate::process::system::process_entry::ProcessEntry;
+use crate::process::system::resource_usage::ResourceUsage;
 use crate::process::usage::query;
 
 /// The flag that makes `posix_spawn` start a session (since macOS 10.15).
@@ -49,6 +51,17 @@ pub(super) fn pid_namespace() -> Option<u64> {
 /// Returns true: macOS has no pid namespaces.
 pub(super) fn shows_own_pids() -> bool {
     true
+}
+
+/// Returns what a process uses, without its reaped children, or `None` if it is gone.
+pub fn resources(pid: u32) -> Option<ResourceUsage> {
+    let kind = ProcessRefreshKind::nothing().with_memory().with_cpu().with_disk_usage();
+    query(pid, kind, |process| ResourceUsage {
+        rss: process.memory(),
+        cpu: Duration::from_millis(process.accumulated_cpu_time()),
+        read_bytes: process.disk_usage().total_read_bytes,
+        write_bytes: process.disk_usage().total_written_bytes,
+    })
 }
 
 /// Returns the pids of all processes that this user may see.

@@ -1,57 +1,88 @@
 //! The clients of a supervisor: their requests, and the answers that are due later.
 
+use std::time::{Duration, Instant};
+
 use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus};
-use crate::supervisor::control::{Answer, Client, ControlRequest, refused};
+use crate::supervisor::control::{self, Answer, Client, ControlRequest, unknown_daemon};
 use crate::supervisor::control_loop::ControlLoop;
+use crate::supervisor::control_loop::connected_client::{AnswerCondition, ClientState, ConnectedClient};
 use crate::supervisor::control_loop::manifest::with_dependencies;
-use crate::supervisor::control_loop::pending::{AnswerCondition, PendingClient};
 use crate::supervisor::policy::{self, PolicyEvent, Startup};
 
+/// The largest number of clients. If one more connects, the oldest one that is slow to send its request or to read its
+/// answer is dropped.
+const MAX_CLIENTS: usize = 256;
+
+/// How long the clients may take to read what they were sent when the supervisor ends.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
 impl ControlLoop<'_> {
-    /// Accepts clients, and carries out their requests.
+    /// Accepts clients, carries out their requests, and sends what they read.
     pub(super) fn serve(&mut self) {
         while let Some(client) = self.server.accept() {
-            self.clients.push(client);
+            self.clients.push(ConnectedClient { client, state: ClientState::Sending });
+            self.limit_clients();
         }
-        let mut clients = std::mem::take(&mut self.clients);
-        let mut waiting = Vec::new();
-        while let Some(mut client) = clients.pop() {
-            match client.read() {
-                Ok(None) => waiting.push(client),
-                Ok(Some(request)) => self.carry_out(request, client),
-                Err(_) => {}
-            }
+        for connected in std::mem::take(&mut self.clients) {
+            let served = self.serve_client(connected);
+            self.clients.extend(served);
         }
-        self.clients = waiting;
-        self.pending.retain_mut(|pending| !pending.client.is_gone());
     }
 
-    fn carry_out(&mut self, request: ControlRequest, client: Client) {
+    fn limit_clients(&mut self) {
+        let is_slow = |connected: &ConnectedClient| {
+            matches!(connected.state, ClientState::Sending | ClientState::Reading)
+        };
+        if self.clients.len() > MAX_CLIENTS
+            && let Some(oldest) = self.clients.iter().position(is_slow)
+        {
+            self.clients.remove(oldest);
+        }
+    }
+
+    /// Serves a client. Returns `None` if nothing more happens with it.
+    fn serve_client(&mut self, mut connected: ConnectedClient) -> Option<ConnectedClient> {
+        connected.client.flush().ok()?;
+        match connected.state {
+            ClientState::Sending => match connected.client.read().ok()? {
+                None => {}
+                Some(Ok(request)) => match self.carry_out(request) {
+                    Ok(state) => connected.state = state,
+                    Err(answer) => connected.answer(&answer),
+                },
+                Some(Err(error)) => {
+                    let next = "if the supervisor has another version of rigup, restart it with `rigup down` and `rigup up -d`";
+                    connected.answer(&Answer::refused(format!("cannot read the request: {error}; {next}")));
+                }
+            },
+            ClientState::Reading => {}
+            _ if connected.client.is_gone() => return None,
+            _ => {}
+        }
+        let is_done = matches!(connected.state, ClientState::Reading) && !connected.client.has_unread();
+        (!is_done).then_some(connected)
+    }
+
+    /// Carries out a request. Returns what the client waits for, or the answer if it is due at once.
+    fn carry_out(&mut self, request: ControlRequest) -> Result<ClientState, Answer> {
         use ControlRequest::{Apply, AwaitReady, Restart, Start};
         if self.policy.is_ending()
             && matches!(request, Apply { .. } | AwaitReady { .. } | Restart { .. } | Start { .. })
         {
-            return self.pending.push(PendingClient { client, condition: AnswerCondition::Never });
+            return Ok(ClientState::Waiting(AnswerCondition::Never));
         }
-        let condition = match self.begin(request) {
-            Ok(Some(condition)) => condition,
-            Ok(None) => {
-                self.perform();
-                return client.answer(&self.answer());
-            }
-            Err(problem) => return client.answer(&refused(problem)),
-        };
+        let begun = self.begin(request).map_err(Answer::refused)?;
         // What the user wants is stored before the answer, even if the supervisor is killed before it is done.
         self.perform();
-        self.pending.push(PendingClient { client, condition });
+        begun.ok_or_else(|| self.answer())
     }
 
-    /// Begins to carry out a request. Returns the condition of its answer, or `None` if that is due at once.
-    fn begin(&mut self, request: ControlRequest) -> Result<Option<AnswerCondition>, String> {
-        match request {
+    /// Begins to carry out a request. Returns what the client waits for, or `None` if its answer is due at once.
+    fn begin(&mut self, request: ControlRequest) -> Result<Option<ClientState>, String> {
+        let condition = match request {
             ControlRequest::Apply { daemons, names, remove_orphans } => {
                 self.apply(daemons, &names, remove_orphans)?;
-                Ok(None)
+                return Ok(None);
             }
             ControlRequest::Start { names } => {
                 let wanted = self.known(&names)?;
@@ -66,49 +97,54 @@ impl ControlLoop<'_> {
                         self.handle(PolicyEvent::Want(name));
                     }
                 }
-                Ok(None)
+                return Ok(None);
             }
             ControlRequest::Stop { names } => {
                 let names = self.known(&names)?;
                 for name in &names {
                     self.handle(PolicyEvent::Unwant(name));
                 }
-                Ok(Some(AnswerCondition::AreDown(names)))
+                AnswerCondition::AreDown(names)
             }
             ControlRequest::Restart { names } => {
                 let names = self.known(&names)?;
                 for name in &names {
                     self.handle(PolicyEvent::Restart(name));
                 }
-                Ok(None)
+                return Ok(None);
             }
             ControlRequest::Down { grace } => {
                 for daemon in self.daemons.values_mut() {
                     daemon.spec.stop_grace_period = grace.unwrap_or(daemon.spec.stop_grace_period);
                 }
                 self.handle(PolicyEvent::End);
-                Ok(Some(AnswerCondition::IsDown))
+                AnswerCondition::IsDown
             }
             ControlRequest::AwaitReady { timeout } => {
                 let deadline = timeout.map(|timeout| self.now().saturating_add(timeout));
-                Ok(Some(AnswerCondition::AreReady { timeout, deadline }))
+                AnswerCondition::AreReady { timeout, deadline }
             }
-            ControlRequest::Wait { names } => Ok(Some(AnswerCondition::HaveEnded(self.known(&names)?))),
-        }
+            ControlRequest::Wait { names } => AnswerCondition::HaveEnded(self.known(&names)?),
+            ControlRequest::Events { names } => {
+                return Ok(Some(ClientState::FollowingEvents(self.known(&names)?)));
+            }
+            ControlRequest::Stats { names } => {
+                return Ok(Some(ClientState::FollowingStats(self.known(&names)?)));
+            }
+        };
+        Ok(Some(ClientState::Waiting(condition)))
     }
 
     /// Returns the daemons with these names, each with all of its replicas, or the problem if a name is unknown.
     fn known(&self, names: &[String]) -> Result<Vec<DaemonName>, String> {
         policy::named(self.daemons.values().map(|daemon| &daemon.spec), names)
-            .map_err(|name| format!("no daemon is named {name}; `rigup ps -a` shows the daemons"))
+            .map_err(|name| unknown_daemon(&name))
     }
 
     fn answer(&self) -> Answer {
         let process =
             |daemon: &Daemon| daemon.process_id.and_then(|id| self.store.process(id).ok().flatten());
-        let daemons =
-            self.daemons.values().map(|daemon| daemon.to_record(process(daemon).as_ref())).collect();
-        Answer { daemons, error: None }
+        Answer::with(self.daemons.values().map(|daemon| daemon.to_record(process(daemon).as_ref())).collect())
     }
 
     /// Answers the clients whose conditions hold.
@@ -130,24 +166,23 @@ impl ControlLoop<'_> {
             AnswerCondition::IsDown => is_over,
             AnswerCondition::Never => false,
         };
-        let (due, pending): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.pending).into_iter().partition(|pending| holds(&pending.condition));
-        self.pending = pending;
+        let is_due = |connected: &ConnectedClient| matches!(&connected.state, ClientState::Waiting(condition) if holds(condition));
+        let due: Vec<usize> = (0..self.clients.len()).filter(|index| is_due(&self.clients[*index])).collect();
         // The answer reads the store, and this is called after every event.
         if due.is_empty() {
             return;
         }
         let answer = self.answer();
-        for pending in due {
-            pending.client.answer(&answer);
-            if matches!(pending.condition, AnswerCondition::IsDown) {
-                self.clients_of_end.push(pending.client);
-            }
+        for index in due {
+            self.clients[index].answer(&answer);
         }
     }
 
-    /// Ends the supervisor, and returns the connections to close once the next one can start.
-    pub(crate) fn into_clients_of_end(self) -> Vec<Client> {
-        self.clients_of_end
+    /// Ends the supervisor, once the clients have read what they were sent. Returns the connections to close once the next
+    /// supervisor can start.
+    pub(crate) fn into_clients(self) -> Vec<Client> {
+        let mut clients = self.clients.into_iter().map(|connected| connected.client).collect();
+        control::drain(&mut clients, Instant::now() + LAST_PATIENCE);
+        clients
     }
 }

@@ -6,7 +6,8 @@ use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, Process, Restar
 use crate::process::handle::Handle;
 use crate::process::{recover, tree};
 use crate::store::StoreError;
-use crate::supervisor::control_loop::{ControlLoop, DaemonEvent, Execution, Watched, orphan_warning};
+use crate::supervisor::control::unknown_daemon;
+use crate::supervisor::control_loop::{ControlLoop, Execution, Watched};
 use crate::supervisor::policy::{self, PolicyEvent};
 
 impl ControlLoop<'_> {
@@ -22,7 +23,7 @@ impl ControlLoop<'_> {
         policy::check(&specs)?;
         let unknown = names.iter().find(|name| !specs.iter().any(|spec| *spec.name == ***name));
         if let Some(name) = unknown {
-            return Err(format!("no daemon is named {name}; `rigup ps -a` shows the daemons"));
+            return Err(unknown_daemon(name));
         }
         let mut recovered = self.recover(&specs).map_err(|error| error.to_string())?;
         self.remove_orphans(&specs, removes_orphans);
@@ -51,8 +52,7 @@ impl ControlLoop<'_> {
                 self.daemons.entry(spec.name.clone()).or_insert_with(|| Daemon::new(spec.clone(), wanted));
             let is_changed = spec.digest() != daemon.digest;
             let has_new_check = spec.healthcheck != daemon.spec.healthcheck;
-            (daemon.source, daemon.digest) = (spec.source.clone(), spec.digest());
-            (daemon.spec, daemon.wanted) = (spec.clone(), wanted);
+            (daemon.source, daemon.spec, daemon.wanted) = (spec.source.clone(), spec.clone(), wanted);
             let (name, daemon) = (spec.name.clone(), daemon.clone());
             self.policy.declare(spec, is_wanted);
             if let Some(process) = recovered.remove(&name) {
@@ -74,19 +74,6 @@ impl ControlLoop<'_> {
         }
         let rows: Vec<Daemon> = self.daemons.values().map(|daemon| daemon.clone().masked()).collect();
         self.store.save_daemons(&rows).and_then(|()| self.save()).map_err(|error| error.to_string())
-    }
-
-    /// Stops the daemons that are no longer declared, or names those that still run.
-    fn remove_orphans(&mut self, specs: &[DaemonSpec], removes_orphans: bool) {
-        let is_orphan = |name: &&DaemonName| !specs.iter().any(|spec| spec.name == **name);
-        let orphans: Vec<DaemonName> = self.daemons.keys().filter(is_orphan).cloned().collect();
-        for name in orphans {
-            if removes_orphans {
-                self.handle(PolicyEvent::Unwant(&name));
-            } else if self.executions.contains_key(&name) {
-                (self.on_event)(DaemonEvent::Warning(orphan_warning(&name)));
-            }
-        }
     }
 
     /// Reads the daemons of an earlier supervisor from the store. Takes over those that run and are not among `specs`, and

@@ -5,22 +5,32 @@ use std::time::Duration;
 use crate::duration;
 use crate::model::DaemonName;
 use crate::report::text::printable;
-use crate::supervisor::control::refused;
+use crate::supervisor::control::Answer;
 use crate::supervisor::control_loop::ControlLoop;
-use crate::supervisor::control_loop::pending::{AnswerCondition, PendingClient};
+use crate::supervisor::control_loop::connected_client::{AnswerCondition, ClientState, ConnectedClient};
 use crate::supervisor::policy::Startup;
+
+impl ConnectedClient {
+    /// Returns how long the client waits until all daemons have come up, with the end of that time; `None` if it does not
+    /// wait for that.
+    fn startup_limit(&self) -> Option<(Option<Duration>, Option<Duration>)> {
+        match self.state {
+            ClientState::Waiting(AnswerCondition::AreReady { timeout, deadline }) => {
+                Some((timeout, deadline))
+            }
+            _ => None,
+        }
+    }
+}
 
 impl ControlLoop<'_> {
     /// Returns how long the pause may be for the clients that wait until all daemons have come up.
     pub(super) fn startup_timer(&self) -> Option<Duration> {
-        let deadlines = self.pending.iter().filter_map(|pending| match pending.condition {
-            AnswerCondition::AreReady { deadline, .. } => Some(deadline),
-            _ => None,
-        });
-        let first = deadlines.min()?;
+        let mut limits = self.clients.iter().filter_map(ConnectedClient::startup_limit).peekable();
+        limits.peek()?;
         let settled = if let Startup::Pending(at) = self.policy.startup(self.now()) { at } else { None };
-        let deadline = first.into_iter().chain(settled).min()?;
-        Some(deadline.saturating_sub(self.now()))
+        let first = limits.filter_map(|(_, deadline)| deadline).chain(settled).min()?;
+        Some(first.saturating_sub(self.now()))
     }
 
     /// Tells the clients that wait until all daemons are ready that one was not ready in time.
@@ -30,19 +40,23 @@ impl ControlLoop<'_> {
 
     /// Tells the clients that wait until all daemons are ready why they wait in vain, or that their time is over.
     pub(super) fn answer_failing_startup(&mut self) {
+        if !self.clients.iter().any(|client| client.startup_limit().is_some()) {
+            return;
+        }
         let now = self.now();
         // One with a deadline has said how long a daemon may fail.
         if let Startup::Failing(name, problem) = self.policy.startup(now) {
             self.refuse_startup(&name, &problem, |deadline| deadline.is_none());
         }
-        let is_late = |pending: &mut PendingClient| matches!(pending.condition, AnswerCondition::AreReady { deadline: Some(deadline), .. } if deadline <= now);
-        for pending in self.pending.extract_if(.., is_late) {
-            let AnswerCondition::AreReady { timeout: Some(timeout), .. } = pending.condition else {
-                continue;
-            };
-            let unready = printable(&self.policy.unready(now).join(", "));
-            let seconds = duration::seconds(timeout);
-            pending.client.answer(&refused(format!("not ready within {seconds} s: {unready}")));
+        let unready = printable(&self.policy.unready(now).join(", "));
+        for client in &mut self.clients {
+            if let Some((Some(timeout), Some(deadline))) = client.startup_limit()
+                && deadline <= now
+                && !unready.is_empty()
+            {
+                let seconds = duration::seconds(timeout);
+                client.answer(&Answer::refused(format!("not ready within {seconds} s: {unready}")));
+            }
         }
     }
 
@@ -52,10 +66,12 @@ impl ControlLoop<'_> {
         problem: &str,
         is_refused: impl Fn(Option<Duration>) -> bool,
     ) {
-        let is_refused = |pending: &mut PendingClient| matches!(pending.condition, AnswerCondition::AreReady { deadline, .. } if is_refused(deadline));
-        for pending in self.pending.extract_if(.., is_refused) {
-            let (name, problem) = (printable(name), printable(problem));
-            pending.client.answer(&refused(format!("{name}: {problem}; see `rigup logs {name}`")));
+        let (name, problem) = (printable(name), printable(problem));
+        let answer = Answer::refused(format!("{name}: {problem}; see `rigup logs {name}`"));
+        for client in &mut self.clients {
+            if client.startup_limit().is_some_and(|(_, deadline)| is_refused(deadline)) {
+                client.answer(&answer);
+            }
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::model::{Daemon, DaemonStatus, Process};
+use crate::model::{Daemon, DaemonStatus, ExitReason, Process};
+use crate::process::system::{self, BOOT_ID};
 use crate::supervisor::control_loop::{ControlLoop, exit_of};
 use crate::supervisor::policy::{Adopted, AdoptedState, Exit};
 
@@ -52,7 +53,7 @@ impl ControlLoop<'_> {
             }
             (DaemonStatus::Waiting, _) if daemon.restart_history.doublings > 0 => Some(AdoptedState::Waiting),
             _ if has_ended => {
-                let process = process?;
+                let process = process.filter(|process| is_ended_by_itself(process))?;
                 let times = process.running().zip(process.exit());
                 let uptime = times.map(|(running, exit)| exit.ended_at.duration_since(running.started_at));
                 let uptime = uptime.and_then(|uptime| Duration::try_from(uptime).ok()).unwrap_or_default();
@@ -61,6 +62,14 @@ impl ControlLoop<'_> {
             _ => None,
         }
     }
+}
+
+/// Whether an execution has run and has ended by itself. The end of one that a supervisor was stopping, that a killed
+/// supervisor did not start, or that ended together with an earlier boot or container says nothing about its daemon.
+fn is_ended_by_itself(process: &Process) -> bool {
+    let is_requested = process.exit().is_some_and(|exit| exit.reason == ExitReason::Stopped);
+    let is_of_this_boot = process.running().is_some_and(|running| running.identity.boot_id == *BOOT_ID);
+    is_of_this_boot && !is_requested && !system::is_first_process()
 }
 
 /// Returns how long ago a time was; nothing for a time in the future.

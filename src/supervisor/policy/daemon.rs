@@ -138,6 +138,8 @@ pub(crate) struct DaemonState {
     pub restarts: u32,
     /// How often the delay before a restart was doubled.
     pub doublings: u32,
+    /// Whether its current or next execution replaces an earlier one, by its `restart` field or by a command.
+    pub is_restarted: bool,
     /// The end of its backoff.
     pub next_start: Option<Duration>,
     /// Why it failed last; empty if it has not failed since it was last started by hand, or has succeeded since then.
@@ -190,6 +192,7 @@ impl SupervisedDaemon {
             health: Health::None,
             restarts: 0,
             doublings: 0,
+            is_restarted: false,
             next_start: None,
             last_error: String::new(),
             exit: None,
@@ -387,6 +390,7 @@ impl SupervisedDaemon {
         self.state.status = DaemonStatus::Stopped;
         if self.state.is_wanted && !is_ending {
             self.wait_afresh();
+            self.state.is_restarted = true;
         }
     }
 
@@ -437,6 +441,7 @@ impl SupervisedDaemon {
         }
         self.state.status = DaemonStatus::Backoff;
         self.state.next_start = Some(next_start);
+        self.state.is_restarted = true;
         self.is_restart = true;
     }
 

@@ -462,3 +462,15 @@ fn an_adopted_daemon_that_had_stopped_all_is_started_again() {
     check_steps(&mut policy, &[("0 tick", "start main, start db")]);
     assert!(!policy.is_ending());
 }
+
+#[test]
+fn a_daemon_that_is_forgotten_neither_fails_nor_blocks_anything() {
+    let mut policy = DaemonPolicy::new();
+    policy.declare(with_restart(Restart::No, "a"), true);
+    policy.declare(spec("b after a?"), false);
+    policy.tick(Duration::ZERO);
+    policy.handle(PolicyEvent::CannotStart(&name("a"), "gone".to_owned()), Duration::ZERO);
+    assert!(policy.has_failed());
+    policy.forget(&name("a"));
+    assert!(!policy.has_failed() && policy.is_over() && policy.state(&name("a")).is_none());
+}

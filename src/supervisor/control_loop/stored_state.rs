@@ -1,0 +1,28 @@
+//! What is stored about a daemon, given its state.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{Daemon, Wanted};
+use crate::supervisor::policy::DaemonState;
+
+/// Returns a daemon with its state as of now.
+pub(super) fn updated(daemon: &Daemon, state: &DaemonState, clock_now: Timestamp, now: Duration) -> Daemon {
+    let mut restart_history = daemon.restart_history.clone();
+    let limit = daemon.spec.restart_limit.map_or(0, |(limit, _)| limit);
+    restart_history.count(daemon.restarts, state.restarts, limit, clock_now);
+    restart_history.doublings = state.doublings;
+    let next_start_at = state.next_start.map(|at| clock_now + at.saturating_sub(now));
+    Daemon {
+        wanted: if state.is_wanted { Wanted::Started } else { Wanted::Stopped },
+        status: state.status,
+        health: state.health,
+        restarts: state.restarts,
+        restart_history,
+        ready_at: daemon.ready_at.or_else(|| state.is_ready.then_some(clock_now)),
+        next_start_at: daemon.next_start_at.filter(|_| next_start_at.is_some()).or(next_start_at),
+        last_error: state.last_error.clone(),
+        ..daemon.clone()
+    }
+}
