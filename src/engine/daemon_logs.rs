@@ -23,7 +23,7 @@ pub(crate) type TakeLine<'t> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 't;
 
 /// The daemons whose logs are read, and their executions.
 #[derive(Debug)]
-pub(crate) struct DaemonLogs<'s> {
+pub(crate) struct DaemonLogReader<'s> {
     store: &'s Store,
     /// The names that mean the daemons; all if empty.
     names: Vec<String>,
@@ -59,7 +59,7 @@ struct LineReader {
     rest: Vec<u8>,
 }
 
-impl<'s> DaemonLogs<'s> {
+impl<'s> DaemonLogReader<'s> {
     /// Returns the logs of daemons, or of all if no name is given, or only one stream of them.
     pub(crate) fn new(store: &'s Store, names: Vec<String>, stream: Option<String>) -> Self {
         Self {

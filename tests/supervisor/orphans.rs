@@ -4,7 +4,7 @@ use crate::test_context::{TestContext, wait_until};
 
 impl TestContext {
     /// Returns the names of all daemons that are known.
-    fn daemons(&self) -> Vec<String> {
+    pub(crate) fn daemons(&self) -> Vec<String> {
         let records = self.run(&["ps", "-a"]).succeeds().records();
         let daemons = records.into_iter().filter(|record| record["type"] == "Daemon");
         daemons.map(|daemon| daemon["name"].as_str().unwrap().to_owned()).collect()

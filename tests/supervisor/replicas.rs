@@ -52,7 +52,7 @@ fn fewer_replicas_leave_orphans_that_are_named() {
     let pid = context.daemon("web.0")["pid"].clone();
     context.run(&["up", "-d"]).succeeds().stderr_contains("web.2 is no longer declared");
     context.run(&["up", "-d", "--remove-orphans"]).succeeds();
-    context.await_status("web.2", "stopped");
+    wait_until("web.2 is stopped", || context.daemons() == ["web.0", "web.1"]);
     assert_eq!((context.daemon("web.0")["pid"].clone(), context.count_live("sleep")), (pid, 2));
     context.down();
 }
