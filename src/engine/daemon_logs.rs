@@ -100,6 +100,18 @@ impl<'s> DaemonLogReader<'s> {
         Ok(())
     }
 
+    /// Leaves out what was written until now.
+    pub(crate) fn skip_kept(&mut self) -> Result<(), EngineError> {
+        for (name, process) in self.find_new()? {
+            if process.exit().is_none() {
+                let mut log = self.open(name, process, |_| Some(0));
+                log.read(false, &mut |_, _| Ok(())).map_err(|error| read_error(&error))?;
+                self.live.push(log);
+            }
+        }
+        Ok(())
+    }
+
     /// Reads what was written since the last call, also by new executions. Returns whether more may follow: a supervisor or an
     /// execution is alive.
     pub(crate) fn read(&mut self, take: &mut TakeLine<'_>) -> Result<bool, EngineError> {
