@@ -63,7 +63,7 @@ pub(crate) fn logs(args: LogsArgs, context: &mut Context) -> CommandResult {
         return Ok(ExitStatus::Success);
     }
     result?;
-    if printer.count == 0 && lines != Some(0) {
+    if printer.count == 0 && !follow && lines != Some(0) {
         for daemon in &daemons {
             note_empty(&store, daemon)?;
         }
