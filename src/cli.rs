@@ -16,6 +16,8 @@ use crate::process::signals;
 use crate::settings::{Environment, Flags, Settings};
 
 mod apply;
+mod attachment;
+mod background_supervisor;
 mod binary;
 mod command;
 mod config;
@@ -42,6 +44,7 @@ mod run;
 mod standard_stream;
 mod start;
 mod stats;
+mod status_display;
 mod timings;
 mod uninstall;
 mod up;
@@ -149,7 +152,7 @@ enum Command {
     #[command(hide = true, name = crate::process::launcher::COMMAND)]
     Launch(launch::LaunchArgs),
     /// Supervise daemons in the background; rigup starts itself with this command
-    #[command(hide = true, name = up::SUPERVISE)]
+    #[command(hide = true, name = background_supervisor::SUPERVISE)]
     Supervise,
 }
 
@@ -280,7 +283,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Wait(args) => daemon::wait(&args, context),
         Command::Stats(args) => stats::stats(args, context),
         Command::Events(args) => events::events(args, context),
-        Command::Supervise => up::supervise(context),
+        Command::Supervise => background_supervisor::supervise(context),
         Command::Logs(args) => logs::logs(args, context),
     }
 }

@@ -33,6 +33,13 @@ pub(crate) struct Manifest {
     pub removes_orphans: bool,
 }
 
+impl Manifest {
+    /// Returns the names of all declared daemons.
+    pub(crate) fn names_of_all(&self) -> Vec<String> {
+        self.specs.iter().map(|spec| spec.name.to_string()).collect()
+    }
+}
+
 /// Takes the lock of the supervisor. Returns `None` if another supervisor has it.
 pub(crate) fn try_lock(settings: &Settings) -> Result<Option<FileLock>, EngineError> {
     let path = settings.data_dir.join(LOCK);

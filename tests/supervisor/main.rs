@@ -15,6 +15,7 @@ mod collected;
 mod commands;
 mod events;
 mod first_process;
+mod foreground;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]
 mod kernel;
