@@ -26,6 +26,8 @@ mod daemon;
 mod events;
 mod exec;
 mod failure;
+mod generate;
+mod graph;
 mod hook;
 mod init;
 mod install;
@@ -119,6 +121,11 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Print the CPU, memory and reads and writes of daemons
     Stats(stats::StatsArgs),
+    /// Show what the declared daemons wait for
+    Graph(graph::GraphArgs),
+    /// Write the configuration of a program that keeps the supervisor
+    #[command(subcommand)]
+    Generate(generate::GenerateCommand),
     /// Print what happens to daemons from now on
     Events(events::EventsArgs),
     /// Post a progress message from inside a run
@@ -282,6 +289,8 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Restart(args) => daemon::restart(args, context),
         Command::Wait(args) => daemon::wait(&args, context),
         Command::Stats(args) => stats::stats(args, context),
+        Command::Graph(args) => graph::graph(&args, context),
+        Command::Generate(command) => generate::run(&command, context),
         Command::Events(args) => events::events(args, context),
         Command::Supervise => background_supervisor::supervise(context),
         Command::Logs(args) => logs::logs(args, context),

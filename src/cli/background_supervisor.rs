@@ -39,7 +39,7 @@ pub(crate) fn supervise(context: &mut Context) -> CommandResult {
     let path = log_path(&session.settings);
     let log = Log::open(&path).ok();
     let mut rotated = RotatedLog::new(path, LOG_LIMITS);
-    let rotate = || {
+    let rotate = |_is_ending| {
         // A log that cannot be rotated grows further.
         let _ = log.as_ref().map(|log| rotated.rotate(log));
         None

@@ -27,6 +27,7 @@ use crate::supervisor::control::ControlRequest;
 use crate::supervisor::control_loop::DaemonEvent;
 use crate::supervisor::manifest::{self, ManifestError, ManifestSource};
 use crate::supervisor::policy;
+use crate::supervisor::service_manager::{self, ServiceManager};
 
 /// The arguments of `rigup up`.
 #[derive(Debug, clap::Args)]
@@ -72,7 +73,10 @@ pub(crate) struct DownArgs {
 
 /// Runs `rigup up`.
 pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
-    let mut specs = read(&args, context)?;
+    let service_manager = ServiceManager::of(&context.settings.environment)
+        .map_err(|error| CliError::setup(format!("cannot use NOTIFY_SOCKET: {error}")))?;
+    context.settings.remove_variables(&service_manager::VARIABLES);
+    let mut specs = read(&args.file, context)?;
     if let Some(name) = &args.exit_code_from {
         if !specs.iter().any(|spec| spec.is_named(name)) {
             return Err(CliError::usage(format!("no daemon is named {name}")));
@@ -99,11 +103,16 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let lock = daemons::try_lock(&session.settings)?.filter(|_| !detach && !wait);
     let status = match lock {
-        Some(lock) => run_in_foreground(&session, lock, manifest, context)?,
+        Some(lock) => run_in_foreground(&session, lock, manifest, service_manager, context)?,
         None if wait => await_ready(manifest, wait_timeout.and_then(|limit| limit.0), context)?,
         None if detach => {
             apply_in_background(manifest, &context.settings)?;
             ExitStatus::Success
+        }
+        None if service_manager.is_some() => {
+            return Err(CliError::setup(
+                "cannot supervise for the service manager: another supervisor runs; stop it with `rigup down`",
+            ));
         }
         None => follow(&session, manifest, context)?,
     };
@@ -126,6 +135,7 @@ fn run_in_foreground(
     session: &Session<'_>,
     lock: FileLock,
     manifest: Manifest,
+    mut service_manager: Option<ServiceManager>,
     context: &mut Context,
 ) -> CommandResult {
     let progress = ProgressDisplay::new(context);
@@ -141,7 +151,8 @@ fn run_in_foreground(
         DaemonEvent::Warning(text) => display.suspend(|| warning!("{text}")),
         DaemonEvent::Status(daemon, process) => display.show(daemon, process),
     };
-    let supervise = || daemons::supervise(session, lock, Some(manifest), false, || None, &mut on_event);
+    let tick = |is_ending| service_manager.as_mut().and_then(|manager| manager.tick(is_ending));
+    let supervise = || daemons::supervise(session, lock, Some(manifest), false, tick, &mut on_event);
     Ok(attachment.during(&session.settings, supervise)??)
 }
 
@@ -210,13 +221,14 @@ pub(crate) fn down(args: &DownArgs, context: &mut Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-fn read(args: &UpArgs, context: &Context) -> Result<Vec<DaemonSpec>, CliError> {
+/// Reads the daemons of all manifests: those of plugins, of the project, and of these files.
+pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpec>, CliError> {
     let catalog = Catalog::find(&context.settings, &[], &print_event)?;
     let plugins = catalog.discovery.plugins.iter().filter(|plugin| catalog.is_enabled(&plugin.name));
     let mut sources: Vec<ManifestSource> =
         plugins.map(|plugin| ManifestSource::Plugin(plugin.path.clone())).collect();
     sources.push(ManifestSource::Project(FILE_NAME.into()));
-    sources.extend(args.file.iter().cloned().map(ManifestSource::File));
+    sources.extend(files.iter().cloned().map(ManifestSource::File));
     let (specs, warnings) =
         manifest::read(&context.settings, &sources).map_err(|ManifestError(mut problems)| {
             let last = problems.pop().unwrap_or_default();
@@ -257,9 +269,15 @@ fn install_binaries(specs: &[DaemonSpec], context: &Context) -> Result<bool, Cli
     Ok(report.exit_status() == ExitStatus::Success)
 }
 
-fn dry_run(mut specs: Vec<DaemonSpec>, context: &mut Context) {
+/// Returns daemons in the order of their start.
+pub(crate) fn in_order(mut specs: Vec<DaemonSpec>) -> Vec<DaemonSpec> {
     let order = policy::order(&specs);
     specs.sort_by_key(|spec| order.iter().position(|name| *name == spec.name));
+    specs
+}
+
+fn dry_run(specs: Vec<DaemonSpec>, context: &mut Context) {
+    let specs = in_order(specs);
     let daemons: Vec<_> = specs.into_iter().map(|spec| (Daemon::new(spec, Wanted::Started), None)).collect();
     print_daemons(&daemons, context);
 }

@@ -16,6 +16,7 @@ mod commands;
 mod events;
 mod first_process;
 mod foreground;
+mod graph;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]
 mod kernel;
@@ -31,6 +32,7 @@ mod readiness;
 mod recovery;
 mod replicas;
 mod restarts;
+mod service_manager;
 #[path = "../faults/shifted_clock.rs"]
 mod shifted_clock;
 mod stats;
