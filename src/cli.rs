@@ -16,6 +16,8 @@ use crate::process::signals;
 use crate::settings::{Environment, Flags, Settings};
 
 mod apply;
+mod attachment;
+mod background_supervisor;
 mod binary;
 mod command;
 mod config;
@@ -24,6 +26,8 @@ mod daemon;
 mod events;
 mod exec;
 mod failure;
+mod generate;
+mod graph;
 mod hook;
 mod init;
 mod install;
@@ -42,6 +46,7 @@ mod run;
 mod standard_stream;
 mod start;
 mod stats;
+mod status_display;
 mod timings;
 mod uninstall;
 mod up;
@@ -116,6 +121,11 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Print the CPU, memory and reads and writes of daemons
     Stats(stats::StatsArgs),
+    /// Show what the declared daemons wait for
+    Graph(graph::GraphArgs),
+    /// Write the configuration of a program that keeps the supervisor
+    #[command(subcommand)]
+    Generate(generate::GenerateCommand),
     /// Print what happens to daemons from now on
     Events(events::EventsArgs),
     /// Post a progress message from inside a run
@@ -149,7 +159,7 @@ enum Command {
     #[command(hide = true, name = crate::process::launcher::COMMAND)]
     Launch(launch::LaunchArgs),
     /// Supervise daemons in the background; rigup starts itself with this command
-    #[command(hide = true, name = up::SUPERVISE)]
+    #[command(hide = true, name = background_supervisor::SUPERVISE)]
     Supervise,
 }
 
@@ -279,8 +289,10 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Restart(args) => daemon::restart(args, context),
         Command::Wait(args) => daemon::wait(&args, context),
         Command::Stats(args) => stats::stats(args, context),
+        Command::Graph(args) => graph::graph(&args, context),
+        Command::Generate(command) => generate::run(&command, context),
         Command::Events(args) => events::events(args, context),
-        Command::Supervise => up::supervise(context),
+        Command::Supervise => background_supervisor::supervise(context),
         Command::Logs(args) => logs::logs(args, context),
     }
 }

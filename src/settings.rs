@@ -200,6 +200,13 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Removes variables that concern this process alone from the environments of everything that it starts.
+    pub(crate) fn remove_variables(&mut self, names: &[&str]) {
+        for environment in [&mut self.environment, &mut self.command_environment] {
+            environment.0.retain(|name, _| !names.iter().any(|removed| name == removed));
+        }
+    }
+
     fn merge_in(
         here: Option<&Path>,
         home: Option<PathBuf>,

@@ -8,5 +8,6 @@ mod lifecycle;
 pub(crate) mod manifest;
 pub(crate) mod policy;
 mod readiness;
+pub(crate) mod service_manager;
 mod stop_request;
 mod usage_history;

@@ -8,7 +8,7 @@ use crate::cli::line_printer::LinePrinter;
 use crate::cli::message::message;
 use crate::cli::process::logs::{self as process_logs, ProcessLogsArgs};
 use crate::engine::ExitStatus;
-use crate::engine::daemon_logs::DaemonLogs;
+use crate::engine::daemon_logs::DaemonLogReader;
 use crate::model::{Daemon, ExitReason};
 use crate::process::poll;
 use crate::process::tail::POLL_INTERVAL;
@@ -57,13 +57,13 @@ pub(crate) fn logs(args: LogsArgs, context: &mut Context) -> CommandResult {
         let names = daemons.iter().map(|daemon| daemon.name.clone()).collect();
         LinePrinter::with_names(&mut context.output, names)
     };
-    let result = print(DaemonLogs::new(&store, names, stream), lines, follow, &mut printer);
+    let result = print(DaemonLogReader::new(&store, names, stream), lines, follow, &mut printer);
     if printer.has_failed() {
         // The rest of the logs could not be printed.
         return Ok(ExitStatus::Success);
     }
     result?;
-    if printer.count == 0 && lines != Some(0) {
+    if printer.count == 0 && !follow && lines != Some(0) {
         for daemon in &daemons {
             note_empty(&store, daemon)?;
         }
@@ -73,7 +73,7 @@ pub(crate) fn logs(args: LogsArgs, context: &mut Context) -> CommandResult {
 
 /// Prints the kept logs, and what follows until the daemons and their supervisor have ended.
 fn print(
-    mut logs: DaemonLogs<'_>,
+    mut logs: DaemonLogReader<'_>,
     lines: Option<usize>,
     follows: bool,
     printer: &mut LinePrinter<'_>,

@@ -23,7 +23,7 @@ pub(crate) struct ProgressDisplay {
     verbosity: Verbosity,
     /// Hidden if there are no bars.
     bars: MultiProgress,
-    bar_by_name: Mutex<HashMap<BinaryName, ProgressBar>>,
+    bar_by_name: Mutex<HashMap<String, ProgressBar>>,
     printed: Mutex<HashSet<String>>,
 }
 
@@ -49,9 +49,9 @@ impl ProgressDisplay {
     fn show_install(&self, name: &BinaryName, event: &InstallEvent) {
         match event {
             InstallEvent::Waiting(holder) => {
-                self.show_step(name, &format!("waiting for another rigup ({holder})"));
+                self.show_step(name.as_str(), &format!("waiting for another rigup ({holder})"));
             }
-            InstallEvent::Started(provider) => self.show_step(name, &format!("trying {provider}")),
+            InstallEvent::Started(provider) => self.show_step(name.as_str(), &format!("trying {provider}")),
             InstallEvent::Output(line) => self.show_output(name, line),
             InstallEvent::Attempted(attempt) if attempt.outcome == Outcome::Installed => {
                 self.note(&format!("{name}: installed by {}", attempt.provider));
@@ -73,7 +73,7 @@ impl ProgressDisplay {
             InstallEvent::Notice(_) => {}
             InstallEvent::Warning(text) => self.print(&format!("warning: {name}: {}", printable(text))),
             InstallEvent::Finished => {
-                if let Some(bar) = self.bar(name) {
+                if let Some(bar) = self.bar(name.as_str()) {
                     bar.finish_and_clear();
                 }
             }
@@ -84,7 +84,7 @@ impl ProgressDisplay {
     /// docs/hooks.md promises, so that the user sees why the hook does not continue.
     fn show_output(&self, name: &BinaryName, line: &str) {
         let line: String = printable(line).chars().take(MAX_LINE_CHARS).collect();
-        if let Some(bar) = self.bar(name) {
+        if let Some(bar) = self.bar(name.as_str()) {
             bar.set_message(line);
         } else if line.starts_with("waiting for ") {
             let line = format!("{name}: {line}");
@@ -94,11 +94,32 @@ impl ProgressDisplay {
         }
     }
 
-    fn show_step(&self, name: &BinaryName, step: &str) {
+    /// Shows what a binary or a daemon does.
+    pub(crate) fn show_step(&self, name: &str, step: &str) {
         match self.bar(name) {
             Some(bar) => bar.set_message(printable(step)),
             None => self.note(&format!("{name}: {step}")),
         }
+    }
+
+    /// Prints the last step, in place of its bar.
+    pub(crate) fn finish_step(&self, name: &str, step: &str) {
+        let mut bar_by_name = self.bar_by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = bar_by_name.remove(name) {
+            bar.finish_and_clear();
+        }
+        drop(bar_by_name);
+        self.note(&format!("{name}: {step}"));
+    }
+
+    /// Does something while no bar is on the terminal.
+    pub(crate) fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.bars.suspend(work)
+    }
+
+    /// Whether there are bars.
+    pub(crate) fn has_bars(&self) -> bool {
+        !self.bars.is_hidden()
     }
 
     /// Prints a line, unless `--quiet` is set.
@@ -110,7 +131,7 @@ impl ProgressDisplay {
 
     /// Prints a line.
     fn print(&self, line: &str) {
-        self.bars.suspend(|| message!("{line}"));
+        self.suspend(|| message!("{line}"));
     }
 
     /// Removes the remaining bars.
@@ -123,16 +144,16 @@ impl ProgressDisplay {
         self.printed.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned())
     }
 
-    /// Returns the bar of a binary, or `None` if there are no bars.
-    fn bar(&self, name: &BinaryName) -> Option<ProgressBar> {
+    /// Returns the bar of a binary or a daemon, or `None` if there are no bars.
+    fn bar(&self, name: &str) -> Option<ProgressBar> {
         if self.bars.is_hidden() {
             return None;
         }
         let mut bar_by_name = self.bar_by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        let bar = bar_by_name.entry(name.clone()).or_insert_with(|| {
+        let bar = bar_by_name.entry(name.to_owned()).or_insert_with(|| {
             let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {elapsed} {wide_msg}");
             let style = style.unwrap_or_else(|_error| ProgressStyle::default_spinner());
-            let bar = ProgressBar::new_spinner().with_prefix(printable(name.as_str())).with_style(style);
+            let bar = ProgressBar::new_spinner().with_prefix(printable(name)).with_style(style);
             let bar = self.bars.add(bar);
             bar.enable_steady_tick(Duration::from_millis(120));
             bar

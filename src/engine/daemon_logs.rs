@@ -23,7 +23,7 @@ pub(crate) type TakeLine<'t> = dyn FnMut(&str, &[u8]) -> io::Result<()> + 't;
 
 /// The daemons whose logs are read, and their executions.
 #[derive(Debug)]
-pub(crate) struct DaemonLogs<'s> {
+pub(crate) struct DaemonLogReader<'s> {
     store: &'s Store,
     /// The names that mean the daemons; all if empty.
     names: Vec<String>,
@@ -59,7 +59,7 @@ struct LineReader {
     rest: Vec<u8>,
 }
 
-impl<'s> DaemonLogs<'s> {
+impl<'s> DaemonLogReader<'s> {
     /// Returns the logs of daemons, or of all if no name is given, or only one stream of them.
     pub(crate) fn new(store: &'s Store, names: Vec<String>, stream: Option<String>) -> Self {
         Self {
@@ -94,6 +94,18 @@ impl<'s> DaemonLogs<'s> {
             let has_ended = log.process.exit().is_some();
             log.read(has_ended, take).map_err(|error| read_error(&error))?;
             if !has_ended {
+                self.live.push(log);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out what was written until now.
+    pub(crate) fn skip_kept(&mut self) -> Result<(), EngineError> {
+        for (name, process) in self.find_new()? {
+            if process.exit().is_none() {
+                let mut log = self.open(name, process, |_| Some(0));
+                log.read(false, &mut |_, _| Ok(())).map_err(|error| read_error(&error))?;
                 self.live.push(log);
             }
         }

@@ -33,6 +33,13 @@ pub(crate) struct Manifest {
     pub removes_orphans: bool,
 }
 
+impl Manifest {
+    /// Returns the names of all declared daemons.
+    pub(crate) fn names_of_all(&self) -> Vec<String> {
+        self.specs.iter().map(|spec| spec.name.to_string()).collect()
+    }
+}
+
 /// Takes the lock of the supervisor. Returns `None` if another supervisor has it.
 pub(crate) fn try_lock(settings: &Settings) -> Result<Option<FileLock>, EngineError> {
     let path = settings.data_dir.join(LOCK);
@@ -44,13 +51,13 @@ pub(crate) fn try_lock(settings: &Settings) -> Result<Option<FileLock>, EngineEr
 }
 
 /// Runs as the supervisor, which holds the lock, until all daemons are down; unless it `is_lasting`, also until none is
-/// left that could run. Calls `tick` before each pause, which lasts at most as long as that returns.
+/// left that could run. Calls `tick` as [`ControlLoop::run`] does.
 pub(crate) fn supervise(
     session: &Session<'_>,
     lock: FileLock,
     manifest: Option<Manifest>,
     is_lasting: bool,
-    tick: impl FnMut() -> Option<Duration>,
+    tick: impl FnMut(bool) -> Option<Duration>,
     on_event: &mut dyn FnMut(DaemonEvent<'_>),
 ) -> Result<ExitStatus, EngineError> {
     let interrupt = Interrupt::install().map_err(EngineError::Signals)?;

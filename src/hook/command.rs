@@ -141,7 +141,7 @@ pub(crate) fn environment(
 }
 
 /// Returns the variable with the folders that are trusted by exception, if there are any.
-fn trust(settings: &Settings) -> Option<(&'static str, OsString)> {
+pub(crate) fn trust(settings: &Settings) -> Option<(&'static str, OsString)> {
     let folders = unique_list(settings.trust.exceptions().map(Path::to_owned));
     (!folders.is_empty()).then_some((TRUST_VARIABLE, folders))
 }

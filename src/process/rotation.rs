@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
 
 use crate::fs::regular_file;
 use crate::model::LogLimits;
@@ -130,7 +131,8 @@ impl RotatedLog {
     /// Copies the head of the log to a part with the number 0.
     fn copy_head(&mut self, mut file: &File, mut length: u64) -> io::Result<()> {
         let path = part_path(&self.path, 0);
-        let part = fs::File::create(&path)?;
+        let mut options = fs::OpenOptions::new();
+        let part = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         self.truncates = system::punch_hole(part.file(), length)
             .is_err_and(|error| error.kind() == io::ErrorKind::Unsupported);
         if self.truncates {

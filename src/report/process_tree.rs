@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::model::{Process, ProcessId};
+use crate::report::tree_lines::{self, TreeLine};
 
 /// A process in the tree.
 #[derive(Debug, Clone)]
@@ -18,38 +19,17 @@ pub(crate) struct Node<'a> {
 /// Returns the processes as a tree: each root followed by its descendants, oldest first. A process whose parent is not
 /// among them is a root. Processes in a cycle of parents, which only a damaged store has, are left out.
 pub(crate) fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
-    let mut children: HashMap<Option<ProcessId>, Vec<&Process>> = HashMap::new();
+    let mut children: HashMap<Option<ProcessId>, Vec<(ProcessId, &Process)>> = HashMap::new();
     let known: HashMap<ProcessId, &Process> = processes.iter().map(|process| (process.id, process)).collect();
     for process in processes {
         let parent = process.parent_id.filter(|id| known.contains_key(id));
-        children.entry(parent).or_default().push(process);
+        children.entry(parent).or_default().push((process.id, process));
     }
     for siblings in children.values_mut() {
-        siblings.sort_by_key(|process| process.id);
+        siblings.sort_by_key(|(id, _)| *id);
     }
-    let mut nodes = Vec::new();
-    add_descendants(None, 0, "", &mut children, &mut nodes);
-    nodes
-}
-
-fn add_descendants<'a>(
-    parent: Option<ProcessId>,
-    depth: usize,
-    indent: &str,
-    children: &mut HashMap<Option<ProcessId>, Vec<&'a Process>>,
-    nodes: &mut Vec<Node<'a>>,
-) {
-    let siblings = children.remove(&parent).unwrap_or_default();
-    let count = siblings.len();
-    for (index, child) in siblings.into_iter().enumerate() {
-        let (tee, below) = match depth {
-            0 => ("", ""),
-            _ if index + 1 == count => ("└─ ", "   "),
-            _ => ("├─ ", "│  "),
-        };
-        nodes.push(Node { process: child, depth, branch: format!("{indent}{tee}") });
-        add_descendants(Some(child.id), depth + 1, &format!("{indent}{below}"), children, nodes);
-    }
+    let line = |line: TreeLine<_>| Node { process: line.item, depth: line.depth, branch: line.branch };
+    tree_lines::draw(children).into_iter().map(line).collect()
 }
 
 #[cfg(test)]

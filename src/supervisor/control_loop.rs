@@ -164,8 +164,8 @@ impl<'a> ControlLoop<'a> {
     }
 
     /// Runs until all daemons are down, or until none is left that could run. Returns whether a daemon has failed. Calls
-    /// `tick` before each pause, which lasts at most as long as that returns.
-    pub(crate) fn run(&mut self, mut tick: impl FnMut() -> Option<Duration>) -> bool {
+    /// `tick` before each pause, which lasts at most as long as that returns, with whether all daemons are being stopped.
+    pub(crate) fn run(&mut self, mut tick: impl FnMut(bool) -> Option<Duration>) -> bool {
         let mut has_killed = false;
         loop {
             if self.interrupt.signal().is_some() && !self.policy.is_ending() {
@@ -190,7 +190,8 @@ impl<'a> ControlLoop<'a> {
             // The descriptor of the interrupt stays readable after the first signal.
             let second_signal =
                 (self.interrupt.signal().is_some() && !has_killed).then_some(SECOND_SIGNAL_INTERVAL);
-            let timers = [tick(), timer, second_signal, self.sample(), self.startup_timer()];
+            let tick = tick(self.policy.is_ending());
+            let timers = [tick, timer, second_signal, self.sample(), self.startup_timer()];
             let pause = timers.into_iter().flatten().min().unwrap_or(MAX_PAUSE);
             self.wait(pause);
             // Each change of a status is stored and published, also one that the next step takes back.

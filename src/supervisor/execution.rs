@@ -61,16 +61,11 @@ impl Launcher<'_> {
                 .map(|(name, value): (&str, OsString)| (name.to_owned(), value)),
         );
         let run_dir = run_dir::path(&self.settings.data_dir, id);
-        let notifies = spec.ready.as_ref().is_some_and(|ready| ready.probe == ReadinessCheck::Notify);
-        if notifies {
+        if spec.ready.as_ref().is_some_and(|ready| ready.probe == ReadinessCheck::Notify) {
             let address = notify::address(&run_dir, id, spec.attributes.user.is_some());
             set.push((notify::SOCKET_VARIABLE.to_owned(), address.into()));
         }
-        let mut environment = command::environment_of_command(self.settings, id, &set);
-        // That of the caller is not for its daemons.
-        let is_own = notifies || spec.env.contains_key(notify::SOCKET_VARIABLE);
-        environment.all.retain(|(name, _)| is_own || name != notify::SOCKET_VARIABLE);
-        environment
+        command::environment_of_command(self.settings, id, &set)
     }
 
     /// Reserves an execution, which must be launched next. Returns why it cannot be started.

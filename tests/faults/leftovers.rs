@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use crate::test_context::TestContext;
+use crate::test_context::{TestContext, wait_until};
 
 /// Asserts that no process is alive, no lock is held, no link or file is incomplete, every run dir has a record, and
 /// every recorded process has exited.
@@ -28,8 +28,9 @@ pub(crate) fn assert_nothing_is_left(context: &TestContext) {
             assert!(known.contains(run_dir), "{run_dir} has no record");
         }
         if is_lock(&path) {
-            let is_free = File::open(&path).unwrap().try_lock().is_ok();
-            assert!(is_free, "{} is held", path.display());
+            // A process that exits loses its environment, by which it is found, before its locks.
+            let is_free = || File::open(&path).unwrap().try_lock().is_ok();
+            wait_until(&format!("{} is free", path.display()), is_free);
         }
         if path.parent() == Some(&links) {
             assert!(path.is_symlink() && path.exists(), "{} dangles", path.display());

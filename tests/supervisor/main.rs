@@ -15,6 +15,8 @@ mod collected;
 mod commands;
 mod events;
 mod first_process;
+mod foreground;
+mod graph;
 mod health;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]
@@ -32,6 +34,7 @@ mod readiness;
 mod recovery;
 mod replicas;
 mod restarts;
+mod service_manager;
 #[path = "../faults/shifted_clock.rs"]
 mod shifted_clock;
 mod startup;

@@ -35,7 +35,9 @@ fn replicas_have_their_numbers_and_the_declared_name_means_all() {
     wait_until("all run", || context.count_live("sleep 600") == 3);
     context.run(&["restart", "web"]).succeeds();
     wait_until("all were restarted", || (0..3).all(|i| context.executions(&format!("web.{i}")).len() >= 3));
-    (0..3).for_each(|i| drop(context.await_status(&format!("web.{i}"), "running")));
+    for index in 0..3 {
+        context.await_status(&format!("web.{index}"), "running");
+    }
     // Without a supervisor, too.
     context.kill_supervisor();
     context.run(&["stop", "web"]).succeeds();

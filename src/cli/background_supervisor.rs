@@ -1,0 +1,157 @@
+//! A supervisor in the background: its start, its log, and the application of manifests to it.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::message::{message, warning};
+use crate::cli::status_display::describe;
+use crate::engine::daemons::{self, Manifest};
+use crate::engine::{EngineError, ExitStatus};
+use crate::model::LogLimits;
+use crate::process::log::Log;
+use crate::process::rotation::RotatedLog;
+use crate::process::spawn::{Child, CommandSpec};
+use crate::process::{poll, wait};
+use crate::settings::Settings;
+use crate::supervisor::control::ControlRequest;
+use crate::supervisor::control_loop::{DaemonEvent, orphan_warning};
+
+/// The hidden command that supervises in the background.
+pub(crate) const SUPERVISE: &str = "supervise";
+
+/// How long a supervisor in the background may take to start.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The interval at which a new supervisor is asked.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// The limits of the log of a supervisor.
+const LOG_LIMITS: LogLimits = LogLimits { max_size: 1 << 20, max_files: 2 };
+
+/// Runs the hidden command `supervise`.
+pub(crate) fn supervise(context: &mut Context) -> CommandResult {
+    let session = context.session()?;
+    // The supervisor that has the lock takes the requests.
+    let Some(lock) = daemons::try_lock(&session.settings)? else { return Ok(ExitStatus::Success) };
+    let path = log_path(&session.settings);
+    let log = Log::open(&path).ok();
+    let mut rotated = RotatedLog::new(path, LOG_LIMITS);
+    let rotate = |_is_ending| {
+        // A log that cannot be rotated grows further.
+        let _ = log.as_ref().map(|log| rotated.rotate(log));
+        None
+    };
+    let mut on_event = |event: DaemonEvent<'_>| match event {
+        DaemonEvent::Warning(text) => warning!("{text}"),
+        DaemonEvent::Status(daemon, process) => message!("{}", describe(daemon, process)),
+    };
+    Ok(daemons::supervise(&session, lock, None, true, rotate, &mut on_event)?)
+}
+
+/// Applies a manifest to the running supervisor, or to a new one in the background.
+pub(crate) fn apply_in_background(manifest: Manifest, settings: &Settings) -> Result<(), CliError> {
+    let declared = manifest.names_of_all();
+    let Manifest { specs: daemons, names, removes_orphans: remove_orphans } = manifest;
+    let request = ControlRequest::Apply { daemons, names, remove_orphans };
+    let deadline = Instant::now() + START_PATIENCE;
+    let mut supervisor: Option<BackgroundSupervisor> = None;
+    let answer = loop {
+        if let Some(answer) = daemons::request(settings, &request, Some(START_PATIENCE))? {
+            break answer;
+        }
+        if let Some(ended) = supervisor.take_if(|supervisor| supervisor.has_exited()) {
+            ended.result()?;
+        }
+        if supervisor.is_none()
+            && let Some(lock) = daemons::try_lock(settings)?
+        {
+            drop(lock);
+            supervisor = Some(BackgroundSupervisor::start(settings)?);
+        }
+        if Instant::now() >= deadline {
+            return Err(CliError::setup(format!(
+                "the supervisor does not answer within {} s; see {}",
+                START_PATIENCE.as_secs(),
+                log_path(settings).display()
+            )));
+        }
+        poll::pause(Instant::now() + RETRY);
+    };
+    let live = answer.daemons.iter().filter(|daemon| !daemon["pid"].is_null() && !remove_orphans);
+    for name in live
+        .filter_map(|daemon| daemon["name"].as_str())
+        .filter(|name| !declared.iter().any(|declared| declared == name))
+    {
+        warning!("{}", orphan_warning(name));
+    }
+    Ok(())
+}
+
+fn log_path(settings: &Settings) -> PathBuf {
+    settings.data_dir.join("supervisor.log")
+}
+
+/// A supervisor that was started in the background, in a session of its own.
+struct BackgroundSupervisor {
+    child: Child,
+    log: PathBuf,
+    /// The size of the log before the start.
+    log_start: u64,
+}
+
+impl BackgroundSupervisor {
+    fn start(settings: &Settings) -> Result<Self, CliError> {
+        let path = log_path(settings);
+        let open = || {
+            let log = File::options().create(true).append(true).open(&path)?;
+            let size = log.metadata()?.len();
+            io::Result::Ok((log, size))
+        };
+        let (log, log_start) = open()
+            .map_err(|error| CliError::setup(format!("cannot open the log of the supervisor: {error}")))?;
+        let folders = [
+            ("--data-dir", &settings.data_dir),
+            ("--lib-dir", &settings.lib_dir),
+            ("--lib-bin-dir", &settings.lib_bin_dir),
+        ];
+        let folders = folders.into_iter().flat_map(|(option, folder)| [option.into(), folder.clone().into()]);
+        let command = CommandSpec {
+            program: settings.rigup.clone().into(),
+            args: folders.chain([SUPERVISE.into()]).collect(),
+            env: settings
+                .command_environment
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            cwd: std::env::current_dir().unwrap_or_else(|_error| "/".into()),
+        };
+        let child = command.start(None, &log, &log).map_err(EngineError::from)?;
+        Ok(Self { child, log: path, log_start })
+    }
+
+    fn has_exited(&self) -> bool {
+        wait::has_exited_by(&self.child, Instant::now())
+    }
+
+    /// Returns the error of a supervisor that has exited, from its log.
+    fn result(self) -> Result<(), CliError> {
+        if wait::reap(&self.child).is_ok_and(|exit| exit.exit_code == Some(0)) {
+            return Ok(());
+        }
+        let mut text = String::new();
+        let read = File::open(&self.log).and_then(|mut log| {
+            log.seek(SeekFrom::Start(self.log_start))?;
+            log.read_to_string(&mut text)
+        });
+        let last = text.lines().rev().find_map(|line| line.strip_prefix("error: ")).filter(|_| read.is_ok());
+        Err(CliError::setup(
+            last.map_or_else(
+                || format!("the supervisor has ended; see {}", self.log.display()),
+                str::to_owned,
+            ),
+        ))
+    }
+}

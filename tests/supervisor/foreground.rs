@@ -1,0 +1,138 @@
+//! What `rigup up` prints in the foreground, also if another supervisor runs.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::process::Child;
+
+use nix::sys::signal::Signal;
+
+use crate::leftovers::assert_nothing_is_left;
+use crate::pty::start_on_pty;
+use crate::test_context::{TestContext, died_of, signal, wait_until};
+
+/// Starts `rigup up` with these arguments while a supervisor runs, and waits until it has applied its manifest.
+fn join(context: &TestContext, args: &[&str]) -> Child {
+    let file = |name| fs::File::create(context.path(name)).unwrap();
+    let args = [&["up"], args].concat();
+    let joined = context.command(&args).stdout(file("joined")).stderr(file("joined.stderr")).spawn().unwrap();
+    wait_until("the manifest is applied", || text(context, "joined.stderr").contains("was applied"));
+    joined
+}
+
+fn text(context: &TestContext, name: &str) -> String {
+    fs::read_to_string(context.path(name)).unwrap()
+}
+
+fn exit_code(mut child: Child) -> Option<i32> {
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn lines_in_the_foreground_have_padded_names_in_front() {
+    let context = TestContext::with_manifest(
+        "[daemons.db]\nshell = true\ncommand = 'echo \"one  $$ %s\" | tr -d 0-9; printf end >&2'\n\
+         [daemons.worker]\nshell = true\ncommand = 'echo two'\ndepends_on.db.condition = 'service_completed_successfully'\n",
+    );
+    let up = context.run(&["up"]).succeeds();
+    let mut lines: Vec<&str> = up.stdout.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["db     | end", "db     | one   %s", "worker | two"]);
+    assert!(up.stderr.contains("worker: exited (exit 0)"), "{}", up.stderr);
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn a_joined_up_prints_new_lines_and_fails_with_a_daemon() {
+    let context = TestContext::with_manifest(
+        "[daemons.old]\nshell = true\ncommand = 'echo before; until [ -e go ]; do sleep 0.01; done; echo after'\n\
+         ready.stdout_line = true\n",
+    );
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let manifest = text(&context, "here/rigup.toml");
+    context.write(
+        "here/rigup.toml",
+        manifest + "[daemons.new]\nshell = true\ncommand = 'echo started; exit 3'\nrestart = 'no'\n",
+    );
+    let joined = join(&context, &[]);
+    context.write("here/go", "");
+    assert_eq!(exit_code(joined), Some(1));
+    let printed = text(&context, "joined");
+    let mut lines: Vec<&str> = printed.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["new | started", "old | after"]);
+    assert!(text(&context, "joined.stderr").contains("new: failed: exit 3"));
+    context.down();
+}
+
+#[test]
+fn a_joined_up_has_the_exit_code_of_the_named_daemon() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "-d"]).succeeds();
+    context.write(
+        "here/rigup.toml",
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\nshell = true\ncommand = 'exit 4'\nrestart = 'no'\n",
+    );
+    context.run(&["up", "--exit-code-from", "b"]).exits_with(4);
+    wait_until("the supervisor has exited", || context.live_processes().is_empty());
+    assert_nothing_is_left(&context);
+}
+
+#[test]
+fn a_joined_up_ends_on_down_and_its_interrupt_stops_nothing() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let mut joined = join(&context, &[]);
+    signal(joined.id(), Signal::SIGINT);
+    assert!(died_of(joined.wait().unwrap(), Signal::SIGINT));
+    assert_eq!((context.daemon("a")["status"].as_str(), context.supervisors().len()), (Some("running"), 1));
+    let joined = join(&context, &[]);
+    context.run(&["down"]).succeeds();
+    assert_eq!(exit_code(joined), Some(0));
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let joined = join(&context, &[]);
+    context.kill_supervisor();
+    assert_eq!(exit_code(joined), Some(1));
+    assert!(text(&context, "joined.stderr").contains("`rigup up` takes them over"));
+    context.down();
+}
+
+#[test]
+fn the_log_of_a_supervisor_is_rotated() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    let old = "an old message\n".repeat(100_000);
+    context.write("data/supervisor.log", &old);
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let log = || text(&context, "data/supervisor.log");
+    wait_until("the log is rotated", || log().len() < 1 << 20);
+    assert!(log().contains("a: running"));
+    assert!(old.contains(&text(&context, "data/supervisor.1.log")));
+    context.down();
+}
+
+#[test]
+fn a_terminal_shows_what_starts_and_lines_with_colored_names() {
+    let mut context = TestContext::with_manifest(
+        "[daemons.db]\nshell = true\ncommand = 'until [ -e go ]; do sleep 0.01; done; echo up; exec sleep 600'\n\
+         ready.stdout_line = true\n[daemons.worker]\ncommand = 'sleep 600'\ndepends_on = ['db']\n",
+    );
+    context.unset("CI");
+    let (mut terminal, mut rigup) = start_on_pty(&mut context, &[env!("CARGO_BIN_EXE_rigup"), "up"], 80);
+    let mut shown = String::new();
+    let mut wait_for = |text: &str| {
+        let mut buffer = [0; 4096];
+        while !shown.contains(text) {
+            let count = terminal.read(&mut buffer).unwrap();
+            shown += &String::from_utf8_lossy(&buffer[..count]);
+        }
+    };
+    wait_for("worker");
+    wait_for("waiting");
+    wait_for("starting (pid ");
+    context.write("here/go", "");
+    wait_for("\x1b[36mdb     |\x1b[0m up");
+    wait_for("db: running (pid ");
+    wait_for("worker: running (pid ");
+    (&terminal).write_all(b"\x03").unwrap();
+    wait_until("rigup has exited", || rigup.try_wait().unwrap().is_some());
+    assert_nothing_is_left(&context);
+}
