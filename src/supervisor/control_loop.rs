@@ -257,8 +257,11 @@ impl<'a> ControlLoop<'a> {
         }
     }
 
-    /// Removes old executions of a daemon in a thread.
+    /// Removes old executions of a daemon in a thread, if there are any.
     fn prune_executions(&mut self, name: DaemonName) {
+        if matches!(execution::is_prunable(self.store, &name), Ok(false)) {
+            return;
+        }
         let (data_dir, lib_dir) = (self.settings.data_dir.clone(), self.settings.lib_dir.clone());
         self.spawn(move || {
             let problem = execution::prune(&data_dir, &lib_dir, &name).err()?;

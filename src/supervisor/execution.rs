@@ -16,7 +16,7 @@ use crate::process::spawn::CommandSpec;
 use crate::process::waiter::WaiterConditions;
 use crate::runs::start::{self, ReservedRun, StartError, StartingRun};
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::supervisor::stop_request;
 
 /// The prefix of the slug of an execution, which no run has: it makes the limit of one execution for each daemon exact.
@@ -118,6 +118,11 @@ pub(crate) fn slug(name: &str) -> String {
 /// Whether a run is an execution of a daemon.
 pub(crate) fn is_execution(run: &RunSpec) -> bool {
     run.slug.starts_with(SLUG_PREFIX)
+}
+
+/// Whether so many executions of a daemon are kept that [`prune`] removes some. Only reads, so that it is fast.
+pub(super) fn is_prunable(store: &Store, name: &str) -> Result<bool, StoreError> {
+    Ok(!store.ended_executions(&slug(name), MAX_KEPT)?.is_empty())
 }
 
 /// Removes the oldest executions of a daemon with their run dirs, so that at most [`MAX_KEPT`] are left. An execution that has
