@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import os
 import re
 import statistics
@@ -31,9 +32,14 @@ def format_values(values, unit):
     return " ".join([f"{format_number(values[0])} {unit}", *(f"({format_number(value)})" for value in values[1:])])
 
 
+def divide(ours, theirs):
+    """Divides two values, of which CPU times may be zero."""
+    return 1 if ours == theirs else ours / theirs if theirs else math.inf
+
+
 def ratios(row):
     """Returns the ratio of the medians, and that of the fastest runs if there were several."""
-    return [ours / theirs for ours, theirs in zip(row["ours"], row["theirs"])]
+    return [divide(ours, theirs) for ours, theirs in zip(row["ours"], row["theirs"])]
 
 
 def format_target(target, unit):

@@ -152,14 +152,29 @@ enum Command {
     /// Show and edit the records of machines
     #[command(subcommand)]
     Machine(machine::MachineCommand),
-    /// Wait for a background process; rigup starts itself with this command
-    #[command(hide = true, name = crate::process::waiter::COMMAND)]
+}
+
+/// The command line of a rigup that rigup starts itself. It is parsed without the other commands, because their parser takes
+/// longer to build than a waiter takes to start.
+#[derive(Debug, Parser)]
+#[command(name = "rigup")]
+struct InternalCli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: InternalCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum InternalCommand {
+    /// Wait for a background process
+    #[command(name = crate::process::waiter::COMMAND)]
     Waiter(waiter::WaiterArgs),
-    /// Become a program with another user, priority or limit; rigup starts itself with this command
-    #[command(hide = true, name = crate::process::launcher::COMMAND)]
+    /// Become a program with another user, priority or limit
+    #[command(name = crate::process::launcher::COMMAND)]
     Launch(launch::LaunchArgs),
-    /// Supervise daemons in the background; rigup starts itself with this command
-    #[command(hide = true, name = background_supervisor::SUPERVISE)]
+    /// Supervise daemons in the background
+    #[command(name = background_supervisor::SUPERVISE)]
     Supervise,
 }
 
@@ -177,25 +192,42 @@ pub fn main() -> ExitCode {
 
 /// Runs the command line of this process. Everything is stored, released and printed when this returns.
 fn run_command_line() -> ExitStatus {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return print_usage(error),
-    };
+    let name = std::env::args_os().nth(1).unwrap_or_default();
+    if InternalCommand::has_subcommand(&name.to_string_lossy()) {
+        return InternalCli::try_parse().map_or_else(print_usage, run_internal);
+    }
+    Cli::try_parse().map_or_else(print_usage, |Cli { global, command }| {
+        run_with_settings(global, Environment::of_this_process(), |context| run(command, context))
+    })
+}
+
+fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
     let environment = Environment::of_this_process();
-    let format = cli.global.format.or(cli.global.json.then_some(Format::Jsonl));
-    let output = Output::new(format, cli.global.color, &environment);
-    let command = match cli.command {
-        Command::Waiter(args) => return waiter::run(args, cli.global.folders, &environment, output),
-        Command::Launch(args) => return launch::run(args, &environment),
-        command => command,
-    };
-    let status = match Settings::merge(cli.global.folders, environment) {
+    match command {
+        InternalCommand::Waiter(args) => waiter::run(args, global.folders, &environment),
+        InternalCommand::Launch(args) => launch::run(args, &environment),
+        InternalCommand::Supervise => {
+            run_with_settings(global, environment, background_supervisor::supervise)
+        }
+    }
+}
+
+/// Runs a command that needs the settings, and prints its error.
+fn run_with_settings(
+    global: Global,
+    environment: Environment,
+    run: impl FnOnce(&mut Context) -> CommandResult,
+) -> ExitStatus {
+    let Global { folders, json, format, color, verbosity } = global;
+    let format = format.or(json.then_some(Format::Jsonl));
+    let output = Output::new(format, color, &environment);
+    let status = match Settings::merge(folders, environment) {
         Ok(settings) => {
             // A rigup that runs this one because of a record has printed them.
             for warning in settings.warnings.iter().filter(|_| settings.followed.is_none()) {
                 warning!("{warning}");
             }
-            run_and_flush(command, &mut Context { settings, output, verbosity: cli.global.verbosity })
+            run_and_flush(run, &mut Context { settings, output, verbosity })
         }
         Err(error) => Err(CliError::setup(error)),
     };
@@ -247,8 +279,8 @@ fn hide_global_options(command: &mut clap::Command) {
     }
 }
 
-fn run_and_flush(command: Command, context: &mut Context) -> CommandResult {
-    let status = run(command, context);
+fn run_and_flush(run: impl FnOnce(&mut Context) -> CommandResult, context: &mut Context) -> CommandResult {
+    let status = run(context);
     let interrupted_by = signals::interrupted_by();
     let finished = context.output.finish();
     let status = status?;
@@ -272,9 +304,6 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Start(args) => start::start(args, context),
         Command::Post(args) => start::post(&args, context),
         Command::Result(args) => start::result(&args, context),
-        Command::Waiter(_) | Command::Launch(_) => {
-            unreachable!("`main` runs the waiter and the launcher, which have no settings")
-        }
         Command::Plugin(command) => plugin::run(command, context),
         Command::Config(args) => config::config(&args, context),
         Command::Hook(command) => hook::run(command, context),
@@ -292,7 +321,6 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Graph(args) => graph::graph(&args, context),
         Command::Generate(command) => generate::run(&command, context),
         Command::Events(args) => events::events(args, context),
-        Command::Supervise => background_supervisor::supervise(context),
         Command::Logs(args) => logs::logs(args, context),
     }
 }

@@ -120,7 +120,7 @@ impl BackgroundSupervisor {
         let folders = folders.into_iter().flat_map(|(option, folder)| [option.into(), folder.clone().into()]);
         let command = CommandSpec {
             program: settings.rigup.clone().into(),
-            args: folders.chain([SUPERVISE.into()]).collect(),
+            args: std::iter::once(SUPERVISE.into()).chain(folders).collect(),
             env: settings
                 .command_environment
                 .iter()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::command::CliError;
 use crate::cli::launch::parse_attributes;
-use crate::cli::output::Output;
+use crate::cli::output_queue::STDOUT;
 use crate::engine::ExitStatus;
 use crate::exhaustion;
 use crate::model::{LogLimits, ProcessAttributes, ProcessId};
@@ -41,17 +41,11 @@ pub(crate) struct WaiterArgs {
 
 /// Runs `rigup waiter`. Reads no settings: the environment and the working directory concern the command. Errors go
 /// to the launcher, through standard output.
-pub(crate) fn run(
-    args: WaiterArgs,
-    folders: Flags,
-    environment: &Environment,
-    mut output: Output,
-) -> ExitStatus {
+pub(crate) fn run(args: WaiterArgs, folders: Flags, environment: &Environment) -> ExitStatus {
     system::close_inherited();
     let Err(error) = wait_for(args, folders, environment) else { return ExitStatus::Success };
-    output.raw(error.to_string().as_bytes());
     // There is no one to tell if the launcher has exited.
-    let _ = output.finish();
+    let _ = STDOUT.write_and_drain(&error.to_string());
     error.status
 }
 

@@ -18,7 +18,7 @@ use crate::process::log::Logs;
 use crate::process::run_dir::RunDir;
 use crate::process::spawn::Child;
 use crate::process::supervise::{FinishedProcess, PreparedProcess};
-use crate::process::waiter::{self, LaunchError, WaiterConditions};
+use crate::process::waiter::{self, LaunchError, StartingWaiter, WaiterConditions};
 use crate::process::{poll, recover, terminate, wait};
 
 /// The interval at which the background hooks are polled.
@@ -108,7 +108,9 @@ impl<'a> BackgroundHooks<'a> {
         let output = HookOutput::new(hook, runner.settings.output_limit);
         let waiter_conditions =
             WaiterConditions { memory_limit, grace: conditions.grace, ..WaiterConditions::default() };
-        let waiter = match waiter::launch(runner.settings, &process, lock, command, &waiter_conditions) {
+        let waiter = match waiter::start(runner.settings, &process, lock, command, &waiter_conditions)
+            .and_then(StartingWaiter::wait)
+        {
             Ok(waiter) => waiter,
             Err(error) => {
                 let process = if matches!(error, LaunchError::Killed) {

@@ -49,8 +49,12 @@ fn wait_until(polled: &mut [PollFd<'_>], deadline: Instant) {
 }
 
 /// Waits until at least one of any number of descriptors is readable or writable, whichever its flags say, or its other end
-/// is closed, or `deadline` has passed.
-pub(crate) fn any_ready<'fd>(fds: impl IntoIterator<Item = (BorrowedFd<'fd>, PollFlags)>, deadline: Instant) {
+/// is closed, or `deadline` has passed. Returns whether each is.
+pub(crate) fn any_ready<'fd>(
+    fds: impl IntoIterator<Item = (BorrowedFd<'fd>, PollFlags)>,
+    deadline: Instant,
+) -> Vec<bool> {
     let mut polled: Vec<PollFd<'_>> = fds.into_iter().map(|(fd, flags)| PollFd::new(fd, flags)).collect();
     wait_until(&mut polled, deadline);
+    polled.iter().map(|fd| fd.any().unwrap_or(false)).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::fs::lock::FileLock;
-use crate::model::{Identity, LogLimits, Process, ProcessAttributes, ProcessExit};
+use crate::model::{Identity, LogLimits, Process, ProcessAttributes, ProcessExit, ProcessId};
 use crate::process::notify;
 use crate::process::rotation::Rotation;
 use crate::process::run_dir::{self, RunDir};
@@ -46,6 +46,9 @@ const WORD_PREFIX: &str = "RIGUP_WAITER_WORD_";
 /// The text that a waiter writes to standard output once its process runs or could not be started.
 const READY: &str = "ready";
 
+/// The number of bytes of a report that are read: what a waiter writes at once.
+const MAX_REPORT: usize = 4096;
+
 /// An error that prevents a waiter from being launched.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -76,18 +79,78 @@ pub(crate) struct WaiterConditions {
     pub attributes: Option<ProcessAttributes>,
 }
 
-/// Starts a waiter for a command whose record and run dir exist. Returns once the process runs or could not be started;
-/// the record shows which. The waiter holds `lock`, the lock of the run dir, until the exit is stored.
-pub(crate) fn launch(
+/// A waiter that was started, and has not reported yet.
+#[derive(Debug)]
+pub(crate) struct StartingWaiter {
+    waiter: Child,
+    process_id: ProcessId,
+    report: io::PipeReader,
+    /// When it must have reported.
+    pub deadline: Instant,
+}
+
+/// A waiter that was started, and reported an error, or nothing in time.
+#[derive(Debug)]
+pub(crate) struct FailedWaiter {
+    waiter: StartingWaiter,
+    has_reported: bool,
+    /// The beginning of its report.
+    report: Vec<u8>,
+}
+
+impl StartingWaiter {
+    /// Returns the descriptor that is readable when it has reported or has exited.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.report.as_fd()
+    }
+
+    /// Waits until the process runs or could not be started; the record shows which.
+    pub(crate) fn wait(self) -> Result<Child, LaunchError> {
+        poll::readable([self.fd()], self.deadline);
+        self.finish().map_err(FailedWaiter::end)
+    }
+
+    /// Returns the waiter if the process runs or could not be started. Does not block; the caller has waited for the
+    /// descriptor or the deadline.
+    pub(crate) fn finish(mut self) -> Result<Child, FailedWaiter> {
+        let has_reported = poll::readable([self.fd()], Instant::now()) == [true];
+        let mut report = vec![0; MAX_REPORT];
+        let count = if has_reported { self.report.read(&mut report).unwrap_or_default() } else { 0 };
+        report.truncate(count);
+        if report.trim_ascii() == READY.as_bytes() {
+            return Ok(self.waiter);
+        }
+        Err(FailedWaiter { waiter: self, has_reported, report })
+    }
+}
+
+impl FailedWaiter {
+    /// Kills the waiter and what it has started, because no process may run unsupervised. Returns the error.
+    pub(crate) fn end(self) -> LaunchError {
+        let Self { waiter: StartingWaiter { waiter, process_id, .. }, has_reported, report } = self;
+        waiter.handle.signal(Signal::KILL);
+        let _ = wait::reap(&waiter);
+        terminate::terminate_leftovers(None, || tree::find_by_id(process_id).unwrap_or_default());
+        match String::from_utf8_lossy(&report).trim() {
+            "" if has_reported => LaunchError::Killed,
+            "" => LaunchError::Unready("did not report that it is ready".to_owned()),
+            error => LaunchError::Unready(format!("failed: {error}")),
+        }
+    }
+}
+
+/// Starts a waiter for a command whose record and run dir exist. The waiter holds `lock`, the lock of the run dir, until the
+/// exit is stored.
+pub(crate) fn start(
     settings: &Settings,
     process: &Process,
     lock: FileLock,
     command: CommandSpec,
     conditions: &WaiterConditions,
-) -> Result<Child, LaunchError> {
+) -> Result<StartingWaiter, LaunchError> {
     let WaiterConditions { memory_limit, grace, log_limits, attributes } = conditions;
     let id = process.id.to_string();
-    let (mut ready, ready_writer) = io::pipe()?;
+    let (report, ready_writer) = io::pipe()?;
     let CommandSpec { program, args, env, cwd } = command;
     // The command may have other settings in its environment and its folder, which do not concern the waiter.
     let options: [(&str, OsString); 4] = [
@@ -114,25 +177,10 @@ pub(crate) fn launch(
     env.extend(numbered.map(|(n, word)| (format!("{WORD_PREFIX}{n}").into(), word)));
     let waiter = CommandSpec { program: settings.rigup.clone().into(), args: words, env, cwd };
     let (ready_writer, null) = (File::from(OwnedFd::from(ready_writer)), null()?);
-    let child = waiter.start(Some(lock.file()), &ready_writer, &null)?;
+    let waiter = waiter.start(Some(lock.file()), &ready_writer, &null)?;
     // From here on the waiter alone holds the lock and the pipe.
     drop((lock, ready_writer));
-    let mut report = String::new();
-    let has_closed = poll::readable([ready.as_fd()], Instant::now() + START_PATIENCE) == [true];
-    if has_closed {
-        ready.read_to_string(&mut report)?;
-    }
-    let error = match report.trim() {
-        READY => return Ok(child),
-        "" if has_closed => LaunchError::Killed,
-        "" => LaunchError::Unready("did not report that it is ready".to_owned()),
-        error => LaunchError::Unready(format!("failed: {error}")),
-    };
-    // No process may run unsupervised.
-    child.handle.signal(Signal::KILL);
-    let _ = wait::reap(&child);
-    terminate::terminate_leftovers(None, || tree::find_by_id(process.id).unwrap_or_default());
-    Err(error)
+    Ok(StartingWaiter { waiter, process_id: process.id, report, deadline: Instant::now() + START_PATIENCE })
 }
 
 /// Returns the environment of a waiter: that of its launcher, with the variables in which the command differs behind the

@@ -12,10 +12,10 @@ use crate::hook::command::{self, ChildEnvironment};
 use crate::model::{Process, ProcessExit, ProcessSpec, ProcessType, RunSpec};
 use crate::process::messages::RUN_DIR_VARIABLE;
 use crate::process::run_dir::{self, RunDir};
-use crate::process::spawn::{Child, CommandSpec};
+use crate::process::spawn::CommandSpec;
 use crate::process::terminate;
 use crate::process::tree::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
-use crate::process::waiter::{self, LaunchError, WaiterConditions};
+use crate::process::waiter::{self, LaunchError, StartingWaiter, WaiterConditions};
 use crate::settings::Settings;
 use crate::shell;
 use crate::store::{Store, StoreError};
@@ -134,10 +134,13 @@ pub(crate) fn start(
         ..ProcessSpec::new(ProcessType::Binary, command.words(), &command.cwd)
     };
     let conditions = WaiterConditions { grace: terminate::GRACE, ..WaiterConditions::default() };
-    let (process, _waiter) = launch(settings, store, process, command, max_live, &conditions)?;
+    let StartingRun { process, waiter } =
+        reserve(settings, store, process, command, max_live)?.begin(settings, store, &conditions)?;
+    let started = waiter.wait().map_err(|error| record_failure(store, &process, error));
     // The waiter opens the store again for the exit.
     store.leave_wal();
-    Ok(process)
+    started?;
+    Ok(store.process(process.id)?.unwrap_or(process))
 }
 
 /// A run that has a record and a locked run dir, and is not started yet.
@@ -149,17 +152,13 @@ pub(crate) struct ReservedRun {
     command: CommandSpec,
 }
 
-/// Launches a run whose spec is complete. Returns its record and its waiter, once it runs or could not be started.
-/// `max_live` is the maximum number of unfinished runs with its slug, including this one.
-pub(crate) fn launch(
-    settings: &Settings,
-    store: &Store,
-    process: Process,
-    command: CommandSpec,
-    max_live: Option<u32>,
-    conditions: &WaiterConditions,
-) -> Result<(Process, Child), StartError> {
-    reserve(settings, store, process, command, max_live)?.launch(settings, store, conditions)
+/// A run whose waiter was started, and has not reported yet.
+#[derive(Debug)]
+pub(crate) struct StartingRun {
+    /// Its queued record.
+    pub process: Process,
+    /// Its waiter.
+    pub waiter: StartingWaiter,
 }
 
 /// Creates the run dir of a run whose spec is complete, and stores its record, unless `max_live` runs with its slug are
@@ -200,23 +199,26 @@ pub(crate) fn reserve(
 }
 
 impl ReservedRun {
-    /// Launches the run. Returns its record and its waiter, once it runs or could not be started.
-    pub(crate) fn launch(
+    /// Starts the waiter of the run.
+    pub(crate) fn begin(
         self,
         settings: &Settings,
         store: &Store,
         conditions: &WaiterConditions,
-    ) -> Result<(Process, Child), StartError> {
+    ) -> Result<StartingRun, StartError> {
         let Self { process, lock, command } = self;
-        match waiter::launch(settings, &process, lock, command, conditions) {
-            Ok(waiter) => Ok((store.process(process.id)?.unwrap_or(process), waiter)),
-            Err(error) => {
-                let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
-                store.save_process(&process.into_exited(failed))?;
-                Err(error.into())
-            }
+        match waiter::start(settings, &process, lock, command, conditions) {
+            Ok(waiter) => Ok(StartingRun { process, waiter }),
+            Err(error) => Err(record_failure(store, &process, error)),
         }
     }
+}
+
+/// Records that a run could not be started, and returns the error.
+pub(crate) fn record_failure(store: &Store, process: &Process, error: LaunchError) -> StartError {
+    let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());
+    let saved = store.save_process(&process.clone().into_exited(failed));
+    saved.map_or_else(StartError::Store, |()| error.into())
 }
 
 /// Checks a variable that the caller of a run sets. Returns the problem with it.

@@ -8,6 +8,7 @@ mod events;
 mod manifest;
 mod orphans;
 mod samples;
+mod starts;
 mod startup;
 mod stats;
 mod stored_state;
@@ -23,26 +24,25 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 
 use crate::clock;
-use crate::model::{
-    Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Health, Process, ProcessId, Readiness,
-};
+use crate::model::{Daemon, DaemonName, DaemonStatus, ExitReason, Health, Process, ProcessId};
 use crate::process::handle::Handle;
 use crate::process::signals::{ChildExits, Interrupt};
 use crate::process::spawn::Child;
 use crate::process::system::ResourceUsage;
+use crate::process::waiter::LaunchError;
 use crate::process::{poll, recover, subreaper, wait};
 use crate::report::tables;
 use crate::report::text::printable;
+use crate::runs::start::StartingRun;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::supervisor::control::Server;
 use crate::supervisor::control_loop::connected_client::ConnectedClient;
 use crate::supervisor::control_loop::samples::Samples;
-use crate::supervisor::control_loop::stored_state::updated;
+use crate::supervisor::control_loop::stored_state::{is_current, updated};
 use crate::supervisor::execution::{self, Launcher};
 use crate::supervisor::lifecycle::LifecycleEvent;
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
-use crate::supervisor::readiness;
 
 /// The longest pause between two looks at everything.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
@@ -66,6 +66,8 @@ pub(crate) enum DaemonEvent<'a> {
 enum ThreadReport {
     /// The daemon is ready, or was not in time.
     Readiness(DaemonName, ProcessId, Result<(), String>),
+    /// The daemon could not be started.
+    CannotStart(DaemonName, Box<Process>, LaunchError),
     /// The health of the daemon has changed.
     Health(DaemonName, ProcessId, Result<(), String>),
     /// A problem with the stop of a daemon, or with its old executions.
@@ -84,6 +86,8 @@ struct Execution {
 
 /// The process whose end means that a daemon has ended.
 enum Watched {
+    /// A waiter that has not reported yet. With a stop, which may be urgent, the daemon is stopped as soon as it runs.
+    Starting(Box<StartingRun>, Option<bool>),
     /// A waiter that this supervisor started.
     Waiter(Child),
     /// A waiter that an earlier supervisor started, or without one the daemon itself.
@@ -93,9 +97,15 @@ enum Watched {
 impl Execution {
     fn fd(&self) -> BorrowedFd<'_> {
         match &self.watched {
+            Watched::Starting(run, _) => run.waiter.fd(),
             Watched::Waiter(waiter) => waiter.handle.fd(),
             Watched::Other(handle) => handle.fd(),
         }
+    }
+
+    /// Whether its waiter should have reported.
+    fn is_overdue(&self) -> bool {
+        matches!(&self.watched, Watched::Starting(run, _) if run.waiter.deadline <= Instant::now())
     }
 }
 
@@ -123,6 +133,10 @@ pub(crate) struct ControlLoop<'a> {
     start: Instant,
     /// What the policy has said, and is not done yet.
     actions: VecDeque<Action>,
+    /// The daemons to start as soon as enough others have started.
+    starts: VecDeque<DaemonName>,
+    /// The status and the health of each daemon that were reported last.
+    reported: BTreeMap<DaemonName, (DaemonStatus, Health)>,
     /// Whether the supervisor goes on if nothing is left that could run.
     is_lasting: bool,
     on_event: &'a mut dyn FnMut(DaemonEvent<'_>),
@@ -158,6 +172,8 @@ impl<'a> ControlLoop<'a> {
             wake,
             start: Instant::now(),
             actions: VecDeque::new(),
+            starts: VecDeque::new(),
+            reported: BTreeMap::new(),
             is_lasting,
             on_event,
         })
@@ -191,7 +207,8 @@ impl<'a> ControlLoop<'a> {
             let second_signal =
                 (self.interrupt.signal().is_some() && !has_killed).then_some(SECOND_SIGNAL_INTERVAL);
             let tick = tick(self.policy.is_ending());
-            let timers = [tick, timer, second_signal, self.sample(), self.startup_timer()];
+            let timers =
+                [tick, timer, second_signal, self.sample(), self.next_overdue(), self.startup_timer()];
             let pause = timers.into_iter().flatten().min().unwrap_or(MAX_PAUSE);
             self.wait(pause);
             // Each change of a status is stored and published, also one that the next step takes back.
@@ -230,10 +247,13 @@ impl<'a> ControlLoop<'a> {
 
     /// Does what the policy says, until it says nothing more, and stores the result.
     fn perform(&mut self) {
-        while let Some(action) = self.actions.pop_front() {
-            match action {
-                Action::Start(name) => self.start_daemon(&name),
-                Action::Stop(name) => self.stop_daemon(&name, false),
+        loop {
+            match self.actions.pop_front() {
+                Some(Action::Start(name)) => self.starts.push_back(name),
+                Some(Action::Stop(name)) if self.cancel_start(&name) => {}
+                Some(Action::Stop(name)) => self.stop_daemon(&name, false),
+                None if self.begin_start() => {}
+                None => break,
             }
         }
         if let Err(error) = self.save() {
@@ -241,50 +261,16 @@ impl<'a> ControlLoop<'a> {
         }
     }
 
-    fn start_daemon(&mut self, name: &DaemonName) {
-        self.publish(LifecycleEvent::PreStart, name);
-        let Some(spec) = self.daemons.get(name).map(|daemon| daemon.spec.clone()) else { return };
-        match self.launch(name, &spec) {
-            Ok((process, waiter)) => {
-                let checks = self.start_checks(&spec, &process, false, Health::Starting);
-                let watched = Watched::Waiter(waiter);
-                self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
-                self.handle(PolicyEvent::Started(name));
-                self.prune_executions(name.clone());
-                if self.policy.state(name).is_some_and(|state| state.is_restarted) {
-                    self.publish(LifecycleEvent::Restarted, name);
-                }
-            }
-            Err(problem) => self.handle(PolicyEvent::CannotStart(name, problem)),
-        }
-    }
-
-    /// Removes old executions of a daemon in a thread.
+    /// Removes old executions of a daemon in a thread, if there are any.
     fn prune_executions(&mut self, name: DaemonName) {
+        if matches!(execution::is_prunable(self.store, &name), Ok(false)) {
+            return;
+        }
         let (data_dir, lib_dir) = (self.settings.data_dir.clone(), self.settings.lib_dir.clone());
         self.spawn(move || {
             let problem = execution::prune(&data_dir, &lib_dir, &name).err()?;
             Some(ThreadReport::Warning(format!("cannot remove old executions of {name}: {problem}")))
         });
-    }
-
-    /// Launches an execution of a daemon. It is stored as the current one, with the digest that it is started with, before it
-    /// runs: the next supervisor finds it, and knows whether the declaration has changed since then, whenever this one is
-    /// killed.
-    fn launch(&mut self, name: &DaemonName, spec: &DaemonSpec) -> Result<(Process, Child), String> {
-        let prepare = |ready: &Readiness| readiness::prepare(&ready.probe, spec.attributes.user.as_deref());
-        spec.ready.as_ref().map_or(Ok(()), prepare)?;
-        let reserved = self.launcher.reserve(spec)?;
-        let (process_id, digest) = (Some(reserved.process.id), spec.digest());
-        if let Some((daemon, state)) = self.daemons.get_mut(name).zip(self.policy.state(name)) {
-            *daemon = Daemon { process_id, digest, ready_at: None, ..daemon.clone() };
-            // What has changed is reported once it runs.
-            let row = updated(daemon, state, clock::now(), self.start.elapsed()).masked();
-            self.store
-                .save_daemons(&[row])
-                .map_err(|error| format!("cannot store its execution: {error}"))?;
-        }
-        self.launcher.launch(reserved, spec)
     }
 
     /// Kills all executions at once.
@@ -301,6 +287,10 @@ impl<'a> ControlLoop<'a> {
         let (Some(daemon), Some(execution)) = (self.daemons.get(name), self.executions.get_mut(name)) else {
             return;
         };
+        if let Watched::Starting(_, is_stop_urgent) = &mut execution.watched {
+            *is_stop_urgent = Some(is_urgent);
+            return;
+        }
         execution.checks.clear();
         let (mut spec, id, name) = (daemon.spec.clone(), execution.process_id, name.clone());
         if is_urgent {
@@ -356,25 +346,29 @@ impl<'a> ControlLoop<'a> {
                         Err(problem) => PolicyEvent::Unhealthy(&name, problem),
                     });
                 }
+                ThreadReport::CannotStart(name, process, error) => self.fail_start(&name, &process, error),
                 ThreadReport::Warning(text) => (self.on_event)(DaemonEvent::Warning(text)),
                 ThreadReport::Usage(measured) => self.add_samples(measured),
             }
         }
     }
 
-    /// Passes the exits of executions to the policy.
+    /// Passes the exits of executions to the policy, and goes on with those that start.
     fn collect_exits(&mut self) {
-        let has_exited = |execution: &Execution| poll::readable([execution.fd()], Instant::now()) == [true];
-        let ended: Vec<DaemonName> = self
-            .executions
-            .iter()
-            .filter(|(_, execution)| has_exited(execution))
-            .map(|(name, _)| name.clone())
-            .collect();
+        let fds = self.executions.values().map(|execution| (execution.fd(), PollFlags::POLLIN));
+        let ready = poll::any_ready(fds, Instant::now());
+        let ended = self.executions.iter().zip(ready);
+        let ended = ended.filter(|((_, execution), is_ready)| *is_ready || execution.is_overdue());
+        let ended: Vec<DaemonName> = ended.map(|((name, _), _)| name.clone()).collect();
         for name in ended {
             let Some(mut execution) = self.executions.remove(&name) else { continue };
-            if let Watched::Waiter(waiter) = &execution.watched {
-                let _ = wait::reap(waiter);
+            match execution.watched {
+                Watched::Starting(run, is_stop_urgent) => {
+                    self.finish_start(name, *run, is_stop_urgent);
+                    continue;
+                }
+                Watched::Waiter(ref waiter) => drop(wait::reap(waiter)),
+                Watched::Other(_) => {}
             }
             match self.ended_process(execution.process_id) {
                 // Its waiter was killed, and the daemon lives.
@@ -413,23 +407,39 @@ impl<'a> ControlLoop<'a> {
         let mut changed = Vec::new();
         for (name, daemon) in &mut self.daemons {
             let Some(state) = self.policy.state(name) else { continue };
-            let updated = updated(daemon, state, clock_now, now);
-            if updated != *daemon {
-                let has_new_status =
-                    updated.status != daemon.status || updated.current_health() != daemon.current_health();
-                *daemon = updated;
-                changed.push((daemon.clone(), has_new_status));
+            let reported =
+                self.reported.entry(name.clone()).or_insert((daemon.status, daemon.current_health()));
+            let is_saved = is_current(daemon, state);
+            if !is_saved {
+                *daemon = updated(daemon, state, clock_now, now);
+            }
+            let current = (daemon.status, daemon.current_health());
+            // Until it runs, there is nothing to report.
+            let is_reported = *reported == current
+                || daemon.status == DaemonStatus::Starting && !is_started(self.executions.get(name));
+            let has_new_status = !is_reported && reported.0 != daemon.status;
+            let is_now_unhealthy =
+                !is_reported && current.1 == Health::Unhealthy && reported.1 != Health::Unhealthy;
+            if !is_reported {
+                *reported = current;
+            }
+            if !is_saved || !is_reported {
+                changed.push((daemon.clone(), is_reported, has_new_status, is_now_unhealthy));
             }
         }
         if changed.is_empty() {
             return Ok(());
         }
-        let rows: Vec<Daemon> = changed.iter().map(|(daemon, _)| daemon.clone().masked()).collect();
+        let rows: Vec<Daemon> = changed.iter().map(|(daemon, ..)| daemon.clone().masked()).collect();
         let saved = self.store.save_daemons(&rows);
-        for (daemon, _) in changed.iter().filter(|(_, has_new_status)| *has_new_status) {
+        for (daemon, _, has_new_status, is_now_unhealthy) in changed.iter().filter(|change| !change.1) {
             let process = daemon.process_id.and_then(|id| self.store.process(id).ok().flatten());
             (self.on_event)(DaemonEvent::Status(daemon, process.as_ref()));
+            if *is_now_unhealthy {
+                self.publish(LifecycleEvent::Unhealthy, &daemon.spec.name);
+            }
             match daemon.status {
+                _ if !has_new_status => {}
                 DaemonStatus::Running => self.publish(LifecycleEvent::Ready, &daemon.spec.name),
                 DaemonStatus::Failed => self.publish(LifecycleEvent::Failed, &daemon.spec.name),
                 _ => {}
@@ -437,6 +447,11 @@ impl<'a> ControlLoop<'a> {
         }
         saved
     }
+}
+
+/// Whether an execution has started.
+fn is_started(execution: Option<&Execution>) -> bool {
+    execution.is_some_and(|execution| !matches!(execution.watched, Watched::Starting(..)))
 }
 
 /// Returns the warning about a daemon that still runs, but is no longer declared.

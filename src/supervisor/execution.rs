@@ -13,11 +13,11 @@ use crate::model::{DaemonSpec, Process, ProcessId, ProcessSpec, ProcessType, Rea
 use crate::process::kill::{self, KillOutcome};
 use crate::process::notify;
 use crate::process::run_dir;
-use crate::process::spawn::{Child, CommandSpec};
+use crate::process::spawn::CommandSpec;
 use crate::process::waiter::WaiterConditions;
-use crate::runs::start::{self, ReservedRun, StartError};
+use crate::runs::start::{self, ReservedRun, StartError, StartingRun};
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::supervisor::stop_request;
 
 /// The prefix of the slug of an execution, which no run has: it makes the limit of one execution for each daemon exact.
@@ -104,15 +104,15 @@ impl Launcher<'_> {
         })
     }
 
-    /// Launches a reserved execution, and returns its record and its waiter. Returns why it cannot be started.
-    pub(super) fn launch(&self, run: ReservedRun, spec: &DaemonSpec) -> Result<(Process, Child), String> {
+    /// Starts the waiter of a reserved execution. Returns why it cannot be started.
+    pub(super) fn begin(&self, run: ReservedRun, spec: &DaemonSpec) -> Result<StartingRun, String> {
         let conditions = WaiterConditions {
             memory_limit: spec.memory_max,
             grace: spec.stop_grace_period,
             log_limits: Some(spec.log_limits),
             attributes: spec.attributes.if_any().cloned(),
         };
-        run.launch(self.settings, self.store, &conditions).map_err(|error| error.to_string())
+        run.begin(self.settings, self.store, &conditions).map_err(|error| error.to_string())
     }
 }
 
@@ -124,6 +124,11 @@ pub(crate) fn slug(name: &str) -> String {
 /// Whether a run is an execution of a daemon.
 pub(crate) fn is_execution(run: &RunSpec) -> bool {
     run.slug.starts_with(SLUG_PREFIX)
+}
+
+/// Whether so many executions of a daemon are kept that [`prune`] removes some. Only reads, so that it is fast.
+pub(super) fn is_prunable(store: &Store, name: &str) -> Result<bool, StoreError> {
+    Ok(!store.ended_executions(&slug(name), MAX_KEPT)?.is_empty())
 }
 
 /// Removes the oldest executions of a daemon with their run dirs, so that at most [`MAX_KEPT`] are left. An execution that has

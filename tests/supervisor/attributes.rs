@@ -12,7 +12,9 @@ const REPORT: &str = r#"
     shell = true
     command = '''
         {
-            cat /proc/$$/status /proc/$$/limits
+            # A shell blocks signals while it starts a program, so none reads this.
+            while read -r line; do echo "$line"; done </proc/$$/status
+            cat /proc/$$/limits
             echo "nice $(nice)"
             echo "variables $HOME $USER $LOGNAME $RIGUP_REPLICA"
         } >&2

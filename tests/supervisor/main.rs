@@ -90,7 +90,7 @@ impl TestContext {
     /// Returns the pids of the supervisors in the background.
     fn supervisors(&self) -> Vec<u32> {
         let live = self.live_processes().into_iter();
-        live.filter(|(_, line)| line.trim_end().ends_with(" supervise")).map(|(pid, _)| pid).collect()
+        live.filter(|(_, line)| line.contains(" supervise --data-dir ")).map(|(pid, _)| pid).collect()
     }
 
     /// Kills the supervisor.

@@ -1,5 +1,6 @@
 //! How daemons are stopped, and which processes are not.
 
+use std::collections::BTreeSet;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -193,4 +194,33 @@ fn promise_13_a_term_to_the_supervisor_stops_all_daemons() {
     wait_until("all processes have exited", || context.live_processes().is_empty());
     assert_eq!(context.lines("order"), ["web", "end", "app", "end", "db", "end"]);
     assert_nothing_is_left(&context);
+}
+
+#[test]
+fn a_daemon_that_is_stopped_while_many_start_does_not_run() {
+    let declare = |n| format!("[daemons.d{n}]\ncommand = \"sleep 600\"\n");
+    let context = TestContext::with_manifest(&(10..50).map(declare).collect::<String>());
+    context.run(&["up", "-d"]).succeeds();
+    context.run(&["stop", "d10", "d49"]).succeeds();
+    for name in ["d10", "d49"] {
+        let stopped = context.daemon(name);
+        assert_eq!((&stopped["status"], &stopped["wanted"]), (&"stopped".into(), &"stopped".into()));
+        assert!(stopped["pid"].is_null(), "{stopped}");
+    }
+    wait_until("the others run", || context.count_live("sleep 600") == 38);
+    assert_eq!(context.daemon("d49")["status"], "stopped");
+    context.down();
+}
+
+#[test]
+fn many_daemons_are_started_once_each_and_stopped_at_once() {
+    let declare = |n| format!("[daemons.d{n}]\ncommand = \"sleep 600\"\n");
+    let context = TestContext::with_manifest(&(10..50).map(declare).collect::<String>());
+    context.run(&["up", "-d"]).succeeds();
+    context.down();
+    let processes = context.processes();
+    let executions: Vec<_> = processes.iter().filter(|process| process["process_type"] == "worker").collect();
+    assert!(executions.iter().all(|process| process["status"] == "exited"));
+    let slugs: BTreeSet<&str> = executions.iter().filter_map(|process| process["slug"].as_str()).collect();
+    assert_eq!(slugs.len(), executions.len());
 }

@@ -7,6 +7,16 @@ use jiff::Timestamp;
 use crate::model::{Daemon, Wanted};
 use crate::supervisor::policy::DaemonState;
 
+/// Whether [`updated`] would change nothing. Much faster, because this is asked about every daemon after every event.
+pub(super) fn is_current(daemon: &Daemon, state: &DaemonState) -> bool {
+    (daemon.wanted == Wanted::Started) == state.is_wanted
+        && (daemon.status, daemon.health, daemon.restarts) == (state.status, state.health, state.restarts)
+        && daemon.restart_history.doublings == state.doublings
+        && (daemon.ready_at.is_some() || !state.is_ready)
+        && daemon.next_start_at.is_some() == state.next_start.is_some()
+        && daemon.last_error == state.last_error
+}
+
 /// Returns a daemon with its state as of now.
 pub(super) fn updated(daemon: &Daemon, state: &DaemonState, clock_now: Timestamp, now: Duration) -> Daemon {
     let mut restart_history = daemon.restart_history.clone();

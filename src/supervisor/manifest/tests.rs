@@ -210,10 +210,6 @@ fn problems_in_own_formats_name_the_line_and_what_is_allowed() {
             "\"depends_on.a.condition\" is \"up\"; use service",
         ),
         ("command = \"x\"\nhooks = [\"x\"]", "3: \"hooks\" is not supported by this version of rigup"),
-        (
-            "command = \"x\"\nready = { notify = true }",
-            "\"ready.notify\" is not supported by this version of rigup",
-        ),
         ("command = ", "2: not TOML: "),
     ] {
         let found = messages("rigup.toml", &format!("[daemons.a]\n{fields}\n"));
