@@ -4,7 +4,9 @@
 mod checks;
 mod clients;
 mod connected_client;
+mod event_queue;
 mod events;
+mod hooks;
 mod manifest;
 mod orphans;
 mod samples;
@@ -21,7 +23,9 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 
 use crate::clock;
-use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Process, ProcessId, Readiness};
+use crate::model::{
+    Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, LifecycleEvent, Process, ProcessId, Readiness,
+};
 use crate::process::handle::Handle;
 use crate::process::signals::{ChildExits, Interrupt};
 use crate::process::spawn::Child;
@@ -33,10 +37,10 @@ use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::supervisor::control::Server;
 use crate::supervisor::control_loop::connected_client::ConnectedClient;
+use crate::supervisor::control_loop::event_queue::EventQueue;
 use crate::supervisor::control_loop::samples::Samples;
 use crate::supervisor::control_loop::stored_state::updated;
 use crate::supervisor::execution::{self, Launcher};
-use crate::supervisor::lifecycle::LifecycleEvent;
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
 use crate::supervisor::readiness;
 
@@ -45,6 +49,9 @@ const MAX_PAUSE: Duration = Duration::from_hours(1);
 
 /// The interval at which a supervisor that stops all daemons looks for a second signal.
 const SECOND_SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long hooks may still run once all daemons were stopped for good.
+const HOOK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A notification about a daemon.
 #[derive(Debug)]
@@ -114,6 +121,11 @@ pub(crate) struct ControlLoop<'a> {
     start: Instant,
     /// What the policy has said, and is not done yet.
     actions: VecDeque<Action>,
+    hooks: EventQueue,
+    /// When all daemons were down, and only hooks were left.
+    down_since: Option<Instant>,
+    /// How long hooks may still run after that.
+    hook_patience: Duration,
     /// Whether the supervisor goes on if nothing is left that could run.
     is_lasting: bool,
     on_event: &'a mut dyn FnMut(DaemonEvent<'_>),
@@ -149,6 +161,9 @@ impl<'a> ControlLoop<'a> {
             wake,
             start: Instant::now(),
             actions: VecDeque::new(),
+            hooks: EventQueue::default(),
+            down_since: None,
+            hook_patience: HOOK_PATIENCE,
             is_lasting,
             on_event,
         })
@@ -171,7 +186,9 @@ impl<'a> ControlLoop<'a> {
             self.perform();
             self.answer_pending();
             self.forget_orphans();
-            if self.policy.is_over() && (!self.is_lasting || self.policy.is_ending()) {
+            let is_over = self.policy.is_over() && (!self.is_lasting || self.policy.is_ending());
+            let for_hooks = is_over.then(|| self.await_hooks(has_killed));
+            if let Some(None) = for_hooks {
                 let _ = self.save();
                 self.join_checks();
                 self.answer_pending();
@@ -184,6 +201,7 @@ impl<'a> ControlLoop<'a> {
             let pause = tick(self.policy.is_ending())
                 .into_iter()
                 .chain(timer)
+                .chain(for_hooks.flatten())
                 .chain(second_signal)
                 .chain(self.sample())
                 .min()
@@ -211,6 +229,7 @@ impl<'a> ControlLoop<'a> {
             fds.push(self.interrupt.fd());
         }
         fds.extend(self.executions.values().map(Execution::fd));
+        fds.extend(self.hooks.fds());
         let readable = fds.into_iter().map(|fd| (fd, PollFlags::POLLIN));
         let clients = self.clients.iter().map(ConnectedClient::fd);
         poll::any_ready(readable.chain(clients), Instant::now() + pause);
@@ -224,19 +243,24 @@ impl<'a> ControlLoop<'a> {
 
     /// Does what the policy says, until it says nothing more, and stores the result.
     fn perform(&mut self) {
-        while let Some(action) = self.actions.pop_front() {
-            match action {
-                Action::Start(name) => self.start_daemon(&name),
-                Action::Stop(name) => self.stop_daemon(&name, false),
+        loop {
+            while let Some(action) = self.actions.pop_front() {
+                match action {
+                    Action::Start(name) => self.begin_start(&name),
+                    Action::Stop(name) if self.is_start_pending(&name) => self.cancel_start(&name),
+                    Action::Stop(name) => self.stop_daemon(&name, false),
+                }
             }
-        }
-        if let Err(error) = self.save() {
-            (self.on_event)(DaemonEvent::Warning(format!("cannot store the daemons: {error}")));
+            if let Err(error) = self.save() {
+                (self.on_event)(DaemonEvent::Warning(format!("cannot store the daemons: {error}")));
+            }
+            if !self.serve_events() {
+                return;
+            }
         }
     }
 
     fn start_daemon(&mut self, name: &DaemonName) {
-        self.publish(LifecycleEvent::PreStart, name);
         let Some(spec) = self.daemons.get(name).map(|daemon| daemon.spec.clone()) else { return };
         match self.launch(name, &spec) {
             Ok((process, waiter)) => {
@@ -394,16 +418,14 @@ impl<'a> ControlLoop<'a> {
 
     /// Stores the daemons whose state has changed, and reports those whose status has.
     fn save(&mut self) -> Result<(), StoreError> {
-        let (clock_now, now) = (clock::now(), self.now());
         let mut changed = Vec::new();
-        for (name, daemon) in &mut self.daemons {
-            let Some(state) = self.policy.state(name) else { continue };
-            let updated = updated(daemon, state, clock_now, now);
-            if updated != *daemon {
-                let has_new_status = updated.status != daemon.status;
-                *daemon = updated;
-                changed.push((daemon.clone(), has_new_status));
-            }
+        let updated =
+            self.daemons.values().filter_map(|daemon| self.updated(daemon).filter(|new| new != daemon));
+        for updated in updated.collect::<Vec<_>>() {
+            let Some(daemon) = self.daemons.get_mut(&updated.spec.name) else { continue };
+            let has_new_status = updated.status != daemon.status;
+            daemon.clone_from(&updated);
+            changed.push((updated, has_new_status));
         }
         if changed.is_empty() {
             return Ok(());
