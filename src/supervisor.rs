@@ -3,7 +3,6 @@
 pub(crate) mod control;
 pub(crate) mod control_loop;
 pub(crate) mod execution;
-mod lifecycle;
 pub(crate) mod manifest;
 pub(crate) mod policy;
 mod readiness;

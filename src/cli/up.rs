@@ -226,11 +226,12 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
     let catalog = Catalog::find(&context.settings, &[], &print_event)?;
     let plugins = catalog.discovery.plugins.iter().filter(|plugin| catalog.is_enabled(&plugin.name));
     let mut sources: Vec<ManifestSource> =
-        plugins.map(|plugin| ManifestSource::Plugin(plugin.path.clone())).collect();
+        plugins.clone().map(|plugin| ManifestSource::Plugin(plugin.path.clone())).collect();
     sources.push(ManifestSource::Project(FILE_NAME.into()));
     sources.extend(files.iter().cloned().map(ManifestSource::File));
+    let hooks: Vec<_> = plugins.flat_map(|plugin| &plugin.hooks).map(|hook| &hook.name).collect();
     let (specs, warnings) =
-        manifest::read(&context.settings, &sources).map_err(|ManifestError(mut problems)| {
+        manifest::read(&context.settings, &sources, &hooks).map_err(|ManifestError(mut problems)| {
             let last = problems.pop().unwrap_or_default();
             for problem in problems {
                 error!("{problem}");

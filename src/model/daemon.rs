@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::clock;
 use crate::model::attributes::ProcessAttributes;
+use crate::model::daemon_hooks::DaemonHooks;
 use crate::model::id::ProcessId;
+use crate::model::lifecycle::LifecycleEvent;
 use crate::model::process::Process;
 use crate::model::secret::{MASKED, is_secret_name};
 use crate::model::text_enum::text_enum;
@@ -127,6 +129,8 @@ pub struct DaemonSpec {
     pub stop_command: Option<Vec<String>>,
     /// Whether only the daemon itself, and nothing that it started, gets the signal.
     pub is_signalled_alone: bool,
+    /// The hooks of its events.
+    pub hooks: DaemonHooks,
 }
 
 /// A replica of a declaration.
@@ -349,6 +353,17 @@ impl Daemon {
             MASKED.clone_into(value);
         }
         self
+    }
+
+    /// Returns the record of an event, which happens now: its name and time, and the other fields of the daemon's record.
+    pub fn to_event_record(&self, event: LifecycleEvent, process: Option<&Process>) -> Value {
+        let mut record = Map::new();
+        record.insert("type".to_owned(), event.as_str().into());
+        record.insert("at".to_owned(), clock::format(clock::now()).into());
+        if let Value::Object(fields) = self.to_record(process) {
+            record.extend(fields.into_iter().filter(|(key, _)| key != "type"));
+        }
+        Value::Object(record)
     }
 
     /// Returns the record of the daemon. `process` is its current or last execution.

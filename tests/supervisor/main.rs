@@ -17,6 +17,7 @@ mod events;
 mod first_process;
 mod foreground;
 mod graph;
+mod hooks;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]
 mod kernel;

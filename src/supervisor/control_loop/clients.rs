@@ -118,6 +118,7 @@ impl ControlLoop<'_> {
                 for daemon in self.daemons.values_mut() {
                     daemon.spec.stop_grace_period = grace.unwrap_or(daemon.spec.stop_grace_period);
                 }
+                self.hook_patience = grace.unwrap_or(self.hook_patience);
                 self.handle(PolicyEvent::End);
                 AnswerCondition::IsDown
             }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Process, Wanted};
+use crate::model::{
+    Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, LifecycleEvent, Process, Wanted,
+};
 use crate::process::handle::Handle;
 use crate::process::system::{self, BOOT_ID};
 use crate::process::{recover, tree};
@@ -124,6 +126,9 @@ impl ControlLoop<'_> {
                 let process = self.store.process(process.id)?.unwrap_or(process);
                 if is_ended_by_itself(&process) {
                     self.policy.adopt(name, Adopted::Ended { exit: exit_of(&process), restarts });
+                    if daemon.status.is_alive() {
+                        self.publish(LifecycleEvent::Exited, name);
+                    }
                 }
             }
             _ => {}

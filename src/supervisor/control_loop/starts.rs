@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::model::{DaemonName, Process, Readiness};
+use crate::model::{DaemonName, LifecycleEvent, Process, Readiness};
 use crate::process::waiter::LaunchError;
 use crate::runs::start::{self, StartingRun};
 use crate::supervisor::control_loop::stored_state::updated;
 use crate::supervisor::control_loop::{ControlLoop, Execution, ThreadReport, Watched};
-use crate::supervisor::lifecycle::LifecycleEvent;
 use crate::supervisor::policy::PolicyEvent;
 use crate::supervisor::readiness;
 
@@ -16,13 +15,20 @@ use crate::supervisor::readiness;
 const MAX_STARTING: usize = 8;
 
 impl ControlLoop<'_> {
+    /// Starts a daemon once the hooks of its start have succeeded, if it has any.
+    pub(super) fn request_start(&mut self, name: &DaemonName) {
+        self.publish(LifecycleEvent::PreStart, name);
+        if !self.is_start_pending(name) {
+            self.starts.push_back(name.clone());
+        }
+    }
+
     /// Begins the next start that is due, unless enough waiters are starting. Returns whether it did.
     pub(super) fn begin_start(&mut self) -> bool {
         if self.starting().count() >= MAX_STARTING {
             return false;
         }
         let Some(name) = self.starts.pop_front() else { return false };
-        self.publish(LifecycleEvent::PreStart, &name);
         match self.begin_execution(&name) {
             Ok(run) => {
                 let process_id = run.process.id;
@@ -48,7 +54,7 @@ impl ControlLoop<'_> {
         (daemon.process_id, daemon.ready_at) = (Some(reserved.process.id), None);
         daemon.digest = spec.digest();
         // What has changed is reported once it runs.
-        let row = updated(daemon, state, clock::now(), self.start.elapsed()).masked();
+        let row = updated(daemon, state, true, clock::now(), self.start.elapsed()).masked();
         let saved = self.store.save_daemons(&[row]);
         saved.map_err(|error| format!("cannot store its execution: {error}"))?;
         self.launcher.begin(reserved, &spec)
@@ -56,6 +62,10 @@ impl ControlLoop<'_> {
 
     /// Cancels a start that has not begun. Returns whether there was one.
     pub(super) fn cancel_start(&mut self, name: &DaemonName) -> bool {
+        if self.is_start_pending(name) {
+            self.cancel_hooks_of_start(name);
+            return true;
+        }
         let Some(index) = self.starts.iter().position(|start| start == name) else { return false };
         self.starts.remove(index);
         self.handle(PolicyEvent::CannotStart(name, "it was stopped before its start".to_owned()));

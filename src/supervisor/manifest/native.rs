@@ -8,6 +8,7 @@ use regex::Regex;
 use super::attributes::with_attributes;
 use super::declaration::{Declaration, daemon_name, one_of};
 use super::file::{ManifestFile, RESTART_DELAY, RESTART_DELAY_MAX, RESTART_RESET, STOP_GRACE_PERIOD};
+use super::hooks;
 use super::replicas::replicas;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
@@ -21,7 +22,7 @@ pub(super) const FILE_NAME: &str = "daemons.jsonl";
 /// The keys of a line that are not fields of a daemon.
 const LINE_KEYS: [&str; 2] = ["type", "name"];
 
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 32] = [
     "command",
     "shell",
     "working_dir",
@@ -52,11 +53,12 @@ const FIELDS: [&str; 30] = [
     "rlimits",
     "umask",
     "memory_max",
+    "hooks",
+    "stats_hooks",
 ];
 
 /// Fields of the documentation that this version refuses.
-const UNSUPPORTED: [&str; 6] =
-    ["healthcheck", "on_unhealthy", "restart_on_update", "hooks", "stats_hooks", "builtin"];
+const UNSUPPORTED: [&str; 4] = ["healthcheck", "on_unhealthy", "restart_on_update", "builtin"];
 
 /// The checks of readiness, of which a daemon has one.
 const PROBES: [&str; 7] = ["tcp", "http", "file", "fifo", "exec", "log", "stdout_line"];
@@ -171,6 +173,7 @@ fn daemon(
             .unwrap_or(false),
         log_limits: log_limits(fields)?,
         stop_command: fields.command("stop_command")?,
+        hooks: hooks::read(fields, "hooks", "stats_hooks", file)?,
         ..file.daemon(name, fields.line, command, working_dir)
     };
     replicas(with_attributes(spec, fields, file)?, fields)

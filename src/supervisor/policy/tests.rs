@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
-use crate::model::{LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart};
+use crate::model::{DaemonHooks, LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart};
 
 pub(super) fn name(text: &str) -> DaemonName {
     text.parse().unwrap()
@@ -54,6 +54,7 @@ pub(super) fn spec(line: &str) -> DaemonSpec {
         memory_max: None,
         stop_command: None,
         is_signalled_alone: false,
+        hooks: DaemonHooks::default(),
     }
 }
 
