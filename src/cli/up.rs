@@ -20,7 +20,7 @@ use crate::engine::session::Session;
 use crate::engine::step_result::StepResult;
 use crate::engine::{EngineEvent, ExitStatus, InstallRequest};
 use crate::fs::lock::FileLock;
-use crate::model::{Daemon, DaemonSpec, DaemonStatus, Wanted};
+use crate::model::{Daemon, DaemonSpec, DaemonStatus, ExitReason, Wanted};
 use crate::report::text::printable;
 use crate::settings::FILE_NAME;
 use crate::supervisor::control::ControlRequest;
@@ -120,11 +120,13 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
         Some(name) if matches!(status, ExitStatus::Success | ExitStatus::Incomplete) => {
             let daemons = daemons::stored(&session.store)?;
             let named = daemons.iter().filter(|(daemon, _)| daemon.spec.is_named(&name));
-            let codes = named.filter_map(|(_, process)| process.as_ref()?.exit()?.exit_code);
-            let codes: Vec<u8> = codes.filter_map(|code| u8::try_from(code).ok()).collect();
-            // Of several replicas, the first that failed.
-            let code = codes.iter().find(|code| **code != 0).or(codes.first());
-            Ok(code.map_or(status, |code| ExitStatus::Code(*code)))
+            let exits = named.filter_map(|(_, process)| process.as_ref()?.exit());
+            // Of several replicas, one that has failed, or else one that has ended: the others were stopped.
+            let exit = exits
+                .filter(|exit| exit.exit_code.is_some())
+                .min_by_key(|exit| (exit.reason == ExitReason::Stopped, exit.exit_code == Some(0)));
+            let code = exit.and_then(|exit| u8::try_from(exit.exit_code?).ok());
+            Ok(code.map_or(status, ExitStatus::Code))
         }
         _ => Ok(status),
     }
