@@ -107,9 +107,7 @@ pub(crate) fn start(names: Vec<String>, context: &Context) -> CommandResult {
 pub(crate) fn stop(args: &NamesArgs, context: &Context) -> CommandResult {
     let session = context.session()?;
     let request = ControlRequest::Stop { names: args.names.clone() };
-    if daemons::request(&context.settings, &request, None)?.is_none() {
-        print_warnings(&daemons::stop(&session, Some(&args.names), None)?);
-    }
+    print_warnings(&daemons::request_or_stop(&session, &request, Some(&args.names), None)?);
     Ok(ExitStatus::Success)
 }
 

@@ -121,6 +121,7 @@ impl ControlLoop<'_> {
                 self.handle(PolicyEvent::End);
                 AnswerCondition::IsDown
             }
+            ControlRequest::Ping => return Ok(None),
             ControlRequest::AwaitReady => AnswerCondition::AreReady,
             ControlRequest::Wait { names } => AnswerCondition::HaveEnded(self.known(&names)?),
             ControlRequest::Events { names } => {
