@@ -82,7 +82,7 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
             let limit = daemon.spec.memory_max.map(|limit| format!("{} (polled)", units::bytes(limit)));
             let mut cells = vec![
                 Cell::plain(&daemon.name),
-                Cell::plain(daemon.status.as_str()),
+                Cell::plain(format!("{}{}", daemon.status, if daemon.is_stale { " (stale)" } else { "" })),
                 Cell::plain(pid.unwrap_or_default()),
                 Cell::plain(uptime.unwrap_or_default()),
                 Cell::plain(daemon.restarts.to_string()),

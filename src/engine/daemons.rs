@@ -18,7 +18,7 @@ use crate::settings::Settings;
 use crate::store::Store;
 use crate::supervisor::control::{self, Answer, ControlRequest, Server};
 use crate::supervisor::control_loop::{ControlLoop, DaemonEvent};
-use crate::supervisor::{execution, policy};
+use crate::supervisor::{execution, policy, staleness};
 
 /// The file in the data dir that the supervisor locks.
 const LOCK: &str = "supervisor.lock";
@@ -52,6 +52,9 @@ pub(crate) enum LockHolder {
 
 /// How long the supervisor may take to answer a request that takes no time.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the supervisor may take to answer a command that has already done its work.
+const ANNOUNCE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The interval at which the lock of a supervisor that does not listen yet is examined.
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);
@@ -185,6 +188,12 @@ pub(crate) fn follow(
     refused.map_or(Ok(is_running), |error| Err(EngineError::NotFound(error)))
 }
 
+/// Tells the supervisor of a data dir, if one runs, that binaries may have been installed. One that does not answer finds
+/// that later: the next `rigup up` restarts what is stale.
+pub(crate) fn announce_installs(settings: &Settings) {
+    let _ = control::request(&settings.data_dir, &ControlRequest::RestartStale, Some(ANNOUNCE_PATIENCE));
+}
+
 /// Sends a request that stops daemons to the supervisor. If none runs, stops them as [`stop`] does. Returns warnings.
 pub(crate) fn request_or_stop(
     session: &Session<'_>,
@@ -254,9 +263,12 @@ pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, En
     let with_process = |mut daemon: Daemon| {
         let process = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten();
         let process = process.map(|process| recover::as_found(store, process));
-        if daemon.status.is_alive() && process.as_ref().is_none_or(|process| process.exit().is_some()) {
+        let is_alive = process.as_ref().is_some_and(|process| process.exit().is_none());
+        if daemon.status.is_alive() && !is_alive {
             daemon.status = DaemonStatus::Stopped;
         }
+        let machine_id = process.as_ref().map(|process| process.machine_id).filter(|_| is_alive);
+        daemon.is_stale = machine_id.map_or(Ok(false), |id| staleness::is_stale(store, id, &daemon))?;
         Ok((daemon, process))
     };
     store.daemons()?.into_iter().map(with_process).collect()

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::clock;
@@ -113,6 +113,8 @@ pub struct DaemonSpec {
     pub exit_on_failure: bool,
     /// Whether `rigup up` without names starts it.
     pub autostart: bool,
+    /// Whether it is restarted at once if an install changes one of its binaries, and not by the next `rigup up`.
+    pub restart_on_update: bool,
     /// Whether it is an orchestrator rather than a worker.
     pub is_orchestrator: bool,
     /// The limits of its logs.
@@ -318,6 +320,10 @@ pub struct Daemon {
     pub next_start_at: Option<Timestamp>,
     /// Why it failed last.
     pub last_error: String,
+    /// The state of each of its binaries when its current or last execution was started.
+    pub binaries: Map<String, Value>,
+    /// Whether one of them has changed since then, while the execution runs.
+    pub is_stale: bool,
 }
 
 impl Daemon {
@@ -335,6 +341,8 @@ impl Daemon {
             restarts: 0,
             next_start_at: None,
             last_error: String::new(),
+            binaries: Map::new(),
+            is_stale: false,
         }
     }
 
@@ -368,6 +376,7 @@ impl Daemon {
             "exit_reason": exit.map(|exit| exit.reason),
             "next_start_at": self.next_start_at.map(clock::format),
             "last_error": self.last_error,
+            "stale": self.is_stale,
             "wanted": self.wanted,
             "source": self.source,
             "replica_of": self.spec.replica.as_ref().map(|replica| &replica.of),

@@ -35,6 +35,7 @@ mod restarts;
 mod service_manager;
 #[path = "../faults/shifted_clock.rs"]
 mod shifted_clock;
+mod stale;
 mod stats;
 mod stop;
 mod stop_command;

@@ -122,6 +122,10 @@ impl ControlLoop<'_> {
                 AnswerCondition::IsDown
             }
             ControlRequest::Ping => return Ok(None),
+            ControlRequest::RestartStale => {
+                self.restart_stale();
+                return Ok(None);
+            }
             ControlRequest::AwaitReady => AnswerCondition::AreReady,
             ControlRequest::Wait { names } => AnswerCondition::HaveEnded(self.known(&names)?),
             ControlRequest::Events { names } => {

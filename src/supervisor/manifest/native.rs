@@ -21,7 +21,7 @@ pub(super) const FILE_NAME: &str = "daemons.jsonl";
 /// The keys of a line that are not fields of a daemon.
 const LINE_KEYS: [&str; 2] = ["type", "name"];
 
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 31] = [
     "command",
     "shell",
     "working_dir",
@@ -41,6 +41,7 @@ const FIELDS: [&str; 30] = [
     "exit_on_end",
     "exit_on_failure",
     "autostart",
+    "restart_on_update",
     "process_type",
     "log_max_size",
     "log_max_files",
@@ -55,8 +56,7 @@ const FIELDS: [&str; 30] = [
 ];
 
 /// Fields of the documentation that this version refuses.
-const UNSUPPORTED: [&str; 6] =
-    ["healthcheck", "on_unhealthy", "restart_on_update", "hooks", "stats_hooks", "builtin"];
+const UNSUPPORTED: [&str; 5] = ["healthcheck", "on_unhealthy", "hooks", "stats_hooks", "builtin"];
 
 /// The checks of readiness, of which a daemon has one.
 const PROBES: [&str; 7] = ["tcp", "http", "file", "fifo", "exec", "log", "stdout_line"];
@@ -166,6 +166,7 @@ fn daemon(
         exit_on_end: fields.flag("exit_on_end", false)?,
         exit_on_failure: fields.flag("exit_on_failure", false)?,
         autostart: fields.flag("autostart", true)?,
+        restart_on_update: fields.flag("restart_on_update", false)?,
         is_orchestrator: fields
             .word("process_type", &[("worker", false), ("orchestrator", true)])?
             .unwrap_or(false),
