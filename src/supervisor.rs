@@ -7,5 +7,6 @@ pub(crate) mod manifest;
 pub(crate) mod policy;
 mod readiness;
 pub(crate) mod service_manager;
+pub(crate) mod staleness;
 mod stop_request;
 mod usage_history;

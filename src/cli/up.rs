@@ -14,7 +14,7 @@ use crate::cli::progress::ProgressDisplay;
 use crate::cli::status_display::StatusDisplay;
 use crate::duration::{self, Limit};
 use crate::engine::catalog::Catalog;
-use crate::engine::daemons::{self, Manifest};
+use crate::engine::daemons::{self, LockHolder, Manifest};
 use crate::engine::install::InstallPlan;
 use crate::engine::session::Session;
 use crate::engine::step_result::StepResult;
@@ -101,7 +101,13 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
     let UpArgs { names, remove_orphans, detach, wait, wait_timeout, exit_code_from, .. } = args;
     let manifest = Manifest { specs, names, removes_orphans: remove_orphans };
     let session = context.session()?;
-    let lock = daemons::try_lock(&session.settings)?.filter(|_| !detach && !wait);
+    let lock = loop {
+        let lock = daemons::try_lock(&session.settings, LockHolder::Supervisor)?;
+        // Another command may be stopping daemons without a supervisor.
+        if lock.is_some() || daemons::await_supervisor(&session.settings)? {
+            break lock.filter(|_| !detach && !wait);
+        }
+    };
     let status = match lock {
         Some(lock) => run_in_foreground(&session, lock, manifest, service_manager, context)?,
         None if wait => await_ready(manifest, wait_timeout.and_then(|limit| limit.0), context)?,
@@ -216,10 +222,8 @@ fn await_ready(manifest: Manifest, timeout: Option<Duration>, context: &Context)
 pub(crate) fn down(args: &DownArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let grace = args.timeout.map(Limit::or_max);
-    if daemons::request(&session.settings, &ControlRequest::Down { grace }, None)?.is_none() {
-        let _lock = daemons::try_lock(&session.settings)?;
-        print_warnings(&daemons::stop(&session, None, grace)?);
-    }
+    let request = ControlRequest::Down { grace };
+    print_warnings(&daemons::request_or_stop(&session, &request, None, grace)?);
     Ok(ExitStatus::Success)
 }
 

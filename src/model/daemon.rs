@@ -115,6 +115,8 @@ pub struct DaemonSpec {
     pub exit_on_failure: bool,
     /// Whether `rigup up` without names starts it.
     pub autostart: bool,
+    /// Whether it is restarted at once if an install changes one of its binaries, and not by the next `rigup up`.
+    pub restart_on_update: bool,
     /// Whether it is an orchestrator rather than a worker.
     pub is_orchestrator: bool,
     /// The limits of its logs.
@@ -322,6 +324,10 @@ pub struct Daemon {
     pub next_start_at: Option<Timestamp>,
     /// Why it failed last.
     pub last_error: String,
+    /// The state of each of its binaries when its current or last execution was started.
+    pub binaries: Map<String, Value>,
+    /// Whether one of them has changed since then, while the execution runs.
+    pub is_stale: bool,
 }
 
 impl Daemon {
@@ -339,6 +345,8 @@ impl Daemon {
             restarts: 0,
             next_start_at: None,
             last_error: String::new(),
+            binaries: Map::new(),
+            is_stale: false,
         }
     }
 
@@ -383,6 +391,7 @@ impl Daemon {
             "exit_reason": exit.map(|exit| exit.reason),
             "next_start_at": self.next_start_at.map(clock::format),
             "last_error": self.last_error,
+            "stale": self.is_stale,
             "wanted": self.wanted,
             "source": self.source,
             "replica_of": self.spec.replica.as_ref().map(|replica| &replica.of),

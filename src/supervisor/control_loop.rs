@@ -13,6 +13,7 @@ mod samples;
 mod starts;
 mod stats;
 mod stored_state;
+mod updates;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Write};

@@ -36,6 +36,7 @@ mod restarts;
 mod service_manager;
 #[path = "../faults/shifted_clock.rs"]
 mod shifted_clock;
+mod stale;
 mod stats;
 mod stop;
 mod stop_command;

@@ -161,7 +161,9 @@ CREATE TABLE daemon (
     ready_at             TEXT,
     restarts             INTEGER NOT NULL,
     next_start_at        TEXT,
-    last_error           TEXT NOT NULL
+    last_error           TEXT NOT NULL,
+    binaries             TEXT NOT NULL, -- at the start of the execution, JSON object
+    stale                INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX process_newest ON process (created_at, id);

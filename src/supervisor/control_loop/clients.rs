@@ -122,6 +122,11 @@ impl ControlLoop<'_> {
                 self.handle(PolicyEvent::End);
                 AnswerCondition::IsDown
             }
+            ControlRequest::Ping => return Ok(None),
+            ControlRequest::RestartStale => {
+                self.restart_stale();
+                return Ok(None);
+            }
             ControlRequest::AwaitReady => AnswerCondition::AreReady,
             ControlRequest::Wait { names } => AnswerCondition::HaveEnded(self.known(&names)?),
             ControlRequest::Events { names } => {

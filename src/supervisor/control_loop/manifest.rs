@@ -60,7 +60,7 @@ impl ControlLoop<'_> {
             if let Some(process) = recovered.remove(&name) {
                 self.adopt(&daemon, process).map_err(|error| error.to_string())?;
             }
-            if is_changed && is_wanted && self.executions.contains_key(&name) {
+            if (is_changed || self.is_stale(&name)) && is_wanted && self.executions.contains_key(&name) {
                 changed.push(name);
             }
         }

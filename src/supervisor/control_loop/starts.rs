@@ -10,6 +10,7 @@ use crate::supervisor::control_loop::stored_state::updated;
 use crate::supervisor::control_loop::{ControlLoop, Execution, ThreadReport, Watched};
 use crate::supervisor::policy::PolicyEvent;
 use crate::supervisor::readiness;
+use crate::supervisor::staleness;
 
 /// The number of waiters that start at a time. More do not start sooner, because the loop starts them one after another.
 const MAX_STARTING: usize = 8;
@@ -51,8 +52,10 @@ impl ControlLoop<'_> {
         let prepare = |ready: &Readiness| readiness::prepare(&ready.probe, spec.attributes.user.as_deref());
         spec.ready.as_ref().map_or(Ok(()), prepare)?;
         let reserved = self.launcher.reserve(&spec)?;
+        daemon.binaries = staleness::binaries(self.store, reserved.process.machine_id, &spec.binaries)
+            .map_err(|error| format!("cannot read its binaries: {error}"))?;
         (daemon.process_id, daemon.ready_at) = (Some(reserved.process.id), None);
-        daemon.digest = spec.digest();
+        (daemon.digest, daemon.is_stale) = (spec.digest(), false);
         // What has changed is reported once it runs.
         let row = updated(daemon, state, true, clock::now(), self.start.elapsed()).masked();
         let saved = self.store.save_daemons(&[row]);

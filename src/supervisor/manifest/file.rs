@@ -134,6 +134,7 @@ impl ManifestFile<'_, '_> {
             exit_on_end: false,
             exit_on_failure: false,
             autostart: true,
+            restart_on_update: false,
             is_orchestrator: false,
             log_limits: LogLimits::default(),
             replica: None,

@@ -22,7 +22,7 @@ pub(super) const FILE_NAME: &str = "daemons.jsonl";
 /// The keys of a line that are not fields of a daemon.
 const LINE_KEYS: [&str; 2] = ["type", "name"];
 
-const FIELDS: [&str; 32] = [
+const FIELDS: [&str; 33] = [
     "command",
     "shell",
     "working_dir",
@@ -42,6 +42,7 @@ const FIELDS: [&str; 32] = [
     "exit_on_end",
     "exit_on_failure",
     "autostart",
+    "restart_on_update",
     "process_type",
     "log_max_size",
     "log_max_files",
@@ -58,7 +59,7 @@ const FIELDS: [&str; 32] = [
 ];
 
 /// Fields of the documentation that this version refuses.
-const UNSUPPORTED: [&str; 4] = ["healthcheck", "on_unhealthy", "restart_on_update", "builtin"];
+const UNSUPPORTED: [&str; 3] = ["healthcheck", "on_unhealthy", "builtin"];
 
 /// The checks of readiness, of which a daemon has one.
 const PROBES: [&str; 7] = ["tcp", "http", "file", "fifo", "exec", "log", "stdout_line"];
@@ -168,6 +169,7 @@ fn daemon(
         exit_on_end: fields.flag("exit_on_end", false)?,
         exit_on_failure: fields.flag("exit_on_failure", false)?,
         autostart: fields.flag("autostart", true)?,
+        restart_on_update: fields.flag("restart_on_update", false)?,
         is_orchestrator: fields
             .word("process_type", &[("worker", false), ("orchestrator", true)])?
             .unwrap_or(false),

@@ -140,6 +140,7 @@ ready = { tcp = 5432 }
         exit_on_end: true,
         exit_on_failure: true,
         autostart: false,
+        restart_on_update: false,
         is_orchestrator: true,
         log_limits: LogLimits { max_size: 65_536, max_files: 3 },
         replica: None,

@@ -47,6 +47,7 @@ pub(super) fn spec(line: &str) -> DaemonSpec {
         exit_on_end: false,
         exit_on_failure: false,
         autostart: true,
+        restart_on_update: false,
         is_orchestrator: false,
         log_limits: LogLimits::default(),
         replica: None,
