@@ -121,7 +121,7 @@ fn up_waits_for_a_down_that_takes_more_than_ten_seconds() {
 
 #[test]
 #[ignore = "takes ten seconds"]
-fn every_command_names_a_supervisor_that_does_not_answer_within_ten_seconds() {
+fn every_command_names_a_supervisor_that_does_not_answer_within_10_s() {
     let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
     context.run(&["up", "--wait"]).succeeds();
     let [supervisor] = context.supervisors()[..] else { panic!("one supervisor runs") };
