@@ -152,6 +152,7 @@ impl<'e> Engine<'e> {
         let report = install::execute(&self.session, plan, &plan.steps, on_results)?;
         on_report(&report);
         if let Some(command) = report.command {
+            daemons::announce_installs(&self.session.settings);
             self.session.prune_if_due(command, report.interrupted, plan.catalog.core.keep());
         }
         Ok(report)
@@ -179,6 +180,7 @@ impl<'e> Engine<'e> {
         on_end: impl FnOnce(&EventSummary),
     ) -> Result<EventReport, EngineError> {
         let report = events::run(&self.session, catalog, request, on_event, on_end)?;
+        daemons::announce_installs(&self.session.settings);
         let interrupted =
             if let ExitStatus::Interrupted(signal) = report.status { Some(signal) } else { None };
         self.session.prune_if_due(report.command, interrupted, catalog.core.keep());

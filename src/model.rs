@@ -4,10 +4,12 @@ pub(crate) mod attempt;
 pub(crate) mod attributes;
 pub(crate) mod binary;
 pub(crate) mod daemon;
+pub(crate) mod daemon_hooks;
 pub(crate) mod health;
 pub(crate) mod id;
 pub(crate) mod import;
 pub(crate) mod interface;
+pub(crate) mod lifecycle;
 pub(crate) mod machine;
 pub(crate) mod misspelling;
 pub(crate) mod name;
@@ -37,7 +39,9 @@ pub(crate) use daemon::{
     Condition, Daemon, DaemonName, DaemonSpec, DaemonStatus, Dependency, InvalidDaemonName, LogLimits,
     Replica, Restart, Wanted,
 };
+pub(crate) use daemon_hooks::DaemonHooks;
 pub use id::{BinaryId, InterfaceId, MachineId, ProcessId};
+pub(crate) use lifecycle::LifecycleEvent;
 pub use machine::{Guid, Machine, MachineFacts};
 pub use name::{BinaryName, NameError};
 pub use plugin_name::{PluginName, PluginNameError, ProviderName};

@@ -88,7 +88,7 @@ pub const TRUST_VARIABLE: &str = "RIGUP_TRUST_DIR";
 /// caller.
 pub(crate) const OUTPUT_DIR_VARIABLE: &str = "RIGUP_OUTPUT_DIR";
 
-/// The variable with the id of the rigup that runs this one because of a record.
+/// The variable with the id of the rigup that runs this one because of a record or of an event of a daemon.
 pub(crate) const FOLLOWED_BY_VARIABLE: &str = "RIGUP_FOLLOWED_BY";
 
 /// The variable with the plugins of the daemons that failed in that rigup, as JSON.
@@ -117,13 +117,13 @@ pub struct Flags {
     pub trust_dirs: Vec<PathBuf>,
 }
 
-/// How another rigup runs this one because of a record.
+/// How another rigup runs this one because of a record or of an event of a daemon.
 #[derive(Debug, Clone)]
 pub(crate) struct Followed {
     /// The record of that rigup, with which this one ends.
     pub by: ProcessId,
-    /// The output dir of the event.
-    pub output_dir: PathBuf,
+    /// The output dir of the event; `None` for a folder of its own.
+    pub output_dir: Option<PathBuf>,
     /// The plugins with a daemon that failed, each with the reason.
     pub failed_daemons: BTreeMap<String, String>,
 }
@@ -163,7 +163,7 @@ pub struct Settings {
     pub rigup: PathBuf,
     /// The process that started this rigup, if rigup started that process itself.
     pub parent_process: Option<ProcessId>,
-    /// How another rigup runs this one because of a record, if it does.
+    /// How another rigup runs this one because of a record or of an event of a daemon, if it does.
     pub(crate) followed: Option<Followed>,
 }
 
@@ -293,7 +293,7 @@ impl Settings {
         let (parent_process, by) = (process_of("RIGUP_PROCESS_ID"), process_of(FOLLOWED_BY_VARIABLE));
         let output_dir = environment.get(OUTPUT_DIR_VARIABLE).map(PathBuf::from);
         let failed_daemons = || environment.text(FAILED_DAEMONS_VARIABLE).unwrap_or_default();
-        let followed = by.zip(output_dir).map(|(by, output_dir)| Followed {
+        let followed = by.map(|by| Followed {
             by,
             output_dir,
             failed_daemons: serde_json::from_str(failed_daemons()).unwrap_or_default(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::{message, warning};
 use crate::cli::status_display::describe;
-use crate::engine::daemons::{self, Manifest};
+use crate::engine::daemons::{self, LockHolder, Manifest};
 use crate::engine::{EngineError, ExitStatus};
 use crate::model::LogLimits;
 use crate::process::log::Log;
@@ -35,7 +35,9 @@ const LOG_LIMITS: LogLimits = LogLimits { max_size: 1 << 20, max_files: 2 };
 pub(crate) fn supervise(context: &mut Context) -> CommandResult {
     let session = context.session()?;
     // The supervisor that has the lock takes the requests.
-    let Some(lock) = daemons::try_lock(&session.settings)? else { return Ok(ExitStatus::Success) };
+    let Some(lock) = daemons::try_lock(&session.settings, LockHolder::Supervisor)? else {
+        return Ok(ExitStatus::Success);
+    };
     let path = log_path(&session.settings);
     let log = Log::open(&path).ok();
     let mut rotated = RotatedLog::new(path, LOG_LIMITS);
@@ -56,27 +58,29 @@ pub(crate) fn apply_in_background(manifest: Manifest, settings: &Settings) -> Re
     let declared = manifest.names_of_all();
     let Manifest { specs: daemons, names, removes_orphans: remove_orphans } = manifest;
     let request = ControlRequest::Apply { daemons, names, remove_orphans };
-    let deadline = Instant::now() + START_PATIENCE;
-    let mut supervisor: Option<BackgroundSupervisor> = None;
+    // One that stops all daemons answers no more, and the next one starts after it.
+    let patience = daemons::stop_patience(settings)?;
+    let mut supervisor: Option<(BackgroundSupervisor, Instant)> = None;
     let answer = loop {
-        if let Some(answer) = daemons::request(settings, &request, Some(START_PATIENCE))? {
+        if let Some(answer) = daemons::request(settings, &request, Some(patience))? {
             break answer;
         }
-        if let Some(ended) = supervisor.take_if(|supervisor| supervisor.has_exited()) {
+        if let Some((ended, _)) = supervisor.take_if(|(supervisor, _)| supervisor.has_exited()) {
             ended.result()?;
         }
-        if supervisor.is_none()
-            && let Some(lock) = daemons::try_lock(settings)?
-        {
-            drop(lock);
-            supervisor = Some(BackgroundSupervisor::start(settings)?);
-        }
-        if Instant::now() >= deadline {
-            return Err(CliError::setup(format!(
-                "the supervisor does not answer within {} s; see {}",
-                START_PATIENCE.as_secs(),
-                log_path(settings).display()
-            )));
+        match &supervisor {
+            None => {
+                let started = BackgroundSupervisor::start(settings)?;
+                supervisor = Some((started, Instant::now() + START_PATIENCE));
+            }
+            Some((_, deadline)) if Instant::now() >= *deadline => {
+                return Err(CliError::setup(format!(
+                    "the supervisor does not answer within {} s; see {}",
+                    START_PATIENCE.as_secs(),
+                    log_path(settings).display()
+                )));
+            }
+            Some(_) => {}
         }
         poll::pause(Instant::now() + RETRY);
     };

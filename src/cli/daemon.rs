@@ -89,7 +89,7 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
             let limit = daemon.spec.memory_max.map(|limit| format!("{} (polled)", units::bytes(limit)));
             let mut cells = vec![
                 Cell::plain(&daemon.name),
-                Cell::plain(daemon.status.as_str()),
+                Cell::plain(format!("{}{}", daemon.status, if daemon.is_stale { " (stale)" } else { "" })),
                 Cell::plain(pid.unwrap_or_default()),
                 Cell::plain(uptime.unwrap_or_default()),
                 Cell::plain(daemon.restarts.to_string()),
@@ -118,9 +118,7 @@ pub(crate) fn start(names: Vec<String>, context: &Context) -> CommandResult {
 pub(crate) fn stop(args: &NamesArgs, context: &Context) -> CommandResult {
     let session = context.session()?;
     let request = ControlRequest::Stop { names: args.names.clone() };
-    if daemons::request(&context.settings, &request, None)?.is_none() {
-        print_warnings(&daemons::stop(&session, Some(&args.names), None)?);
-    }
+    print_warnings(&daemons::request_or_stop(&session, &request, Some(&args.names), None)?);
     Ok(ExitStatus::Success)
 }
 

@@ -57,3 +57,23 @@ fn describe(record: &Value) -> String {
         error => format!("{line}: {error}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_a_line_with_what_is_known_about_it() {
+        let at = "2026-11-21T10:00:00.000Z";
+        let ready =
+            json!({"type": "DaemonReady", "at": at, "name": "a\u{1b}b", "status": "running", "pid": 7});
+        assert_eq!(describe(&ready), format!("{at}  DaemonReady       a\u{fffd}b: running (pid 7)"));
+        let failed = json!({
+            "type": "DaemonFailed", "at": at, "name": "a", "status": "failed", "pid": null,
+            "exit_code": 3, "exit_reason": "exited", "last_error": "exit 3",
+        });
+        assert_eq!(describe(&failed), format!("{at}  DaemonFailed      a: failed (exit 3, exited): exit 3"));
+    }
+}

@@ -85,8 +85,8 @@ fn variables(settings: &Settings, here: &Path) -> Vec<(&'static str, String)> {
     let plugins = settings.plugin_path.iter().filter(|folder| folder.parent() != Some(here));
     let plugins = std::env::join_paths(plugins).unwrap_or_default().to_string_lossy().into_owned();
     let plugins = Some(("RIGUP_PLUGINS_DIR", plugins)).filter(|(_, folders)| !folders.is_empty());
-    let trusted =
-        command::trust(settings).map(|(name, folders)| (name, folders.to_string_lossy().into_owned()));
+    let trusted = command::trust(settings.trust.exceptions())
+        .map(|(name, folders)| (name, folders.to_string_lossy().into_owned()));
     KEPT.into_iter().filter_map(value).chain(plugins).chain(trusted).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::cli::message::{diagnostics_status, error, message, print_diagnostics,
 use crate::cli::output::Output;
 use crate::cli::process::table;
 use crate::cli::progress::ProgressDisplay;
+use crate::cli::standard_stream::StandardStream;
 use crate::clock;
 use crate::duration::{self, Limit};
 use crate::engine::catalog::check_plugin_folders;
@@ -45,6 +47,12 @@ pub(crate) struct RunArgs {
     /// Run only the hooks of these plugins
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     plugins: Vec<String>,
+    /// Run only the hooks with these names
+    #[arg(long, value_name = "A,B", value_delimiter = ',', conflicts_with = "follow")]
+    hooks: Vec<String>,
+    /// Give standard input to each foreground hook
+    #[arg(long)]
+    stdin: bool,
     /// Terminate a hook after TIME [default: from a setting, or 300]
     #[arg(long, value_name = "TIME", value_parser = command::parse_timeout)]
     timeout: Option<Duration>,
@@ -67,7 +75,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     apply: bool,
     /// Show the hooks of the run with this id that are still running
-    #[arg(long, value_name = "ID", conflicts_with_all = ["event", "plugins", "timeout", "ready_timeout", "output_dir", "follow", "apply"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["event", "plugins", "hooks", "stdin", "timeout", "ready_timeout", "output_dir", "follow", "apply"])]
     status: Option<String>,
     /// The events, such as `Snapshot` or `CrawlSetup,Snapshot`, then arguments for their hooks
     // One list, because clap would still look for rigup's own options between two.
@@ -99,6 +107,8 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         events,
         arguments: words.map(hook_argument).collect::<Result<_, _>>()?,
         plugins: args.plugins.into_iter().filter(|name| !name.trim().is_empty()).collect(),
+        hooks: args.hooks,
+        input: args.stdin.then(read_input).transpose()?,
         timeout: args.timeout,
         ready_timeout: args.ready_timeout.map(Limit::or_max),
         output_dir: args.output_dir,
@@ -133,6 +143,15 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     let on_event = |event: RunEvent<'_>| display.borrow_mut().show(event);
     let on_end = |summary: &EventSummary| display.borrow_mut().finish(summary);
     Ok(engine.run_hooks(&mut catalog, &request, on_event, on_end)?.status)
+}
+
+/// Reads the standard input for the hooks.
+fn read_input() -> Result<Vec<u8>, CliError> {
+    let mut input = Vec::new();
+    StandardStream(io::stdin())
+        .read_to_end(&mut input)
+        .map_err(|error| CliError::usage(format!("cannot read standard input: {error}")))?;
+    Ok(input)
 }
 
 /// A display of the records of hooks as they arrive, and of how each hook exited.

@@ -14,13 +14,13 @@ use crate::cli::progress::ProgressDisplay;
 use crate::cli::status_display::StatusDisplay;
 use crate::duration::{self, Limit};
 use crate::engine::catalog::Catalog;
-use crate::engine::daemons::{self, Manifest};
+use crate::engine::daemons::{self, LockHolder, Manifest};
 use crate::engine::install::InstallPlan;
 use crate::engine::session::Session;
 use crate::engine::step_result::StepResult;
 use crate::engine::{EngineEvent, ExitStatus, InstallRequest};
 use crate::fs::lock::FileLock;
-use crate::model::{Daemon, DaemonSpec, DaemonStatus, Wanted};
+use crate::model::{Daemon, DaemonSpec, DaemonStatus, ExitReason, Wanted};
 use crate::report::text::printable;
 use crate::settings::FILE_NAME;
 use crate::supervisor::control::ControlRequest;
@@ -101,7 +101,13 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
     let UpArgs { names, remove_orphans, detach, wait, wait_timeout, exit_code_from, .. } = args;
     let manifest = Manifest { specs, names, removes_orphans: remove_orphans };
     let session = context.session()?;
-    let lock = daemons::try_lock(&session.settings)?.filter(|_| !detach && !wait);
+    let lock = loop {
+        let lock = daemons::try_lock(&session.settings, LockHolder::Supervisor)?;
+        // Another command may be stopping daemons without a supervisor.
+        if lock.is_some() || daemons::await_supervisor(&session.settings)? {
+            break lock.filter(|_| !detach && !wait);
+        }
+    };
     let status = match lock {
         Some(lock) => run_in_foreground(&session, lock, manifest, service_manager, context)?,
         None if wait => await_ready(manifest, wait_timeout.and_then(|limit| limit.0), context)?,
@@ -120,11 +126,13 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
         Some(name) if matches!(status, ExitStatus::Success | ExitStatus::Incomplete) => {
             let daemons = daemons::stored(&session.store)?;
             let named = daemons.iter().filter(|(daemon, _)| daemon.spec.is_named(&name));
-            let codes = named.filter_map(|(_, process)| process.as_ref()?.exit()?.exit_code);
-            let codes: Vec<u8> = codes.filter_map(|code| u8::try_from(code).ok()).collect();
-            // Of several replicas, the first that failed.
-            let code = codes.iter().find(|code| **code != 0).or(codes.first());
-            Ok(code.map_or(status, |code| ExitStatus::Code(*code)))
+            let exits = named.filter_map(|(_, process)| process.as_ref()?.exit());
+            // Of several replicas, one that has failed, or else one that has ended: the others were stopped.
+            let exit = exits
+                .filter(|exit| exit.exit_code.is_some())
+                .min_by_key(|exit| (exit.reason == ExitReason::Stopped, exit.exit_code == Some(0)));
+            let code = exit.and_then(|exit| u8::try_from(exit.exit_code?).ok());
+            Ok(code.map_or(status, ExitStatus::Code))
         }
         _ => Ok(status),
     }
@@ -214,10 +222,8 @@ fn await_ready(manifest: Manifest, timeout: Option<Duration>, context: &Context)
 pub(crate) fn down(args: &DownArgs, context: &mut Context) -> CommandResult {
     let session = context.session()?;
     let grace = args.timeout.map(Limit::or_max);
-    if daemons::request(&session.settings, &ControlRequest::Down { grace }, None)?.is_none() {
-        let _lock = daemons::try_lock(&session.settings)?;
-        print_warnings(&daemons::stop(&session, None, grace)?);
-    }
+    let request = ControlRequest::Down { grace };
+    print_warnings(&daemons::request_or_stop(&session, &request, None, grace)?);
     Ok(ExitStatus::Success)
 }
 
@@ -226,11 +232,12 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
     let catalog = Catalog::find(&context.settings, &[], &print_event)?;
     let plugins = catalog.discovery.plugins.iter().filter(|plugin| catalog.is_enabled(&plugin.name));
     let mut sources: Vec<ManifestSource> =
-        plugins.map(|plugin| ManifestSource::Plugin(plugin.path.clone())).collect();
+        plugins.clone().map(|plugin| ManifestSource::Plugin(plugin.path.clone())).collect();
     sources.push(ManifestSource::Project(FILE_NAME.into()));
     sources.extend(files.iter().cloned().map(ManifestSource::File));
+    let hooks: Vec<_> = plugins.flat_map(|plugin| &plugin.hooks).map(|hook| &hook.name).collect();
     let (specs, warnings) =
-        manifest::read(&context.settings, &sources).map_err(|ManifestError(mut problems)| {
+        manifest::read(&context.settings, &sources, &hooks).map_err(|ManifestError(mut problems)| {
             let last = problems.pop().unwrap_or_default();
             for problem in problems {
                 error!("{problem}");

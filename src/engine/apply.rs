@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::engine::catalog::Catalog;
+use crate::engine::daemons;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::EngineEvent;
 use crate::engine::install::{self, Installer};
@@ -196,6 +197,7 @@ impl<'a> Applier<'a> {
         if let Some(installer) = self.installer {
             let command = installer.command_id();
             installer.finish(status)?;
+            daemons::announce_installs(&self.session.settings);
             self.session.prune_if_due(command, self.interrupt.signal(), self.catalog.core.keep());
         }
         Ok(status)

@@ -3,21 +3,22 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::session::Session;
-use crate::fs::lock::FileLock;
+use crate::fs::lock::{self, FileLock};
 use crate::model::{Daemon, DaemonSpec, DaemonStatus, Process, ProcessType, Wanted};
-use crate::process::recover;
 use crate::process::signals::Interrupt;
+use crate::process::{poll, recover};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::supervisor::control::{self, Answer, ControlRequest, Server};
 use crate::supervisor::control_loop::{ControlLoop, DaemonEvent};
-use crate::supervisor::{execution, policy};
+use crate::supervisor::{execution, policy, staleness};
 
 /// The file in the data dir that the supervisor locks.
 const LOCK: &str = "supervisor.lock";
@@ -40,14 +41,69 @@ impl Manifest {
     }
 }
 
-/// Takes the lock of the supervisor. Returns `None` if another supervisor has it.
-pub(crate) fn try_lock(settings: &Settings) -> Result<Option<FileLock>, EngineError> {
-    let path = settings.data_dir.join(LOCK);
+/// Why a process holds the lock of the supervisor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LockHolder {
+    /// It is the supervisor.
+    Supervisor,
+    /// It stops daemons while no supervisor runs.
+    Stop,
+}
+
+/// How long the supervisor may take to answer a request that takes no time.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the supervisor may take to answer a command that has already done its work.
+const ANNOUNCE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The interval at which the lock of a supervisor that does not listen yet is examined.
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The word in the lock of a process that stops daemons.
+const STOP: &str = "stop";
+
+fn lock_path(settings: &Settings) -> PathBuf {
+    settings.data_dir.join(LOCK)
+}
+
+fn lock_error(settings: &Settings, error: &io::Error) -> EngineError {
+    EngineError::Setup(format!("cannot lock {}: {error}", lock_path(settings).display()))
+}
+
+/// Takes the lock of the supervisor. Returns `None` if another process has it.
+pub(crate) fn try_lock(settings: &Settings, holder: LockHolder) -> Result<Option<FileLock>, EngineError> {
     let lock = || -> io::Result<_> {
-        let lock = FileLock::create(&path)?;
-        Ok(lock.try_lock()?.then_some(lock))
+        let mut lock = FileLock::create(&lock_path(settings))?;
+        if !lock.try_lock()? {
+            return Ok(None);
+        }
+        let text = match holder {
+            LockHolder::Supervisor => format!("{}\n", std::process::id()),
+            LockHolder::Stop => format!("{} {STOP}\n", std::process::id()),
+        };
+        // The pid is for messages, so a full disk does no harm.
+        let _ = lock.write(&text);
+        Ok(Some(lock))
     };
-    lock().map_err(|error| EngineError::Setup(format!("cannot lock {}: {error}", path.display())))
+    lock().map_err(|error| lock_error(settings, &error))
+}
+
+/// Returns the text in the lock of the supervisor if a process holds it.
+fn lock_text(settings: &Settings) -> Result<Option<String>, EngineError> {
+    let path = lock_path(settings);
+    let text = || -> io::Result<_> {
+        if lock::is_locked(&path)? == Some(true) { Ok(Some(FileLock::open(&path)?.read())) } else { Ok(None) }
+    };
+    text().map_err(|error| lock_error(settings, &error))
+}
+
+/// Returns how long it may take until all daemons are stopped: the sum of their grace periods, because each may depend on
+/// another one.
+pub(crate) fn stop_patience(settings: &Settings) -> Result<Duration, EngineError> {
+    let store = Store::open_existing(&settings.data_dir, &settings.lib_dir)?;
+    let daemons = store.map_or(Ok(Vec::new()), |store| store.daemons())?;
+    let graces = daemons.iter().map(|daemon| daemon.spec.stop_grace_period);
+    Ok(graces.fold(ANSWER_PATIENCE, Duration::saturating_add))
 }
 
 /// Runs as the supervisor, which holds the lock, until all daemons are down; unless it `is_lasting`, also until none is
@@ -84,14 +140,24 @@ pub(crate) fn supervise(
     Ok(status)
 }
 
-/// Sends a request to the supervisor of a data dir, and waits for its answer. Returns `None` if none runs.
+/// Sends a request to the supervisor of a data dir, and waits for its answer. Returns `None` if none runs. A supervisor that
+/// does not answer at all is an error.
 pub(crate) fn request(
     settings: &Settings,
     request: &ControlRequest,
     timeout: Option<Duration>,
 ) -> Result<Option<Answer>, EngineError> {
-    let answer =
-        control::request(&settings.data_dir, request, timeout).map_err(|error| unreachable(&error))?;
+    if !await_supervisor(settings)? {
+        return Ok(None);
+    }
+    let answer = control::request(&settings.data_dir, request, timeout).map_err(|error| {
+        if is_timeout(&error) {
+            let problem = "the supervisor did not answer in time; `rigup ps` shows the daemons";
+            EngineError::NotFound(problem.to_owned())
+        } else {
+            unreachable(&error)
+        }
+    })?;
     match answer {
         Some(Answer { error: Some(error), .. }) => Err(EngineError::NotFound(error)),
         answer => Ok(answer),
@@ -106,6 +172,9 @@ pub(crate) fn follow(
     output: BorrowedFd<'_>,
     mut on_records: impl FnMut(Vec<Value>) -> ControlFlow<()>,
 ) -> Result<bool, EngineError> {
+    if !await_supervisor(settings)? {
+        return Ok(false);
+    }
     let mut refused = None;
     let on_answer = |answer: Answer| match answer.error {
         Some(error) => {
@@ -119,14 +188,73 @@ pub(crate) fn follow(
     refused.map_or(Ok(is_running), |error| Err(EngineError::NotFound(error)))
 }
 
-/// Returns the error for a supervisor that cannot be reached, or does not answer in time.
-fn unreachable(error: &io::Error) -> EngineError {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => EngineError::NotFound(
-            "the supervisor did not answer in time; `rigup ps` shows the daemons".to_owned(),
-        ),
-        _ => EngineError::Setup(format!("cannot reach the supervisor: {error}")),
+/// Tells the supervisor of a data dir, if one runs, that binaries may have been installed. One that does not answer finds
+/// that later: the next `rigup up` restarts what is stale.
+pub(crate) fn announce_installs(settings: &Settings) {
+    let _ = control::request(&settings.data_dir, &ControlRequest::RestartStale, Some(ANNOUNCE_PATIENCE));
+}
+
+/// Sends a request that stops daemons to the supervisor. If none runs, stops them as [`stop`] does. Returns warnings.
+pub(crate) fn request_or_stop(
+    session: &Session<'_>,
+    stop_request: &ControlRequest,
+    names: Option<&[String]>,
+    grace: Option<Duration>,
+) -> Result<Vec<String>, EngineError> {
+    loop {
+        if request(&session.settings, stop_request, None)?.is_some() {
+            return Ok(Vec::new());
+        }
+        // No supervisor starts meanwhile.
+        if let Some(_lock) = try_lock(&session.settings, LockHolder::Stop)? {
+            return stop(session, names, grace);
+        }
     }
+}
+
+/// Waits until the supervisor of a data dir answers. Returns whether one runs.
+pub(crate) fn await_supervisor(settings: &Settings) -> Result<bool, EngineError> {
+    let start = Instant::now();
+    loop {
+        match control::request(&settings.data_dir, &ControlRequest::Ping, Some(ANSWER_PATIENCE)) {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) => {}
+            Err(error) if is_timeout(&error) => {
+                return Err(unanswered(&lock_text(settings)?.unwrap_or_default(), ANSWER_PATIENCE));
+            }
+            Err(error) => return Err(unreachable(&error)),
+        }
+        // One that has the lock is about to listen, or has just stopped doing so.
+        let Some(text) = lock_text(settings)? else { return Ok(false) };
+        let is_stop = text.trim_end().ends_with(STOP);
+        let patience = if is_stop { stop_patience(settings)? } else { ANSWER_PATIENCE };
+        if start.elapsed() >= patience {
+            return Err(unanswered(&text, patience));
+        }
+        poll::pause(Instant::now() + LOCK_INTERVAL);
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn unreachable(error: &io::Error) -> EngineError {
+    EngineError::Setup(format!("cannot reach the supervisor: {error}"))
+}
+
+/// Returns the error for a process that has the lock of the supervisor, with this text in it, and does not answer.
+fn unanswered(text: &str, patience: Duration) -> EngineError {
+    let pid: Option<u32> = text.split_whitespace().next().and_then(|pid| pid.parse().ok());
+    let patience = patience.as_secs();
+    let problem = match pid {
+        Some(pid) => format!(
+            "cannot reach the supervisor: process {pid} does not answer within {patience} s; continue it with \
+             `kill -CONT {pid}`, or end it with `kill -KILL {pid}`, after which the daemons keep running"
+        ),
+        None => format!("cannot reach the supervisor: it does not answer within {patience} s"),
+    };
+    EngineError::Setup(problem)
 }
 
 /// Returns the daemons in the store, each with its current or last execution. Without a supervisor, the status of a daemon
@@ -135,9 +263,12 @@ pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, En
     let with_process = |mut daemon: Daemon| {
         let process = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten();
         let process = process.map(|process| recover::as_found(store, process));
-        if daemon.status.is_alive() && process.as_ref().is_none_or(|process| process.exit().is_some()) {
+        let is_alive = process.as_ref().is_some_and(|process| process.exit().is_none());
+        if daemon.status.is_alive() && !is_alive {
             daemon.status = DaemonStatus::Stopped;
         }
+        let machine_id = process.as_ref().map(|process| process.machine_id).filter(|_| is_alive);
+        daemon.is_stale = machine_id.map_or(Ok(false), |id| staleness::is_stale(store, id, &daemon))?;
         Ok((daemon, process))
     };
     store.daemons()?.into_iter().map(with_process).collect()
@@ -145,7 +276,7 @@ pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, En
 
 /// Stops daemons without a supervisor, and stores that they are not wanted: those with these names, or all in reverse order
 /// of their dependencies, which stay wanted. Returns warnings.
-pub(crate) fn stop(
+fn stop(
     session: &Session<'_>,
     names: Option<&[String]>,
     grace: Option<Duration>,

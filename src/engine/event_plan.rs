@@ -68,7 +68,7 @@ pub(crate) fn has_hooks(catalog: &Catalog, event: &str) -> bool {
 }
 
 /// Returns the hooks of an event that enabled plugins have.
-fn enabled_hooks<'c>(catalog: &'c Catalog, event: &str) -> Vec<&'c Hook> {
+pub(super) fn enabled_hooks<'c>(catalog: &'c Catalog, event: &str) -> Vec<&'c Hook> {
     let mut hooks = catalog.discovery.hooks_of(event);
     hooks.retain(|hook| catalog.is_enabled(&hook.plugin));
     hooks
@@ -125,7 +125,8 @@ fn event_hooks<'c>(
             binary_id,
         })
     };
-    enabled_hooks(catalog, event).into_iter().map(event_hook).collect()
+    let hooks = enabled_hooks(catalog, event).into_iter();
+    hooks.filter(|hook| request.selects(&hook.name)).map(event_hook).collect()
 }
 
 /// Returns the plugins that the plugin of a hook requires.

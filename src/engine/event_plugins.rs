@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::engine::catalog::{Catalog, searched_folders};
 use crate::engine::error::EngineError;
-use crate::engine::event_plan::end_of;
+use crate::engine::event_plan::{enabled_hooks, end_of};
 use crate::engine::event_request::EventRequest;
 use crate::hook::command::{self, InvalidMemoryLimit};
 use crate::model::PluginName;
@@ -20,10 +20,21 @@ fn with_hooks<'c>(catalog: &'c Catalog, events: &[&str]) -> Vec<&'c Plugin> {
     catalog.discovery.plugins.iter().filter(|plugin| plugin.hooks.iter().any(is_of_event)).collect()
 }
 
-/// Checks the memory limits of the plugins with hooks for the events. Drops the warnings about plugins that take no part in
+/// Checks that the named hooks exist, and the memory limits of the plugins with hooks for the events. Drops the warnings about plugins that take no part in
 /// the events, and adds one about each plugin that cannot.
 pub(super) fn check(catalog: &mut Catalog, request: &EventRequest) -> Result<(), EngineError> {
-    let events = [request.names()?, request.follow.names()?].concat();
+    let names = request.names()?;
+    let has_hook = |name: &&String| {
+        let mut hooks = names.iter().flat_map(|event| enabled_hooks(catalog, event));
+        hooks.any(|hook| hook.name.name == **name)
+    };
+    if let Some(name) = request.hooks.iter().find(|name| !has_hook(name)) {
+        return Err(EngineError::NotFound(format!(
+            "no enabled plugin has a hook with the name {name} for {}; `rigup hook list` shows the hooks",
+            text::printable(&request.events)
+        )));
+    }
+    let events = [names, request.follow.names()?].concat();
     let plugins = &catalog.discovery.plugins;
     let found: HashSet<PluginName> =
         with_hooks(catalog, &events).iter().map(|plugin| plugin.name.clone()).collect();

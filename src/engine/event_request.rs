@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::error::EngineError;
-use crate::plugin::hook_name::canonical_event;
+use crate::plugin::hook_name::{HookName, canonical_event};
 use crate::plugin::requirement;
 
 /// Events, with the arguments and limits of their hooks.
@@ -19,6 +19,10 @@ pub struct EventRequest {
     pub arguments: Vec<OsString>,
     /// The plugins whose hooks run; all enabled plugins if empty.
     pub plugins: Vec<String>,
+    /// The names of the hooks that run, without number and extension; all hooks of these plugins if empty.
+    pub hooks: Vec<String>,
+    /// The standard input of each foreground hook; `None` for `/dev/null`.
+    pub input: Option<Vec<u8>>,
     /// How long each hook may run. If `None`, the setting `<PLUGIN>_TIMEOUT` applies, or else `TIMEOUT`, or else 300 s.
     pub timeout: Option<Duration>,
     /// How long a daemon may take to print its first line. If `None`, 30 s or the setting `<PLUGIN>_TIMEOUT`, whichever is
@@ -46,12 +50,19 @@ impl EventRequest {
         self.follow.follows(kind) || self.applies_records && is_applied(kind)
     }
 
+    /// Whether a hook of the events runs, if its plugin is enabled.
+    pub(super) fn selects(&self, hook: &HookName) -> bool {
+        self.hooks.is_empty() || self.hooks.contains(&hook.name)
+    }
+
     /// Returns a request for events, whose names are separated by commas, without arguments.
     pub fn new(events: impl Into<String>) -> Self {
         Self {
             events: events.into(),
             arguments: Vec::new(),
             plugins: Vec::new(),
+            hooks: Vec::new(),
+            input: None,
             timeout: None,
             ready_timeout: None,
             output_dir: None,

@@ -72,10 +72,11 @@ pub(crate) fn run(
     let command = session.begin()?;
     let command_id = command.process.id;
     let events_dir = session.settings.data_dir.join("events").join(names[0]);
-    let output_dir = match request.output_dir.as_ref().or(started.map(|started| &started.output_dir)) {
-        Some(dir) => std::path::absolute(dir).map_err(EngineError::CurrentDir)?,
-        None => events_dir.join(command_id.to_string()),
-    };
+    let output_dir =
+        match request.output_dir.as_ref().or(started.and_then(|started| started.output_dir.as_ref())) {
+            Some(dir) => std::path::absolute(dir).map_err(EngineError::CurrentDir)?,
+            None => events_dir.join(command_id.to_string()),
+        };
     let runner = session.runner(&command.process, variables, &interrupt);
     let events = Events {
         sequence: &plan.sequence,
@@ -83,6 +84,7 @@ pub(crate) fn run(
         required_by_followed: plan.required_by_followed,
         failed_daemons: started.map(|started| started.failed_daemons.clone()).unwrap_or_default(),
         output_dir,
+        input: request.input.as_deref(),
     };
     let output_dir = events.output_dir.as_path();
     let (counts, on_event) = (RefCell::new(BTreeMap::new()), RefCell::new(on_event));
@@ -130,7 +132,10 @@ pub(crate) fn run(
     let status = match interrupt.signal() {
         Some(signal) => ExitStatus::Interrupted(signal),
         None if result.is_err() => ExitStatus::Setup,
-        None if failed > 0 || !catalog.discovery.diagnostics.is_empty() => followed.status.or_incomplete(),
+        // Named hooks exist, so the problems of other plugins do not concern them.
+        None if failed > 0 || request.hooks.is_empty() && !catalog.discovery.diagnostics.is_empty() => {
+            followed.status.or_incomplete()
+        }
         None => followed.status,
     };
     // The lock of this command names the folder for temporary files of the runner.

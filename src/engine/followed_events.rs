@@ -180,8 +180,11 @@ impl<'a> FollowedEvents<'a> {
         let settings = &self.session.settings;
         // As in a shell, a command can run in a folder that was removed.
         let cwd = std::env::current_dir().unwrap_or_else(|_error| ".".into());
-        let output_dir = self.output_dir_of(event);
-        let followed = Followed { by: self.command, output_dir, failed_daemons: failed_daemons.clone() };
+        let followed = Followed {
+            by: self.command,
+            output_dir: Some(self.output_dir_of(event)),
+            failed_daemons: failed_daemons.clone(),
+        };
         let env = command::environment_of_event(settings, event.parent, followed, self.output_dir);
         CommandSpec { program: settings.rigup.clone().into(), args, env, cwd }
     }

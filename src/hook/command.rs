@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::duration;
 use crate::fs::{digest, dir};
 use crate::model::secret::{MASKED, is_secret_name};
-use crate::model::{MachineId, ProcessId};
+use crate::model::{DaemonHooks, MachineId, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::Variable;
 use crate::process::tree::PROCESS_ID_VARIABLE;
@@ -35,6 +35,13 @@ pub(crate) fn arguments(fields: &[(&str, Value)]) -> Vec<OsString> {
         }
     });
     arguments.map(OsString::from).collect()
+}
+
+/// Converts the fields of a record to the arguments of a hook, except its type.
+pub(crate) fn arguments_of_record(record: &Value) -> Vec<OsString> {
+    let fields = record.as_object().into_iter().flatten().filter(|(key, _)| *key != "type");
+    let fields: Vec<(&str, Value)> = fields.map(|(key, value)| (key.as_str(), value.clone())).collect();
+    arguments(&fields)
 }
 
 /// The environment of a hook or a command.
@@ -125,7 +132,7 @@ pub(crate) fn environment(
         ("NODE_MODULES_DIR", node_modules.into()),
         ("PATH", search_path(settings, variables)),
     ];
-    computed.extend(trust(settings));
+    computed.extend(trust(settings.trust.exceptions()));
     computed.extend(folders(settings, variables, event));
     computed.extend(event.map(|event| (OUTPUT_DIR_VARIABLE, event.output_dir.into())));
     let computed_names =
@@ -141,8 +148,8 @@ pub(crate) fn environment(
 }
 
 /// Returns the variable with the folders that are trusted by exception, if there are any.
-pub(crate) fn trust(settings: &Settings) -> Option<(&'static str, OsString)> {
-    let folders = unique_list(settings.trust.exceptions().map(Path::to_owned));
+pub(crate) fn trust<'p>(exceptions: impl Iterator<Item = &'p Path>) -> Option<(&'static str, OsString)> {
+    let folders = unique_list(exceptions.map(Path::to_owned));
     (!folders.is_empty()).then_some((TRUST_VARIABLE, folders))
 }
 
@@ -198,16 +205,9 @@ pub(crate) fn environment_of_event(
     followed: Followed,
     crawl_dir: &Path,
 ) -> Vec<(OsString, OsString)> {
-    let mut added: Vec<(&str, OsString)> = vec![
-        ("RIGUP_DATA_DIR", settings.data_dir.clone().into()),
-        ("RIGUP_LIB_DIR", settings.lib_dir.clone().into()),
-        ("RIGUP_LIB_BIN_DIR", settings.lib_bin_dir.clone().into()),
-        ("RIGUP_PLUGINS_DIR", unique_list(settings.plugin_path.iter().cloned())),
-        (PROCESS_ID_VARIABLE, parent.to_string().into()),
-        (FOLLOWED_BY_VARIABLE, followed.by.to_string().into()),
-        (OUTPUT_DIR_VARIABLE, followed.output_dir.into()),
-    ];
-    added.extend(trust(settings));
+    let mut added = variables_of_event(settings, parent, followed.by, &settings.plugin_path);
+    added.extend(followed.output_dir.map(|output_dir| (OUTPUT_DIR_VARIABLE, output_dir.into())));
+    added.extend(trust(settings.trust.exceptions()));
     if !followed.failed_daemons.is_empty() {
         let daemons = serde_json::to_string(&followed.failed_daemons).expect("the keys are strings");
         added.push((FAILED_DAEMONS_VARIABLE, daemons.into()));
@@ -217,6 +217,36 @@ pub(crate) fn environment_of_event(
     }
     let added = added.into_iter().map(|(name, value)| (name, value, false)).collect();
     with_changes(&settings.environment, &[SNAP_DIR], added).all
+}
+
+/// Returns the environment of the `rigup run` of an event of a daemon: the folders of the supervisor, and the plugins of the
+/// `rigup up` that has declared the daemon.
+pub(crate) fn environment_of_daemon_event(
+    settings: &Settings,
+    supervisor: ProcessId,
+    hooks: &DaemonHooks,
+) -> Vec<(OsString, OsString)> {
+    let mut added = variables_of_event(settings, supervisor, supervisor, &hooks.plugin_path);
+    added.extend(trust(hooks.trusted.iter().map(PathBuf::as_path)));
+    let added = added.into_iter().map(|(name, value)| (name, value, false)).collect();
+    with_changes(&settings.environment, &[OUTPUT_DIR_VARIABLE, TRUST_VARIABLE], added).all
+}
+
+/// Returns the variables of the `rigup run` of an event that another rigup runs, with which it ends.
+fn variables_of_event(
+    settings: &Settings,
+    parent: ProcessId,
+    by: ProcessId,
+    plugin_path: &[PathBuf],
+) -> Vec<(&'static str, OsString)> {
+    vec![
+        ("RIGUP_DATA_DIR", settings.data_dir.clone().into()),
+        ("RIGUP_LIB_DIR", settings.lib_dir.clone().into()),
+        ("RIGUP_LIB_BIN_DIR", settings.lib_bin_dir.clone().into()),
+        ("RIGUP_PLUGINS_DIR", unique_list(plugin_path.iter().cloned())),
+        (PROCESS_ID_VARIABLE, parent.to_string().into()),
+        (FOLLOWED_BY_VARIABLE, by.to_string().into()),
+    ]
 }
 
 /// Returns the environment of a program that rigup runs to find something out: that of the caller without the

@@ -34,6 +34,8 @@ pub(crate) struct Events<'a> {
     pub failed_daemons: BTreeMap<String, String>,
     /// The folder that contains the working directory of each plugin's hooks, which has the name of the plugin.
     pub output_dir: PathBuf,
+    /// The standard input of each foreground hook; `None` for `/dev/null`.
+    pub input: Option<&'a [u8]>,
 }
 
 /// An event to run.
@@ -271,7 +273,8 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
         make_dir(&cwd).map_err(|error| RunError::OutputDir(self.events.output_dir.clone(), error))?;
         let arguments = self.arguments.to_vec();
         let output_dir = Some(self.events.output_dir.as_path());
-        let job = HookJob { hook, arguments, cwd, output_dir, binary_id, input: None, timeout };
+        let input = self.events.input.map(<[u8]>::to_vec).filter(|_| !next.is_background());
+        let job = HookJob { hook, arguments, cwd, output_dir, binary_id, input, timeout };
         let prepared = self.reporter.runner.prepare(job, || ())?;
         let lock = hook.name.background.map(|_| prepared.run_dir.lock()).transpose().map_err(|error| {
             prepared.run_dir.discard();

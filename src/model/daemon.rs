@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::clock;
 use crate::model::attributes::ProcessAttributes;
+use crate::model::daemon_hooks::DaemonHooks;
 use crate::model::health::{Health, HealthCheck};
 use crate::model::id::ProcessId;
+use crate::model::lifecycle::LifecycleEvent;
 use crate::model::process::Process;
 use crate::model::readiness::Readiness;
 use crate::model::restart_history::RestartHistory;
@@ -118,6 +120,8 @@ pub struct DaemonSpec {
     pub exit_on_failure: bool,
     /// Whether `rigup up` without names starts it.
     pub autostart: bool,
+    /// Whether it is restarted at once if an install changes one of its binaries, and not by the next `rigup up`.
+    pub restart_on_update: bool,
     /// Whether it is an orchestrator rather than a worker.
     pub is_orchestrator: bool,
     /// The limits of its logs.
@@ -132,6 +136,8 @@ pub struct DaemonSpec {
     pub stop_command: Option<Vec<String>>,
     /// Whether only the daemon itself, and nothing that it started, gets the signal.
     pub is_signalled_alone: bool,
+    /// The hooks of its events.
+    pub hooks: DaemonHooks,
 }
 
 /// A replica of a declaration.
@@ -294,6 +300,10 @@ pub struct Daemon {
     pub next_start_at: Option<Timestamp>,
     /// Why it failed last.
     pub last_error: String,
+    /// The state of each of its binaries when its current or last execution was started.
+    pub binaries: Map<String, Value>,
+    /// Whether one of them has changed since then, while the execution runs.
+    pub is_stale: bool,
 }
 
 impl Daemon {
@@ -313,6 +323,8 @@ impl Daemon {
             restart_history: RestartHistory::default(),
             next_start_at: None,
             last_error: String::new(),
+            binaries: Map::new(),
+            is_stale: false,
         }
     }
 
@@ -334,6 +346,17 @@ impl Daemon {
         self
     }
 
+    /// Returns the record of an event, which happens now: its name and time, and the other fields of the daemon's record.
+    pub fn to_event_record(&self, event: LifecycleEvent, process: Option<&Process>) -> Value {
+        let mut record = Map::new();
+        record.insert("type".to_owned(), event.as_str().into());
+        record.insert("at".to_owned(), clock::format(clock::now()).into());
+        if let Value::Object(fields) = self.to_record(process) {
+            record.extend(fields.into_iter().filter(|(key, _)| key != "type"));
+        }
+        Value::Object(record)
+    }
+
     /// Returns the record of the daemon. `process` is its current or last execution.
     pub fn to_record(&self, process: Option<&Process>) -> Value {
         let (exit, running) = (process.and_then(Process::exit), process.and_then(Process::running));
@@ -351,6 +374,7 @@ impl Daemon {
             "exit_reason": exit.map(|exit| exit.reason),
             "next_start_at": self.next_start_at.map(clock::format),
             "last_error": self.last_error,
+            "stale": self.is_stale,
             "wanted": self.wanted,
             "source": self.source,
             "replica_of": self.spec.replica.as_ref().map(|replica| &replica.of),

@@ -7,11 +7,14 @@ use crate::store::row::{self, TableRow, columns};
 
 impl TableRow for Daemon {
     const TABLE: &'static str = "daemon";
-    const COLUMNS: &'static str = "name, source, spec, digest, wanted, status, process_id, ready_at, health, restarts, restart_history, next_start_at, last_error";
+    const COLUMNS: &'static str = "name, source, spec, digest, wanted, status, process_id, ready_at, health, restarts, restart_history, next_start_at, last_error, binaries, stale";
 }
 
 columns! {
-    Daemon { name, source, spec, digest, wanted, status, process_id, ready_at, health, restarts, restart_history, next_start_at, last_error }
+    Daemon {
+        name, source, spec, digest, wanted, status, process_id, ready_at, health, restarts, restart_history, next_start_at,
+        last_error, binaries, is_stale
+    }
 }
 
 impl Store {

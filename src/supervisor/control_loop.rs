@@ -4,7 +4,9 @@
 mod checks;
 mod clients;
 mod connected_client;
+mod event_queue;
 mod events;
+mod hooks;
 mod manifest;
 mod orphans;
 mod samples;
@@ -13,6 +15,7 @@ mod startup;
 mod stats;
 mod stored_state;
 mod takeover;
+mod updates;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
@@ -24,7 +27,9 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 
 use crate::clock;
-use crate::model::{Daemon, DaemonName, DaemonStatus, ExitReason, Health, Process, ProcessId};
+use crate::model::{
+    Daemon, DaemonName, DaemonStatus, ExitReason, Health, LifecycleEvent, Process, ProcessId,
+};
 use crate::process::handle::Handle;
 use crate::process::signals::{ChildExits, Interrupt};
 use crate::process::spawn::Child;
@@ -38,10 +43,10 @@ use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::supervisor::control::Server;
 use crate::supervisor::control_loop::connected_client::ConnectedClient;
+use crate::supervisor::control_loop::event_queue::EventQueue;
 use crate::supervisor::control_loop::samples::Samples;
 use crate::supervisor::control_loop::stored_state::{is_current, updated};
 use crate::supervisor::execution::{self, Launcher};
-use crate::supervisor::lifecycle::LifecycleEvent;
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
 
 /// The longest pause between two looks at everything.
@@ -52,6 +57,9 @@ const SECOND_SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The time of the policy at the start of a supervisor, which leaves room for restarts that earlier ones observed.
 const START: Duration = crate::duration::DAY;
+
+/// How long hooks may still run once all daemons were stopped for good.
+const HOOK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A notification about a daemon.
 #[derive(Debug)]
@@ -137,6 +145,11 @@ pub(crate) struct ControlLoop<'a> {
     starts: VecDeque<DaemonName>,
     /// The status and the health of each daemon that were reported last.
     reported: BTreeMap<DaemonName, (DaemonStatus, Health)>,
+    hooks: EventQueue,
+    /// When all daemons were down, and only hooks were left.
+    down_since: Option<Instant>,
+    /// How long hooks may still run after that.
+    hook_patience: Duration,
     /// Whether the supervisor goes on if nothing is left that could run.
     is_lasting: bool,
     on_event: &'a mut dyn FnMut(DaemonEvent<'_>),
@@ -174,6 +187,9 @@ impl<'a> ControlLoop<'a> {
             actions: VecDeque::new(),
             starts: VecDeque::new(),
             reported: BTreeMap::new(),
+            hooks: EventQueue::default(),
+            down_since: None,
+            hook_patience: HOOK_PATIENCE,
             is_lasting,
             on_event,
         })
@@ -196,7 +212,9 @@ impl<'a> ControlLoop<'a> {
             self.perform();
             self.answer_pending();
             self.forget_orphans();
-            if self.policy.is_over() && (!self.is_lasting || self.policy.is_ending()) {
+            let is_over = self.policy.is_over() && (!self.is_lasting || self.policy.is_ending());
+            let for_hooks = is_over.then(|| self.await_hooks(has_killed));
+            if let Some(None) = for_hooks {
                 let _ = self.save();
                 self.join_checks();
                 self.answer_pending();
@@ -207,8 +225,15 @@ impl<'a> ControlLoop<'a> {
             let second_signal =
                 (self.interrupt.signal().is_some() && !has_killed).then_some(SECOND_SIGNAL_INTERVAL);
             let tick = tick(self.policy.is_ending());
-            let timers =
-                [tick, timer, second_signal, self.sample(), self.next_overdue(), self.startup_timer()];
+            let timers = [
+                tick,
+                timer,
+                for_hooks.flatten(),
+                second_signal,
+                self.sample(),
+                self.next_overdue(),
+                self.startup_timer(),
+            ];
             let pause = timers.into_iter().flatten().min().unwrap_or(MAX_PAUSE);
             self.wait(pause);
             // Each change of a status is stored and published, also one that the next step takes back.
@@ -234,6 +259,7 @@ impl<'a> ControlLoop<'a> {
             fds.push(self.interrupt.fd());
         }
         fds.extend(self.executions.values().map(Execution::fd));
+        fds.extend(self.hooks.fds());
         let readable = fds.into_iter().map(|fd| (fd, PollFlags::POLLIN));
         let clients = self.clients.iter().map(ConnectedClient::fd);
         poll::any_ready(readable.chain(clients), Instant::now() + pause);
@@ -248,16 +274,21 @@ impl<'a> ControlLoop<'a> {
     /// Does what the policy says, until it says nothing more, and stores the result.
     fn perform(&mut self) {
         loop {
-            match self.actions.pop_front() {
-                Some(Action::Start(name)) => self.starts.push_back(name),
-                Some(Action::Stop(name)) if self.cancel_start(&name) => {}
-                Some(Action::Stop(name)) => self.stop_daemon(&name, false),
-                None if self.begin_start() => {}
-                None => break,
+            loop {
+                match self.actions.pop_front() {
+                    Some(Action::Start(name)) => self.request_start(&name),
+                    Some(Action::Stop(name)) if self.cancel_start(&name) => {}
+                    Some(Action::Stop(name)) => self.stop_daemon(&name, false),
+                    None if self.begin_start() => {}
+                    None => break,
+                }
             }
-        }
-        if let Err(error) = self.save() {
-            (self.on_event)(DaemonEvent::Warning(format!("cannot store the daemons: {error}")));
+            if let Err(error) = self.save() {
+                (self.on_event)(DaemonEvent::Warning(format!("cannot store the daemons: {error}")));
+            }
+            if !self.serve_events() {
+                return;
+            }
         }
     }
 
@@ -403,20 +434,21 @@ impl<'a> ControlLoop<'a> {
 
     /// Stores the daemons whose state has changed, and reports those whose status has.
     fn save(&mut self) -> Result<(), StoreError> {
-        let (clock_now, now) = (clock::now(), self.now());
         let mut changed = Vec::new();
+        let (clock_now, now) = (clock::now(), self.now());
         for (name, daemon) in &mut self.daemons {
             let Some(state) = self.policy.state(name) else { continue };
+            let execution = self.executions.get(name);
             let reported =
                 self.reported.entry(name.clone()).or_insert((daemon.status, daemon.current_health()));
-            let is_saved = is_current(daemon, state);
+            let is_saved = is_current(daemon, state, execution.is_some());
             if !is_saved {
-                *daemon = updated(daemon, state, clock_now, now);
+                *daemon = updated(daemon, state, execution.is_some(), clock_now, now);
             }
             let current = (daemon.status, daemon.current_health());
             // Until it runs, there is nothing to report.
-            let is_reported = *reported == current
-                || daemon.status == DaemonStatus::Starting && !is_started(self.executions.get(name));
+            let is_reported =
+                *reported == current || daemon.status == DaemonStatus::Starting && !is_started(execution);
             let has_new_status = !is_reported && reported.0 != daemon.status;
             let is_now_unhealthy =
                 !is_reported && current.1 == Health::Unhealthy && reported.1 != Health::Unhealthy;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::fs::dir;
 use crate::model::DaemonSpec;
 use crate::model::misspelling::closest;
+use crate::plugin::hook_name::HookName;
 use crate::settings::Settings;
 use crate::trust::Inspection;
 
@@ -14,6 +15,7 @@ mod attributes;
 mod declaration;
 mod file;
 mod health;
+mod hooks;
 mod native;
 mod process_compose;
 mod process_pilot;
@@ -51,12 +53,13 @@ enum ManifestFormat {
     Yaml,
 }
 
-/// Reads all sources. Returns the daemons in the order of the sources and of their lines, and warnings about what was
+/// Reads all sources; `hooks` are those of the enabled plugins. Returns the daemons in the order of the sources and of their lines, and warnings about what was
 /// ignored and about files that are trusted only by an exception. Fails if any declaration cannot be used, if two have the
 /// same name, or if one depends on a daemon that none declares.
 pub(crate) fn read(
     settings: &Settings,
     sources: &[ManifestSource],
+    hooks: &[&HookName],
 ) -> Result<(Vec<DaemonSpec>, Vec<String>), ManifestError> {
     let mut inspection = Inspection::new(&settings.trust);
     let (mut warnings, mut problems) = (Vec::new(), Vec::new());
@@ -73,6 +76,7 @@ pub(crate) fn read(
         let mut file = ManifestFile {
             path,
             folder: dir::parent(path).to_owned(),
+            hooks,
             is_foreign: matches!(format, ManifestFormat::Procfile | ManifestFormat::Yaml),
             home: settings.home.as_deref(),
             search_path: &search_path,
@@ -86,6 +90,11 @@ pub(crate) fn read(
             Ok(None) => problems.push(format!("cannot read {}: there is no such file", path.display())),
             Err(error) => problems.push(format!("cannot read {}: {error}", path.display())),
         }
+    }
+    for hooks in daemons.iter_mut().map(|daemon| &mut daemon.hooks).filter(|hooks| !hooks.names.is_empty()) {
+        hooks.folder = std::env::current_dir().unwrap_or_else(|_error| "/".into());
+        hooks.plugin_path.clone_from(&settings.plugin_path);
+        hooks.trusted = settings.trust.exceptions().map(Path::to_owned).collect();
     }
     // Without the daemons that have problems, other problems would only follow from theirs.
     if problems.is_empty() {

@@ -39,12 +39,14 @@ pub(crate) struct UsageHistory {
     /// The time and the CPU time of the last measurement.
     last: Option<(Duration, Duration)>,
     samples: VecDeque<UsageSample>,
+    /// How many of the last samples no hook has received.
+    unsent: usize,
 }
 
 impl UsageHistory {
     /// Returns the history of an execution that was not measured yet.
     pub(crate) fn new(process_id: ProcessId, root: TreeRoot) -> Self {
-        Self { process_id, root, last: None, samples: VecDeque::new() }
+        Self { process_id, root, last: None, samples: VecDeque::new(), unsent: 0 }
     }
 
     /// Adds a measurement. `at` is a time since any fixed start. The first measurement is no sample, because it shows no share
@@ -65,10 +67,17 @@ impl UsageHistory {
             write_bytes: usage.write_bytes,
         };
         self.samples.push_back(sample);
+        self.unsent = self.unsent.saturating_add(1);
         if self.samples.len() > MAX_SAMPLES {
             self.samples.pop_front();
         }
         true
+    }
+
+    /// Returns the records of the samples that no hook has received, oldest first.
+    pub(crate) fn take_unsent(&mut self, name: &DaemonName) -> Vec<Value> {
+        let count = std::mem::take(&mut self.unsent);
+        self.records(name, count)
     }
 
     /// Returns the records of the last samples, oldest first.
@@ -121,6 +130,7 @@ mod tests {
             (vec![json!(30), json!(20), json!(20)], vec![json!(30); 3])
         );
         assert_eq!(history.records(&name, 1), records[2..]);
+        assert_eq!((history.take_unsent(&name), history.take_unsent(&name)), (records.clone(), vec![]));
         assert_eq!((&records[0]["type"], &records[0]["pid"]), (&json!("DaemonStats"), &json!(7)));
     }
 

@@ -232,3 +232,32 @@ fn the_folders_of_an_event_have_the_modes_that_the_umask_gives() {
         assert_eq!((names("new/out"), names("new/out/p")), (vec!["p".into()], vec!["file".into()]));
     }
 }
+
+#[test]
+fn only_named_hooks_run_and_the_problems_of_other_plugins_do_not_count() {
+    let context =
+        context_with(&[("A__1_one.sh", "one"), ("A__2_two.py.sh", "two"), ("A__3_three.sh", "three")]);
+    context.script("here/plugins/open/on_A__4_one.sh", "#!/bin/sh\n");
+    let open = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(context.path("here/plugins/open"), open).unwrap();
+    context.run(&["run", "A"]).exits_with(1);
+    context.run(&["run", "--hooks", "three,two", "A"]).succeeds();
+    assert_eq!(log(&context), ["one", "two", "three", "two", "three"]);
+    let output = context.run(&["run", "--hooks", "two,four", "A"]).exits_with(1);
+    let expected = "no enabled plugin has a hook with the name four for A; `rigup hook list` shows the hooks";
+    assert!(output.stderr.contains(expected), "{}", output.stderr);
+    assert_eq!(log(&context).len(), 5);
+}
+
+#[test]
+fn each_foreground_hook_reads_the_standard_input_of_the_command() {
+    let read = "cat >>\"$DATA_DIR/log\"";
+    let context =
+        context_with(&[("A__1_one.sh", read), ("A__2_two.sh", read), ("A__3_bg.finite.bg.sh", read)]);
+    let input = context.write("input", "1\n2\n");
+    let input = || fs::File::open(&input).unwrap();
+    assert!(context.command(&["run", "--stdin", "A"]).stdin(input()).output().unwrap().status.success());
+    assert_eq!(log(&context), ["1", "2", "1", "2"]);
+    assert!(context.command(&["run", "A"]).stdin(input()).output().unwrap().status.success());
+    assert_eq!(log(&context).len(), 4);
+}

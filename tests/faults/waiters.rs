@@ -155,7 +155,7 @@ fn row_25_a_run_that_exits_while_the_disk_is_full_keeps_its_exit() {
 }
 
 #[test]
-fn row_01_a_run_records_its_exit_in_a_store_that_was_rebuilt_meanwhile() {
+fn row_30_a_run_records_its_exit_in_a_store_that_was_rebuilt() {
     let context = TestContext::new();
     let gate = context.gate();
     let script = "read -r _ <\"$RIGUP_DATA_DIR/gate\"; exit 7";

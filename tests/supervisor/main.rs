@@ -18,6 +18,7 @@ mod first_process;
 mod foreground;
 mod graph;
 mod health;
+mod hooks;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]
 mod kernel;
@@ -37,6 +38,7 @@ mod restarts;
 mod service_manager;
 #[path = "../faults/shifted_clock.rs"]
 mod shifted_clock;
+mod stale;
 mod startup;
 mod stats;
 mod stop;

@@ -54,9 +54,10 @@ fn promise_07_a_foreign_listener_does_not_make_a_daemon_ready() {
         let failed = context.daemon("a");
         assert_eq!(failed["status"], "failed");
         let problem = failed["last_error"].as_str().unwrap();
-        let pid = std::process::id();
-        let expected = format!("another process (pid {pid}) already accepts connections at 127.0.0.1:{port}");
-        assert_eq!(problem, expected);
+        // This process, or for a moment one that another test is starting.
+        assert!(problem.starts_with("another process (pid "), "{problem}");
+        let end = format!(") already accepts connections at 127.0.0.1:{port}");
+        assert!(problem.ends_with(&end), "{problem}");
         assert_eq!(context.count_live("sleep"), 0);
         context.down();
     }

@@ -59,3 +59,15 @@ fn fewer_replicas_leave_orphans_that_are_named() {
     assert_eq!((context.daemon("web.0")["pid"].clone(), context.count_live("sleep")), (pid, 2));
     context.down();
 }
+
+#[test]
+fn the_exit_code_of_replicas_is_that_of_the_one_that_ended() {
+    for code in [0, 4] {
+        let context = TestContext::with_manifest(&format!(
+            "[daemons.check]\nshell = true\nreplicas = 2\nrestart = 'no'\n\
+             command = '[ $RIGUP_REPLICA = 0 ] && exec sleep 600; exit {code}'\n"
+        ));
+        context.run(&["up", "--exit-code-from", "check"]).exits_with(code);
+        context.down();
+    }
+}

@@ -163,7 +163,9 @@ CREATE TABLE daemon (
     restarts             INTEGER NOT NULL,
     restart_history      TEXT NOT NULL, -- what the next restarts depend on, JSON object
     next_start_at        TEXT,
-    last_error           TEXT NOT NULL
+    last_error           TEXT NOT NULL,
+    binaries             TEXT NOT NULL, -- at the start of the execution, JSON object
+    stale                INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX process_newest ON process (created_at, id);

@@ -38,6 +38,10 @@ pub(crate) enum ControlRequest {
     },
     /// Answers once the daemons with these names have ended.
     Wait { names: Vec<String> },
+    /// Restarts the daemons that are to be restarted at once if an install has changed one of their binaries.
+    RestartStale,
+    /// Answers at once, also while all daemons are being stopped.
+    Ping,
     /// Answers with each event of the daemons with these names, or of all if there are none, until the supervisor ends.
     Events { names: Vec<String> },
     /// Answers every second with a sample of each of the daemons with these names, or of all if there are none, until the

@@ -117,8 +117,14 @@ impl ControlLoop<'_> {
                 for daemon in self.daemons.values_mut() {
                     daemon.spec.stop_grace_period = grace.unwrap_or(daemon.spec.stop_grace_period);
                 }
+                self.hook_patience = grace.unwrap_or(self.hook_patience);
                 self.handle(PolicyEvent::End);
                 AnswerCondition::IsDown
+            }
+            ControlRequest::Ping => return Ok(None),
+            ControlRequest::RestartStale => {
+                self.restart_stale();
+                return Ok(None);
             }
             ControlRequest::AwaitReady { timeout } => {
                 let deadline = timeout.map(|timeout| self.now().saturating_add(timeout));

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, Process, Restart, Wanted};
+use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, LifecycleEvent, Process, Restart, Wanted};
 use crate::process::handle::Handle;
 use crate::process::{recover, tree};
 use crate::store::StoreError;
 use crate::supervisor::control::unknown_daemon;
 use crate::supervisor::control_loop::{ControlLoop, Execution, Watched};
-use crate::supervisor::policy::{self, PolicyEvent};
+use crate::supervisor::policy::{self, AdoptedState, PolicyEvent};
 
 impl ControlLoop<'_> {
     /// Applies a manifest: declares the daemons, and starts those with these names, or all that start by themselves.
@@ -62,7 +62,8 @@ impl ControlLoop<'_> {
             }
             let is_in_backoff =
                 || self.policy.state(&name).is_some_and(|state| state.status == DaemonStatus::Backoff);
-            if is_changed && is_wanted && (self.executions.contains_key(&name) || is_in_backoff()) {
+            let is_replaced = is_changed || self.is_stale(&name);
+            if is_replaced && is_wanted && (self.executions.contains_key(&name) || is_in_backoff()) {
                 changed.push(name);
             }
         }
@@ -125,7 +126,11 @@ impl ControlLoop<'_> {
         let id = process.as_ref().map(|process| process.id);
         let process = id.map(|id| self.store.process(id)).transpose()?.flatten().or(process);
         if let Some(state) = self.at_rest(daemon, process.as_ref()) {
+            let has_ended = matches!(state, AdoptedState::Ended { .. }) && daemon.status.is_alive();
             self.policy.adopt(name, self.adopted(daemon, state), self.now());
+            if has_ended {
+                self.publish(LifecycleEvent::Exited, name);
+            }
         }
         Ok(())
     }

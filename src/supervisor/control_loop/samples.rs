@@ -13,6 +13,8 @@ pub(super) struct Samples {
     pub histories: BTreeMap<DaemonName, UsageHistory>,
     /// When the next sample is due, if samples are being taken.
     pub next: Option<Duration>,
+    /// When the hooks that get samples are due.
+    pub hooks_due: Duration,
     /// Whether a thread takes one.
     pub is_measuring: bool,
 }

@@ -3,26 +3,33 @@
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::model::{DaemonName, Health, Process, Readiness};
+use crate::model::{DaemonName, Health, LifecycleEvent, Process, Readiness};
 use crate::process::waiter::LaunchError;
 use crate::runs::start::{self, StartingRun};
 use crate::supervisor::control_loop::stored_state::updated;
 use crate::supervisor::control_loop::{ControlLoop, Execution, ThreadReport, Watched};
-use crate::supervisor::lifecycle::LifecycleEvent;
 use crate::supervisor::policy::PolicyEvent;
 use crate::supervisor::readiness;
+use crate::supervisor::staleness;
 
 /// The number of waiters that start at a time. More do not start sooner, because the loop starts them one after another.
 const MAX_STARTING: usize = 8;
 
 impl ControlLoop<'_> {
+    /// Starts a daemon once the hooks of its start have succeeded, if it has any.
+    pub(super) fn request_start(&mut self, name: &DaemonName) {
+        self.publish(LifecycleEvent::PreStart, name);
+        if !self.is_start_pending(name) {
+            self.starts.push_back(name.clone());
+        }
+    }
+
     /// Begins the next start that is due, unless enough waiters are starting. Returns whether it did.
     pub(super) fn begin_start(&mut self) -> bool {
         if self.starting().count() >= MAX_STARTING {
             return false;
         }
         let Some(name) = self.starts.pop_front() else { return false };
-        self.publish(LifecycleEvent::PreStart, &name);
         match self.begin_execution(&name) {
             Ok(run) => {
                 let process_id = run.process.id;
@@ -46,10 +53,12 @@ impl ControlLoop<'_> {
         let prepare = |ready: &Readiness| readiness::prepare(&ready.probe, spec.attributes.user.as_deref());
         spec.ready.as_ref().map_or(Ok(()), prepare)?;
         let reserved = self.launcher.reserve(&spec)?;
+        daemon.binaries = staleness::binaries(self.store, reserved.process.machine_id, &spec.binaries)
+            .map_err(|error| format!("cannot read its binaries: {error}"))?;
         (daemon.process_id, daemon.ready_at) = (Some(reserved.process.id), None);
-        daemon.digest = spec.digest();
+        (daemon.digest, daemon.is_stale) = (spec.digest(), false);
         // What has changed is reported once it runs.
-        let row = updated(daemon, state, clock::now(), now).masked();
+        let row = updated(daemon, state, true, clock::now(), now).masked();
         let saved = self.store.save_daemons(&[row]);
         saved.map_err(|error| format!("cannot store its execution: {error}"))?;
         self.launcher.begin(reserved, &spec)
@@ -57,6 +66,10 @@ impl ControlLoop<'_> {
 
     /// Cancels a start that has not begun. Returns whether there was one.
     pub(super) fn cancel_start(&mut self, name: &DaemonName) -> bool {
+        if self.is_start_pending(name) {
+            self.cancel_hooks_of_start(name);
+            return true;
+        }
         let Some(index) = self.starts.iter().position(|start| start == name) else { return false };
         self.starts.remove(index);
         self.handle(PolicyEvent::CannotStart(name, "it was stopped before its start".to_owned()));

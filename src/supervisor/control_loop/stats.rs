@@ -13,8 +13,11 @@ use crate::supervisor::control_loop::connected_client::ClientState;
 use crate::supervisor::control_loop::{ControlLoop, ThreadReport};
 use crate::supervisor::usage_history::UsageHistory;
 
-/// The interval of samples.
+/// The interval of samples while a client reads them.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The interval of samples that only hooks need, and of the events with these.
+const HOOKS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The interval of the first two measurements, between which the first share of the CPU is counted: a clock tick is 2 % of it.
 const FIRST_INTERVAL: Duration = Duration::from_millis(500);
@@ -32,8 +35,13 @@ impl ControlLoop<'_> {
         }
         let now = self.now();
         let next = match self.samples.next {
-            Some(next) if next > now => return Some(next.saturating_sub(now)),
-            Some(_) => now + INTERVAL,
+            Some(next) if next > now => {
+                // A client may have connected since then.
+                let next = next.min(now + self.sample_interval());
+                self.samples.next = Some(next);
+                return Some(next.saturating_sub(now));
+            }
+            Some(_) => now + self.sample_interval(),
             None => now + FIRST_INTERVAL,
         };
         self.follow_executions();
@@ -55,8 +63,16 @@ impl ControlLoop<'_> {
         None
     }
 
-    /// Whether a client reads samples.
+    /// Whether a client or a hook needs samples.
     fn needs_samples(&self) -> bool {
+        self.has_client_of_samples() || self.executions.keys().any(|name| self.has_stats_hooks(name))
+    }
+
+    fn sample_interval(&self) -> Duration {
+        if self.has_client_of_samples() { INTERVAL } else { HOOKS_INTERVAL }
+    }
+
+    fn has_client_of_samples(&self) -> bool {
         self.clients.iter().any(|connected| matches!(connected.state, ClientState::FollowingStats(_)))
     }
 
@@ -107,6 +123,26 @@ impl ControlLoop<'_> {
             let answer = Answer::with(requested.map(|(_, record)| record.clone()).collect());
             connected.client.send(&answer).is_ok()
         });
+        self.pass_samples_to_hooks();
+    }
+
+    /// Queues an event with the new samples of each daemon that has hooks for them, if that is due. The samples that a slow
+    /// hook has no time for are in its next event.
+    fn pass_samples_to_hooks(&mut self) {
+        let now = self.now();
+        if now < self.samples.hooks_due {
+            return;
+        }
+        let names: Vec<DaemonName> = self.samples.histories.keys().cloned().collect();
+        for name in names.iter().filter(|name| self.can_queue_stats(name)).collect::<Vec<_>>() {
+            let Some(history) = self.samples.histories.get_mut(name) else { continue };
+            let samples = history.take_unsent(name);
+            if !samples.is_empty() {
+                self.queue_stats(name, &samples);
+                // The thread that takes a sample may be a little slower than the one before.
+                self.samples.hooks_due = now + HOOKS_INTERVAL.saturating_sub(INTERVAL / 2);
+            }
+        }
     }
 
     /// Returns the records of the last samples of a daemon, oldest first: at most `count`, one a second while something needs

@@ -9,7 +9,8 @@ use super::declaration::{Declaration, one_of};
 use super::value::ManifestProblem;
 use crate::fs::dir;
 use crate::model::misspelling::closest;
-use crate::model::{DaemonName, DaemonSpec, Dependency, LogLimits, ProcessAttributes, Restart};
+use crate::model::{DaemonHooks, DaemonName, DaemonSpec, Dependency, LogLimits, ProcessAttributes, Restart};
+use crate::plugin::hook_name::HookName;
 use crate::shell;
 use crate::trust::Inspection;
 
@@ -34,6 +35,8 @@ pub(super) struct ManifestFile<'a, 't> {
     pub path: &'a Path,
     /// The folder that relative paths in it start from.
     pub folder: PathBuf,
+    /// The hooks of the enabled plugins.
+    pub hooks: &'a [&'a HookName],
     /// Whether its format is one of another program.
     pub is_foreign: bool,
     /// The home folder, for `~/`.
@@ -132,6 +135,7 @@ impl ManifestFile<'_, '_> {
             exit_on_end: false,
             exit_on_failure: false,
             autostart: true,
+            restart_on_update: false,
             is_orchestrator: false,
             log_limits: LogLimits::default(),
             replica: None,
@@ -139,6 +143,7 @@ impl ManifestFile<'_, '_> {
             memory_max: None,
             stop_command: None,
             is_signalled_alone: false,
+            hooks: DaemonHooks::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use super::attributes::with_attributes;
 use super::declaration::{Declaration, daemon_name, one_of};
 use super::file::{ManifestFile, RESTART_DELAY, RESTART_DELAY_MAX, RESTART_RESET, STOP_GRACE_PERIOD};
 use super::health;
+use super::hooks;
 use super::replicas::replicas;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
@@ -22,7 +23,7 @@ pub(super) const FILE_NAME: &str = "daemons.jsonl";
 /// The keys of a line that are not fields of a daemon.
 const LINE_KEYS: [&str; 2] = ["type", "name"];
 
-const FIELDS: [&str; 32] = [
+const FIELDS: [&str; 35] = [
     "command",
     "shell",
     "working_dir",
@@ -44,6 +45,7 @@ const FIELDS: [&str; 32] = [
     "exit_on_end",
     "exit_on_failure",
     "autostart",
+    "restart_on_update",
     "process_type",
     "log_max_size",
     "log_max_files",
@@ -55,10 +57,12 @@ const FIELDS: [&str; 32] = [
     "rlimits",
     "umask",
     "memory_max",
+    "hooks",
+    "stats_hooks",
 ];
 
 /// Fields of the documentation that this version refuses.
-const UNSUPPORTED: [&str; 4] = ["restart_on_update", "hooks", "stats_hooks", "builtin"];
+const UNSUPPORTED: [&str; 1] = ["builtin"];
 
 /// The checks of readiness, of which a daemon has one.
 const PROBES: [&str; 8] = ["tcp", "http", "file", "fifo", "notify", "exec", "log", "stdout_line"];
@@ -166,11 +170,13 @@ fn daemon(
         exit_on_end: fields.flag("exit_on_end", false)?,
         exit_on_failure: fields.flag("exit_on_failure", false)?,
         autostart: fields.flag("autostart", true)?,
+        restart_on_update: fields.flag("restart_on_update", false)?,
         is_orchestrator: fields
             .word("process_type", &[("worker", false), ("orchestrator", true)])?
             .unwrap_or(false),
         log_limits: log_limits(fields)?,
         stop_command: fields.command("stop_command")?,
+        hooks: hooks::read(fields, "hooks", "stats_hooks", file)?,
         ..file.daemon(name, fields.line, command, working_dir)
     };
     replicas(with_attributes(spec, fields, file)?, fields)

@@ -8,6 +8,7 @@ use walkdir::WalkDir;
 use super::attributes::cpu_affinity;
 use super::declaration::Declaration;
 use super::file::{ManifestFile, dependencies_on};
+use super::hooks;
 use super::native::port_of_this_machine;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
@@ -17,7 +18,7 @@ use crate::model::{DaemonSpec, ProcessAttributes, Readiness, ReadinessCheck, Res
 /// The keys of the whole manifest.
 const MANIFEST_FIELDS: [&str; 4] = ["processes", "control_server", "kill_timeout", "base_directory"];
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 15] = [
     "name",
     "path",
     "args",
@@ -31,10 +32,9 @@ const FIELDS: [&str; 13] = [
     "working_directory",
     "affinity",
     "processor_affinity",
+    "lifecycle_hooks",
+    "stat_handlers",
 ];
-
-/// Fields that this version refuses.
-const UNSUPPORTED: [&str; 2] = ["lifecycle_hooks", "stat_handlers"];
 
 /// The default of `timeout` and of `ready_timeout_sec`.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,9 +75,8 @@ fn daemon(process: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Result<Da
         ("shutdown_everything", (Restart::No, true)),
     ];
     let fields = Declaration::new(process, "a process")?;
-    file.check_keys(&fields, &[&FIELDS, &UNSUPPORTED])?;
+    file.check_keys(&fields, &[&FIELDS])?;
     let name = fields.name("name")?;
-    fields.refuse(&UNSUPPORTED)?;
     let path = fields.text("path")?.ok_or_else(|| ManifestProblem::new(fields.line, "no \"path\""))?;
     let (program, folder) = program(&path, &fields, file)?;
     let working_dir = fields.text("working_directory")?.map_or(folder, |path| file.resolve(&path));
@@ -107,6 +106,7 @@ fn daemon(process: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Result<Da
             cpu_affinity: cpu_affinity(&fields, affinity)?,
             ..ProcessAttributes::default()
         },
+        hooks: hooks::read(&fields, "lifecycle_hooks", "stat_handlers", file)?,
         ..file.daemon(name, fields.line, command, working_dir)
     })
 }

@@ -2,8 +2,11 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use super::hooks::tests::HOOKS;
 use super::*;
-use crate::model::{Condition, Dependency, LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart};
+use crate::model::{
+    Condition, DaemonHooks, Dependency, LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart,
+};
 use crate::settings::{Environment, Flags};
 
 /// A folder with manifests.
@@ -39,7 +42,8 @@ impl Folder {
     ) -> Result<(Vec<DaemonSpec>, Vec<String>), ManifestError> {
         let flags = Flags { data_dir: Some(self.path("data")), ..Flags::default() };
         let environment = Environment::from_iter([("PATH", "/usr/bin:/bin")]);
-        read(&Settings::merge(flags, environment).unwrap(), sources)
+        let hooks = HOOKS.map(|name| HookName::parse(name).unwrap());
+        read(&Settings::merge(flags, environment).unwrap(), sources, &hooks.each_ref())
     }
 
     /// Returns the only daemon of a file, which has no warnings.
@@ -141,6 +145,7 @@ ready = { tcp = 5432 }
         exit_on_end: true,
         exit_on_failure: true,
         autostart: false,
+        restart_on_update: false,
         is_orchestrator: true,
         log_limits: LogLimits { max_size: 65_536, max_files: 3 },
         replica: None,
@@ -148,6 +153,7 @@ ready = { tcp = 5432 }
         memory_max: None,
         stop_command: None,
         is_signalled_alone: false,
+        hooks: DaemonHooks::default(),
     };
     assert_eq!(daemons[0], expected);
     let db = &daemons[1];
@@ -209,7 +215,6 @@ fn problems_in_own_formats_name_the_line_and_what_is_allowed() {
             "command = \"x\"\ndepends_on = { a = { condition = \"up\" } }",
             "\"depends_on.a.condition\" is \"up\"; use service",
         ),
-        ("command = \"x\"\nhooks = [\"x\"]", "3: \"hooks\" is not supported by this version of rigup"),
         ("command = ", "2: not TOML: "),
     ] {
         let found = messages("rigup.toml", &format!("[daemons.a]\n{fields}\n"));
@@ -240,7 +245,7 @@ fn a_line_of_an_env_file_that_is_no_variable_is_an_error() {
 
 #[test]
 fn fields_of_later_versions_may_have_an_empty_value() {
-    let spec = daemon("rigup.toml", "[daemons.a]\ncommand = \"x\"\nhooks = []\nrestart_on_update = false\n");
+    let spec = daemon("rigup.toml", "[daemons.a]\ncommand = \"x\"\nrestart_on_update = false\n");
     assert_eq!(spec.command, ["x"]);
 }
 
@@ -361,10 +366,6 @@ fn problems_of_process_pilot_manifests_name_the_line() {
         (
             "name: a\n    path: sleep\n    ready_strategy: tcp",
             "\"ready_strategy\" needs \"port\" in \"ready_params\"",
-        ),
-        (
-            "name: a\n    path: sleep\n    lifecycle_hooks: [x]",
-            "\"lifecycle_hooks\" is not supported by this version",
         ),
         (
             "name: a\n    path: sleep\n    working_directory: none",

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
-use crate::model::{HealthCheck, LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart};
+use crate::model::{
+    DaemonHooks, HealthCheck, LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart,
+};
 
 pub(super) fn name(text: &str) -> DaemonName {
     text.parse().unwrap()
@@ -49,6 +51,7 @@ pub(super) fn spec(line: &str) -> DaemonSpec {
         exit_on_end: false,
         exit_on_failure: false,
         autostart: true,
+        restart_on_update: false,
         is_orchestrator: false,
         log_limits: LogLimits::default(),
         replica: None,
@@ -56,6 +59,7 @@ pub(super) fn spec(line: &str) -> DaemonSpec {
         memory_max: None,
         stop_command: None,
         is_signalled_alone: false,
+        hooks: DaemonHooks::default(),
     }
 }
 
