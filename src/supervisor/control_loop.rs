@@ -368,15 +368,7 @@ impl<'a> ControlLoop<'a> {
                         }
                     }
                 }
-                ThreadReport::Health(name, id, result) => {
-                    if self.executions.get(&name).is_none_or(|execution| execution.process_id != id) {
-                        continue;
-                    }
-                    self.handle(match result {
-                        Ok(()) => PolicyEvent::Healthy(&name),
-                        Err(problem) => PolicyEvent::Unhealthy(&name, problem),
-                    });
-                }
+                ThreadReport::Health(name, id, result) => self.note_health(&name, id, result),
                 ThreadReport::CannotStart(name, process, error) => self.fail_start(&name, &process, error),
                 ThreadReport::Warning(text) => (self.on_event)(DaemonEvent::Warning(text)),
                 ThreadReport::Usage(measured) => self.add_samples(measured),

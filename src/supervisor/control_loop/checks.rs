@@ -5,13 +5,14 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use crate::clock;
-use crate::model::{DaemonName, DaemonSpec, Health, Process, ReadinessCheck};
+use crate::model::{DaemonName, DaemonSpec, Health, Process, ProcessId, ReadinessCheck};
 use crate::process::launcher;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::store::StoreError;
 use crate::supervisor::control_loop::{ControlLoop, ThreadReport};
 use crate::supervisor::health;
+use crate::supervisor::policy::PolicyEvent;
 use crate::supervisor::readiness::{self, ProbeContext};
 
 /// Passes the reports of a thread to the control loop.
@@ -78,6 +79,16 @@ impl ControlLoop<'_> {
             });
         }
         ends
+    }
+
+    /// Passes a change of health on to the policy, unless the execution is over.
+    pub(super) fn note_health(&mut self, name: &DaemonName, id: ProcessId, result: Result<(), String>) {
+        if self.executions.get(name).is_some_and(|execution| execution.process_id == id) {
+            self.handle(match result {
+                Ok(()) => PolicyEvent::Healthy(name),
+                Err(problem) => PolicyEvent::Unhealthy(name, problem),
+            });
+        }
     }
 
     /// Ends the checks of a daemon, and starts those of its new declaration.
