@@ -98,18 +98,33 @@ def run(command):
 
 
 def measure(supervisor, folder, is_last):
-    """Starts and stops all daemons, and returns the quantities."""
-    values, names = {}, os.listdir(folder)
+    """Starts and stops all daemons, and returns the quantities. Leaves no process behind, even after an error."""
     executions = Executions(folder)
     begin = time.monotonic()
     started = subprocess.Popen(supervisor["start"], stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        return measure_started(supervisor, folder, is_last, executions, begin, started)
+    finally:
+        for pid in processes(has_words(supervisor["supervisor"])) if "supervisor" in supervisor else []:
+            os.kill(pid, signal.SIGKILL)
+        for pid in processes(is_daemon(folder)):
+            os.kill(pid, signal.SIGKILL)
+        started.wait(PATIENCE)
+        os.close(executions.fd)
+        for path in supervisor.get("remove", []):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def measure_started(supervisor, folder, is_last, executions, begin, started):
+    values, names = {}, os.listdir(folder)
     values["start"] = 1000 * (executions.wait_for(names) - begin)
     if supervisor.get("returns"):
         started.wait(PATIENCE)
+    # The file of a program is opened a moment before its process has its name.
+    time.sleep(1)
     daemons = {os.path.basename(os.readlink(f"/proc/{pid}/exe")): pid for pid in processes(is_daemon(folder))}
     if "supervisor" in supervisor:
         (pid,) = processes(has_words(supervisor["supervisor"]))
-        time.sleep(1)
         values["memory"] = memory(pid)
         if "waiter" in supervisor:
             waiters = processes(has_words(supervisor["waiter"]))
@@ -133,16 +148,11 @@ def measure(supervisor, folder, is_last):
         while processes(is_daemon(folder)):
             time.sleep(0.005)
         values["stop"] = 1000 * (time.monotonic() - begin)
-    for pid in processes(is_daemon(folder)):
-        os.kill(pid, signal.SIGKILL)
-    started.wait(PATIENCE)
-    os.close(executions.fd)
-    for path in supervisor.get("remove", []):
-        shutil.rmtree(path, ignore_errors=True)
     return values
 
 
 def main(rounds, folder, file):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
     with open(file) as lines:
         supervisors = json.load(lines)
     found = {}

@@ -103,8 +103,10 @@ against() {
 }
 
 row "start of 100 daemons" "sh: setsid sleep &" "$(value rigup start)" "$(value sh start)" ms "ratio 4"
+against "start of 100 daemons" start ms supervisord "ratio 1.0"
+against "start of 100 daemons" start ms process-compose "ratio 1.0"
+against "start of 100 daemons" start ms process_pilot
 for name in supervisord process_pilot process-compose; do
-    against "start of 100 daemons" start ms "$name" "ratio 1.0"
     against "restart after a daemon was killed" restart ms "$name" "below 20"
     against "stop of 100 daemons" stop ms "$name"
     against "status of 100 daemons" status ms "$name" "below 10"
