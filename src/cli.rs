@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
-use crate::cli::message::{error, warning};
+use crate::cli::message::{error, print_event, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::engine::ExitStatus;
@@ -176,6 +176,10 @@ enum InternalCommand {
     /// Supervise daemons in the background
     #[command(name = background_supervisor::SUPERVISE)]
     Supervise,
+    /// Install what is due whenever a retry time comes
+    #[cfg(target_os = "linux")]
+    #[command(name = crate::supervisor::manifest::RETRY)]
+    Retry,
 }
 
 /// Runs the executable.
@@ -209,6 +213,10 @@ fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
         InternalCommand::Supervise => {
             run_with_settings(global, environment, background_supervisor::supervise)
         }
+        #[cfg(target_os = "linux")]
+        InternalCommand::Retry => run_with_settings(global, environment, |context| {
+            Ok(crate::engine::retry::run(&context.settings, &print_event)?)
+        }),
     }
 }
 

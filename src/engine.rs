@@ -64,6 +64,8 @@ mod output_files;
 pub(crate) mod processes;
 pub(crate) mod programs;
 mod recovery;
+#[cfg(target_os = "linux")]
+pub(crate) mod retry;
 mod run_event;
 pub(crate) mod runs;
 pub(crate) mod session;

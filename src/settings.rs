@@ -180,6 +180,11 @@ impl Settings {
         self.environment.get(name).map(OsStr::to_owned).or_else(|| in_files().map(|value| text(value).into()))
     }
 
+    /// Returns the flags with which another rigup uses the same folders, without those of plugins.
+    pub(crate) fn folder_flags(&self) -> [(&'static str, &Path); 3] {
+        [("--data-dir", &self.data_dir), ("--lib-dir", &self.lib_dir), ("--lib-bin-dir", &self.lib_bin_dir)]
+    }
+
     /// Merges flags, environment, files and defaults.
     pub fn merge(flags: Flags, environment: Environment) -> Result<Self, SettingsError> {
         let here = folders::current();

@@ -15,6 +15,8 @@ mod prune;
 mod row;
 mod schema;
 mod stored_path;
+#[cfg(target_os = "linux")]
+pub(crate) mod watch;
 
 pub(crate) use binary::BinaryFilter;
 pub use connection::Store;

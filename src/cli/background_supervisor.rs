@@ -116,12 +116,8 @@ impl BackgroundSupervisor {
         };
         let (log, log_start) = open()
             .map_err(|error| CliError::setup(format!("cannot open the log of the supervisor: {error}")))?;
-        let folders = [
-            ("--data-dir", &settings.data_dir),
-            ("--lib-dir", &settings.lib_dir),
-            ("--lib-bin-dir", &settings.lib_bin_dir),
-        ];
-        let folders = folders.into_iter().flat_map(|(option, folder)| [option.into(), folder.clone().into()]);
+        let folders = settings.folder_flags().into_iter();
+        let folders = folders.flat_map(|(flag, folder)| [flag.into(), folder.as_os_str().to_owned()]);
         let command = CommandSpec {
             program: settings.rigup.clone().into(),
             args: std::iter::once(SUPERVISE.into()).chain(folders).collect(),

@@ -42,13 +42,8 @@ pub(crate) fn run(command: &GenerateCommand, context: &mut Context) -> CommandRe
         .map_err(|error| CliError::setup(format!("cannot find the current folder: {error}")))?;
     let settings = &context.settings;
     let mut rigup = vec![text(&settings.rigup)?];
-    let folders = [
-        ("--data-dir", &settings.data_dir),
-        ("--lib-dir", &settings.lib_dir),
-        ("--lib-bin-dir", &settings.lib_bin_dir),
-    ];
-    for (option, folder) in folders {
-        rigup.extend([option.to_owned(), text(folder)?]);
+    for (flag, folder) in settings.folder_flags() {
+        rigup.extend([flag.to_owned(), text(folder)?]);
     }
     let mut start = rigup.clone();
     start.push("up".to_owned());

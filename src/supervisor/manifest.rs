@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use crate::trust::Inspection;
 
 mod attributes;
+mod builtin;
 mod declaration;
 mod file;
 mod health;
@@ -24,6 +25,7 @@ mod replicas;
 mod value;
 mod yaml;
 
+pub(crate) use builtin::RETRY;
 use declaration::Declaration;
 use file::ManifestFile;
 use value::{Data, ManifestProblem};
@@ -78,6 +80,7 @@ pub(crate) fn read(
             folder: dir::parent(path).to_owned(),
             hooks,
             is_foreign: matches!(format, ManifestFormat::Procfile | ManifestFormat::Yaml),
+            settings,
             home: settings.home.as_deref(),
             search_path: &search_path,
             inspection: &mut inspection,

@@ -7,6 +7,7 @@
 )]
 
 mod attributes;
+mod builtin;
 mod clients;
 mod clock;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -11,6 +11,7 @@ use crate::fs::dir;
 use crate::model::misspelling::closest;
 use crate::model::{DaemonHooks, DaemonName, DaemonSpec, Dependency, LogLimits, ProcessAttributes, Restart};
 use crate::plugin::hook_name::HookName;
+use crate::settings::Settings;
 use crate::shell;
 use crate::trust::Inspection;
 
@@ -39,6 +40,8 @@ pub(super) struct ManifestFile<'a, 't> {
     pub hooks: &'a [&'a HookName],
     /// Whether its format is one of another program.
     pub is_foreign: bool,
+    /// The settings of this rigup.
+    pub settings: &'a Settings,
     /// The home folder, for `~/`.
     pub home: Option<&'a Path>,
     /// The folders that are searched for programs.

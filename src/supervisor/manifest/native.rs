@@ -1,11 +1,13 @@
 //! rigup's own formats: the lines of a plugin's `daemons.jsonl`, and `[daemons.NAME]` in `rigup.toml`.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::time::Duration;
 
 use regex::Regex;
 
 use super::attributes::with_attributes;
+use super::builtin;
 use super::declaration::{Declaration, daemon_name, one_of};
 use super::file::{ManifestFile, RESTART_DELAY, RESTART_DELAY_MAX, RESTART_RESET, STOP_GRACE_PERIOD};
 use super::health;
@@ -23,9 +25,10 @@ pub(super) const FILE_NAME: &str = "daemons.jsonl";
 /// The keys of a line that are not fields of a daemon.
 const LINE_KEYS: [&str; 2] = ["type", "name"];
 
-const FIELDS: [&str; 35] = [
+const FIELDS: [&str; 36] = [
     "command",
     "shell",
+    builtin::FIELD,
     "working_dir",
     "env",
     "env_file",
@@ -60,9 +63,6 @@ const FIELDS: [&str; 35] = [
     "hooks",
     "stats_hooks",
 ];
-
-/// Fields of the documentation that this version refuses.
-const UNSUPPORTED: [&str; 1] = ["builtin"];
 
 /// The checks of readiness, of which a daemon has one.
 const PROBES: [&str; 8] = ["tcp", "http", "file", "fifo", "notify", "exec", "log", "stdout_line"];
@@ -110,7 +110,7 @@ fn line_daemon(
     fields
         .word("type", &[("Daemon", ())])?
         .ok_or_else(|| ManifestProblem::new(fields.line, "no \"type\"; write \"type\":\"Daemon\""))?;
-    file.check_keys(&fields, &[&LINE_KEYS, &FIELDS, &UNSUPPORTED])?;
+    file.check_keys(&fields, &[&LINE_KEYS, &FIELDS])?;
     daemon(fields.name("name")?, &fields, file)
 }
 
@@ -136,7 +136,7 @@ fn table_daemon(
 ) -> Result<Vec<DaemonSpec>, ManifestProblem> {
     let name = daemon_name(name, value.line)?;
     let fields = Declaration::new(value, &format!("the daemon {name:?}", name = &*name))?;
-    file.check_keys(&fields, &[&FIELDS, &UNSUPPORTED])?;
+    file.check_keys(&fields, &[&FIELDS])?;
     daemon(name, &fields, file)
 }
 
@@ -145,16 +145,21 @@ fn daemon(
     fields: &Declaration<'_>,
     file: &mut ManifestFile<'_, '_>,
 ) -> Result<Vec<DaemonSpec>, ManifestProblem> {
-    fields.refuse(&UNSUPPORTED)?;
-    let working_dir =
-        fields.text("working_dir")?.map_or_else(|| file.folder.clone(), |path| file.resolve(&path));
-    let mut command = command(fields)?;
+    let builtin = builtin::read(fields, file)?;
+    let folder = builtin.as_ref().map_or(&file.folder, |builtin| &builtin.working_dir);
+    let working_dir = fields.text("working_dir")?.map_or_else(|| folder.clone(), |path| file.resolve(&path));
+    let is_builtin = builtin.is_some();
+    let (mut command, mut env) = match builtin {
+        Some(builtin) => (builtin.command, builtin.env),
+        None => (command(fields)?, BTreeMap::new()),
+    };
+    env.extend(file.environment(fields, "env")?);
     // A shell that has changed to the working directory would find the program there, too.
     if command[0].contains('/') {
         command[0] = file.resolve_in(&working_dir, &command[0]).display().to_string();
     }
     let spec = DaemonSpec {
-        env: file.environment(fields, "env")?,
+        env,
         binaries: binaries(fields, file)?,
         depends_on: file.dependencies(fields)?,
         ready: readiness(fields, file)?,
@@ -173,7 +178,7 @@ fn daemon(
         restart_on_update: fields.flag("restart_on_update", false)?,
         is_orchestrator: fields
             .word("process_type", &[("worker", false), ("orchestrator", true)])?
-            .unwrap_or(false),
+            .unwrap_or(is_builtin),
         log_limits: log_limits(fields)?,
         stop_command: fields.command("stop_command")?,
         hooks: hooks::read(fields, "hooks", "stats_hooks", file)?,

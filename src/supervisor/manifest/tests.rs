@@ -184,7 +184,7 @@ fn each_line_of_a_plugin_declares_a_daemon() {
 fn problems_in_own_formats_name_the_line_and_what_is_allowed() {
     for (fields, expected) in [
         ("comand = \"x\"", "unknown key \"comand\"; write \"command\""),
-        ("command = \"x\"\ncolour = 1", "3: unknown key \"colour\"; use command, shell, working_dir"),
+        ("command = \"x\"\ncolour = 1", "3: unknown key \"colour\"; use command, shell, builtin"),
         ("restart = \"no\"", "1: no \"command\""),
         ("command = \"a 'b\"", "is \"a 'b\"; use a list such as"),
         ("command = []", "\"command\" is a list; use a list such as"),
