@@ -3,13 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::process::Signal;
 
 use crate::clock;
 use crate::duration;
@@ -17,9 +14,10 @@ use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::session;
 use crate::model::{Binary, BinaryId};
+use crate::process::foreground::Foreground;
+use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
-use crate::process::{poll, wait};
 use crate::settings::Settings;
 use crate::store::watch::StoreWatch;
 
@@ -47,6 +45,7 @@ struct LastInstall {
 /// sleeps, and sleeps until something changes if no retry time is stored.
 pub(crate) fn run(settings: &Settings, on_event: OnEvent<'_>) -> Result<ExitStatus, EngineError> {
     let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+    let mut foreground = Foreground::install().map_err(EngineError::Signals)?;
     let unwatchable = |error: io::Error| {
         EngineError::Setup(format!("cannot watch the store in {}: {error}", settings.data_dir.display()))
     };
@@ -65,7 +64,7 @@ pub(crate) fn run(settings: &Settings, on_event: OnEvent<'_>) -> Result<ExitStat
         let next = next_retry(&failed, now, last.as_ref());
         if let Some((Duration::ZERO, _)) = next {
             let due = due(&failed, now);
-            install(settings, &interrupt)?;
+            install(settings, &mut foreground)?;
             last = Some(LastInstall { due, ended: Instant::now() });
             continue;
         }
@@ -132,13 +131,10 @@ fn due(failed: &[Binary], now: Timestamp) -> Vec<(BinaryId, Option<Timestamp>)> 
     due.map(|binary| (binary.id, binary.backoff.retry_at)).collect()
 }
 
-/// Runs `rigup install --due` as a process of its own, with the output of this one. Terminates it if a signal interrupts
-/// this one. Its failures are in its output and in the store.
-fn install(settings: &Settings, interrupt: &Interrupt) -> Result<(), EngineError> {
-    let cannot_start = |error: io::Error| EngineError::Setup(format!("cannot start an install: {error}"));
-    let file = |stream: BorrowedFd<'_>| stream.try_clone_to_owned().map(File::from);
-    let stdout = file(io::stdout().as_fd()).map_err(cannot_start)?;
-    let stderr = file(io::stderr().as_fd()).map_err(cannot_start)?;
+/// Runs `rigup install --due` as a process of its own, with the output of this one, and passes signals on to it. It is in
+/// the group of this one, so that the waiter of the daemon terminates it if this one is killed. Its failures are in its
+/// output and in the store.
+fn install(settings: &Settings, foreground: &mut Foreground) -> Result<(), EngineError> {
     let folders = settings.folder_flags().into_iter();
     let folders = folders.flat_map(|(flag, folder)| [flag.into(), folder.as_os_str().to_owned()]);
     let variables = settings.command_environment.iter();
@@ -146,13 +142,11 @@ fn install(settings: &Settings, interrupt: &Interrupt) -> Result<(), EngineError
         program: settings.rigup.clone().into(),
         args: ["install".into(), "--due".into()].into_iter().chain(folders).collect(),
         env: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        cwd: std::env::current_dir().map_err(cannot_start)?,
+        cwd: std::env::current_dir().unwrap_or_else(|_error| "/".into()),
     };
-    let child = command.start(None, &stdout, &stderr)?;
-    let wake_up = duration::deadline(Duration::MAX);
-    if poll::readable([child.handle.fd(), interrupt.fd()], wake_up) == [false, true] {
-        child.handle.signal(Signal::TERM);
-    }
-    wait::reap(&child).map_err(cannot_start)?;
-    Ok(())
+    let child = foreground.start(&command)?;
+    let waited = foreground.wait(&child);
+    waited
+        .map(|_exit| ())
+        .map_err(|error| EngineError::Setup(format!("cannot wait for the install: {error}")))
 }

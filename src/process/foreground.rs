@@ -31,7 +31,7 @@ pub(crate) struct Foreground {
     received: BTreeSet<c_int>,
     /// The signals that were received and are not passed on yet, in their order.
     waiting: Vec<c_int>,
-    /// `None` before the command is started, and if the witness cannot be started.
+    /// `None` unless the command runs, and if the witness cannot be started.
     witness: Option<GroupWitness>,
 }
 
@@ -60,7 +60,9 @@ impl Foreground {
             let [has_exited, is_readable] = poll::readable([command, signals], Instant::now() + patience);
             let is_signalled = is_readable || !self.waiting.is_empty();
             if has_exited || is_signalled && wait::has_exited_by(child, Instant::now() + SETTLE) {
-                return wait::reap(child);
+                let exit = wait::reap(child);
+                self.witness = None;
+                return exit;
             }
             // If rigup is the first process of a container, it becomes the parent of all orphans in the container.
             subreaper::reap_orphans();

@@ -67,6 +67,10 @@ fn retry_installs_at_its_retry_time_what_has_failed_before() {
     wait_until("the install has ended", || {
         context.retries().iter().all(|retry| !retry["exit_code"].is_null())
     });
+    let is_retry = |(_, line): &(u32, String)| line.contains(" retry --data-dir ");
+    wait_until("only the daemon itself is left", || {
+        context.live_processes().into_iter().filter(is_retry).count() == 1
+    });
     let retries = context.retries();
     assert_eq!((retries.len(), &retries[0]["exit_code"]), (1, &0.into()));
     let daemon = context.daemon("retry");
@@ -144,17 +148,21 @@ fn stop_ends_a_sleeping_retry_at_once() {
 
 #[test]
 fn a_signal_to_retry_alone_ends_the_install_that_it_runs() {
-    let context = TestContext::with_retry();
-    context.fail_to_install();
-    context.retry_in(0);
-    context.write("data/hold", "");
-    context.run(&["up", "--wait"]).succeeds();
-    wait_until("the hook runs", || context.lines("attempts").len() == 2);
-    let pid = context.daemon("retry")["pid"].as_u64().unwrap();
-    signal(u32::try_from(pid).unwrap(), Signal::SIGTERM);
-    wait_until("the install has ended", || context.retries()[0]["exit_reason"] == "stopped");
-    fs::remove_file(context.path("data/hold")).unwrap();
-    context.down();
+    for number in [Signal::SIGTERM, Signal::SIGKILL] {
+        let context = TestContext::with_retry();
+        context.fail_to_install();
+        context.retry_in(0);
+        context.write("data/hold", "");
+        context.run(&["up", "--wait"]).succeeds();
+        wait_until("the hook runs", || context.lines("attempts").len() == 2);
+        let daemon = context.daemon("retry");
+        signal(u32::try_from(daemon["pid"].as_u64().unwrap()).unwrap(), number);
+        wait_until("the install has ended", || context.retries()[0]["exit_reason"] == "stopped");
+        wait_until("the daemon is started again", || context.executions("retry").len() == 2);
+        assert_eq!(context.retries()[0]["parent_id"], daemon["process_id"]);
+        fs::remove_file(context.path("data/hold")).unwrap();
+        context.down();
+    }
 }
 
 #[test]
