@@ -66,15 +66,30 @@ fn context() -> TestContext {
     context
 }
 
-#[test]
-fn the_examples_of_docs_daemons_work() {
+/// Runs a page about daemons, and asserts that none of them is left. In the page, 8731 stands for a free port.
+fn run_page_about_daemons(page: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     drop(listener);
     let context = context();
-    run_page(&context, &include_str!("../../docs/daemons.md").replace("8731", &port));
+    run_page(&context, &page.replace("8731", &port));
     // `down` returns once the next supervisor can start, a moment before this one is gone.
     wait_until("the last supervisor has exited", || context.live_processes().is_empty());
+}
+
+#[test]
+fn the_examples_of_docs_daemons_work() {
+    run_page_about_daemons(include_str!("../../docs/daemons.md"));
+}
+
+#[test]
+fn the_examples_of_docs_daemon_fields_work() {
+    run_page_about_daemons(include_str!("../../docs/daemon-fields.md"));
+}
+
+#[test]
+fn the_examples_of_docs_coming_from_work() {
+    run_page_about_daemons(include_str!("../../docs/coming-from.md"));
 }
 
 #[test]
