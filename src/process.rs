@@ -16,6 +16,7 @@ mod memory;
 pub(crate) mod messages;
 pub(crate) mod notify;
 pub(crate) mod poll;
+mod process_table;
 pub(crate) mod recover;
 pub(crate) mod redact;
 pub(crate) mod rotation;

@@ -6,21 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::model::{Identity, ProcessId};
+pub(crate) use crate::process::process_table::{CAPTURE_ID_VARIABLE, PROCESS_ID_VARIABLE, WAITER_VARIABLE};
+use crate::process::process_table::{ProcessTable, Row};
 use crate::process::subreaper;
 use crate::process::system::{self, ProcessEntry};
 
-/// The variable with the id of a process, which everything that the process starts inherits.
-pub(crate) const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
-/// The variable with the id of a program whose output rigup captures, which everything that it starts inherits.
-pub(crate) const CAPTURE_ID_VARIABLE: &str = "RIGUP_CAPTURE_ID";
-/// The variable that marks a waiter. A waiter belongs to no tree, not even to that of the process that it waits for.
-pub(crate) const WAITER_VARIABLE: &str = "RIGUP_WAITER";
-
 /// Returns every process that this user may see.
 pub(crate) fn entries() -> io::Result<Vec<ProcessEntry>> {
-    let is_visible = |entry: &io::Result<ProcessEntry>| !matches!(entry, Err(error) if error.kind() == io::ErrorKind::PermissionDenied);
-    let entries = system::pids()?.into_iter().filter_map(|pid| system::entry(pid).transpose());
-    entries.filter(is_visible).collect()
+    Ok(ProcessTable::read()?.rows.iter().map(|row| row.entry).collect())
 }
 
 /// The members of a process tree, without its root.
@@ -68,34 +61,36 @@ pub(crate) fn find_captured(id: ProcessId, root: ProcessEntry) -> ProcessTree {
 fn find_marked(variable: &str, root: ProcessEntry) -> ProcessTree {
     let this = std::process::id();
     let is_only_child = root.ppid == this && subreaper::is_only_child(root.pid);
-    let all: Vec<ProcessEntry> = entries()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|entry| entry.start_ticks >= root.start_ticks && entry.pid != this)
-        .collect();
+    let table = ProcessTable::shared().ok();
+    let rows = table.iter().flat_map(|table| &table.rows);
+    let all: Vec<&Row> =
+        rows.filter(|row| row.entry.start_ticks >= root.start_ticks && row.entry.pid != this).collect();
     // Once the root is gone, its group may be gone as well, and a foreign group may have the same id.
-    let has_root = all.iter().any(|entry| entry.pid == root.pid && entry.start_ticks == root.start_ticks);
-    let is_member = |entry: &ProcessEntry| {
-        entry.pgid == root.pid && (has_root || entry.ppid == this || environ_has(entry.pid, variable))
-    };
-    let (mut in_group, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_member);
-    let is_stray = |entry: &ProcessEntry| {
-        system::environ(entry.pid).is_some_and(|environ| {
-            has_variable(&environ, variable) || (is_only_child && entry.ppid == this && !has_id(&environ))
+    let has_root =
+        all.iter().any(|row| row.entry.pid == root.pid && row.entry.start_ticks == root.start_ticks);
+    let is_marked = |row: &Row| row.marks().is_some_and(|marks| has_variable(marks, variable));
+    let is_member =
+        |row: &&Row| row.entry.pgid == root.pid && (has_root || row.entry.ppid == this || is_marked(row));
+    let (in_group, others): (Vec<&Row>, Vec<&Row>) = all.into_iter().partition(is_member);
+    let is_stray = |row: &&Row| {
+        row.marks().is_some_and(|marks| {
+            has_variable(marks, variable) || (is_only_child && row.entry.ppid == this && !has_id(marks))
         })
     };
-    let (mut strays, mut others): (Vec<_>, Vec<_>) = others.into_iter().partition(is_stray);
-    others.retain(|entry| entry.pid != root.pid);
-    let members = in_group.iter().chain(&strays).map(|entry| entry.pid);
+    let (mut strays, mut others): (Vec<&Row>, Vec<&Row>) = others.into_iter().partition(is_stray);
+    others.retain(|row| row.entry.pid != root.pid);
+    let members = in_group.iter().chain(&strays).map(|row| row.entry.pid);
     let mut parents: Vec<u32> = members.chain(has_root.then_some(root.pid)).collect();
-    while let Some(at) = others.iter().position(|entry| parents.contains(&entry.ppid)) {
+    while let Some(at) = others.iter().position(|row| parents.contains(&row.entry.ppid)) {
         let child = others.swap_remove(at);
         // A detached run does not belong to the tree, and neither does its waiter.
-        if !is_waiter(child.pid) {
-            parents.push(child.pid);
+        if !child.marks().is_some_and(|marks| has_variable(marks, &format!("{WAITER_VARIABLE}="))) {
+            parents.push(child.entry.pid);
             strays.push(child);
         }
     }
+    let entries = |rows: Vec<&Row>| rows.into_iter().map(|row| row.entry).collect::<Vec<_>>();
+    let (mut in_group, mut strays) = (entries(in_group), entries(strays));
     let is_alive = |entry: &ProcessEntry| !entry.is_zombie && entry.pid != root.pid;
     in_group.retain(is_alive);
     strays.retain(is_alive);
@@ -116,9 +111,12 @@ pub(crate) fn find_waiter(process_id: ProcessId) -> io::Result<Option<ProcessEnt
 /// Returns the running processes that have this variable in their environment.
 fn find_with(variable: &str) -> io::Result<Vec<ProcessEntry>> {
     let this = std::process::id();
-    let mut found = entries()?;
-    found.retain(|entry| !entry.is_zombie && entry.pid != this && environ_has(entry.pid, variable));
-    Ok(found)
+    let is_found = |row: &&Row| {
+        !row.entry.is_zombie
+            && row.entry.pid != this
+            && row.marks().is_some_and(|marks| has_variable(marks, variable))
+    };
+    Ok(ProcessTable::shared()?.rows.iter().filter(is_found).map(|row| row.entry).collect())
 }
 
 /// Returns whether a process is a waiter.
