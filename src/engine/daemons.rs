@@ -288,7 +288,7 @@ fn stop(
     let selected = names.map(|names| policy::named(specs.iter(), names)).transpose();
     let selected = selected.map_err(|unknown| not_found(&unknown))?;
     for name in selected.iter().flatten() {
-        store.set_wanted(name, Wanted::Stopped)?;
+        store.save_stop_by_hand(name)?;
     }
     let is_selected =
         |daemon: &Daemon| selected.as_ref().is_none_or(|names| names.contains(&daemon.spec.name));
@@ -306,8 +306,11 @@ fn stop(
         if let Some(process) = store.process(id)? {
             recover::recover_if_lost(store, &process)?;
         }
-        let wanted = if names.is_some() { Wanted::Stopped } else { daemon.wanted };
-        store.save_daemons(&[Daemon { wanted, status: DaemonStatus::Stopped, ..daemon.clone() }])?;
+        let mut stopped = Daemon { status: DaemonStatus::Stopped, ..daemon.clone() };
+        if names.is_some() {
+            (stopped.wanted, stopped.is_stopped_by_hand) = (Wanted::Stopped, true);
+        }
+        store.save_daemons(&[stopped])?;
     }
     Ok(warnings)
 }

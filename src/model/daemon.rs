@@ -284,6 +284,8 @@ pub struct Daemon {
     pub digest: String,
     /// Whether it is meant to run.
     pub wanted: Wanted,
+    /// Whether it was stopped by name, and has not been started since.
+    pub is_stopped_by_hand: bool,
     /// Its status when the supervisor stored it last.
     pub status: DaemonStatus,
     /// Its current or last execution.
@@ -315,6 +317,7 @@ impl Daemon {
             digest: spec.digest(),
             spec,
             wanted,
+            is_stopped_by_hand: false,
             status: DaemonStatus::Stopped,
             process_id: None,
             ready_at: None,
@@ -326,11 +329,6 @@ impl Daemon {
             binaries: Map::new(),
             is_stale: false,
         }
-    }
-
-    /// Whether it was stopped by hand, and not only never started.
-    pub fn is_stopped_by_hand(&self) -> bool {
-        self.wanted == Wanted::Stopped && self.process_id.is_some()
     }
 
     /// Returns its health, which only a daemon that runs has.

@@ -7,13 +7,13 @@ use crate::store::row::{self, TableRow, columns};
 
 impl TableRow for Daemon {
     const TABLE: &'static str = "daemon";
-    const COLUMNS: &'static str = "name, source, spec, digest, wanted, status, process_id, ready_at, health, restarts, restart_history, next_start_at, last_error, binaries, stale";
+    const COLUMNS: &'static str = "name, source, spec, digest, wanted, stopped_by_hand, status, process_id, ready_at, health, restarts, restart_history, next_start_at, last_error, binaries, stale";
 }
 
 columns! {
     Daemon {
-        name, source, spec, digest, wanted, status, process_id, ready_at, health, restarts, restart_history, next_start_at,
-        last_error, binaries, is_stale
+        name, source, spec, digest, wanted, is_stopped_by_hand, status, process_id, ready_at, health, restarts,
+        restart_history, next_start_at, last_error, binaries, is_stale
     }
 }
 
@@ -44,11 +44,11 @@ impl Store {
         })
     }
 
-    /// Stores what the user wants a daemon to be. Returns whether there is such a daemon.
-    pub fn set_wanted(&self, name: &str, wanted: Wanted) -> Result<bool, StoreError> {
+    /// Stores that a daemon was stopped by hand.
+    pub fn save_stop_by_hand(&self, name: &str) -> Result<(), StoreError> {
         self.with(|connection| {
-            let sql = "UPDATE daemon SET wanted = ?2 WHERE name = ?1";
-            Ok(connection.execute(sql, [name, wanted.as_str()])? > 0)
+            let sql = "UPDATE daemon SET wanted = ?2, stopped_by_hand = 1 WHERE name = ?1";
+            Ok(connection.execute(sql, [name, Wanted::Stopped.as_str()]).map(drop)?)
         })
     }
 }

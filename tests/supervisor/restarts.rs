@@ -125,3 +125,26 @@ fn promise_15_a_stop_in_backoff_is_remembered_after_a_crash() {
     assert_eq!(context.daemon("a")["status"], "stopped");
     context.down();
 }
+
+#[test]
+fn promise_15_a_stop_before_the_first_start_is_remembered() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\nready = {file = 'never', timeout = 600}\n\
+         [daemons.b]\ncommand = 'sleep 601'\ndepends_on = ['a']\n[daemons.c]\ncommand = 'sleep 602'\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    context.await_status("b", "waiting");
+    context.run(&["stop", "b"]).succeeds();
+    context.kill_supervisor();
+    context.run(&["stop", "c"]).succeeds();
+    // Its execution may be forgotten, which says nothing about the daemon.
+    context.run(&["process", "gc", "--ttl", "0"]).succeeds();
+    context.write("here/never", "");
+    context.run(&["up", "-d"]).succeeds();
+    context.await_status("a", "running");
+    for name in ["b", "c"] {
+        assert_eq!(context.daemon(name)["status"], "stopped", "{name}");
+    }
+    context.run(&["up", "--wait", "b"]).succeeds();
+    context.down();
+}

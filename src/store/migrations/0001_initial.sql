@@ -156,6 +156,7 @@ CREATE TABLE daemon (
     spec                 TEXT NOT NULL, -- the declaration, JSON object
     digest               TEXT NOT NULL, -- of what only a restart applies
     wanted               TEXT NOT NULL CHECK (wanted = 'started' OR wanted = 'stopped'),
+    stopped_by_hand      INTEGER NOT NULL,
     status               TEXT NOT NULL,
     process_id           TEXT REFERENCES process (id) ON DELETE SET NULL,
     ready_at             TEXT,

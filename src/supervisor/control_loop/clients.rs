@@ -102,6 +102,10 @@ impl ControlLoop<'_> {
             ControlRequest::Stop { names } => {
                 let names = self.known(&names)?;
                 for name in &names {
+                    self.store.save_stop_by_hand(name).map_err(|error| error.to_string())?;
+                    if let Some(daemon) = self.daemons.get_mut(name) {
+                        daemon.is_stopped_by_hand = true;
+                    }
                     self.handle(PolicyEvent::Unwant(name));
                 }
                 AnswerCondition::AreDown(names)

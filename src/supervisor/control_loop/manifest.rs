@@ -28,7 +28,7 @@ impl ControlLoop<'_> {
         let mut recovered = self.recover(&specs).map_err(|error| error.to_string())?;
         self.remove_orphans(&specs, removes_orphans);
         let starts_by_itself = |spec: &DaemonSpec| match self.daemons.get(&spec.name) {
-            Some(daemon) if daemon.wanted == Wanted::Started || daemon.is_stopped_by_hand() => {
+            Some(daemon) if daemon.wanted == Wanted::Started || daemon.is_stopped_by_hand => {
                 daemon.wanted == Wanted::Started
             }
             _ => spec.autostart,
@@ -43,8 +43,8 @@ impl ControlLoop<'_> {
         let mut changed = Vec::new();
         for spec in specs {
             // What was stopped by hand stays stopped, unless it is named.
-            let is_stopped_by_hand =
-                names.is_empty() && self.daemons.get(&spec.name).is_some_and(Daemon::is_stopped_by_hand);
+            let is_stopped_by_hand = names.is_empty()
+                && self.daemons.get(&spec.name).is_some_and(|daemon| daemon.is_stopped_by_hand);
             let is_wanted = started.contains(&spec.name) && !is_stopped_by_hand
                 || !names.is_empty() && is_wanted_already(&self.daemons, &spec);
             let wanted = if is_wanted { Wanted::Started } else { Wanted::Stopped };
@@ -53,6 +53,7 @@ impl ControlLoop<'_> {
             let is_changed = spec.digest() != daemon.digest;
             let has_new_check = spec.healthcheck != daemon.spec.healthcheck;
             (daemon.source, daemon.spec, daemon.wanted) = (spec.source.clone(), spec.clone(), wanted);
+            daemon.is_stopped_by_hand &= !is_wanted;
             let (name, daemon) = (spec.name.clone(), daemon.clone());
             self.policy.declare(spec, is_wanted);
             if let Some(process) = recovered.remove(&name) {
@@ -89,10 +90,11 @@ impl ControlLoop<'_> {
             let process = daemon.process_id.map(|id| self.store.process(id)).transpose()?.flatten();
             if let Some(spec) = specs.iter().find(|spec| spec.name == name) {
                 if spec.restart == Restart::Always
-                    && daemon.is_stopped_by_hand()
+                    && daemon.is_stopped_by_hand
                     && !self.server.replaces_killed
                 {
                     daemon.wanted = if spec.autostart { Wanted::Started } else { Wanted::Stopped };
+                    daemon.is_stopped_by_hand = false;
                 }
                 recovered.insert(name.clone(), process);
             } else if process.as_ref().is_some_and(|process| process.exit().is_none()) {

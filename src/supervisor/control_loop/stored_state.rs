@@ -10,6 +10,7 @@ use crate::supervisor::policy::DaemonState;
 /// Whether [`updated`] would change nothing. Much faster, because this is asked about every daemon after every event.
 pub(super) fn is_current(daemon: &Daemon, state: &DaemonState, has_execution: bool) -> bool {
     (daemon.wanted == Wanted::Started) == state.is_wanted
+        && !(daemon.is_stopped_by_hand && state.is_wanted)
         && (daemon.status, daemon.restarts) == (status(state, has_execution), state.restarts)
         && (daemon.health, daemon.restart_history.doublings) == (state.health, state.doublings)
         && (daemon.ready_at.is_some() || !state.is_ready)
@@ -32,6 +33,7 @@ pub(super) fn updated(
     let next_start_at = state.next_start.map(|at| clock_now + at.saturating_sub(now));
     Daemon {
         wanted: if state.is_wanted { Wanted::Started } else { Wanted::Stopped },
+        is_stopped_by_hand: daemon.is_stopped_by_hand && !state.is_wanted,
         status: status(state, has_execution),
         health: state.health,
         restarts: state.restarts,
