@@ -8,7 +8,7 @@ fn context(manifest: &str) -> TestContext {
     context.provider(
         "p",
         "#!/bin/sh\nversion=$(cat \"$DATA_DIR/../version\")\nprogram=$LIB_DIR/p/tool\nmkdir -p \"${program%/*}\"\n\
-         printf '#!/bin/sh\\n[ \"$1\" ] && exec sleep 600\\necho %s\\n' \"$version\" >\"$program.new\"\n\
+         printf '#!/bin/sh\\n[ \"$1\" = run ] && exec sleep 600\\necho %s\\n' \"$version\" >\"$program.new\"\n\
          chmod +x \"$program.new\" && mv \"$program.new\" \"$program\"\n\
          printf '{\"type\":\"Binary\",\"name\":\"tool\",\"abspath\":\"%s\",\"version\":\"%s\"}\\n' \"$program\" \"$version\"\n",
     );
