@@ -50,7 +50,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration::parse_limit)]
     wait_timeout: Option<Limit>,
     /// Start the named daemons without those that they depend on
-    #[arg(long, requires = "names")]
+    #[arg(long)]
     no_deps: bool,
     /// Stop all daemons when NAME ends, and exit with its code
     #[arg(long, value_name = "NAME", conflicts_with_all = ["detach", "wait"])]
@@ -79,7 +79,9 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
     let mut specs = read(&args.file, context)?;
     if let Some(name) = &args.exit_code_from {
         if !specs.iter().any(|spec| spec.is_named(name)) {
-            return Err(CliError::usage(format!("no daemon is named {name}")));
+            return Err(CliError::not_found(format!(
+                "no daemon is named {name}; `rigup up --dry-run` shows the daemons"
+            )));
         }
         specs.iter_mut().filter(|spec| spec.is_named(name)).for_each(|spec| spec.exit_on_end = true);
     }

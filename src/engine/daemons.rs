@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::session::Session;
 use crate::fs::lock::{self, FileLock};
-use crate::model::{Daemon, DaemonSpec, DaemonStatus, Process, ProcessType, Wanted};
+use crate::model::{Daemon, DaemonSpec, DaemonStatus, ExitReason, Process, ProcessExit, ProcessType, Wanted};
 use crate::process::signals::Interrupt;
 use crate::process::{poll, recover};
 use crate::settings::Settings;
@@ -265,13 +265,31 @@ pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, En
         let process = process.map(|process| recover::as_found(store, process));
         let is_alive = process.as_ref().is_some_and(|process| process.exit().is_none());
         if daemon.status.is_alive() && !is_alive {
-            daemon.status = DaemonStatus::Stopped;
+            daemon.status = status_after(&daemon, process.as_ref().and_then(Process::exit));
         }
         let machine_id = process.as_ref().map(|process| process.machine_id).filter(|_| is_alive);
         daemon.is_stale = machine_id.map_or(Ok(false), |id| staleness::is_stale(store, id, &daemon))?;
         Ok((daemon, process))
     };
     store.daemons()?.into_iter().map(with_process).collect()
+}
+
+/// Returns the status of a daemon whose execution has ended, and which no supervisor has judged yet.
+fn status_after(daemon: &Daemon, exit: Option<&ProcessExit>) -> DaemonStatus {
+    let Some(exit) = exit.filter(|exit| !matches!(exit.reason, ExitReason::Stopped | ExitReason::Lost))
+    else {
+        let is_restart = daemon.status == DaemonStatus::Stopping && daemon.wanted == Wanted::Started;
+        return if is_restart { DaemonStatus::Stopping } else { DaemonStatus::Stopped };
+    };
+    let spec = &daemon.spec;
+    let is_failure = !exit.exit_code.is_some_and(|code| spec.success_exit_codes.contains(&code));
+    let stops_all = spec.exit_on_end || is_failure && spec.exit_on_failure;
+    match (daemon.wanted, is_failure) {
+        (Wanted::Stopped, _) => DaemonStatus::Stopped,
+        _ if spec.restart.follows(is_failure) && !stops_all => DaemonStatus::Backoff,
+        (_, true) => DaemonStatus::Failed,
+        (_, false) => DaemonStatus::Exited,
+    }
 }
 
 /// Stops daemons without a supervisor, and stores that they are not wanted: those with these names, or all in reverse order

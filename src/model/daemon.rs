@@ -232,6 +232,17 @@ pub enum Restart {
     UnlessStopped,
 }
 
+impl Restart {
+    /// Whether a daemon is started again after an exit that was not requested.
+    pub(crate) fn follows(self, is_failure: bool) -> bool {
+        match self {
+            Self::No => false,
+            Self::OnFailure => is_failure,
+            Self::Always | Self::UnlessStopped => true,
+        }
+    }
+}
+
 text_enum! {
     /// The status of a daemon.
     pub enum DaemonStatus {

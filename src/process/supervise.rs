@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::duration;
-use crate::model::{ExitReason, Identity, Process, ProcessAttributes, ProcessExit, ProcessId};
+use crate::model::{ExitReason, Identity, Process, ProcessAttributes, ProcessExit, ProcessId, ProcessType};
 use crate::process::drain::drain;
 use crate::process::log::Logs;
 use crate::process::memory::MemoryWatch;
@@ -149,7 +149,7 @@ impl Supervision<'_> {
                 // A command that stops a process belongs to its tree, but another rigup has started it.
                 let may_leave = || !subreaper::has_no_children() || run_dir.is_stop_requested();
                 if outcome == WaitOutcome::Exited && may_leave() {
-                    warnings.extend(self.end_leftovers(process.id, &child, &run_dir, &logs, deadline));
+                    warnings.extend(self.end_leftovers(&process, &child, &run_dir, &logs, deadline));
                 }
                 exit.reason = match outcome {
                     WaitOutcome::Timeout => ExitReason::Timeout,
@@ -218,16 +218,17 @@ impl Supervision<'_> {
     }
 
     /// Gives the processes that a process left behind when it exited by itself a moment to write their output, and
-    /// terminates those that remain in its group; other processes keep running. If a stop was requested, terminates all of
+    /// terminates those that remain in its group; other processes keep running. After a daemon, or if a stop was requested, terminates all of
     /// them, because the rigup that requested it cannot recognize every process of the tree. Returns warnings.
     fn end_leftovers(
         &self,
-        process_id: ProcessId,
+        process: &Process,
         child: &Child,
         run_dir: &RunDir,
         logs: &Logs,
         deadline: Option<Instant>,
     ) -> Vec<String> {
+        let process_id = process.id;
         let is_cut_short = || {
             self.interrupt.signal().is_some()
                 || run_dir.is_stop_requested()
@@ -243,12 +244,16 @@ impl Supervision<'_> {
                 poll::pause(Instant::now() + STOP_PAUSE);
                 leftovers = find();
             }
+        }
+        let is_daemon = matches!(process.spec.process_type, ProcessType::Worker | ProcessType::Orchestrator);
+        let ends_all = is_stop_requested || is_daemon;
+        if ends_all {
             leftovers.in_group.append(&mut leftovers.strays);
         }
         let mut warnings = describe("terminated a process that it left behind", &leftovers.in_group);
         warnings.extend(describe("a process that it started is still running", &leftovers.strays));
         if !leftovers.in_group.is_empty() {
-            let survivors = if is_stop_requested {
+            let survivors = if ends_all {
                 let (signal, is_urgent) = (Signal::TERM, || self.interrupt.is_urgent());
                 terminate::terminate_tree(signal, process_id, &child.handle, terminate::GRACE, is_urgent)
             } else {

@@ -48,7 +48,7 @@ impl Store {
     pub fn save_stop_by_hand(&self, name: &str) -> Result<(), StoreError> {
         self.with(|connection| {
             let sql = "UPDATE daemon SET wanted = ?2, stopped_by_hand = 1 WHERE name = ?1";
-            Ok(connection.execute(sql, [name, Wanted::Stopped.as_str()]).map(drop)?)
+            connection.execute(sql, [name, Wanted::Stopped.as_str()]).map(drop)
         })
     }
 }

@@ -134,8 +134,8 @@ pub(crate) struct ControlLoop<'a> {
     clients: Vec<ConnectedClient>,
     samples: Samples,
     reports: (Sender<ThreadReport>, Receiver<ThreadReport>),
-    /// The threads that run commands to check executions.
-    checks: Vec<JoinHandle<()>>,
+    /// The threads that the supervisor waits for before it ends.
+    threads: Vec<JoinHandle<()>>,
     /// A byte for each report.
     wake: (io::PipeReader, io::PipeWriter),
     start: Instant,
@@ -150,6 +150,8 @@ pub(crate) struct ControlLoop<'a> {
     down_since: Option<Instant>,
     /// How long hooks may still run after that.
     hook_patience: Duration,
+    /// Whether all daemons are down, and no hook runs any more.
+    is_over: bool,
     /// Whether the supervisor goes on if nothing is left that could run.
     is_lasting: bool,
     on_event: &'a mut dyn FnMut(DaemonEvent<'_>),
@@ -181,7 +183,7 @@ impl<'a> ControlLoop<'a> {
             clients: Vec::new(),
             samples: Samples::default(),
             reports: mpsc::channel(),
-            checks: Vec::new(),
+            threads: Vec::new(),
             wake,
             start: Instant::now(),
             actions: VecDeque::new(),
@@ -190,6 +192,7 @@ impl<'a> ControlLoop<'a> {
             hooks: EventQueue::default(),
             down_since: None,
             hook_patience: HOOK_PATIENCE,
+            is_over: false,
             is_lasting,
             on_event,
         })
@@ -216,7 +219,9 @@ impl<'a> ControlLoop<'a> {
             let for_hooks = is_over.then(|| self.await_hooks(has_killed));
             if let Some(None) = for_hooks {
                 let _ = self.save();
-                self.join_checks();
+                self.join_threads();
+                self.collect_reports();
+                self.is_over = true;
                 self.answer_pending();
                 return self.policy.has_failed();
             }
@@ -292,18 +297,6 @@ impl<'a> ControlLoop<'a> {
         }
     }
 
-    /// Removes old executions of a daemon in a thread, if there are any.
-    fn prune_executions(&mut self, name: DaemonName) {
-        if matches!(execution::is_prunable(self.store, &name), Ok(false)) {
-            return;
-        }
-        let (data_dir, lib_dir) = (self.settings.data_dir.clone(), self.settings.lib_dir.clone());
-        self.spawn(move || {
-            let problem = execution::prune(&data_dir, &lib_dir, &name).err()?;
-            Some(ThreadReport::Warning(format!("cannot remove old executions of {name}: {problem}")))
-        });
-    }
-
     /// Kills all executions at once.
     fn kill_all(&mut self) {
         let names: Vec<DaemonName> = self.executions.keys().cloned().collect();
@@ -343,13 +336,17 @@ impl<'a> ControlLoop<'a> {
     fn spawn(&mut self, work: impl FnOnce() -> Option<ThreadReport> + Send + 'static) {
         let sender = self.reports.0.clone();
         let Ok(mut wake) = self.wake.1.try_clone() else { return };
-        let _ = std::thread::Builder::new().spawn(move || {
+        let spawned = std::thread::Builder::new().spawn(move || {
             if let Some(report) = work()
                 && sender.send(report).is_ok()
             {
                 let _ = wake.write_all(&[0]);
             }
         });
+        match spawned {
+            Ok(thread) => self.keep_thread(thread),
+            Err(error) => (self.on_event)(DaemonEvent::Warning(format!("cannot start a thread: {error}"))),
+        }
     }
 
     fn collect_reports(&mut self) {

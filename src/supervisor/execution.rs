@@ -48,6 +48,8 @@ impl Launcher<'_> {
             spec.env.iter().map(|(name, value)| (name.clone(), value.into())).collect();
         let defaults = [
             ("DATA_DIR", self.settings.data_dir.clone().into()),
+            ("LIB_DIR", self.settings.lib_dir.clone().into()),
+            ("LIB_BIN_DIR", self.settings.lib_bin_dir.clone().into()),
             ("MACHINE_ID", self.command.machine_id.to_string().into()),
         ];
         let is_set =

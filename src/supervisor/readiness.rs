@@ -83,7 +83,10 @@ pub(super) fn wait(
         let is_ready = match (&mut fifo, &mut logs) {
             (Some(fifo), _) => fifo.is_ready(),
             (_, Some(logs)) => logs.have_line(),
-            (None, None) => holds(&readiness.probe, context, readiness.check_timeout, end),
+            (None, None) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                holds(&readiness.probe, context, readiness.check_timeout.min(left), end)
+            }
         };
         if is_ready {
             return Some(Ok(()));

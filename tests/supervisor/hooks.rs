@@ -129,7 +129,7 @@ fn a_failing_pre_start_hook_is_a_failed_start() {
     let error = failed["last_error"].as_str().unwrap();
     let expected = "DaemonPreStart: p/on_DaemonPreStart__60_log.sh: exit 1: the disk is full";
     assert!(error.starts_with(expected), "{error}");
-    assert!(error.ends_with("it was restarted 1 times within 60s"), "{error}");
+    assert!(error.ends_with("it was restarted once within 60s"), "{error}");
     assert_eq!(context.executions("a"), [] as [Value; 0]);
     wait_until("the failure is in the journal", || context.events().len() == 3);
     assert_eq!(context.events(), ["DaemonPreStart a", "DaemonPreStart a", "DaemonFailed a"]);

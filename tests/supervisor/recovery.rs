@@ -312,3 +312,25 @@ fn promise_14_a_changed_dependency_restarts_the_dependents_that_want_it() {
     assert!(changed[0] != restarted[0] && changed[1] != restarted[1] && changed[2] == before[2]);
     context.down();
 }
+
+#[test]
+fn without_a_supervisor_ps_says_how_daemons_have_ended() {
+    let end = |name: &str, code: i32, rest: &str| {
+        format!(
+            "[daemons.{name}]\nshell = true\ncommand = 'until [ -e go ]; do sleep 0.01; done; exit {code}'\n{rest}\n"
+        )
+    };
+    let manifest = [end("done", 0, ""), end("again", 3, ""), end("bad", 3, "restart = 'no'")].concat();
+    let context = TestContext::with_manifest(&manifest);
+    context.run(&["up", "-d"]).succeeds();
+    for name in ["done", "again", "bad"] {
+        context.await_status(name, "running");
+    }
+    context.kill_supervisor();
+    context.write("here/go", "");
+    wait_until("all have ended", || context.count_live("sh -c until") == 0);
+    for (name, status) in [("done", "exited"), ("again", "backoff"), ("bad", "failed")] {
+        wait_until(&format!("{name} is {status}"), || context.daemon(name)["status"] == status);
+    }
+    context.down();
+}

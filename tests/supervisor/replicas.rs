@@ -48,15 +48,18 @@ fn replicas_have_their_numbers_and_the_declared_name_means_all() {
 }
 
 #[test]
-fn fewer_replicas_leave_orphans_that_are_named() {
+fn replicas_that_are_no_longer_declared_are_stopped() {
     let context = TestContext::with_manifest("[daemons.web]\ncommand = 'sleep 600'\nreplicas = 3\n");
     context.run(&["up", "--wait"]).succeeds();
     context.write("here/rigup.toml", "[daemons.web]\ncommand = 'sleep 600'\nreplicas = 2\n");
     let pid = context.daemon("web.0")["pid"].clone();
-    context.run(&["up", "-d"]).succeeds().stderr_contains("web.2 is no longer declared");
-    context.run(&["up", "-d", "--remove-orphans"]).succeeds();
+    context.run(&["up", "-d"]).succeeds();
     wait_until("the third is not known any more", || context.daemons() == ["web.0", "web.1"]);
     assert_eq!((context.daemon("web.0")["pid"].clone(), context.count_live("sleep")), (pid, 2));
+    context.write("here/rigup.toml", "[daemons.web]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("only the single one is known", || context.daemons() == ["web"]);
+    wait_until("only that runs", || context.count_live("sleep") == 1);
     context.down();
 }
 

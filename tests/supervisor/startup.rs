@@ -1,5 +1,7 @@
 //! How long `rigup up --wait` waits, and when it gives up.
 
+use std::time::{Duration, Instant};
+
 use crate::test_context::TestContext;
 
 /// Returns a daemon that fails with this code until it was started often enough.
@@ -51,5 +53,54 @@ fn an_expired_wait_timeout_names_what_is_not_ready() {
     );
     let expected = "not ready within 1 s: a (backoff: exit 1), b (starting)";
     context.run(&["up", "--wait", "--wait-timeout", "1"]).exits_with(1).stderr_contains(expected);
+    context.down();
+}
+
+#[test]
+fn a_program_that_does_not_exist_never_counts_as_ready() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'no-such-program'\nrestart = 'no'\n\
+         [daemons.b]\ncommand = 'sleep 600'\ndepends_on = ['a']\n",
+    );
+    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("a failed");
+    assert_eq!(context.daemon("b")["status"], "failed");
+    assert!(context.executions("b").is_empty());
+    context.down();
+}
+
+#[test]
+fn up_wait_names_a_dependency_that_is_stopped() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\ncommand = 'sleep 601'\ndepends_on = ['a']\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    context.run(&["stop", "a"]).succeeds();
+    context.run(&["down"]).succeeds();
+    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("it waits for a, which is stopped");
+    context.down();
+}
+
+#[test]
+fn after_down_up_starts_only_the_named_daemons() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\ncommand = 'sleep 601'\n",
+    );
+    context.run(&["up", "--wait"]).succeeds();
+    context.run(&["down"]).succeeds();
+    context.run(&["up", "--wait", "a"]).succeeds();
+    assert_eq!(context.daemon("b")["status"], "stopped");
+    context.run(&["up", "--wait"]).succeeds();
+    assert_eq!(context.daemon("b")["status"], "running");
+    context.down();
+}
+
+#[test]
+fn a_check_that_hangs_does_not_extend_the_time_to_become_ready() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\nready = {exec = 'sleep 601', timeout = '200ms'}\nrestart = 'no'\n",
+    );
+    let began = Instant::now();
+    context.run(&["up", "--wait"]).exits_with(1);
+    assert!(began.elapsed() < Duration::from_secs(10));
     context.down();
 }

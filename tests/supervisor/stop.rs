@@ -224,3 +224,32 @@ fn many_daemons_are_started_once_each_and_stopped_at_once() {
     let slugs: BTreeSet<&str> = executions.iter().filter_map(|process| process["slug"].as_str()).collect();
     assert_eq!(slugs.len(), executions.len());
 }
+
+#[test]
+fn promise_01_what_a_daemon_leaves_behind_ends_with_it() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = 'setsid sleep 600 & sleep 0.05; exit 1'\nrestart_delay = '50ms'\n\
+         restart_delay_max = '50ms'\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("it was restarted", || context.executions("a").len() > 2);
+    assert!(context.count_live("sleep 600") <= 1);
+    context.down();
+}
+
+#[test]
+fn promise_12_a_stop_returns_although_the_daemon_is_started_again() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\n\
+         command = \"trap 'until [ -e go ]; do sleep 0.01; done; exit 0' TERM; echo up; while :; do sleep 0.01; done\"\n\
+         ready = {stdout_line = true}\n",
+    );
+    context.run(&["up", "--wait"]).succeeds();
+    let stop = context.start(&["stop", "a"]);
+    context.await_status("a", "stopping");
+    context.run(&["start", "a"]).succeeds();
+    context.write("here/go", "");
+    assert!(stop.wait_with_output().unwrap().status.success());
+    context.await_status("a", "running");
+    context.down();
+}

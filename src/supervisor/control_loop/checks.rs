@@ -4,6 +4,8 @@ use std::io::{PipeWriter, Write};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use std::thread::JoinHandle;
+
 use crate::clock;
 use crate::model::{DaemonName, DaemonSpec, Health, Process, ProcessId, ReadinessCheck};
 use crate::process::launcher;
@@ -114,14 +116,21 @@ impl ControlLoop<'_> {
         let Ok(wake) = self.wake.1.try_clone() else { return };
         let mut reporter = CheckReporter { sender: self.reports.0.clone(), wake };
         let check = std::thread::Builder::new().spawn(move || work(&mut reporter));
-        self.checks.retain(|check| !check.is_finished());
-        self.checks.extend(check.ok().filter(|_| matches!(probe, ReadinessCheck::Exec(_))));
+        if let Some(check) = check.ok().filter(|_| matches!(probe, ReadinessCheck::Exec(_))) {
+            self.keep_thread(check);
+        }
     }
 
-    /// Waits until the checks have ended whose executions are over, so that no command of one is left.
-    pub(super) fn join_checks(&mut self) {
-        for check in self.checks.drain(..) {
-            let _ = check.join();
+    /// Keeps a thread that the supervisor waits for before it ends.
+    pub(super) fn keep_thread(&mut self, thread: JoinHandle<()>) {
+        self.threads.retain(|thread| !thread.is_finished());
+        self.threads.push(thread);
+    }
+
+    /// Waits until the threads have ended, so that no command of a check is left, and each warning about a stop is printed.
+    pub(super) fn join_threads(&mut self) {
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
         }
     }
 }

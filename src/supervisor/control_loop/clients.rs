@@ -108,7 +108,8 @@ impl ControlLoop<'_> {
                     }
                     self.handle(PolicyEvent::Unwant(name));
                 }
-                AnswerCondition::AreDown(names)
+                let id = |name: &DaemonName| self.executions.get(name).map(|execution| execution.process_id);
+                AnswerCondition::AreDown(names.into_iter().map(|name| (name.clone(), id(&name))).collect())
             }
             ControlRequest::Restart { names } => {
                 let names = self.known(&names)?;
@@ -160,7 +161,7 @@ impl ControlLoop<'_> {
     /// Answers the clients whose conditions hold.
     pub(super) fn answer_pending(&mut self) {
         self.answer_failing_startup();
-        let (is_over, now) = (self.policy.is_over(), self.now());
+        let now = self.now();
         let status = |name: &DaemonName| self.policy.state(name).map(|state| state.status);
         let has_ended = |name: &DaemonName| {
             status(name).is_none_or(|status| {
@@ -168,12 +169,14 @@ impl ControlLoop<'_> {
             })
         };
         let holds = |condition: &AnswerCondition| match condition {
-            AnswerCondition::AreDown(names) => {
-                names.iter().all(|name| !status(name).is_some_and(DaemonStatus::is_alive))
-            }
+            // Another command may have started the daemon again.
+            AnswerCondition::AreDown(executions) => executions.iter().all(|(name, id)| match id {
+                Some(id) => self.executions.get(name).is_none_or(|execution| execution.process_id != *id),
+                None => !status(name).is_some_and(DaemonStatus::is_alive),
+            }),
             AnswerCondition::HaveEnded(names) => names.iter().all(has_ended),
             AnswerCondition::AreReady { .. } => self.policy.startup(now) == Startup::Done,
-            AnswerCondition::IsDown => is_over,
+            AnswerCondition::IsDown => self.is_over,
             AnswerCondition::Never => false,
         };
         let is_due = |connected: &ConnectedClient| matches!(&connected.state, ClientState::Waiting(condition) if holds(condition));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::poll::PollFlags;
 
-use crate::model::DaemonName;
+use crate::model::{DaemonName, ProcessId};
 use crate::supervisor::control::{Answer, Client};
 
 /// A connected client.
@@ -30,8 +30,8 @@ pub(super) enum ClientState {
 
 /// The condition of an answer that is due later.
 pub(super) enum AnswerCondition {
-    /// These daemons are not alive.
-    AreDown(Vec<DaemonName>),
+    /// These executions are over, and daemons without one are not alive.
+    AreDown(Vec<(DaemonName, Option<ProcessId>)>),
     /// These daemons have ended, and are not started again.
     HaveEnded(Vec<DaemonName>),
     /// All daemons have come up, or have ended.
@@ -41,7 +41,7 @@ pub(super) enum AnswerCondition {
         /// The end of that time.
         deadline: Option<Duration>,
     },
-    /// All daemons are down.
+    /// All daemons are down, and the supervisor ends.
     IsDown,
     /// The supervisor is ending, so that only the next one can do what the client wants. This one ends without an answer.
     Never,

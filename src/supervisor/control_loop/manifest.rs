@@ -46,7 +46,7 @@ impl ControlLoop<'_> {
             let is_stopped_by_hand = names.is_empty()
                 && self.daemons.get(&spec.name).is_some_and(|daemon| daemon.is_stopped_by_hand);
             let is_wanted = started.contains(&spec.name) && !is_stopped_by_hand
-                || !names.is_empty() && is_wanted_already(&self.daemons, &spec);
+                || !names.is_empty() && self.is_kept(&spec.name);
             let wanted = if is_wanted { Wanted::Started } else { Wanted::Stopped };
             let daemon =
                 self.daemons.entry(spec.name.clone()).or_insert_with(|| Daemon::new(spec.clone(), wanted));
@@ -76,6 +76,12 @@ impl ControlLoop<'_> {
         }
         let rows: Vec<Daemon> = self.daemons.values().map(|daemon| daemon.clone().masked()).collect();
         self.store.save_daemons(&rows).and_then(|()| self.save()).map_err(|error| error.to_string())
+    }
+
+    /// Whether a daemon goes on while others are started by name: it is wanted, and no command has stopped all of them since.
+    fn is_kept(&self, name: &DaemonName) -> bool {
+        let is_supervised = self.policy.state(name).is_some() || self.server.replaces_killed;
+        is_supervised && self.daemons.get(name).is_some_and(|daemon| daemon.wanted == Wanted::Started)
     }
 
     /// Reads the daemons of an earlier supervisor from the store. Takes over those that run and are not among `specs`, and
@@ -146,11 +152,6 @@ fn watched(process: &Process) -> Option<Handle> {
         Some(waiter) => Handle::open_entry(&waiter).ok().flatten(),
         None => Handle::open_running(process).ok().flatten(),
     }
-}
-
-/// Whether a daemon is wanted already.
-fn is_wanted_already(daemons: &BTreeMap<DaemonName, Daemon>, spec: &DaemonSpec) -> bool {
-    daemons.get(&spec.name).is_some_and(|daemon| daemon.wanted == Wanted::Started)
 }
 
 /// Returns the daemons with these names and all that they depend on.

@@ -5,12 +5,16 @@ use crate::supervisor::control_loop::{ControlLoop, DaemonEvent, orphan_warning};
 use crate::supervisor::policy::PolicyEvent;
 
 impl ControlLoop<'_> {
-    /// Stops the daemons that are no longer declared, or names those that still run.
+    /// Stops the daemons that are no longer declared, or names those that still run. Replicas of a declared daemon that are
+    /// more than it has now are always stopped.
     pub(super) fn remove_orphans(&mut self, specs: &[DaemonSpec], removes_orphans: bool) {
         let is_orphan = |name: &&DaemonName| !specs.iter().any(|spec| spec.name == **name);
         self.orphans = self.daemons.keys().filter(is_orphan).cloned().collect();
         for name in self.orphans.clone() {
-            if removes_orphans {
+            let is_surplus = self.daemons.get(&name).is_some_and(|daemon| {
+                specs.iter().any(|spec| spec.declared_name() == daemon.spec.declared_name())
+            });
+            if removes_orphans || is_surplus {
                 self.handle(PolicyEvent::Unwant(&name));
             } else if self.executions.contains_key(&name) {
                 (self.on_event)(DaemonEvent::Warning(orphan_warning(&name)));

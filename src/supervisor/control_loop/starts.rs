@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::model::{DaemonName, Health, LifecycleEvent, Process, Readiness};
+use crate::model::{DaemonName, ExitReason, Health, LifecycleEvent, Process, Readiness};
 use crate::process::waiter::LaunchError;
 use crate::runs::start::{self, StartingRun};
 use crate::supervisor::control_loop::stored_state::updated;
 use crate::supervisor::control_loop::{ControlLoop, Execution, ThreadReport, Watched};
+use crate::supervisor::execution;
 use crate::supervisor::policy::PolicyEvent;
 use crate::supervisor::readiness;
 use crate::supervisor::staleness;
@@ -92,6 +93,14 @@ impl ControlLoop<'_> {
             }
         };
         let Some(daemon) = self.daemons.get(&name) else { return };
+        let stored = self.store.process(process.id).ok().flatten();
+        let exit = stored.as_ref().and_then(Process::exit);
+        if exit.is_some_and(|exit| exit.reason == ExitReason::SpawnFailed) {
+            // It never ran, which its exit will say.
+            let (watched, checks) = (Watched::Waiter(waiter), Vec::new());
+            self.executions.insert(name, Execution { process_id: process.id, watched, checks });
+            return;
+        }
         let checks = self.start_checks(&daemon.spec.clone(), &process, false, Health::Starting);
         let watched = Watched::Waiter(waiter);
         self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
@@ -103,6 +112,18 @@ impl ControlLoop<'_> {
         if let Some(is_urgent) = is_stop_urgent {
             self.stop_daemon(&name, is_urgent);
         }
+    }
+
+    /// Removes old executions of a daemon in a thread, if there are any.
+    fn prune_executions(&mut self, name: DaemonName) {
+        if matches!(execution::is_prunable(self.store, &name), Ok(false)) {
+            return;
+        }
+        let (data_dir, lib_dir) = (self.settings.data_dir.clone(), self.settings.lib_dir.clone());
+        self.spawn(move || {
+            let problem = execution::prune(&data_dir, &lib_dir, &name).err()?;
+            Some(ThreadReport::Warning(format!("cannot remove old executions of {name}: {problem}")))
+        });
     }
 
     /// Passes on that an execution could not be started.

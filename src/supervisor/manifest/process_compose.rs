@@ -11,7 +11,8 @@ use crate::duration;
 use crate::model::{Condition, DaemonSpec, HealthCheck, Readiness, ReadinessCheck, Restart};
 
 /// The keys of the whole manifest that have a meaning for rigup.
-const MANIFEST_FIELDS: [&str; 4] = ["processes", "environment", "shell", "disable_env_expansion"];
+const MANIFEST_FIELDS: [&str; 5] =
+    ["processes", "environment", "shell", "disable_env_expansion", "log_location"];
 
 /// Keys that only affect process-compose itself and its screen.
 const IGNORED_MANIFEST_FIELDS: [&str; 10] = [
@@ -27,9 +28,9 @@ const IGNORED_MANIFEST_FIELDS: [&str; 10] = [
     "vars",
 ];
 
-const UNSUPPORTED_MANIFEST_FIELDS: [&str; 4] = ["extends", "env_cmds", "log_location", "mcp_server"];
+const UNSUPPORTED_MANIFEST_FIELDS: [&str; 3] = ["extends", "env_cmds", "mcp_server"];
 
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "command",
     "entrypoint",
     "depends_on",
@@ -46,6 +47,7 @@ const FIELDS: [&str; 16] = [
     "is_dotenv_disabled",
     "is_disabled",
     "replicas",
+    "log_location",
 ];
 
 const IGNORED_FIELDS: [&str; 6] = [
@@ -58,8 +60,7 @@ const IGNORED_FIELDS: [&str; 6] = [
 ];
 
 /// Fields that this version refuses.
-const UNSUPPORTED: [&str; 10] = [
-    "log_location",
+const UNSUPPORTED: [&str; 9] = [
     "is_tty",
     "is_foreground",
     "is_daemon",
@@ -77,6 +78,9 @@ const SHELL: [&str; 2] = ["bash", "-c"];
 /// The defaults of `period_seconds` and `timeout_seconds`.
 const PROBE_PERIOD: Duration = Duration::from_secs(10);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The interval at which the logs are read for `ready_log_line`.
+const LOG_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The keys of the words of the shell.
 const SHELL_FIELDS: [&str; 2] = ["shell_command", "shell_argument"];
@@ -101,6 +105,7 @@ pub(super) fn read(
         [&MANIFEST_FIELDS, &IGNORED_MANIFEST_FIELDS, &UNSUPPORTED_MANIFEST_FIELDS, &ignored];
     file.check_keys(document, &known)?;
     document.refuse(&UNSUPPORTED_MANIFEST_FIELDS)?;
+    warn_about_log_location(document, file);
     let mut shell = SHELL.map(str::to_owned);
     if let Some(table) = document.table("shell")? {
         file.check_keys(&table, &[&SHELL_FIELDS, &["elevated_shell_command", "elevated_shell_argument"]])?;
@@ -123,6 +128,13 @@ pub(super) fn read(
 }
 
 /// Returns the keys that process-compose reserves for other programs.
+/// rigup keeps the logs of every execution itself.
+fn warn_about_log_location(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) {
+    if let Some(value) = fields.get("log_location") {
+        file.warn(value.line, "\"log_location\" has no effect; read the logs with `rigup logs`");
+    }
+}
+
 fn extensions<'a>(table: &Declaration<'a>) -> Vec<&'a str> {
     table.others(&[]).map(|member| member.key.as_str()).filter(|key| key.starts_with("x-")).collect()
 }
@@ -138,6 +150,7 @@ fn daemon(
     let ignored = extensions(&fields);
     file.check_keys(&fields, &[&FIELDS, &IGNORED_FIELDS, &UNSUPPORTED, &ignored])?;
     fields.refuse(&UNSUPPORTED)?;
+    warn_about_log_location(&fields, file);
     if !fields.flag("is_template_disabled", false)?
         && let Some(line) = line_with(process, "{{")
     {
@@ -231,7 +244,7 @@ fn readiness(
             probe: ReadinessCheck::Log(regex::escape(&text)),
             // process-compose waits for the line without a limit.
             timeout: duration::MAX,
-            interval: PROBE_PERIOD,
+            interval: LOG_INTERVAL,
             check_timeout: PROBE_TIMEOUT,
             stops_all: false,
         };

@@ -142,10 +142,13 @@ fn program(
     Ok((program.display().to_string(), folder))
 }
 
-/// Returns the files below the folder of a pattern whose names match its last part, in the order of their names.
+/// Returns the files below the folder of a pattern whose names match its last part, in the order of their names. The folder
+/// is the part before the first one with a `*`, as in `process_pilot`, which searches below its base directory.
 fn matches(pattern: &Path) -> Vec<PathBuf> {
     let name = pattern.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let entries = WalkDir::new(dir::parent(pattern)).sort_by_file_name().into_iter().flatten();
+    let has_no_wildcard = |folder: &&Path| !folder.as_os_str().as_encoded_bytes().contains(&b'*');
+    let folder = pattern.ancestors().skip(1).find(has_no_wildcard).unwrap_or(pattern);
+    let entries = WalkDir::new(folder).sort_by_file_name().into_iter().flatten();
     let found = entries.filter(|entry| is_match(&name, &entry.file_name().to_string_lossy()));
     found.map(walkdir::DirEntry::into_path).filter(|path| path.is_file()).collect()
 }

@@ -6,7 +6,7 @@ mod tests;
 use std::mem;
 use std::time::Duration;
 
-use crate::model::{DaemonName, DaemonSpec, DaemonStatus, Health, Restart};
+use crate::model::{DaemonName, DaemonSpec, DaemonStatus, Health};
 
 /// What happened, or what a command requests. An event about an unknown daemon changes nothing, and neither does one
 /// that does not fit its status, such as the exit of a daemon that does not run.
@@ -406,12 +406,7 @@ impl SupervisedDaemon {
             if is_failure && !self.has_come_up(now) { self.failed_starts.saturating_add(1) } else { 0 };
         self.state.exit = Some(exit);
         self.has_succeeded = !is_failure;
-        let is_restarted = match self.spec.restart {
-            Restart::No => false,
-            Restart::OnFailure => is_failure,
-            Restart::Always | Restart::UnlessStopped => true,
-        };
-        if is_restarted && !is_ending && !self.stops_all(is_failure) {
+        if self.spec.restart.follows(is_failure) && !is_ending && !self.stops_all(is_failure) {
             self.back_off(now);
         } else {
             self.state.status = if is_failure { DaemonStatus::Failed } else { DaemonStatus::Exited };
@@ -432,7 +427,9 @@ impl SupervisedDaemon {
             self.recent_restarts.retain(|at| at.saturating_add(period) > next_start);
             if self.recent_restarts.len() >= limit as usize {
                 self.state.status = DaemonStatus::Failed;
-                let reason = format!("; it was restarted {limit} times within {period:?}");
+                let times = if limit == 1 { "once".to_owned() } else { format!("{limit} times") };
+                let separator = if self.state.last_error.is_empty() { "" } else { "; " };
+                let reason = format!("{separator}it was restarted {times} within {period:?}");
                 self.state.last_error.push_str(&reason);
                 return;
             }

@@ -28,7 +28,8 @@ impl Startup {
     pub(super) fn of(daemons: &[SupervisedDaemon], now: Duration) -> Self {
         let mut startup = Self::Done;
         for daemon in daemons {
-            match (daemon.startup(now), &startup) {
+            let own = daemon.waits_in_vain(daemons).unwrap_or_else(|| daemon.startup(now));
+            match (own, &startup) {
                 (Self::Done, _) => {}
                 (failing @ Self::Failing(..), _) => return failing,
                 (Self::Pending(at), Self::Pending(other)) => {
@@ -48,6 +49,20 @@ impl SupervisedDaemon {
         let (name, status, error) = (&spec.name, state.status, &state.last_error);
         let reason = if error.is_empty() { String::new() } else { format!(": {error}") };
         (self.startup(now) != Startup::Done).then(|| format!("{name} ({status}{reason})"))
+    }
+
+    /// Returns that it waits for a daemon that was stopped, and is not started by itself.
+    fn waits_in_vain(&self, daemons: &[Self]) -> Option<Startup> {
+        let needed = self.spec.depends_on.iter().filter(|dependency| dependency.required);
+        let is_stopped = |name: &DaemonName| {
+            let daemon = daemons.iter().find(|daemon| daemon.spec.name == *name);
+            daemon.is_some_and(|daemon| daemon.state.status == DaemonStatus::Stopped)
+        };
+        let mut stopped = needed.filter(|dependency| is_stopped(&dependency.name));
+        let stopped = &stopped.next().filter(|_| self.state.status == DaemonStatus::Waiting)?.name;
+        let text =
+            format!("it waits for {stopped}, which is stopped; start that with `rigup start {stopped}`");
+        Some(Startup::Failing(self.spec.name.clone(), text))
     }
 
     /// Returns how far its start is.

@@ -1,6 +1,7 @@
 //! Tests of the rules about one daemon, each as a table of steps.
 
 use super::*;
+use crate::model::Restart;
 use crate::supervisor::policy::DaemonPolicy;
 use crate::supervisor::policy::tests::{
     adopted, check_steps, exit, handle, name, policy, spec, state, statuses, with_ready, with_restart,
