@@ -201,7 +201,10 @@ fn run_command_line() -> ExitStatus {
         return InternalCli::try_parse().map_or_else(print_usage, run_internal);
     }
     Cli::try_parse().map_or_else(print_usage, |Cli { global, command }| {
-        run_with_settings(global, Environment::of_this_process(), |context| run(command, context))
+        let needs_values = command.needs_settings();
+        run_with_settings(global, Environment::of_this_process(), needs_values, |context| {
+            run(command, context)
+        })
     })
 }
 
@@ -211,10 +214,10 @@ fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
         InternalCommand::Waiter(args) => waiter::run(args, global.folders, &environment),
         InternalCommand::Launch(args) => launch::run(args, &environment),
         InternalCommand::Supervise => {
-            run_with_settings(global, environment, background_supervisor::supervise)
+            run_with_settings(global, environment, true, background_supervisor::supervise)
         }
         #[cfg(target_os = "linux")]
-        InternalCommand::Retry => run_with_settings(global, environment, |context| {
+        InternalCommand::Retry => run_with_settings(global, environment, true, |context| {
             Ok(crate::engine::retry::run(&context.settings, &print_event)?)
         }),
     }
@@ -224,12 +227,13 @@ fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
 fn run_with_settings(
     global: Global,
     environment: Environment,
+    needs_values: bool,
     run: impl FnOnce(&mut Context) -> CommandResult,
 ) -> ExitStatus {
     let Global { folders, json, format, color, verbosity } = global;
     let format = format.or(json.then_some(Format::Jsonl));
     let output = Output::new(format, color, &environment);
-    let status = match Settings::merge(folders, environment) {
+    let status = match Settings::merge_for(needs_values, folders, environment) {
         Ok(settings) => {
             // A rigup that runs this one because of a record has printed them.
             for warning in settings.warnings.iter().filter(|_| settings.followed.is_none()) {
@@ -298,6 +302,25 @@ fn run_and_flush(run: impl FnOnce(&mut Context) -> CommandResult, context: &mut 
     // A signal counts until everything is printed.
     let during = signals::interrupted_by().filter(|_| interrupted_by.is_none());
     Ok(during.map_or(status, ExitStatus::Interrupted))
+}
+
+impl Command {
+    /// Whether it needs the values of settings files. The others also work while such a file is being edited.
+    fn needs_settings(&self) -> bool {
+        use Command::{Down, Events, Logs, Process, Ps, Restart, Stats, Stop, Wait};
+        !matches!(
+            self,
+            Down(..)
+                | Events(..)
+                | Logs(..)
+                | Process(..)
+                | Ps(..)
+                | Restart(..)
+                | Stats(..)
+                | Stop(..)
+                | Wait(..)
+        )
+    }
 }
 
 fn run(command: Command, context: &mut Context) -> CommandResult {

@@ -187,6 +187,16 @@ impl Settings {
 
     /// Merges flags, environment, files and defaults.
     pub fn merge(flags: Flags, environment: Environment) -> Result<Self, SettingsError> {
+        Self::merge_for(true, flags, environment)
+    }
+
+    /// Like [`Self::merge`]. For a command that does not need the values in the files, a `rigup.toml` that cannot be used is only
+    /// a warning.
+    pub(crate) fn merge_for(
+        needs_values: bool,
+        flags: Flags,
+        environment: Environment,
+    ) -> Result<Self, SettingsError> {
         let here = folders::current();
         let here = here.as_deref();
         let rigup = std::env::current_exe().map_err(SettingsError::NoProgram)?;
@@ -199,7 +209,7 @@ impl Settings {
         let warning = tmpdir.and_then(|folder| folders::replace_unusable_tmpdir(&folder));
         let command_environment = environment.clone();
         let environment = if warning.is_some() { environment.without("TMPDIR") } else { environment };
-        let merged = Self::merge_in(here, std::env::home_dir(), rigup, flags, environment)?;
+        let merged = Self::merge_in(here, std::env::home_dir(), rigup, needs_values, flags, environment)?;
         let mut settings = Self { command_environment, ..merged };
         settings.warnings.extend(warning);
         Ok(settings)
@@ -216,6 +226,7 @@ impl Settings {
         here: Option<&Path>,
         home: Option<PathBuf>,
         rigup: PathBuf,
+        needs_values: bool,
         flags: Flags,
         environment: Environment,
     ) -> Result<Self, SettingsError> {
@@ -274,7 +285,11 @@ impl Settings {
         let mut files = Vec::new();
         for (path, is_project) in [(users, false), (projects, true)] {
             let Some(path) = path else { continue };
-            files.extend(file::read(path, is_project, home.as_deref(), &mut trust, &mut warnings)?);
+            match file::read(path, is_project, home.as_deref(), &mut trust, &mut warnings) {
+                Ok(file) => files.extend(file),
+                Err(error) if needs_values => return Err(error),
+                Err(error) => warnings.push(error.to_string()),
+            }
         }
         files.reverse();
         let shared = config_dir.as_ref().map(|folder| folder.join(file::ENV_FILE_NAME));
@@ -284,13 +299,7 @@ impl Settings {
             "finds no plugins there",
         ));
         warnings.extend(folders::list_warnings(trust.exceptions(), "does not trust it"));
-        let output_limit = match environment.get("RIGUP_OUTPUT_LIMIT") {
-            None => OUTPUT_LIMIT,
-            Some(text) => text
-                .to_str()
-                .and_then(|text| text.parse::<NonZeroU64>().ok()?.get().checked_mul(1 << 20))
-                .ok_or_else(|| SettingsError::OutputLimit(text.to_string_lossy().into_owned()))?,
-        };
+        let output_limit = output_limit(&environment)?;
         // A hook that runs this rigup has the output dir of another event.
         let is_inherited = environment.get(OUTPUT_DIR_VARIABLE) == environment.get(SNAP_DIR);
         let environment = if is_inherited { environment.without(SNAP_DIR) } else { environment };
@@ -325,6 +334,17 @@ impl Settings {
     }
 }
 
+/// Returns the number of bytes that a hook may write to a stream.
+fn output_limit(environment: &Environment) -> Result<u64, SettingsError> {
+    match environment.get("RIGUP_OUTPUT_LIMIT") {
+        None => Ok(OUTPUT_LIMIT),
+        Some(text) => text
+            .to_str()
+            .and_then(|text| text.parse::<NonZeroU64>().ok()?.get().checked_mul(1 << 20))
+            .ok_or_else(|| SettingsError::OutputLimit(text.to_string_lossy().into_owned())),
+    }
+}
+
 /// Returns the trust that the command line and the environment declare.
 fn trust(here: Option<&Path>, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
     let mut trust = Trust::new(environment.text("SUDO_UID").and_then(|uid| uid.parse().ok()));
@@ -350,8 +370,15 @@ mod tests {
 
     fn merge(flags: Flags, environment: Environment) -> Settings {
         let home = Some(PathBuf::from("/home/me"));
-        Settings::merge_in(Some(Path::new("/here")), home, PathBuf::from("/bin/rigup"), flags, environment)
-            .unwrap()
+        Settings::merge_in(
+            Some(Path::new("/here")),
+            home,
+            PathBuf::from("/bin/rigup"),
+            true,
+            flags,
+            environment,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -381,7 +408,7 @@ mod tests {
         let limit = |text: &str| {
             let environment = Environment::from_iter([("DATA_DIR", "/d"), ("RIGUP_OUTPUT_LIMIT", text)]);
             let flags = Flags::default();
-            Settings::merge_in(Some(Path::new("/")), None, PathBuf::new(), flags, environment)
+            Settings::merge_in(Some(Path::new("/")), None, PathBuf::new(), true, flags, environment)
                 .map(|settings| settings.output_limit)
         };
         assert_eq!(limit("").unwrap(), 64 << 20);
@@ -402,7 +429,8 @@ mod tests {
         let xdg = folder.path().join("config");
         let environment =
             || Environment::from_iter([("DATA_DIR", "/d"), ("XDG_CONFIG_HOME", xdg.to_str().unwrap())]);
-        let read = || Settings::merge_in(Some(&here), None, PathBuf::new(), Flags::default(), environment());
+        let read =
+            || Settings::merge_in(Some(&here), None, PathBuf::new(), true, Flags::default(), environment());
         let values: Vec<Value> = read().unwrap().files.into_iter().map(|file| file.values.into()).collect();
         assert_eq!(values, [serde_json::json!({"T": 1, "LIST": ["a", "b"]}), serde_json::json!({"T": 2})]);
         fs_err::write(here.join(FILE_NAME), "T = ").unwrap();
@@ -420,7 +448,7 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let error = |flags: Flags| {
             let environment = Environment::from_iter([("DATA_DIR", "/d")]);
-            Settings::merge_in(Some(Path::new("/here")), None, PathBuf::new(), flags, environment)
+            Settings::merge_in(Some(Path::new("/here")), None, PathBuf::new(), true, flags, environment)
                 .unwrap_err()
                 .to_string()
         };

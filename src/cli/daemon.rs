@@ -1,5 +1,7 @@
 //! The commands for daemons: `rigup ps`, `stop`, `restart`, `wait` and `start NAME`.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context};
@@ -71,8 +73,8 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
             Column::new("STATUS"),
             Column::new("PID"),
             Column::new("UPTIME"),
-            Column::new("RESTARTS").optional(1),
-            Column::new("LAST ERROR").cut_end(40).optional(2),
+            Column::new("RESTARTS").optional(2),
+            Column::new("LAST ERROR").cut_end(24).optional(1),
         ];
         if has_health {
             columns.insert(HEALTH_COLUMN, Column::new("HEALTH"));
@@ -116,17 +118,31 @@ pub(crate) fn start(names: Vec<String>, context: &Context) -> CommandResult {
 
 /// Runs `rigup stop`.
 pub(crate) fn stop(args: &NamesArgs, context: &Context) -> CommandResult {
-    let session = context.session()?;
     let request = ControlRequest::Stop { names: args.names.clone() };
-    print_warnings(&daemons::request_or_stop(&session, &request, Some(&args.names), None)?);
-    Ok(ExitStatus::Success)
+    request_or_stop(&request, Some(&args.names), None, context)
 }
 
-/// Prints warnings of commands that work without a supervisor.
-pub(super) fn print_warnings(warnings: &[String]) {
-    for text in warnings {
-        warning!("{}", printable(text));
+/// Sends a request that stops daemons to the supervisor, or stops them if none runs.
+pub(super) fn request_or_stop(
+    request: &ControlRequest,
+    names: Option<&[String]>,
+    grace: Option<Duration>,
+    context: &Context,
+) -> CommandResult {
+    match context.session() {
+        Ok(session) => {
+            for text in daemons::request_or_stop(&session, request, names, grace)? {
+                warning!("{}", printable(&text));
+            }
+        }
+        // The supervisor can also stop daemons while the disk is full.
+        Err(error) => {
+            if daemons::request(&context.settings, request, None)?.is_none() {
+                return Err(error);
+            }
+        }
     }
+    Ok(ExitStatus::Success)
 }
 
 /// Runs `rigup restart`.

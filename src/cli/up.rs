@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::attachment::Attachment;
 use crate::cli::background_supervisor::apply_in_background;
 use crate::cli::command::{CliError, CommandResult, Context};
-use crate::cli::daemon::{print_daemons, print_warnings};
+use crate::cli::daemon::{print_daemons, request_or_stop};
 use crate::cli::failure;
 use crate::cli::message::{error, print_event, warning};
 use crate::cli::progress::ProgressDisplay;
@@ -222,11 +222,8 @@ fn await_ready(manifest: Manifest, timeout: Option<Duration>, context: &Context)
 
 /// Runs `rigup down`.
 pub(crate) fn down(args: &DownArgs, context: &mut Context) -> CommandResult {
-    let session = context.session()?;
     let grace = args.timeout.map(Limit::or_max);
-    let request = ControlRequest::Down { grace };
-    print_warnings(&daemons::request_or_stop(&session, &request, None, grace)?);
-    Ok(ExitStatus::Success)
+    request_or_stop(&ControlRequest::Down { grace }, None, grace, context)
 }
 
 /// Reads the daemons of all manifests: those of plugins, of the project, and of these files.

@@ -260,11 +260,13 @@ fn unanswered(text: &str, patience: Duration) -> EngineError {
 /// Returns the daemons in the store, each with its current or last execution. Without a supervisor, the status of a daemon
 /// is that of its execution.
 pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, EngineError> {
+    let is_supervised = || matches!(lock::is_locked(&store.data_dir().join(LOCK)), Ok(Some(true)));
     let with_process = |mut daemon: Daemon| {
         let process = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten();
         let process = process.map(|process| recover::as_found(store, process));
         let is_alive = process.as_ref().is_some_and(|process| process.exit().is_none());
-        if daemon.status.is_alive() && !is_alive {
+        // A supervisor is about to judge the exit.
+        if daemon.status.is_alive() && !is_alive && !is_supervised() {
             daemon.status = status_after(&daemon, process.as_ref().and_then(Process::exit));
         }
         let machine_id = process.as_ref().map(|process| process.machine_id).filter(|_| is_alive);
@@ -314,15 +316,16 @@ fn stop(
         let Some(daemon) = daemons.iter().find(|daemon| daemon.name == *name && is_selected(daemon)) else {
             continue;
         };
-        let Some(id) = daemon.process_id else { continue };
-        let Settings { data_dir, lib_dir, rigup, .. } = &session.settings;
-        let mut spec = daemon.spec.clone();
-        spec.stop_grace_period = grace.unwrap_or(spec.stop_grace_period);
-        let warning = execution::stop(data_dir, lib_dir, rigup, id, &spec)
-            .map_err(|problem| EngineError::NotFound(format!("cannot stop {name}: {problem}")))?;
-        warnings.extend(warning.map(|warning| format!("{name}: {warning}")));
-        if let Some(process) = store.process(id)? {
-            recover::recover_if_lost(store, &process)?;
+        if let Some(id) = daemon.process_id {
+            let Settings { data_dir, lib_dir, rigup, .. } = &session.settings;
+            let mut spec = daemon.spec.clone();
+            spec.stop_grace_period = grace.unwrap_or(spec.stop_grace_period);
+            let warning = execution::stop(data_dir, lib_dir, rigup, id, &spec)
+                .map_err(|problem| EngineError::NotFound(format!("cannot stop {name}: {problem}")))?;
+            warnings.extend(warning.map(|warning| format!("{name}: {warning}")));
+            if let Some(process) = store.process(id)? {
+                recover::recover_if_lost(store, &process)?;
+            }
         }
         let mut stopped = Daemon { status: DaemonStatus::Stopped, ..daemon.clone() };
         if names.is_some() {

@@ -183,3 +183,19 @@ fn a_program_that_does_not_exist_is_the_last_error() {
     let error = context.daemon("a")["last_error"].as_str().unwrap().to_owned();
     assert!(error.contains("no-such-program"), "{error}");
 }
+
+#[test]
+fn a_broken_manifest_does_not_keep_daemons_from_being_stopped() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'echo hello; exec sleep 600'\nshell = true\nready = {stdout_line = true}\n\
+         [daemons.b]\ncommand = 'sleep 601'\n",
+    );
+    context.run(&["up", "--wait"]).succeeds();
+    context.write("here/rigup.toml", "[daemons.a]\ncommand = \n");
+    context.run(&["up", "-d"]).exits_with(3).stderr_contains("not TOML");
+    context.run(&["ps"]).succeeds().stderr_contains("warning: cannot use ");
+    assert_eq!(context.run(&["logs", "a"]).succeeds().stdout, "hello\n");
+    context.run(&["stop", "a"]).succeeds();
+    assert_eq!(context.count_live("sleep 600"), 0);
+    context.down();
+}

@@ -14,6 +14,7 @@ mod clock;
 #[path = "../faults/collected.rs"]
 mod collected;
 mod commands;
+mod disk;
 mod events;
 mod first_process;
 mod foreground;

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus};
 use crate::supervisor::control::{self, Answer, Client, ControlRequest, unknown_daemon};
-use crate::supervisor::control_loop::ControlLoop;
 use crate::supervisor::control_loop::connected_client::{AnswerCondition, ClientState, ConnectedClient};
 use crate::supervisor::control_loop::manifest::with_dependencies;
+use crate::supervisor::control_loop::{ControlLoop, DaemonEvent};
 use crate::supervisor::policy::{self, PolicyEvent, Startup};
 
 /// The largest number of clients. If one more connects, the oldest one that is slow to send its request or to read its
@@ -102,7 +102,10 @@ impl ControlLoop<'_> {
             ControlRequest::Stop { names } => {
                 let names = self.known(&names)?;
                 for name in &names {
-                    self.store.save_stop_by_hand(name).map_err(|error| error.to_string())?;
+                    if let Err(error) = self.store.save_stop_by_hand(name) {
+                        let text = format!("cannot store that {name} was stopped: {error}");
+                        (self.on_event)(DaemonEvent::Warning(text));
+                    }
                     if let Some(daemon) = self.daemons.get_mut(name) {
                         daemon.is_stopped_by_hand = true;
                     }

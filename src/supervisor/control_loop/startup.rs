@@ -28,9 +28,15 @@ impl ControlLoop<'_> {
     pub(super) fn startup_timer(&self) -> Option<Duration> {
         let mut limits = self.clients.iter().filter_map(ConnectedClient::startup_limit).peekable();
         limits.peek()?;
-        let settled = if let Startup::Pending(at) = self.policy.startup(self.now()) { at } else { None };
+        let now = self.now();
+        let settled = match self.policy.startup(now) {
+            Startup::Pending(at) => at,
+            // It has come up since the clients were answered last.
+            Startup::Done => Some(now),
+            Startup::Failing(..) => None,
+        };
         let first = limits.filter_map(|(_, deadline)| deadline).chain(settled).min()?;
-        Some(first.saturating_sub(self.now()))
+        Some(first.saturating_sub(now))
     }
 
     /// Tells the clients that wait until all daemons are ready that one was not ready in time.
