@@ -165,6 +165,50 @@ impl Default for LogLimits {
 }
 
 impl DaemonSpec {
+    /// The grace period of a daemon.
+    pub(crate) const STOP_GRACE_PERIOD: Duration = Duration::from_secs(10);
+    /// The delay before the first restart.
+    pub(crate) const RESTART_DELAY: Duration = Duration::from_secs(1);
+    /// The longest delay before a restart.
+    pub(crate) const RESTART_DELAY_MAX: Duration = Duration::from_mins(1);
+    /// The uptime after which the delay is the first one again.
+    pub(crate) const RESTART_RESET: Duration = Duration::from_secs(10);
+
+    /// Returns the declaration of a daemon with the default of every field.
+    pub(crate) fn new(name: DaemonName, source: String, command: Vec<String>, working_dir: PathBuf) -> Self {
+        Self {
+            name,
+            source,
+            command,
+            working_dir,
+            env: BTreeMap::new(),
+            binaries: Vec::new(),
+            depends_on: Vec::new(),
+            ready: None,
+            healthcheck: None,
+            restart: Restart::OnFailure,
+            success_exit_codes: vec![0],
+            restart_delay: Self::RESTART_DELAY,
+            restart_delay_max: Self::RESTART_DELAY_MAX,
+            restart_reset: Self::RESTART_RESET,
+            restart_limit: None,
+            stop_signal: "TERM".to_owned(),
+            stop_grace_period: Self::STOP_GRACE_PERIOD,
+            exit_on_end: false,
+            exit_on_failure: false,
+            autostart: true,
+            restart_on_update: false,
+            is_orchestrator: false,
+            log_limits: LogLimits::default(),
+            replica: None,
+            attributes: ProcessAttributes::default(),
+            memory_max: None,
+            stop_command: None,
+            is_signalled_alone: false,
+            hooks: DaemonHooks::default(),
+        }
+    }
+
     /// Returns the name in the declaration, which all replicas share.
     pub fn declared_name(&self) -> &DaemonName {
         self.replica.as_ref().map_or(&self.name, |replica| &replica.of)

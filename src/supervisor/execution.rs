@@ -128,7 +128,7 @@ pub(crate) fn is_execution(run: &RunSpec) -> bool {
     run.slug.starts_with(SLUG_PREFIX)
 }
 
-/// Whether so many executions of a daemon are kept that [`prune`] removes some. Only reads, so that it is fast.
+/// Whether so many executions of a daemon are kept that [`prune`] removes some. Writes nothing.
 pub(super) fn is_prunable(store: &Store, name: &str) -> Result<bool, StoreError> {
     Ok(!store.ended_executions(&slug(name), MAX_KEPT)?.is_empty())
 }

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::declaration::{Declaration, one_of};
 use super::value::ManifestProblem;
 use crate::fs::dir;
 use crate::model::misspelling::closest;
-use crate::model::{DaemonHooks, DaemonName, DaemonSpec, Dependency, LogLimits, ProcessAttributes, Restart};
+use crate::model::{DaemonName, DaemonSpec, Dependency};
 use crate::plugin::hook_name::HookName;
 use crate::settings::Settings;
 use crate::shell;
@@ -17,18 +16,6 @@ use crate::trust::Inspection;
 
 /// The largest manifest that rigup reads, in bytes.
 pub(super) const MAX_SIZE: u64 = 1 << 20;
-
-/// The grace period of a daemon.
-pub(super) const STOP_GRACE_PERIOD: Duration = Duration::from_secs(10);
-
-/// The delay before the first restart.
-pub(super) const RESTART_DELAY: Duration = Duration::from_secs(1);
-
-/// The longest delay before a restart.
-pub(super) const RESTART_DELAY_MAX: Duration = Duration::from_mins(1);
-
-/// The uptime after which the delay is the first one again.
-pub(super) const RESTART_RESET: Duration = Duration::from_secs(10);
 
 /// A manifest file while it is read.
 pub(super) struct ManifestFile<'a, 't> {
@@ -117,37 +104,7 @@ impl ManifestFile<'_, '_> {
         command: Vec<String>,
         working_dir: PathBuf,
     ) -> DaemonSpec {
-        DaemonSpec {
-            name,
-            source: self.place(line),
-            command,
-            working_dir,
-            env: BTreeMap::new(),
-            binaries: Vec::new(),
-            depends_on: Vec::new(),
-            ready: None,
-            healthcheck: None,
-            restart: Restart::OnFailure,
-            success_exit_codes: vec![0],
-            restart_delay: RESTART_DELAY,
-            restart_delay_max: RESTART_DELAY_MAX,
-            restart_reset: RESTART_RESET,
-            restart_limit: None,
-            stop_signal: "TERM".to_owned(),
-            stop_grace_period: STOP_GRACE_PERIOD,
-            exit_on_end: false,
-            exit_on_failure: false,
-            autostart: true,
-            restart_on_update: false,
-            is_orchestrator: false,
-            log_limits: LogLimits::default(),
-            replica: None,
-            attributes: ProcessAttributes::default(),
-            memory_max: None,
-            stop_command: None,
-            is_signalled_alone: false,
-            hooks: DaemonHooks::default(),
-        }
+        DaemonSpec::new(name, self.place(line), command, working_dir)
     }
 
     /// Reads an env file: lines of `NAME=VALUE`, comments and blank lines. The value may be in quotes. Returns `None` if

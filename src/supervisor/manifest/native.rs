@@ -9,7 +9,7 @@ use regex::Regex;
 use super::attributes::with_attributes;
 use super::builtin;
 use super::declaration::{Declaration, daemon_name, one_of};
-use super::file::{ManifestFile, RESTART_DELAY, RESTART_DELAY_MAX, RESTART_RESET, STOP_GRACE_PERIOD};
+use super::file::ManifestFile;
 use super::health;
 use super::hooks;
 use super::replicas::replicas;
@@ -166,12 +166,12 @@ fn daemon(
         healthcheck: health::read(fields, file)?,
         restart: fields.word("restart", &RESTARTS)?.unwrap_or(Restart::OnFailure),
         success_exit_codes: fields.exit_codes("success_exit_codes")?.unwrap_or_else(|| vec![0]),
-        restart_delay: fields.duration("restart_delay", RESTART_DELAY)?,
-        restart_delay_max: fields.duration("restart_delay_max", RESTART_DELAY_MAX)?,
-        restart_reset: fields.duration("restart_reset", RESTART_RESET)?,
+        restart_delay: fields.duration("restart_delay", DaemonSpec::RESTART_DELAY)?,
+        restart_delay_max: fields.duration("restart_delay_max", DaemonSpec::RESTART_DELAY_MAX)?,
+        restart_reset: fields.duration("restart_reset", DaemonSpec::RESTART_RESET)?,
         restart_limit: fields.read("restart_limit", "a number and a duration such as \"5/60s\"", limit)?,
         stop_signal: fields.signal("stop_signal")?.unwrap_or_else(|| "TERM".to_owned()),
-        stop_grace_period: fields.duration("stop_grace_period", STOP_GRACE_PERIOD)?,
+        stop_grace_period: fields.duration("stop_grace_period", DaemonSpec::STOP_GRACE_PERIOD)?,
         exit_on_end: fields.flag("exit_on_end", false)?,
         exit_on_failure: fields.flag("exit_on_failure", false)?,
         autostart: fields.flag("autostart", true)?,

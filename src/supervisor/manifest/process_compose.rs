@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::declaration::{Declaration, daemon_name};
-use super::file::{ManifestFile, RESTART_DELAY, STOP_GRACE_PERIOD};
+use super::file::ManifestFile;
 use super::replicas::replicas;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
@@ -347,7 +347,7 @@ fn with_availability(
     )?;
     table.refuse(&["exit_on_skipped"])?;
     let (restart, exit_on_failure) = table.word("restart", &RESTARTS)?.unwrap_or(RESTARTS[0].1);
-    let delay = table.duration("backoff_seconds", RESTART_DELAY)?;
+    let delay = table.duration("backoff_seconds", DaemonSpec::RESTART_DELAY)?;
     let limit = table.read("max_restarts", "a number", ManifestValue::number::<u32>)?;
     Ok(DaemonSpec {
         restart,
@@ -379,7 +379,7 @@ fn with_shutdown(
     };
     Ok(DaemonSpec {
         stop_signal: signal.unwrap_or(spec.stop_signal),
-        stop_grace_period: table.duration("timeout_seconds", STOP_GRACE_PERIOD)?,
+        stop_grace_period: table.duration("timeout_seconds", DaemonSpec::STOP_GRACE_PERIOD)?,
         stop_command: command.map(|code| in_shell(&code, shared)),
         is_signalled_alone: table.flag("parent_only", false)?,
         ..spec

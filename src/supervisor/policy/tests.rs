@@ -1,12 +1,9 @@
 //! Tests of the rules about several daemons, each as a table of steps.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
-use crate::model::{
-    DaemonHooks, HealthCheck, LogLimits, ProcessAttributes, Readiness, ReadinessCheck, Restart,
-};
+use crate::model::{HealthCheck, Readiness, ReadinessCheck, Restart};
 
 pub(super) fn name(text: &str) -> DaemonName {
     text.parse().unwrap()
@@ -30,37 +27,9 @@ pub(super) fn spec(line: &str) -> DaemonSpec {
         };
         Dependency { name: name(other), condition, required, restart }
     });
-    DaemonSpec {
-        depends_on: depends_on.collect(),
-        source: format!("rigup.toml [daemons.{own_name}]"),
-        name: own_name,
-        command: vec!["sleep".to_owned()],
-        working_dir: PathBuf::from("/"),
-        env: BTreeMap::new(),
-        binaries: Vec::new(),
-        ready: None,
-        healthcheck: None,
-        restart: Restart::OnFailure,
-        success_exit_codes: vec![0],
-        restart_delay: Duration::from_secs(1),
-        restart_delay_max: Duration::from_mins(1),
-        restart_reset: Duration::from_secs(10),
-        restart_limit: None,
-        stop_signal: "TERM".to_owned(),
-        stop_grace_period: Duration::from_secs(10),
-        exit_on_end: false,
-        exit_on_failure: false,
-        autostart: true,
-        restart_on_update: false,
-        is_orchestrator: false,
-        log_limits: LogLimits::default(),
-        replica: None,
-        attributes: ProcessAttributes::default(),
-        memory_max: None,
-        stop_command: None,
-        is_signalled_alone: false,
-        hooks: DaemonHooks::default(),
-    }
+    let source = format!("rigup.toml [daemons.{own_name}]");
+    let spec = DaemonSpec::new(own_name, source, vec!["sleep".to_owned()], PathBuf::from("/"));
+    DaemonSpec { depends_on: depends_on.collect(), ..spec }
 }
 
 pub(super) fn with_restart(restart: Restart, line: &str) -> DaemonSpec {
