@@ -22,6 +22,7 @@ mod process_compose;
 mod process_pilot;
 mod procfile;
 mod replicas;
+mod synonyms;
 mod value;
 mod yaml;
 

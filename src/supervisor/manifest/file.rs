@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::declaration::{Declaration, one_of};
+use super::synonyms::synonym;
 use super::value::ManifestProblem;
 use crate::fs::dir;
 use crate::model::misspelling::closest;
@@ -84,7 +85,7 @@ impl ManifestFile<'_, '_> {
         for member in table.others(known) {
             let all = || known.iter().copied().flatten().copied();
             let label = table.label(&member.key);
-            let message = match closest(&member.key, all()) {
+            let message = match synonym(&member.key, all()).or_else(|| closest(&member.key, all())) {
                 Some(known) => format!("unknown key {label}; write {}", table.label(known)),
                 None => format!("unknown key {label}; use {}", one_of(&all().collect::<Vec<_>>())),
             };
