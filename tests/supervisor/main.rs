@@ -31,6 +31,7 @@ mod leftovers;
 mod logs;
 mod notify;
 mod orphans;
+mod problems;
 #[path = "../faults/pty.rs"]
 mod pty;
 mod readiness;

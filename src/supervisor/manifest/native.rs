@@ -1,5 +1,8 @@
 //! rigup's own formats: the lines of a plugin's `daemons.jsonl`, and `[daemons.NAME]` in `rigup.toml`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::time::Duration;
@@ -16,8 +19,9 @@ use super::replicas::replicas;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::duration;
 use crate::jsonl::{self, Line, StrictValue};
+use crate::model::misspelling::closest;
 use crate::model::{BinaryName, DaemonName, DaemonSpec, LogLimits, Readiness, ReadinessCheck, Restart};
-use crate::settings::DAEMONS;
+use crate::settings::{self, DAEMONS};
 
 /// The name of the file in a plugin's folder.
 pub(super) const FILE_NAME: &str = "daemons.jsonl";
@@ -114,13 +118,19 @@ fn line_daemon(
     daemon(fields.name("name")?, &fields, file)
 }
 
-/// Reads the daemons in a `rigup.toml`; none if it has no `[daemons.NAME]`.
+/// Reads the daemons in a TOML file; none if it has no `[daemons.NAME]`. The other keys of a `rigup.toml` are settings of the
+/// project in its folder, which count for the commands there; another file has no other keys.
 pub(super) fn read_toml(
     text: &str,
     file: &mut ManifestFile<'_, '_>,
 ) -> Result<Vec<DaemonSpec>, ManifestProblem> {
     let value = ManifestValue::from_toml(text)?;
     let document = Declaration::new(&value, "the file")?;
+    let is_setting =
+        |key: &&str| file.path.ends_with(settings::FILE_NAME) && closest(key, [DAEMONS]).is_none();
+    let settings: Vec<&str> =
+        document.others(&[]).map(|member| member.key.as_str()).filter(is_setting).collect();
+    file.check_keys(&document, &[&[DAEMONS], &settings])?;
     let Some(table) = document.table(DAEMONS)? else { return Ok(Vec::new()) };
     let daemons = table.others(&[]).map(|member| {
         let daemon = table_daemon(&member.key, &member.value, file);

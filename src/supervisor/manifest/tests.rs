@@ -181,69 +181,6 @@ fn each_line_of_a_plugin_declares_a_daemon() {
 }
 
 #[test]
-fn problems_in_own_formats_name_the_line_and_what_is_allowed() {
-    for (fields, expected) in [
-        ("comand = \"x\"", "unknown key \"comand\"; write \"command\""),
-        ("command = \"x\"\ncolour = 1", "3: unknown key \"colour\"; use command, shell, builtin"),
-        ("restart = \"no\"", "1: no \"command\""),
-        ("command = \"a 'b\"", "is \"a 'b\"; use a list such as"),
-        ("command = []", "\"command\" is a list; use a list such as"),
-        ("command = [\"x\"]\nshell = true", "is a list; use a text, because \"shell\" is true"),
-        (
-            "command = \"x\"\nrestart = \"never\"",
-            "is \"never\"; use no, on-failure, always or unless-stopped",
-        ),
-        ("command = \"x\"\nrestart_limit = 5", "is 5; use a number and a duration such as \"5/60s\""),
-        (
-            "command = \"x\"\nrestart_delay = \"fast\"",
-            "\"restart_delay\" is \"fast\"; use a number of seconds",
-        ),
-        ("command = \"x\"\nstop_signal = \"STOPP\"", "is \"STOPP\"; use a name such as TERM, or a number"),
-        ("command = \"x\"\nautostart = 1", "\"autostart\" is 1; use true or false"),
-        ("command = \"x\"\nsuccess_exit_codes = [256]", "use a list of numbers from 0 to 255"),
-        ("command = \"x\"\nenv = { \"\" = \"x\" }", "\"env\" is a table; use a table of texts"),
-        ("command = \"x\"\nbinaries = [\"a/b\"]", "\"binaries\" has an invalid name: the name `a/b`"),
-        ("command = \"x\"\nenv_file = \"none\"", "create it, or remove \"env_file\""),
-        ("command = \"x\"\nready = {}", "\"ready\" does not have one check; use one of tcp, http"),
-        ("command = \"x\"\nready = { tcp = 1, file = \"x\" }", "\"ready\" does not have one check"),
-        ("command = \"x\"\nready = { tcp = \"x\" }", "\"ready.tcp\" is \"x\"; use a port, or \"HOST:PORT\""),
-        ("command = \"x\"\nready = { htpp = \"x\" }", "unknown key \"ready.htpp\"; write \"ready.http\""),
-        ("command = \"x\"\nready = { log = \"(\" }", "\"ready.log\" is \"(\"; use a regular expression"),
-        ("command = \"x\"\nready = { http = \"https://x\" }", "use a URL that starts with http://"),
-        ("command = \"x\"\ndepends_on = [\"b\"]", "which is not declared; the daemons are a"),
-        (
-            "command = \"x\"\ndepends_on = { a = { condition = \"up\" } }",
-            "\"depends_on.a.condition\" is \"up\"; use service",
-        ),
-        ("command = ", "2: not TOML: "),
-    ] {
-        let found = messages("rigup.toml", &format!("[daemons.a]\n{fields}\n"));
-        assert!(found.starts_with("rigup.toml:") && found.contains(expected), "{fields}: {found}");
-    }
-    for (line, expected) in [
-        ("{", "daemons.jsonl:1: not a JSON object: EOF"),
-        ("[]", "daemons.jsonl:1: the line is a list; use a table with its fields"),
-        (r#"{"name":"a"}"#, "daemons.jsonl:1: no \"type\"; write \"type\":\"Daemon\""),
-        (r#"{"type":"Binary"}"#, "daemons.jsonl:1: \"type\" is \"Binary\"; use Daemon"),
-        (r#"{"type":"Daemon","command":"x"}"#, "daemons.jsonl:1: no \"name\""),
-        (
-            r#"{"type":"Daemon","name":"a/b","command":"x"}"#,
-            "daemons.jsonl:1: \"a/b\" is not the name of a daemon",
-        ),
-    ] {
-        let found = messages("daemons.jsonl", line);
-        assert!(found.starts_with(expected), "{line}: {found}");
-    }
-}
-
-#[test]
-fn a_line_of_an_env_file_that_is_no_variable_is_an_error() {
-    let folder =
-        Folder::new(&[("a.toml", "[daemons.a]\ncommand = \"x\"\nenv_file = \"e\"\n"), ("e", "A=1\nb c\n")]);
-    assert_eq!(folder.read(&["a.toml"]).unwrap_err(), "a.toml:3: cannot use e: line 2 is not NAME=VALUE");
-}
-
-#[test]
 fn fields_of_later_versions_may_have_an_empty_value() {
     let spec = daemon("rigup.toml", "[daemons.a]\ncommand = \"x\"\nrestart_on_update = false\n");
     assert_eq!(spec.command, ["x"]);
