@@ -103,10 +103,18 @@ impl<'a> Declaration<'a> {
         Ok(self.read(key, "a list such as [\"a\", \"b\"]", ManifestValue::texts)?.unwrap_or_default())
     }
 
-    /// Reads a single value, or a list of them; none if it is absent.
-    pub(super) fn text_or_texts(&self, key: &str) -> Result<Vec<String>, ManifestProblem> {
-        let parse = |value: &ManifestValue| value.texts().or_else(|| Some(vec![value.text()?]));
-        Ok(self.read(key, "a text, or a list of texts", parse)?.unwrap_or_default())
+    /// Reads a path, which cannot be empty.
+    pub(super) fn path(&self, key: &str) -> Result<Option<String>, ManifestProblem> {
+        self.read(key, "a path that is not empty", |value| value.text().filter(|path| !path.is_empty()))
+    }
+
+    /// Reads a path, or a list of them; none if it is absent.
+    pub(super) fn paths(&self, key: &str) -> Result<Vec<String>, ManifestProblem> {
+        let paths = self.read(key, "a path that is not empty, or a list of such paths", |value| {
+            let paths = value.texts().or_else(|| Some(vec![value.text()?]))?;
+            paths.iter().all(|path| !path.is_empty()).then_some(paths)
+        })?;
+        Ok(paths.unwrap_or_default())
     }
 
     /// Reads a field that is true or false.
@@ -142,7 +150,8 @@ impl<'a> Declaration<'a> {
     /// Reads a command: a list, or a text that is split as a shell would split it, without expansion. `None` if it is
     /// absent.
     pub(super) fn command(&self, key: &str) -> Result<Option<Vec<String>>, ManifestProblem> {
-        let forms = "a list such as [\"server\", \"--port\", \"8080\"], or a text with balanced quotes";
+        let forms = "a program and its arguments: a list such as [\"server\", \"--port\", \"8080\"], or a text with \
+                     balanced quotes";
         self.read(key, forms, |value| {
             let words = if let Data::Text(text) = &value.data { shlex::split(text) } else { value.texts() };
             words.filter(|words| words.first().is_some_and(|program| !program.is_empty()))

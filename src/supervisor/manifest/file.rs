@@ -147,7 +147,7 @@ impl ManifestFile<'_, '_> {
         env: &str,
     ) -> Result<BTreeMap<String, String>, ManifestProblem> {
         let mut variables = BTreeMap::new();
-        for path in fields.text_or_texts("env_file")? {
+        for path in fields.paths("env_file")? {
             let path = self.resolve(&path);
             let line = fields.get("env_file").map_or(fields.line, |value| value.line);
             let read = self.env_file(&path, line)?;

@@ -23,7 +23,7 @@ const RETRIES: u32 = 3;
 /// The shortest pause between two checks, as for docker.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 
-const TEST_FORMS: &str = "a text, or a list that begins with CMD, CMD-SHELL or NONE";
+const TEST_FORMS: &str = "a text with a command, or a list that begins with CMD, CMD-SHELL or NONE";
 
 /// Reads the health check of a daemon, or returns `None` if it has none.
 pub(super) fn read(
@@ -128,7 +128,7 @@ mod tests {
     fn problems_of_health_checks_name_what_is_allowed() {
         for (fields, expected) in [
             ("on_unhealthy = 'restart'", "\"on_unhealthy\" needs a \"healthcheck\""),
-            ("healthcheck = {interval = 1}", "\"healthcheck\" has no \"test\"; write a text, or a list"),
+            ("healthcheck = {interval = 1}", "\"healthcheck\" has no \"test\"; write a text with a command"),
             ("healthcheck = {test = ['curl', 'x']}", "that begins with CMD, CMD-SHELL or NONE"),
             (
                 "healthcheck = {test = 'x', retries = 0}",

@@ -28,6 +28,10 @@ pub(super) fn read(
         });
         let hooks: Vec<(LifecycleEvent, &str)> = hooks.collect();
         for name in fields.texts(key)? {
+            if name.is_empty() {
+                let problem = "has an empty name; use the NAME of hooks called on_<Event>__<NN>_<NAME>";
+                return Err(fields.problem(key, problem));
+            }
             let served: Vec<_> = hooks.iter().filter(|(_, known)| *known == name).collect();
             if served.is_empty() {
                 let problem = unknown_hook(&name, kinds[0], &hooks);

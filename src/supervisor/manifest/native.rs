@@ -157,7 +157,7 @@ fn daemon(
 ) -> Result<Vec<DaemonSpec>, ManifestProblem> {
     let builtin = builtin::read(fields, file)?;
     let folder = builtin.as_ref().map_or(&file.folder, |builtin| &builtin.working_dir);
-    let working_dir = fields.text("working_dir")?.map_or_else(|| folder.clone(), |path| file.resolve(&path));
+    let working_dir = fields.path("working_dir")?.map_or_else(|| folder.clone(), |path| file.resolve(&path));
     let is_builtin = builtin.is_some();
     let (mut command, mut env) = match builtin {
         Some(builtin) => (builtin.command, builtin.env),
@@ -209,9 +209,11 @@ fn command(fields: &Declaration<'_>) -> Result<Vec<String>, ManifestProblem> {
     if !fields.flag("shell", false)? {
         return fields.command("command")?.ok_or_else(no_command);
     }
-    let code = fields.read("command", "a text, because \"shell\" is true", |value| match &value.data {
-        Data::Text(text) if !text.trim().is_empty() => Some(text.clone()),
-        _ => None,
+    let code = fields.read("command", "a text with a command, because \"shell\" is true", |value| {
+        match &value.data {
+            Data::Text(text) if !text.trim().is_empty() => Some(text.clone()),
+            _ => None,
+        }
     })?;
     Ok(["sh".to_owned(), "-c".to_owned(), code.ok_or_else(no_command)?].into())
 }
@@ -255,11 +257,11 @@ fn readiness(
     let probes = [
         ready.read("tcp", "a port, or \"HOST:PORT\"", tcp)?,
         ready.read("http", "a URL that starts with http://", http)?,
-        ready.text("file")?.map(|path| ReadinessCheck::File(file.resolve(&path))),
-        ready.text("fifo")?.map(|path| ReadinessCheck::Fifo(file.resolve(&path))),
+        ready.path("file")?.map(|path| ReadinessCheck::File(file.resolve(&path))),
+        ready.path("fifo")?.map(|path| ReadinessCheck::Fifo(file.resolve(&path))),
         notifies.then_some(ReadinessCheck::Notify),
         ready.command("exec")?.map(ReadinessCheck::Exec),
-        ready.read("log", "a regular expression", log)?,
+        ready.read("log", "a valid regular expression that is not empty", log)?,
         ready.flag("stdout_line", false)?.then_some(ReadinessCheck::StdoutLine),
     ];
     let mut probes = probes.into_iter().flatten();
@@ -302,5 +304,5 @@ fn http(value: &ManifestValue) -> Option<ReadinessCheck> {
 
 fn log(value: &ManifestValue) -> Option<ReadinessCheck> {
     let pattern = value.text()?;
-    Regex::new(&pattern).is_ok().then_some(ReadinessCheck::Log(pattern))
+    (!pattern.is_empty() && Regex::new(&pattern).is_ok()).then_some(ReadinessCheck::Log(pattern))
 }

@@ -304,10 +304,10 @@ fn check(
     if let Some(exec) = probe.table("exec")? {
         file.check_keys(&exec, &[&["command", "working_dir"]])?;
         exec.refuse(&["working_dir"])?;
-        let code = exec.text("command")?;
+        let code = exec.text("command")?.filter(|code| !code.trim().is_empty());
         return code
             .map(|code| ReadinessCheck::Exec(in_shell(&code, shared)))
-            .ok_or_else(|| exec.problem("command", "is missing"));
+            .ok_or_else(|| exec.problem("command", "is missing or empty; write the command of the check"));
     }
     let Some(http) = probe.table("http_get")? else {
         return Err(ManifestProblem::new(

@@ -77,7 +77,7 @@ fn daemon(process: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Result<Da
     let fields = Declaration::new(process, "a process")?;
     file.check_keys(&fields, &[&FIELDS])?;
     let name = fields.name("name")?;
-    let path = fields.text("path")?.ok_or_else(|| ManifestProblem::new(fields.line, "no \"path\""))?;
+    let path = fields.path("path")?.ok_or_else(|| ManifestProblem::new(fields.line, "no \"path\""))?;
     let (program, folder) = program(&path, &fields, file)?;
     let working_dir = fields.text("working_directory")?.map_or(folder, |path| file.resolve(&path));
     if !working_dir.is_dir() {
@@ -174,7 +174,7 @@ fn readiness(
     let missing = |name: &str| fields.problem(KEY, &format!("needs \"{name}\" in \"ready_params\""));
     let params = |name: &str| params.as_ref().ok_or_else(|| missing(name));
     let path = || -> Result<PathBuf, ManifestProblem> {
-        let path = params("path")?.text("path")?.ok_or_else(|| missing("path"))?;
+        let path = params("path")?.path("path")?.ok_or_else(|| missing("path"))?;
         Ok(file.resolve(&path))
     };
     let probe = match fields.word(KEY, &[("tcp", "tcp"), ("file", "file"), ("pipe", "pipe")])? {

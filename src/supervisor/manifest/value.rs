@@ -92,6 +92,7 @@ impl ManifestValue {
             Data::Text(text) => format!("{text:?}"),
             Data::Number(text) => text.clone(),
             Data::Bool(value) => value.to_string(),
+            Data::List(items) if items.is_empty() => "an empty list".to_owned(),
             Data::List(_) => "a list".to_owned(),
             Data::Map(_) => "a table".to_owned(),
         }

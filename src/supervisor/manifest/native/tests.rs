@@ -8,9 +8,12 @@ fn problems_in_own_formats_name_the_line_and_what_is_allowed() {
         ("comand = \"x\"", "unknown key \"comand\"; write \"command\""),
         ("command = \"x\"\ncolour = 1", "3: unknown key \"colour\"; use command, shell, builtin"),
         ("restart = \"no\"", "1: no \"command\""),
-        ("command = \"a 'b\"", "is \"a 'b\"; use a list such as"),
-        ("command = []", "\"command\" is a list; use a list such as"),
-        ("command = [\"x\"]\nshell = true", "is a list; use a text, because \"shell\" is true"),
+        ("command = \"a 'b\"", "is \"a 'b\"; use a program and its arguments: a list such as"),
+        ("command = []", "\"command\" is an empty list; use a program and its arguments: a list such as"),
+        (
+            "command = [\"x\"]\nshell = true",
+            "is a list; use a text with a command, because \"shell\" is true",
+        ),
         (
             "command = \"x\"\nrestart = \"never\"",
             "is \"never\"; use no, on-failure, always or unless-stopped",
@@ -30,7 +33,10 @@ fn problems_in_own_formats_name_the_line_and_what_is_allowed() {
         ("command = \"x\"\nready = { tcp = 1, file = \"x\" }", "\"ready\" does not have one check"),
         ("command = \"x\"\nready = { tcp = \"x\" }", "\"ready.tcp\" is \"x\"; use a port, or \"HOST:PORT\""),
         ("command = \"x\"\nready = { htpp = \"x\" }", "unknown key \"ready.htpp\"; write \"ready.http\""),
-        ("command = \"x\"\nready = { log = \"(\" }", "\"ready.log\" is \"(\"; use a regular expression"),
+        (
+            "command = \"x\"\nready = { log = \"(\" }",
+            "\"ready.log\" is \"(\"; use a valid regular expression",
+        ),
         ("command = \"x\"\nready = { http = \"https://x\" }", "use a URL that starts with http://"),
         ("command = \"x\"\ndepends_on = [\"b\"]", "which is not declared; the daemons are a"),
         (
@@ -44,7 +50,7 @@ fn problems_in_own_formats_name_the_line_and_what_is_allowed() {
     }
     for (line, expected) in [
         ("{", "daemons.jsonl:1: not a JSON object: EOF"),
-        ("[]", "daemons.jsonl:1: the line is a list; use a table with its fields"),
+        ("[]", "daemons.jsonl:1: the line is an empty list; use a table with its fields"),
         (r#"{"name":"a"}"#, "daemons.jsonl:1: no \"type\"; write \"type\":\"Daemon\""),
         (r#"{"type":"Binary"}"#, "daemons.jsonl:1: \"type\" is \"Binary\"; use Daemon"),
         (r#"{"type":"Daemon","command":"x"}"#, "daemons.jsonl:1: no \"name\""),
@@ -80,5 +86,79 @@ fn a_key_beside_the_daemons_of_a_file_is_an_error() {
         ("rigup.toml", "min_release_age = 5\n[daemons.a]\ncommand = 'x'\n", ""),
     ] {
         assert_eq!(messages(name, text), expected, "{text}");
+    }
+}
+
+#[test]
+fn an_empty_value_is_an_error_that_says_what_is_allowed() {
+    let path = "use a path that is not empty";
+    let command = "use a program and its arguments: a list such as";
+    for (field, expected) in [
+        ("ready = {file = ''}", format!("\"ready.file\" is \"\"; {path}")),
+        ("ready = {fifo = ''}", format!("\"ready.fifo\" is \"\"; {path}")),
+        ("ready = {exec = []}", format!("\"ready.exec\" is an empty list; {command}")),
+        ("ready = {exec = ' '}", format!("\"ready.exec\" is \" \"; {command}")),
+        ("ready = {exec = ['', 'x']}", format!("\"ready.exec\" is a list; {command}")),
+        (
+            "ready = {log = ''}",
+            "\"ready.log\" is \"\"; use a valid regular expression that is not empty".to_owned(),
+        ),
+        ("ready = {http = ''}", "\"ready.http\" is \"\"; use a URL that starts with http://".to_owned()),
+        ("ready = {http = 'http://'}", "use a URL that starts with http://".to_owned()),
+        ("ready = {tcp = ''}", "\"ready.tcp\" is \"\"; use a port, or \"HOST:PORT\"".to_owned()),
+        ("ready = {tcp = ':80'}", "\"ready.tcp\" is \":80\"; use a port, or \"HOST:PORT\"".to_owned()),
+        ("working_dir = ''", format!("\"working_dir\" is \"\"; {path}")),
+        ("env_file = ''", format!("\"env_file\" is \"\"; {path}")),
+        ("env_file = ['']", format!("\"env_file\" is a list; {path}")),
+        ("stop_command = ''", format!("\"stop_command\" is \"\"; {command}")),
+        ("stop_command = []", format!("\"stop_command\" is an empty list; {command}")),
+        (
+            "healthcheck = {test = ''}",
+            "\"healthcheck.test\" is \"\"; use a text with a command, or a list".to_owned(),
+        ),
+        (
+            "healthcheck = {test = ['CMD', '']}",
+            "use a text with a command, or a list that begins with CMD".to_owned(),
+        ),
+        ("depends_on = ['']", "\"\" is not the name of a daemon; use 1 to 63 characters".to_owned()),
+        ("binaries = ['']", "\"binaries\" has an invalid name: the name is blank".to_owned()),
+        (
+            "hooks = ['']",
+            "\"hooks\" has an empty name; use the NAME of hooks called on_<Event>__<NN>_<NAME>".to_owned(),
+        ),
+        ("user = ''", "\"user\" is \"\"; use the name or the uid of a user".to_owned()),
+        ("stop_signal = ''", "\"stop_signal\" is \"\"; use a name such as TERM".to_owned()),
+        ("restart_limit = ''", "\"restart_limit\" is \"\"; use a number and a duration".to_owned()),
+        ("log_max_size = ''", "\"log_max_size\" is \"\"; use ".to_owned()),
+        ("restart = ''", "\"restart\" is \"\"; use no, on-failure".to_owned()),
+    ] {
+        let found = messages("a.toml", &format!("[daemons.a]\ncommand = 'x'\n{field}\n"));
+        assert!(found.starts_with("a.toml:3: ") && found.contains(&expected), "{field}: {found}");
+    }
+    for fields in ["command = ''", "command = []", "command = ['', 'x']"] {
+        let found = messages("a.toml", &format!("[daemons.a]\n{fields}\n"));
+        assert!(found.contains(command), "{fields}: {found}");
+    }
+    let found = messages("a.toml", "[daemons.a]\ncommand = ' '\nshell = true\n");
+    assert!(found.contains("is \" \"; use a text with a command"), "{found}");
+}
+
+#[test]
+fn an_empty_value_of_a_foreign_format_is_an_error_if_it_has_no_meaning() {
+    for (process, expected) in [
+        ("- {name: a, path: ''}", "\"path\" is \"\"; use a path that is not empty"),
+        (
+            "- {name: a, path: sleep, ready_strategy: file, ready_params: {path: ''}}",
+            "\"ready_params.path\" is \"\"; use a path that is not empty",
+        ),
+        ("- {name: '', path: sleep}", "\"\" is not the name of a daemon"),
+        (
+            "a: {command: x, readiness_probe: {exec: {command: ' '}}}",
+            "\"readiness_probe.exec.command\" is missing or empty; write the command of the check",
+        ),
+        ("a: {command: ''}", "no \"command\""),
+    ] {
+        let found = messages("m.yaml", &format!("processes:\n  {process}\n"));
+        assert!(found.starts_with("m.yaml:2: ") && found.contains(expected), "{process}: {found}");
     }
 }
