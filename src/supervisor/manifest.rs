@@ -86,10 +86,13 @@ pub(crate) fn read(
             search_path: &search_path,
             inspection: &mut inspection,
             warnings: &mut warnings,
-            problems: &mut problems,
+            problems: Vec::new(),
         };
         match file.inspection.read(path, file::MAX_SIZE) {
-            Ok(Some(bytes)) => daemons.extend(read_file(&bytes, &format, &mut file)),
+            Ok(Some(bytes)) => {
+                daemons.extend(read_file(&bytes, &format, &mut file));
+                problems.extend(file.into_problems());
+            }
             Ok(None) if !matches!(source, ManifestSource::File(_)) => {}
             Ok(None) => problems.push(format!("cannot read {}: there is no such file", path.display())),
             Err(error) => problems.push(format!("cannot read {}: {error}", path.display())),
@@ -137,7 +140,7 @@ fn read_file(bytes: &[u8], format: &ManifestFormat, file: &mut ManifestFile<'_, 
     let read = text.and_then(|text| match format {
         ManifestFormat::Lines => Ok(Vec::new()),
         ManifestFormat::Toml => native::read_toml(text, file),
-        ManifestFormat::Procfile => procfile::read(text, file),
+        ManifestFormat::Procfile => Ok(procfile::read(text, file)),
         ManifestFormat::Yaml => read_yaml(text, file),
     });
     file.keep(read).unwrap_or_default()
@@ -149,8 +152,8 @@ fn read_yaml(text: &str, file: &mut ManifestFile<'_, '_>) -> Result<Vec<DaemonSp
     let value = yaml::parse(text)?;
     let document = Declaration::new(&value, "the manifest")?;
     match document.get("processes").map(|processes| &processes.data) {
-        Some(Data::List(_)) => process_pilot::read(&document, file),
-        Some(Data::Map(_)) => process_compose::read(&document, file),
+        Some(Data::List(_)) => Ok(process_pilot::read(&document, file)),
+        Some(Data::Map(_)) => Ok(process_compose::read(&document, file)),
         Some(_) => Err(document.problem("processes", &format!("has no process; {FORMS}"))),
         None if document.get("services").is_some() => Err(document.problem(
             "services",

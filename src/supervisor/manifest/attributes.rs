@@ -11,34 +11,35 @@ use super::declaration::{Declaration, one_of};
 use super::file::ManifestFile;
 use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::byte_size;
-use crate::model::{DaemonSpec, ProcessAttributes, ResourceLimit};
+use crate::model::{ProcessAttributes, ResourceLimit};
 use crate::process::launcher;
 
 /// The highest mode that `umask` can take away.
 const MAX_UMASK: u32 = 0o777;
 
-/// Returns a daemon with the user, the priority and the limits of its declaration.
-pub(super) fn with_attributes(
-    mut spec: DaemonSpec,
+/// Reads the user, the priority and the limits of a daemon, and adds the variables of the user to `env` unless they are set
+/// there.
+pub(super) fn read(
     fields: &Declaration<'_>,
+    env: &mut BTreeMap<String, String>,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<DaemonSpec, ManifestProblem> {
-    let user = user(fields, &mut spec.env)?;
+) -> ProcessAttributes {
     let nice = fields.read("nice", "a number from -20 to 19", |value| {
         value.number::<i32>().filter(|nice| (-20..20).contains(nice))
-    })?;
-    let umask =
-        fields.read("umask", "octal digits in quotes such as \"027\"", |value| match &value.data {
-            Data::Text(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
-                u32::from_str_radix(digits, 8).ok().filter(|umask| *umask <= MAX_UMASK)
-            }
-            _ => None,
-        })?;
-    spec.memory_max =
-        fields.read("memory_max", byte_size::FORMS, |value| byte_size::parse(&value.text()?))?;
-    let cpu_affinity = cpu_affinity(fields, "cpu_affinity")?;
-    let rlimits = rlimits(fields, file)?;
-    Ok(DaemonSpec { attributes: ProcessAttributes { user, nice, cpu_affinity, rlimits, umask }, ..spec })
+    });
+    let umask = fields.read("umask", "octal digits in quotes such as \"027\"", |value| match &value.data {
+        Data::Text(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+            u32::from_str_radix(digits, 8).ok().filter(|umask| *umask <= MAX_UMASK)
+        }
+        _ => None,
+    });
+    ProcessAttributes {
+        user: file.or_default(user(fields, env)),
+        nice: file.or_default(nice),
+        cpu_affinity: file.or_default(cpu_affinity(fields, "cpu_affinity")),
+        rlimits: rlimits(fields, file),
+        umask: file.or_default(umask),
+    }
 }
 
 /// Reads the user, and adds its variables to `env` unless they are set there. Returns `None` for the user of rigup, whose
@@ -91,42 +92,36 @@ pub(super) fn cpu_affinity(fields: &Declaration<'_>, key: &str) -> Result<Vec<us
     }
 }
 
-fn rlimits(
-    fields: &Declaration<'_>,
-    file: &mut ManifestFile<'_, '_>,
-) -> Result<BTreeMap<String, ResourceLimit>, ManifestProblem> {
-    let Some(table) = fields.table("rlimits")? else { return Ok(BTreeMap::new()) };
+fn rlimits(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> BTreeMap<String, ResourceLimit> {
+    let Some(table) = file.or_default(fields.table("rlimits")) else { return BTreeMap::new() };
     let names: Vec<&str> = launcher::RESOURCES.iter().map(|(name, _)| *name).collect();
-    file.check_keys(&table, &[&names])?;
-    let mut limits = BTreeMap::new();
-    for name in names {
-        if let Some(limit) = limit(&table, name, file)? {
-            limits.insert(name.to_owned(), limit);
-        }
-    }
-    Ok(limits)
+    file.check_keys(&table, &[&names]);
+    let limit = |name: &str| Some((name.to_owned(), limit(&table, name, file)?));
+    names.into_iter().filter_map(limit).collect()
 }
 
-fn limit(
-    table: &Declaration<'_>,
-    name: &str,
-    file: &mut ManifestFile<'_, '_>,
-) -> Result<Option<ResourceLimit>, ManifestProblem> {
+fn limit(table: &Declaration<'_>, name: &str, file: &mut ManifestFile<'_, '_>) -> Option<ResourceLimit> {
     const KEYS: [&str; 2] = ["soft", "hard"];
     if !table.get(name).is_some_and(|value| matches!(value.data, Data::Map(_))) {
-        let limit = value(table, name, "a number, \"unlimited\", or a table with \"soft\" and \"hard\"")?;
-        return Ok(limit.map(|limit| ResourceLimit { soft: limit, hard: limit }));
+        let limit = value(table, name, "a number, \"unlimited\", or a table with \"soft\" and \"hard\"");
+        return file.or_default(limit).map(|limit| ResourceLimit { soft: limit, hard: limit });
     }
-    let Some(parts) = table.table(name)? else { return Ok(None) };
-    file.check_keys(&parts, &[&KEYS])?;
-    let [soft, hard] = KEYS.map(|key| value(&parts, key, "a number, or \"unlimited\""));
-    let (Some(soft), Some(hard)) = (soft?, hard?) else {
-        return Err(table.problem(name, &format!("needs both {}", one_of(&KEYS).replace(" or ", " and "))));
+    let parts = file.or_default(table.table(name))?;
+    let count = file.problems.len();
+    file.check_keys(&parts, &[&KEYS]);
+    let [soft, hard] = KEYS.map(|key| file.or_default(value(&parts, key, "a number, or \"unlimited\"")));
+    if file.problems.len() > count {
+        return None;
+    }
+    let (Some(soft), Some(hard)) = (soft, hard) else {
+        let message = format!("needs both {}", one_of(&KEYS).replace(" or ", " and "));
+        file.report(table.problem(name, &message));
+        return None;
     };
     if soft > hard {
-        return Err(table.problem(name, "has a \"soft\" limit above the \"hard\" one; lower the former"));
+        file.report(table.problem(name, "has a \"soft\" limit above the \"hard\" one; lower the former"));
     }
-    Ok(Some(ResourceLimit { soft, hard }))
+    Some(ResourceLimit { soft, hard })
 }
 
 /// Reads the value of a limit.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::declaration::Declaration;
 use super::file::ManifestFile;
 use super::replicas;
-use super::value::{ManifestProblem, ManifestValue};
+use super::value::ManifestValue;
 use crate::hook::command;
 
 /// The hidden command that retries failed installs, and the value of the field.
@@ -27,30 +27,27 @@ pub(super) struct Builtin {
 }
 
 /// Reads the field, or returns `None` if the daemon has a command of its own.
-pub(super) fn read(
-    fields: &Declaration<'_>,
-    file: &ManifestFile<'_, '_>,
-) -> Result<Option<Builtin>, ManifestProblem> {
-    let Some(name) = fields.word(FIELD, &[(RETRY, RETRY)])? else { return Ok(None) };
+pub(super) fn read(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> Option<Builtin> {
+    let name = file.or_default(fields.word(FIELD, &[(RETRY, RETRY)]))?;
     if cfg!(not(target_os = "linux")) {
-        return Err(fields.problem(FIELD, "is supported on Linux only; remove it"));
+        file.report(fields.problem(FIELD, "is supported on Linux only; remove it"));
     }
-    if let Some(key) = ["command", "shell"].into_iter().find(|key| fields.get(key).is_some()) {
-        return Err(fields.problem(key, "cannot be combined with \"builtin\"; remove one of them"));
+    for key in ["command", "shell"].into_iter().filter(|key| fields.get(key).is_some()) {
+        file.report(fields.problem(key, "cannot be combined with \"builtin\"; remove one of them"));
     }
-    fields.read(replicas::FIELD, "1, because \"builtin\" runs once", |value: &ManifestValue| {
+    file.keep(fields.read(replicas::FIELD, "1, because \"builtin\" runs once", |value: &ManifestValue| {
         value.number::<u32>().filter(|count| *count == 1)
-    })?;
+    }));
     let settings = file.settings;
     let folders = settings.folder_flags().into_iter();
     let folders = folders.flat_map(|(flag, folder)| [flag.to_owned(), folder.display().to_string()]);
     let plugins = std::env::join_paths(&settings.plugin_path).unwrap_or_default();
     let env = [("RIGUP_PLUGINS_DIR", plugins)].into_iter().chain(command::trust(settings.trust.exceptions()));
-    Ok(Some(Builtin {
+    Some(Builtin {
         command: [settings.rigup.display().to_string(), name.to_owned()].into_iter().chain(folders).collect(),
         working_dir: std::env::current_dir().unwrap_or_else(|_error| "/".into()),
         env: env.map(|(name, value)| (name.to_owned(), value.to_string_lossy().into_owned())).collect(),
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -70,17 +70,6 @@ impl<'a> Declaration<'a> {
         ManifestProblem::new(line, format!("{} {message}", self.label(key)))
     }
 
-    /// Returns the error for a feature of the documentation that this version lacks.
-    pub(super) fn unsupported(&self, key: &str) -> ManifestProblem {
-        self.problem(key, "is not supported by this version of rigup")
-    }
-
-    /// Fails if one of these fields has a value.
-    pub(super) fn refuse(&self, keys: &[&str]) -> Result<(), ManifestProblem> {
-        let is_set = |key: &&&str| self.get(key).is_some_and(|value| !value.is_unset());
-        keys.iter().find(is_set).map_or(Ok(()), |key| Err(self.unsupported(key)))
-    }
-
     /// Reads a field, or returns `None` if it is absent. `forms` says what `parse` accepts.
     pub(super) fn read<T>(
         &self,

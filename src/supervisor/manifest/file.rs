@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::declaration::{Declaration, one_of};
+use super::declaration::{Declaration, daemon_name, one_of};
 use super::synonyms::synonym;
 use super::value::ManifestProblem;
 use crate::fs::dir;
 use crate::model::misspelling::closest;
-use crate::model::{DaemonName, DaemonSpec, Dependency};
+use crate::model::{Condition, DaemonName, DaemonSpec, Dependency};
 use crate::plugin::hook_name::HookName;
 use crate::settings::Settings;
 use crate::shell;
@@ -38,11 +38,20 @@ pub(super) struct ManifestFile<'a, 't> {
     pub inspection: &'a mut Inspection<'t>,
     /// The warnings of all files.
     pub warnings: &'a mut Vec<String>,
-    /// The problems of all files.
-    pub problems: &'a mut Vec<String>,
+    /// Its problems.
+    pub problems: Vec<ManifestProblem>,
 }
 
 impl ManifestFile<'_, '_> {
+    /// Returns its problems in the order of their lines, with their places.
+    pub(super) fn into_problems(mut self) -> impl Iterator<Item = String> {
+        self.problems.sort_by_key(|problem| problem.line);
+        let path = self.path;
+        self.problems
+            .into_iter()
+            .map(|problem| format!("{}:{}: {}", path.display(), problem.line, problem.message))
+    }
+
     /// Returns a place in the file.
     pub(super) fn place(&self, line: usize) -> String {
         format!("{}:{line}", self.path.display())
@@ -53,15 +62,25 @@ impl ManifestFile<'_, '_> {
         self.warnings.push(format!("{}: {message}", self.place(line)));
     }
 
-    /// Returns a result, or adds its problem and returns `None`.
+    /// Adds a problem. With one in any file, no daemon is used, so a value may stand for a wrong one until all problems are
+    /// found.
+    pub(super) fn report(&mut self, problem: ManifestProblem) {
+        self.problems.push(problem);
+    }
+
+    /// Returns a result, or reports its problem and returns `None`.
     pub(super) fn keep<T>(&mut self, result: Result<T, ManifestProblem>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.problems.push(format!("{}: {}", self.place(problem.line), problem.message));
-                None
-            }
-        }
+        result.map_err(|problem| self.report(problem)).ok()
+    }
+
+    /// Returns a result, or reports its problem and returns the default of its type.
+    pub(super) fn or_default<T: Default>(&mut self, result: Result<T, ManifestProblem>) -> T {
+        self.keep(result).unwrap_or_default()
+    }
+
+    /// Returns the name of a daemon, or reports its problem and returns a name that stands for it.
+    pub(super) fn or_unnamed(&mut self, name: Result<DaemonName, ManifestProblem>) -> DaemonName {
+        self.keep(name).unwrap_or_else(|| "unnamed".parse().expect("the name is valid"))
     }
 
     /// Returns the absolute path that a path in the file stands for.
@@ -76,12 +95,10 @@ impl ManifestFile<'_, '_> {
         path.components().collect()
     }
 
-    /// Checks the keys of a table: an unknown one is an error in rigup's own formats, and a warning in others.
-    pub(super) fn check_keys(
-        &mut self,
-        table: &Declaration<'_>,
-        known: &[&[&str]],
-    ) -> Result<(), ManifestProblem> {
+    /// Checks the keys of a table: an unknown one is an error in rigup's own formats, and a warning in others. Returns
+    /// whether there is no such error.
+    pub(super) fn check_keys(&mut self, table: &Declaration<'_>, known: &[&[&str]]) -> bool {
+        let count = self.problems.len();
         for member in table.others(known) {
             let all = || known.iter().copied().flatten().copied();
             let label = table.label(&member.key);
@@ -89,12 +106,22 @@ impl ManifestFile<'_, '_> {
                 Some(known) => format!("unknown key {label}; write {}", table.label(known)),
                 None => format!("unknown key {label}; use {}", one_of(&all().collect::<Vec<_>>())),
             };
-            if !self.is_foreign {
-                return Err(member.value.problem(message));
+            if self.is_foreign {
+                self.warn(member.value.line, &format!("ignored the {message}"));
+            } else {
+                self.report(member.value.problem(message));
             }
-            self.warn(member.value.line, &format!("ignored the {message}"));
         }
-        Ok(())
+        self.problems.len() == count
+    }
+
+    /// Reports each of these fields that has a value, because this version lacks the feature.
+    pub(super) fn refuse(&mut self, table: &Declaration<'_>, keys: &[&str]) {
+        for key in keys {
+            if table.get(key).is_some_and(|value| !value.is_unset()) {
+                self.report(table.problem(key, "is not supported by this version of rigup"));
+            }
+        }
     }
 
     /// Returns the declaration of a daemon with the default of every field.
@@ -128,10 +155,11 @@ impl ManifestFile<'_, '_> {
             }
             let assignment = line.strip_prefix("export ").unwrap_or(line).trim_start();
             let Some((name, value)) = shell::assignment(assignment) else {
-                if !self.is_foreign {
-                    return Err(problem(format!("line {number} is not NAME=VALUE")));
+                if self.is_foreign {
+                    self.warnings.push(format!("{}:{number} is ignored: not NAME=VALUE", path.display()));
+                } else {
+                    self.report(problem(format!("line {number} is not NAME=VALUE")));
                 }
-                self.warnings.push(format!("{}:{number} is ignored: not NAME=VALUE", path.display()));
                 continue;
             };
             variables.insert(name.to_owned(), value.to_owned());
@@ -141,63 +169,56 @@ impl ManifestFile<'_, '_> {
 
     /// Reads the variables of a declaration: those in the files of `env_file`, which have to exist, and then those in the
     /// field `env`, which take precedence.
-    pub(super) fn environment(
-        &mut self,
-        fields: &Declaration<'_>,
-        env: &str,
-    ) -> Result<BTreeMap<String, String>, ManifestProblem> {
+    pub(super) fn environment(&mut self, fields: &Declaration<'_>, env: &str) -> BTreeMap<String, String> {
         let mut variables = BTreeMap::new();
-        for path in fields.paths("env_file")? {
+        for path in self.or_default(fields.paths("env_file")) {
             let path = self.resolve(&path);
             let line = fields.get("env_file").map_or(fields.line, |value| value.line);
-            let read = self.env_file(&path, line)?;
-            let read = read.ok_or_else(|| {
+            let missing = || {
                 ManifestProblem::new(
                     line,
                     format!("there is no {}; create it, or remove \"env_file\"", path.display()),
                 )
-            })?;
-            variables.extend(read);
+            };
+            let read = self.env_file(&path, line).and_then(|read| read.ok_or_else(missing));
+            variables.extend(self.or_default(read));
         }
-        variables.extend(fields.variables(env)?);
-        Ok(variables)
+        variables.extend(self.or_default(fields.variables(env)));
+        variables
     }
 
     /// Reads the dependencies: a list of names, or a table of names, each with its condition.
-    pub(super) fn dependencies(
-        &mut self,
-        fields: &Declaration<'_>,
-    ) -> Result<Vec<Dependency>, ManifestProblem> {
+    pub(super) fn dependencies(&mut self, fields: &Declaration<'_>) -> Vec<Dependency> {
         const KEY: &str = "depends_on";
-        let Some(value) = fields.get(KEY) else { return Ok(Vec::new()) };
+        let Some(value) = fields.get(KEY) else { return Vec::new() };
         if let Some(names) = value.texts() {
-            return dependencies_on(&names, value.line);
+            return self.dependencies_on(&names, value.line);
         }
         let forms = "a list of names, or a table of names with a condition each";
-        let table = fields.table(KEY).map_err(|_| fields.problem(KEY, &format!("is not {forms}")))?;
+        let table = fields.table(KEY).map_err(|_| fields.problem(KEY, &format!("is not {forms}")));
+        let Some(table) = self.or_default(table) else { return Vec::new() };
         let mut dependencies = Vec::new();
-        for member in table.iter().flat_map(|table| table.others(&[])) {
-            let table = table.as_ref().and_then(|table| table.table(&member.key).transpose()).transpose()?;
-            let name = super::declaration::daemon_name(&member.key, member.value.line)?;
-            let mut dependency = dependency(name);
-            if let Some(table) = table {
-                self.check_keys(&table, &[&["condition", "required", "restart"]])?;
-                dependency.condition = table.condition()?;
-                dependency.required = table.flag("required", true)?;
-                dependency.restart = table.flag("restart", false)?;
+        for member in table.others(&[]) {
+            let mut dependency = dependency(self.or_unnamed(daemon_name(&member.key, member.value.line)));
+            if let Some(table) = self.or_default(table.table(&member.key)) {
+                self.check_keys(&table, &[&["condition", "required", "restart"]]);
+                dependency.condition = self.keep(table.condition()).unwrap_or(dependency.condition);
+                dependency.required = self.or_default(table.flag("required", true));
+                dependency.restart = self.or_default(table.flag("restart", false));
             }
             dependencies.push(dependency);
         }
-        Ok(dependencies)
+        dependencies
     }
-}
 
-/// Returns the dependencies on daemons that are only named.
-pub(super) fn dependencies_on(names: &[String], line: usize) -> Result<Vec<Dependency>, ManifestProblem> {
-    names.iter().map(|name| super::declaration::daemon_name(name, line).map(dependency)).collect()
+    /// Returns the dependencies on daemons that are only named.
+    pub(super) fn dependencies_on(&mut self, names: &[String], line: usize) -> Vec<Dependency> {
+        let parsed = names.iter().map(|name| daemon_name(name, line));
+        parsed.filter_map(|name| self.keep(name)).map(dependency).collect()
+    }
 }
 
 /// Returns the dependency on a daemon that is only named: until it is ready.
 fn dependency(name: DaemonName) -> Dependency {
-    Dependency { name, condition: crate::model::Condition::Ready, required: true, restart: false }
+    Dependency { name, condition: Condition::Ready, required: true, restart: false }
 }

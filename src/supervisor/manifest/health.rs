@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::declaration::Declaration;
 use super::file::ManifestFile;
-use super::value::{Data, ManifestProblem, ManifestValue};
+use super::value::{Data, ManifestValue};
 use crate::model::{HealthCheck, ReadinessCheck};
 
 const KEY: &str = "healthcheck";
@@ -26,41 +26,39 @@ const MIN_PAUSE: Duration = Duration::from_millis(1);
 const TEST_FORMS: &str = "a text with a command, or a list that begins with CMD, CMD-SHELL or NONE";
 
 /// Reads the health check of a daemon, or returns `None` if it has none.
-pub(super) fn read(
-    fields: &Declaration<'_>,
-    file: &mut ManifestFile<'_, '_>,
-) -> Result<Option<HealthCheck>, ManifestProblem> {
-    let action = fields.word(ACTION, &[("none", false), ("restart", true)])?;
-    let Some(table) = fields.table(KEY)? else {
-        return match action {
-            Some(_) => Err(fields.problem(ACTION, "needs a \"healthcheck\"; declare one")),
-            None => Ok(None),
-        };
-    };
-    file.check_keys(&table, &[&FIELDS])?;
-    let command = table.read("test", TEST_FORMS, test)?;
-    if table.flag("disable", false)? {
-        return Ok(None);
+pub(super) fn read(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> Option<HealthCheck> {
+    let action = file.or_default(fields.word(ACTION, &[("none", false), ("restart", true)]));
+    let table = file.or_default(fields.table(KEY));
+    if action.is_some() && fields.get(KEY).is_none() {
+        file.report(fields.problem(ACTION, "needs a \"healthcheck\"; declare one"));
     }
-    let no_test = || fields.problem(KEY, &format!("has no \"test\"; write {TEST_FORMS}"));
-    let command = command.ok_or_else(no_test)?;
-    let is_checked = !command.is_empty();
-    let pause = |key: &str, default: Duration| -> Result<Duration, ManifestProblem> {
+    let table = table?;
+    let has_known_keys = file.check_keys(&table, &[&FIELDS]);
+    let command = file.or_default(table.read("test", TEST_FORMS, test));
+    if file.or_default(table.flag("disable", false)) {
+        return None;
+    }
+    if has_known_keys && table.get("test").is_none() {
+        file.report(fields.problem(KEY, &format!("has no \"test\"; write {TEST_FORMS}")));
+    }
+    let pause = |key: &str, default: Duration| {
         let pause = table.duration(key, default)?;
         if pause < MIN_PAUSE { Err(table.problem(key, "is too short; use at least 1ms")) } else { Ok(pause) }
     };
     let count = |value: &ManifestValue| value.number::<u32>().filter(|count| *count > 0);
-    let retries = table.read("retries", "a number, at least 1", count)?.unwrap_or(RETRIES);
+    let retries = table.read("retries", "a number, at least 1", count);
+    let command = command.unwrap_or_default();
+    let is_checked = !command.is_empty();
     let check = HealthCheck {
         probe: ReadinessCheck::Exec(command),
-        interval: pause("interval", INTERVAL)?,
-        timeout: pause("timeout", TIMEOUT)?,
-        retries,
-        start_period: table.duration("start_period", Duration::ZERO)?,
-        start_interval: pause("start_interval", START_INTERVAL)?,
+        interval: file.or_default(pause("interval", INTERVAL)),
+        timeout: file.or_default(pause("timeout", TIMEOUT)),
+        retries: file.or_default(retries).unwrap_or(RETRIES),
+        start_period: file.or_default(table.duration("start_period", Duration::ZERO)),
+        start_interval: file.or_default(pause("start_interval", START_INTERVAL)),
         restarts: action.unwrap_or(false),
     };
-    Ok(is_checked.then_some(check))
+    is_checked.then_some(check)
 }
 
 /// Parses a test, and returns its command, which is empty for `NONE`.

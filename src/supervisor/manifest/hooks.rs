@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use super::declaration::Declaration;
 use super::file::ManifestFile;
-use super::value::ManifestProblem;
 use crate::model::misspelling::closest;
 use crate::model::{DaemonHooks, LifecycleEvent};
 
@@ -18,7 +17,7 @@ pub(super) fn read(
     events_key: &str,
     stats_key: &str,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<DaemonHooks, ManifestProblem> {
+) -> DaemonHooks {
     let mut names: BTreeMap<LifecycleEvent, Vec<String>> = BTreeMap::new();
     for (key, is_of_stats) in [(events_key, false), (stats_key, true)] {
         let kinds = LifecycleEvent::ALL.into_iter();
@@ -27,19 +26,21 @@ pub(super) fn read(
             kinds.iter().find(|kind| kind.as_str() == hook.event).map(|kind| (*kind, hook.name.as_str()))
         });
         let hooks: Vec<(LifecycleEvent, &str)> = hooks.collect();
-        for name in fields.texts(key)? {
+        for name in file.or_default(fields.texts(key)) {
             if name.is_empty() {
                 let problem = "has an empty name; use the NAME of hooks called on_<Event>__<NN>_<NAME>";
-                return Err(fields.problem(key, problem));
+                file.report(fields.problem(key, problem));
+                continue;
             }
             let served: Vec<_> = hooks.iter().filter(|(_, known)| *known == name).collect();
             if served.is_empty() {
                 let problem = unknown_hook(&name, kinds[0], &hooks);
                 let problem = fields.problem(key, &problem);
-                if !file.is_foreign {
-                    return Err(problem);
+                if file.is_foreign {
+                    file.warn(problem.line, &format!("ignored a hook: {}", problem.message));
+                } else {
+                    file.report(problem);
                 }
-                file.warn(problem.line, &format!("ignored a hook: {}", problem.message));
             }
             for (kind, name) in served {
                 let of_event = names.entry(*kind).or_default();
@@ -49,7 +50,7 @@ pub(super) fn read(
             }
         }
     }
-    Ok(DaemonHooks { names, ..DaemonHooks::default() })
+    DaemonHooks { names, ..DaemonHooks::default() }
 }
 
 /// Returns the problem with the name of a hook that does not exist.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::attributes::with_attributes;
+use super::attributes;
 use super::builtin;
 use super::declaration::{Declaration, daemon_name, one_of};
 use super::file::ManifestFile;
@@ -99,23 +99,22 @@ pub(super) fn read_lines(bytes: &[u8], file: &mut ManifestFile<'_, '_>) -> Vec<D
         });
     };
     jsonl::for_each_line(Cursor::new(bytes), &mut on_line).expect("bytes in memory are always read");
-    let daemons = lines.into_iter().map(|value| {
-        let daemon = value.and_then(|value| line_daemon(&value, file));
-        file.keep(daemon)
-    });
-    daemons.flatten().flatten().collect()
+    let values: Vec<_> = lines.into_iter().filter_map(|value| file.keep(value)).collect();
+    values.iter().flat_map(|value| line_daemon(value, file)).collect()
 }
 
-fn line_daemon(
-    value: &ManifestValue,
-    file: &mut ManifestFile<'_, '_>,
-) -> Result<Vec<DaemonSpec>, ManifestProblem> {
-    let fields = Declaration::new(value, "the line")?;
-    fields
-        .word("type", &[("Daemon", ())])?
-        .ok_or_else(|| ManifestProblem::new(fields.line, "no \"type\"; write \"type\":\"Daemon\""))?;
-    file.check_keys(&fields, &[&LINE_KEYS, &FIELDS])?;
-    daemon(fields.name("name")?, &fields, file)
+fn line_daemon(value: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Vec<DaemonSpec> {
+    let Some(fields) = file.keep(Declaration::new(value, "the line")) else { return Vec::new() };
+    let kind = fields.word("type", &[("Daemon", ())]).and_then(|kind| {
+        kind.ok_or_else(|| ManifestProblem::new(fields.line, "no \"type\"; write \"type\":\"Daemon\""))
+    });
+    // A line of another type has other fields.
+    if file.keep(kind).is_none() {
+        return Vec::new();
+    }
+    let has_known_keys = file.check_keys(&fields, &[&LINE_KEYS, &FIELDS]);
+    let name = file.or_unnamed(fields.name("name"));
+    daemon(name, &fields, has_known_keys, file)
 }
 
 /// Reads the daemons in a TOML file; none if it has no `[daemons.NAME]`. The other keys of a `rigup.toml` are settings of the
@@ -130,71 +129,77 @@ pub(super) fn read_toml(
         |key: &&str| file.path.ends_with(settings::FILE_NAME) && closest(key, [DAEMONS]).is_none();
     let settings: Vec<&str> =
         document.others(&[]).map(|member| member.key.as_str()).filter(is_setting).collect();
-    file.check_keys(&document, &[&[DAEMONS], &settings])?;
+    file.check_keys(&document, &[&[DAEMONS], &settings]);
     let Some(table) = document.table(DAEMONS)? else { return Ok(Vec::new()) };
-    let daemons = table.others(&[]).map(|member| {
-        let daemon = table_daemon(&member.key, &member.value, file);
-        file.keep(daemon)
-    });
-    Ok(daemons.flatten().flatten().collect())
+    Ok(table.others(&[]).flat_map(|member| table_daemon(&member.key, &member.value, file)).collect())
 }
 
-fn table_daemon(
-    name: &str,
-    value: &ManifestValue,
-    file: &mut ManifestFile<'_, '_>,
-) -> Result<Vec<DaemonSpec>, ManifestProblem> {
-    let name = daemon_name(name, value.line)?;
-    let fields = Declaration::new(value, &format!("the daemon {name:?}", name = &*name))?;
-    file.check_keys(&fields, &[&FIELDS])?;
-    daemon(name, &fields, file)
+fn table_daemon(name: &str, value: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Vec<DaemonSpec> {
+    let fields = Declaration::new(value, &format!("the daemon {name:?}"));
+    let name = file.or_unnamed(daemon_name(name, value.line));
+    let Some(fields) = file.keep(fields) else { return Vec::new() };
+    let has_known_keys = file.check_keys(&fields, &[&FIELDS]);
+    daemon(name, &fields, has_known_keys, file)
 }
 
+/// Reads the fields of a daemon. `has_known_keys` is false if one of its keys is a problem: that may be the command.
 fn daemon(
     name: DaemonName,
     fields: &Declaration<'_>,
+    has_known_keys: bool,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<Vec<DaemonSpec>, ManifestProblem> {
-    let builtin = builtin::read(fields, file)?;
-    let folder = builtin.as_ref().map_or(&file.folder, |builtin| &builtin.working_dir);
-    let working_dir = fields.path("working_dir")?.map_or_else(|| folder.clone(), |path| file.resolve(&path));
+) -> Vec<DaemonSpec> {
+    let builtin = builtin::read(fields, file);
+    let folder = builtin.as_ref().map_or_else(|| file.folder.clone(), |builtin| builtin.working_dir.clone());
+    let working_dir = file.or_default(fields.path("working_dir"));
+    let working_dir = working_dir.map_or(folder, |path| file.resolve(&path));
     let is_builtin = builtin.is_some();
     let (mut command, mut env) = match builtin {
         Some(builtin) => (builtin.command, builtin.env),
-        None => (command(fields)?, BTreeMap::new()),
+        None => (file.or_default(command(fields)).unwrap_or_default(), BTreeMap::new()),
     };
-    env.extend(file.environment(fields, "env")?);
-    // A shell that has changed to the working directory would find the program there, too.
-    if command[0].contains('/') {
-        command[0] = file.resolve_in(&working_dir, &command[0]).display().to_string();
+    if has_known_keys && ["command", builtin::FIELD].iter().all(|key| fields.get(key).is_none()) {
+        file.report(ManifestProblem::new(fields.line, "no \"command\""));
     }
+    env.extend(file.environment(fields, "env"));
+    // A shell that has changed to the working directory would find the program there, too.
+    if let Some(program) = command.first_mut().filter(|program| program.contains('/')) {
+        *program = file.resolve_in(&working_dir, program).display().to_string();
+    }
+    let (delay, delay_max) = (DaemonSpec::RESTART_DELAY, DaemonSpec::RESTART_DELAY_MAX);
+    let limit = fields.read("restart_limit", "a number and a duration such as \"5/60s\"", limit);
+    let process_type = fields.word("process_type", &[("worker", false), ("orchestrator", true)]);
+    let attributes = attributes::read(fields, &mut env, file);
     let spec = DaemonSpec {
         env,
-        binaries: binaries(fields, file)?,
-        depends_on: file.dependencies(fields)?,
-        ready: readiness(fields, file)?,
-        healthcheck: health::read(fields, file)?,
-        restart: fields.word("restart", &RESTARTS)?.unwrap_or(Restart::OnFailure),
-        success_exit_codes: fields.exit_codes("success_exit_codes")?.unwrap_or_else(|| vec![0]),
-        restart_delay: fields.duration("restart_delay", DaemonSpec::RESTART_DELAY)?,
-        restart_delay_max: fields.duration("restart_delay_max", DaemonSpec::RESTART_DELAY_MAX)?,
-        restart_reset: fields.duration("restart_reset", DaemonSpec::RESTART_RESET)?,
-        restart_limit: fields.read("restart_limit", "a number and a duration such as \"5/60s\"", limit)?,
-        stop_signal: fields.signal("stop_signal")?.unwrap_or_else(|| "TERM".to_owned()),
-        stop_grace_period: fields.duration("stop_grace_period", DaemonSpec::STOP_GRACE_PERIOD)?,
-        exit_on_end: fields.flag("exit_on_end", false)?,
-        exit_on_failure: fields.flag("exit_on_failure", false)?,
-        autostart: fields.flag("autostart", true)?,
-        restart_on_update: fields.flag("restart_on_update", false)?,
-        is_orchestrator: fields
-            .word("process_type", &[("worker", false), ("orchestrator", true)])?
-            .unwrap_or(is_builtin),
-        log_limits: log_limits(fields)?,
-        stop_command: fields.command("stop_command")?,
-        hooks: hooks::read(fields, "hooks", "stats_hooks", file)?,
+        binaries: binaries(fields, file),
+        depends_on: file.dependencies(fields),
+        ready: readiness(fields, file),
+        healthcheck: health::read(fields, file),
+        restart: file.or_default(fields.word("restart", &RESTARTS)).unwrap_or(Restart::OnFailure),
+        success_exit_codes: file
+            .or_default(fields.exit_codes("success_exit_codes"))
+            .unwrap_or_else(|| vec![0]),
+        restart_delay: file.or_default(fields.duration("restart_delay", delay)),
+        restart_delay_max: file.or_default(fields.duration("restart_delay_max", delay_max)),
+        restart_reset: file.or_default(fields.duration("restart_reset", DaemonSpec::RESTART_RESET)),
+        restart_limit: file.or_default(limit),
+        stop_signal: file.or_default(fields.signal("stop_signal")).unwrap_or_else(|| "TERM".to_owned()),
+        stop_grace_period: file
+            .or_default(fields.duration("stop_grace_period", DaemonSpec::STOP_GRACE_PERIOD)),
+        exit_on_end: file.or_default(fields.flag("exit_on_end", false)),
+        exit_on_failure: file.or_default(fields.flag("exit_on_failure", false)),
+        autostart: file.or_default(fields.flag("autostart", true)),
+        restart_on_update: file.or_default(fields.flag("restart_on_update", false)),
+        is_orchestrator: file.or_default(process_type).unwrap_or(is_builtin),
+        log_limits: log_limits(fields, file),
+        attributes,
+        memory_max: file.or_default(fields.size("memory_max")),
+        stop_command: file.or_default(fields.command("stop_command")),
+        hooks: hooks::read(fields, "hooks", "stats_hooks", file),
         ..file.daemon(name, fields.line, command, working_dir)
     };
-    replicas(with_attributes(spec, fields, file)?, fields)
+    file.or_default(replicas(spec, fields))
 }
 
 const RESTARTS: [(&str, Restart); 4] = [
@@ -204,38 +209,37 @@ const RESTARTS: [(&str, Restart); 4] = [
     ("unless-stopped", Restart::UnlessStopped),
 ];
 
-fn command(fields: &Declaration<'_>) -> Result<Vec<String>, ManifestProblem> {
-    let no_command = || ManifestProblem::new(fields.line, "no \"command\"");
+fn command(fields: &Declaration<'_>) -> Result<Option<Vec<String>>, ManifestProblem> {
     if !fields.flag("shell", false)? {
-        return fields.command("command")?.ok_or_else(no_command);
+        return fields.command("command");
     }
-    let code = fields.read("command", "a text with a command, because \"shell\" is true", |value| {
-        match &value.data {
-            Data::Text(text) if !text.trim().is_empty() => Some(text.clone()),
-            _ => None,
-        }
+    let forms = "a text with a command, because \"shell\" is true";
+    let code = fields.read("command", forms, |value| match &value.data {
+        Data::Text(text) if !text.trim().is_empty() => Some(text.clone()),
+        _ => None,
     })?;
-    Ok(["sh".to_owned(), "-c".to_owned(), code.ok_or_else(no_command)?].into())
+    Ok(code.map(|code| ["sh".to_owned(), "-c".to_owned(), code].into()))
 }
 
-fn binaries(fields: &Declaration<'_>, file: &ManifestFile<'_, '_>) -> Result<Vec<String>, ManifestProblem> {
-    let names = fields.texts("binaries")?;
+fn binaries(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> Vec<String> {
+    let names = file.or_default(fields.texts("binaries"));
     for name in &names {
-        BinaryName::parse(name, file.home)
-            .map_err(|error| fields.problem("binaries", &format!("has an invalid name: {error}")))?;
+        if let Err(error) = BinaryName::parse(name, file.home) {
+            file.report(fields.problem("binaries", &format!("has an invalid name: {error}")));
+        }
     }
-    Ok(names)
+    names
 }
 
-fn log_limits(fields: &Declaration<'_>) -> Result<LogLimits, ManifestProblem> {
+fn log_limits(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> LogLimits {
     let default = LogLimits::default();
     let files = fields.read("log_max_files", "a number of files, at least 1", |value| {
         value.number::<u32>().filter(|files| *files > 0)
-    })?;
-    Ok(LogLimits {
-        max_size: fields.size("log_max_size")?.unwrap_or(default.max_size),
-        max_files: files.unwrap_or(default.max_files),
-    })
+    });
+    LogLimits {
+        max_size: file.or_default(fields.size("log_max_size")).unwrap_or(default.max_size),
+        max_files: file.or_default(files).unwrap_or(default.max_files),
+    }
 }
 
 fn limit(value: &ManifestValue) -> Option<(u32, Duration)> {
@@ -244,39 +248,38 @@ fn limit(value: &ManifestValue) -> Option<(u32, Duration)> {
     Some((count.trim().parse().ok()?, duration::parse(time).ok()?))
 }
 
-fn readiness(
-    fields: &Declaration<'_>,
-    file: &mut ManifestFile<'_, '_>,
-) -> Result<Option<Readiness>, ManifestProblem> {
-    let Some(ready) = fields.table("ready")? else { return Ok(None) };
-    file.check_keys(&ready, &[&PROBES, &["timeout", "interval"]])?;
-    let notifies = ready.flag("notify", false)?;
+fn readiness(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> Option<Readiness> {
+    let ready = file.or_default(fields.table("ready"))?;
+    let count = file.problems.len();
+    file.check_keys(&ready, &[&PROBES, &["timeout", "interval"]]);
+    let notifies = file.or_default(ready.flag("notify", false));
     if notifies && !cfg!(target_os = "linux") {
-        return Err(ready.problem("notify", "needs Linux; use fifo on this system"));
+        file.report(ready.problem("notify", "needs Linux; use fifo on this system"));
     }
     let probes = [
-        ready.read("tcp", "a port, or \"HOST:PORT\"", tcp)?,
-        ready.read("http", "a URL that starts with http://", http)?,
-        ready.path("file")?.map(|path| ReadinessCheck::File(file.resolve(&path))),
-        ready.path("fifo")?.map(|path| ReadinessCheck::Fifo(file.resolve(&path))),
+        file.or_default(ready.read("tcp", "a port, or \"HOST:PORT\"", tcp)),
+        file.or_default(ready.read("http", "a URL that starts with http://", http)),
+        file.or_default(ready.path("file")).map(|path| ReadinessCheck::File(file.resolve(&path))),
+        file.or_default(ready.path("fifo")).map(|path| ReadinessCheck::Fifo(file.resolve(&path))),
         notifies.then_some(ReadinessCheck::Notify),
-        ready.command("exec")?.map(ReadinessCheck::Exec),
-        ready.read("log", "a valid regular expression that is not empty", log)?,
-        ready.flag("stdout_line", false)?.then_some(ReadinessCheck::StdoutLine),
+        file.or_default(ready.command("exec")).map(ReadinessCheck::Exec),
+        file.or_default(ready.read("log", "a valid regular expression that is not empty", log)),
+        file.or_default(ready.flag("stdout_line", false)).then_some(ReadinessCheck::StdoutLine),
     ];
+    let has_problem = file.problems.len() > count;
+    let timeout = file.or_default(ready.duration("timeout", READY_TIMEOUT));
+    let interval = file.or_default(ready.duration("interval", READY_INTERVAL));
     let mut probes = probes.into_iter().flatten();
     let (Some(probe), None) = (probes.next(), probes.next()) else {
-        return Err(
-            fields.problem("ready", &format!("does not have one check; use one of {}", one_of(&PROBES)))
-        );
+        // A check with a problem is one, too.
+        if !has_problem {
+            let message = format!("does not have one check; use one of {}", one_of(&PROBES));
+            file.report(fields.problem("ready", &message));
+        }
+        return None;
     };
-    Ok(Some(Readiness {
-        timeout: ready.duration("timeout", READY_TIMEOUT)?,
-        interval: ready.duration("interval", READY_INTERVAL)?,
-        check_timeout: if matches!(probe, ReadinessCheck::Exec(_)) { EXEC_TIMEOUT } else { CONNECT_TIMEOUT },
-        probe,
-        stops_all: false,
-    }))
+    let check_timeout = if matches!(probe, ReadinessCheck::Exec(_)) { EXEC_TIMEOUT } else { CONNECT_TIMEOUT };
+    Some(Readiness { timeout, interval, check_timeout, probe, stops_all: false })
 }
 
 /// Parses the address of a daemon: a port of this machine, or `HOST:PORT`.

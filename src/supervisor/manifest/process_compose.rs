@@ -96,38 +96,32 @@ struct Shared {
 }
 
 /// Reads the daemons of a manifest.
-pub(super) fn read(
-    document: &Declaration<'_>,
-    file: &mut ManifestFile<'_, '_>,
-) -> Result<Vec<DaemonSpec>, ManifestProblem> {
+pub(super) fn read(document: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> Vec<DaemonSpec> {
     let ignored = extensions(document);
     let known: [&[&str]; 4] =
         [&MANIFEST_FIELDS, &IGNORED_MANIFEST_FIELDS, &UNSUPPORTED_MANIFEST_FIELDS, &ignored];
-    file.check_keys(document, &known)?;
-    document.refuse(&UNSUPPORTED_MANIFEST_FIELDS)?;
+    file.check_keys(document, &known);
+    file.refuse(document, &UNSUPPORTED_MANIFEST_FIELDS);
     warn_about_log_location(document, file);
     let mut shell = SHELL.map(str::to_owned);
-    if let Some(table) = document.table("shell")? {
-        file.check_keys(&table, &[&SHELL_FIELDS, &["elevated_shell_command", "elevated_shell_argument"]])?;
+    if let Some(table) = file.or_default(document.table("shell")) {
+        file.check_keys(&table, &[&SHELL_FIELDS, &["elevated_shell_command", "elevated_shell_argument"]]);
         for (word, key) in shell.iter_mut().zip(SHELL_FIELDS) {
-            *word = table.text(key)?.unwrap_or_else(|| word.clone());
+            *word = file.or_default(table.text(key)).unwrap_or_else(|| word.clone());
         }
     }
+    let dotenv = file.env_file(&file.resolve(".env"), document.line);
     let shared = Shared {
         shell,
-        env: document.variables("environment")?,
-        dotenv: file.env_file(&file.resolve(".env"), document.line)?.unwrap_or_default(),
-        has_escapes: !document.flag("disable_env_expansion", false)?,
+        env: file.or_default(document.variables("environment")),
+        dotenv: file.or_default(dotenv).unwrap_or_default(),
+        has_escapes: !file.or_default(document.flag("disable_env_expansion", false)),
     };
-    let processes = document.table("processes")?;
-    let daemons = processes.iter().flat_map(|table| table.others(&[])).map(|member| {
-        let daemon = daemon(&member.key, &member.value, &shared, file);
-        file.keep(daemon)
-    });
-    Ok(daemons.flatten().flatten().collect())
+    let processes = file.or_default(document.table("processes"));
+    let processes = processes.iter().flat_map(|table| table.others(&[]));
+    processes.flat_map(|member| daemon(&member.key, &member.value, &shared, file)).collect()
 }
 
-/// Returns the keys that process-compose reserves for other programs.
 /// rigup keeps the logs of every execution itself.
 fn warn_about_log_location(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) {
     if let Some(value) = fields.get("log_location") {
@@ -135,6 +129,7 @@ fn warn_about_log_location(fields: &Declaration<'_>, file: &mut ManifestFile<'_,
     }
 }
 
+/// Returns the keys that process-compose reserves for other programs.
 fn extensions<'a>(table: &Declaration<'a>) -> Vec<&'a str> {
     table.others(&[]).map(|member| member.key.as_str()).filter(|key| key.starts_with("x-")).collect()
 }
@@ -144,17 +139,19 @@ fn daemon(
     process: &ManifestValue,
     shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<Vec<DaemonSpec>, ManifestProblem> {
-    let name = daemon_name(name, process.line)?;
-    let fields = Declaration::new(process, &format!("the process {name:?}", name = &*name))?;
+) -> Vec<DaemonSpec> {
+    let fields = Declaration::new(process, &format!("the process {name:?}"));
+    let name = file.or_unnamed(daemon_name(name, process.line));
+    let Some(fields) = file.keep(fields) else { return Vec::new() };
     let ignored = extensions(&fields);
-    file.check_keys(&fields, &[&FIELDS, &IGNORED_FIELDS, &UNSUPPORTED, &ignored])?;
-    fields.refuse(&UNSUPPORTED)?;
+    file.check_keys(&fields, &[&FIELDS, &IGNORED_FIELDS, &UNSUPPORTED, &ignored]);
+    file.refuse(&fields, &UNSUPPORTED);
     warn_about_log_location(&fields, file);
-    if !fields.flag("is_template_disabled", false)?
+    if !file.or_default(fields.flag("is_template_disabled", false))
         && let Some(line) = line_with(process, "{{")
     {
-        return Err(ManifestProblem::new(line, "a {{ template is not supported; write the value itself"));
+        let message = "a {{ template is not supported; write the value itself";
+        file.report(ManifestProblem::new(line, message));
     }
     for key in ["entrypoint", "environment", "env_file", "working_dir"] {
         let line = fields.get(key).and_then(|value| line_with(value, "$"));
@@ -165,36 +162,37 @@ fn daemon(
             );
         }
     }
-    let mut env =
-        if fields.flag("is_dotenv_disabled", false)? { BTreeMap::new() } else { shared.dotenv.clone() };
+    let has_dotenv = !file.or_default(fields.flag("is_dotenv_disabled", false));
+    let mut env = if has_dotenv { shared.dotenv.clone() } else { BTreeMap::new() };
     env.extend(shared.env.clone());
-    env.extend(file.environment(&fields, "environment")?);
-    let working_dir =
-        fields.text("working_dir")?.map_or_else(|| file.folder.clone(), |path| file.resolve(&path));
-    let mut success_exit_codes = fields.exit_codes("success_exit_codes")?.unwrap_or_default();
+    env.extend(file.environment(&fields, "environment"));
+    let working_dir = file.or_default(fields.text("working_dir"));
+    let working_dir = working_dir.map_or_else(|| file.folder.clone(), |path| file.resolve(&path));
+    let mut success_exit_codes = file.or_default(fields.exit_codes("success_exit_codes")).unwrap_or_default();
     if !success_exit_codes.contains(&0) {
         success_exit_codes.push(0);
     }
-    let is_disabled = fields.word("is_disabled", &[("true", true), ("false", false)])?;
-    let command = command(&fields, shared)?;
-    let mut depends_on = file.dependencies(&fields)?;
+    let is_disabled = fields.word("is_disabled", &[("true", true), ("false", false)]);
+    let is_disabled = file.or_default(is_disabled).unwrap_or(false);
+    let mut depends_on = file.dependencies(&fields);
     // process-compose waits for the readiness probe alone.
     for dependency in depends_on.iter_mut().filter(|dependency| dependency.condition == Condition::Healthy) {
         dependency.condition = Condition::Ready;
     }
+    let command = file.or_default(command(&fields, shared));
     let spec = DaemonSpec {
         env,
         depends_on,
-        ready: readiness(&fields, shared, file)?,
-        healthcheck: liveness(&fields, shared, file)?,
+        ready: readiness(&fields, shared, file),
+        healthcheck: liveness(&fields, shared, file),
         success_exit_codes,
-        autostart: !fields.flag("disabled", false)? && !is_disabled.unwrap_or(false),
+        autostart: !file.or_default(fields.flag("disabled", false)) && !is_disabled,
         restart: Restart::No,
         ..file.daemon(name, fields.line, command, working_dir)
     };
-    let spec = with_availability(spec, &fields, file)?;
-    let spec = with_shutdown(spec, &fields, shared, file)?;
-    let mut replicas = replicas(spec, &fields)?;
+    let spec = with_availability(spec, &fields, file);
+    let spec = with_shutdown(spec, &fields, shared, file);
+    let mut replicas = file.or_default(replicas(spec, &fields));
     for (index, replica) in (0..).zip(&mut replicas) {
         // The variables that process-compose sets, too, for each replica.
         for (name, value) in
@@ -203,7 +201,7 @@ fn daemon(
             replica.env.entry(name.to_owned()).or_insert(value);
         }
     }
-    Ok(replicas)
+    replicas
 }
 
 /// Returns the line of the first text in a value that contains `part`.
@@ -237,9 +235,9 @@ fn readiness(
     fields: &Declaration<'_>,
     shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<Option<Readiness>, ManifestProblem> {
-    let log_line = fields.text("ready_log_line")?.filter(|text| !text.is_empty());
-    let Some(probe) = fields.table("readiness_probe")? else {
+) -> Option<Readiness> {
+    let log_line = file.or_default(fields.text("ready_log_line")).filter(|text| !text.is_empty());
+    let Some(probe) = file.or_default(fields.table("readiness_probe")) else {
         let readiness = |text: String| Readiness {
             probe: ReadinessCheck::Log(regex::escape(&text)),
             // process-compose waits for the line without a limit.
@@ -248,28 +246,29 @@ fn readiness(
             check_timeout: PROBE_TIMEOUT,
             stops_all: false,
         };
-        return Ok(log_line.map(readiness));
+        return log_line.map(readiness);
     };
     if log_line.is_some() {
-        return Err(fields.problem("ready_log_line", "excludes \"readiness_probe\"; use one of them"));
+        file.report(fields.problem("ready_log_line", "excludes \"readiness_probe\"; use one of them"));
     }
     let check = health_check(&probe, shared, file)?;
     let patience = check.interval.saturating_mul(check.retries);
-    Ok(Some(Readiness {
+    Some(Readiness {
         probe: check.probe,
         timeout: check.start_period.saturating_add(patience).min(duration::MAX),
         interval: check.interval,
         check_timeout: check.timeout,
         stops_all: false,
-    }))
+    })
 }
 
 fn liveness(
     fields: &Declaration<'_>,
     shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<Option<HealthCheck>, ManifestProblem> {
-    fields.table("liveness_probe")?.map(|probe| health_check(&probe, shared, file)).transpose()
+) -> Option<HealthCheck> {
+    let probe = file.or_default(fields.table("liveness_probe"))?;
+    health_check(&probe, shared, file)
 }
 
 /// Reads a probe. One that fails ends the process, whose `availability` decides what follows.
@@ -277,20 +276,22 @@ fn health_check(
     probe: &Declaration<'_>,
     shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<HealthCheck, ManifestProblem> {
+) -> Option<HealthCheck> {
     const FAILURES: u32 = 3;
     let times = ["initial_delay_seconds", "period_seconds", "timeout_seconds"];
     let counts = ["success_threshold", "failure_threshold"];
-    file.check_keys(probe, &[&["exec", "http_get"], &times, &counts])?;
+    file.check_keys(probe, &[&["exec", "http_get"], &times, &counts]);
     let at_least_one = |duration: Duration| if duration.is_zero() { PROBE_PERIOD } else { duration };
-    let interval = at_least_one(probe.duration("period_seconds", PROBE_PERIOD)?);
-    let failures = probe.read("failure_threshold", "a number", ManifestValue::number::<u32>)?;
-    Ok(HealthCheck {
+    let interval = at_least_one(file.or_default(probe.duration("period_seconds", PROBE_PERIOD)));
+    let timeout = file.or_default(probe.duration("timeout_seconds", PROBE_TIMEOUT));
+    let failures = file.or_default(probe.read("failure_threshold", "a number", ManifestValue::number::<u32>));
+    let start_period = file.or_default(probe.duration("initial_delay_seconds", Duration::ZERO));
+    Some(HealthCheck {
         probe: check(probe, shared, file)?,
         interval,
-        timeout: probe.duration("timeout_seconds", PROBE_TIMEOUT)?.max(PROBE_TIMEOUT),
+        timeout: timeout.max(PROBE_TIMEOUT),
         retries: failures.filter(|failures| *failures > 0).unwrap_or(FAILURES),
-        start_period: probe.duration("initial_delay_seconds", Duration::ZERO)?,
+        start_period,
         start_interval: interval,
         restarts: true,
     })
@@ -300,65 +301,69 @@ fn check(
     probe: &Declaration<'_>,
     shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<ReadinessCheck, ManifestProblem> {
-    if let Some(exec) = probe.table("exec")? {
-        file.check_keys(&exec, &[&["command", "working_dir"]])?;
-        exec.refuse(&["working_dir"])?;
-        let code = exec.text("command")?.filter(|code| !code.trim().is_empty());
-        return code
-            .map(|code| ReadinessCheck::Exec(in_shell(&code, shared)))
-            .ok_or_else(|| exec.problem("command", "is missing or empty; write the command of the check"));
+) -> Option<ReadinessCheck> {
+    let exec = file.keep(probe.table("exec"))?;
+    if let Some(exec) = exec {
+        file.check_keys(&exec, &[&["command", "working_dir"]]);
+        file.refuse(&exec, &["working_dir"]);
+        let code = file.keep(exec.text("command"))?.filter(|code| !code.trim().is_empty());
+        if code.is_none() {
+            let message = "is missing or empty; write the command of the check";
+            file.report(exec.problem("command", message));
+        }
+        return code.map(|code| ReadinessCheck::Exec(in_shell(&code, shared)));
     }
-    let Some(http) = probe.table("http_get")? else {
-        return Err(ManifestProblem::new(
-            probe.line,
-            format!("{} has no check; use exec or http_get", probe.name_of_table()),
-        ));
+    let Some(http) = file.keep(probe.table("http_get"))? else {
+        let message = format!("{} has no check; use exec or http_get", probe.name_of_table());
+        file.report(ManifestProblem::new(probe.line, message));
+        return None;
     };
-    file.check_keys(&http, &[&["host", "scheme", "path", "port", "status_code", "headers"]])?;
-    http.refuse(&["headers"])?;
-    http.word("scheme", &[("http", ())])?;
-    http.read("status_code", "200, because any 2xx is a success", |value| {
+    file.check_keys(&http, &[&["host", "scheme", "path", "port", "status_code", "headers"]]);
+    file.refuse(&http, &["headers"]);
+    file.keep(http.word("scheme", &[("http", ())]));
+    file.keep(http.read("status_code", "200, because any 2xx is a success", |value| {
         (value.number() == Some(200)).then_some(())
-    })?;
-    let text = |key, default: &str| -> Result<String, ManifestProblem> {
-        Ok(http.text(key)?.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| default.to_owned()))
+    }));
+    let port = http.read("port", "a port from 1 to 65535", |value| value.text()?.parse::<u16>().ok());
+    let port = file.or_default(port).map(|port| format!(":{port}")).unwrap_or_default();
+    let mut text = |key, default: &str| {
+        let text = file.or_default(http.text(key)).filter(|text| !text.trim().is_empty());
+        text.unwrap_or_else(|| default.to_owned())
     };
-    let port = http.read("port", "a port from 1 to 65535", |value| value.text()?.parse::<u16>().ok())?;
-    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-    Ok(ReadinessCheck::Http(format!("http://{}{port}{}", text("host", "127.0.0.1")?, text("path", "/")?)))
+    Some(ReadinessCheck::Http(format!("http://{}{port}{}", text("host", "127.0.0.1"), text("path", "/"))))
 }
 
 fn with_availability(
     spec: DaemonSpec,
     fields: &Declaration<'_>,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<DaemonSpec, ManifestProblem> {
+) -> DaemonSpec {
     const RESTARTS: [(&str, (Restart, bool)); 4] = [
         ("no", (Restart::No, false)),
         ("on_failure", (Restart::OnFailure, false)),
         ("always", (Restart::Always, false)),
         ("exit_on_failure", (Restart::No, true)),
     ];
-    let Some(table) = fields.table("availability")? else { return Ok(spec) };
+    let Some(table) = file.or_default(fields.table("availability")) else { return spec };
     file.check_keys(
         &table,
         &[&["restart", "backoff_seconds", "max_restarts", "exit_on_end", "exit_on_skipped"]],
-    )?;
-    table.refuse(&["exit_on_skipped"])?;
-    let (restart, exit_on_failure) = table.word("restart", &RESTARTS)?.unwrap_or(RESTARTS[0].1);
-    let delay = table.duration("backoff_seconds", DaemonSpec::RESTART_DELAY)?;
-    let limit = table.read("max_restarts", "a number", ManifestValue::number::<u32>)?;
-    Ok(DaemonSpec {
+    );
+    file.refuse(&table, &["exit_on_skipped"]);
+    let (restart, exit_on_failure) =
+        file.or_default(table.word("restart", &RESTARTS)).unwrap_or(RESTARTS[0].1);
+    let delay = file.or_default(table.duration("backoff_seconds", DaemonSpec::RESTART_DELAY));
+    let limit = file.or_default(table.read("max_restarts", "a number", ManifestValue::number::<u32>));
+    DaemonSpec {
         restart,
         exit_on_failure,
-        exit_on_end: table.flag("exit_on_end", false)?,
+        exit_on_end: file.or_default(table.flag("exit_on_end", false)),
         // process-compose waits equally long before each restart.
         restart_delay: delay,
         restart_delay_max: delay,
         restart_limit: limit.filter(|limit| *limit > 0).map(|limit| (limit, duration::MAX)),
         ..spec
-    })
+    }
 }
 
 fn with_shutdown(
@@ -366,22 +371,20 @@ fn with_shutdown(
     fields: &Declaration<'_>,
     shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
-) -> Result<DaemonSpec, ManifestProblem> {
-    let Some(table) = fields.table("shutdown")? else { return Ok(spec) };
+) -> DaemonSpec {
+    let Some(table) = file.or_default(fields.table("shutdown")) else { return spec };
     let unsupported = ["send_keys"];
-    file.check_keys(&table, &[&["command", "signal", "timeout_seconds", "parent_only"], &unsupported])?;
-    table.refuse(&unsupported)?;
-    let command = table.text("command")?.filter(|code| !code.trim().is_empty());
-    let signal = if table.get("signal").is_some_and(|value| value.number() == Some(0)) {
-        None
-    } else {
-        table.signal("signal")?
-    };
-    Ok(DaemonSpec {
+    file.check_keys(&table, &[&["command", "signal", "timeout_seconds", "parent_only"], &unsupported]);
+    file.refuse(&table, &unsupported);
+    let command = file.or_default(table.text("command")).filter(|code| !code.trim().is_empty());
+    let has_signal = table.get("signal").is_some_and(|value| value.number() != Some(0));
+    let signal = if has_signal { file.or_default(table.signal("signal")) } else { None };
+    let grace = table.duration("timeout_seconds", DaemonSpec::STOP_GRACE_PERIOD);
+    DaemonSpec {
         stop_signal: signal.unwrap_or(spec.stop_signal),
-        stop_grace_period: table.duration("timeout_seconds", DaemonSpec::STOP_GRACE_PERIOD)?,
+        stop_grace_period: file.or_default(grace),
         stop_command: command.map(|code| in_shell(&code, shared)),
-        is_signalled_alone: table.flag("parent_only", false)?,
+        is_signalled_alone: file.or_default(table.flag("parent_only", false)),
         ..spec
-    })
+    }
 }

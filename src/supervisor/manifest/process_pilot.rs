@@ -7,7 +7,7 @@ use walkdir::WalkDir;
 
 use super::attributes::cpu_affinity;
 use super::declaration::Declaration;
-use super::file::{ManifestFile, dependencies_on};
+use super::file::ManifestFile;
 use super::hooks;
 use super::native::port_of_this_machine;
 use super::value::{Data, ManifestProblem, ManifestValue};
@@ -43,71 +43,67 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const READY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Reads the daemons of a manifest.
-pub(super) fn read(
-    document: &Declaration<'_>,
-    file: &mut ManifestFile<'_, '_>,
-) -> Result<Vec<DaemonSpec>, ManifestProblem> {
-    file.check_keys(document, &[&MANIFEST_FIELDS])?;
+pub(super) fn read(document: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> Vec<DaemonSpec> {
+    file.check_keys(document, &[&MANIFEST_FIELDS]);
     if let Some(server) = document.get("control_server") {
         let message =
             "control_server is ignored; control daemons with `rigup start`, `rigup stop` and `rigup restart`";
         file.warn(server.line, message);
     }
     // A stop always waits until no process of the daemon is left.
-    document.duration("kill_timeout", TIMEOUT)?;
-    if let Some(base) = document.text("base_directory")? {
+    file.keep(document.duration("kill_timeout", TIMEOUT));
+    if let Some(base) = file.or_default(document.text("base_directory")) {
         file.folder = file.resolve(&base);
     }
     let Some(ManifestValue { data: Data::List(processes), .. }) = document.get("processes") else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
-    let daemons = processes.iter().map(|process| {
-        let daemon = daemon(process, file);
-        file.keep(daemon)
-    });
-    Ok(daemons.flatten().collect())
+    processes.iter().filter_map(|process| daemon(process, file)).collect()
 }
 
-fn daemon(process: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Result<DaemonSpec, ManifestProblem> {
+fn daemon(process: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Option<DaemonSpec> {
     const STRATEGIES: [(&str, (Restart, bool)); 3] = [
         ("restart", (Restart::Always, false)),
         ("do_not_restart", (Restart::No, false)),
         ("shutdown_everything", (Restart::No, true)),
     ];
-    let fields = Declaration::new(process, "a process")?;
-    file.check_keys(&fields, &[&FIELDS])?;
-    let name = fields.name("name")?;
-    let path = fields.path("path")?.ok_or_else(|| ManifestProblem::new(fields.line, "no \"path\""))?;
-    let (program, folder) = program(&path, &fields, file)?;
-    let working_dir = fields.text("working_directory")?.map_or(folder, |path| file.resolve(&path));
-    if !working_dir.is_dir() {
-        return Err(
-            fields.problem("working_directory", &format!("is not a folder: {}", working_dir.display()))
-        );
+    let fields = file.keep(Declaration::new(process, "a process"))?;
+    file.check_keys(&fields, &[&FIELDS]);
+    let name = file.or_unnamed(fields.name("name"));
+    let no_path = || ManifestProblem::new(fields.line, "no \"path\"");
+    let program = fields.path("path").and_then(|path| program(&path.ok_or_else(no_path)?, &fields, file));
+    // The folder is unknown together with the program.
+    let (program, folder) = file.keep(program).unzip();
+    let working_dir = file.or_default(fields.text("working_directory")).map(|path| file.resolve(&path));
+    let working_dir = working_dir.or(folder);
+    if let Some(folder) = working_dir.as_ref().filter(|folder| !folder.is_dir()) {
+        file.report(fields.problem("working_directory", &format!("is not a folder: {}", folder.display())));
     }
-    let command = std::iter::once(program).chain(fields.texts("args")?).collect();
-    let (restart, exit_on_end) = fields.word("shutdown_strategy", &STRATEGIES)?.unwrap_or(STRATEGIES[0].1);
+    let command = program.into_iter().chain(file.or_default(fields.texts("args"))).collect();
+    let strategy = fields.word("shutdown_strategy", &STRATEGIES);
+    let (restart, exit_on_end) = file.or_default(strategy).unwrap_or(STRATEGIES[0].1);
     // `processor_affinity` is what the documentation of `process_pilot` calls `affinity`.
     let affinity = if fields.get("affinity").is_some() { "affinity" } else { "processor_affinity" };
-    let dependencies = fields.get("dependencies").map_or(fields.line, |value| value.line);
-    Ok(DaemonSpec {
-        env: fields.variables("env")?,
-        depends_on: dependencies_on(&fields.texts("dependencies")?, dependencies)?,
-        ready: readiness(&fields, file)?,
+    let dependencies = file.or_default(fields.texts("dependencies"));
+    let line = fields.get("dependencies").map_or(fields.line, |value| value.line);
+    Some(DaemonSpec {
+        env: file.or_default(fields.variables("env")),
+        depends_on: file.dependencies_on(&dependencies, line),
+        ready: readiness(&fields, file),
         restart,
         // Without a timeout, `process_pilot` waits for the exit.
         stop_grace_period: if fields.is_null("timeout") {
             duration::MAX
         } else {
-            fields.duration("timeout", TIMEOUT)?
+            file.or_default(fields.duration("timeout", TIMEOUT))
         },
         exit_on_end,
         attributes: ProcessAttributes {
-            cpu_affinity: cpu_affinity(&fields, affinity)?,
+            cpu_affinity: file.or_default(cpu_affinity(&fields, affinity)),
             ..ProcessAttributes::default()
         },
-        hooks: hooks::read(&fields, "lifecycle_hooks", "stat_handlers", file)?,
-        ..file.daemon(name, fields.line, command, working_dir)
+        hooks: hooks::read(&fields, "lifecycle_hooks", "stat_handlers", file),
+        ..file.daemon(name, fields.line, command, working_dir.unwrap_or_default())
     })
 }
 
@@ -164,29 +160,28 @@ fn is_match(pattern: &str, name: &str) -> bool {
     }
 }
 
-fn readiness(
-    fields: &Declaration<'_>,
-    file: &ManifestFile<'_, '_>,
-) -> Result<Option<Readiness>, ManifestProblem> {
+fn readiness(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> Option<Readiness> {
     const KEY: &str = "ready_strategy";
-    let timeout = fields.duration("ready_timeout_sec", TIMEOUT)?;
-    let params = fields.table("ready_params")?;
+    let timeout = file.or_default(fields.duration("ready_timeout_sec", TIMEOUT));
+    let strategy = fields.word(KEY, &[("tcp", "tcp"), ("file", "file"), ("pipe", "pipe")]);
+    let strategy = file.or_default(strategy);
+    let params = file.keep(fields.table("ready_params"))?;
     let missing = |name: &str| fields.problem(KEY, &format!("needs \"{name}\" in \"ready_params\""));
     let params = |name: &str| params.as_ref().ok_or_else(|| missing(name));
     let path = || -> Result<PathBuf, ManifestProblem> {
         let path = params("path")?.path("path")?.ok_or_else(|| missing("path"))?;
         Ok(file.resolve(&path))
     };
-    let probe = match fields.word(KEY, &[("tcp", "tcp"), ("file", "file"), ("pipe", "pipe")])? {
-        None => return Ok(None),
-        Some("file") => ReadinessCheck::File(path()?),
-        Some("pipe") => ReadinessCheck::Pipe(path()?),
-        Some(_) => {
-            let parse = |value: &ManifestValue| port_of_this_machine(value.number()?);
-            let port = params("port")?.read("port", "a port from 1 to 65535", parse)?;
-            port.ok_or_else(|| missing("port"))?
-        }
+    let port = || {
+        let parse = |value: &ManifestValue| port_of_this_machine(value.number()?);
+        params("port")?.read("port", "a port from 1 to 65535", parse)?.ok_or_else(|| missing("port"))
     };
+    let probe = match strategy? {
+        "file" => path().map(ReadinessCheck::File),
+        "pipe" => path().map(ReadinessCheck::Pipe),
+        _ => port(),
+    };
+    let probe = file.keep(probe)?;
     let (interval, check_timeout) = (READY_INTERVAL, timeout);
-    Ok(Some(Readiness { probe, timeout, interval, check_timeout, stops_all: true }))
+    Some(Readiness { probe, timeout, interval, check_timeout, stops_all: true })
 }

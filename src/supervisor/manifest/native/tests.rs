@@ -162,3 +162,117 @@ fn an_empty_value_of_a_foreign_format_is_an_error_if_it_has_no_meaning() {
         assert!(found.starts_with("m.yaml:2: ") && found.contains(expected), "{process}: {found}");
     }
 }
+
+#[test]
+fn all_problems_of_a_daemon_are_named_and_none_that_follows_from_another() {
+    let toml = "[daemons.'a/b']\ncomand = 'x'\nrestart = 'never'\ncolour = 1\nready = {tpc = 1, timeout = 'x'}\n\
+        depends_on = {c = {condition = 'up', required = 1}, '' = {}}\nbinaries = ['', 'a/b']\nhooks = ['', 'x']\n\
+        healthcheck = {interval = 0, timeout = 'x'}\nnice = 30\numask = '9'\nenv_file = ['e', 'none']\nreplicas = 0\n\
+        [daemons.'a/b'.rlimits]\nnofile = {soft = 'x', hard = 'x'}\ncores = 1\n\
+        [daemons.c]\nready = {tcp = 0}\n[daemons.d]\nbuiltin = 'x'\nshell = 1\n[daemons.e]\ncommand = ''\nshell = true\n";
+    let folder = Folder::new(&[("a.toml", toml), ("e", "b c\nd e\n")]);
+    let expected = [
+        "a.toml:1: \"a/b\" is not the name of a daemon",
+        "a.toml:2: unknown key \"comand\"",
+        "a.toml:3: \"restart\" is \"never\"",
+        "a.toml:4: unknown key \"colour\"",
+        "a.toml:5: unknown key \"ready.tpc\"",
+        "a.toml:5: \"ready.timeout\" is \"x\"",
+        "a.toml:6: \"depends_on.c.condition\" is \"up\"",
+        "a.toml:6: \"depends_on.c.required\" is 1",
+        "a.toml:6: \"\" is not the name of a daemon",
+        "a.toml:7: \"binaries\" has an invalid name: the name is blank",
+        "a.toml:7: \"binaries\" has an invalid name: the name `a/b`",
+        "a.toml:8: \"hooks\" has an empty name",
+        "a.toml:8: \"hooks\" names",
+        "a.toml:9: \"healthcheck\" has no \"test\"",
+        "a.toml:9: \"healthcheck.interval\" is too short",
+        "a.toml:9: \"healthcheck.timeout\" is \"x\"",
+        "a.toml:10: \"nice\" is 30",
+        "a.toml:11: \"umask\" is \"9\"",
+        "a.toml:12: cannot use e: line 1 is not NAME=VALUE",
+        "a.toml:12: cannot use e: line 2 is not NAME=VALUE",
+        "a.toml:12: there is no none",
+        "a.toml:13: \"replicas\" is 0",
+        "a.toml:15: \"rlimits.nofile.soft\" is \"x\"",
+        "a.toml:15: \"rlimits.nofile.hard\" is \"x\"",
+        "a.toml:16: unknown key \"rlimits.cores\"",
+        "a.toml:17: no \"command\"",
+        "a.toml:18: \"ready.tcp\" is 0",
+        "a.toml:20: \"builtin\" is \"x\"",
+        "a.toml:21: \"shell\" is 1",
+        "a.toml:23: \"command\" is \"\"",
+    ];
+    assert_problems(&folder, "a.toml", &expected);
+}
+
+#[test]
+fn all_problems_of_a_foreign_process_are_named() {
+    let pilot = "kill_timeout: x\nprocesses:\n  - path: ./none\n    shutdown_strategy: stop\n    timeout: x\n    args: 1\n    \
+        env: 1\n    dependencies: ['', a]\n    ready_strategy: file\n    ready_timeout_sec: x\n    ready_params: {path: ''}\n    \
+        affinity: x\n    lifecycle_hooks: 1\n    working_directory: none\n  - 1\n";
+    let compose = "environment: 1\nextends: x\nprocesses:\n  a/b:\n    is_tty: true\n    is_daemon: true\n    working_dir: []\n    \
+        replicas: 0\n    success_exit_codes: [x]\n    depends_on: {c: {condition: up}}\n    readiness_probe: {period_seconds: x}\n    \
+        liveness_probe: {exec: {working_dir: x}, timeout_seconds: x}\n    availability: {restart: maybe, max_restarts: x}\n    \
+        shutdown: {signal: x, timeout_seconds: x, send_keys: y}\n    environment: 1\n    disabled: 1\n";
+    let folder = Folder::new(&[("pilot.yaml", pilot), ("compose.yaml", compose)]);
+    let expected = [
+        "pilot.yaml:1: \"kill_timeout\" is \"x\"",
+        "pilot.yaml:3: no \"name\"",
+        "pilot.yaml:3: \"path\" is not a program",
+        "pilot.yaml:4: \"shutdown_strategy\" is \"stop\"",
+        "pilot.yaml:5: \"timeout\" is \"x\"",
+        "pilot.yaml:6: \"args\" is 1",
+        "pilot.yaml:7: \"env\" is 1",
+        "pilot.yaml:8: \"\" is not the name of a daemon",
+        "pilot.yaml:10: \"ready_timeout_sec\" is \"x\"",
+        "pilot.yaml:11: \"ready_params.path\" is \"\"",
+        "pilot.yaml:12: \"affinity\" is \"x\"",
+        "pilot.yaml:13: \"lifecycle_hooks\" is 1",
+        "pilot.yaml:14: \"working_directory\" is not a folder",
+        "pilot.yaml:15: a process is 1",
+    ];
+    assert_problems(&folder, "pilot.yaml", &expected);
+    let expected = [
+        "compose.yaml:1: \"environment\" is 1",
+        "compose.yaml:2: \"extends\" is not supported",
+        "compose.yaml:4: \"a/b\" is not the name of a daemon",
+        "compose.yaml:4: no \"command\"",
+        "compose.yaml:5: \"is_tty\" is not supported",
+        "compose.yaml:6: \"is_daemon\" is not supported",
+        "compose.yaml:7: \"working_dir\" is an empty list",
+        "compose.yaml:8: \"replicas\" is 0",
+        "compose.yaml:9: \"success_exit_codes\" is a list",
+        "compose.yaml:10: \"depends_on.c.condition\" is \"up\"",
+        "compose.yaml:11: \"readiness_probe.period_seconds\" is \"x\"",
+        "compose.yaml:11: \"readiness_probe\" has no check",
+        "compose.yaml:12: \"liveness_probe.timeout_seconds\" is \"x\"",
+        "compose.yaml:12: \"liveness_probe.exec.working_dir\" is not supported",
+        "compose.yaml:12: \"liveness_probe.exec.command\" is missing or empty",
+        "compose.yaml:13: \"availability.restart\" is \"maybe\"",
+        "compose.yaml:13: \"availability.max_restarts\" is \"x\"",
+        "compose.yaml:14: \"shutdown.send_keys\" is not supported",
+        "compose.yaml:14: \"shutdown.signal\" is \"x\"",
+        "compose.yaml:14: \"shutdown.timeout_seconds\" is \"x\"",
+        "compose.yaml:15: \"environment\" is 1",
+        "compose.yaml:16: \"disabled\" is 1",
+    ];
+    assert_problems(&folder, "compose.yaml", &expected);
+    let folder = Folder::new(&[("Procfile", "a/b: x\nc: x\nd/e: x\n"), (".env", "PORT=x\n")]);
+    let expected = [
+        "Procfile:1: PORT is \"x\" in .env",
+        "Procfile:1: \"a/b\" is not the name of a daemon",
+        "Procfile:3: \"d/e\" is not the name of a daemon",
+    ];
+    assert_problems(&folder, "Procfile", &expected);
+}
+
+/// Asserts that the problems of a file begin with these texts.
+fn assert_problems(folder: &Folder, name: &str, expected: &[&str]) {
+    let problems = folder.read(&[name]).unwrap_err();
+    let found: Vec<&str> = problems.lines().collect();
+    assert_eq!(found.len(), expected.len(), "{problems}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{expected}: {found}");
+    }
+}
