@@ -4,8 +4,9 @@
 pub(super) mod tests;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use super::declaration::Declaration;
+use super::declaration::{Declaration, one_of};
 use super::file::ManifestFile;
 use crate::model::misspelling::closest;
 use crate::model::{DaemonHooks, LifecycleEvent};
@@ -19,33 +20,39 @@ pub(super) fn read(
     file: &mut ManifestFile<'_, '_>,
 ) -> DaemonHooks {
     let mut names: BTreeMap<LifecycleEvent, Vec<String>> = BTreeMap::new();
-    for (key, is_of_stats) in [(events_key, false), (stats_key, true)] {
-        let kinds = LifecycleEvent::ALL.into_iter();
-        let kinds: Vec<_> = kinds.filter(|kind| (*kind == LifecycleEvent::Stats) == is_of_stats).collect();
-        let hooks = file.hooks.iter().filter_map(|hook| {
-            kinds.iter().find(|kind| kind.as_str() == hook.event).map(|kind| (*kind, hook.name.as_str()))
-        });
-        let hooks: Vec<(LifecycleEvent, &str)> = hooks.collect();
+    let hooks = file.hooks.iter().filter_map(|hook| {
+        let kind = LifecycleEvent::ALL.into_iter().find(|kind| kind.as_str() == hook.event)?;
+        Some((kind, hook.name.as_str()))
+    });
+    let hooks: Vec<(LifecycleEvent, &str)> = hooks.collect();
+    for (key, is_of_stats, other_key) in [(events_key, false, stats_key), (stats_key, true, events_key)] {
         for name in file.or_default(fields.texts(key)) {
             if name.is_empty() {
                 let problem = "has an empty name; use the NAME of hooks called on_<Event>__<NN>_<NAME>";
                 file.report(fields.problem(key, problem));
                 continue;
             }
-            let served: Vec<_> = hooks.iter().filter(|(_, known)| *known == name).collect();
+            let kinds = hooks.iter().filter(|(_, known)| *known == name).map(|(kind, _)| *kind);
+            let (served, others): (Vec<_>, Vec<_>) =
+                kinds.partition(|kind| (*kind == LifecycleEvent::Stats) == is_of_stats);
             if served.is_empty() {
-                let problem = unknown_hook(&name, kinds[0], &hooks);
-                let problem = fields.problem(key, &problem);
+                let message = match others.first() {
+                    Some(kind) => {
+                        format!("names the hook {name:?}, which is for {kind}; name it in {other_key:?}")
+                    }
+                    None => unknown_hook(&name, is_of_stats, &hooks, &file.settings.plugin_path),
+                };
+                let problem = fields.problem(key, &message);
                 if file.is_foreign {
                     file.warn(problem.line, &format!("ignored a hook: {}", problem.message));
                 } else {
                     file.report(problem);
                 }
             }
-            for (kind, name) in served {
-                let of_event = names.entry(*kind).or_default();
-                if !of_event.iter().any(|known| known == name) {
-                    of_event.push((*name).to_owned());
+            for kind in served {
+                let of_event = names.entry(kind).or_default();
+                if !of_event.contains(&name) {
+                    of_event.push(name.clone());
                 }
             }
         }
@@ -53,11 +60,27 @@ pub(super) fn read(
     DaemonHooks { names, ..DaemonHooks::default() }
 }
 
-/// Returns the problem with the name of a hook that does not exist.
-fn unknown_hook(name: &str, kind: LifecycleEvent, hooks: &[(LifecycleEvent, &str)]) -> String {
-    let advice = match closest(name, hooks.iter().map(|(_, known)| *known)) {
-        Some(known) => format!("write {known:?}"),
-        None => format!("add on_{kind}__50_{name}.sh to one"),
+/// Returns the problem with the name of a hook that does not exist in the enabled plugins of these folders.
+fn unknown_hook(
+    name: &str,
+    is_of_stats: bool,
+    hooks: &[(LifecycleEvent, &str)],
+    plugin_path: &[PathBuf],
+) -> String {
+    let (events, event) = if is_of_stats {
+        ("DaemonStats", LifecycleEvent::Stats)
+    } else {
+        ("Daemon*", LifecycleEvent::PreStart)
     };
-    format!("names the hook {name:?}, which no enabled plugin has; {advice}")
+    let known = hooks.iter().filter(|(kind, _)| (*kind == LifecycleEvent::Stats) == is_of_stats);
+    let advice = match closest(name, known.map(|(_, known)| *known)) {
+        Some(known) => format!("write {known:?}"),
+        None => format!("add one such as on_{event}__50_{name}.sh"),
+    };
+    let folders: Vec<String> = plugin_path.iter().map(|folder| folder.display().to_string()).collect();
+    let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
+    format!(
+        "names the hook {name:?}, but no enabled plugin in {} has a hook on_{events}__NN_{name}.*; {advice}",
+        one_of(&folders)
+    )
 }

@@ -24,15 +24,28 @@ fn a_name_stands_for_the_hooks_of_all_events_that_have_it() {
 #[test]
 fn a_hook_that_no_plugin_has_is_an_error_with_the_next_step() {
     let of = |field: &str| messages("rigup.toml", &format!("[daemons.a]\ncommand = \"x\"\n{field}\n"));
+    let here = std::env::current_dir().unwrap();
+    let searched = format!("no enabled plugin in {} or ", here.join("plugins").display());
+    for (field, pattern, advice) in [
+        ("hooks = [\"notfy\"]", "on_Daemon*__NN_notfy.*", "write \"notify\""),
+        ("hooks = [\"save\"]", "on_Daemon*__NN_save.*", "add one such as on_DaemonPreStart__50_save.sh"),
+        ("stats_hooks = [\"x\"]", "on_DaemonStats__NN_x.*", "add one such as on_DaemonStats__50_x.sh"),
+    ] {
+        let found = of(field);
+        assert!(found.starts_with("rigup.toml:3: ") && found.contains(&searched), "{found}");
+        assert!(found.ends_with(&format!(" has a hook {pattern}; {advice}")), "{found}");
+    }
     for (field, expected) in [
         (
-            "hooks = [\"notfy\"]",
-            "\"hooks\" names the hook \"notfy\", which no enabled plugin has; write \"notify\"",
+            "hooks = [\"graph\"]",
+            "\"hooks\" names the hook \"graph\", which is for DaemonStats; name it in \"stats_hooks\"",
         ),
-        ("hooks = [\"save\"]", "which no enabled plugin has; add on_DaemonPreStart__50_save.sh to one"),
-        ("hooks = [\"graph\"]", "which no enabled plugin has; add on_DaemonPreStart__50_graph.sh to one"),
+        (
+            "stats_hooks = [\"notify\"]",
+            "\"stats_hooks\" names the hook \"notify\", which is for DaemonPreStart; name it in \"hooks\"",
+        ),
     ] {
-        assert!(of(field).starts_with("rigup.toml:3: ") && of(field).contains(expected), "{}", of(field));
+        assert_eq!(of(field), format!("rigup.toml:3: {expected}"));
     }
 }
 
