@@ -20,10 +20,13 @@ use crate::process::messages::{self, MessageError};
 
 /// The arguments of `rigup start`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = include_str!("help/start.txt"))]
+#[command(
+    after_help = include_str!("help/start.txt"),
+    override_usage = "rigup start <DAEMON>...\n       rigup start [OPTIONS] --slug <NAME> -- <CMD>..."
+)]
 pub(crate) struct StartArgs {
     /// Group the run with others of the same name (a-z, 0-9, - and _)
-    #[arg(long, value_name = "NAME", required_unless_present = "names")]
+    #[arg(long, value_name = "NAME", requires = "command")]
     slug: Option<Slug>,
     /// Describe the run
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
@@ -47,7 +50,7 @@ pub(crate) struct StartArgs {
     #[arg(value_name = "DAEMON", conflicts_with = "slug")]
     names: Vec<String>,
     /// The command and its arguments
-    #[arg(last = true, required_unless_present = "names", conflicts_with = "names", value_name = "CMD")]
+    #[arg(last = true, requires = "slug", conflicts_with = "names", value_name = "CMD")]
     command: Vec<OsString>,
 }
 
@@ -83,9 +86,16 @@ fn parse_variable(pair: &OsStr) -> Result<(String, OsString), &'static str> {
 
 /// Runs `rigup start`.
 pub(crate) fn start(args: StartArgs, context: &mut Context) -> CommandResult {
-    let Some(slug) = args.slug else { return daemon::start(args.names, context) };
     let mut command = args.command.into_iter();
-    let program = command.next().ok_or_else(|| CliError::usage("no command to run"))?;
+    let (Some(slug), Some(program)) = (args.slug, command.next()) else {
+        if args.names.is_empty() {
+            return Err(CliError::usage(
+                "cannot start: no daemon and no command is named; use `rigup start NAME...` for daemons, or \
+                 `rigup start --slug NAME -- CMD` for a run",
+            ));
+        }
+        return daemon::start(args.names, context);
+    };
     let request = RunRequest {
         slug,
         description: args.description,

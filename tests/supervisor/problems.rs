@@ -1,4 +1,4 @@
-//! What `rigup up` says about a manifest that it cannot use.
+//! What the commands for daemons say about manifests and arguments that they cannot use.
 
 use crate::test_context::TestContext;
 
@@ -14,4 +14,19 @@ fn a_misspelled_table_of_daemons_is_an_error_in_every_file() {
         context.run(&[&["up", "-d"], files].concat()).exits_with(3).stderr_contains(expected);
         assert!(context.live_processes().is_empty());
     }
+}
+
+#[test]
+fn start_without_arguments_explains_both_of_its_forms() {
+    let context = TestContext::new();
+    let expected = "cannot start: no daemon and no command is named; use `rigup start NAME...` for daemons, or \
+        `rigup start --slug NAME -- CMD` for a run";
+    context.run(&["start"]).exits_with(2).stderr_contains(expected);
+    for (args, missing) in [(&["--slug", "x"][..], "<CMD>..."), (&["--", "true"], "--slug <NAME>")] {
+        let output = context.run(&[&["start"], args].concat()).exits_with(2);
+        output
+            .stderr_contains(missing)
+            .stderr_contains("rigup start <DAEMON>...\n       rigup start [OPTIONS] --slug");
+    }
+    assert!(context.live_processes().is_empty());
 }
