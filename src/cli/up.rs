@@ -50,7 +50,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration::parse_limit)]
     wait_timeout: Option<Limit>,
     /// Start the named daemons without those that they depend on
-    #[arg(long)]
+    #[arg(long, requires = "names")]
     no_deps: bool,
     /// Stop all daemons when NAME ends, and exit with its code
     #[arg(long, value_name = "NAME", conflicts_with_all = ["detach", "wait"])]

@@ -30,3 +30,10 @@ fn start_without_arguments_explains_both_of_its_forms() {
     }
     assert!(context.live_processes().is_empty());
 }
+
+#[test]
+fn no_deps_without_the_name_of_a_daemon_is_refused() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "-d", "--no-deps"]).exits_with(2).stderr_contains("<NAME>...");
+    assert!(context.live_processes().is_empty());
+}
