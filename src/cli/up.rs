@@ -16,7 +16,7 @@ use crate::duration::{self, Limit};
 use crate::engine::catalog::Catalog;
 use crate::engine::daemons::{self, LockHolder, Manifest};
 use crate::engine::install::InstallPlan;
-use crate::engine::session::Session;
+use crate::engine::session::{self, Session};
 use crate::engine::step_result::StepResult;
 use crate::engine::{EngineEvent, ExitStatus, InstallRequest};
 use crate::fs::lock::FileLock;
@@ -228,6 +228,8 @@ pub(crate) fn down(args: &DownArgs, context: &mut Context) -> CommandResult {
 
 /// Reads the daemons of all manifests: those of plugins, of the project, and of these files.
 pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpec>, CliError> {
+    // Otherwise, each built-in plugin in the data dir would be a problem.
+    session::check_data_dir(&context.settings)?;
     let catalog = Catalog::find(&context.settings, &[], &print_event)?;
     let plugins = catalog.discovery.plugins.iter().filter(|plugin| catalog.is_enabled(&plugin.name));
     let mut sources: Vec<ManifestSource> =

@@ -328,7 +328,7 @@ pub(crate) fn machine_id(settings: &Settings, store: &Store) -> Result<Option<Ma
 
 /// Rejects a data dir that other users may write to, because rigup runs hooks from it and relies on its records.
 /// Returns a warning if the user made an exception for it.
-fn check_data_dir(settings: &Settings) -> Result<Option<String>, EngineError> {
+pub(crate) fn check_data_dir(settings: &Settings) -> Result<Option<String>, EngineError> {
     check_owner(settings)?;
     settings.trust.check(&settings.data_dir).map_err(|error| data_dir_error(settings, error))
 }

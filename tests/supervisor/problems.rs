@@ -1,5 +1,8 @@
 //! What the commands for daemons say about manifests and arguments that they cannot use.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::test_context::TestContext;
 
 #[test]
@@ -36,4 +39,26 @@ fn no_deps_without_the_name_of_a_daemon_is_refused() {
     let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
     context.run(&["up", "-d", "--no-deps"]).exits_with(2).stderr_contains("<NAME>...");
     assert!(context.live_processes().is_empty());
+}
+
+#[test]
+fn a_data_dir_that_others_can_write_to_is_one_error_with_the_remedy() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    let data_dir = context.path("data");
+    fs::create_dir_all(&data_dir).unwrap();
+    fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o777)).unwrap();
+    for args in [&["up", "-d"][..], &["up", "--dry-run"], &["graph"], &["generate", "systemd"]] {
+        let output = context.run(args).exits_with(3);
+        let folder = data_dir.display();
+        let expected = format!(
+            "error: cannot use the data dir {folder}: {folder}: others can write to it (mode 0777); fix it with \
+             `chmod o-w {folder}`"
+        );
+        let output = output.stderr_contains(&expected);
+        assert_eq!(output.stderr.matches("error: ").count(), 1, "{}", output.stderr);
+    }
+    assert!(context.live_processes().is_empty());
+    fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o700)).unwrap();
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    context.down();
 }
