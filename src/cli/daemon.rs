@@ -69,18 +69,19 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
         let has_health = daemons.iter().any(|(daemon, _)| daemon.spec.healthcheck.is_some());
         let has_limits = daemons.iter().any(|(daemon, _)| daemon.spec.memory_max.is_some());
         let mut columns = vec![
-            Column::new("DAEMON").cut_end(24),
+            Column::new("DAEMON").cut_end(16),
             Column::new("STATUS"),
             Column::new("PID"),
-            Column::new("UPTIME"),
-            Column::new("RESTARTS").optional(2),
+            Column::new("UPTIME").optional(2),
+            Column::new("RESTARTS").optional(4),
+            // Every terminal of 80 columns has room for it once the others are left out.
             Column::new("LAST ERROR").cut_end(24).optional(1),
         ];
         if has_health {
             columns.insert(HEALTH_COLUMN, Column::new("HEALTH"));
         }
         if has_limits {
-            columns.push(Column::new("MEMORY MAX").optional(1));
+            columns.push(Column::new("MEMORY MAX").optional(3));
         }
         let row = |(daemon, process): &(Daemon, Option<Process>)| {
             let running = process.as_ref().filter(|process| process.exit().is_none());

@@ -1,6 +1,9 @@
 //! The exit codes and the output of the commands for daemons.
 
+use std::io::Read;
+
 use crate::leftovers::assert_nothing_is_left;
+use crate::pty::start_on_pty;
 use crate::test_context::{TestContext, wait_until};
 
 #[test]
@@ -36,6 +39,32 @@ fn up_succeeds_if_every_daemon_ends_well_and_fails_otherwise() {
     );
     context.run(&["up"]).succeeds();
     assert_nothing_is_left(&context);
+}
+
+#[test]
+fn ps_shows_the_last_error_of_a_daemon_in_80_columns() {
+    const COLUMNS: u16 = 80;
+    let name = "the importer of the mail of all users";
+    let mut context = TestContext::with_manifest(&format!(
+        "[daemons.'{name}']\ncommand = 'no-such-program'\nrestart = 'no'\nmemory_max = '64MiB'\n\
+         [daemons.ok]\ncommand = 'sleep 600'\nhealthcheck = {{test = 'true'}}\n"
+    ));
+    context.set("NO_COLOR", "1");
+    context.run(&["up", "-d"]).succeeds();
+    context.await_status(name, "failed");
+    context.await_status("ok", "running");
+    let words = [env!("CARGO_BIN_EXE_rigup"), "ps", "-a"];
+    let (mut terminal, mut ps) = start_on_pty(&mut context, &words, COLUMNS);
+    let mut shown = Vec::new();
+    // Reading from a terminal that no process has open any more fails.
+    let _ = terminal.read_to_end(&mut shown);
+    assert!(ps.wait().unwrap().success());
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.lines().all(|line| line.chars().count() <= usize::from(COLUMNS)), "{shown}");
+    assert!(shown.contains("LAST ERROR"), "{shown}");
+    let row = shown.lines().find(|line| line.contains("failed")).unwrap();
+    assert!(row.contains("  cannot start no-such"), "{shown}");
+    context.down();
 }
 
 #[test]
