@@ -215,6 +215,27 @@ fn a_foreground_up_waits_for_hooks_and_a_second_signal_kills_them() {
 }
 
 #[test]
+fn down_returns_once_the_hooks_that_run_have_ended_or_their_time_is_over() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 601'\nhooks = ['slow']\n");
+    context.hook(
+        "on_DaemonExited__50_slow.sh",
+        "#!/bin/sh\necho begun >>\"$DATA_DIR/journal\"\nsleep 0.5\necho ended >>\"$DATA_DIR/journal\"\n",
+    );
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    context.run(&["down"]).succeeds();
+    assert_eq!(context.lines("journal"), ["begun", "ended"]);
+    context.hook(
+        "on_DaemonExited__50_slow.sh",
+        "#!/bin/sh\necho begun again >>\"$DATA_DIR/journal\"\nexec sleep 600\n",
+    );
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    context.run(&["down", "-t", "0.5"]).succeeds();
+    assert_eq!(context.lines("journal"), ["begun", "ended", "begun again"]);
+    assert_eq!(context.count_live("sleep 600"), 0);
+    context.down();
+}
+
+#[test]
 fn a_hook_that_no_plugin_has_is_an_error_with_file_and_line() {
     let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\nhooks = ['logg']\n");
     context.journal_hooks(&["DaemonReady"]);
