@@ -48,6 +48,24 @@ fn the_signal_follows_a_stop_command_that_fails() {
 }
 
 #[test]
+fn a_stop_command_that_fails_at_down_is_a_warning_on_the_terminal() {
+    const WARNING: &str = "warning: a: stop_command exited with 9: no route";
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\nstop_command = ['sh', '-c', 'echo no route >&2; exit 9']\n",
+    );
+    let up = context.start(&["up"]);
+    wait_until("it runs", || context.count_live("sleep 600") == 1);
+    context.run(&["down"]).succeeds();
+    let output = up.wait_with_output().unwrap();
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert!(shown.contains(WARNING), "{shown}");
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    context.kill_supervisor();
+    context.run(&["down"]).succeeds().stderr_contains(WARNING);
+    context.down();
+}
+
+#[test]
 fn the_grace_period_limits_a_stop_command_and_what_follows_it() {
     for command in ["sleep 600", "true"] {
         let context = running(&format!("stop_command = '{command}'\nstop_grace_period = '300ms'\n"));
