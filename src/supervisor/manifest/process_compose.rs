@@ -388,3 +388,24 @@ fn with_shutdown(
         ..spec
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::supervisor::manifest::tests::{daemon, messages};
+
+    #[test]
+    fn ready_log_line_is_looked_for_every_200_ms_without_a_limit() {
+        let spec = daemon("m.yaml", "processes:\n  a:\n    command: x\n    ready_log_line: up\n");
+        let ready = spec.ready.unwrap();
+        assert_eq!((ready.interval, ready.timeout), (Duration::from_millis(200), crate::duration::MAX));
+    }
+
+    #[test]
+    fn log_location_is_a_warning_wherever_it_stands() {
+        let warning = "\"log_location\" has no effect; read the logs with `rigup logs`";
+        let text = "log_location: all.log\nprocesses:\n  a:\n    command: x\n    log_location: a.log\n";
+        assert_eq!(messages("m.yaml", text), format!("m.yaml:1: {warning}\nm.yaml:5: {warning}"));
+    }
+}

@@ -185,3 +185,22 @@ fn readiness(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> Optio
     let (interval, check_timeout) = (READY_INTERVAL, timeout);
     Some(Readiness { probe, timeout, interval, check_timeout, stops_all: true })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::supervisor::manifest::tests::Folder;
+
+    #[test]
+    fn a_wildcard_in_a_folder_of_a_path_searches_below_the_part_before_it() {
+        for path in ["serv*/api", "services/*/bin/api", "./s*s/v*/a*i"] {
+            let manifest = format!("processes:\n  - name: a\n    path: '{path}'\n");
+            let folder =
+                Folder::new(&[("m.yaml", &manifest), ("services/v2/bin/api", ""), ("services/v2/bin/b", "")]);
+            let (daemons, warnings) = folder.read(&["m.yaml"]).unwrap();
+            assert!(warnings.is_empty(), "{path}: {warnings:?}");
+            let program = daemons[0].working_dir.join("api");
+            assert_eq!(daemons[0].command, [program.to_str().unwrap()], "{path}");
+            assert!(program.ends_with("services/v2/bin/api"), "{path}");
+        }
+    }
+}
