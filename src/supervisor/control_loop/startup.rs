@@ -23,20 +23,26 @@ impl ConnectedClient {
     }
 }
 
+/// Returns how long the pause may be for clients with these deadlines that wait until all daemons have come up; `None` if
+/// only an event can end their wait.
+fn pause_of_clients(deadlines: &[Option<Duration>], startup: &Startup, now: Duration) -> Option<Duration> {
+    let settled = match startup {
+        Startup::Pending(at) => *at,
+        // It has come up since the clients were answered last.
+        Startup::Done => Some(now),
+        Startup::Failing(..) => None,
+    };
+    let first = deadlines.iter().copied().flatten().chain(settled).min()?;
+    Some(first.saturating_sub(now))
+}
+
 impl ControlLoop<'_> {
     /// Returns how long the pause may be for the clients that wait until all daemons have come up.
     pub(super) fn startup_timer(&self) -> Option<Duration> {
-        let mut limits = self.clients.iter().filter_map(ConnectedClient::startup_limit).peekable();
-        limits.peek()?;
+        let limits = self.clients.iter().filter_map(ConnectedClient::startup_limit);
+        let deadlines: Vec<Option<Duration>> = limits.map(|(_, deadline)| deadline).collect();
         let now = self.now();
-        let settled = match self.policy.startup(now) {
-            Startup::Pending(at) => at,
-            // It has come up since the clients were answered last.
-            Startup::Done => Some(now),
-            Startup::Failing(..) => None,
-        };
-        let first = limits.filter_map(|(_, deadline)| deadline).chain(settled).min()?;
-        Some(first.saturating_sub(now))
+        if deadlines.is_empty() { None } else { pause_of_clients(&deadlines, &self.policy.startup(now), now) }
     }
 
     /// Tells the clients that wait until all daemons are ready that one was not ready in time.
@@ -78,6 +84,29 @@ impl ControlLoop<'_> {
             if client.startup_limit().is_some_and(|(_, deadline)| is_refused(deadline)) {
                 client.answer(&answer);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_answered_at_once_if_all_has_come_up_right_before_the_pause() {
+        let second = Duration::from_secs;
+        let failing = Startup::Failing("a".parse().unwrap(), "exit 1".to_owned());
+        for (deadlines, startup, expected) in [
+            (vec![None], Startup::Done, Some(second(0))),
+            (vec![Some(second(9))], Startup::Done, Some(second(0))),
+            (vec![None], Startup::Pending(Some(second(7))), Some(second(2))),
+            (vec![None, Some(second(6))], Startup::Pending(Some(second(7))), Some(second(1))),
+            (vec![Some(second(4))], Startup::Pending(None), Some(second(0))),
+            (vec![Some(second(9)), None], failing, Some(second(4))),
+            (vec![None], Startup::Pending(None), None),
+        ] {
+            let pause = pause_of_clients(&deadlines, &startup, second(5));
+            assert_eq!(pause, expected, "{deadlines:?} {startup:?}");
         }
     }
 }
