@@ -172,11 +172,11 @@ fn a_command_that_checks_readiness_has_the_environment_of_the_daemon() {
 fn a_daemon_is_ready_when_it_writes_to_its_fifo() {
     let context = TestContext::with_manifest(
         "[daemons.a]\nshell = true\n\
-         command = 'exec 3>fifo; until [ -e go ]; do sleep 0.01; done; echo up >&3; exec sleep 600'\n\
+         command = 'exec 3>fifo; : >opened; until [ -e go ]; do sleep 0.01; done; echo up >&3; exec sleep 600'\n\
          ready = {fifo = 'fifo', interval = '10ms'}\n",
     );
     context.run(&["up", "-d"]).succeeds();
-    wait_until("it has opened the fifo", || context.count_live("sleep 0.01") == 1);
+    wait_until("it has opened the fifo", || context.path("here/opened").exists());
     assert_eq!(context.daemon("a")["status"], "starting");
     let mode = std::fs::metadata(context.path("here/fifo")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
