@@ -231,6 +231,10 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
     // Otherwise, each built-in plugin in the data dir would be a problem.
     session::check_data_dir(&context.settings)?;
     let catalog = Catalog::find(&context.settings, &[], &print_event)?;
+    // A plugin that rigup does not use may declare daemons.
+    for diagnostic in &catalog.discovery.diagnostics {
+        warning!("{diagnostic}");
+    }
     let plugins = catalog.discovery.plugins.iter().filter(|plugin| catalog.is_enabled(&plugin.name));
     let mut sources: Vec<ManifestSource> =
         plugins.clone().map(|plugin| ManifestSource::Plugin(plugin.path.clone())).collect();

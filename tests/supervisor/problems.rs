@@ -62,3 +62,14 @@ fn a_data_dir_that_others_can_write_to_is_one_error_with_the_remedy() {
     context.run(&["up", "-d", "--wait"]).succeeds();
     context.down();
 }
+
+#[test]
+fn a_plugin_that_others_can_write_to_is_a_warning_of_up() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'true'\n");
+    context.write("here/plugins/p/daemons.jsonl", r#"{"type":"Daemon","name":"b","command":"true"}"#);
+    let plugin = context.path("here/plugins/p");
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o777)).unwrap();
+    let expected = format!("warning: {}: others can write to it (mode 0777)", plugin.display());
+    let output = context.run(&["up", "--dry-run"]).succeeds().stderr_contains(&expected);
+    assert_eq!(output.record()["name"], "a");
+}
