@@ -202,8 +202,8 @@ pub(crate) fn request_or_stop(
     grace: Option<Duration>,
 ) -> Result<Vec<String>, EngineError> {
     loop {
-        if request(&session.settings, stop_request, None)?.is_some() {
-            return Ok(Vec::new());
+        if let Some(answer) = request(&session.settings, stop_request, None)? {
+            return Ok(answer.warnings);
         }
         // No supervisor starts meanwhile.
         if let Some(_lock) = try_lock(&session.settings, LockHolder::Stop)? {

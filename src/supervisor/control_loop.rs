@@ -150,6 +150,8 @@ pub(crate) struct ControlLoop<'a> {
     down_since: Option<Instant>,
     /// How long hooks may still run after that.
     hook_patience: Duration,
+    /// The problems with the stop of all daemons, for the clients that wait for that.
+    stop_warnings: Vec<String>,
     /// Whether all daemons are down, and no hook runs any more.
     is_over: bool,
     /// Whether the supervisor goes on if nothing is left that could run.
@@ -192,6 +194,7 @@ impl<'a> ControlLoop<'a> {
             hooks: EventQueue::default(),
             down_since: None,
             hook_patience: HOOK_PATIENCE,
+            stop_warnings: Vec::new(),
             is_over: false,
             is_lasting,
             on_event,
@@ -367,7 +370,10 @@ impl<'a> ControlLoop<'a> {
                 }
                 ThreadReport::Health(name, id, result) => self.note_health(&name, id, result),
                 ThreadReport::CannotStart(name, process, error) => self.fail_start(&name, &process, error),
-                ThreadReport::Warning(text) => (self.on_event)(DaemonEvent::Warning(text)),
+                ThreadReport::Warning(text) => {
+                    self.stop_warnings.extend(self.policy.is_ending().then(|| text.clone()));
+                    (self.on_event)(DaemonEvent::Warning(text));
+                }
                 ThreadReport::Usage(measured) => self.add_samples(measured),
             }
         }

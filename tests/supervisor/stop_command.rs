@@ -59,9 +59,13 @@ fn a_stop_command_that_fails_at_down_is_a_warning_on_the_terminal() {
     let output = up.wait_with_output().unwrap();
     let shown = String::from_utf8(output.stderr).unwrap();
     assert!(shown.contains(WARNING), "{shown}");
-    context.run(&["up", "-d", "--wait"]).succeeds();
-    context.kill_supervisor();
-    context.run(&["down"]).succeeds().stderr_contains(WARNING);
+    for has_supervisor in [true, false] {
+        context.run(&["up", "-d", "--wait"]).succeeds();
+        if !has_supervisor {
+            context.kill_supervisor();
+        }
+        context.run(&["down"]).succeeds().stderr_contains(WARNING);
+    }
     context.down();
 }
 

@@ -56,16 +56,19 @@ pub(crate) struct Answer {
     pub daemons: Vec<Value>,
     /// Why the request cannot be carried out.
     pub error: Option<String>,
+    /// The problems with the stop of all daemons.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 impl Answer {
     /// Returns the answer with these records.
     pub(crate) fn with(daemons: Vec<Value>) -> Self {
-        Self { daemons, error: None }
+        Self { daemons, error: None, warnings: Vec::new() }
     }
 
     /// Returns the answer with this error.
     pub(crate) fn refused(error: impl Into<String>) -> Self {
-        Self { daemons: Vec::new(), error: Some(error.into()) }
+        Self { error: Some(error.into()), ..Self::with(Vec::new()) }
     }
 }

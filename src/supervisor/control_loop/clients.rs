@@ -188,7 +188,7 @@ impl ControlLoop<'_> {
         if due.is_empty() {
             return;
         }
-        let answer = self.answer();
+        let answer = Answer { warnings: self.stop_warnings.clone(), ..self.answer() };
         for index in due {
             self.clients[index].answer(&answer);
         }
