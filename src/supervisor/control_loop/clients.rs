@@ -66,10 +66,16 @@ impl ControlLoop<'_> {
     /// Carries out a request. Returns what the client waits for, or the answer if it is due at once.
     fn carry_out(&mut self, request: ControlRequest) -> Result<ClientState, Answer> {
         use ControlRequest::{Apply, AwaitReady, Restart, Start};
-        if self.policy.is_ending()
-            && matches!(request, Apply { .. } | AwaitReady { .. } | Restart { .. } | Start { .. })
-        {
-            return Ok(ClientState::Waiting(AnswerCondition::Never));
+        match request {
+            Apply { .. } | AwaitReady { .. } if self.policy.is_ending() => {
+                return Ok(ClientState::Waiting(AnswerCondition::Never));
+            }
+            Restart { .. } | Start { .. } if self.policy.is_ending() => {
+                return Err(Answer::refused(
+                    "cannot start a daemon: the supervisor is stopping all daemons; run `rigup up -d` once it has ended",
+                ));
+            }
+            _ => {}
         }
         let begun = self.begin(request).map_err(Answer::refused)?;
         // What the user wants is stored before the answer, even if the supervisor is killed before it is done.
