@@ -18,10 +18,9 @@ use crate::engine::daemons::{self, LockHolder, Manifest};
 use crate::engine::install::InstallPlan;
 use crate::engine::session::{self, Session};
 use crate::engine::step_result::StepResult;
-use crate::engine::{EngineEvent, ExitStatus, InstallRequest};
+use crate::engine::{EngineError, EngineEvent, ExitStatus, InstallRequest};
 use crate::fs::lock::FileLock;
 use crate::model::{Daemon, DaemonSpec, DaemonStatus, ExitReason, Wanted};
-use crate::report::text::printable;
 use crate::settings::FILE_NAME;
 use crate::supervisor::control::ControlRequest;
 use crate::supervisor::control_loop::DaemonEvent;
@@ -209,15 +208,18 @@ fn await_ready(manifest: Manifest, timeout: Option<Duration>, context: &Context)
     };
     let answer = attachment.during(settings, || {
         apply_in_background(manifest, settings)?;
-        daemons::request(settings, &ControlRequest::AwaitReady { timeout }, None).map_err(CliError::from)
+        let answer = daemons::request(settings, &ControlRequest::AwaitReady { timeout }, None);
+        answer.map_err(|error| match error {
+            // A line for each daemon that has failed or is not ready.
+            EngineError::NotFound(text) => CliError::not_found(text.replace('\n', "\nerror: ")),
+            error => error.into(),
+        })
     })??;
-    let answer = answer.ok_or_else(|| CliError::not_found("the supervisor has ended"))?;
-    let failed = answer.daemons.iter().filter(|daemon| daemon["status"] == "failed");
-    let failed: Vec<&str> = failed.filter_map(|daemon| daemon["name"].as_str()).collect();
-    for name in &failed {
-        error!("{} failed; see `rigup logs {}`", printable(name), printable(name));
+    if answer.is_some() {
+        Ok(ExitStatus::Success)
+    } else {
+        Err(CliError::not_found("the supervisor has ended"))
     }
-    Ok(if failed.is_empty() { ExitStatus::Success } else { ExitStatus::Incomplete })
 }
 
 /// Runs `rigup down`.

@@ -353,6 +353,7 @@ impl<'a> ControlLoop<'a> {
     }
 
     fn collect_reports(&mut self) {
+        let mut has_timed_out = false;
         while let Ok(report) = self.reports.1.try_recv() {
             let _ = self.wake.0.read_exact(&mut [0]);
             match report {
@@ -363,8 +364,8 @@ impl<'a> ControlLoop<'a> {
                     match result {
                         Ok(()) => self.handle(PolicyEvent::Ready(&name)),
                         Err(problem) => {
-                            self.refuse_readiness(&name, &problem);
                             self.handle(PolicyEvent::NotReady(&name, problem));
+                            has_timed_out = true;
                         }
                     }
                 }
@@ -376,6 +377,9 @@ impl<'a> ControlLoop<'a> {
                 }
                 ThreadReport::Usage(measured) => self.add_samples(measured),
             }
+        }
+        if has_timed_out {
+            self.refuse_readiness();
         }
     }
 

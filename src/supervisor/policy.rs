@@ -147,9 +147,12 @@ impl DaemonPolicy {
         Startup::of(&self.daemons, now)
     }
 
-    /// Returns the daemons that are neither ready nor at rest, each with what it does instead.
-    pub(crate) fn unready(&self, now: Duration) -> Vec<String> {
-        self.daemons.iter().filter_map(|daemon| daemon.unready(now)).collect()
+    /// Returns the daemons that have failed or are not ready, each with the reason.
+    pub(crate) fn startup_problems(&self, now: Duration) -> Vec<(DaemonName, String)> {
+        let problem = |daemon: &SupervisedDaemon| {
+            Some((daemon.spec.name.clone(), daemon.startup_problem(&self.daemons, now)?))
+        };
+        self.daemons.iter().filter_map(problem).collect()
     }
 
     /// Fails the daemons that can never start, stops those that are not wanted, and starts those whose dependencies hold.

@@ -15,7 +15,7 @@ fn fails_before_start(number: u32, code: u32) -> String {
 #[test]
 fn up_wait_fails_for_a_daemon_that_fails_right_after_its_start() {
     let context = TestContext::with_manifest("[daemons.a]\ncommand = 'false'\nrestart = 'no'\n");
-    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("a failed; see `rigup logs a`");
+    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("a: failed: exit 1; see `rigup logs a`");
     context.down();
 }
 
@@ -49,10 +49,27 @@ fn a_wait_timeout_alone_decides_how_long_a_daemon_may_fail() {
 fn an_expired_wait_timeout_names_what_is_not_ready() {
     let context = TestContext::with_manifest(
         "[daemons.a]\ncommand = 'false'\nrestart_delay = 600\nrestart_delay_max = 600\n\
-         [daemons.b]\ncommand = 'sleep 600'\nready = {file = 'never'}\n[daemons.c]\ncommand = 'sleep 601'\n",
+         [daemons.b]\ncommand = 'sleep 600'\nready = {file = 'never'}\n[daemons.c]\ncommand = 'sleep 601'\n\
+         [daemons.d]\nshell = true\ncommand = 'exit 4'\nrestart = 'no'\n",
     );
-    let expected = "not ready within 1 s: a (backoff: exit 1), b (starting)";
+    let expected = "not ready within 1 s: a (backoff: exit 1), b (starting), d (failed: exit 4)";
     context.run(&["up", "--wait", "--wait-timeout", "1"]).exits_with(1).stderr_contains(expected);
+    context.down();
+}
+
+#[test]
+fn up_wait_names_every_daemon_that_has_failed_or_is_not_ready() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\nready = {file = 'never', timeout = '2s'}\n\
+         [daemons.b]\nshell = true\ncommand = 'exit 3'\nrestart = 'no'\n\
+         [daemons.c]\ncommand = 'sleep 601'\ndepends_on = ['a']\n[daemons.d]\ncommand = 'sleep 602'\n",
+    );
+    let up = context.run(&["up", "--wait"]).exits_with(1);
+    let errors: Vec<&str> = up.stderr.lines().collect();
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert!(errors[0].starts_with("error: a: it was not ready within 2 s ("), "{errors:?}");
+    assert_eq!(errors[1], "error: b: failed: exit 3; see `rigup logs b`");
+    assert_eq!(errors[2], "error: c: waiting; see `rigup logs c`");
     context.down();
 }
 
@@ -62,7 +79,7 @@ fn a_program_that_does_not_exist_never_counts_as_ready() {
         "[daemons.a]\ncommand = 'no-such-program'\nrestart = 'no'\n\
          [daemons.b]\ncommand = 'sleep 600'\ndepends_on = ['a']\n",
     );
-    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("a failed");
+    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("a: failed: ");
     assert_eq!(context.daemon("b")["status"], "failed");
     assert!(context.executions("b").is_empty());
     context.down();

@@ -45,9 +45,9 @@ impl ControlLoop<'_> {
         if deadlines.is_empty() { None } else { pause_of_clients(&deadlines, &self.policy.startup(now), now) }
     }
 
-    /// Tells the clients that wait until all daemons are ready that one was not ready in time.
-    pub(super) fn refuse_readiness(&mut self, name: &DaemonName, problem: &str) {
-        self.refuse_startup(name, problem, |_| true);
+    /// Tells the clients that wait until all daemons are ready that at least one was not ready in time.
+    pub(super) fn refuse_readiness(&mut self) {
+        self.refuse_startup(|_| true);
     }
 
     /// Tells the clients that wait until all daemons are ready why they wait in vain, or that their time is over.
@@ -56,30 +56,37 @@ impl ControlLoop<'_> {
             return;
         }
         let now = self.now();
-        // One with a deadline has said how long a daemon may fail.
-        if let Startup::Failing(name, problem) = self.policy.startup(now) {
-            self.refuse_startup(&name, &problem, |deadline| deadline.is_none());
+        match self.policy.startup(now) {
+            // One with a deadline has said how long a daemon may fail.
+            Startup::Failing(..) => self.refuse_startup(|deadline| deadline.is_none()),
+            Startup::Done if self.policy.has_failed() => self.refuse_startup(|_| true),
+            Startup::Done | Startup::Pending(_) => {}
         }
-        let unready = printable(&self.policy.unready(now).join(", "));
+        let problems = self.policy.startup_problems(now).into_iter();
+        let problems: Vec<String> = problems.map(|(name, problem)| format!("{name} ({problem})")).collect();
+        let problems = printable(&problems.join(", "));
         for client in &mut self.clients {
             if let Some((Some(timeout), Some(deadline))) = client.startup_limit()
                 && deadline <= now
-                && !unready.is_empty()
+                && !problems.is_empty()
             {
                 let seconds = duration::seconds(timeout);
-                client.answer(&Answer::refused(format!("not ready within {seconds} s: {unready}")));
+                client.answer(&Answer::refused(format!("not ready within {seconds} s: {problems}")));
             }
         }
     }
 
-    fn refuse_startup(
-        &mut self,
-        name: &DaemonName,
-        problem: &str,
-        is_refused: impl Fn(Option<Duration>) -> bool,
-    ) {
-        let (name, problem) = (printable(name), printable(problem));
-        let answer = Answer::refused(format!("{name}: {problem}; see `rigup logs {name}`"));
+    /// Answers with a line for each daemon that has failed or is not ready.
+    fn refuse_startup(&mut self, is_refused: impl Fn(Option<Duration>) -> bool) {
+        let line = |(name, problem): (DaemonName, String)| {
+            let name = printable(&name);
+            format!("{name}: {}; see `rigup logs {name}`", printable(&problem))
+        };
+        let problems: Vec<String> = self.policy.startup_problems(self.now()).into_iter().map(line).collect();
+        if problems.is_empty() {
+            return;
+        }
+        let answer = Answer::refused(problems.join("\n"));
         for client in &mut self.clients {
             if client.startup_limit().is_some_and(|(_, deadline)| is_refused(deadline)) {
                 client.answer(&answer);

@@ -442,7 +442,7 @@ impl SupervisedDaemon {
         self.is_restart = true;
     }
 
-    fn has_timed_out(&self) -> bool {
+    pub(super) fn has_timed_out(&self) -> bool {
         self.checked == CheckedState::TimedOut
     }
 

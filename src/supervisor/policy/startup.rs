@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::daemon::{CheckedState, SupervisedDaemon};
+use super::daemon::{CheckedState, DaemonState, SupervisedDaemon};
 use crate::model::{DaemonName, DaemonStatus, Health};
 
 /// How long a daemon without a check of readiness has to run before it counts as started, because one that cannot work often
@@ -43,12 +43,17 @@ impl Startup {
 }
 
 impl SupervisedDaemon {
-    /// Returns what it does instead of being ready or at rest, or `None` if it is one of these.
-    pub(super) fn unready(&self, now: Duration) -> Option<String> {
-        let Self { spec, state, .. } = self;
-        let (name, status, error) = (&spec.name, state.status, &state.last_error);
-        let reason = if error.is_empty() { String::new() } else { format!(": {error}") };
-        (self.startup(now) != Startup::Done).then(|| format!("{name} ({status}{reason})"))
+    /// Returns why it has not come up, or `None` if it has, or has ended without a failure.
+    pub(super) fn startup_problem(&self, daemons: &[Self], now: Duration) -> Option<String> {
+        let DaemonState { status, last_error, .. } = &self.state;
+        let reason = if last_error.is_empty() { String::new() } else { format!(": {last_error}") };
+        match self.waits_in_vain(daemons).unwrap_or_else(|| self.startup(now)) {
+            Startup::Failing(_, problem) => Some(problem),
+            // The timeout is the reason for what it does now.
+            _ if self.has_timed_out() => Some(last_error.clone()),
+            Startup::Done if *status != DaemonStatus::Failed => None,
+            Startup::Done | Startup::Pending(_) => Some(format!("{status}{reason}")),
+        }
     }
 
     /// Returns that it waits for a daemon that was stopped, and is not started by itself.
@@ -124,7 +129,8 @@ mod tests {
         check_steps(&mut policy, &[("0 tick", "start a, start b, start c"), ("0 started b", "")]);
         check_steps(&mut policy, &[("1 started a", ""), ("1.2 started c", ""), ("1.3 exited c 0", "")]);
         assert_eq!(at(&policy, 1300), Startup::Pending(Some(Duration::from_millis(1500))));
-        assert_eq!(policy.unready(Duration::from_secs(2)), ["b (starting)"]);
+        let problems = policy.startup_problems(Duration::from_secs(2));
+        assert_eq!(problems, [(name("b"), "starting".to_owned())]);
         check_steps(&mut policy, &[("1.4 ready b", "")]);
         assert_eq!(
             (at(&policy, 1499), at(&policy, 1500)),
