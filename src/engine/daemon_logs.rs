@@ -100,8 +100,14 @@ impl<'s> DaemonLogReader<'s> {
         Ok(())
     }
 
-    /// Leaves out what was written until now.
+    /// Leaves out what was written until now, also by daemons that are not declared now, and are declared again later.
     pub(crate) fn skip_kept(&mut self) -> Result<(), EngineError> {
+        for process_type in [ProcessType::Worker, ProcessType::Orchestrator] {
+            let status = Some("exited".to_owned());
+            let filter =
+                ProcessFilter { status, process_type: Some(process_type), ..ProcessFilter::default() };
+            self.known.extend(self.store.processes(&filter)?.iter().map(|process| process.id));
+        }
         for (name, process) in self.find_new()? {
             if process.exit().is_none() {
                 let mut log = self.open(name, process, |_| Some(0));

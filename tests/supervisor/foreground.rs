@@ -65,6 +65,26 @@ fn a_joined_up_prints_new_lines_and_fails_with_a_daemon() {
 }
 
 #[test]
+fn a_joined_up_prints_no_old_lines_of_a_daemon_that_is_declared_again() {
+    let only_b = "[daemons.b]\ncommand = 'sleep 600'\n";
+    let with_a = |text: &str| {
+        format!(
+            "{only_b}[daemons.a]\nshell = true\ncommand = 'echo {text}; exec sleep 601'\nready.stdout_line = true\n"
+        )
+    };
+    let context = TestContext::with_manifest(&with_a("old"));
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    context.write("here/rigup.toml", only_b);
+    context.run(&["up", "-d", "--remove-orphans"]).succeeds();
+    wait_until("it is forgotten", || context.run(&["ps", "-a"]).succeeds().records().len() == 1);
+    context.write("here/rigup.toml", with_a("new"));
+    let joined = join(&context, &[]);
+    wait_until("its line is printed", || text(&context, "joined").contains("a | new"));
+    context.down();
+    assert_eq!((exit_code(joined), &*text(&context, "joined")), (Some(0), "a | new\n"));
+}
+
+#[test]
 fn a_joined_up_has_the_exit_code_of_the_named_daemon() {
     let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
     context.run(&["up", "-d"]).succeeds();
