@@ -15,13 +15,12 @@ mod startup;
 mod stats;
 mod stored_state;
 mod takeover;
+mod threads;
 mod updates;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::JoinHandle;
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
@@ -33,8 +32,6 @@ use crate::model::{
 use crate::process::handle::Handle;
 use crate::process::signals::{ChildExits, Interrupt};
 use crate::process::spawn::Child;
-use crate::process::system::ResourceUsage;
-use crate::process::waiter::LaunchError;
 use crate::process::{poll, recover, subreaper, wait};
 use crate::report::tables;
 use crate::report::text::printable;
@@ -46,6 +43,7 @@ use crate::supervisor::control_loop::connected_client::ConnectedClient;
 use crate::supervisor::control_loop::event_queue::EventQueue;
 use crate::supervisor::control_loop::samples::Samples;
 use crate::supervisor::control_loop::stored_state::{is_current, updated};
+use crate::supervisor::control_loop::threads::{ThreadReport, Threads};
 use crate::supervisor::execution::{self, Launcher};
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
 
@@ -68,20 +66,6 @@ pub(crate) enum DaemonEvent<'a> {
     Status(&'a Daemon, Option<&'a Process>),
     /// A problem that does not end the supervisor.
     Warning(String),
-}
-
-/// The result of the work of a thread.
-enum ThreadReport {
-    /// The daemon is ready, or was not in time.
-    Readiness(DaemonName, ProcessId, Result<(), String>),
-    /// The daemon could not be started.
-    CannotStart(DaemonName, Box<Process>, LaunchError),
-    /// The health of the daemon has changed.
-    Health(DaemonName, ProcessId, Result<(), String>),
-    /// A problem with the stop of a daemon, or with its old executions.
-    Warning(String),
-    /// The resources that the executions of daemons use.
-    Usage(Vec<(DaemonName, ProcessId, ResourceUsage)>),
 }
 
 /// An execution of a daemon.
@@ -133,11 +117,7 @@ pub(crate) struct ControlLoop<'a> {
     server: Server,
     clients: Vec<ConnectedClient>,
     samples: Samples,
-    reports: (Sender<ThreadReport>, Receiver<ThreadReport>),
-    /// The threads that the supervisor waits for before it ends.
-    threads: Vec<JoinHandle<()>>,
-    /// A byte for each report.
-    wake: (io::PipeReader, io::PipeWriter),
+    threads: Threads,
     start: Instant,
     /// What the policy has said, and is not done yet.
     actions: VecDeque<Action>,
@@ -170,7 +150,6 @@ impl<'a> ControlLoop<'a> {
         is_lasting: bool,
         on_event: &'a mut dyn FnMut(DaemonEvent<'_>),
     ) -> io::Result<Self> {
-        let wake = io::pipe()?;
         Ok(Self {
             settings,
             store,
@@ -184,9 +163,7 @@ impl<'a> ControlLoop<'a> {
             server,
             clients: Vec::new(),
             samples: Samples::default(),
-            reports: mpsc::channel(),
-            threads: Vec::new(),
-            wake,
+            threads: Threads::new()?,
             start: Instant::now(),
             actions: VecDeque::new(),
             starts: VecDeque::new(),
@@ -218,11 +195,12 @@ impl<'a> ControlLoop<'a> {
             self.perform();
             self.answer_pending();
             self.forget_orphans();
+            self.start_threads();
             let is_over = self.policy.is_over() && (!self.is_lasting || self.policy.is_ending());
             let for_hooks = is_over.then(|| self.await_hooks(has_killed));
             if let Some(None) = for_hooks {
                 let _ = self.save();
-                self.join_threads();
+                self.threads.join();
                 self.collect_reports();
                 self.is_over = true;
                 self.answer_pending();
@@ -241,6 +219,7 @@ impl<'a> ControlLoop<'a> {
                 self.sample(),
                 self.next_overdue(),
                 self.startup_timer(),
+                self.threads.next_try(),
             ];
             let pause = timers.into_iter().flatten().min().unwrap_or(MAX_PAUSE);
             self.wait(pause);
@@ -262,7 +241,7 @@ impl<'a> ControlLoop<'a> {
 
     /// Waits until something happens.
     fn wait(&self, pause: Duration) {
-        let mut fds: Vec<BorrowedFd<'_>> = vec![self.server.fd(), self.wake.0.as_fd(), self.child_exits.fd()];
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.server.fd(), self.threads.fd(), self.child_exits.fd()];
         if self.interrupt.signal().is_none() {
             fds.push(self.interrupt.fd());
         }
@@ -335,27 +314,26 @@ impl<'a> ControlLoop<'a> {
         });
     }
 
-    /// Does work in a thread, and passes its report on.
+    /// Does work in a thread that the supervisor waits for before it ends, and passes its report on.
     fn spawn(&mut self, work: impl FnOnce() -> Option<ThreadReport> + Send + 'static) {
-        let sender = self.reports.0.clone();
-        let Ok(mut wake) = self.wake.1.try_clone() else { return };
-        let spawned = std::thread::Builder::new().spawn(move || {
-            if let Some(report) = work()
-                && sender.send(report).is_ok()
-            {
-                let _ = wake.write_all(&[0]);
+        self.threads.add(true, |reporter| {
+            if let Some(report) = work() {
+                reporter.send(report);
             }
         });
-        match spawned {
-            Ok(thread) => self.keep_thread(thread),
-            Err(error) => (self.on_event)(DaemonEvent::Warning(format!("cannot start a thread: {error}"))),
+        self.start_threads();
+    }
+
+    fn start_threads(&mut self) {
+        if let Err(error) = self.threads.start() {
+            let text = format!("cannot start a thread: {error}; trying again until that works");
+            (self.on_event)(DaemonEvent::Warning(text));
         }
     }
 
     fn collect_reports(&mut self) {
         let mut has_timed_out = false;
-        while let Ok(report) = self.reports.1.try_recv() {
-            let _ = self.wake.0.read_exact(&mut [0]);
+        while let Some(report) = self.threads.next_report() {
             match report {
                 ThreadReport::Readiness(name, id, result) => {
                     if self.executions.get(&name).is_none_or(|execution| execution.process_id != id) {

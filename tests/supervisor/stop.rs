@@ -1,6 +1,7 @@
 //! How daemons are stopped, and which processes are not.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -251,5 +252,29 @@ fn promise_12_a_stop_returns_although_the_daemon_is_started_again() {
     context.write("here/go", "");
     assert!(stop.wait_with_output().unwrap().status.success());
     context.await_status("a", "running");
+    context.down();
+}
+
+#[test]
+fn a_stop_is_tried_again_until_its_thread_can_be_created() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let supervisor = context.supervisors()[0];
+    let status = fs::read_to_string(format!("/proc/{supervisor}/status")).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB"));
+    // Enough for everything but the stack of a thread.
+    let limit = (size.unwrap().parse::<u64>().unwrap() << 10) + (1 << 20);
+    let limit_memory = |limit: &str| {
+        let args = ["--pid", &supervisor.to_string(), &format!("--as={limit}")];
+        assert!(Command::new("prlimit").args(args).status().unwrap().success());
+    };
+    limit_memory(&format!("{limit}:"));
+    let stop = context.start(&["stop", "a"]);
+    let warned = || context.lines("supervisor.log").iter().any(|line| line.contains("cannot start a thread"));
+    wait_until("the thread cannot be created", warned);
+    assert_eq!(context.count_live("sleep 600"), 1);
+    limit_memory("unlimited");
+    assert!(stop.wait_with_output().unwrap().status.success());
+    assert_eq!(context.count_live("sleep 600"), 0);
     context.down();
 }

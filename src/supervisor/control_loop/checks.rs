@@ -1,10 +1,7 @@
 //! The checks of executions, each of which runs in a thread of its own and ends with its execution.
 
-use std::io::{PipeWriter, Write};
-use std::sync::mpsc::Sender;
+use std::io::PipeWriter;
 use std::time::Duration;
-
-use std::thread::JoinHandle;
 
 use crate::clock;
 use crate::model::{DaemonName, DaemonSpec, Health, Process, ProcessId, ReadinessCheck};
@@ -12,24 +9,11 @@ use crate::process::launcher;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::store::StoreError;
-use crate::supervisor::control_loop::{ControlLoop, ThreadReport};
+use crate::supervisor::control_loop::ControlLoop;
+use crate::supervisor::control_loop::threads::{ThreadReport, ThreadReporter};
 use crate::supervisor::health;
 use crate::supervisor::policy::PolicyEvent;
 use crate::supervisor::readiness::{self, ProbeContext};
-
-/// Passes the reports of a thread to the control loop.
-struct CheckReporter {
-    sender: Sender<ThreadReport>,
-    wake: PipeWriter,
-}
-
-impl CheckReporter {
-    fn send(&mut self, report: ThreadReport) {
-        if self.sender.send(report).is_ok() {
-            let _ = self.wake.write_all(&[0]);
-        }
-    }
-}
 
 impl ControlLoop<'_> {
     /// Starts the checks of an execution that has this health, and returns what ends them when it is dropped. One that
@@ -111,26 +95,9 @@ impl ControlLoop<'_> {
     fn spawn_check(
         &mut self,
         probe: &ReadinessCheck,
-        work: impl FnOnce(&mut CheckReporter) + Send + 'static,
+        work: impl FnOnce(&mut ThreadReporter) + Send + 'static,
     ) {
-        let Ok(wake) = self.wake.1.try_clone() else { return };
-        let mut reporter = CheckReporter { sender: self.reports.0.clone(), wake };
-        let check = std::thread::Builder::new().spawn(move || work(&mut reporter));
-        if let Some(check) = check.ok().filter(|_| matches!(probe, ReadinessCheck::Exec(_))) {
-            self.keep_thread(check);
-        }
-    }
-
-    /// Keeps a thread that the supervisor waits for before it ends.
-    pub(super) fn keep_thread(&mut self, thread: JoinHandle<()>) {
-        self.threads.retain(|thread| !thread.is_finished());
-        self.threads.push(thread);
-    }
-
-    /// Waits until the threads have ended, so that no command of a check is left, and each warning about a stop is printed.
-    pub(super) fn join_threads(&mut self) {
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        self.threads.add(matches!(probe, ReadinessCheck::Exec(_)), work);
+        self.start_threads();
     }
 }

@@ -7,7 +7,8 @@ use crate::model::{DaemonName, ExitReason, Health, LifecycleEvent, Process, Read
 use crate::process::waiter::LaunchError;
 use crate::runs::start::{self, StartingRun};
 use crate::supervisor::control_loop::stored_state::updated;
-use crate::supervisor::control_loop::{ControlLoop, Execution, ThreadReport, Watched};
+use crate::supervisor::control_loop::threads::ThreadReport;
+use crate::supervisor::control_loop::{ControlLoop, Execution, Watched};
 use crate::supervisor::execution;
 use crate::supervisor::policy::PolicyEvent;
 use crate::supervisor::readiness;

@@ -9,8 +9,9 @@ use crate::model::{DaemonName, Process, ProcessId};
 use crate::process::system::ResourceUsage;
 use crate::process::tree_usage::{self, TreeRoot};
 use crate::supervisor::control::Answer;
+use crate::supervisor::control_loop::ControlLoop;
 use crate::supervisor::control_loop::connected_client::ClientState;
-use crate::supervisor::control_loop::{ControlLoop, ThreadReport};
+use crate::supervisor::control_loop::threads::ThreadReport;
 use crate::supervisor::usage_history::UsageHistory;
 
 /// The interval of samples while a client reads them.
