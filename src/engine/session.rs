@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Once, OnceLock, RwLock};
+use std::time::Duration;
 
 use crate::boolean;
 use crate::clock;
@@ -32,6 +33,7 @@ use crate::runs::gc::{Gc, GcAction};
 use crate::settings::Settings;
 use crate::shell;
 use crate::store::{Store, StoreError, StoredPaths};
+use crate::supervisor::control::{self, ControlRequest};
 use crate::trust::users;
 
 /// An open data dir.
@@ -80,6 +82,9 @@ pub(crate) struct CommandProcess {
 /// The maximum number of processes of rigup that start each other, which a program that runs itself through rigup
 /// reaches soon.
 const MAX_NESTING: usize = 32;
+
+/// How long a supervisor may take to go on with a store that was rebuilt.
+const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(1);
 
 impl<'e> Session<'e> {
     /// Opens the data dir, and creates it if it does not exist. Completes the records of processes whose rigup crashed.
@@ -396,6 +401,8 @@ fn open_store<'e>(
             "the store {problem}; {} records were restored from the run dirs",
             restored.get()
         )));
+        // A supervisor then stores its daemons again, which the run dirs do not contain.
+        let _ = control::request(&settings.data_dir, &ControlRequest::Ping, Some(SUPERVISOR_PATIENCE));
     }
     Ok(OpenStore { store, on_event })
 }

@@ -24,6 +24,8 @@ pub struct Store {
     lib_dir: PathBuf,
     /// The device and inode of the data dir; empty if it does not exist.
     data_dir_id: String,
+    /// The device and inode of the open file; empty if it does not exist.
+    file_id: Mutex<String>,
     connection: Mutex<Connection>,
     /// The rows that were left out of lists, with the reasons.
     unreadable: Mutex<BTreeSet<String>>,
@@ -34,12 +36,12 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
         let added = stored_path::add_functions(&connection, StoredPaths::new(lib_dir, dir::parent(&path)));
         added.map_err(|cause| StoreError::new(&path, cause))?;
-        let data_dir =
-            dir::parent(&path).metadata().map(|folder| format!("{}:{}", folder.dev(), folder.ino()));
+        let (data_dir_id, file_id) = (inode_id(dir::parent(&path)), inode_id(&path));
         Ok(Self {
             path,
             lib_dir: lib_dir.to_owned(),
-            data_dir_id: data_dir.unwrap_or_default(),
+            data_dir_id,
+            file_id: Mutex::new(file_id),
             connection: Mutex::new(connection),
             unreadable: Mutex::default(),
         })
@@ -70,6 +72,20 @@ impl Store {
     /// Returns the path of the store.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether another store has taken the place of this one.
+    pub(super) fn is_replaced(&self) -> bool {
+        let current = inode_id(&self.path);
+        !current.is_empty() && current != *self.file_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with the connection of another store at the same path.
+    pub(super) fn replace_by(&self, other: Self) {
+        let Self { file_id, connection, .. } = other;
+        let file_id = file_id.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.lock() = connection.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.file_id.lock().unwrap_or_else(PoisonError::into_inner) = file_id;
     }
 
     pub(super) fn into_connection(self) -> Connection {
@@ -124,4 +140,9 @@ impl Store {
     pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the device and inode of a file or folder; empty if it does not exist.
+fn inode_id(path: &Path) -> String {
+    path.metadata().map(|found| format!("{}:{}", found.dev(), found.ino())).unwrap_or_default()
 }

@@ -8,6 +8,15 @@ use crate::store::row::{self, TableRow, columns};
 impl TableRow for Daemon {
     const TABLE: &'static str = "daemon";
     const COLUMNS: &'static str = "name, source, spec, digest, wanted, stopped_by_hand, status, process_id, ready_at, health, restarts, restart_history, next_start_at, last_error, binaries, stale";
+
+    /// An execution that is not stored, such as one that a rebuilt store does not have, becomes NULL.
+    fn expression(column: &str, parameter: String) -> String {
+        if column == "process_id" {
+            format!("(SELECT id FROM process WHERE id = {parameter})")
+        } else {
+            parameter
+        }
+    }
 }
 
 columns! {

@@ -48,6 +48,18 @@ impl Store {
         }
     }
 
+    /// Goes on with the store that has taken the place of this one, if a rebuild has replaced it. Returns whether it has.
+    pub(crate) fn reopen_if_replaced(&self) -> Result<bool, StoreError> {
+        if !self.is_replaced() || !files::exists(self.path()) {
+            return Ok(false);
+        }
+        let current = open(self.path(), self.lib_dir(), None)?;
+        // What is in the store that was moved aside stays as it is.
+        self.leave_wal();
+        self.replace_by(current);
+        Ok(true)
+    }
+
     /// Returns an empty store in memory, in place of the one in `data_dir`, which does not exist.
     pub(crate) fn in_memory(data_dir: &Path, lib_dir: &Path) -> Result<Self, StoreError> {
         let path = data_dir.join(FILE_NAME);

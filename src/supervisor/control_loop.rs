@@ -42,7 +42,7 @@ use crate::supervisor::control::Server;
 use crate::supervisor::control_loop::connected_client::ConnectedClient;
 use crate::supervisor::control_loop::event_queue::EventQueue;
 use crate::supervisor::control_loop::samples::Samples;
-use crate::supervisor::control_loop::stored_state::{is_current, updated};
+use crate::supervisor::control_loop::stored_state::{UnsavedDaemons, is_current, updated};
 use crate::supervisor::control_loop::threads::{ThreadReport, Threads};
 use crate::supervisor::execution::{self, Launcher};
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
@@ -123,6 +123,7 @@ pub(crate) struct ControlLoop<'a> {
     actions: VecDeque<Action>,
     /// The daemons to start as soon as enough others have started.
     starts: VecDeque<DaemonName>,
+    unsaved: UnsavedDaemons,
     /// The status and the health of each daemon that were reported last.
     reported: BTreeMap<DaemonName, (DaemonStatus, Health)>,
     hooks: EventQueue,
@@ -167,6 +168,7 @@ impl<'a> ControlLoop<'a> {
             start: Instant::now(),
             actions: VecDeque::new(),
             starts: VecDeque::new(),
+            unsaved: UnsavedDaemons::default(),
             reported: BTreeMap::new(),
             hooks: EventQueue::default(),
             down_since: None,
@@ -220,6 +222,7 @@ impl<'a> ControlLoop<'a> {
                 self.next_overdue(),
                 self.startup_timer(),
                 self.threads.next_try(),
+                self.unsaved.next_try(),
             ];
             let pause = timers.into_iter().flatten().min().unwrap_or(MAX_PAUSE);
             self.wait(pause);
@@ -436,11 +439,8 @@ impl<'a> ControlLoop<'a> {
                 changed.push((daemon.clone(), is_reported, has_new_status, is_now_unhealthy));
             }
         }
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<Daemon> = changed.iter().map(|(daemon, ..)| daemon.clone().masked()).collect();
-        let saved = self.store.save_daemons(&rows);
+        let names = changed.iter().map(|(daemon, ..)| daemon.spec.name.clone()).collect();
+        let saved = self.unsaved.save(names, &self.daemons, self.store, self.launcher.command);
         for (daemon, _, has_new_status, is_now_unhealthy) in changed.iter().filter(|change| !change.1) {
             let process = daemon.process_id.and_then(|id| self.store.process(id).ok().flatten());
             (self.on_event)(DaemonEvent::Status(daemon, process.as_ref()));

@@ -35,6 +35,7 @@ mod problems;
 #[path = "../faults/pty.rs"]
 mod pty;
 mod readiness;
+mod rebuilt_store;
 mod recovery;
 mod replicas;
 mod restarts;

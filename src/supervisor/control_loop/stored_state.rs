@@ -1,11 +1,61 @@
 //! What is stored about a daemon, given its state.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::model::{Daemon, DaemonStatus, Wanted};
+use crate::model::{Daemon, DaemonName, DaemonStatus, Process, Wanted};
+use crate::store::{Store, StoreError};
 use crate::supervisor::policy::DaemonState;
+
+/// The pause after which daemons that could not be stored are stored again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The daemons that could not be stored, such as while the disk is full.
+#[derive(Debug, Default)]
+pub(super) struct UnsavedDaemons {
+    names: BTreeSet<DaemonName>,
+    /// When to try again.
+    retry_at: Option<Instant>,
+}
+
+impl UnsavedDaemons {
+    /// Stores the daemons that have changed, with those that could not be stored before. If the store was rebuilt, stores all,
+    /// and the record of the supervisor, because a rebuilt one has neither. Fails only if something has changed.
+    pub(super) fn save(
+        &mut self,
+        changed: Vec<DaemonName>,
+        daemons: &BTreeMap<DaemonName, Daemon>,
+        store: &Store,
+        supervisor: &Process,
+    ) -> Result<(), StoreError> {
+        let has_changed = !changed.is_empty();
+        self.names.extend(changed);
+        let reopened = store.reopen_if_replaced();
+        if matches!(reopened, Ok(true)) {
+            // The commands that follow the supervisor look for it.
+            let _ = store.save_process(supervisor);
+            self.names.extend(daemons.keys().cloned());
+        } else if !has_changed && self.next_try().is_none_or(|pause| !pause.is_zero()) {
+            return Ok(());
+        }
+        let rows = self.names.iter().filter_map(|name| daemons.get(name));
+        let rows: Vec<Daemon> = rows.map(|daemon| daemon.clone().masked()).collect();
+        let saved = reopened.and_then(|_| store.save_daemons(&rows));
+        if saved.is_ok() {
+            *self = Self::default();
+        } else {
+            self.retry_at = Some(Instant::now() + RETRY_PAUSE);
+        }
+        if has_changed { saved } else { Ok(()) }
+    }
+
+    /// Returns the time until daemons that could not be stored are stored again, or `None` if there are none.
+    pub(super) fn next_try(&self) -> Option<Duration> {
+        self.retry_at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+}
 
 /// Whether [`updated`] would change nothing. Much faster, because this is asked about every daemon after every event.
 pub(super) fn is_current(daemon: &Daemon, state: &DaemonState, has_execution: bool) -> bool {
