@@ -19,6 +19,7 @@ pub(crate) mod poll;
 mod process_table;
 pub(crate) mod recover;
 pub(crate) mod redact;
+pub(crate) mod reserved_exit;
 pub(crate) mod rotation;
 pub(crate) mod run_dir;
 pub(crate) mod sandbox;

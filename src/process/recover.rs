@@ -78,7 +78,7 @@ pub(crate) fn is_supervised(store: &Store, process: &Process) -> io::Result<bool
 }
 
 /// Stores and returns the record of a process that no rigup or waiter supervises any more, with the exit that was observed.
-/// If there is none, the process is lost or, if a stop was requested, stopped without an exit code.
+/// While the disk is full, the exit may be in the run dir alone. If there is none, the process is lost or, if a stop was requested, stopped without an exit code.
 pub(crate) fn complete(
     store: &Store,
     process: Process,
@@ -99,12 +99,14 @@ pub(crate) fn complete(
     process.warnings.extend(run_dir.read_warnings().texts());
     process.warnings.extend(run_dir.removal_warning());
     // The record matters more than the files in the run dir.
-    if !is_observed {
-        let _ = run_dir.write_exit(&process);
-    }
+    let is_written = is_observed || run_dir.write_exit(&process).is_ok();
     let _ = run_dir.remove_pid();
     run_dir.remove_temporary_files();
-    store.save_process(&process).map(|()| process)
+    match store.save_process(&process) {
+        // The next command stores what is in the run dir.
+        Err(StoreError::Full(_)) if is_written => Ok(process),
+        saved => saved.map(|()| process),
+    }
 }
 
 /// Returns whether a process that has not exited belongs to this data dir, which may have been moved, and not to one that

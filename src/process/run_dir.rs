@@ -50,7 +50,7 @@ const LOCK: &str = "lock";
 const RECORD: &str = "process.json";
 
 /// The file with the exit of the process.
-const EXIT: &str = "exit.json";
+pub(super) const EXIT: &str = "exit.json";
 
 /// The key in that file with the records of the binaries that the process installed.
 const ACCEPTED: &str = "accepted";
@@ -264,18 +264,7 @@ impl RunDir {
     /// Writes the exit of a process, with its warnings, to `exit.json`.
     pub(crate) fn write_exit(&self, process: &Process) -> io::Result<()> {
         let Some(exit) = process.exit() else { return Ok(()) };
-        let exit = json!({
-            "started_at": clock::format(process.running().map_or(exit.ended_at, |running| running.started_at)),
-            "exit_code": exit.exit_code,
-            "signal": exit.signal,
-            "exit_reason": exit.reason.as_str(),
-            "ended_at": clock::format(exit.ended_at),
-            "max_rss": exit.usage.map(|usage| usage.max_rss),
-            "user_ms": exit.usage.map(|usage| usage.user_ms),
-            "sys_ms": exit.usage.map(|usage| usage.sys_ms),
-            "warnings": process.warnings,
-        });
-        atomic::write(&self.path().join(EXIT), &jsonl::line(&exit))
+        atomic::write(&self.path().join(EXIT), &exit_line(process, exit, &process.warnings))
     }
 
     /// Removes `process.pid`, if it was written.
@@ -395,6 +384,21 @@ impl RunDir {
     fn write_file(&self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
         self.create_file(name, mode)?.write_all(content)
     }
+}
+
+/// Returns the content of `exit.json`.
+pub(super) fn exit_line(process: &Process, exit: &ProcessExit, warnings: &Warnings) -> Vec<u8> {
+    jsonl::line(&json!({
+        "started_at": clock::format(process.running().map_or(exit.ended_at, |running| running.started_at)),
+        "exit_code": exit.exit_code,
+        "signal": exit.signal,
+        "exit_reason": exit.reason.as_str(),
+        "ended_at": clock::format(exit.ended_at),
+        "max_rss": exit.usage.map(|usage| usage.max_rss),
+        "user_ms": exit.usage.map(|usage| usage.user_ms),
+        "sys_ms": exit.usage.map(|usage| usage.sys_ms),
+        "warnings": warnings,
+    }))
 }
 
 /// The prefix of the name of a run dir whose removal has begun; it belongs to no process any more.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -12,6 +13,7 @@ use crate::model::{ExitReason, Identity, Process, ProcessAttributes, ProcessExit
 use crate::process::drain::drain;
 use crate::process::log::Logs;
 use crate::process::memory::MemoryWatch;
+use crate::process::reserved_exit::ReservedExit;
 use crate::process::run_dir::RunDir;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::{Child, CommandSpec};
@@ -75,9 +77,22 @@ pub(crate) struct FinishedProcess {
 impl FinishedProcess {
     /// Writes the exit to the run dir, in which other rigups find it if this one is killed before it stores the exit.
     pub(crate) fn write_exit(&mut self) {
+        let written = self.run_dir.write_exit(&self.process);
+        self.warn_if_failed(written);
+    }
+
+    /// Writes the exit to the space that is reserved for it in the run dir. Returns whether it is there.
+    pub(crate) fn write_reserved_exit(&mut self, reserved: ReservedExit) -> bool {
+        let written = reserved.write(&self.process);
+        let is_written = written.is_ok();
+        self.warn_if_failed(written);
+        is_written
+    }
+
+    fn warn_if_failed(&mut self, written: io::Result<()>) {
         let Self { process, run_dir, .. } = self;
         // Not an error, because other rigups find the exit in the store.
-        if let Err(error) = run_dir.write_exit(process) {
+        if let Err(error) = written {
             let warning = || format!("cannot write its exit to its run dir: {error}");
             process.warnings.push(&run_dir.removal_warning().unwrap_or_else(warning));
         }

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::fs::lock::FileLock;
 use crate::model::{Identity, LogLimits, Process, ProcessAttributes, ProcessExit, ProcessId};
 use crate::process::notify;
+use crate::process::reserved_exit::ReservedExit;
 use crate::process::rotation::Rotation;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
@@ -275,6 +276,7 @@ pub(crate) fn run(
         return save(&store, &process);
     }
     let logs = run_dir.open_logs()?;
+    let reserved = ReservedExit::new(&run_dir)?;
     let mut rotation = log_limits.map(|limits| Rotation::new(limits, [run_dir.stdout(), run_dir.stderr()]));
     let lock = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output_limit = process.spec.run.is_none().then_some(output_limit);
@@ -299,8 +301,8 @@ pub(crate) fn run(
         supervision.run(prepared, record, |logs| rotation.as_mut().map(|rotation| rotation.tick(logs)))?;
     finished.process.warnings.extend(rotation.and_then(Rotation::into_warning));
     notify::remove(&finished.run_dir.path());
-    finished.write_exit();
-    store_exit(&mut finished, |run_dir, process| match store.take() {
+    let is_written = finished.write_reserved_exit(reserved);
+    store_exit(&mut finished, is_written, |run_dir, process| match store.take() {
         Some(store) => save(&store, process),
         None => save(&reopen(run_dir, &lib_dir)?, process),
     })?;
@@ -308,10 +310,11 @@ pub(crate) fn run(
     report_ready()
 }
 
-/// Stores the exit of a process in the store or in its run dir, where other rigups find it. If both fail, such as without
-/// space on the disk, tries again for a while.
+/// Stores the exit of a process in the store or in its run dir, where other rigups find it; with `is_written`, it is there.
+/// If both fail, such as without space on the disk after the process has removed the file, tries again for a while.
 fn store_exit(
     finished: &mut FinishedProcess,
+    is_written: bool,
     mut save: impl FnMut(&RunDir, &Process) -> io::Result<()>,
 ) -> io::Result<()> {
     let deadline = Instant::now() + STORE_PATIENCE;
@@ -319,7 +322,7 @@ fn store_exit(
         let FinishedProcess { process, run_dir, .. } = finished;
         process.spec.run_dir = Some(run_dir::path(&data_dir_of(run_dir), process.id));
         let Err(error) = save(run_dir, process) else { return Ok(()) };
-        if run_dir.write_exit(process).is_ok() || Instant::now() >= deadline {
+        if is_written || run_dir.write_exit(process).is_ok() || Instant::now() >= deadline {
             return Err(error);
         }
         poll::pause(Instant::now() + STORE_PAUSE);

@@ -442,7 +442,7 @@ impl<'a> ControlLoop<'a> {
         let names = changed.iter().map(|(daemon, ..)| daemon.spec.name.clone()).collect();
         let saved = self.unsaved.save(names, &self.daemons, self.store, self.launcher.command);
         for (daemon, _, has_new_status, is_now_unhealthy) in changed.iter().filter(|change| !change.1) {
-            let process = daemon.process_id.and_then(|id| self.store.process(id).ok().flatten());
+            let process = self.execution_of(daemon);
             (self.on_event)(DaemonEvent::Status(daemon, process.as_ref()));
             if *is_now_unhealthy {
                 self.publish(LifecycleEvent::Unhealthy, &daemon.spec.name);

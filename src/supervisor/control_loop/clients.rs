@@ -162,9 +162,8 @@ impl ControlLoop<'_> {
     }
 
     fn answer(&self) -> Answer {
-        let process =
-            |daemon: &Daemon| daemon.process_id.and_then(|id| self.store.process(id).ok().flatten());
-        Answer::with(self.daemons.values().map(|daemon| daemon.to_record(process(daemon).as_ref())).collect())
+        let record = |daemon: &Daemon| daemon.to_record(self.execution_of(daemon).as_ref());
+        Answer::with(self.daemons.values().map(record).collect())
     }
 
     /// Answers the clients whose conditions hold.

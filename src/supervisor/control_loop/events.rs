@@ -1,7 +1,8 @@
 //! The events in the life of daemons, as the control loop publishes them.
 
 use crate::clock;
-use crate::model::{Daemon, DaemonName, LifecycleEvent};
+use crate::model::{Daemon, DaemonName, LifecycleEvent, Process};
+use crate::process::recover;
 use crate::supervisor::control::Answer;
 use crate::supervisor::control_loop::connected_client::ConnectedClient;
 use crate::supervisor::control_loop::{ControlLoop, stored_state};
@@ -17,7 +18,7 @@ impl ControlLoop<'_> {
             return;
         }
         let Some(daemon) = self.updated(daemon) else { return };
-        let process = daemon.process_id.and_then(|id| self.store.process(id).ok().flatten());
+        let process = self.execution_of(&daemon);
         let record = daemon.to_event_record(event, process.as_ref());
         if has_hooks {
             self.queue_hooks(daemon.spec.hooks, event, name, &record, None);
@@ -26,6 +27,12 @@ impl ControlLoop<'_> {
         self.clients.retain_mut(|connected: &mut ConnectedClient| {
             !connected.follows(name) || connected.client.send(&answer).is_ok()
         });
+    }
+
+    /// Returns the current or last execution of a daemon, with its exit if it is over, even if that is not stored yet.
+    pub(super) fn execution_of(&self, daemon: &Daemon) -> Option<Process> {
+        let process = self.store.process(daemon.process_id?).ok().flatten()?;
+        Some(recover::as_found(self.store, process))
     }
 
     /// Returns a daemon with its state as of now, or `None` if it is unknown.

@@ -40,7 +40,7 @@ impl ControlLoop<'_> {
     /// Queues an event with samples of a daemon.
     pub(super) fn queue_stats(&mut self, name: &DaemonName, samples: &[Value]) {
         let Some(daemon) = self.daemons.get(name).and_then(|daemon| self.updated(daemon)) else { return };
-        let process = daemon.process_id.and_then(|id| self.store.process(id).ok().flatten());
+        let process = self.execution_of(&daemon);
         let record = daemon.to_event_record(LifecycleEvent::Stats, process.as_ref());
         let input = samples.iter().flat_map(jsonl::line).collect();
         self.queue_hooks(daemon.spec.hooks, LifecycleEvent::Stats, name, &record, Some(input));
