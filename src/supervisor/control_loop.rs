@@ -124,6 +124,8 @@ pub(crate) struct ControlLoop<'a> {
     /// The daemons to start as soon as enough others have started.
     starts: VecDeque<DaemonName>,
     unsaved: UnsavedDaemons,
+    /// When the clients that wait for all daemons learn that one was not ready in time.
+    refusal_at: Option<Duration>,
     /// The status and the health of each daemon that were reported last.
     reported: BTreeMap<DaemonName, (DaemonStatus, Health)>,
     hooks: EventQueue,
@@ -169,6 +171,7 @@ impl<'a> ControlLoop<'a> {
             actions: VecDeque::new(),
             starts: VecDeque::new(),
             unsaved: UnsavedDaemons::default(),
+            refusal_at: None,
             reported: BTreeMap::new(),
             hooks: EventQueue::default(),
             down_since: None,
@@ -335,7 +338,6 @@ impl<'a> ControlLoop<'a> {
     }
 
     fn collect_reports(&mut self) {
-        let mut has_timed_out = false;
         while let Some(report) = self.threads.next_report() {
             match report {
                 ThreadReport::Readiness(name, id, result) => {
@@ -346,7 +348,7 @@ impl<'a> ControlLoop<'a> {
                         Ok(()) => self.handle(PolicyEvent::Ready(&name)),
                         Err(problem) => {
                             self.handle(PolicyEvent::NotReady(&name, problem));
-                            has_timed_out = true;
+                            self.note_timeout();
                         }
                     }
                 }
@@ -358,9 +360,6 @@ impl<'a> ControlLoop<'a> {
                 }
                 ThreadReport::Usage(measured) => self.add_samples(measured),
             }
-        }
-        if has_timed_out {
-            self.refuse_readiness();
         }
     }
 

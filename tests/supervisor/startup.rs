@@ -62,14 +62,16 @@ fn up_wait_names_every_daemon_that_has_failed_or_is_not_ready() {
     let context = TestContext::with_manifest(
         "[daemons.a]\ncommand = 'sleep 600'\nready = {file = 'never', timeout = '2s'}\n\
          [daemons.b]\nshell = true\ncommand = 'exit 3'\nrestart = 'no'\n\
-         [daemons.c]\ncommand = 'sleep 601'\ndepends_on = ['a']\n[daemons.d]\ncommand = 'sleep 602'\n",
+         [daemons.c]\ncommand = 'sleep 601'\ndepends_on = ['a']\n[daemons.d]\ncommand = 'sleep 602'\n\
+         [daemons.e]\ncommand = 'sleep 603'\nready = {file = 'never', timeout = '2.1s'}\n",
     );
     let up = context.run(&["up", "--wait"]).exits_with(1);
     let errors: Vec<&str> = up.stderr.lines().collect();
-    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert_eq!(errors.len(), 4, "{errors:?}");
     assert!(errors[0].starts_with("error: a: it was not ready within 2 s ("), "{errors:?}");
     assert_eq!(errors[1], "error: b: failed: exit 3; see `rigup logs b`");
     assert_eq!(errors[2], "error: c: waiting; see `rigup logs c`");
+    assert!(errors[3].starts_with("error: e: it was not ready within 2.1 s ("), "{errors:?}");
     context.down();
 }
 

@@ -10,6 +10,10 @@ use crate::supervisor::control_loop::ControlLoop;
 use crate::supervisor::control_loop::connected_client::{AnswerCondition, ClientState, ConnectedClient};
 use crate::supervisor::policy::Startup;
 
+/// How long after a daemon was not ready in time the clients learn that: others that were started with it are often not
+/// ready in time either, and the error names all of them.
+const TIMEOUT_NOTICE: Duration = Duration::from_millis(500);
+
 impl ConnectedClient {
     /// Returns how long the client waits until all daemons have come up, with the end of that time; `None` if it does not
     /// wait for that.
@@ -42,20 +46,30 @@ impl ControlLoop<'_> {
         let limits = self.clients.iter().filter_map(ConnectedClient::startup_limit);
         let deadlines: Vec<Option<Duration>> = limits.map(|(_, deadline)| deadline).collect();
         let now = self.now();
-        if deadlines.is_empty() { None } else { pause_of_clients(&deadlines, &self.policy.startup(now), now) }
+        if deadlines.is_empty() {
+            return None;
+        }
+        let pause = pause_of_clients(&deadlines, &self.policy.startup(now), now);
+        let refusal = self.refusal_at.map(|at| at.saturating_sub(now));
+        pause.into_iter().chain(refusal).min()
     }
 
-    /// Tells the clients that wait until all daemons are ready that at least one was not ready in time.
-    pub(super) fn refuse_readiness(&mut self) {
-        self.refuse_startup(|_| true);
+    /// Notes that a daemon was not ready in time.
+    pub(super) fn note_timeout(&mut self) {
+        let at = self.now() + TIMEOUT_NOTICE;
+        self.refusal_at.get_or_insert(at);
     }
 
     /// Tells the clients that wait until all daemons are ready why they wait in vain, or that their time is over.
     pub(super) fn answer_failing_startup(&mut self) {
         if !self.clients.iter().any(|client| client.startup_limit().is_some()) {
+            self.refusal_at = None;
             return;
         }
         let now = self.now();
+        if self.refusal_at.take_if(|at| *at <= now).is_some() {
+            self.refuse_startup(|_| true);
+        }
         match self.policy.startup(now) {
             // One with a deadline has said how long a daemon may fail.
             Startup::Failing(..) => self.refuse_startup(|deadline| deadline.is_none()),
