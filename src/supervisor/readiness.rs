@@ -2,6 +2,7 @@
 
 mod fifo;
 mod log_watch;
+mod owner;
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 
 use crate::duration;
-use crate::model::{Readiness, ReadinessCheck};
+use crate::model::{Process, Readiness, ReadinessCheck};
 use crate::process::capture::{self, Captured};
 use crate::process::notify;
 use crate::process::poll;
@@ -28,6 +29,8 @@ const FOREIGN_TIMEOUT: Duration = Duration::from_millis(50);
 /// What a check may need of an execution.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProbeContext {
+    /// Its record, or `None` if nothing runs that could be ready.
+    pub execution: Option<Process>,
     /// Its run dir and the logs in it.
     pub run_dir: PathBuf,
     pub stdout: PathBuf,
@@ -42,9 +45,7 @@ pub(super) struct ProbeContext {
 /// Makes sure that only the daemon itself can become ready, before it is started: removes a file of an earlier execution, and
 /// returns the problem if another process accepts connections at its address. The daemon runs as `user`, if there is one.
 pub(super) fn prepare(check: &ReadinessCheck, user: Option<&str>) -> Result<(), String> {
-    let address = match check {
-        ReadinessCheck::Tcp(host, port) => Some((host.as_str(), *port)),
-        ReadinessCheck::Http(url) => address(url).map(|(host, port, _)| (host, port)),
+    match check {
         ReadinessCheck::Fifo(path) => return fifo::create(path, user),
         ReadinessCheck::File(path) | ReadinessCheck::Pipe(path) => {
             return match fs::remove_file(path) {
@@ -54,17 +55,23 @@ pub(super) fn prepare(check: &ReadinessCheck, user: Option<&str>) -> Result<(), 
                 _ => Ok(()),
             };
         }
-        ReadinessCheck::Notify
-        | ReadinessCheck::Log(_)
-        | ReadinessCheck::StdoutLine
-        | ReadinessCheck::Exec(_) => None,
-    };
-    match address {
+        _ => {}
+    }
+    match port_of(check) {
         Some((host, port)) if connect(host, port, FOREIGN_TIMEOUT).is_ok() => {
-            let pid = system::listener(port).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+            let pid = system::listeners(port).first().map(|pid| format!(" (pid {pid})")).unwrap_or_default();
             Err(format!("another process{pid} already accepts connections at {host}:{port}"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Returns the host and the port to which a check connects.
+fn port_of(check: &ReadinessCheck) -> Option<(&str, u16)> {
+    match check {
+        ReadinessCheck::Tcp(host, port) => Some((host, *port)),
+        ReadinessCheck::Http(url) => address(url).map(|(host, port, _)| (host, port)),
+        _ => None,
     }
 }
 
@@ -77,6 +84,7 @@ pub(super) fn wait(
 ) -> Option<Result<(), String>> {
     let mut deadline = duration::deadline(readiness.timeout);
     let mut extensions = 0;
+    let mut problem = describe(&readiness.probe);
     let mut fifo = FifoReader::of(&readiness.probe);
     let mut logs = LogWatch::of(&readiness.probe, &context.stdout, &context.stderr);
     loop {
@@ -89,7 +97,15 @@ pub(super) fn wait(
             }
         };
         if is_ready {
-            return Some(Ok(()));
+            let address = port_of(&readiness.probe).zip(context.execution.as_ref());
+            let foreign = address.and_then(|((host, port), execution)| {
+                let pid = owner::foreign_listener(host, port, execution)?;
+                Some(format!("the process {pid}, which it has not started, listens at {host}:{port}"))
+            });
+            match foreign {
+                None => return Some(Ok(())),
+                Some(text) => problem = text,
+            }
         }
         if readiness.probe == ReadinessCheck::Notify {
             let notified = notify::read(&context.run_dir);
@@ -100,10 +116,7 @@ pub(super) fn wait(
         }
         if Instant::now() >= deadline {
             let seconds = duration::seconds(readiness.timeout);
-            return Some(Err(format!(
-                "it was not ready within {seconds} s ({})",
-                describe(&readiness.probe)
-            )));
+            return Some(Err(format!("it was not ready within {seconds} s ({problem})")));
         }
         if poll::readable([end.fd()], deadline.min(Instant::now() + readiness.interval)) == [true] {
             return None;

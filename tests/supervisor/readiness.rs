@@ -1,5 +1,6 @@
 //! When daemons count as ready, and how dependents wait for them.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -59,6 +60,45 @@ fn promise_07_a_foreign_listener_does_not_make_a_daemon_ready() {
         let end = format!(") already accepts connections at 127.0.0.1:{port}");
         assert!(problem.ends_with(&end), "{problem}");
         assert_eq!(context.count_live("sleep"), 0);
+        context.down();
+    }
+}
+
+/// Answers every request at a port with success, until the tests end.
+fn answer_requests(port: u16) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // A check of the port alone sends nothing.
+            if stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {
+                stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn promise_07_a_listener_that_comes_later_is_not_the_daemon() {
+    for is_http in [false, true] {
+        let port = free_port();
+        let ready = if is_http {
+            format!("http = 'http://127.0.0.1:{port}'")
+        } else {
+            format!("tcp = '127.0.0.1:{port}'")
+        };
+        let context = TestContext::with_manifest(&format!(
+            "[daemons.a]\ncommand = 'sleep 600'\nready = {{{ready}, timeout = 1}}\nrestart = 'no'\n"
+        ));
+        let up = context.start(&["up", "--wait"]);
+        wait_until("the daemon runs", || context.count_live("sleep 600") == 1);
+        answer_requests(port);
+        assert_eq!(up.wait_with_output().unwrap().status.code(), Some(1));
+        let failed = context.daemon("a");
+        let problem = failed["last_error"].as_str().unwrap();
+        // This process, or for a moment one that another test is starting.
+        assert!(problem.starts_with("it was not ready within 1 s (the process "), "{problem}");
+        let end = format!(", which it has not started, listens at 127.0.0.1:{port})");
+        assert!(problem.ends_with(&end), "{problem}");
         context.down();
     }
 }

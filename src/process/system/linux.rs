@@ -197,8 +197,8 @@ pub(crate) fn reads_pipe(pid: u32) -> bool {
     input.starts_with(b"pipe:") || input.starts_with(b"socket:")
 }
 
-/// Returns the pid of a process that listens at a TCP port, or `None` if this user may not see one.
-pub(crate) fn listener(port: u16) -> Option<u32> {
+/// Returns the pids of the processes that listen at a TCP port, as far as this user may see them.
+pub(crate) fn listeners(port: u16) -> Vec<u32> {
     /// The state of a listening socket.
     const LISTEN: &str = "0A";
     let port = format!(":{port:04X}");
@@ -217,7 +217,7 @@ pub(crate) fn listener(port: u16) -> Option<u32> {
         let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         open.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|link| sockets.contains(&link))
     };
-    pids().ok()?.into_iter().find(has_socket)
+    pids().unwrap_or_default().into_iter().filter(has_socket).collect()
 }
 
 /// Makes this process the parent of its orphaned descendants.

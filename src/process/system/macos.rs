@@ -142,9 +142,9 @@ pub fn reads_pipe(_: u32) -> bool {
     false
 }
 
-/// Returns `None`: the sockets of other processes are not read on macOS.
-pub fn listener(_: u16) -> Option<u32> {
-    None
+/// Returns nothing: the sockets of other processes are not read on macOS.
+pub fn listeners(_: u16) -> Vec<u32> {
+    Vec::new()
 }
 
 fn joined(texts: &[OsString]) -> Vec<u8> {

@@ -32,6 +32,7 @@ impl ControlLoop<'_> {
         let mut ends = Vec::new();
         let run_dir = RunDir::at(&run_dir::path(&self.settings.data_dir, process.id));
         let context = ProbeContext {
+            execution: Some(process.clone()),
             run_dir: run_dir.path().into_owned(),
             stdout: run_dir.stdout(),
             stderr: run_dir.stderr(),

@@ -94,9 +94,9 @@ impl ControlLoop<'_> {
             }
         };
         let Some(daemon) = self.daemons.get(&name) else { return };
-        let stored = self.store.process(process.id).ok().flatten();
-        let exit = stored.as_ref().and_then(Process::exit);
-        if exit.is_some_and(|exit| exit.reason == ExitReason::SpawnFailed) {
+        // Its waiter has recorded how it runs.
+        let process = self.store.process(process.id).ok().flatten().unwrap_or(process);
+        if process.exit().is_some_and(|exit| exit.reason == ExitReason::SpawnFailed) {
             // It never ran, which its exit will say.
             let (watched, checks) = (Watched::Waiter(waiter), Vec::new());
             self.executions.insert(name, Execution { process_id: process.id, watched, checks });
