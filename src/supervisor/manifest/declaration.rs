@@ -142,7 +142,8 @@ impl<'a> Declaration<'a> {
         let forms = "a program and its arguments: a list such as [\"server\", \"--port\", \"8080\"], or a text with \
                      balanced quotes";
         self.read(key, forms, |value| {
-            let words = if let Data::Text(text) = &value.data { shlex::split(text) } else { value.texts() };
+            let words =
+                if let Data::List(_) = value.data { value.texts() } else { shlex::split(&value.text()?) };
             words.filter(|words| words.first().is_some_and(|program| !program.is_empty()))
         })
     }

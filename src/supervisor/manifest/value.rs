@@ -58,6 +58,8 @@ impl ManifestValue {
     /// Returns the text of a single value as it is written, or `None` for a list, a map or no value.
     pub(super) fn text(&self) -> Option<String> {
         match &self.data {
+            // Neither a path nor an argument nor a variable can have one.
+            Data::Text(text) if text.contains('\0') => None,
             Data::Text(text) | Data::Number(text) => Some(text.clone()),
             Data::Bool(value) => Some(value.to_string()),
             Data::Null | Data::List(_) | Data::Map(_) => None,
@@ -89,6 +91,7 @@ impl ManifestValue {
     pub(super) fn describe(&self) -> String {
         match &self.data {
             Data::Null => "empty".to_owned(),
+            Data::Text(text) if text.contains('\0') => "a text with a NUL character".to_owned(),
             Data::Text(text) => format!("{text:?}"),
             Data::Number(text) => text.clone(),
             Data::Bool(value) => value.to_string(),

@@ -95,6 +95,11 @@ fn an_empty_value_is_an_error_that_says_what_is_allowed() {
     let command = "use a program and its arguments: a list such as";
     for (field, expected) in [
         ("ready = {file = ''}", format!("\"ready.file\" is \"\"; {path}")),
+        (
+            r#"stop_command = "a\u0000b""#,
+            format!("\"stop_command\" is a text with a NUL character; {command}"),
+        ),
+        (r#"working_dir = "a\u0000b""#, format!("\"working_dir\" is a text with a NUL character; {path}")),
         ("ready = {fifo = ''}", format!("\"ready.fifo\" is \"\"; {path}")),
         ("ready = {exec = []}", format!("\"ready.exec\" is an empty list; {command}")),
         ("ready = {exec = ' '}", format!("\"ready.exec\" is \" \"; {command}")),
