@@ -19,8 +19,10 @@ mod threads;
 mod updates;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
@@ -59,6 +61,9 @@ const START: Duration = crate::duration::DAY;
 /// How long hooks may still run once all daemons were stopped for good.
 const HOOK_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The pause after which a daemon is stopped again that could not be stopped.
+const STOP_PAUSE: Duration = Duration::from_secs(1);
+
 /// A notification about a daemon.
 #[derive(Debug)]
 pub(crate) enum DaemonEvent<'a> {
@@ -74,6 +79,8 @@ struct Execution {
     watched: Watched,
     /// End its checks when they are dropped.
     checks: Vec<io::PipeWriter>,
+    /// End the attempts to stop it when they are dropped.
+    stops: Vec<Sender<Infallible>>,
 }
 
 /// The process whose end means that a daemon has ended.
@@ -87,6 +94,10 @@ enum Watched {
 }
 
 impl Execution {
+    fn new(process_id: ProcessId, watched: Watched) -> Self {
+        Self { process_id, watched, checks: Vec::new(), stops: Vec::new() }
+    }
+
     fn fd(&self) -> BorrowedFd<'_> {
         match &self.watched {
             Watched::Starting(run, _) => run.waiter.fd(),
@@ -304,6 +315,8 @@ impl<'a> ControlLoop<'a> {
             return;
         }
         execution.checks.clear();
+        let (ends_with_it, end) = mpsc::channel();
+        execution.stops.push(ends_with_it);
         let (mut spec, id, name) = (daemon.spec.clone(), execution.process_id, name.clone());
         if is_urgent {
             (spec.stop_signal, spec.stop_grace_period) = ("KILL".to_owned(), Duration::ZERO);
@@ -311,13 +324,25 @@ impl<'a> ControlLoop<'a> {
         }
         let Settings { data_dir, lib_dir, rigup, .. } = self.settings;
         let (data_dir, lib_dir, rigup) = (data_dir.clone(), lib_dir.clone(), rigup.clone());
-        self.spawn(move || {
-            let warning = match execution::stop(&data_dir, &lib_dir, &rigup, id, &spec) {
-                Ok(warning) => format!("{name}: {}", warning?),
-                Err(problem) => format!("cannot stop {name}: {problem}"),
-            };
-            Some(ThreadReport::Warning(warning))
+        self.threads.add(true, move |reporter| {
+            let mut has_failed = false;
+            loop {
+                match execution::stop(&data_dir, &lib_dir, &rigup, id, &spec) {
+                    Ok(warning) => {
+                        return warning.into_iter().for_each(|text| reporter.warn(format!("{name}: {text}")));
+                    }
+                    Err(_) if has_failed => {}
+                    Err(problem) => {
+                        reporter.warn(format!("cannot stop {name}: {problem}; trying again until that works"))
+                    }
+                }
+                has_failed = true;
+                if end.recv_timeout(STOP_PAUSE) == Err(RecvTimeoutError::Disconnected) {
+                    return;
+                }
+            }
         });
+        self.start_threads();
     }
 
     /// Does work in a thread that the supervisor waits for before it ends, and passes its report on.

@@ -44,3 +44,22 @@ fn ps_shows_the_daemons_although_it_rebuilds_the_store() {
     assert_eq!(context.daemon("a"), before);
     context.down();
 }
+
+#[test]
+fn a_stop_is_tried_again_until_the_store_can_be_used() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let (store, aside) = (context.path("data/rigup.sqlite3"), context.path("data/aside"));
+    fs::rename(&store, &aside).unwrap();
+    fs::create_dir(&store).unwrap();
+    let down = context.start(&["down"]);
+    wait_until("the stop has failed", || {
+        let log = fs::read_to_string(context.path("data/supervisor.log")).unwrap_or_default();
+        log.contains("cannot stop a: ") && log.contains("; trying again until that works")
+    });
+    fs::remove_dir(&store).unwrap();
+    fs::rename(&aside, &store).unwrap();
+    assert!(down.wait_with_output().unwrap().status.success());
+    assert_eq!(context.count_live("sleep 600"), 0);
+    context.down();
+}

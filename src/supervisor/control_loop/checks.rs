@@ -4,7 +4,7 @@ use std::io::PipeWriter;
 use std::time::Duration;
 
 use crate::clock;
-use crate::model::{DaemonName, DaemonSpec, Health, Process, ProcessId, ReadinessCheck};
+use crate::model::{DaemonName, DaemonSpec, DaemonStatus, Health, Process, ProcessId, ReadinessCheck};
 use crate::process::launcher;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
@@ -84,7 +84,11 @@ impl ControlLoop<'_> {
         execution.checks.clear();
         let process = self.store.process(execution.process_id)?;
         let (Some(process), Some(daemon)) = (process, self.daemons.get(name).cloned()) else { return Ok(()) };
-        let health = self.policy.state(name).map_or(Health::None, |state| state.health);
+        let Some(state) = self.policy.state(name).filter(|state| state.status != DaemonStatus::Stopping)
+        else {
+            return Ok(());
+        };
+        let health = state.health;
         let checks = self.start_checks(&daemon.spec, &process, daemon.ready_at.is_some(), health);
         if let Some(execution) = self.executions.get_mut(name) {
             execution.checks = checks;

@@ -127,7 +127,8 @@ impl ControlLoop<'_> {
             let checks = self.start_checks(&daemon.spec, process, daemon.ready_at.is_some(), daemon.health);
             self.policy.adopt(name, self.adopted(daemon, state), self.now());
             let watched = Watched::Other(handle);
-            self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
+            let execution = Execution { checks, ..Execution::new(process.id, watched) };
+            self.executions.insert(name.clone(), execution);
             return Ok(());
         }
         // Its exit may have been stored since.

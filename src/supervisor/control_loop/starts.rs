@@ -36,7 +36,7 @@ impl ControlLoop<'_> {
             Ok(run) => {
                 let process_id = run.process.id;
                 let watched = Watched::Starting(Box::new(run), None);
-                self.executions.insert(name, Execution { process_id, watched, checks: Vec::new() });
+                self.executions.insert(name, Execution::new(process_id, watched));
             }
             Err(problem) => self.handle(PolicyEvent::CannotStart(&name, problem)),
         }
@@ -98,13 +98,12 @@ impl ControlLoop<'_> {
         let process = self.store.process(process.id).ok().flatten().unwrap_or(process);
         if process.exit().is_some_and(|exit| exit.reason == ExitReason::SpawnFailed) {
             // It never ran, which its exit will say.
-            let (watched, checks) = (Watched::Waiter(waiter), Vec::new());
-            self.executions.insert(name, Execution { process_id: process.id, watched, checks });
+            self.executions.insert(name, Execution::new(process.id, Watched::Waiter(waiter)));
             return;
         }
         let checks = self.start_checks(&daemon.spec.clone(), &process, false, Health::Starting);
-        let watched = Watched::Waiter(waiter);
-        self.executions.insert(name.clone(), Execution { process_id: process.id, watched, checks });
+        let execution = Execution { checks, ..Execution::new(process.id, Watched::Waiter(waiter)) };
+        self.executions.insert(name.clone(), execution);
         self.handle(PolicyEvent::Started(&name));
         self.prune_executions(name.clone());
         if self.policy.state(&name).is_some_and(|state| state.is_restarted) {

@@ -42,6 +42,10 @@ impl ThreadReporter {
             let _ = (&*self.wake).write_all(&[0]);
         }
     }
+
+    pub(super) fn warn(&mut self, text: String) {
+        self.send(ThreadReport::Warning(text));
+    }
 }
 
 /// The work of a thread.
