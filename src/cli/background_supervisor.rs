@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use crate::cli::message::{message, warning};
 use crate::cli::status_display::describe;
 use crate::engine::daemons::{self, LockHolder, Manifest};
 use crate::engine::{EngineError, ExitStatus};
+use crate::fs::regular_file;
 use crate::model::LogLimits;
 use crate::process::log::Log;
 use crate::process::rotation::RotatedLog;
@@ -110,7 +112,7 @@ impl BackgroundSupervisor {
     fn start(settings: &Settings) -> Result<Self, CliError> {
         let path = log_path(settings);
         let open = || {
-            let log = File::options().create(true).append(true).open(&path)?;
+            let log = regular_file::open_with(File::options().create(true).append(true).mode(0o600), &path)?;
             let size = log.metadata()?.len();
             io::Result::Ok((log, size))
         };

@@ -2,8 +2,10 @@
 //! waiter of the process receives.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -73,6 +75,9 @@ pub(crate) fn listener(
         return Ok(None);
     };
     let socket = system::notify_socket(address)?;
+    if !address.starts_with('@') {
+        fs_err::set_permissions(address, Permissions::from_mode(0o600))?;
+    }
     Ok(Some(NotifyListener { socket, run_dir: run_dir.to_owned(), notified: Notified::default() }))
 }
 
