@@ -50,8 +50,8 @@ pub(crate) enum LockHolder {
     Stop,
 }
 
-/// How long the supervisor may take to answer a request that takes no time.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the supervisor may take to answer a request that takes no time. The error comes within 10 s.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(9);
 
 /// How long the supervisor may take to answer a command that has already done its work.
 const ANNOUNCE_PATIENCE: Duration = Duration::from_secs(1);
@@ -220,7 +220,9 @@ pub(crate) fn await_supervisor(settings: &Settings) -> Result<bool, EngineError>
             Ok(Some(_)) => return Ok(true),
             Ok(None) => {}
             Err(error) if is_timeout(&error) => {
-                return Err(unanswered(&lock_text(settings)?.unwrap_or_default(), ANSWER_PATIENCE));
+                // Without the lock, something else listens there, which the start of a supervisor refuses.
+                let Some(text) = lock_text(settings)? else { return Ok(false) };
+                return Err(unanswered(settings, &text, ANSWER_PATIENCE));
             }
             Err(error) => return Err(unreachable(&error)),
         }
@@ -229,7 +231,7 @@ pub(crate) fn await_supervisor(settings: &Settings) -> Result<bool, EngineError>
         let is_stop = text.trim_end().ends_with(STOP);
         let patience = if is_stop { stop_patience(settings)? } else { ANSWER_PATIENCE };
         if start.elapsed() >= patience {
-            return Err(unanswered(&text, patience));
+            return Err(unanswered(settings, &text, patience));
         }
         poll::pause(Instant::now() + LOCK_INTERVAL);
     }
@@ -244,16 +246,23 @@ fn unreachable(error: &io::Error) -> EngineError {
 }
 
 /// Returns the error for a process that has the lock of the supervisor, with this text in it, and does not answer.
-fn unanswered(text: &str, patience: Duration) -> EngineError {
+fn unanswered(settings: &Settings, text: &str, patience: Duration) -> EngineError {
     let pid: Option<u32> = text.split_whitespace().next().and_then(|pid| pid.parse().ok());
-    let patience = patience.as_secs();
-    let problem = match pid {
-        Some(pid) => format!(
-            "cannot reach the supervisor: process {pid} does not answer within {patience} s; continue it with \
-             `kill -CONT {pid}`, or end it with `kill -KILL {pid}`, after which the daemons keep running"
-        ),
-        None => format!("cannot reach the supervisor: it does not answer within {patience} s"),
-    };
+    let process = pid.map_or_else(|| "it".to_owned(), |pid| format!("process {pid}"));
+    let mut problem =
+        format!("cannot reach the supervisor: {process} does not answer within {} s", patience.as_secs());
+    let socket = control::socket_path(&settings.data_dir);
+    let is_gone = !socket.exists();
+    if is_gone {
+        problem.push_str(&format!(", because {} was removed", socket.display()));
+    }
+    if let Some(pid) = pid {
+        let continued =
+            if is_gone { String::new() } else { format!("continue it with `kill -CONT {pid}`, or ") };
+        problem.push_str(&format!(
+            "; {continued}end it with `kill -KILL {pid}`, after which the daemons keep running"
+        ));
+    }
     EngineError::Setup(problem)
 }
 

@@ -17,6 +17,7 @@ use fs_err as fs;
 use nix::poll::PollFlags;
 
 use crate::jsonl;
+use crate::process::handle::Handle;
 use crate::process::{poll, system};
 
 pub(crate) use client::{Client, drain};
@@ -25,11 +26,19 @@ pub(crate) use message::{Answer, ControlRequest};
 /// The socket in the data dir.
 const SOCKET: &str = "supervisor.sock";
 
+/// Returns the path of the socket of a data dir.
+pub(crate) fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join(SOCKET)
+}
+
 /// The longest path of a socket, in bytes.
 const MAX_PATH: usize = 107;
 
 /// The longest pause of a client that follows the supervisor.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
+
+/// How long a supervisor may take to exit once it has stopped all daemons.
+const EXIT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The path of a socket in a folder, which is opened if its own path is too long for a socket.
 struct SocketPath {
@@ -39,7 +48,7 @@ struct SocketPath {
 
 impl SocketPath {
     fn new(data_dir: &Path) -> io::Result<Self> {
-        let path = data_dir.join(SOCKET);
+        let path = socket_path(data_dir);
         if path.as_os_str().as_bytes().len() <= MAX_PATH {
             return Ok(Self { path, _folder: None });
         }
@@ -59,12 +68,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Opens the socket. The caller holds the lock of the supervisor, so a socket at its path is a stale one.
+    /// Opens the socket. The caller holds the lock of the supervisor, so a socket at its path is a stale one, unless another
+    /// program listens there.
     pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
-        let path = data_dir.join(SOCKET);
+        let path = socket_path(data_dir);
         let mut replaces_killed = false;
         match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.file_type().is_socket() => {
+                if UnixStream::connect(SocketPath::new(data_dir)?.path).is_ok() {
+                    let problem = format!("another program listens at {}; end it", path.display());
+                    return Err(io::Error::new(ErrorKind::AddrInUse, problem));
+                }
                 fs::remove_file(&path)?;
                 replaces_killed = true;
             }
@@ -102,8 +116,8 @@ impl Drop for Server {
     }
 }
 
-/// Sends a request to the supervisor, and returns its answer. Returns `None` if no supervisor listens, or if it ends before it
-/// answers.
+/// Sends a request to the supervisor, and returns its answer; that of `down` once it has exited. Returns `None` if no
+/// supervisor listens, or if it ends before it answers.
 pub(crate) fn request(
     data_dir: &Path,
     request: &ControlRequest,
@@ -111,11 +125,19 @@ pub(crate) fn request(
 ) -> io::Result<Option<Answer>> {
     let Some(mut stream) = send(data_dir, request)? else { return Ok(None) };
     stream.set_read_timeout(timeout)?;
+    let is_last = matches!(request, ControlRequest::Down { .. });
+    let supervisor = system::peer_pid(&stream).filter(|_| is_last).and_then(|pid| system::entry(pid).ok()?);
+    let supervisor = supervisor.and_then(|entry| Handle::open_entry(&entry).ok()?);
     // The supervisor closes the connection after its answer, and that of `down` once the next supervisor can start.
     let mut line = String::new();
     match stream.read_to_string(&mut line) {
         Ok(0) => Ok(None),
-        Ok(_) => Ok(Some(serde_json::from_str(&line)?)),
+        Ok(_) => {
+            if let Some(supervisor) = supervisor {
+                poll::readable([supervisor.fd()], Instant::now() + EXIT_PATIENCE);
+            }
+            Ok(Some(serde_json::from_str(&line)?))
+        }
         Err(error) if is_closed(&error) => Ok(None),
         Err(error) => Err(error),
     }
@@ -217,7 +239,10 @@ mod tests {
     #[test]
     fn a_stale_socket_is_replaced_and_the_own_one_removed() {
         let folder = tempfile::tempdir().unwrap();
-        drop(UnixListener::bind(folder.path().join(SOCKET)).unwrap());
+        let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
+        let error = Server::open(folder.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse, "a live socket of another program");
+        drop(listener);
         let server = Server::open(folder.path()).unwrap();
         let mode = fs::metadata(folder.path().join(SOCKET)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

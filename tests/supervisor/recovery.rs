@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::Value;
 
 use crate::test_context::{TestContext, signal, wait_until};
@@ -77,6 +80,66 @@ fn promise_09_a_foreign_file_in_place_of_the_socket_is_refused() {
         wait_until("nothing runs", || context.live_processes().is_empty());
         assert!(context.executions("a").is_empty());
     }
+}
+
+#[test]
+fn promise_09_a_live_socket_of_another_program_is_refused() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    let socket = context.write("data/supervisor.sock", "");
+    fs::remove_file(&socket).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let expected = format!("another program listens at {}; end it", socket.display());
+    context.run(&["up"]).exits_with(3).stderr_contains(&expected);
+    assert!(socket.exists() && context.live_processes().is_empty());
+    drop(listener);
+    context.run(&["up", "-d"]).succeeds();
+    context.down();
+}
+
+#[test]
+fn promise_09_a_supervisor_without_its_socket_is_named_with_the_remedy() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let before = context.daemon("a");
+    let socket = context.path("data/supervisor.sock");
+    fs::remove_file(&socket).unwrap();
+    let [supervisor] = context.supervisors()[..] else { panic!("one supervisor runs") };
+    let expected = format!("because {} was removed; end it with `kill -KILL {supervisor}`", socket.display());
+    context.run(&["stop", "a"]).exits_with(3).stderr_contains(&expected);
+    context.kill_supervisor();
+    context.run(&["up", "-d"]).succeeds();
+    assert_eq!(context.daemon("a")["pid"], before["pid"]);
+    context.down();
+}
+
+#[test]
+fn promise_20_only_the_owner_can_read_the_log_and_the_sockets() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = '\"$RIGUP\" hook ready; exec sleep 600'\nready = {notify = true}\n",
+    );
+    let log = context.write("data/supervisor.log", "");
+    fs::remove_file(&log).unwrap();
+    mkfifo(&log, Mode::S_IRWXU).unwrap();
+    context.run(&["up", "-d"]).exits_with(3).stderr_contains("it is not a regular file; remove it");
+    fs::remove_file(&log).unwrap();
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    let id = context.daemon("a")["process_id"].as_str().unwrap().to_owned();
+    let notify = context.path("data/processes").join(id).join("notify.sock");
+    for path in [log, context.path("data/supervisor.sock"), notify] {
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+    }
+    context.down();
+}
+
+#[test]
+fn down_returns_when_the_supervisor_has_exited() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    for _ in 0..5 {
+        context.run(&["up", "-d"]).succeeds();
+        context.run(&["down"]).succeeds();
+        assert!(context.supervisors().is_empty());
+    }
+    context.down();
 }
 
 #[test]

@@ -335,6 +335,12 @@ pub(crate) fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
     Ok(getsockopt(stream, sockopt::PeerCredentials)?.uid())
 }
 
+/// Returns the pid of the process at the other end of a socket, or `None` if this process cannot see it.
+pub(crate) fn peer_pid(stream: &UnixStream) -> Option<u32> {
+    let pid = getsockopt(stream, sockopt::PeerCredentials).ok()?.pid();
+    u32::try_from(pid).ok().filter(|pid| *pid > 0)
+}
+
 /// Opens a socket for notifications of other processes at a path, or at an abstract address that begins with `@`.
 pub(crate) fn notify_socket(address: &str) -> io::Result<UnixDatagram> {
     let socket = match address.strip_prefix('@') {

@@ -234,6 +234,11 @@ pub(crate) fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
     Ok(nix::unistd::getpeereid(stream)?.0.as_raw())
 }
 
+/// Returns `None`: the process at the other end of a socket is not looked for on macOS.
+pub(crate) fn peer_pid(_: &UnixStream) -> Option<u32> {
+    None
+}
+
 /// Fails: rigup does not use the holes of APFS.
 pub(crate) fn punch_hole(_: &File, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
