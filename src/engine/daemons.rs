@@ -249,20 +249,18 @@ fn unreachable(error: &io::Error) -> EngineError {
 fn unanswered(settings: &Settings, text: &str, patience: Duration) -> EngineError {
     let pid: Option<u32> = text.split_whitespace().next().and_then(|pid| pid.parse().ok());
     let process = pid.map_or_else(|| "it".to_owned(), |pid| format!("process {pid}"));
-    let mut problem =
-        format!("cannot reach the supervisor: {process} does not answer within {} s", patience.as_secs());
     let socket = control::socket_path(&settings.data_dir);
-    let is_gone = !socket.exists();
-    if is_gone {
-        problem.push_str(&format!(", because {} was removed", socket.display()));
-    }
-    if let Some(pid) = pid {
-        let continued =
-            if is_gone { String::new() } else { format!("continue it with `kill -CONT {pid}`, or ") };
-        problem.push_str(&format!(
-            "; {continued}end it with `kill -KILL {pid}`, after which the daemons keep running"
-        ));
-    }
+    let (reason, continued) = match pid {
+        _ if !socket.exists() => (format!(", because {} was removed", socket.display()), String::new()),
+        Some(pid) => (String::new(), format!("continue it with `kill -CONT {pid}`, or ")),
+        None => Default::default(),
+    };
+    let remedy = pid.map_or_else(String::new, |pid| {
+        format!("; {continued}end it with `kill -KILL {pid}`, after which the daemons keep running")
+    });
+    let seconds = patience.as_secs();
+    let problem =
+        format!("cannot reach the supervisor: {process} does not answer within {seconds} s{reason}{remedy}");
     EngineError::Setup(problem)
 }
 

@@ -13,6 +13,7 @@ mod samples;
 mod starts;
 mod startup;
 mod stats;
+mod stops;
 mod stored_state;
 mod takeover;
 mod threads;
@@ -22,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
@@ -46,7 +47,7 @@ use crate::supervisor::control_loop::event_queue::EventQueue;
 use crate::supervisor::control_loop::samples::Samples;
 use crate::supervisor::control_loop::stored_state::{UnsavedDaemons, is_current, updated};
 use crate::supervisor::control_loop::threads::{ThreadReport, Threads};
-use crate::supervisor::execution::{self, Launcher};
+use crate::supervisor::execution::Launcher;
 use crate::supervisor::policy::{Action, DaemonPolicy, Exit, PolicyEvent};
 
 /// The longest pause between two looks at everything.
@@ -60,9 +61,6 @@ const START: Duration = crate::duration::DAY;
 
 /// How long hooks may still run once all daemons were stopped for good.
 const HOOK_PATIENCE: Duration = Duration::from_secs(10);
-
-/// The pause after which a daemon is stopped again that could not be stopped.
-const STOP_PAUSE: Duration = Duration::from_secs(1);
 
 /// A notification about a daemon.
 #[derive(Debug)]
@@ -302,47 +300,6 @@ impl<'a> ControlLoop<'a> {
         for name in names {
             self.stop_daemon(&name, true);
         }
-    }
-
-    /// Stops an execution in a thread, with its signal and its grace period, or kills it at once. Its exit is observed like any
-    /// other.
-    fn stop_daemon(&mut self, name: &DaemonName, is_urgent: bool) {
-        let (Some(daemon), Some(execution)) = (self.daemons.get(name), self.executions.get_mut(name)) else {
-            return;
-        };
-        if let Watched::Starting(_, is_stop_urgent) = &mut execution.watched {
-            *is_stop_urgent = Some(is_urgent);
-            return;
-        }
-        execution.checks.clear();
-        let (ends_with_it, end) = mpsc::channel();
-        execution.stops.push(ends_with_it);
-        let (mut spec, id, name) = (daemon.spec.clone(), execution.process_id, name.clone());
-        if is_urgent {
-            (spec.stop_signal, spec.stop_grace_period) = ("KILL".to_owned(), Duration::ZERO);
-            (spec.stop_command, spec.is_signalled_alone) = (None, false);
-        }
-        let Settings { data_dir, lib_dir, rigup, .. } = self.settings;
-        let (data_dir, lib_dir, rigup) = (data_dir.clone(), lib_dir.clone(), rigup.clone());
-        self.threads.add(true, move |reporter| {
-            let mut has_failed = false;
-            loop {
-                match execution::stop(&data_dir, &lib_dir, &rigup, id, &spec) {
-                    Ok(warning) => {
-                        return warning.into_iter().for_each(|text| reporter.warn(format!("{name}: {text}")));
-                    }
-                    Err(_) if has_failed => {}
-                    Err(problem) => {
-                        reporter.warn(format!("cannot stop {name}: {problem}; trying again until that works"))
-                    }
-                }
-                has_failed = true;
-                if end.recv_timeout(STOP_PAUSE) == Err(RecvTimeoutError::Disconnected) {
-                    return;
-                }
-            }
-        });
-        self.start_threads();
     }
 
     /// Does work in a thread that the supervisor waits for before it ends, and passes its report on.
