@@ -19,7 +19,7 @@ use crate::process::spawn::{Child, CommandSpec};
 use crate::process::{poll, wait};
 use crate::settings::Settings;
 use crate::supervisor::control::ControlRequest;
-use crate::supervisor::control_loop::{DaemonEvent, orphan_warning};
+use crate::supervisor::control_loop::DaemonEvent;
 
 /// The hidden command that supervises in the background.
 pub(crate) const SUPERVISE: &str = "supervise";
@@ -57,7 +57,6 @@ pub(crate) fn supervise(context: &mut Context) -> CommandResult {
 
 /// Applies a manifest to the running supervisor, or to a new one in the background.
 pub(crate) fn apply_in_background(manifest: Manifest, settings: &Settings) -> Result<(), CliError> {
-    let declared = manifest.names_of_all();
     let Manifest { specs: daemons, names, removes_orphans: remove_orphans } = manifest;
     let request = ControlRequest::Apply { daemons, names, remove_orphans };
     // One that stops all daemons answers no more, and the next one starts after it.
@@ -86,12 +85,8 @@ pub(crate) fn apply_in_background(manifest: Manifest, settings: &Settings) -> Re
         }
         poll::pause(Instant::now() + RETRY);
     };
-    let live = answer.daemons.iter().filter(|daemon| !daemon["pid"].is_null() && !remove_orphans);
-    for name in live
-        .filter_map(|daemon| daemon["name"].as_str())
-        .filter(|name| !declared.iter().any(|declared| declared == name))
-    {
-        warning!("{}", orphan_warning(name));
+    for text in &answer.warnings {
+        warning!("{text}");
     }
     Ok(())
 }

@@ -125,7 +125,7 @@ pub(crate) fn supervise(
         ControlLoop::new(settings, store, &command.process, &interrupt, server, is_lasting, on_event)
             .map_err(setup)?;
     let applied = manifest.map_or(Ok(()), |Manifest { specs, names, removes_orphans }| {
-        control.apply(specs, &names, removes_orphans)
+        control.apply(specs, &names, removes_orphans).map(drop)
     });
     let status = match &applied {
         Ok(()) if control.run(tick) => ExitStatus::Incomplete,

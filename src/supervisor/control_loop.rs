@@ -37,7 +37,6 @@ use crate::process::signals::{ChildExits, Interrupt};
 use crate::process::spawn::Child;
 use crate::process::{poll, recover, subreaper, wait};
 use crate::report::tables;
-use crate::report::text::printable;
 use crate::runs::start::StartingRun;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -442,12 +441,6 @@ impl<'a> ControlLoop<'a> {
 /// Whether an execution has started.
 fn is_started(execution: Option<&Execution>) -> bool {
     execution.is_some_and(|execution| !matches!(execution.watched, Watched::Starting(..)))
-}
-
-/// Returns the warning about a daemon that still runs, but is no longer declared.
-pub(crate) fn orphan_warning(name: &str) -> String {
-    let name = printable(name);
-    format!("{name} is no longer declared, and still runs; stop it with --remove-orphans")
 }
 
 fn exit_of(process: &Process) -> Exit {

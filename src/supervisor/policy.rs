@@ -24,6 +24,7 @@ mod properties {
 mod tests;
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::time::Duration;
 
 use crate::model::{Condition, DaemonName, DaemonSpec, DaemonStatus, Dependency};
@@ -59,6 +60,9 @@ impl DaemonPolicy {
             return;
         };
         daemon.spec = spec;
+        if mem::take(&mut daemon.is_orphan) {
+            daemon.state.is_wanted = is_wanted;
+        }
         if can_start && matches!(daemon.state.status, DaemonStatus::Stopped | DaemonStatus::Failed) {
             daemon.wait_afresh();
         }
@@ -67,6 +71,16 @@ impl DaemonPolicy {
         }
         if daemon.spec.ready.is_none() && daemon.running_since.is_some() {
             daemon.become_ready();
+        }
+    }
+
+    /// Notes that a daemon is not declared any more: it is not started, but one that runs goes on until it ends or a command
+    /// stops it.
+    pub(crate) fn undeclare(&mut self, name: &DaemonName) {
+        self.has_changed = true;
+        if let Some(daemon) = self.find_mut(name) {
+            daemon.is_orphan = true;
+            daemon.rest();
         }
     }
 
@@ -188,7 +202,8 @@ impl DaemonPolicy {
         let mut next = 0;
         while let Some(dependency) = found.get(next).cloned() {
             let depends = |daemon: &&SupervisedDaemon| {
-                daemon.spec.depends_on.iter().any(|other| other.restart && other.name == dependency)
+                let mut depends_on = daemon.spec.depends_on.iter();
+                !daemon.is_orphan && depends_on.any(|other| other.restart && other.name == dependency)
             };
             let dependents = self.daemons.iter().filter(depends).map(|daemon| &daemon.spec.name);
             let new: Vec<DaemonName> = dependents.filter(|name| !found.contains(name)).cloned().collect();

@@ -56,7 +56,7 @@ pub(crate) struct Answer {
     pub daemons: Vec<Value>,
     /// Why the request cannot be carried out.
     pub error: Option<String>,
-    /// The problems with the stop of all daemons.
+    /// The problems with the stop of all daemons, or the daemons that are no longer declared.
     #[serde(default)]
     pub warnings: Vec<String>,
 }

@@ -16,6 +16,14 @@ const MAX_CLIENTS: usize = 256;
 /// How long the clients may take to read what they were sent when the supervisor ends.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What follows once a request was begun.
+enum Begun {
+    /// The client waits for this.
+    Waiting(ClientState),
+    /// The answer is due at once, with these warnings.
+    Done(Vec<String>),
+}
+
 impl ControlLoop<'_> {
     /// Accepts clients, carries out their requests, and sends what they read.
     pub(super) fn serve(&mut self) {
@@ -80,18 +88,21 @@ impl ControlLoop<'_> {
         let begun = self.begin(request).map_err(Answer::refused)?;
         // What the user wants is stored before the answer, even if the supervisor is killed before it is done.
         self.perform();
-        begun.ok_or_else(|| self.answer())
+        match begun {
+            Begun::Waiting(state) => Ok(state),
+            Begun::Done(warnings) => Err(Answer { warnings, ..self.answer() }),
+        }
     }
 
-    /// Begins to carry out a request. Returns what the client waits for, or `None` if its answer is due at once.
-    fn begin(&mut self, request: ControlRequest) -> Result<Option<ClientState>, String> {
+    /// Begins to carry out a request. Returns the problem if it cannot be carried out.
+    fn begin(&mut self, request: ControlRequest) -> Result<Begun, String> {
         let condition = match request {
             ControlRequest::Apply { daemons, names, remove_orphans } => {
-                self.apply(daemons, &names, remove_orphans)?;
-                return Ok(None);
+                let warnings = self.apply(daemons, &names, remove_orphans)?;
+                return Ok(Begun::Done(warnings));
             }
             ControlRequest::Start { names } => {
-                let wanted = self.known(&names)?;
+                let wanted = self.declared(&names)?;
                 let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
                 // A daemon cannot start without those that it depends on.
                 let specs: Vec<DaemonSpec> =
@@ -103,7 +114,7 @@ impl ControlLoop<'_> {
                         self.handle(PolicyEvent::Want(name));
                     }
                 }
-                return Ok(None);
+                return Ok(Begun::Done(Vec::new()));
             }
             ControlRequest::Stop { names } => {
                 let names = self.known(&names)?;
@@ -121,11 +132,10 @@ impl ControlLoop<'_> {
                 AnswerCondition::AreDown(names.into_iter().map(|name| (name.clone(), id(&name))).collect())
             }
             ControlRequest::Restart { names } => {
-                let names = self.known(&names)?;
-                for name in &names {
+                for name in &self.declared(&names)? {
                     self.handle(PolicyEvent::Restart(name));
                 }
-                return Ok(None);
+                return Ok(Begun::Done(Vec::new()));
             }
             ControlRequest::Down { grace } => {
                 for daemon in self.daemons.values_mut() {
@@ -135,10 +145,10 @@ impl ControlLoop<'_> {
                 self.handle(PolicyEvent::End);
                 AnswerCondition::IsDown
             }
-            ControlRequest::Ping => return Ok(None),
+            ControlRequest::Ping => return Ok(Begun::Done(Vec::new())),
             ControlRequest::RestartStale => {
                 self.restart_stale();
-                return Ok(None);
+                return Ok(Begun::Done(Vec::new()));
             }
             ControlRequest::AwaitReady { timeout } => {
                 let deadline = timeout.map(|timeout| self.now().saturating_add(timeout));
@@ -146,19 +156,29 @@ impl ControlLoop<'_> {
             }
             ControlRequest::Wait { names } => AnswerCondition::HaveEnded(self.known(&names)?),
             ControlRequest::Events { names } => {
-                return Ok(Some(ClientState::FollowingEvents(self.known(&names)?)));
+                return Ok(Begun::Waiting(ClientState::FollowingEvents(self.known(&names)?)));
             }
             ControlRequest::Stats { names } => {
-                return Ok(Some(ClientState::FollowingStats(self.known(&names)?)));
+                return Ok(Begun::Waiting(ClientState::FollowingStats(self.known(&names)?)));
             }
         };
-        Ok(Some(ClientState::Waiting(condition)))
+        Ok(Begun::Waiting(ClientState::Waiting(condition)))
     }
 
     /// Returns the daemons with these names, each with all of its replicas, or the problem if a name is unknown.
     fn known(&self, names: &[String]) -> Result<Vec<DaemonName>, String> {
         policy::named(self.daemons.values().map(|daemon| &daemon.spec), names)
             .map_err(|name| unknown_daemon(&name))
+    }
+
+    /// Returns the daemons with these names as [`Self::known`] does, without those that are no longer declared.
+    fn declared(&self, names: &[String]) -> Result<Vec<DaemonName>, String> {
+        let is_declared = |daemon: &&Daemon| !self.orphans.contains(&daemon.spec.name);
+        let specs = self.daemons.values().filter(is_declared).map(|daemon| &daemon.spec);
+        policy::named(specs, names).map_err(|name| match self.known(std::slice::from_ref(&name)) {
+            Ok(_) => format!("{name} is no longer declared; declare it, and run `rigup up -d`"),
+            Err(problem) => problem,
+        })
     }
 
     fn answer(&self) -> Answer {

@@ -7,26 +7,29 @@ use crate::process::handle::Handle;
 use crate::process::{recover, tree};
 use crate::store::StoreError;
 use crate::supervisor::control::unknown_daemon;
-use crate::supervisor::control_loop::{ControlLoop, Execution, Watched};
+use crate::supervisor::control_loop::{ControlLoop, DaemonEvent, Execution, Watched};
 use crate::supervisor::policy::{self, AdoptedState, PolicyEvent};
 
 impl ControlLoop<'_> {
     /// Applies a manifest: declares the daemons, and starts those with these names, or all that start by themselves.
-    /// Daemons that are no longer declared are stopped if `removes_orphans` is set. Returns the problem if nothing was
-    /// applied.
+    /// Daemons that are no longer declared are stopped if `removes_orphans` is set. Returns the warnings about them, or the
+    /// problem if nothing was applied.
     pub(crate) fn apply(
         &mut self,
         specs: Vec<DaemonSpec>,
         names: &[String],
         removes_orphans: bool,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<String>, String> {
         policy::check(&specs)?;
         let unknown = names.iter().find(|name| !specs.iter().any(|spec| *spec.name == ***name));
         if let Some(name) = unknown {
             return Err(unknown_daemon(name));
         }
         let mut recovered = self.recover(&specs).map_err(|error| error.to_string())?;
-        self.remove_orphans(&specs, removes_orphans);
+        let (unwanted, warnings) = self.find_orphans(&specs, removes_orphans);
+        for text in &warnings {
+            (self.on_event)(DaemonEvent::Warning(text.clone()));
+        }
         let starts_by_itself = |spec: &DaemonSpec| match self.daemons.get(&spec.name) {
             Some(daemon) if daemon.wanted == Wanted::Started || daemon.is_stopped_by_hand => {
                 daemon.wanted == Wanted::Started
@@ -68,6 +71,9 @@ impl ControlLoop<'_> {
                 changed.push(name);
             }
         }
+        for name in &unwanted {
+            self.handle(PolicyEvent::Unwant(name));
+        }
         for name in &changed {
             self.handle(PolicyEvent::Restart(name));
         }
@@ -75,7 +81,8 @@ impl ControlLoop<'_> {
             self.handle(PolicyEvent::Want(name));
         }
         let rows: Vec<Daemon> = self.daemons.values().map(|daemon| daemon.clone().masked()).collect();
-        self.store.save_daemons(&rows).and_then(|()| self.save()).map_err(|error| error.to_string())
+        self.store.save_daemons(&rows).and_then(|()| self.save()).map_err(|error| error.to_string())?;
+        Ok(warnings)
     }
 
     /// Whether a daemon goes on while others are started by name: it is wanted, and no command has stopped all of them since.

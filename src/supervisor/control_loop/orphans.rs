@@ -1,25 +1,34 @@
 //! The daemons that are no longer declared.
 
-use crate::model::{DaemonName, DaemonSpec, DaemonStatus};
-use crate::supervisor::control_loop::{ControlLoop, DaemonEvent, orphan_warning};
-use crate::supervisor::policy::PolicyEvent;
+use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus};
+use crate::report::text::printable;
+use crate::supervisor::control_loop::{ControlLoop, DaemonEvent};
 
 impl ControlLoop<'_> {
-    /// Stops the daemons that are no longer declared, or names those that still run. Replicas of a declared daemon that are
-    /// more than it has now are always stopped.
-    pub(super) fn remove_orphans(&mut self, specs: &[DaemonSpec], removes_orphans: bool) {
+    /// Finds the daemons that are no longer declared. Returns those to stop, and a warning for each other one that is not at
+    /// rest. Replicas of a declared daemon that are more than it has now are always stopped.
+    pub(super) fn find_orphans(
+        &mut self,
+        specs: &[DaemonSpec],
+        removes_orphans: bool,
+    ) -> (Vec<DaemonName>, Vec<String>) {
         let is_orphan = |name: &&DaemonName| !specs.iter().any(|spec| spec.name == **name);
         self.orphans = self.daemons.keys().filter(is_orphan).cloned().collect();
-        for name in self.orphans.clone() {
-            let is_surplus = self.daemons.get(&name).is_some_and(|daemon| {
-                specs.iter().any(|spec| spec.declared_name() == daemon.spec.declared_name())
-            });
-            if removes_orphans || is_surplus {
-                self.handle(PolicyEvent::Unwant(&name));
-            } else if self.executions.contains_key(&name) {
-                (self.on_event)(DaemonEvent::Warning(orphan_warning(&name)));
+        let (mut unwanted, mut warnings) = (Vec::new(), Vec::new());
+        for name in &self.orphans {
+            self.policy.undeclare(name);
+            let daemon = &self.daemons[name];
+            let is_surplus = specs.iter().any(|spec| spec.declared_name() == daemon.spec.declared_name());
+            let has_execution = self.executions.contains_key(name);
+            // One without an execution may wait for hooks, or for its turn to start.
+            if removes_orphans || is_surplus || !has_execution {
+                unwanted.push(name.clone());
+            }
+            if !removes_orphans && !is_surplus {
+                warnings.extend(orphan_warning(daemon, has_execution));
             }
         }
+        (unwanted, warnings)
     }
 
     /// Deletes the daemons that are no longer declared and do not run. The records of their executions are kept.
@@ -47,4 +56,15 @@ impl ControlLoop<'_> {
             self.policy.forget(&name);
         }
     }
+}
+
+/// Returns the warning about a daemon that is no longer declared, or `None` if it is at rest.
+fn orphan_warning(daemon: &Daemon, has_execution: bool) -> Option<String> {
+    let state = match daemon.status {
+        _ if has_execution => "still runs; stop it with --remove-orphans",
+        DaemonStatus::Waiting => "is not started",
+        DaemonStatus::Backoff => "is not started again",
+        _ => return None,
+    };
+    Some(format!("{} is no longer declared, and {state}", printable(&daemon.spec.name)))
 }

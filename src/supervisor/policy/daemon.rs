@@ -178,6 +178,8 @@ pub(super) struct SupervisedDaemon {
     pub failed_starts: u32,
     /// Whether it has succeeded, and has neither failed nor been started by hand since then.
     pub has_succeeded: bool,
+    /// Whether it is not declared any more, so that nothing starts it.
+    pub is_orphan: bool,
     /// Whether its next start is a restart.
     is_restart: bool,
     /// The times of the restarts that may count for `restart_limit`.
@@ -205,6 +207,7 @@ impl SupervisedDaemon {
             checked: CheckedState::Pending,
             failed_starts: 0,
             has_succeeded: false,
+            is_orphan: false,
             is_restart: false,
             recent_restarts: Vec::new(),
         }
@@ -228,6 +231,7 @@ impl SupervisedDaemon {
         now: Duration,
     ) -> Option<Action> {
         match event {
+            PolicyEvent::Want(_) | PolicyEvent::Restart(_) if self.is_orphan => {}
             PolicyEvent::Want(_) => self.want(is_ending),
             PolicyEvent::Restart(_) => {
                 self.want(is_ending);
@@ -257,7 +261,8 @@ impl SupervisedDaemon {
             PolicyEvent::Unhealthy(_, text) if self.is_checked() => {
                 self.state.health = Health::Unhealthy;
                 self.state.last_error = format!("unhealthy: {text}");
-                if self.spec.healthcheck.as_ref().is_some_and(|check| check.restarts) && !is_ending {
+                let restarts = self.spec.healthcheck.as_ref().is_some_and(|check| check.restarts);
+                if restarts && !is_ending && !self.is_orphan {
                     self.checked = CheckedState::Unhealthy;
                     return self.stop();
                 }
@@ -388,7 +393,7 @@ impl SupervisedDaemon {
         }
         self.state.exit = Some(exit);
         self.state.status = DaemonStatus::Stopped;
-        if self.state.is_wanted && !is_ending {
+        if self.state.is_wanted && !is_ending && !self.is_orphan {
             self.wait_afresh();
             self.state.is_restarted = true;
         }
@@ -406,7 +411,8 @@ impl SupervisedDaemon {
             if is_failure && !self.has_come_up(now) { self.failed_starts.saturating_add(1) } else { 0 };
         self.state.exit = Some(exit);
         self.has_succeeded = !is_failure;
-        if self.spec.restart.follows(is_failure) && !is_ending && !self.stops_all(is_failure) {
+        let is_restarted = self.spec.restart.follows(is_failure) && !self.is_orphan;
+        if is_restarted && !is_ending && !self.stops_all(is_failure) {
             self.back_off(now);
         } else {
             self.state.status = if is_failure { DaemonStatus::Failed } else { DaemonStatus::Exited };
@@ -459,7 +465,7 @@ impl SupervisedDaemon {
     pub(super) fn stops_all(&self, is_failure: bool) -> bool {
         let by_timeout =
             self.has_timed_out() && self.spec.ready.as_ref().is_some_and(|ready| ready.stops_all);
-        self.spec.exit_on_end || is_failure && (self.spec.exit_on_failure || by_timeout)
+        !self.is_orphan && (self.spec.exit_on_end || is_failure && (self.spec.exit_on_failure || by_timeout))
     }
 
     /// Whether it has ended, and that stops all daemons.

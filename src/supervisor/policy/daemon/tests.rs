@@ -273,3 +273,64 @@ fn an_adopted_daemon_keeps_its_backoff_and_its_restart_limit() {
     policy.tick(second(100));
     assert_eq!(policy.next_tick(), Some(second(101)), "the first delay");
 }
+
+#[test]
+fn nothing_starts_a_daemon_that_is_not_declared() {
+    let mut policy = policy([
+        with_restart(Restart::Always, "db"),
+        spec("late db:completed"),
+        spec("failing"),
+        spec("job db!"),
+        DaemonSpec { exit_on_end: true, ..with_restart(Restart::Always, "main") },
+    ]);
+    check_steps(
+        &mut policy,
+        &[
+            ("0 tick", "start db, start failing, start main"),
+            ("0 started db", "start job"),
+            ("0 started job", ""),
+            ("0 started main", ""),
+            ("1 exited failing 1", ""),
+        ],
+    );
+    assert_eq!(statuses(&policy), "running waiting backoff running running");
+    for daemon in ["late", "failing", "job", "main"] {
+        policy.undeclare(&name(daemon));
+    }
+    assert_eq!(policy.next_tick(), Some(Duration::ZERO));
+    check_steps(
+        &mut policy,
+        &[
+            ("2 tick", ""),
+            ("2 want failing", ""),
+            ("2 restart job", ""),
+            ("2 restart db", "stop db"),
+            ("2 exited db 0", "start db"),
+            ("3 exited main 0", ""),
+            ("3 unwant job", "stop job"),
+            ("4 exited job 0", ""),
+            ("99 tick", ""),
+        ],
+    );
+    assert_eq!(statuses(&policy), "starting stopped stopped stopped exited");
+}
+
+#[test]
+fn a_daemon_that_is_declared_again_is_started_again() {
+    let mut policy = policy([spec("a"), spec("b"), with_restart(Restart::Always, "c")]);
+    check_steps(
+        &mut policy,
+        &[("0 tick", "start a, start b, start c"), ("0 started c", ""), ("0 exited a 1", "")],
+    );
+    for daemon in ["a", "b", "c"] {
+        policy.undeclare(&name(daemon));
+    }
+    check_steps(&mut policy, &[("1 unwant b", "stop b")]);
+    for spec in [spec("a"), spec("b"), with_restart(Restart::Always, "c")] {
+        policy.declare(spec, true);
+    }
+    check_steps(
+        &mut policy,
+        &[("2 tick", "start a"), ("2 exited b 0", "start b"), ("2 exited c 0", ""), ("3 tick", "start c")],
+    );
+}

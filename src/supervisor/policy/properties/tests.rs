@@ -30,14 +30,17 @@ struct Simulation {
     succeeded: BTreeSet<DaemonName>,
     /// The daemons that have ended.
     ended: BTreeSet<DaemonName>,
+    /// The daemons that are not declared any more.
+    orphans: BTreeSet<DaemonName>,
     now: Duration,
 }
 
 impl Simulation {
     fn new(specs: Vec<DaemonSpec>) -> Self {
         let policy = policy(specs.clone());
-        let (executions, succeeded, ended) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        let mut simulation = Self { policy, specs, executions, succeeded, ended, now: Duration::ZERO };
+        let (succeeded, ended, orphans) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (executions, now) = (BTreeMap::new(), Duration::ZERO);
+        let mut simulation = Self { policy, specs, executions, succeeded, ended, orphans, now };
         simulation.wait(Duration::ZERO);
         simulation
     }
@@ -79,6 +82,7 @@ impl Simulation {
         for action in actions {
             match action {
                 Action::Start(name) => {
+                    assert!(!self.orphans.contains(&name), "{name} is not declared");
                     let spec = self.specs.iter().find(|spec| spec.name == name).unwrap();
                     let required = spec.depends_on.iter().filter(|dependency| dependency.required);
                     for dependency in required {
@@ -140,13 +144,24 @@ impl Simulation {
             9 => self.send(PolicyEvent::CannotStart(name, String::new())),
             10 => self.send(PolicyEvent::Healthy(name)),
             11 => self.send(PolicyEvent::Unhealthy(name, String::new())),
-            12 => self.policy.declare(spec.clone(), code == 0),
+            12 => {
+                self.policy.declare(spec.clone(), code == 0);
+                self.orphans.remove(name);
+            }
+            13 => {
+                self.policy.undeclare(name);
+                self.orphans.insert(name.clone());
+            }
             _ => self.wait(Duration::from_secs(u64::from(code.unsigned_abs()))),
         }
     }
 
     /// Lets every start succeed, every daemon become ready, and each one that must complete exit with success once.
     fn let_all_succeed(&mut self) {
+        self.orphans.clear();
+        for spec in &self.specs {
+            self.policy.declare(spec.clone(), true);
+        }
         for name in order(&self.specs) {
             self.send(PolicyEvent::Want(&name));
         }
@@ -235,7 +250,7 @@ fn any_specs() -> impl Strategy<Value = Vec<DaemonSpec>> {
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<(usize, usize, i32)>> {
-    proptest::collection::vec((0_usize..15, 0_usize..5, 0_i32..3), 0..100)
+    proptest::collection::vec((0_usize..16, 0_usize..5, 0_i32..3), 0..100)
 }
 
 proptest! {
