@@ -214,6 +214,11 @@ impl DaemonSpec {
         self.replica.as_ref().map_or(&self.name, |replica| &replica.of)
     }
 
+    /// Returns its number among the replicas of its declaration, which is 0 if it has no others.
+    pub fn replica_index(&self) -> u32 {
+        self.replica.as_ref().map_or(0, |replica| replica.index)
+    }
+
     /// Whether this name means the daemon: its own name, or the one that all replicas share.
     pub fn is_named(&self, name: &str) -> bool {
         *self.name == *name || **self.declared_name() == *name

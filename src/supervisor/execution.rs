@@ -54,8 +54,7 @@ impl Launcher<'_> {
         ];
         let is_set =
             |name: &str| spec.env.contains_key(name) || self.settings.command_environment.get(name).is_some();
-        let replica = spec.replica.as_ref().map_or(0, |replica| replica.index);
-        set.push((REPLICA_VARIABLE.to_owned(), replica.to_string().into()));
+        set.push((REPLICA_VARIABLE.to_owned(), spec.replica_index().to_string().into()));
         set.extend(
             defaults
                 .into_iter()

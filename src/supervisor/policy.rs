@@ -188,7 +188,9 @@ impl DaemonPolicy {
         let mut actions: Vec<Action> = unwanted.filter_map(SupervisedDaemon::stop).collect();
         let can_start = |daemon: &SupervisedDaemon| {
             let is_waiting = daemon.state.status == DaemonStatus::Waiting;
-            is_waiting && daemon.spec.depends_on.iter().all(|dependency| self.holds(dependency) == Ok(true))
+            is_waiting
+                && daemon.spec.depends_on.iter().all(|dependency| self.holds(dependency) == Ok(true))
+                && !self.daemons.iter().any(|other| other.is_replaced_by(&daemon.spec))
         };
         let startable: Vec<usize> =
             (0..self.daemons.len()).filter(|i| can_start(&self.daemons[*i])).collect();

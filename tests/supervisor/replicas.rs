@@ -1,5 +1,7 @@
 //! Several replicas of one declaration.
 
+use std::fs;
+
 use crate::test_context::{TestContext, wait_until};
 
 const MANIFEST: &str = "[daemons.web]\nshell = true\nreplicas = 3\n\
@@ -60,6 +62,42 @@ fn replicas_that_are_no_longer_declared_are_stopped() {
     context.run(&["up", "-d"]).succeeds();
     wait_until("only the single one is known", || context.daemons() == ["web"]);
     wait_until("only that runs", || context.count_live("sleep") == 1);
+    context.down();
+}
+
+#[test]
+fn a_replica_starts_once_the_one_with_its_number_has_stopped() {
+    let declared = |replicas: u32| {
+        format!(
+            "[daemons.web]\nshell = true\nreplicas = {replicas}\n\
+             command = '''echo begin >>$RIGUP_REPLICA\n\
+             trap 'until [ -e go ]; do sleep .01; done; echo end >>$RIGUP_REPLICA; exit' TERM\n\
+             sleep 600 & wait'''\n"
+        )
+    };
+    let context = TestContext::with_manifest(&declared(3));
+    let journal = |replica: u32| {
+        fs::read_to_string(context.path(&format!("here/{replica}"))).unwrap_or_default().replace('\n', " ")
+    };
+    context.run(&["up", "--wait"]).succeeds();
+    let mut expected = "begin ".to_owned();
+    for (replicas, old, new) in [(1, "web.0", "web"), (2, "web", "web.0"), (1, "web.0", "web")] {
+        wait_until("the first one has begun", || journal(0) == expected);
+        context.write("here/rigup.toml", declared(replicas));
+        let up = context.run(&["up", "-d"]).succeeds();
+        assert_eq!(up.stderr, "", "surplus replicas are stopped without a warning");
+        context.await_status(old, "stopping");
+        assert_eq!(context.daemon(new)["status"], "waiting");
+        if replicas == 2 {
+            context.await_status("web.1", "running");
+        }
+        fs::write(context.path("here/go"), "").unwrap();
+        context.await_status(new, "running");
+        expected.push_str("end begin ");
+        wait_until("the next one has begun", || journal(0) == expected);
+        fs::remove_file(context.path("here/go")).unwrap();
+    }
+    fs::write(context.path("here/go"), "").unwrap();
     context.down();
 }
 

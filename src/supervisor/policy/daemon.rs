@@ -223,6 +223,14 @@ impl SupervisedDaemon {
         matches!(self.state.status, Stopped | Exited | Failed)
     }
 
+    /// Whether it still runs, and its number among the replicas of its declaration is now that of another daemon.
+    pub(super) fn is_replaced_by(&self, spec: &DaemonSpec) -> bool {
+        self.is_orphan
+            && self.is_live()
+            && self.spec.declared_name() == spec.declared_name()
+            && self.spec.replica_index() == spec.replica_index()
+    }
+
     /// Handles an event about this daemon, and returns an action if it must be stopped at once.
     pub(super) fn handle(
         &mut self,

@@ -1,7 +1,7 @@
 //! Tests of the rules about one daemon, each as a table of steps.
 
 use super::*;
-use crate::model::Restart;
+use crate::model::{Replica, Restart};
 use crate::supervisor::policy::DaemonPolicy;
 use crate::supervisor::policy::tests::{
     adopted, check_steps, exit, handle, name, policy, spec, state, statuses, with_ready, with_restart,
@@ -333,4 +333,19 @@ fn a_daemon_that_is_declared_again_is_started_again() {
         &mut policy,
         &[("2 tick", "start a"), ("2 exited b 0", "start b"), ("2 exited c 0", ""), ("3 tick", "start c")],
     );
+}
+
+#[test]
+fn a_replica_waits_for_the_one_that_had_its_number() {
+    let replica = |index: u32| DaemonSpec {
+        replica: Some(Replica { of: name("web"), index }),
+        ..spec(&format!("web.{index}"))
+    };
+    let mut policy = policy([spec("web"), spec("other")]);
+    check_steps(&mut policy, &[("0 tick", "start web, start other"), ("0 started web", "")]);
+    policy.undeclare(&name("web"));
+    policy.undeclare(&name("other"));
+    policy.declare(replica(0), true);
+    policy.declare(replica(1), true);
+    check_steps(&mut policy, &[("1 unwant web", "stop web, start web.1"), ("2 exited web 0", "start web.0")]);
 }
