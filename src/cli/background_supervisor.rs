@@ -6,6 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::{message, warning};
 use crate::cli::status_display::describe;
@@ -55,8 +57,8 @@ pub(crate) fn supervise(context: &mut Context) -> CommandResult {
     Ok(daemons::supervise(&session, lock, None, true, rotate, &mut on_event)?)
 }
 
-/// Applies a manifest to the running supervisor, or to a new one in the background.
-pub(crate) fn apply_in_background(manifest: Manifest, settings: &Settings) -> Result<(), CliError> {
+/// Applies a manifest to the running supervisor, or to a new one in the background. Returns the records of the daemons.
+pub(crate) fn apply_in_background(manifest: Manifest, settings: &Settings) -> Result<Vec<Value>, CliError> {
     let Manifest { specs: daemons, names, removes_orphans: remove_orphans } = manifest;
     let request = ControlRequest::Apply { daemons, names, remove_orphans };
     // One that stops all daemons answers no more, and the next one starts after it.
@@ -88,7 +90,7 @@ pub(crate) fn apply_in_background(manifest: Manifest, settings: &Settings) -> Re
     for text in &answer.warnings {
         warning!("{text}");
     }
-    Ok(())
+    Ok(answer.daemons)
 }
 
 fn log_path(settings: &Settings) -> PathBuf {

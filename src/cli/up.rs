@@ -20,7 +20,7 @@ use crate::engine::session::{self, Session};
 use crate::engine::step_result::StepResult;
 use crate::engine::{EngineError, EngineEvent, ExitStatus, InstallRequest};
 use crate::fs::lock::FileLock;
-use crate::model::{Daemon, DaemonSpec, DaemonStatus, ExitReason, Wanted};
+use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Wanted};
 use crate::settings::FILE_NAME;
 use crate::supervisor::control::ControlRequest;
 use crate::supervisor::control_loop::DaemonEvent;
@@ -195,10 +195,11 @@ fn follow(session: &Session<'_>, manifest: Manifest, context: &mut Context) -> C
     Ok(if has_failed { ExitStatus::Incomplete } else { ExitStatus::Success })
 }
 
-/// Applies a manifest, and waits until each daemon is ready or has ended. Shows the progress on a terminal.
+/// Applies a manifest, and waits until each daemon that it starts is ready or has ended. Shows the progress on a terminal.
 fn await_ready(manifest: Manifest, timeout: Option<Duration>, context: &Context) -> CommandResult {
     let progress = ProgressDisplay::new(context);
     let settings = &context.settings;
+    let selected = manifest.selected();
     let attachment = Attachment {
         output: None,
         display: &StatusDisplay::new(&progress),
@@ -207,8 +208,13 @@ fn await_ready(manifest: Manifest, timeout: Option<Duration>, context: &Context)
         includes_others: false,
     };
     let answer = attachment.during(settings, || {
-        apply_in_background(manifest, settings)?;
-        let answer = daemons::request(settings, &ControlRequest::AwaitReady { timeout }, None);
+        let daemons = apply_in_background(manifest, settings)?;
+        // One that was stopped by hand, or does not start by itself, may stay stopped.
+        let is_wanted = |name: &DaemonName| {
+            daemons.iter().any(|daemon| daemon["name"] == **name && daemon["wanted"] == "started")
+        };
+        let names = selected.into_iter().filter(is_wanted).collect();
+        let answer = daemons::request(settings, &ControlRequest::AwaitReady { names, timeout }, None);
         answer.map_err(|error| match error {
             // A line for each daemon that has failed or is not ready.
             EngineError::NotFound(text) => CliError::not_found(text.replace('\n', "\nerror: ")),

@@ -11,7 +11,9 @@ use serde_json::Value;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::session::Session;
 use crate::fs::lock::{self, FileLock};
-use crate::model::{Daemon, DaemonSpec, DaemonStatus, ExitReason, Process, ProcessExit, ProcessType, Wanted};
+use crate::model::{
+    Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Process, ProcessExit, ProcessType, Wanted,
+};
 use crate::process::signals::Interrupt;
 use crate::process::{poll, recover};
 use crate::settings::Settings;
@@ -38,6 +40,15 @@ impl Manifest {
     /// Returns the names of all declared daemons.
     pub(crate) fn names_of_all(&self) -> Vec<String> {
         self.specs.iter().map(|spec| spec.name.to_string()).collect()
+    }
+
+    /// Returns the daemons to start with all that they depend on, or all declared daemons if none are named.
+    pub(crate) fn selected(&self) -> Vec<DaemonName> {
+        if self.names.is_empty() {
+            self.specs.iter().map(|spec| spec.name.clone()).collect()
+        } else {
+            policy::with_dependencies(&self.specs, &self.names)
+        }
     }
 }
 

@@ -132,8 +132,6 @@ pub(crate) struct ControlLoop<'a> {
     /// The daemons to start as soon as enough others have started.
     starts: VecDeque<DaemonName>,
     unsaved: UnsavedDaemons,
-    /// When the clients that wait for all daemons learn that one was not ready in time.
-    refusal_at: Option<Duration>,
     /// The status and the health of each daemon that were reported last.
     reported: BTreeMap<DaemonName, (DaemonStatus, Health)>,
     hooks: EventQueue,
@@ -179,7 +177,6 @@ impl<'a> ControlLoop<'a> {
             actions: VecDeque::new(),
             starts: VecDeque::new(),
             unsaved: UnsavedDaemons::default(),
-            refusal_at: None,
             reported: BTreeMap::new(),
             hooks: EventQueue::default(),
             down_since: None,
@@ -329,7 +326,7 @@ impl<'a> ControlLoop<'a> {
                         Ok(()) => self.handle(PolicyEvent::Ready(&name)),
                         Err(problem) => {
                             self.handle(PolicyEvent::NotReady(&name, problem));
-                            self.note_timeout();
+                            self.note_timeout(&name);
                         }
                     }
                 }

@@ -31,7 +31,7 @@ use crate::model::{Condition, DaemonName, DaemonSpec, DaemonStatus, Dependency};
 use daemon::SupervisedDaemon;
 
 pub(crate) use daemon::{Action, Adopted, AdoptedState, DaemonState, Exit, PolicyEvent};
-pub(crate) use order::{check, named, order};
+pub(crate) use order::{check, named, order, with_dependencies};
 pub(crate) use startup::Startup;
 
 /// The daemons in the order of their declaration.
@@ -49,7 +49,7 @@ impl DaemonPolicy {
         Self::default()
     }
 
-    /// Adds a daemon, or replaces the declaration of a known one. `is_wanted` starts it unless it is active or has ended
+    /// Adds a daemon, or replaces the declaration of a known one, whose failed starts are counted from now on. `is_wanted` starts it unless it is active or has ended
     /// with success; the next call of [`Self::tick`] or [`Self::handle`] returns the action. It is false for a daemon
     /// that was stopped by hand, and true for every daemon that a wanted one requires.
     pub(crate) fn declare(&mut self, spec: DaemonSpec, is_wanted: bool) {
@@ -60,6 +60,7 @@ impl DaemonPolicy {
             return;
         };
         daemon.spec = spec;
+        daemon.failed_starts = 0;
         if mem::take(&mut daemon.is_orphan) {
             daemon.state.is_wanted = is_wanted;
         }
@@ -156,17 +157,22 @@ impl DaemonPolicy {
         self.daemons.iter().any(|daemon| daemon.state.status == DaemonStatus::Failed)
     }
 
-    /// Returns how far the start of all daemons is.
-    pub(crate) fn startup(&self, now: Duration) -> Startup {
-        Startup::of(&self.daemons, now)
+    /// Returns how far the start of the daemons with these names is.
+    pub(crate) fn startup(&self, names: &BTreeSet<DaemonName>, now: Duration) -> Startup {
+        Startup::of(&self.daemons, names, now)
     }
 
-    /// Returns the daemons that have failed or are not ready, each with the reason.
-    pub(crate) fn startup_problems(&self, now: Duration) -> Vec<(DaemonName, String)> {
+    /// Returns those of the daemons with these names that have failed or are not ready, each with the reason.
+    pub(crate) fn startup_problems(
+        &self,
+        names: &BTreeSet<DaemonName>,
+        now: Duration,
+    ) -> Vec<(DaemonName, String)> {
+        let awaited = self.daemons.iter().filter(|daemon| names.contains(&daemon.spec.name));
         let problem = |daemon: &SupervisedDaemon| {
             Some((daemon.spec.name.clone(), daemon.startup_problem(&self.daemons, now)?))
         };
-        self.daemons.iter().filter_map(problem).collect()
+        awaited.filter_map(problem).collect()
     }
 
     /// Fails the daemons that can never start, stops those that are not wanted, and starts those whose dependencies hold.

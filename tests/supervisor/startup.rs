@@ -1,8 +1,9 @@
 //! How long `rigup up --wait` waits, and when it gives up.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::test_context::TestContext;
+use crate::test_context::{TestContext, wait_until};
 
 /// Returns a daemon that fails with this code until it was started often enough.
 fn fails_before_start(number: u32, code: u32) -> String {
@@ -121,5 +122,35 @@ fn a_check_that_hangs_does_not_extend_the_time_to_become_ready() {
     let began = Instant::now();
     context.run(&["up", "--wait"]).exits_with(1);
     assert!(began.elapsed() < Duration::from_secs(10));
+    context.down();
+}
+
+#[test]
+fn up_wait_of_a_name_waits_for_that_and_what_it_depends_on() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'false'\nrestart = 'no'\n[daemons.h]\ncommand = 'sleep 600'\n\
+         [daemons.d]\ncommand = 'sleep 601'\ndepends_on = ['p']\n\
+         [daemons.p]\ncommand = 'sleep 602'\nready = {file = 'never', timeout = 60}\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    context.await_status("a", "failed");
+    context.await_status("p", "starting");
+    context.run(&["up", "--wait", "h"]).succeeds();
+    let up = context.run(&["up", "--wait", "--wait-timeout", "1", "d"]).exits_with(1);
+    assert_eq!(up.stderr, "error: not ready within 1 s: d (waiting), p (starting)\n");
+    context.down();
+}
+
+#[test]
+fn failures_before_up_wait_do_not_count() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = '[ -e go ] || exit 3; exec sleep 600'\n\
+         restart_delay = '500ms'\nrestart_delay_max = '500ms'\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("it has failed three times", || context.executions("a").len() == 3);
+    context.await_status("a", "backoff");
+    fs::write(context.path("here/go"), "").unwrap();
+    context.run(&["up", "--wait"]).succeeds();
     context.down();
 }

@@ -136,7 +136,7 @@ mod tests {
         assert!(client.read().unwrap().is_none());
         sender.write_all(b"{\"command\":").unwrap();
         assert!(client.read().unwrap().is_none());
-        sender.write_all(b"\"await_ready\"}\nmore").unwrap();
+        sender.write_all(b"\"await_ready\",\"names\":[]}\nmore").unwrap();
         drop(sender);
         assert!(matches!(client.read().unwrap(), Some(Ok(ControlRequest::AwaitReady { .. }))));
         assert!(client.read().is_err() && client.is_gone());

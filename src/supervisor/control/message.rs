@@ -1,11 +1,12 @@
 //! What commands and the supervisor send to each other, as lines of JSON.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::DaemonSpec;
+use crate::model::{DaemonName, DaemonSpec};
 
 /// A request to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,8 +32,10 @@ pub(crate) enum ControlRequest {
         /// The grace period in place of that of each daemon.
         grace: Option<Duration>,
     },
-    /// Answers once all daemons that are wanted are ready or have ended.
+    /// Answers once the daemons with these names are ready or have ended without a failure.
     AwaitReady {
+        /// The daemons.
+        names: BTreeSet<DaemonName>,
         /// How long that may take. Without a limit, a daemon that fails again and again is an error.
         timeout: Option<Duration>,
     },

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus};
 use crate::supervisor::control::{self, Answer, Client, ControlRequest, unknown_daemon};
-use crate::supervisor::control_loop::connected_client::{AnswerCondition, ClientState, ConnectedClient};
-use crate::supervisor::control_loop::manifest::with_dependencies;
+use crate::supervisor::control_loop::connected_client::{
+    AnswerCondition, ClientState, ConnectedClient, StartupWait,
+};
 use crate::supervisor::control_loop::{ControlLoop, DaemonEvent};
 use crate::supervisor::policy::{self, PolicyEvent, Startup};
 
@@ -107,7 +108,7 @@ impl ControlLoop<'_> {
                 // A daemon cannot start without those that it depends on.
                 let specs: Vec<DaemonSpec> =
                     self.daemons.values().map(|daemon| daemon.spec.clone()).collect();
-                let started = with_dependencies(&specs, &names);
+                let started = policy::with_dependencies(&specs, &names);
                 for name in policy::order(&specs).iter().filter(|name| started.contains(name)) {
                     let is_down = self.policy.state(name).is_none_or(|state| !state.is_wanted);
                     if is_down || wanted.contains(name) {
@@ -150,9 +151,9 @@ impl ControlLoop<'_> {
                 self.restart_stale();
                 return Ok(Begun::Done(Vec::new()));
             }
-            ControlRequest::AwaitReady { timeout } => {
-                let deadline = timeout.map(|timeout| self.now().saturating_add(timeout));
-                AnswerCondition::AreReady { timeout, deadline }
+            ControlRequest::AwaitReady { names, timeout } => {
+                let limit = timeout.map(|timeout| (timeout, self.now().saturating_add(timeout)));
+                AnswerCondition::AreReady(StartupWait { names, limit, refusal_at: None })
             }
             ControlRequest::Wait { names } => AnswerCondition::HaveEnded(self.known(&names)?),
             ControlRequest::Events { names } => {
@@ -203,7 +204,7 @@ impl ControlLoop<'_> {
                 None => !status(name).is_some_and(DaemonStatus::is_alive),
             }),
             AnswerCondition::HaveEnded(names) => names.iter().all(has_ended),
-            AnswerCondition::AreReady { .. } => self.policy.startup(now) == Startup::Done,
+            AnswerCondition::AreReady(wait) => self.policy.startup(&wait.names, now) == Startup::Done,
             AnswerCondition::IsDown => self.is_over,
             AnswerCondition::Never => false,
         };

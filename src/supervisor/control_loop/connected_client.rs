@@ -1,5 +1,6 @@
 //! The clients of a supervisor, each with what it waits for.
 
+use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -34,17 +35,22 @@ pub(super) enum AnswerCondition {
     AreDown(Vec<(DaemonName, Option<ProcessId>)>),
     /// These daemons have ended, and are not started again.
     HaveEnded(Vec<DaemonName>),
-    /// All daemons have come up, or have ended.
-    AreReady {
-        /// How long the client waits for that; `None` as long as no daemon fails.
-        timeout: Option<Duration>,
-        /// The end of that time.
-        deadline: Option<Duration>,
-    },
+    /// Daemons have come up, or have ended without a failure.
+    AreReady(StartupWait),
     /// All daemons are down, and the supervisor ends.
     IsDown,
     /// The supervisor is ending, so that only the next one can do what the client wants. This one ends without an answer.
     Never,
+}
+
+/// A wait until daemons have come up.
+pub(super) struct StartupWait {
+    /// The daemons.
+    pub names: BTreeSet<DaemonName>,
+    /// How long the client waits, with the end of that time; `None` as long as no daemon fails.
+    pub limit: Option<(Duration, Duration)>,
+    /// When the client learns that one was not ready in time.
+    pub refusal_at: Option<Duration>,
 }
 
 impl ConnectedClient {

@@ -41,7 +41,7 @@ impl ControlLoop<'_> {
         } else {
             names.to_vec()
         };
-        let started = with_dependencies(&specs, &roots);
+        let started = policy::with_dependencies(&specs, &roots);
         let order = policy::order(&specs);
         let mut changed = Vec::new();
         for spec in specs {
@@ -160,19 +160,4 @@ fn watched(process: &Process) -> Option<Handle> {
         Some(waiter) => Handle::open_entry(&waiter).ok().flatten(),
         None => Handle::open_running(process).ok().flatten(),
     }
-}
-
-/// Returns the daemons with these names and all that they depend on.
-pub(super) fn with_dependencies(specs: &[DaemonSpec], names: &[String]) -> Vec<DaemonName> {
-    let mut found: Vec<DaemonName> = Vec::new();
-    let mut rest: Vec<&str> = names.iter().map(String::as_str).collect();
-    while let Some(name) = rest.pop() {
-        if let Some(spec) = specs.iter().find(|spec| *spec.name == *name)
-            && !found.contains(&spec.name)
-        {
-            found.push(spec.name.clone());
-            rest.extend(spec.depends_on.iter().map(|dependency| &*dependency.name));
-        }
-    }
-    found
 }

@@ -174,7 +174,7 @@ pub(super) struct SupervisedDaemon {
     pub running_since: Option<Duration>,
     /// What the checks have shown of the current execution.
     pub checked: CheckedState,
-    /// How many executions in a row have failed before they had come up.
+    /// How many executions in a row have failed before they had come up, since the daemon was declared last.
     pub failed_starts: u32,
     /// Whether it has succeeded, and has neither failed nor been started by hand since then.
     pub has_succeeded: bool,

@@ -43,6 +43,21 @@ pub(crate) fn named<'a>(
     Ok(found)
 }
 
+/// Returns the daemons with these names and all that they depend on.
+pub(crate) fn with_dependencies(specs: &[DaemonSpec], names: &[String]) -> Vec<DaemonName> {
+    let mut found: Vec<DaemonName> = Vec::new();
+    let mut rest: Vec<&str> = names.iter().map(String::as_str).collect();
+    while let Some(name) = rest.pop() {
+        if let Some(spec) = specs.iter().find(|spec| *spec.name == *name)
+            && !found.contains(&spec.name)
+        {
+            found.push(spec.name.clone());
+            rest.extend(spec.depends_on.iter().map(|dependency| &*dependency.name));
+        }
+    }
+    found
+}
+
 /// Returns the names of daemons in the order in which they are started: each after its dependencies, and otherwise as
 /// they are declared.
 pub(crate) fn order(specs: &[DaemonSpec]) -> Vec<DaemonName> {

@@ -1,5 +1,6 @@
 //! Whether the daemons have come up, for commands that wait for it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::daemon::{CheckedState, DaemonState, SupervisedDaemon};
@@ -15,8 +16,10 @@ const MAX_FAILED_STARTS: u32 = 3;
 /// How far the start of all daemons is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Startup {
-    /// Each is ready or at rest.
+    /// Each is ready or has ended without a failure.
     Done,
+    /// Each is ready or at rest, and one has failed.
+    Failed,
     /// One is not ready yet. It may count as ready at this time without any further event.
     Pending(Option<Duration>),
     /// One fails again and again before it is ready.
@@ -24,21 +27,22 @@ pub(crate) enum Startup {
 }
 
 impl Startup {
-    /// Returns how far the start of all daemons is.
-    pub(super) fn of(daemons: &[SupervisedDaemon], now: Duration) -> Self {
-        let mut startup = Self::Done;
-        for daemon in daemons {
-            let own = daemon.waits_in_vain(daemons).unwrap_or_else(|| daemon.startup(now));
-            match (own, &startup) {
-                (Self::Done, _) => {}
-                (failing @ Self::Failing(..), _) => return failing,
-                (Self::Pending(at), Self::Pending(other)) => {
-                    startup = Self::Pending(at.into_iter().chain(*other).min());
-                }
-                (pending, _) => startup = pending,
-            }
+    /// Returns how far the start of the daemons with these names is.
+    pub(super) fn of(daemons: &[SupervisedDaemon], names: &BTreeSet<DaemonName>, now: Duration) -> Self {
+        let awaited = daemons.iter().filter(|daemon| names.contains(&daemon.spec.name));
+        let each = awaited.map(|daemon| daemon.waits_in_vain(daemons).unwrap_or_else(|| daemon.startup(now)));
+        each.fold(Self::Done, Self::and)
+    }
+
+    /// Returns how far the start of both is.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (failing @ Self::Failing(..), _) | (_, failing @ Self::Failing(..)) => failing,
+            (Self::Pending(at), Self::Pending(other)) => Self::Pending(at.into_iter().chain(other).min()),
+            (pending @ Self::Pending(_), _) | (_, pending @ Self::Pending(_)) => pending,
+            (Self::Failed, _) | (_, Self::Failed) => Self::Failed,
+            (Self::Done, Self::Done) => Self::Done,
         }
-        startup
     }
 }
 
@@ -51,8 +55,8 @@ impl SupervisedDaemon {
             Startup::Failing(_, problem) => Some(problem),
             // The timeout is the reason for what it does now.
             _ if self.has_timed_out() => Some(last_error.clone()),
-            Startup::Done if *status != DaemonStatus::Failed => None,
-            Startup::Done | Startup::Pending(_) => Some(format!("{status}{reason}")),
+            Startup::Done => None,
+            Startup::Failed | Startup::Pending(_) => Some(format!("{status}{reason}")),
         }
     }
 
@@ -73,7 +77,8 @@ impl SupervisedDaemon {
     /// Returns how far its start is.
     fn startup(&self, now: Duration) -> Startup {
         match self.state.status {
-            _ if self.is_at_rest() => Startup::Done,
+            DaemonStatus::Failed => Startup::Failed,
+            DaemonStatus::Exited | DaemonStatus::Stopped => Startup::Done,
             DaemonStatus::Running => match (self.settles_at(), self.state.health) {
                 (_, Health::Unhealthy) => {
                     Startup::Failing(self.spec.name.clone(), self.state.last_error.clone())
@@ -118,8 +123,12 @@ mod tests {
         check_steps, handle, health_check, name, policy, spec, with_ready, with_restart,
     };
 
+    fn all(policy: &DaemonPolicy) -> BTreeSet<DaemonName> {
+        policy.daemons.iter().map(|daemon| daemon.spec.name.clone()).collect()
+    }
+
     fn at(policy: &DaemonPolicy, millis: u64) -> Startup {
-        policy.startup(Duration::from_millis(millis))
+        policy.startup(&all(policy), Duration::from_millis(millis))
     }
 
     #[test]
@@ -129,7 +138,7 @@ mod tests {
         check_steps(&mut policy, &[("0 tick", "start a, start b, start c"), ("0 started b", "")]);
         check_steps(&mut policy, &[("1 started a", ""), ("1.2 started c", ""), ("1.3 exited c 0", "")]);
         assert_eq!(at(&policy, 1300), Startup::Pending(Some(Duration::from_millis(1500))));
-        let problems = policy.startup_problems(Duration::from_secs(2));
+        let problems = policy.startup_problems(&all(&policy), Duration::from_secs(2));
         assert_eq!(problems, [(name("b"), "starting".to_owned())]);
         check_steps(&mut policy, &[("1.4 ready b", "")]);
         assert_eq!(
@@ -177,6 +186,34 @@ mod tests {
             assert_eq!(at(&policy, 2000), Startup::Failing(name("a"), reason));
             handle(&mut policy, "3 want a");
             assert_eq!(at(&policy, 3000), Startup::Pending(None), "a start by hand starts the count again");
+        }
+    }
+
+    #[test]
+    fn a_declaration_starts_the_count_of_failed_starts_again() {
+        let fast = || DaemonSpec { restart_delay: Duration::ZERO, ..spec("a") };
+        let mut policy = policy([fast()]);
+        for _ in 0..3 {
+            check_steps(&mut policy, &[("0 tick", "start a"), ("0 exited a 3", "")]);
+        }
+        assert!(matches!(at(&policy, 0), Startup::Failing(..)));
+        policy.declare(fast(), true);
+        assert_eq!(at(&policy, 0), Startup::Pending(None));
+    }
+
+    #[test]
+    fn only_the_named_daemons_count() {
+        let mut policy = policy([with_restart(Restart::No, "a"), spec("b"), with_ready("c")]);
+        check_steps(&mut policy, &[("0 tick", "start a, start b, start c"), ("0 started b", "")]);
+        check_steps(&mut policy, &[("0 exited a 3", "")]);
+        for (names, expected) in [
+            (&["b"][..], Startup::Done),
+            (&["a", "b"], Startup::Failed),
+            (&["a", "b", "c"], Startup::Pending(None)),
+            (&[], Startup::Done),
+        ] {
+            let names: BTreeSet<DaemonName> = names.iter().map(|text| name(text)).collect();
+            assert_eq!(policy.startup(&names, Duration::from_secs(1)), expected, "{names:?}");
         }
     }
 }
