@@ -159,10 +159,10 @@ impl DaemonPolicy {
 
     /// Returns how far the start of the daemons with these names is.
     pub(crate) fn startup(&self, names: &BTreeSet<DaemonName>, now: Duration) -> Startup {
-        Startup::of(&self.daemons, names, now)
+        Startup::of(&self.daemons, names, self.is_ending, now)
     }
 
-    /// Returns those of the daemons with these names that have failed or are not ready, each with the reason.
+    /// Returns those of the daemons with these names that have failed, were stopped or are not ready, each with the reason.
     pub(crate) fn startup_problems(
         &self,
         names: &BTreeSet<DaemonName>,
@@ -170,9 +170,12 @@ impl DaemonPolicy {
     ) -> Vec<(DaemonName, String)> {
         let awaited = self.daemons.iter().filter(|daemon| names.contains(&daemon.spec.name));
         let problem = |daemon: &SupervisedDaemon| {
-            Some((daemon.spec.name.clone(), daemon.startup_problem(&self.daemons, now)?))
+            let problem = daemon.startup_problem(&self.daemons, self.is_ending, now)?;
+            Some((daemon.spec.name.clone(), problem))
         };
-        awaited.filter_map(problem).collect()
+        let forgotten = names.iter().filter(|name| self.find(name).is_none());
+        let forgotten = forgotten.map(|name| (name.clone(), startup::UNDECLARED.to_owned()));
+        awaited.filter_map(problem).chain(forgotten).collect()
     }
 
     /// Fails the daemons that can never start, stops those that are not wanted, and starts those whose dependencies hold.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::test_context::{TestContext, wait_until};
+use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// Returns a daemon that fails with this code until it was started often enough.
 fn fails_before_start(number: u32, code: u32) -> String {
@@ -152,5 +152,57 @@ fn failures_before_up_wait_do_not_count() {
     context.await_status("a", "backoff");
     fs::write(context.path("here/go"), "").unwrap();
     context.run(&["up", "--wait"]).succeeds();
+    context.down();
+}
+
+#[test]
+fn up_wait_fails_if_a_daemon_is_stopped_meanwhile() {
+    let a = "[daemons.a]\nshell = true\nready = {file = 'never', timeout = 60}\n\
+        command = 'trap \"until [ -e go ]; do sleep .01; done; exit\" TERM; sleep 600 & wait'\n";
+    let both = format!("{a}[daemons.b]\ncommand = 'sleep 601'\ndepends_on = ['a']\n");
+    for (manifest, stop, expected) in [
+        (a, &["stop", "a"][..], "error: a: it was stopped; see `rigup logs a`\n"),
+        (a, &["down"], "error: a: it was stopped; see `rigup logs a`\n"),
+        (
+            &both,
+            &["stop", "a"],
+            "error: a: it was stopped; see `rigup logs a`\n\
+             error: b: it waits for a, which is stopped; start that with `rigup start a`; see `rigup logs b`\n",
+        ),
+        (
+            &both,
+            &["down"],
+            "error: a: it was stopped; see `rigup logs a`\nerror: b: it was stopped; see `rigup logs b`\n",
+        ),
+    ] {
+        for args in [&["up", "--wait"][..], &["up", "--wait", "--wait-timeout", "60"]] {
+            let context = TestContext::with_manifest(manifest);
+            let up = context.start(args);
+            wait_until("a starts", || context.daemons().first().is_some_and(|name| name == "a"));
+            context.await_status("a", "starting");
+            let stop = context.start(stop);
+            let up = CommandOutput::new(args, &up.wait_with_output().unwrap()).exits_with(1);
+            assert_eq!(up.stderr, expected);
+            fs::write(context.path("here/go"), "").unwrap();
+            CommandOutput::new(&["stop"], &stop.wait_with_output().unwrap()).succeeds();
+            context.down();
+        }
+    }
+}
+
+#[test]
+fn up_wait_fails_if_another_up_declares_a_daemon_no_more() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n\
+         [daemons.b]\ncommand = 'sleep 601'\nready = {file = 'never', timeout = 60}\n",
+    );
+    let args = ["up", "--wait"];
+    let up = context.start(&args);
+    wait_until("both are known", || context.daemons() == ["a", "b"]);
+    context.await_status("b", "starting");
+    context.write("here/rigup.toml", "[daemons.a]\ncommand = 'sleep 600'\n");
+    context.run(&["up", "-d"]).succeeds().stderr_contains("b is no longer declared, and still runs");
+    let up = CommandOutput::new(&args, &up.wait_with_output().unwrap()).exits_with(1);
+    up.stderr_contains("error: b: it is no longer declared; see `rigup logs b`\n");
     context.down();
 }

@@ -74,9 +74,9 @@ impl ControlLoop<'_> {
 
     /// Carries out a request. Returns what the client waits for, or the answer if it is due at once.
     fn carry_out(&mut self, request: ControlRequest) -> Result<ClientState, Answer> {
-        use ControlRequest::{Apply, AwaitReady, Restart, Start};
+        use ControlRequest::{Apply, Restart, Start};
         match request {
-            Apply { .. } | AwaitReady { .. } if self.policy.is_ending() => {
+            Apply { .. } if self.policy.is_ending() => {
                 return Ok(ClientState::Waiting(AnswerCondition::Never));
             }
             Restart { .. } | Start { .. } if self.policy.is_ending() => {

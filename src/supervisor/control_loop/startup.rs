@@ -32,7 +32,7 @@ impl StartupWait {
         let settled = match startup {
             Startup::Pending(at) => *at,
             // It has come up since the clients were answered last.
-            Startup::Done | Startup::Failed => Some(now),
+            Startup::Done | Startup::Failed | Startup::Stopped => Some(now),
             Startup::Failing(..) => None,
         };
         let deadline = self.limit.map(|(_, deadline)| deadline);
@@ -76,7 +76,7 @@ impl ControlLoop<'_> {
     fn startup_problem(&self, wait: &StartupWait, now: Duration) -> Option<String> {
         let is_in_vain = match self.policy.startup(&wait.names, now) {
             Startup::Done => return None,
-            Startup::Failed => true,
+            Startup::Failed | Startup::Stopped => true,
             // A client with a limit has said how long a daemon may fail.
             Startup::Failing(..) => wait.limit.is_none(),
             Startup::Pending(_) => false,

@@ -10,6 +10,9 @@ use crate::model::{DaemonName, DaemonStatus, Health};
 /// starts and then fails.
 pub(super) const SETTLING_TIME: Duration = Duration::from_millis(500);
 
+/// The problem with a daemon that another `rigup up` has removed.
+pub(super) const UNDECLARED: &str = "it is no longer declared";
+
 /// How many starts in a row may fail. The first ones often fail only because another program is not ready yet.
 const MAX_FAILED_STARTS: u32 = 3;
 
@@ -24,19 +27,28 @@ pub(crate) enum Startup {
     Pending(Option<Duration>),
     /// One fails again and again before it is ready.
     Failing(DaemonName, String),
+    /// One was stopped, or is not declared any more.
+    Stopped,
 }
 
 impl Startup {
     /// Returns how far the start of the daemons with these names is.
-    pub(super) fn of(daemons: &[SupervisedDaemon], names: &BTreeSet<DaemonName>, now: Duration) -> Self {
-        let awaited = daemons.iter().filter(|daemon| names.contains(&daemon.spec.name));
-        let each = awaited.map(|daemon| daemon.waits_in_vain(daemons).unwrap_or_else(|| daemon.startup(now)));
-        each.fold(Self::Done, Self::and)
+    pub(super) fn of(
+        daemons: &[SupervisedDaemon],
+        names: &BTreeSet<DaemonName>,
+        is_ending: bool,
+        now: Duration,
+    ) -> Self {
+        let is_awaited = |daemon: &&SupervisedDaemon| names.contains(&daemon.spec.name);
+        let awaited: Vec<&SupervisedDaemon> = daemons.iter().filter(is_awaited).collect();
+        let forgotten = if awaited.len() < names.len() { Self::Stopped } else { Self::Done };
+        awaited.iter().map(|daemon| daemon.startup_among(daemons, is_ending, now)).fold(forgotten, Self::and)
     }
 
     /// Returns how far the start of both is.
     fn and(self, other: Self) -> Self {
         match (self, other) {
+            (Self::Stopped, _) | (_, Self::Stopped) => Self::Stopped,
             (failing @ Self::Failing(..), _) | (_, failing @ Self::Failing(..)) => failing,
             (Self::Pending(at), Self::Pending(other)) => Self::Pending(at.into_iter().chain(other).min()),
             (pending @ Self::Pending(_), _) | (_, pending @ Self::Pending(_)) => pending,
@@ -48,10 +60,12 @@ impl Startup {
 
 impl SupervisedDaemon {
     /// Returns why it has not come up, or `None` if it has, or has ended without a failure.
-    pub(super) fn startup_problem(&self, daemons: &[Self], now: Duration) -> Option<String> {
+    pub(super) fn startup_problem(&self, daemons: &[Self], is_ending: bool, now: Duration) -> Option<String> {
         let DaemonState { status, last_error, .. } = &self.state;
         let reason = if last_error.is_empty() { String::new() } else { format!(": {last_error}") };
-        match self.waits_in_vain(daemons).unwrap_or_else(|| self.startup(now)) {
+        match self.startup_among(daemons, is_ending, now) {
+            Startup::Stopped if self.is_orphan => Some(UNDECLARED.to_owned()),
+            Startup::Stopped => Some("it was stopped".to_owned()),
             Startup::Failing(_, problem) => Some(problem),
             // The timeout is the reason for what it does now.
             _ if self.has_timed_out() => Some(last_error.clone()),
@@ -60,13 +74,29 @@ impl SupervisedDaemon {
         }
     }
 
+    /// Returns how far its start is, given all daemons.
+    fn startup_among(&self, daemons: &[Self], is_ending: bool, now: Duration) -> Startup {
+        let was_stopped = is_ending || self.is_orphan || !self.state.is_wanted;
+        match self.state.status {
+            DaemonStatus::Failed => Startup::Failed,
+            DaemonStatus::Exited => Startup::Done,
+            DaemonStatus::Stopped => Startup::Stopped,
+            _ if was_stopped => Startup::Stopped,
+            _ => self.waits_in_vain(daemons).unwrap_or_else(|| self.startup(now)),
+        }
+    }
+
+    /// Whether it is stopped or about to be, and is not started by itself.
+    fn is_stopped(&self) -> bool {
+        let Self { state, .. } = self;
+        state.status == DaemonStatus::Stopped || state.status == DaemonStatus::Stopping && !state.is_wanted
+    }
+
     /// Returns that it waits for a daemon that was stopped, and is not started by itself.
     fn waits_in_vain(&self, daemons: &[Self]) -> Option<Startup> {
         let needed = self.spec.depends_on.iter().filter(|dependency| dependency.required);
-        let is_stopped = |name: &DaemonName| {
-            let daemon = daemons.iter().find(|daemon| daemon.spec.name == *name);
-            daemon.is_some_and(|daemon| daemon.state.status == DaemonStatus::Stopped)
-        };
+        let is_stopped =
+            |name: &DaemonName| daemons.iter().any(|daemon| daemon.spec.name == *name && daemon.is_stopped());
         let mut stopped = needed.filter(|dependency| is_stopped(&dependency.name));
         let stopped = &stopped.next().filter(|_| self.state.status == DaemonStatus::Waiting)?.name;
         let text =
@@ -74,11 +104,9 @@ impl SupervisedDaemon {
         Some(Startup::Failing(self.spec.name.clone(), text))
     }
 
-    /// Returns how far its start is.
+    /// Returns how far the start of one that is wanted and has not ended is.
     fn startup(&self, now: Duration) -> Startup {
         match self.state.status {
-            DaemonStatus::Failed => Startup::Failed,
-            DaemonStatus::Exited | DaemonStatus::Stopped => Startup::Done,
             DaemonStatus::Running => match (self.settles_at(), self.state.health) {
                 (_, Health::Unhealthy) => {
                     Startup::Failing(self.spec.name.clone(), self.state.last_error.clone())
@@ -202,6 +230,37 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_of_a_daemon_is_seen_before_it_has_ended() {
+        let specs = || [with_ready("a"), spec("b a"), with_restart(Restart::No, "c")];
+        let begin = || {
+            let mut policy = policy(specs());
+            check_steps(&mut policy, &[("0 tick", "start a, start c"), ("0 started a", "")]);
+            check_steps(&mut policy, &[("0 exited c 0", "")]);
+            policy
+        };
+        let problems = |policy: &DaemonPolicy| {
+            let problems = policy.startup_problems(&all(policy), Duration::ZERO).into_iter();
+            problems.map(|(name, problem)| format!("{name}: {problem}")).collect::<Vec<_>>()
+        };
+        let mut stopped = begin();
+        check_steps(&mut stopped, &[("1 unwant a", "stop a")]);
+        assert_eq!(at(&stopped, 1000), Startup::Stopped);
+        let in_vain = "b: it waits for a, which is stopped; start that with `rigup start a`";
+        assert_eq!(problems(&stopped), ["a: it was stopped", in_vain]);
+        let mut ended = begin();
+        check_steps(&mut ended, &[("1 end", "stop a")]);
+        assert_eq!(at(&ended, 1000), Startup::Stopped);
+        assert_eq!(problems(&ended), ["a: it was stopped", "b: it was stopped"]);
+        let mut undeclared = begin();
+        undeclared.undeclare(&name("a"));
+        assert_eq!(at(&undeclared, 1000), Startup::Stopped);
+        assert_eq!(problems(&undeclared), ["a: it is no longer declared", "b: waiting"]);
+        let mut restarted = begin();
+        check_steps(&mut restarted, &[("1 restart a", "stop a")]);
+        assert_eq!(at(&restarted, 1000), Startup::Pending(None));
+    }
+
+    #[test]
     fn only_the_named_daemons_count() {
         let mut policy = policy([with_restart(Restart::No, "a"), spec("b"), with_ready("c")]);
         check_steps(&mut policy, &[("0 tick", "start a, start b, start c"), ("0 started b", "")]);
@@ -211,6 +270,7 @@ mod tests {
             (&["a", "b"], Startup::Failed),
             (&["a", "b", "c"], Startup::Pending(None)),
             (&[], Startup::Done),
+            (&["a", "b", "c", "gone"], Startup::Stopped),
         ] {
             let names: BTreeSet<DaemonName> = names.iter().map(|text| name(text)).collect();
             assert_eq!(policy.startup(&names, Duration::from_secs(1)), expected, "{names:?}");
