@@ -80,22 +80,31 @@ pub(crate) fn kill(
         ProcessState::Queued => return kill_queued(store, process, signal, grace),
         ProcessState::Running(_) => {}
     }
-    let root = match open_root(store, process) {
-        Ok(root) => root,
-        Err(error) => return Ok(KillOutcome::Failed(KillError::Unreadable(process.id, error))),
+    match open_root(store, process) {
+        Ok(Some(root)) => kill_tree(store, process, &root, signal, grace),
+        Ok(None) => await_stored_exit(store, process),
+        Err(error) => Ok(KillOutcome::Failed(KillError::Unreadable(process.id, error))),
+    }
+}
+
+/// Terminates a process and everything that it started, as [`kill`] does. Its root was running when it was opened.
+pub(crate) fn kill_tree(
+    store: &Store,
+    process: &Process,
+    root: &Handle,
+    signal: Signal,
+    grace: Duration,
+) -> Result<KillOutcome, StoreError> {
+    // The request makes the rigup or waiter of the process record the exit as stopped. If it cannot be written to the run
+    // dir, the process is terminated nevertheless.
+    let _ = run_dir::of(store.data_dir(), process).map(|run_dir| run_dir.request_stop());
+    let survivors = if process.spec.process_type == ProcessType::Cli {
+        terminate_rigup(root, signal, grace)
+    } else {
+        terminate::terminate_tree(signal, process.id, root, grace, || false)
     };
-    if let Some(root) = root {
-        // The request makes the rigup or waiter of the process record the exit as stopped. If it cannot be written to
-        // the run dir, the process is terminated nevertheless.
-        let _ = run_dir::of(store.data_dir(), process).map(|run_dir| run_dir.request_stop());
-        let survivors = if process.spec.process_type == ProcessType::Cli {
-            terminate_rigup(&root, signal, grace)
-        } else {
-            terminate::terminate_tree(signal, process.id, &root, grace, || false)
-        };
-        if !survivors.is_empty() {
-            return Ok(KillOutcome::Survived(survivors));
-        }
+    if !survivors.is_empty() {
+        return Ok(KillOutcome::Survived(survivors));
     }
     await_stored_exit(store, process)
 }

@@ -158,8 +158,15 @@ pub(crate) fn stop(
     let Some(process) = store.process(id).map_err(|error| error.to_string())? else { return Ok(None) };
     let signal = kill::parse_signal(&spec.stop_signal).unwrap_or(Signal::TERM);
     let deadline = duration::deadline(spec.stop_grace_period);
-    let warning = stop_request::send(&store, &process, spec, rigup, signal, deadline).err();
-    let outcome = kill::kill(&store, &process, signal, deadline.saturating_duration_since(Instant::now()));
+    // Opened before the request: the daemon may end on that, and leave behind processes that the grace period is for, too.
+    let root = kill::open_root(&store, &process).ok().flatten();
+    let send = |root| stop_request::send(&store, &process, root, spec, rigup, signal, deadline).err();
+    let warning = root.as_ref().and_then(send);
+    let grace = deadline.saturating_duration_since(Instant::now());
+    let outcome = match &root {
+        Some(root) => kill::kill_tree(&store, &process, root, signal, grace),
+        None => kill::kill(&store, &process, signal, grace),
+    };
     match outcome.map_err(|error| error.to_string())? {
         KillOutcome::Exited(_) | KillOutcome::AlreadyExited => Ok(warning),
         KillOutcome::Survived(survivors) => {

@@ -7,17 +7,19 @@ use rustix::process::Signal;
 
 use crate::model::{DaemonSpec, Process};
 use crate::process::capture::{self, Captured, CapturedExit};
+use crate::process::handle::Handle;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
-use crate::process::{kill, launcher, poll, run_dir, waiter};
+use crate::process::{launcher, poll, run_dir, waiter};
 use crate::store::Store;
 
 /// Runs the `stop_command` of a daemon, or sends the signal to the daemon alone if it is declared so, and waits until the
-/// daemon has exited, at most until the deadline. Does nothing for a daemon with neither. Returns why the command failed;
+/// daemon, whose `root` runs, has exited, at most until the deadline. Does nothing for a daemon with neither. Returns why the command failed;
 /// then the signal has to follow.
 pub(super) fn send(
     store: &Store,
     process: &Process,
+    root: &Handle,
     spec: &DaemonSpec,
     rigup: &Path,
     signal: Signal,
@@ -26,7 +28,6 @@ pub(super) fn send(
     if spec.stop_command.is_none() && !spec.is_signalled_alone {
         return Ok(());
     }
-    let Ok(Some(root)) = kill::open_root(store, process) else { return Ok(()) };
     // The waiter then records that the daemon was stopped, and terminates what it leaves behind, with the command.
     let _ = run_dir::of(store.data_dir(), process).map(|run_dir| run_dir.request_stop());
     if let Some(command) = &spec.stop_command {

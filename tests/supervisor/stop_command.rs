@@ -42,7 +42,7 @@ fn the_signal_follows_a_stop_command_that_fails() {
     assert!(stopping.wait_with_output().unwrap().status.success());
     let warning = "warning: a: stop_command exited with 9: no route";
     wait_until("the log has the warning", || {
-        context.lines("supervisor.log").iter().any(|line| line == warning)
+        context.lines("supervisor.log").iter().any(|line| line.ends_with(warning))
     });
     context.down();
 }
@@ -105,5 +105,29 @@ fn parent_only_signals_only_the_daemon_itself() {
     wait_until("the child runs", || context.count_live("sh -c trap") == 1);
     context.run(&["stop", "a"]).succeeds();
     assert_eq!(std::fs::read_to_string(context.path("here/signals")).unwrap(), "USR1\n");
+    context.down();
+}
+
+#[test]
+fn parent_only_kills_what_the_daemon_left_after_the_grace_period() {
+    let daemon = |name: &str, seconds: u32, timeout: u32| {
+        format!(
+            "  {name}:\n    command: |\n      (trap '' TERM; sleep {seconds}1; sleep {seconds}2) &\n      \
+             trap 'exit 0' TERM; while :; do sleep 0.02; done\n    \
+             shutdown: {{parent_only: true, timeout_seconds: {timeout}}}\n"
+        )
+    };
+    let context = TestContext::new();
+    let manifest = format!("processes:\n{}{}", daemon("a", 60, 1), daemon("b", 70, 60));
+    context.write("here/process-compose.yaml", manifest);
+    context.run(&["up", "-f", "process-compose.yaml", "-d", "--wait"]).succeeds();
+    for (args, left) in [(&["stop", "a"][..], "sleep 601"), (&["down", "-t", "1s"], "sleep 701")] {
+        wait_until("its child runs", || context.count_live(left) == 1);
+        let began = Instant::now();
+        context.run(args).succeeds();
+        let elapsed = began.elapsed();
+        assert_eq!(context.count_live(left), 0);
+        assert!((900..3000).contains(&elapsed.as_millis()), "{args:?}: {elapsed:?}");
+    }
     context.down();
 }
