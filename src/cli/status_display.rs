@@ -41,7 +41,10 @@ impl<'p> StatusDisplay<'p> {
         store: &Store,
         is_shown: impl Fn(&Daemon) -> bool,
     ) -> Result<(), EngineError> {
-        for daemon in store.daemons()?.iter().filter(|daemon| is_shown(daemon)) {
+        let mut daemons = store.daemons()?;
+        // As the supervisor reports them: one that has ended before those that start or stop for that reason.
+        daemons.sort_by_key(|daemon| daemon.status.is_alive());
+        for daemon in daemons.iter().filter(|daemon| is_shown(daemon)) {
             if self.note(daemon) != Some(daemon.status) {
                 let process = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten();
                 self.show(daemon, process.as_ref());

@@ -416,6 +416,8 @@ impl<'a> ControlLoop<'a> {
                 changed.push((daemon.clone(), is_reported, has_new_status, is_now_unhealthy));
             }
         }
+        // A daemon that has ended is reported before those that start or stop for that reason.
+        changed.sort_by_key(|(daemon, ..)| daemon.status.is_alive());
         let names = changed.iter().map(|(daemon, ..)| daemon.spec.name.clone()).collect();
         let saved = self.unsaved.save(names, &self.daemons, self.store, self.launcher.command);
         for (daemon, _, has_new_status, is_now_unhealthy) in changed.iter().filter(|change| !change.1) {

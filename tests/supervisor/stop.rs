@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::leftovers::assert_nothing_is_left;
 use crate::pty::start_on_pty;
-use crate::test_context::{TestContext, signal, wait_until};
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// A process that rigup did not start. It is killed when it is dropped.
 struct ForeignProcess(Child);
@@ -277,4 +277,19 @@ fn a_stop_is_tried_again_until_its_thread_can_be_created() {
     assert!(stop.wait_with_output().unwrap().status.success());
     assert_eq!(context.count_live("sleep 600"), 0);
     context.down();
+}
+
+#[test]
+fn a_daemon_is_shown_as_stopping_only_once_its_dependents_have_stopped() {
+    let context = TestContext::with_manifest(
+        "[daemons.web]\ncommand = 'sleep 600'\ndepends_on = ['db']\n[daemons.db]\ncommand = 'sleep 601'\n",
+    );
+    let up = context.start(&["up"]);
+    wait_until("web runs", || context.count_live("sleep 600") == 1);
+    context.await_status("web", "running");
+    signal(up.id(), Signal::SIGINT);
+    let output = CommandOutput::new(&["up"], &up.wait_with_output().unwrap());
+    let shown: Vec<&str> = output.stderr.lines().filter(|line| line.contains(": stop")).collect();
+    assert_eq!(shown, ["web: stopping", "web: stopped", "db: stopping", "db: stopped"]);
+    assert_nothing_is_left(&context);
 }
