@@ -6,6 +6,7 @@ mod tests;
 use std::mem;
 use std::time::Duration;
 
+use crate::duration;
 use crate::model::{DaemonName, DaemonSpec, DaemonStatus, Health};
 
 /// What happened, or what a command requests. An event about an unknown daemon changes nothing, and neither does one
@@ -443,7 +444,9 @@ impl SupervisedDaemon {
                 self.state.status = DaemonStatus::Failed;
                 let times = if limit == 1 { "once".to_owned() } else { format!("{limit} times") };
                 let separator = if self.state.last_error.is_empty() { "" } else { "; " };
-                let reason = format!("{separator}it was restarted {times} within {period:?}");
+                let within =
+                    if period < duration::MAX { format!(" within {period:?}") } else { String::new() };
+                let reason = format!("{separator}it was restarted {times}{within}");
                 self.state.last_error.push_str(&reason);
                 return;
             }

@@ -89,6 +89,17 @@ fn a_reached_restart_limit_is_a_failure_until_a_start_by_hand() {
 }
 
 #[test]
+fn the_error_of_a_restart_limit_for_ever_names_no_period() {
+    let limit = Some((1, crate::duration::MAX));
+    let mut policy =
+        policy([DaemonSpec { restart_limit: limit, restart_delay: Duration::ZERO, ..spec("a") }]);
+    for expected in ["start a", "start a", ""] {
+        check_steps(&mut policy, &[("1 tick", expected), ("1 exited a 3", "")]);
+    }
+    assert_eq!(state(&policy, "a").last_error, "exit code 3; it was restarted once");
+}
+
+#[test]
 fn a_start_that_fails_without_a_delay_is_repeated_at_the_next_tick_only() {
     let mut policy = policy([DaemonSpec { restart_delay: Duration::ZERO, ..spec("a") }]);
     check_steps(&mut policy, &[("0 tick", "start a"), ("0 cannot_start a", "")]);
