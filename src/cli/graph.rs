@@ -47,7 +47,7 @@ pub(crate) fn graph(args: &GraphArgs, context: &mut Context) -> CommandResult {
     });
     context.output.list(records, "", || {
         let columns =
-            [Column::new("DAEMON"), Column::new("STATUS"), Column::new("WAITS FOR").cut_end(40).optional(1)];
+            [Column::new("DAEMON").cut_end(16), Column::new("STATUS"), Column::new("WAITS FOR").wrap(24)];
         let rows = daemon_graph::arrange(&specs).into_iter().map(|line| {
             [
                 Cell::plain(format!("{}{}", line.branch, line.item.name)),

@@ -1,7 +1,10 @@
 //! `rigup graph`: what the declared daemons wait for.
 
+use std::io::Read;
+
 use serde_json::json;
 
+use crate::pty::start_on_pty;
 use crate::test_context::TestContext;
 
 const MANIFEST: &str = r#"
@@ -60,4 +63,27 @@ fn the_graph_can_be_printed_for_graphviz() {
         graph,
         "digraph daemons {\n  \"a \\\"b\";\n  \"c\";\n  \"a \\\"b\" -> \"c\" [label=\"ready\", style=dashed];\n}\n"
     );
+}
+
+#[test]
+fn the_graph_shows_what_daemons_wait_for_in_60_columns() {
+    const COLUMNS: u16 = 60;
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|letter| letter.repeat(16));
+    let mut context = TestContext::with_manifest(&format!(
+        "[daemons.{a}]\ncommand = 'true'\n[daemons.{b}]\ncommand = 'true'\n[daemons.{c}]\ncommand = 'true'\n\
+         [daemons.{d}]\ncommand = 'true'\ndepends_on = ['{a}', '{b}', '{c}']\n"
+    ));
+    context.set("NO_COLOR", "1");
+    let (mut terminal, mut graph) =
+        start_on_pty(&mut context, &[env!("CARGO_BIN_EXE_rigup"), "graph"], COLUMNS);
+    let mut shown = Vec::new();
+    // Reading from a terminal that no process has open any more fails.
+    let _ = terminal.read_to_end(&mut shown);
+    assert!(graph.wait().unwrap().success());
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.lines().all(|line| line.chars().count() <= usize::from(COLUMNS)), "{shown}");
+    assert!(shown.contains("WAITS FOR"), "{shown}");
+    for dependency in [a, b, c] {
+        assert!(shown.contains(&format!("{dependency} (ready)")), "{shown}");
+    }
 }
