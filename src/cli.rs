@@ -23,6 +23,7 @@ mod command;
 mod config;
 mod count;
 mod daemon;
+mod daemon_binaries;
 mod events;
 mod exec;
 mod failure;

@@ -5,18 +5,19 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::daemon_binaries;
 use crate::cli::message::warning;
 use crate::cli::process::table;
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::engine::daemons::{self, not_found, stored};
-use crate::model::{Daemon, DaemonStatus, Health, Process};
+use crate::model::{Daemon, DaemonSpec, DaemonStatus, Health, Process};
 use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
 use crate::report::{tables, units};
 use crate::store::ProcessFilter;
 use crate::supervisor::control::ControlRequest;
-use crate::supervisor::execution;
+use crate::supervisor::{execution, policy};
 
 /// The place of the health in the table, which has it if a daemon has a health check.
 const HEALTH_COLUMN: usize = 2;
@@ -111,6 +112,18 @@ pub(crate) fn print_daemons(daemons: &[(Daemon, Option<Process>)], context: &mut
 
 /// Runs `rigup start NAME...`.
 pub(crate) fn start(names: Vec<String>, context: &Context) -> CommandResult {
+    if !daemons::await_supervisor(&context.settings)? {
+        return Err(no_supervisor());
+    }
+    let stored = context.store()?.map_or(Ok(Vec::new()), |store| store.daemons())?;
+    let specs: Vec<DaemonSpec> = stored.into_iter().map(|daemon| daemon.spec).collect();
+    // The supervisor refuses an unknown name.
+    let roots = policy::named(specs.iter(), &names).unwrap_or_default();
+    let roots: Vec<String> = roots.iter().map(ToString::to_string).collect();
+    let started = policy::with_dependencies(&specs, &roots);
+    if !daemon_binaries::install(specs.iter().filter(|spec| started.contains(&spec.name)), context)? {
+        return Ok(ExitStatus::Incomplete);
+    }
     if daemons::request(&context.settings, &ControlRequest::Start { names }, None)?.is_none() {
         return Err(no_supervisor());
     }

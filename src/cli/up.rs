@@ -1,6 +1,5 @@
 //! `rigup up` and `rigup down`: the supervisor of the daemons of a manifest.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,17 +7,15 @@ use crate::cli::attachment::Attachment;
 use crate::cli::background_supervisor::apply_in_background;
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::daemon::{print_daemons, request_or_stop};
-use crate::cli::failure;
+use crate::cli::daemon_binaries;
 use crate::cli::message::{error, print_event, warning};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::status_display::StatusDisplay;
 use crate::duration::{self, Limit};
 use crate::engine::catalog::Catalog;
 use crate::engine::daemons::{self, LockHolder, Manifest};
-use crate::engine::install::InstallPlan;
 use crate::engine::session::{self, Session};
-use crate::engine::step_result::StepResult;
-use crate::engine::{EngineError, EngineEvent, ExitStatus, InstallRequest};
+use crate::engine::{EngineError, ExitStatus};
 use crate::fs::lock::FileLock;
 use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Wanted};
 use crate::settings::FILE_NAME;
@@ -96,11 +93,12 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
         dry_run(specs, context);
         return Ok(ExitStatus::Success);
     }
-    if !install_binaries(&specs, context)? {
-        return Ok(ExitStatus::Incomplete);
-    }
     let UpArgs { names, remove_orphans, detach, wait, wait_timeout, exit_code_from, .. } = args;
     let manifest = Manifest { specs, names, removes_orphans: remove_orphans };
+    let stored = context.store()?.map_or(Ok(Vec::new()), |store| store.daemons())?;
+    if !daemon_binaries::install(manifest.to_run(&stored), context)? {
+        return Ok(ExitStatus::Incomplete);
+    }
     let session = context.session()?;
     let lock = loop {
         let lock = daemons::try_lock(&session.settings, LockHolder::Supervisor)?;
@@ -267,26 +265,6 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
     }
     policy::check(&specs).map_err(CliError::setup)?;
     Ok(specs)
-}
-
-/// Installs the binaries that the daemons name. Returns whether all are installed.
-fn install_binaries(specs: &[DaemonSpec], context: &Context) -> Result<bool, CliError> {
-    let names: BTreeSet<&String> = specs.iter().flat_map(|spec| &spec.binaries).collect();
-    if names.is_empty() {
-        return Ok(true);
-    }
-    let progress = ProgressDisplay::new(context);
-    let on_event = |event: &EngineEvent<'_>| progress.show(event);
-    let request = InstallRequest::for_names(names.into_iter().cloned());
-    let plan = InstallPlan::new(&request, &context.settings, &on_event)?;
-    let print_failures = |results: &[StepResult]| {
-        progress.clear();
-        for result in results {
-            failure::print(result, false);
-        }
-    };
-    let report = context.engine(&on_event)?.install_planned(&plan, print_failures, |_report| ())?;
-    Ok(report.exit_status() == ExitStatus::Success)
 }
 
 /// Returns daemons in the order of their start.

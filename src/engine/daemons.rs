@@ -12,7 +12,8 @@ use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::session::Session;
 use crate::fs::lock::{self, FileLock};
 use crate::model::{
-    Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Process, ProcessExit, ProcessType, Wanted,
+    Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Process, ProcessExit, ProcessType, Restart,
+    Wanted,
 };
 use crate::process::signals::Interrupt;
 use crate::process::{poll, recover};
@@ -49,6 +50,34 @@ impl Manifest {
         } else {
             policy::with_dependencies(&self.specs, &self.names)
         }
+    }
+
+    /// Returns the daemons that are started or kept running once it is applied, and those that may be, given the daemons in
+    /// the store.
+    pub(crate) fn to_run(&self, stored: &[Daemon]) -> Vec<&DaemonSpec> {
+        use DaemonStatus::{Exited, Failed, Stopped};
+        let find = |spec: &DaemonSpec| stored.iter().find(|daemon| daemon.name == *spec.name);
+        let is_root = |spec: &&DaemonSpec| {
+            let wanted = find(spec).filter(|daemon| daemon.wanted == Wanted::Started);
+            if self.names.is_empty() {
+                spec.autostart || wanted.is_some()
+            } else {
+                let goes_on =
+                    wanted.is_some_and(|daemon| !matches!(daemon.status, Stopped | Exited | Failed));
+                goes_on || self.names.contains(&spec.name.to_string())
+            }
+        };
+        // With `always`, it is started again if no supervisor runs.
+        let stays_stopped = |spec: &DaemonSpec| {
+            self.names.is_empty()
+                && spec.restart != Restart::Always
+                && find(spec).is_some_and(|daemon| daemon.is_stopped_by_hand)
+        };
+        let roots: Vec<String> =
+            self.specs.iter().filter(is_root).map(|spec| spec.name.to_string()).collect();
+        let started = policy::with_dependencies(&self.specs, &roots);
+        let is_to_run = |spec: &&DaemonSpec| started.contains(&spec.name) && !stays_stopped(spec);
+        self.specs.iter().filter(is_to_run).collect()
     }
 }
 

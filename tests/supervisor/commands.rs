@@ -247,3 +247,20 @@ fn start_and_restart_say_that_all_daemons_are_being_stopped() {
     assert!(down.wait_with_output().unwrap().status.success());
     context.down();
 }
+
+#[test]
+fn only_the_binaries_of_what_is_started_are_installed() {
+    let context = TestContext::with_manifest(
+        "[daemons.web]\ncommand = 'sleep 600'\n\
+         [daemons.next]\ncommand = 'sleep 601'\ndepends_on = ['tool']\nautostart = false\n\
+         [daemons.tool]\ncommand = 'sleep 602'\nbinaries = ['no-such-program']\nautostart = false\n",
+    );
+    context.run(&["up", "-d", "web"]).succeeds();
+    context.run(&["up", "-d"]).succeeds();
+    for args in [&["up", "-d", "next"][..], &["up", "-d", "tool"], &["start", "tool"], &["start", "next"]] {
+        context.run(args).exits_with(1).stderr_contains("cannot install no-such-program");
+    }
+    assert!(context.executions("tool").is_empty());
+    context.run(&["start", "web", "none"]).exits_with(1).stderr_contains("no daemon is named none");
+    context.down();
+}

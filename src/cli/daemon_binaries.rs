@@ -1,0 +1,34 @@
+//! The binaries that daemons need, which are installed before the daemons are started.
+
+use std::collections::BTreeSet;
+
+use crate::cli::command::{CliError, Context};
+use crate::cli::failure;
+use crate::cli::progress::ProgressDisplay;
+use crate::engine::install::InstallPlan;
+use crate::engine::step_result::StepResult;
+use crate::engine::{EngineEvent, ExitStatus, InstallRequest};
+use crate::model::DaemonSpec;
+
+/// Installs the binaries that daemons name. Returns whether all are installed.
+pub(crate) fn install<'s>(
+    specs: impl IntoIterator<Item = &'s DaemonSpec>,
+    context: &Context,
+) -> Result<bool, CliError> {
+    let names: BTreeSet<&String> = specs.into_iter().flat_map(|spec| &spec.binaries).collect();
+    if names.is_empty() {
+        return Ok(true);
+    }
+    let progress = ProgressDisplay::new(context);
+    let on_event = |event: &EngineEvent<'_>| progress.show(event);
+    let request = InstallRequest::for_names(names.into_iter().cloned());
+    let plan = InstallPlan::new(&request, &context.settings, &on_event)?;
+    let print_failures = |results: &[StepResult]| {
+        progress.clear();
+        for result in results {
+            failure::print(result, false);
+        }
+    };
+    let report = context.engine(&on_event)?.install_planned(&plan, print_failures, |_report| ())?;
+    Ok(report.exit_status() == ExitStatus::Success)
+}
