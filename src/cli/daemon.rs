@@ -11,7 +11,7 @@ use crate::cli::process::table;
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::engine::daemons::{self, not_found, stored};
-use crate::model::{Daemon, DaemonSpec, DaemonStatus, Health, Process};
+use crate::model::{Daemon, DaemonSpec, DaemonStatus, ExitReason, Health, Process};
 use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
 use crate::report::{tables, units};
@@ -172,6 +172,7 @@ pub(crate) fn restart(args: NamesArgs, context: &Context) -> CommandResult {
 pub(crate) fn wait(args: &NamesArgs, context: &Context) -> CommandResult {
     let request = ControlRequest::Wait { names: args.names.clone() };
     let answer = daemons::request(&context.settings, &request, None)?;
+    let is_supervised = answer.is_some();
     let records = if let Some(answer) = answer {
         answer.daemons
     } else {
@@ -190,11 +191,29 @@ pub(crate) fn wait(args: &NamesArgs, context: &Context) -> CommandResult {
             match code {
                 Some(0) => {}
                 Some(code) => return Ok(ExitStatus::Code(code)),
-                None => return Ok(ExitStatus::Incomplete),
+                None => return Err(CliError::not_found(missing_code(record, is_supervised))),
             }
         }
     }
     Ok(ExitStatus::Success)
+}
+
+/// Returns why a daemon has no exit code, given its record.
+fn missing_code(record: &Value, is_supervised: bool) -> String {
+    let text = |key: &str| printable(record[key].as_str().unwrap_or_default());
+    let (name, reason, error) = (text("name"), text("exit_reason"), text("last_error"));
+    let is_unstarted = reason.is_empty() || reason == ExitReason::SpawnFailed.as_str();
+    if !record["pid"].is_null() {
+        let next = "start one with `rigup up -d`, which takes it over";
+        format!("cannot wait for {name}: no supervisor runs; {next}")
+    } else if !is_unstarted {
+        format!("{name} has no exit code: {reason}")
+    } else if !error.is_empty() {
+        format!("{name} was not started: {error}")
+    } else {
+        let command = if is_supervised { "start" } else { "up -d" };
+        format!("{name} has not been started; start it with `rigup {command} {name}`")
+    }
 }
 
 /// Returns the error of a command that needs a supervisor.

@@ -264,3 +264,23 @@ fn only_the_binaries_of_what_is_started_are_installed() {
     context.run(&["start", "web", "none"]).exits_with(1).stderr_contains("no daemon is named none");
     context.down();
 }
+
+#[test]
+fn wait_says_why_a_daemon_has_no_exit_code() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\ncommand = 'true'\nautostart = false\n\
+         [daemons.c]\ncommand = 'true'\nworking_dir = 'none'\nrestart = 'no'\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    context.await_status("a", "running");
+    context.await_status("c", "failed");
+    let reason = |name: &str| context.run(&["wait", name]).exits_with(1).stderr;
+    assert_eq!(reason("b"), "error: b has not been started; start it with `rigup start b`\n");
+    let error = reason("c");
+    assert!(error.starts_with("error: c was not started: its working_dir "), "{error}");
+    context.kill_supervisor();
+    let error =
+        "error: cannot wait for a: no supervisor runs; start one with `rigup up -d`, which takes it over\n";
+    assert_eq!(reason("a"), error);
+    context.down();
+}
