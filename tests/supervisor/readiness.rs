@@ -20,7 +20,7 @@ fn promise_06_an_exit_before_ready_is_seen_at_once() {
         free_port()
     ));
     let began = Instant::now();
-    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("a: failed: exit 3; see `rigup logs a`");
+    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("error: a: failed: exit 3\n");
     assert!(began.elapsed() < Duration::from_secs(1));
     let failed = context.daemon("a");
     assert_eq!((&failed["status"], &failed["exit_code"]), (&"failed".into(), &3.into()));

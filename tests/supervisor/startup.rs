@@ -16,14 +16,14 @@ fn fails_before_start(number: u32, code: u32) -> String {
 #[test]
 fn up_wait_fails_for_a_daemon_that_fails_right_after_its_start() {
     let context = TestContext::with_manifest("[daemons.a]\ncommand = 'false'\nrestart = 'no'\n");
-    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("a: failed: exit 1; see `rigup logs a`");
+    context.run(&["up", "--wait"]).exits_with(1).stderr_contains("error: a: failed: exit 1\n");
     context.down();
 }
 
 #[test]
 fn up_wait_fails_after_three_failed_starts_and_names_the_error() {
     let context = TestContext::with_manifest(&fails_before_start(100_000, 3));
-    let expected = "a: it failed 3 times before it was ready: exit 3; see `rigup logs a`";
+    let expected = "a: it failed 3 times before it was ready: exit 3\n";
     context.run(&["up", "--wait"]).exits_with(1).stderr_contains(expected);
     assert!(context.executions("a").len() >= 3);
     context.down();
@@ -70,8 +70,8 @@ fn up_wait_names_every_daemon_that_has_failed_or_is_not_ready() {
     let errors: Vec<&str> = up.stderr.lines().collect();
     assert_eq!(errors.len(), 4, "{errors:?}");
     assert!(errors[0].starts_with("error: a: it was not ready within 2 s ("), "{errors:?}");
-    assert_eq!(errors[1], "error: b: failed: exit 3; see `rigup logs b`");
-    assert_eq!(errors[2], "error: c: waiting; see `rigup logs c`");
+    assert_eq!(errors[1], "error: b: failed: exit 3");
+    assert_eq!(errors[2], "error: c: waiting");
     assert!(errors[3].starts_with("error: e: it was not ready within 2.1 s ("), "{errors:?}");
     context.down();
 }
@@ -161,18 +161,18 @@ fn up_wait_fails_if_a_daemon_is_stopped_meanwhile() {
         command = 'trap \"until [ -e go ]; do sleep .01; done; exit\" TERM; sleep 600 & wait'\n";
     let both = format!("{a}[daemons.b]\ncommand = 'sleep 601'\ndepends_on = ['a']\n");
     for (manifest, stop, expected) in [
-        (a, &["stop", "a"][..], "error: a: it was stopped; see `rigup logs a`\n"),
-        (a, &["down"], "error: a: it was stopped; see `rigup logs a`\n"),
+        (a, &["stop", "a"][..], "error: a: it was stopped\n"),
+        (a, &["down"], "error: a: it was stopped\n"),
         (
             &both,
             &["stop", "a"],
-            "error: a: it was stopped; see `rigup logs a`\n\
-             error: b: it waits for a, which is stopped; start that with `rigup start a`; see `rigup logs b`\n",
+            "error: a: it was stopped\n\
+             error: b: it waits for a, which is stopped; start that with `rigup start a`\n",
         ),
         (
             &both,
             &["down"],
-            "error: a: it was stopped; see `rigup logs a`\nerror: b: it was stopped; see `rigup logs b`\n",
+            "error: a: it was stopped\nerror: b: it was stopped\n",
         ),
     ] {
         for args in [&["up", "--wait"][..], &["up", "--wait", "--wait-timeout", "60"]] {
@@ -203,6 +203,25 @@ fn up_wait_fails_if_another_up_declares_a_daemon_no_more() {
     context.write("here/rigup.toml", "[daemons.a]\ncommand = 'sleep 600'\n");
     context.run(&["up", "-d"]).succeeds().stderr_contains("b is no longer declared, and still runs");
     let up = CommandOutput::new(&args, &up.wait_with_output().unwrap()).exits_with(1);
-    up.stderr_contains("error: b: it is no longer declared; see `rigup logs b`\n");
+    up.stderr_contains("error: b: it is no longer declared\n");
+    context.down();
+}
+
+#[test]
+fn up_wait_names_the_logs_only_of_a_daemon_that_has_written_something() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = 'echo no disk; exit 3'\nrestart = 'no'\n\
+         [daemons.b]\nshell = true\ncommand = 'exit 4'\nrestart = 'no'\n\
+         [daemons.c]\ncommand = 'true'\nworking_dir = 'none'\nrestart = 'no'\n\
+         [daemons.d]\nshell = true\ncommand = 'x=$(head -c 64000000 /dev/zero | tr \"\\0\" x); sleep 600'\n\
+         memory_max = '8MiB'\nrestart = 'no'\nready = {file = 'never'}\n",
+    );
+    let up = context.run(&["up", "--wait"]).exits_with(1);
+    let errors: Vec<&str> = up.stderr.lines().collect();
+    assert_eq!(errors[..2], ["error: a: failed: exit 3; see `rigup logs a`", "error: b: failed: exit 4"]);
+    assert!(errors[2].starts_with("error: c: failed: its working_dir "), "{errors:?}");
+    assert!(errors[2].ends_with("/none is not a folder"), "{errors:?}");
+    assert!(errors[3].starts_with("error: d: failed: ") && errors[3].contains("memory"), "{errors:?}");
+    assert!(!errors[3].contains("rigup logs"), "{errors:?}");
     context.down();
 }

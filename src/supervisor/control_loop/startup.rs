@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use fs_err as fs;
+
 use crate::duration;
 use crate::model::DaemonName;
+use crate::process::run_dir::{self, RunDir};
 use crate::report::text::printable;
 use crate::supervisor::control::Answer;
 use crate::supervisor::control_loop::ControlLoop;
@@ -61,6 +64,14 @@ impl ControlLoop<'_> {
         }
     }
 
+    /// Whether the current or last execution of a daemon has written something to its logs.
+    fn has_written(&self, name: &DaemonName) -> bool {
+        let id = self.daemons.get(name).and_then(|daemon| daemon.process_id);
+        let run_dir = id.map(|id| RunDir::at(&run_dir::path(&self.settings.data_dir, id)));
+        let mut logs = run_dir.iter().flat_map(|run_dir| [run_dir.stdout(), run_dir.stderr()]);
+        logs.any(|log| fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0))
+    }
+
     /// Tells the clients that wait until daemons are ready why they wait in vain, or that their time is over.
     pub(super) fn answer_failing_startup(&mut self) {
         let now = self.now();
@@ -84,8 +95,9 @@ impl ControlLoop<'_> {
         let problems = || self.policy.startup_problems(&wait.names, now).into_iter();
         if is_in_vain || wait.refusal_at.is_some_and(|at| at <= now) {
             let lines = problems().map(|(name, problem)| {
-                let name = printable(&name);
-                format!("{name}: {}; see `rigup logs {name}`", printable(&problem))
+                let next =
+                    if self.has_written(&name) { format!("; see `rigup logs {name}`") } else { String::new() };
+                printable(&format!("{name}: {problem}{next}"))
             });
             return Some(lines.collect::<Vec<_>>().join("\n"));
         }
