@@ -52,6 +52,7 @@ pub(crate) fn supervise(context: &mut Context) -> CommandResult {
     };
     let mut on_event = |event: DaemonEvent<'_>| match event {
         DaemonEvent::Warning(text) => warning!("{text}"),
+        DaemonEvent::Note(text) => message!("{text}"),
         DaemonEvent::Status(daemon, process) => message!("{}", describe(daemon, process)),
     };
     Ok(daemons::supervise(&session, lock, None, true, rotate, &mut on_event)?)

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::cli::attachment::Attachment;
 use crate::cli::background_supervisor::apply_in_background;
-use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::daemon::{print_daemons, request_or_stop};
 use crate::cli::daemon_binaries;
 use crate::cli::message::{error, print_event, warning};
@@ -19,7 +21,7 @@ use crate::engine::{EngineError, ExitStatus};
 use crate::fs::lock::FileLock;
 use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Wanted};
 use crate::settings::FILE_NAME;
-use crate::supervisor::control::ControlRequest;
+use crate::supervisor::control::{ControlRequest, stopped_note};
 use crate::supervisor::control_loop::DaemonEvent;
 use crate::supervisor::manifest::{self, ManifestError, ManifestSource};
 use crate::supervisor::policy;
@@ -109,9 +111,9 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
     };
     let status = match lock {
         Some(lock) => run_in_foreground(&session, lock, manifest, service_manager, context)?,
-        None if wait => await_ready(manifest, wait_timeout.and_then(|limit| limit.0), context)?,
+        None if wait => await_ready(&session, manifest, wait_timeout.and_then(|limit| limit.0), context)?,
         None if detach => {
-            apply_in_background(manifest, &context.settings)?;
+            apply(manifest, &session, context.verbosity)?;
             ExitStatus::Success
         }
         None if service_manager.is_some() => {
@@ -145,6 +147,7 @@ fn run_in_foreground(
     mut service_manager: Option<ServiceManager>,
     context: &mut Context,
 ) -> CommandResult {
+    let verbosity = context.verbosity;
     let progress = ProgressDisplay::new(context);
     let display = &StatusDisplay::new(&progress);
     let attachment = Attachment {
@@ -156,11 +159,25 @@ fn run_in_foreground(
     };
     let mut on_event = |event: DaemonEvent<'_>| match event {
         DaemonEvent::Warning(text) => display.suspend(|| warning!("{text}")),
+        DaemonEvent::Note(text) => display.suspend(|| verbosity.note(&text)),
         DaemonEvent::Status(daemon, process) => display.show(daemon, process),
     };
     let tick = |is_ending| service_manager.as_mut().and_then(|manager| manager.tick(is_ending));
     let supervise = || daemons::supervise(session, lock, Some(manifest), false, tick, &mut on_event);
     Ok(attachment.during(&session.settings, supervise)??)
+}
+
+/// Applies a manifest to the running supervisor, or to a new one in the background, and names the daemons that stay stopped
+/// because they were stopped by name. Returns the records of all daemons.
+fn apply(manifest: Manifest, session: &Session<'_>, verbosity: Verbosity) -> Result<Vec<Value>, CliError> {
+    let names = if manifest.names.is_empty() { manifest.names_of_all() } else { Vec::new() };
+    let daemons = apply_in_background(manifest, &session.settings)?;
+    for daemon in session.store.daemons()? {
+        if daemon.is_stopped_by_hand && names.contains(&daemon.name) {
+            verbosity.note(&stopped_note(&daemon.name, "start"));
+        }
+    }
+    Ok(daemons)
 }
 
 /// Applies a manifest to the running supervisor, and prints what its daemons write and do until they have ended.
@@ -177,7 +194,7 @@ fn follow(session: &Session<'_>, manifest: Manifest, context: &mut Context) -> C
         includes_others: false,
     };
     attachment.during(settings, || {
-        apply_in_background(manifest, settings)?;
+        apply(manifest, session, verbosity)?;
         verbosity.note("the manifest was applied to the running supervisor; Ctrl-C leaves it running");
         let request = ControlRequest::Wait { names: names.clone() };
         daemons::request(settings, &request, None).map_err(CliError::from)
@@ -194,7 +211,12 @@ fn follow(session: &Session<'_>, manifest: Manifest, context: &mut Context) -> C
 }
 
 /// Applies a manifest, and waits until each daemon that it starts is ready or has ended. Shows the progress on a terminal.
-fn await_ready(manifest: Manifest, timeout: Option<Duration>, context: &Context) -> CommandResult {
+fn await_ready(
+    session: &Session<'_>,
+    manifest: Manifest,
+    timeout: Option<Duration>,
+    context: &Context,
+) -> CommandResult {
     let progress = ProgressDisplay::new(context);
     let settings = &context.settings;
     let selected = manifest.selected();
@@ -206,7 +228,7 @@ fn await_ready(manifest: Manifest, timeout: Option<Duration>, context: &Context)
         includes_others: false,
     };
     let answer = attachment.during(settings, || {
-        let daemons = apply_in_background(manifest, settings)?;
+        let daemons = apply(manifest, session, context.verbosity)?;
         // One that was stopped by hand, or does not start by itself, may stay stopped.
         let is_wanted = |name: &DaemonName| {
             daemons.iter().any(|daemon| daemon["name"] == **name && daemon["wanted"] == "started")

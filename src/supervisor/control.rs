@@ -19,6 +19,7 @@ use nix::poll::PollFlags;
 use crate::jsonl;
 use crate::process::handle::Handle;
 use crate::process::{poll, system};
+use crate::report::text::printable;
 
 pub(crate) use client::{Client, drain};
 pub(crate) use message::{Answer, ControlRequest};
@@ -192,6 +193,12 @@ fn send(data_dir: &Path, request: &ControlRequest) -> io::Result<Option<UnixStre
 /// Returns the error for a name that no daemon has.
 pub(crate) fn unknown_daemon(name: &str) -> String {
     format!("no daemon is named {name}; `rigup ps -a` shows the daemons")
+}
+
+/// Returns the note about a daemon that stays stopped because it was stopped by name, with the command that starts it.
+pub(crate) fn stopped_note(name: &str, command: &str) -> String {
+    let name = printable(name);
+    format!("{name} was stopped by name; start it with `rigup {command} {name}`")
 }
 
 /// Whether a transfer failed because the supervisor has closed the connection.

@@ -68,6 +68,8 @@ pub(crate) enum DaemonEvent<'a> {
     Status(&'a Daemon, Option<&'a Process>),
     /// A problem that does not end the supervisor.
     Warning(String),
+    /// Something else that may be unexpected.
+    Note(String),
 }
 
 /// An execution of a daemon.

@@ -284,3 +284,26 @@ fn wait_says_why_a_daemon_has_no_exit_code() {
     assert_eq!(reason("a"), error);
     context.down();
 }
+
+#[test]
+fn up_names_the_daemons_that_were_stopped_by_name_and_stay_stopped() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\ncommand = 'sleep 601'\n\
+         [daemons.c]\ncommand = 'true'\nautostart = false\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    context.run(&["stop", "a"]).succeeds();
+    let note = |name: &str, command: &str| {
+        format!("{name} was stopped by name; start it with `rigup {command} {name}`\n")
+    };
+    for args in [&["up", "-d"][..], &["up", "--wait"]] {
+        assert_eq!(context.run(args).succeeds().stderr, note("a", "start"));
+    }
+    assert_eq!(context.run(&["up", "-d", "b"]).succeeds().stderr, "", "only b was to be started");
+    assert_eq!(context.run(&["up", "-d", "--quiet"]).succeeds().stderr, "");
+    context.run(&["stop", "b"]).succeeds();
+    context.down();
+    // Nothing is left that could run, so no supervisor stays that could start one.
+    let up = context.run(&["up"]).succeeds();
+    assert_eq!(up.stderr, note("a", "up") + &note("b", "up"));
+}

@@ -169,11 +169,7 @@ fn up_wait_fails_if_a_daemon_is_stopped_meanwhile() {
             "error: a: it was stopped\n\
              error: b: it waits for a, which is stopped; start that with `rigup start a`\n",
         ),
-        (
-            &both,
-            &["down"],
-            "error: a: it was stopped\nerror: b: it was stopped\n",
-        ),
+        (&both, &["down"], "error: a: it was stopped\nerror: b: it was stopped\n"),
     ] {
         for args in [&["up", "--wait"][..], &["up", "--wait", "--wait-timeout", "60"]] {
             let context = TestContext::with_manifest(manifest);

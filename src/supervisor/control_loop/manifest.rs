@@ -6,7 +6,7 @@ use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, LifecycleEvent,
 use crate::process::handle::Handle;
 use crate::process::{recover, tree};
 use crate::store::StoreError;
-use crate::supervisor::control::unknown_daemon;
+use crate::supervisor::control::{stopped_note, unknown_daemon};
 use crate::supervisor::control_loop::{ControlLoop, DaemonEvent, Execution, Watched};
 use crate::supervisor::policy::{self, AdoptedState, PolicyEvent};
 
@@ -80,9 +80,23 @@ impl ControlLoop<'_> {
         for name in order.iter().filter(|name| names.contains(&name.to_string())) {
             self.handle(PolicyEvent::Want(name));
         }
+        if names.is_empty() {
+            self.note_stopped(&order);
+        }
         let rows: Vec<Daemon> = self.daemons.values().map(|daemon| daemon.clone().masked()).collect();
         self.store.save_daemons(&rows).and_then(|()| self.save()).map_err(|error| error.to_string())?;
         Ok(warnings)
+    }
+
+    /// Names those of these daemons that stay stopped because they were stopped by name.
+    fn note_stopped(&mut self, names: &[DaemonName]) {
+        // A supervisor that ends now cannot start one.
+        let command = if self.is_lasting || !self.policy.is_over() { "start" } else { "up" };
+        for daemon in names.iter().filter_map(|name| self.daemons.get(name)) {
+            if daemon.is_stopped_by_hand {
+                (self.on_event)(DaemonEvent::Note(stopped_note(&daemon.name, command)));
+            }
+        }
     }
 
     /// Whether a daemon goes on while others are started by name: it is wanted, and no command has stopped all of them since.

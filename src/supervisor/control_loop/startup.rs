@@ -95,8 +95,11 @@ impl ControlLoop<'_> {
         let problems = || self.policy.startup_problems(&wait.names, now).into_iter();
         if is_in_vain || wait.refusal_at.is_some_and(|at| at <= now) {
             let lines = problems().map(|(name, problem)| {
-                let next =
-                    if self.has_written(&name) { format!("; see `rigup logs {name}`") } else { String::new() };
+                let next = if self.has_written(&name) {
+                    format!("; see `rigup logs {name}`")
+                } else {
+                    String::new()
+                };
                 printable(&format!("{name}: {problem}{next}"))
             });
             return Some(lines.collect::<Vec<_>>().join("\n"));
