@@ -90,6 +90,13 @@ fn print(
 /// Prints why a daemon has no logs.
 fn note_empty(store: &Store, daemon: &Daemon) -> Result<(), CliError> {
     let name = printable(&daemon.name);
+    if daemon.process_id.is_none() {
+        match &*daemon.last_error {
+            "" => message!("{name} has not been started"),
+            error => message!("{name} was not started: {error}"),
+        }
+        return Ok(());
+    }
     let process = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten();
     let exit = process.as_ref().and_then(|process| process.exit());
     match exit.filter(|exit| exit.reason == ExitReason::SpawnFailed) {

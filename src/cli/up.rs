@@ -263,14 +263,8 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
     for diagnostic in &catalog.discovery.diagnostics {
         warning!("{diagnostic}");
     }
-    let plugins = catalog.discovery.plugins.iter().filter(|plugin| catalog.is_enabled(&plugin.name));
-    let mut sources: Vec<ManifestSource> =
-        plugins.clone().map(|plugin| ManifestSource::Plugin(plugin.path.clone())).collect();
-    sources.push(ManifestSource::Project(FILE_NAME.into()));
-    sources.extend(files.iter().cloned().map(ManifestSource::File));
-    let hooks: Vec<_> = plugins.flat_map(|plugin| &plugin.hooks).map(|hook| &hook.name).collect();
     let (specs, warnings) =
-        manifest::read(&context.settings, &sources, &hooks).map_err(|ManifestError(mut problems)| {
+        read_manifests(&catalog, files, context).map_err(|ManifestError(mut problems)| {
             let last = problems.pop().unwrap_or_default();
             for problem in problems {
                 error!("{problem}");
@@ -287,6 +281,28 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
     }
     policy::check(&specs).map_err(CliError::setup)?;
     Ok(specs)
+}
+
+/// Whether a plugin or the project declares a daemon with this name. Prints nothing, also if a manifest is invalid.
+pub(crate) fn is_declared(name: &str, context: &Context) -> bool {
+    let Ok(catalog) = Catalog::find(&context.settings, &[], &|_event| {}) else { return false };
+    let read = read_manifests(&catalog, &[], context);
+    read.is_ok_and(|(specs, _warnings)| specs.iter().any(|spec| spec.is_named(name)))
+}
+
+/// Returns the daemons of all manifests, and warnings.
+fn read_manifests(
+    catalog: &Catalog,
+    files: &[PathBuf],
+    context: &Context,
+) -> Result<(Vec<DaemonSpec>, Vec<String>), ManifestError> {
+    let plugins = catalog.discovery.plugins.iter().filter(|plugin| catalog.is_enabled(&plugin.name));
+    let mut sources: Vec<ManifestSource> =
+        plugins.clone().map(|plugin| ManifestSource::Plugin(plugin.path.clone())).collect();
+    sources.push(ManifestSource::Project(FILE_NAME.into()));
+    sources.extend(files.iter().cloned().map(ManifestSource::File));
+    let hooks: Vec<_> = plugins.flat_map(|plugin| &plugin.hooks).map(|hook| &hook.name).collect();
+    manifest::read(&context.settings, &sources, &hooks)
 }
 
 /// Returns daemons in the order of their start.

@@ -149,3 +149,24 @@ fn at_most_twenty_executions_of_a_daemon_are_kept() {
     assert_eq!(entries.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count(), 21);
     context.down();
 }
+
+#[test]
+fn logs_says_that_a_declared_daemon_has_not_been_started() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'sleep 600'\n[daemons.b]\ncommand = 'true'\nautostart = false\n\
+         [daemons.c]\ncommand = 'true'\nworking_dir = 'none'\nrestart = 'no'\n",
+    );
+    for has_data_dir in [false, true] {
+        assert_eq!(context.path("data/rigup.sqlite3").exists(), has_data_dir);
+        let logs = context.run(&["logs", "a"]).exits_with(1).stderr;
+        assert_eq!(logs, "error: a has not been started; start it with `rigup up a`\n");
+        context.run(&["logs", "none"]).exits_with(1).stderr_contains("no daemon or binary has that name");
+        context.run(&["start", "--slug", "x", "--", "true"]).succeeds();
+    }
+    context.run(&["up", "-d"]).succeeds();
+    context.await_status("c", "failed");
+    let stderr = |name: &str| context.run(&["logs", name]).succeeds().stderr;
+    assert_eq!(stderr("b"), "b has not been started\n");
+    assert!(stderr("c").starts_with("c was not started: its working_dir "), "{}", stderr("c"));
+    context.down();
+}

@@ -8,6 +8,7 @@ use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::count;
 use crate::cli::message::{error, message};
 use crate::cli::process::log_printer::{LogPrinter, LogSource};
+use crate::cli::up;
 use crate::engine::daemon_logs::has_exited;
 use crate::engine::logs::Logged;
 use crate::engine::{EngineError, ExitStatus, logs, session};
@@ -53,7 +54,7 @@ struct ShownLog<'p> {
 pub(crate) fn logs(args: &ProcessLogsArgs, context: &mut Context) -> CommandResult {
     let Some(store) = context.store()? else {
         return Err(match args.processes.first() {
-            Some(typed) => logs::not_found(typed).into(),
+            Some(typed) => explained(logs::not_found(typed), typed, context),
             None => CliError::not_found(NO_COMMAND),
         });
     };
@@ -123,13 +124,22 @@ fn named(
                 processes.push(process);
             }
             Err(error @ EngineError::NotFound(_)) => {
-                error!("{error}");
+                error!("{}", explained(error, name, context));
                 status = ExitStatus::Incomplete;
             }
             Err(error) => return Err(error.into()),
         }
     }
     Ok((processes, status))
+}
+
+/// Returns the error for a name that means no process, which may be that of a daemon.
+fn explained(error: EngineError, name: &str, context: &Context) -> CliError {
+    if up::is_declared(name, context) {
+        CliError::not_found(format!("{name} has not been started; start it with `rigup up {name}`"))
+    } else {
+        error.into()
+    }
 }
 
 fn failures(store: &Store, context: &mut Context) -> Result<Vec<Process>, CliError> {
