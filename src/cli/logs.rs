@@ -1,19 +1,22 @@
 //! `rigup logs`: the logs of daemons, or of the processes that `rigup process logs` shows.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::count;
 use crate::cli::line_printer::LinePrinter;
-use crate::cli::message::message;
+use crate::cli::message::{message, warning};
 use crate::cli::process::logs::{self as process_logs, ProcessLogsArgs};
 use crate::engine::ExitStatus;
 use crate::engine::daemon_logs::DaemonLogReader;
 use crate::model::{Daemon, ExitReason};
+use crate::process::log::is_about_truncation;
 use crate::process::poll;
 use crate::process::tail::POLL_INTERVAL;
 use crate::report::text::printable;
-use crate::store::Store;
+use crate::store::{ProcessFilter, Store};
+use crate::supervisor::execution;
 
 /// The arguments of `rigup logs`.
 #[derive(Debug, clap::Args)]
@@ -63,12 +66,26 @@ pub(crate) fn logs(args: LogsArgs, context: &mut Context) -> CommandResult {
         return Ok(ExitStatus::Success);
     }
     result?;
-    if printer.count == 0 && !follow && lines != Some(0) {
-        for daemon in &daemons {
+    let is_empty = printer.count == 0 && !follow && lines != Some(0);
+    for daemon in &daemons {
+        let is_truncated = warn_about_truncation(&store, daemon)?;
+        if is_empty && !is_truncated {
             note_empty(&store, daemon)?;
         }
     }
     Ok(ExitStatus::Success)
+}
+
+/// Warns that a daemon has truncated its logs, and returns whether it has.
+fn warn_about_truncation(store: &Store, daemon: &Daemon) -> Result<bool, CliError> {
+    let slug = Some(execution::slug(&daemon.name));
+    let executions = store.processes(&ProcessFilter { slug, ..ProcessFilter::default() })?;
+    let warnings = executions.iter().flat_map(|process| process.warnings.texts());
+    let warnings: BTreeSet<&String> = warnings.filter(|warning| is_about_truncation(warning)).collect();
+    for warning in &warnings {
+        warning!("{}: {warning}", printable(&daemon.name));
+    }
+    Ok(!warnings.is_empty())
 }
 
 /// Prints the kept logs, and what follows until the daemons and their supervisor have ended.

@@ -9,6 +9,14 @@ use std::path::Path;
 
 use crate::fs::regular_file;
 
+/// The beginning of a warning about a log that its process has truncated.
+const TRUNCATED: &str = "it truncated its ";
+
+/// Whether a warning about a process says that it has truncated a log.
+pub(crate) fn is_about_truncation(warning: &str) -> bool {
+    warning.starts_with(TRUNCATED)
+}
+
 /// The log of one stream.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -131,7 +139,7 @@ impl Logs {
         let logs = [(&self.stdout, "stdout", 1), (&self.stderr, "stderr", 2)];
         logs.into_iter().filter(|(log, ..)| log.is_truncated.get()).map(|(_, stream, number)| {
             format!(
-                "it truncated its {stream}, so output may be lost; write to `>&{number}` or `>>/dev/{stream}` instead of \
+                "{TRUNCATED}{stream}, so output may be lost; write to `>&{number}` or `>>/dev/{stream}` instead of \
                  `>/dev/{stream}`"
             )
         })

@@ -170,3 +170,22 @@ fn logs_says_that_a_declared_daemon_has_not_been_started() {
     assert!(stderr("c").starts_with("c was not started: its working_dir "), "{}", stderr("c"));
     context.down();
 }
+
+#[test]
+fn logs_warns_about_a_daemon_that_has_truncated_its_log() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\nrestart = 'no'\ncommand = '''echo lost; echo lost too; \
+         until [ -e go ]; do sleep 0.01; done; echo new >/dev/stdout'''\nready.stdout_line = true\n\
+         [daemons.b]\ncommand = 'true'\n",
+    );
+    context.run(&["up", "-d", "--wait"]).succeeds();
+    context.write("here/go", "");
+    context.await_status("a", "exited");
+    let warning = "warning: a: it truncated its stdout, so output may be lost; write to `>&1` or `>>/dev/stdout` instead of \
+                   `>/dev/stdout`\n";
+    for args in [&["logs", "a"][..], &["logs"]] {
+        assert_eq!(context.run(args).succeeds().stderr, warning);
+    }
+    assert_eq!(context.run(&["logs", "b"]).succeeds().stderr, "b wrote nothing\n");
+    context.down();
+}
