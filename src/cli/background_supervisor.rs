@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context};
-use crate::cli::message::{message, warning};
+use crate::cli::message::{message, print_times, warning};
 use crate::cli::status_display::describe;
 use crate::engine::daemons::{self, LockHolder, Manifest};
 use crate::engine::{EngineError, ExitStatus};
@@ -37,6 +37,7 @@ const LOG_LIMITS: LogLimits = LogLimits { max_size: 1 << 20, max_files: 2 };
 
 /// Runs the hidden command `supervise`.
 pub(crate) fn supervise(context: &mut Context) -> CommandResult {
+    print_times();
     let session = context.session()?;
     // The supervisor that has the lock takes the requests.
     let Some(lock) = daemons::try_lock(&session.settings, LockHolder::Supervisor)? else {
@@ -146,7 +147,7 @@ impl BackgroundSupervisor {
             log.seek(SeekFrom::Start(self.log_start))?;
             log.read_to_string(&mut text)
         });
-        let last = text.lines().rev().find_map(|line| line.strip_prefix("error: ")).filter(|_| read.is_ok());
+        let last = text.lines().rev().find_map(error_in).filter(|_| read.is_ok());
         Err(CliError::setup(
             last.map_or_else(
                 || format!("the supervisor has ended; see {}", self.log.display()),
@@ -154,4 +155,10 @@ impl BackgroundSupervisor {
             ),
         ))
     }
+}
+
+/// Returns the error in a line of the log of a supervisor, which has the time in front once its settings were read.
+fn error_in(line: &str) -> Option<&str> {
+    let (time, error) = line.split_once("error: ")?;
+    (!time.trim_end().contains(' ')).then_some(error)
 }

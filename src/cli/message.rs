@@ -1,6 +1,9 @@
 //! Messages on standard error.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::cli::output_queue::STDERR;
+use crate::clock;
 use crate::engine::catalog::Catalog;
 use crate::engine::{EngineEvent, ExitStatus};
 use crate::report::text::printable;
@@ -22,11 +25,21 @@ macro_rules! error {
 
 pub(crate) use {error, message, warning};
 
+/// Whether each line begins with the time.
+static HAS_TIMES: AtomicBool = AtomicBool::new(false);
+
+/// Begins each further line with the time, because standard error is a log.
+pub(crate) fn print_times() {
+    HAS_TIMES.store(true, Ordering::Relaxed);
+}
+
 /// Prints a message to standard error. Replaces control characters, because the message may contain paths and lines of
 /// files that others wrote. Writes the message in one call, because other rigups may print at the same time. Ignores
 /// errors, because a closed standard error does not make a command fail.
 pub(crate) fn print_message(text: &str) {
-    let lines: String = text.split('\n').map(|line| printable(line) + "\n").collect();
+    let has_times = HAS_TIMES.load(Ordering::Relaxed);
+    let time = if has_times { clock::format(clock::now()) + " " } else { String::new() };
+    let lines: String = text.split('\n').map(|line| time.clone() + &printable(line) + "\n").collect();
     let _ = STDERR.write(lines.as_bytes());
 }
 

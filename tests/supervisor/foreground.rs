@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::Child;
 
+use jiff::{SignedDuration, Timestamp};
 use nix::sys::signal::Signal;
 
 use crate::leftovers::assert_nothing_is_left;
@@ -155,4 +156,24 @@ fn a_terminal_shows_what_starts_and_lines_with_colored_names() {
     (&terminal).write_all(b"\x03").unwrap();
     wait_until("rigup has exited", || rigup.try_wait().unwrap().is_some());
     assert_nothing_is_left(&context);
+}
+
+#[test]
+fn each_line_of_the_log_of_a_supervisor_begins_with_its_time() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    let before = Timestamp::now();
+    let up = context.run(&["up", "-d", "--wait"]).succeeds();
+    assert_eq!(up.stderr, "");
+    context.down();
+    let log = text(&context, "data/supervisor.log");
+    let mut messages = Vec::new();
+    for line in log.lines() {
+        let (time, message) = line.split_once(' ').unwrap();
+        let parsed: Timestamp = time.parse().unwrap();
+        assert!(time.ends_with('Z'), "{line}");
+        assert!(before.duration_since(parsed) < SignedDuration::from_secs(1), "{line}");
+        messages.push(message);
+    }
+    assert!(messages[1].starts_with("a: running (pid "), "{log}");
+    assert_eq!((messages[0], &messages[2..]), ("a: waiting", &["a: stopping", "a: stopped"][..]));
 }
