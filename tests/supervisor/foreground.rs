@@ -177,3 +177,23 @@ fn each_line_of_the_log_of_a_supervisor_begins_with_its_time() {
     assert!(messages[1].starts_with("a: running (pid "), "{log}");
     assert_eq!((messages[0], &messages[2..]), ("a: waiting", &["a: stopping", "a: stopped"][..]));
 }
+
+#[test]
+fn a_new_up_prints_no_old_lines_of_a_daemon_of_another_manifest() {
+    let context = TestContext::new();
+    let web = |text: &str| format!("web: echo \"{text} web\"; exec sleep 600\n");
+    context.write("here/Procfile", web("old"));
+    context.write("here/other.toml", "[daemons.b]\ncommand = 'sleep 601'\n");
+    context.run(&["up", "-f", "Procfile", "-d"]).succeeds();
+    wait_until("it writes a line", || context.run(&["logs", "web"]).stdout == "old web\n");
+    context.run(&["down"]).succeeds();
+    context.run(&["up", "-f", "other.toml", "-d", "--wait"]).succeeds();
+    context.run(&["down"]).succeeds();
+    context.write("here/Procfile", web("new"));
+    let printed = fs::File::create(context.path("printed")).unwrap();
+    let up = context.command(&["up", "-f", "Procfile"]).stdout(printed).spawn().unwrap();
+    wait_until("its line is printed", || text(&context, "printed").contains("new web"));
+    signal(up.id(), Signal::SIGINT);
+    assert_eq!((exit_code(up), &*text(&context, "printed")), (Some(0), "web | new web\n"));
+    assert_nothing_is_left(&context);
+}
