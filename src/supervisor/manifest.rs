@@ -150,7 +150,7 @@ fn read_yaml(text: &str, file: &mut ManifestFile<'_, '_>) -> Result<Vec<DaemonSp
     const FORMS: &str =
         "use a list of processes as process_pilot does, or a table of processes as process-compose does";
     let value = yaml::parse(text)?;
-    let document = Declaration::new(&value, "the manifest")?;
+    let document = Declaration::foreign(&value, "the manifest")?;
     match document.get("processes").map(|processes| &processes.data) {
         Some(Data::List(_)) => Ok(process_pilot::read(&document, file)),
         Some(Data::Map(_)) => Ok(process_compose::read(&document, file)),

@@ -49,9 +49,9 @@ fn user(
     env: &mut BTreeMap<String, String>,
 ) -> Result<Option<String>, ManifestProblem> {
     const KEY: &str = "user";
-    let Some(name) = fields.text(KEY)? else { return Ok(None) };
-    let user =
-        fields.read(KEY, "the name or the uid of a user of this system", |_| launcher::find_user(&name))?;
+    const FORMS: &str = "the name or the uid of a user of this system";
+    let Some(name) = fields.read(KEY, FORMS, ManifestValue::text)? else { return Ok(None) };
+    let user = fields.read(KEY, FORMS, |_| launcher::find_user(&name))?;
     let Some(user) = user.filter(|user| geteuid().is_root() || user.uid != geteuid()) else {
         return Ok(None);
     };
@@ -73,10 +73,8 @@ fn user(
 
 /// Reads the CPUs on which a daemon may run; all if the list is empty or absent.
 pub(super) fn cpu_affinity(fields: &Declaration<'_>, key: &str) -> Result<Vec<usize>, ManifestProblem> {
-    let cpus = fields.read(key, "a list of the numbers of CPUs such as [0, 1]", |value| {
-        let Data::List(items) = &value.data else { return None };
-        items.iter().map(ManifestValue::number).collect::<Option<Vec<usize>>>()
-    })?;
+    let forms = "a list of the numbers of CPUs such as [0, 1]";
+    let cpus = fields.list(key, forms, "the number of a CPU such as 0", ManifestValue::number::<usize>)?;
     let cpus = cpus.unwrap_or_default();
     if !cpus.is_empty() && cfg!(not(target_os = "linux")) {
         return Err(fields.problem(key, "is supported on Linux only; remove it"));

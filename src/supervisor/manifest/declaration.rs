@@ -11,6 +11,10 @@ use crate::duration;
 use crate::model::{Condition, DaemonName};
 use crate::process::kill;
 
+/// What is allowed as a text and as a path.
+const TEXT_FORM: &str = "a text in quotes";
+const PATH_FORM: &str = "a path that is not empty";
+
 /// The fields of a table in a manifest.
 #[derive(Debug)]
 pub(super) struct Declaration<'a> {
@@ -19,22 +23,32 @@ pub(super) struct Declaration<'a> {
     /// The name of the field that the table belongs to, with a dot; empty for a whole declaration.
     prefix: String,
     members: &'a [Member],
+    /// Whether a number, true and false count as the texts that they are written with, as in the formats of other programs.
+    converts: bool,
 }
 
 impl<'a> Declaration<'a> {
     /// Returns the fields of a value that has to be a table. `name` describes the value in the error.
     pub(super) fn new(value: &'a ManifestValue, name: &str) -> Result<Self, ManifestProblem> {
         match &value.data {
-            Data::Map(members) => Ok(Self { line: value.line, prefix: String::new(), members }),
+            Data::Map(members) => {
+                Ok(Self { line: value.line, prefix: String::new(), members, converts: false })
+            }
             _ => Err(value.problem(format!("{name} is {}; use a table with its fields", value.describe()))),
         }
+    }
+
+    /// Returns the fields of a value that has to be a table in the format of another program.
+    pub(super) fn foreign(value: &'a ManifestValue, name: &str) -> Result<Self, ManifestProblem> {
+        Ok(Self { converts: true, ..Self::new(value, name)? })
     }
 
     /// Returns the table in a field, or `None` if the field is absent.
     pub(super) fn table(&self, key: &str) -> Result<Option<Self>, ManifestProblem> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let prefix = format!("{}{key}.", self.prefix);
-        Self::new(value, &self.label(key)).map(|table| Some(Self { prefix, ..table }))
+        let table = Self::new(value, &self.label(key))?;
+        Ok(Some(Self { prefix, converts: self.converts, ..table }))
     }
 
     /// Returns the value of a field, or `None` if it is absent or null.
@@ -82,28 +96,70 @@ impl<'a> Declaration<'a> {
         parse(value).map(Some).ok_or_else(problem)
     }
 
-    /// Reads a single value as it is written.
-    pub(super) fn text(&self, key: &str) -> Result<Option<String>, ManifestProblem> {
-        self.read(key, "a text", ManifestValue::text)
+    /// Reads a list, or returns `None` if it is absent. `forms` says what it is, and `item_forms` what `parse` accepts.
+    pub(super) fn list<T>(
+        &self,
+        key: &str,
+        forms: &str,
+        item_forms: &str,
+        parse: impl Fn(&ManifestValue) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, ManifestProblem> {
+        let items = self.get(key).and_then(ManifestValue::items);
+        let Some(items) = items else { return self.read(key, forms, |_| None) };
+        self.items(key, items, item_forms, parse).map(Some)
     }
 
-    /// Reads a list of single values; none if it is absent.
+    /// Reads the items of the list in a field, or returns a problem with the first one that `parse` does not accept.
+    pub(super) fn items<T>(
+        &self,
+        key: &str,
+        items: &[ManifestValue],
+        item_forms: &str,
+        parse: impl Fn(&ManifestValue) -> Option<T>,
+    ) -> Result<Vec<T>, ManifestProblem> {
+        let read =
+            |(number, item)| parse(item).ok_or_else(|| self.item_problem(key, number, item, item_forms));
+        (1..).zip(items).map(read).collect()
+    }
+
+    /// Returns a problem with an item of the list in a field; the first one has the number 1.
+    fn item_problem(&self, key: &str, number: usize, item: &ManifestValue, forms: &str) -> ManifestProblem {
+        item.problem(format!("item {number} of {} is {}; use {forms}", self.label(key), item.describe()))
+    }
+
+    /// Returns a value that has to be a text.
+    fn as_text(&self, value: &ManifestValue) -> Option<String> {
+        value.text().filter(|_| self.converts || matches!(value.data, Data::Text(_)))
+    }
+
+    /// Returns a value that has to be a path, which cannot be empty.
+    fn as_path(&self, value: &ManifestValue) -> Option<String> {
+        self.as_text(value).filter(|path| !path.is_empty())
+    }
+
+    /// Reads a text.
+    pub(super) fn text(&self, key: &str) -> Result<Option<String>, ManifestProblem> {
+        self.read(key, "a text", |value| self.as_text(value))
+    }
+
+    /// Reads a list of texts; none if it is absent.
     pub(super) fn texts(&self, key: &str) -> Result<Vec<String>, ManifestProblem> {
-        Ok(self.read(key, "a list such as [\"a\", \"b\"]", ManifestValue::texts)?.unwrap_or_default())
+        let texts = self.list(key, "a list such as [\"a\", \"b\"]", TEXT_FORM, |item| self.as_text(item))?;
+        Ok(texts.unwrap_or_default())
     }
 
     /// Reads a path, which cannot be empty.
     pub(super) fn path(&self, key: &str) -> Result<Option<String>, ManifestProblem> {
-        self.read(key, "a path that is not empty", |value| value.text().filter(|path| !path.is_empty()))
+        self.read(key, PATH_FORM, |value| self.as_path(value))
     }
 
     /// Reads a path, or a list of them; none if it is absent.
     pub(super) fn paths(&self, key: &str) -> Result<Vec<String>, ManifestProblem> {
-        let paths = self.read(key, "a path that is not empty, or a list of such paths", |value| {
-            let paths = value.texts().or_else(|| Some(vec![value.text()?]))?;
-            paths.iter().all(|path| !path.is_empty()).then_some(paths)
-        })?;
-        Ok(paths.unwrap_or_default())
+        if let Some(items) = self.get(key).and_then(ManifestValue::items) {
+            return self.items(key, items, PATH_FORM, |item| self.as_path(item));
+        }
+        let forms = format!("{PATH_FORM}, or a list of such paths");
+        Ok(self.read(key, &forms, |value| self.as_path(value))?.into_iter().collect())
     }
 
     /// Reads a field that is true or false.
@@ -141,33 +197,59 @@ impl<'a> Declaration<'a> {
     pub(super) fn command(&self, key: &str) -> Result<Option<Vec<String>>, ManifestProblem> {
         let forms = "a program and its arguments: a list such as [\"server\", \"--port\", \"8080\"], or a text with \
                      balanced quotes";
-        self.read(key, forms, |value| {
-            let words =
-                if let Data::List(_) = value.data { value.texts() } else { shlex::split(&value.text()?) };
-            words.filter(|words| words.first().is_some_and(|program| !program.is_empty()))
-        })
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let words = match &value.data {
+            Data::List(items) => {
+                let words = self.items(key, items, TEXT_FORM, |item| self.as_text(item))?;
+                if words.first().is_some_and(String::is_empty) {
+                    return Err(self.item_problem(key, 1, &items[0], "the name or the path of a program"));
+                }
+                Some(words)
+            }
+            Data::Text(_) => value.text().and_then(|text| shlex::split(&text)),
+            _ => None,
+        };
+        let is_command = |words: &Vec<String>| words.first().is_some_and(|program| !program.is_empty());
+        self.read(key, forms, |_| words.filter(is_command))
     }
 
-    /// Reads variables: a table, or a list of `NAME=VALUE`; none if it is absent.
+    /// Reads variables: a table, or a list of `NAME=VALUE`. A number, true and false are values as they
+    /// are written, as for docker compose. No problem quotes a value, because it may be a secret.
     pub(super) fn variables(&self, key: &str) -> Result<BTreeMap<String, String>, ManifestProblem> {
-        let variables = self.read(key, "a table of texts such as { NAME = \"value\" }", |value| {
-            let pairs: Option<Vec<(String, String)>> = match &value.data {
-                Data::Map(members) => {
-                    members.iter().map(|member| Some((member.key.clone(), member.value.text()?))).collect()
-                }
-                Data::List(items) => items.iter().map(|item| pair(&item.text()?)).collect(),
-                _ => None,
-            };
-            pairs.filter(|pairs| pairs.iter().all(|(name, value)| is_variable(name) && !value.contains('\0')))
-        })?;
-        Ok(variables.unwrap_or_default().into_iter().collect())
+        let forms = "a table such as { NAME = \"value\" }, or a list such as [\"NAME=value\"]";
+        match self.get(key).map(|value| &value.data) {
+            Some(Data::Map(members)) => members.iter().map(|member| self.variable(key, member)).collect(),
+            Some(Data::List(items)) => {
+                let variable = |(number, item): (usize, &ManifestValue)| {
+                    let label = self.label(key);
+                    let message = format!("item {number} of {label} is not a text NAME=VALUE; write one");
+                    item.text().and_then(|text| pair(&text)).ok_or_else(|| item.problem(message))
+                };
+                (1..).zip(items).map(variable).collect()
+            }
+            _ => Ok(self.read(key, forms, |_| None)?.unwrap_or_default()),
+        }
+    }
+
+    fn variable(&self, key: &str, member: &Member) -> Result<(String, String), ManifestProblem> {
+        let Member { key: name, value } = member;
+        if !is_variable(name) {
+            let label = self.label(key);
+            let message =
+                format!("{label} has the name {name:?}; use one that is not empty and has no \"=\"");
+            return Err(value.problem(message));
+        }
+        let Some(text) = value.text() else {
+            let (label, kind) = (self.label(&format!("{key}.{name}")), value.describe());
+            return Err(value.problem(format!("{label} is {kind}; use a text, a number, true or false")));
+        };
+        Ok((name.clone(), text))
     }
 
     /// Reads exit codes.
     pub(super) fn exit_codes(&self, key: &str) -> Result<Option<Vec<i32>>, ManifestProblem> {
-        self.read(key, "a list of numbers from 0 to 255", |value| {
-            let Data::List(codes) = &value.data else { return None };
-            codes.iter().map(|code| code.number::<u8>().map(i32::from)).collect()
+        self.list(key, "a list of numbers from 0 to 255", "a number from 0 to 255", |code| {
+            code.number::<u8>().map(i32::from)
         })
     }
 
@@ -218,7 +300,7 @@ pub(super) fn one_of(words: &[&str]) -> String {
 
 fn pair(text: &str) -> Option<(String, String)> {
     let (name, value) = text.split_once('=')?;
-    Some((name.to_owned(), value.to_owned()))
+    is_variable(name).then(|| (name.to_owned(), value.to_owned()))
 }
 
 fn is_variable(name: &str) -> bool {

@@ -191,8 +191,8 @@ impl ManifestFile<'_, '_> {
     pub(super) fn dependencies(&mut self, fields: &Declaration<'_>) -> Vec<Dependency> {
         const KEY: &str = "depends_on";
         let Some(value) = fields.get(KEY) else { return Vec::new() };
-        if let Some(names) = value.texts() {
-            return self.dependencies_on(&names, value.line);
+        if value.items().is_some() {
+            return self.dependencies_on(fields, KEY);
         }
         let forms = "a list of names, or a table of names with a condition each";
         let table = fields.table(KEY).map_err(|_| fields.problem(KEY, &format!("is not {forms}")));
@@ -211,10 +211,11 @@ impl ManifestFile<'_, '_> {
         dependencies
     }
 
-    /// Returns the dependencies on daemons that are only named.
-    pub(super) fn dependencies_on(&mut self, names: &[String], line: usize) -> Vec<Dependency> {
-        let parsed = names.iter().map(|name| daemon_name(name, line));
-        parsed.filter_map(|name| self.keep(name)).map(dependency).collect()
+    /// Reads the dependencies in a list of names.
+    pub(super) fn dependencies_on(&mut self, fields: &Declaration<'_>, key: &str) -> Vec<Dependency> {
+        let line = fields.get(key).map_or(fields.line, |value| value.line);
+        let names = self.or_default(fields.texts(key)).into_iter();
+        names.filter_map(|name| self.keep(daemon_name(&name, line))).map(dependency).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::declaration::Declaration;
 use super::file::ManifestFile;
-use super::value::{Data, ManifestValue};
+use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::model::{HealthCheck, ReadinessCheck};
 
 const KEY: &str = "healthcheck";
@@ -34,7 +34,7 @@ pub(super) fn read(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) ->
     }
     let table = table?;
     let has_known_keys = file.check_keys(&table, &[&FIELDS]);
-    let command = file.or_default(table.read("test", TEST_FORMS, test));
+    let command = file.or_default(test(&table));
     if file.or_default(table.flag("disable", false)) {
         return None;
     }
@@ -61,20 +61,32 @@ pub(super) fn read(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) ->
     is_checked.then_some(check)
 }
 
-/// Parses a test, and returns its command, which is empty for `NONE`.
-fn test(value: &ManifestValue) -> Option<Vec<String>> {
-    let shell =
-        |code: &str| (!code.trim().is_empty()).then(|| ["sh", "-c", code].map(str::to_owned).to_vec());
-    if let Data::Text(code) = &value.data {
-        return shell(code);
+/// Reads the test, and returns its command, which is empty for `NONE`. `None` if it is absent.
+fn test(table: &Declaration<'_>) -> Result<Option<Vec<String>>, ManifestProblem> {
+    const TEST: &str = "test";
+    let shell = |code: &str| ["sh", "-c", code].map(str::to_owned).to_vec();
+    let has_items = |value: &ManifestValue| value.items().is_some_and(|items| !items.is_empty());
+    if !table.get(TEST).is_some_and(has_items) {
+        return table.read(TEST, TEST_FORMS, |value| match &value.data {
+            Data::Text(code) if !code.trim().is_empty() => Some(shell(code)),
+            _ => None,
+        });
     }
-    let words = value.texts()?;
-    match (words.first()?.as_str(), &words[1..]) {
-        ("NONE", []) => Some(Vec::new()),
-        ("CMD", [program, ..]) if !program.is_empty() => Some(words[1..].to_vec()),
-        ("CMD-SHELL", [code]) => shell(code),
-        _ => None,
-    }
+    let words = table.texts(TEST)?;
+    let command = match (words[0].as_str(), &words[1..]) {
+        ("NONE", []) => Ok(Vec::new()),
+        ("NONE", _) => Err("has items after \"NONE\"; remove them".to_owned()),
+        ("CMD", [program, ..]) if !program.is_empty() => Ok(words[1..].to_vec()),
+        ("CMD", _) => Err("has no program after \"CMD\"; add one".to_owned()),
+        ("CMD-SHELL", [code]) if !code.trim().is_empty() => Ok(shell(code)),
+        ("CMD-SHELL", _) => {
+            Err("does not have one text with a command after \"CMD-SHELL\"; write one".to_owned())
+        }
+        (first, _) => {
+            Err(format!("begins with {first:?}; write \"CMD\" in front of it, or use {TEST_FORMS}"))
+        }
+    };
+    command.map(Some).map_err(|message| table.problem(TEST, &message))
 }
 
 #[cfg(test)]
@@ -127,7 +139,15 @@ mod tests {
         for (fields, expected) in [
             ("on_unhealthy = 'restart'", "\"on_unhealthy\" needs a \"healthcheck\""),
             ("healthcheck = {interval = 1}", "\"healthcheck\" has no \"test\"; write a text with a command"),
-            ("healthcheck = {test = ['curl', 'x']}", "that begins with CMD, CMD-SHELL or NONE"),
+            (
+                "healthcheck = {test = ['curl', 'x']}",
+                "\"healthcheck.test\" begins with \"curl\"; write \"CMD\" in front",
+            ),
+            ("healthcheck = {test = ['CMD', 'curl', 1]}", "item 3 of \"healthcheck.test\" is 1; use a text"),
+            ("healthcheck = {test = ['CMD']}", "\"healthcheck.test\" has no program after \"CMD\""),
+            ("healthcheck = {test = ['CMD-SHELL', 'a', 'b']}", "does not have one text with a command after"),
+            ("healthcheck = {test = ['NONE', 'a']}", "has items after \"NONE\"; remove them"),
+            ("healthcheck = {test = []}", "\"healthcheck.test\" is an empty list; use a text with a command"),
             (
                 "healthcheck = {test = 'x', retries = 0}",
                 "\"healthcheck.retries\" is 0; use a number, at least 1",

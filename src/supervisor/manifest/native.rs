@@ -306,6 +306,6 @@ fn http(value: &ManifestValue) -> Option<ReadinessCheck> {
 }
 
 fn log(value: &ManifestValue) -> Option<ReadinessCheck> {
-    let pattern = value.text()?;
-    (!pattern.is_empty() && Regex::new(&pattern).is_ok()).then_some(ReadinessCheck::Log(pattern))
+    let Data::Text(pattern) = &value.data else { return None };
+    (!pattern.is_empty() && Regex::new(pattern).is_ok()).then(|| ReadinessCheck::Log(pattern.clone()))
 }

@@ -140,7 +140,7 @@ fn daemon(
     shared: &Shared,
     file: &mut ManifestFile<'_, '_>,
 ) -> Vec<DaemonSpec> {
-    let fields = Declaration::new(process, &format!("the process {name:?}"));
+    let fields = Declaration::foreign(process, &format!("the process {name:?}"));
     let name = file.or_unnamed(daemon_name(name, process.line));
     let Some(fields) = file.keep(fields) else { return Vec::new() };
     let ignored = extensions(&fields);

@@ -67,7 +67,7 @@ fn daemon(process: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Option<Da
         ("do_not_restart", (Restart::No, false)),
         ("shutdown_everything", (Restart::No, true)),
     ];
-    let fields = file.keep(Declaration::new(process, "a process"))?;
+    let fields = file.keep(Declaration::foreign(process, "a process"))?;
     file.check_keys(&fields, &[&FIELDS]);
     let name = file.or_unnamed(fields.name("name"));
     let no_path = || ManifestProblem::new(fields.line, "no \"path\"");
@@ -84,11 +84,9 @@ fn daemon(process: &ManifestValue, file: &mut ManifestFile<'_, '_>) -> Option<Da
     let (restart, exit_on_end) = file.or_default(strategy).unwrap_or(STRATEGIES[0].1);
     // `processor_affinity` is what the documentation of `process_pilot` calls `affinity`.
     let affinity = if fields.get("affinity").is_some() { "affinity" } else { "processor_affinity" };
-    let dependencies = file.or_default(fields.texts("dependencies"));
-    let line = fields.get("dependencies").map_or(fields.line, |value| value.line);
     Some(DaemonSpec {
         env: file.or_default(fields.variables("env")),
-        depends_on: file.dependencies_on(&dependencies, line),
+        depends_on: file.dependencies_on(&fields, "dependencies"),
         ready: readiness(&fields, file),
         restart,
         // Without a timeout, `process_pilot` waits for the exit.

@@ -66,9 +66,9 @@ impl ManifestValue {
         }
     }
 
-    /// Returns the texts of a list of single values.
-    pub(super) fn texts(&self) -> Option<Vec<String>> {
-        if let Data::List(items) = &self.data { items.iter().map(Self::text).collect() } else { None }
+    /// Returns the items of a list, or `None` for another value.
+    pub(super) fn items(&self) -> Option<&[Self]> {
+        if let Data::List(items) = &self.data { Some(items) } else { None }
     }
 
     /// Returns the whole number that the value is.
@@ -174,9 +174,9 @@ mod tests {
         let found: Vec<_> = members.iter().map(|member| (member.key.as_str(), member.value.line)).collect();
         assert_eq!(found, [("b", 2), ("a", 3), ("c", 7)]);
         assert_eq!(members[0].value.text().unwrap(), "1.50");
-        assert_eq!(members[1].value.texts().unwrap(), ["x", "true"]);
-        let Data::List(items) = &members[1].value.data else { panic!() };
-        assert_eq!(items[1].line, 5);
+        let items = members[1].value.items().unwrap();
+        let found: Vec<_> = items.iter().map(|item| (item.text().unwrap(), item.line)).collect();
+        assert_eq!(found, [("x".to_owned(), 4), ("true".to_owned(), 5)]);
         let Data::Map(members) = &members[2].value.data else { panic!() };
         assert_eq!(members[0].value.number::<u8>(), Some(16));
     }

@@ -64,7 +64,7 @@ fn problems_with_limits_name_the_line_and_what_is_allowed() {
             "user = \"no-such-user\"",
             "\"user\" is \"no-such-user\"; use the name or the uid of a user of this",
         ),
-        ("user = []", "\"user\" is an empty list; use a text"),
+        ("user = []", "\"user\" is an empty list; use the name or the uid of a user"),
     ] {
         let found = messages("rigup.toml", &format!("[daemons.a]\ncommand = \"x\"\n{field}\n"));
         assert!(found.starts_with("rigup.toml:3: ") && found.contains(expected), "{field}: {found}");

@@ -1,6 +1,6 @@
 //! Tests of the messages about problems in rigup's own formats.
 
-use crate::supervisor::manifest::tests::{Folder, messages};
+use crate::supervisor::manifest::tests::{Folder, daemon, messages};
 
 #[test]
 fn problems_in_own_formats_name_the_line_and_what_is_allowed() {
@@ -25,8 +25,8 @@ fn problems_in_own_formats_name_the_line_and_what_is_allowed() {
         ),
         ("command = \"x\"\nstop_signal = \"STOPP\"", "is \"STOPP\"; use a name such as TERM, or a number"),
         ("command = \"x\"\nautostart = 1", "\"autostart\" is 1; use true or false"),
-        ("command = \"x\"\nsuccess_exit_codes = [256]", "use a list of numbers from 0 to 255"),
-        ("command = \"x\"\nenv = { \"\" = \"x\" }", "\"env\" is a table; use a table of texts"),
+        ("command = \"x\"\nsuccess_exit_codes = [256]", "is 256; use a number from 0 to 255"),
+        ("command = \"x\"\nenv = { \"\" = \"x\" }", "\"env\" has the name \"\"; use one that is not empty"),
         ("command = \"x\"\nbinaries = [\"a/b\"]", "\"binaries\" has an invalid name: the name `a/b`"),
         ("command = \"x\"\nenv_file = \"none\"", "create it, or remove \"env_file\""),
         ("command = \"x\"\nready = {}", "\"ready\" does not have one check; use one of tcp, http"),
@@ -103,7 +103,8 @@ fn an_empty_value_is_an_error_that_says_what_is_allowed() {
         ("ready = {fifo = ''}", format!("\"ready.fifo\" is \"\"; {path}")),
         ("ready = {exec = []}", format!("\"ready.exec\" is an empty list; {command}")),
         ("ready = {exec = ' '}", format!("\"ready.exec\" is \" \"; {command}")),
-        ("ready = {exec = ['', 'x']}", format!("\"ready.exec\" is a list; {command}")),
+        ("ready = {exec = ['', 'x']}", "item 1 of \"ready.exec\" is \"\"; use the name or".to_owned()),
+        ("command = ['', 'x']", "item 1 of \"command\" is \"\"; use the name or the path of a".to_owned()),
         (
             "ready = {log = ''}",
             "\"ready.log\" is \"\"; use a valid regular expression that is not empty".to_owned(),
@@ -114,7 +115,7 @@ fn an_empty_value_is_an_error_that_says_what_is_allowed() {
         ("ready = {tcp = ':80'}", "\"ready.tcp\" is \":80\"; use a port, or \"HOST:PORT\"".to_owned()),
         ("working_dir = ''", format!("\"working_dir\" is \"\"; {path}")),
         ("env_file = ''", format!("\"env_file\" is \"\"; {path}")),
-        ("env_file = ['']", format!("\"env_file\" is a list; {path}")),
+        ("env_file = ['']", format!("item 1 of \"env_file\" is \"\"; {path}")),
         ("stop_command = ''", format!("\"stop_command\" is \"\"; {command}")),
         ("stop_command = []", format!("\"stop_command\" is an empty list; {command}")),
         (
@@ -123,7 +124,7 @@ fn an_empty_value_is_an_error_that_says_what_is_allowed() {
         ),
         (
             "healthcheck = {test = ['CMD', '']}",
-            "use a text with a command, or a list that begins with CMD".to_owned(),
+            "\"healthcheck.test\" has no program after \"CMD\"; add one".to_owned(),
         ),
         ("depends_on = ['']", "\"\" is not the name of a daemon; use 1 to 63 characters".to_owned()),
         ("binaries = ['']", "\"binaries\" has an invalid name: the name is blank".to_owned()),
@@ -137,10 +138,11 @@ fn an_empty_value_is_an_error_that_says_what_is_allowed() {
         ("log_max_size = ''", "\"log_max_size\" is \"\"; use ".to_owned()),
         ("restart = ''", "\"restart\" is \"\"; use no, on-failure".to_owned()),
     ] {
-        let found = messages("a.toml", &format!("[daemons.a]\ncommand = 'x'\n{field}\n"));
+        let command = if field.starts_with("command") { "" } else { "command = 'x'" };
+        let found = messages("a.toml", &format!("[daemons.a]\n{command}\n{field}\n"));
         assert!(found.starts_with("a.toml:3: ") && found.contains(&expected), "{field}: {found}");
     }
-    for fields in ["command = ''", "command = []", "command = ['', 'x']"] {
+    for fields in ["command = ''", "command = []"] {
         let found = messages("a.toml", &format!("[daemons.a]\n{fields}\n"));
         assert!(found.contains(command), "{fields}: {found}");
     }
@@ -247,7 +249,7 @@ fn all_problems_of_a_foreign_process_are_named() {
         "compose.yaml:6: \"is_daemon\" is not supported",
         "compose.yaml:7: \"working_dir\" is an empty list",
         "compose.yaml:8: \"replicas\" is 0",
-        "compose.yaml:9: \"success_exit_codes\" is a list",
+        "compose.yaml:9: item 1 of \"success_exit_codes\" is \"x\"",
         "compose.yaml:10: \"depends_on.c.condition\" is \"up\"",
         "compose.yaml:11: \"readiness_probe.period_seconds\" is \"x\"",
         "compose.yaml:11: \"readiness_probe\" has no check",
@@ -270,6 +272,54 @@ fn all_problems_of_a_foreign_process_are_named() {
         "Procfile:3: \"d/e\" is not the name of a daemon",
     ];
     assert_problems(&folder, "Procfile", &expected);
+}
+
+#[test]
+fn a_wrong_item_of_a_list_or_a_table_is_named_with_its_line() {
+    for (fields, expected) in [
+        ("command = ['sleep', 600]", "3: item 2 of \"command\" is 600; use a text in quotes"),
+        ("command = [\n'sh',\n['x']]", "5: item 2 of \"command\" is a list; use a text in quotes"),
+        ("stop_command = ['x', true]", "3: item 2 of \"stop_command\" is true; use a text in quotes"),
+        ("ready = {exec = ['x', 1.5]}", "3: item 2 of \"ready.exec\" is 1.5; use a text in quotes"),
+        ("binaries = [1]", "3: item 1 of \"binaries\" is 1; use a text in quotes"),
+        ("hooks = ['a', 1]", "3: item 2 of \"hooks\" is 1; use a text in quotes"),
+        ("depends_on = ['a', 1]", "3: item 2 of \"depends_on\" is 1; use a text in quotes"),
+        ("env_file = ['a', '']", "3: item 2 of \"env_file\" is \"\"; use a path that is not empty"),
+        ("working_dir = 1", "3: \"working_dir\" is 1; use a path that is not empty"),
+        ("ready = {log = 1}", "3: \"ready.log\" is 1; use a valid regular expression"),
+        (
+            "success_exit_codes = [\n0,\n300]",
+            "5: item 2 of \"success_exit_codes\" is 300; use a number from 0 to 255",
+        ),
+        (
+            "cpu_affinity = [0, 'a']",
+            "3: item 2 of \"cpu_affinity\" is \"a\"; use the number of a CPU such as 0",
+        ),
+        ("env = ['A=b', 'secret']", "3: item 2 of \"env\" is not a text NAME=VALUE; write one"),
+        ("env = {A = 'b', B = [1]}", "3: \"env.B\" is a list; use a text, a number, true or false"),
+        ("env = {A = \"secret\\u0000\"}", "3: \"env.A\" is a text with a NUL character; use a text"),
+        ("env = {'A=' = 'b'}", "3: \"env\" has the name \"A=\"; use one that is not empty and has no \"=\""),
+        (
+            "env = 1",
+            "3: \"env\" is 1; use a table such as { NAME = \"value\" }, or a list such as [\"NAME=value\"]",
+        ),
+    ] {
+        let command = if fields.starts_with("command") { "" } else { "command = 'x'" };
+        let found = messages("a.toml", &format!("[daemons.a]\n{command}\n{fields}\n"));
+        assert!(found.contains(&format!("a.toml:{expected}")), "{fields}: {found}");
+        assert!(!found.contains("secret"), "{found}");
+    }
+}
+
+#[test]
+fn a_number_is_a_value_of_env_and_a_text_in_foreign_formats() {
+    let spec = daemon("a.toml", "[daemons.a]\ncommand = 'x'\nenv = {A = 1, B = true, C = 1.50}\n");
+    let expected = [("A", "1"), ("B", "true"), ("C", "1.50")];
+    assert_eq!(spec.env, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    let compose = daemon("m.yaml", "processes:\n  a:\n    entrypoint: [sleep, 600, true]\n");
+    assert_eq!(compose.command, ["sleep", "600", "true"]);
+    let pilot = daemon("m.yaml", "processes:\n  - {name: a, path: sleep, args: [600, 1.50]}\n");
+    assert_eq!(pilot.command, ["sleep", "600", "1.50"]);
 }
 
 /// Asserts that the problems of a file begin with these texts.
