@@ -29,6 +29,11 @@ pub(crate) fn quote_text(text: &str) -> String {
     quoted.map_or_else(|_| text.to_owned(), |quoted| String::from_utf8_lossy(&quoted).into_owned())
 }
 
+/// Returns the line with which a shell runs a command, for a message.
+pub(crate) fn quote_command(words: &[String]) -> String {
+    words.iter().map(|word| quote_text(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// Returns whether a shell takes a word as the name of a variable.
 pub(crate) fn is_name(word: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -73,6 +78,14 @@ mod tests {
         ] {
             assert_eq!(assignment(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_shell_reads_the_words_of_a_quoted_command() {
+        let words = ["sh", "-c", "echo \"$1\"; exit 1", "it's"].map(str::to_owned);
+        let line = quote_command(&words);
+        assert!(line.starts_with("sh -c "), "{line}");
+        assert_eq!(shlex::split(&line).unwrap(), words);
     }
 
     #[test]

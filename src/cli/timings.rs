@@ -94,5 +94,5 @@ fn command_line() -> String {
     if let Some(program) = words.first_mut() {
         *program = Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned();
     }
-    words.iter().map(|word| shell::quote_text(word)).collect::<Vec<_>>().join(" ")
+    shell::quote_command(&words)
 }

@@ -20,6 +20,7 @@ use crate::engine::session::{self, Session};
 use crate::engine::{EngineError, ExitStatus};
 use crate::fs::lock::FileLock;
 use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Wanted};
+use crate::report::text;
 use crate::settings::FILE_NAME;
 use crate::supervisor::control::{ControlRequest, stopped_note};
 use crate::supervisor::control_loop::DaemonEvent;
@@ -275,9 +276,13 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
         warning!("{text}");
     }
     if specs.is_empty() {
-        return Err(CliError::setup(
-            "no daemon is declared; write [daemons.NAME] with a command into ./rigup.toml, or name a manifest with -f",
-        ));
+        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        return Err(CliError::setup(if files.is_empty() {
+            "no daemon is declared; write [daemons.NAME] with a command into ./rigup.toml, or name a manifest with -f"
+                .to_owned()
+        } else {
+            format!("no daemon is declared in {}; add one", text::list(&files, text::MAX_LISTED))
+        }));
     }
     policy::check(&specs).map_err(CliError::setup)?;
     Ok(specs)

@@ -344,10 +344,9 @@ fn check_owner(settings: &Settings) -> Result<(), EngineError> {
     let owner = owner_blocked_by_root(&settings.data_dir)
         .filter(|owner| !is_declared_trusted && !users::is_unknown(*owner));
     let Some(owner) = owner else { return Ok(()) };
-    let arguments: Vec<String> =
-        std::env::args().skip(1).map(|argument| shell::quote_text(&argument)).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let next = if settings.is_default_data_dir {
-        format!("run `sudo -H rigup {}`, or run rigup as that user", arguments.join(" "))
+        format!("run `sudo -H rigup {}`, or run rigup as that user", shell::quote_command(&arguments))
     } else {
         "run rigup as that user".to_owned()
     };

@@ -39,6 +39,18 @@ pub(crate) struct CapturedExit {
     pub stderr: String,
 }
 
+impl CapturedExit {
+    /// Returns the last line of its standard error, or of its standard output without one, behind a colon; nothing if it has
+    /// written neither.
+    pub(crate) fn reason(&self) -> String {
+        let last = |output: &String| Some(output.lines().rfind(|line| !line.trim().is_empty())?.to_owned());
+        [&self.stderr, &self.stdout]
+            .into_iter()
+            .find_map(last)
+            .map_or_else(String::new, |line| format!(": {line}"))
+    }
+}
+
 /// Runs a program, and terminates everything that it leaves behind, in any process group. On Linux, its output is kept
 /// in memory, so that a full disk cannot lose it.
 pub(crate) fn run(

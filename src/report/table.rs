@@ -118,7 +118,8 @@ impl Table {
         let mut row: Vec<Cell> = cells.into_iter().map(Into::into).collect();
         row.resize(self.columns.len(), Cell::plain(""));
         for cell in &mut row {
-            cell.text = text::printable(&cell.text);
+            // A command or an error may have several lines.
+            cell.text = text::printable(&cell.text.trim_end().replace(['\r', '\n', '\t'], " "));
         }
         self.rows.push(row);
     }
@@ -250,6 +251,12 @@ mod tests {
             "NAME         STATUS\nrg           installed\na-long-name  queued\u{fffd}[31m\njq\n"
         );
         assert!(table.render(None, true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn a_text_of_several_lines_is_shown_on_one() {
+        let table = Table::with_rows([Column::new("COMMAND")], [["sh -c a\n\tb\nc\n"], ["d\r\ne"]]);
+        assert_eq!(table.render(None, false), "COMMAND\nsh -c a  b c\nd  e\n");
     }
 
     #[test]

@@ -46,20 +46,16 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// Returns a size like `812 B`, `6.3 MB` or `41 MB`, in powers of 1000.
+/// Returns a size like `812 B`, `6.3 MiB` or `40 MiB`, in the units of sizes in settings and manifests.
 pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if count < 1000 {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 1024 {
         return format!("{count} B");
     }
     // In tenths of a unit, rounded.
-    let mut tenths = count.saturating_add(50) / 100;
-    let mut unit = 0;
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        tenths = (tenths + 500) / 1000;
-        unit += 1;
-    }
-    let unit = UNITS[unit];
+    let in_tenths = |unit: usize| (u128::from(count) * 10 + (1 << (10 * unit + 9))) >> (10 * unit + 10);
+    let unit = (0..UNITS.len()).find(|unit| in_tenths(*unit) < 10_240).unwrap_or(UNITS.len() - 1);
+    let (tenths, unit) = (in_tenths(unit), UNITS[unit]);
     if tenths < 100 {
         format!("{}.{} {unit}", tenths / 10, tenths % 10)
     } else {
@@ -75,8 +71,8 @@ mod tests {
     fn durations_and_sizes_are_short() {
         let text = |millis| duration(SignedDuration::from_millis(millis));
         assert_eq!([12, 3_456, 125_000, 10_920_000].map(text), ["12 ms", "3.4 s", "2 min 5 s", "3 h 2 min"]);
-        assert_eq!([0, 812, 6_290, 41_000_000].map(bytes), ["0 B", "812 B", "6.3 kB", "41 MB"]);
-        assert_eq!([999_999, 1 << 30, u64::MAX].map(bytes), ["1.0 MB", "1.1 GB", "18447 PB"]);
+        assert_eq!([0, 812, 6_490, 40 << 20].map(bytes), ["0 B", "812 B", "6.3 KiB", "40 MiB"]);
+        assert_eq!([(1 << 20) - 1, 1536 << 20, u64::MAX].map(bytes), ["1.0 MiB", "1.5 GiB", "16384 PiB"]);
     }
 
     #[test]

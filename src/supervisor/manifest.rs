@@ -141,7 +141,10 @@ fn read_file(bytes: &[u8], format: &ManifestFormat, file: &mut ManifestFile<'_, 
         ManifestFormat::Lines => Ok(Vec::new()),
         ManifestFormat::Toml => native::read_toml(text, file),
         ManifestFormat::Procfile => Ok(procfile::read(text, file)),
-        ManifestFormat::Yaml => read_yaml(text, file),
+        ManifestFormat::Yaml => read_yaml(text, file).map_err(|problem| {
+            let hint = other_format(text, file.path);
+            ManifestProblem { message: problem.message + &hint, ..problem }
+        }),
     });
     file.keep(read).unwrap_or_default()
 }
@@ -160,6 +163,22 @@ fn read_yaml(text: &str, file: &mut ManifestFile<'_, '_>) -> Result<Vec<DaemonSp
             "are containers of docker compose, which rigup does not run; declare commands under \"processes\"",
         )),
         None => Err(ManifestProblem::new(document.line, format!("no \"processes\"; {FORMS}"))),
+    }
+}
+
+/// Returns what a file may be that is neither a manifest of `process_pilot` nor one of process-compose, as the end of a
+/// message about it; nothing if its name says that it is YAML or JSON.
+fn other_format(text: &str, path: &Path) -> String {
+    const YAML_EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    if text.lines().any(|line| line.starts_with("[program:")) {
+        "; supervisord's configuration is not read: docs/coming-from.md shows how to declare its programs in rigup.toml"
+            .to_owned()
+    } else if YAML_EXTENSIONS.contains(&extension) {
+        String::new()
+    } else {
+        "; the name of a Procfile begins with \"Procfile\", and that of a file with [daemons.NAME] ends with .toml"
+            .to_owned()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::process::system;
+use crate::shell;
 use crate::supervisor::readiness::fifo::FifoReader;
 use crate::supervisor::readiness::log_watch::LogWatch;
 
@@ -166,14 +167,14 @@ fn describe(probe: &ReadinessCheck) -> String {
         ReadinessCheck::Log(pattern) => format!("no line of its logs matches {pattern}"),
         ReadinessCheck::Notify => "it did not notify READY=1".to_owned(),
         ReadinessCheck::StdoutLine => "it printed no line".to_owned(),
-        ReadinessCheck::Exec(command) => format!("{} does not succeed", command.join(" ")),
+        ReadinessCheck::Exec(command) => format!("{} does not succeed", shell::quote_command(command)),
     }
 }
 
 /// Runs a command that has to exit with 0 in time, and returns why it does not. Everything that it has started is killed at
 /// its end.
 fn run(command: &[String], context: &ProbeContext, timeout: Duration, end: &Interrupt) -> Result<(), String> {
-    let text = command.join(" ");
+    let text = shell::quote_command(command);
     let Some((program, args)) = command.split_first() else { return Err("it has no command".to_owned()) };
     let command = CommandSpec {
         program: program.into(),
@@ -185,9 +186,8 @@ fn run(command: &[String], context: &ProbeContext, timeout: Duration, end: &Inte
     match capture::run(command, duration::deadline(timeout), end) {
         Ok(Captured::Exited(exit)) if exit.exit_code == Some(0) => Ok(()),
         Ok(Captured::Exited(exit)) => {
-            let last = [&exit.stderr, &exit.stdout].into_iter().find_map(|output| output.lines().last());
-            let reason = last.map(|line| format!(": {line}")).unwrap_or_default();
-            Err(format!("{text} exits with {}{reason}", exit.exit_code.unwrap_or_default()))
+            let code = exit.exit_code.unwrap_or_default();
+            Err(format!("{text} exits with {code}{}", exit.reason()))
         }
         Ok(Captured::Killed(_)) => Err(format!("{text} takes longer than {} s", duration::seconds(timeout))),
         Ok(Captured::NotStarted(error)) => Err(error.to_string()),

@@ -67,9 +67,7 @@ fn run(
         Captured::Exited(CapturedExit { exit_code: Some(0), .. }) => Ok(()),
         Captured::Exited(exit) => {
             let code = exit.exit_code.map_or_else(|| "an unknown code".to_owned(), |code| code.to_string());
-            let last = exit.stderr.lines().rfind(|line| !line.trim().is_empty());
-            let last = last.map(|line| format!(": {line}")).unwrap_or_default();
-            Err(format!("stop_command exited with {code}{last}"))
+            Err(format!("stop_command exited with {code}{}", exit.reason()))
         }
         Captured::NotStarted(error) => Err(format!("stop_command failed: {error}")),
         Captured::Killed(_) => Err("stop_command did not end within the grace period".to_owned()),

@@ -88,7 +88,7 @@ fn uninstall_orphaned_removes_only_what_rigup_made_and_no_record_names() {
     context
         .run(&["uninstall", "--orphaned"])
         .exits_with(1)
-        .stderr_contains("confirm with --yes to remove 1.0 kB");
+        .stderr_contains("confirm with --yes to remove 1008 B");
     assert!(context.lib("p/deleted").exists());
     context.run(&["uninstall", "--orphaned", "--yes"]).succeeds();
     let exists = |file: &str| context.lib(file).exists();

@@ -216,7 +216,7 @@ fn row_50_a_hook_over_its_memory_limit_is_killed_with_its_processes() {
     context.set("MEMORY_LIMIT", "60000000").set("TIMEOUT", "30");
     let output = context.run(&["run", "E"]).exits_with(1);
     let output = output.stderr_contains("error: p/on_E__3_p.sh: over its memory limit (137)");
-    let warning = "of memory, more than its limit of 60 MB, and was killed";
+    let warning = "of memory, more than its limit of 57 MiB, and was killed";
     assert_eq!(output.stderr.matches(warning).count(), 3, "{}", output.stderr);
     let hooks = context.hook_processes();
     let reasons: Vec<&str> = hooks.iter().map(|hook| hook["exit_reason"].as_str().unwrap()).collect();

@@ -169,7 +169,7 @@ fn a_daemon_over_its_memory_limit_is_killed_and_restarted() {
     let daemon = context.daemon("b");
     assert_eq!((&daemon["memory_max"], &daemon["memory_limit"]), (&104_857_600.into(), &"polled".into()));
     let table = context.run(&["ps", "--format", "table"]).succeeds().stdout;
-    assert!(table.contains("105 MB (polled)"), "{table}");
+    assert!(table.contains("100 MiB (polled)"), "{table}");
     context.run(&["stop", "a"]).succeeds();
     assert!(context.daemon("a")["last_error"].as_str().unwrap().contains("over its memory limit"));
     context.down();

@@ -85,6 +85,10 @@ fn a_refused_manifest_starts_nothing_and_leaves_no_supervisor() {
         }
         assert_eq!(context.live_processes(), []);
     }
+    context.write("here/rigup.toml", "");
+    context.write("here/Procfile.empty", "# none\n");
+    let refused = context.run(&["up", "-f", "Procfile.empty"]).exits_with(3);
+    refused.stderr_contains("no daemon is declared in Procfile.empty; add one");
     context.write("here/rigup.toml", "[daemons.a]\ncommand = 'true'\n");
     for args in [&["up", "none"][..], &["up", "-d", "none"]] {
         let refused = context.run(args).stderr_contains("no daemon is named none");

@@ -80,7 +80,7 @@ fn up_wait_fails_for_an_unhealthy_daemon() {
         "[daemons.a]\ncommand = 'sleep 600'\n\
          healthcheck = {test = 'echo no answer; exit 2', interval = '20ms', retries = 2}\n",
     );
-    let expected = "a: unhealthy: sh -c echo no answer; exit 2 exits with 2: no answer\n";
+    let expected = "a: unhealthy: sh -c 'echo no answer; exit 2' exits with 2: no answer\n";
     context.run(&["up", "--wait"]).exits_with(1).stderr_contains(expected);
     context.down();
 }

@@ -111,7 +111,8 @@ fn the_last_lines_of_a_daemon_may_be_of_several_executions() {
     let lines: Vec<&str> = all.lines().collect();
     assert_eq!(lines.len(), 9);
     for count in [0, 1, 3, 4, 8, 9, 20] {
-        let last = context.run(&["logs", "-n", &count.to_string(), "a"]).succeeds().stdout;
+        let last = context.run(&["logs", "--tail", &count.to_string(), "a"]).succeeds().stdout;
+        assert_eq!(context.run(&["logs", "-n", &count.to_string(), "a"]).succeeds().stdout, last);
         assert_eq!(last.lines().collect::<Vec<_>>(), lines[9_usize.saturating_sub(count)..], "{count} lines");
     }
     assert_nothing_is_left(&context);

@@ -35,16 +35,18 @@ fn a_stop_command_has_the_folder_and_the_environment_of_the_daemon() {
 
 #[test]
 fn the_signal_follows_a_stop_command_that_fails() {
-    let context = running("stop_command = ['sh', '-c', 'echo no route >&2; exit 9']\n");
-    let stopping = context.start(&["stop", "a"]);
-    wait_until("the signal was sent", || context.path("here/work/signals").exists());
-    context.write("here/work/end", "");
-    assert!(stopping.wait_with_output().unwrap().status.success());
-    let warning = "warning: a: stop_command exited with 9: no route";
-    wait_until("the log has the warning", || {
-        context.lines("supervisor.log").iter().any(|line| line.ends_with(warning))
-    });
-    context.down();
+    for output in ["echo no route >&2; echo stopping", "echo no route"] {
+        let context = running(&format!("stop_command = ['sh', '-c', '{output}; exit 9']\n"));
+        let stopping = context.start(&["stop", "a"]);
+        wait_until("the signal was sent", || context.path("here/work/signals").exists());
+        context.write("here/work/end", "");
+        assert!(stopping.wait_with_output().unwrap().status.success());
+        let warning = "warning: a: stop_command exited with 9: no route";
+        wait_until("the log has the warning", || {
+            context.lines("supervisor.log").iter().any(|line| line.ends_with(warning))
+        });
+        context.down();
+    }
 }
 
 #[test]

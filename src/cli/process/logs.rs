@@ -30,7 +30,7 @@ pub(crate) struct ProcessLogsArgs {
     #[arg(long)]
     pub(crate) failed: bool,
     /// Print only the last N lines of each log
-    #[arg(long, short = 'n', value_name = "N", value_parser = count::parse::<usize>)]
+    #[arg(long, alias = "tail", short = 'n', value_name = "N", value_parser = count::parse::<usize>)]
     pub(crate) lines: Option<usize>,
     /// Print only this log
     #[arg(long, value_name = "STREAM", value_parser = ["stdout", "stderr"])]

@@ -71,12 +71,12 @@ fn process_table() -> Table {
 #[test]
 fn processes_fit_120_and_80_and_60_columns() {
     insta::assert_snapshot!(process_table().render(Some(120), false), @r"
-        PROCESS   COMMAND                                      STATE                        DURATION    CPU    MEMORY  STARTED
-        11111111  rigup install ripgrep yt-dlp                 exit 1                       3 min 20 s  1.5 s  6.3 MB  1 day ago
-        22222222  ├─ npm/on_BinaryRequest__10_npm.sh yt-dlp    skipped                      1.0 s       1.5 s  6.3 MB  1 day ago
-        33333333  └─ pip/on_BinaryRequest__10_pip.sh yt-dlp    timed out after 600 s (143)  10 min 0 s  1.5 s  6.3 MB  2 h ago
-        44444444  nightly: backup --into /srv/バックアップ/…   running                      3 min 5 s   41 ms  12 MB   3 min ago
-        55555555  sh -c echo �]0;title�                        queued                                   41 ms  12 MB
+        PROCESS   COMMAND                                     STATE                        DURATION    CPU    MEMORY   STARTED
+        11111111  rigup install ripgrep yt-dlp                exit 1                       3 min 20 s  1.5 s  6.0 MiB  1 day ago
+        22222222  ├─ npm/on_BinaryRequest__10_npm.sh yt-dlp   skipped                      1.0 s       1.5 s  6.0 MiB  1 day ago
+        33333333  └─ pip/on_BinaryRequest__10_pip.sh yt-dlp   timed out after 600 s (143)  10 min 0 s  1.5 s  6.0 MiB  2 h ago
+        44444444  nightly: backup --into /srv/バックアップ/…  running                      3 min 5 s   41 ms  12 MiB   3 min ago
+        55555555  sh -c echo �]0;title�                       queued                                   41 ms  12 MiB
         ");
     insta::assert_snapshot!(process_table().render(Some(80), false), @r"
         PROCESS   COMMAND                   STATE                  DURATION    STARTED

@@ -213,8 +213,8 @@ impl<'a> Declaration<'a> {
         self.read(key, forms, |_| words.filter(is_command))
     }
 
-    /// Reads variables: a table, or a list of `NAME=VALUE`. A number, true and false are values as they
-    /// are written, as for docker compose. No problem quotes a value, because it may be a secret.
+    /// Reads variables: a table, or a list of `NAME=VALUE`. A number, true and false are values as they are written, as for
+    /// docker compose. No problem quotes a value, because it may be a secret.
     pub(super) fn variables(&self, key: &str) -> Result<BTreeMap<String, String>, ManifestProblem> {
         let forms = "a table such as { NAME = \"value\" }, or a list such as [\"NAME=value\"]";
         match self.get(key).map(|value| &value.data) {
@@ -227,7 +227,8 @@ impl<'a> Declaration<'a> {
                 };
                 (1..).zip(items).map(variable).collect()
             }
-            _ => Ok(self.read(key, forms, |_| None)?.unwrap_or_default()),
+            Some(_) => Err(self.problem(key, &format!("is not {forms}"))),
+            None => Ok(BTreeMap::new()),
         }
     }
 

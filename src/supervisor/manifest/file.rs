@@ -98,8 +98,19 @@ impl ManifestFile<'_, '_> {
     /// Checks the keys of a table: an unknown one is an error in rigup's own formats, and a warning in others. Returns
     /// whether there is no such error.
     pub(super) fn check_keys(&mut self, table: &Declaration<'_>, known: &[&[&str]]) -> bool {
+        self.check_other_keys(table, known, &[])
+    }
+
+    /// Checks the keys of a table, as `check_keys` does, except those that are `handled` elsewhere: they have no effect or are
+    /// refused, so no message offers them.
+    pub(super) fn check_other_keys(
+        &mut self,
+        table: &Declaration<'_>,
+        known: &[&[&str]],
+        handled: &[&[&str]],
+    ) -> bool {
         let count = self.problems.len();
-        for member in table.others(known) {
+        for member in table.others(&[known, handled].concat()) {
             let all = || known.iter().copied().flatten().copied();
             let label = table.label(&member.key);
             let message = match synonym(&member.key, all()).or_else(|| closest(&member.key, all())) {

@@ -129,7 +129,7 @@ pub(super) fn read_toml(
         |key: &&str| file.path.ends_with(settings::FILE_NAME) && closest(key, [DAEMONS]).is_none();
     let settings: Vec<&str> =
         document.others(&[]).map(|member| member.key.as_str()).filter(is_setting).collect();
-    file.check_keys(&document, &[&[DAEMONS], &settings]);
+    file.check_other_keys(&document, &[&[DAEMONS]], &[&settings]);
     let Some(table) = document.table(DAEMONS)? else { return Ok(Vec::new()) };
     Ok(table.others(&[]).flat_map(|member| table_daemon(&member.key, &member.value, file)).collect())
 }

@@ -98,14 +98,14 @@ struct Shared {
 /// Reads the daemons of a manifest.
 pub(super) fn read(document: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> Vec<DaemonSpec> {
     let ignored = extensions(document);
-    let known: [&[&str]; 4] =
-        [&MANIFEST_FIELDS, &IGNORED_MANIFEST_FIELDS, &UNSUPPORTED_MANIFEST_FIELDS, &ignored];
-    file.check_keys(document, &known);
+    let handled: [&[&str]; 3] = [&IGNORED_MANIFEST_FIELDS, &UNSUPPORTED_MANIFEST_FIELDS, &ignored];
+    file.check_other_keys(document, &[&MANIFEST_FIELDS], &handled);
     file.refuse(document, &UNSUPPORTED_MANIFEST_FIELDS);
     warn_about_log_location(document, file);
     let mut shell = SHELL.map(str::to_owned);
     if let Some(table) = file.or_default(document.table("shell")) {
-        file.check_keys(&table, &[&SHELL_FIELDS, &["elevated_shell_command", "elevated_shell_argument"]]);
+        let ignored = ["elevated_shell_command", "elevated_shell_argument"];
+        file.check_other_keys(&table, &[&SHELL_FIELDS], &[&ignored]);
         for (word, key) in shell.iter_mut().zip(SHELL_FIELDS) {
             *word = file.or_default(table.text(key)).unwrap_or_else(|| word.clone());
         }
@@ -144,7 +144,7 @@ fn daemon(
     let name = file.or_unnamed(daemon_name(name, process.line));
     let Some(fields) = file.keep(fields) else { return Vec::new() };
     let ignored = extensions(&fields);
-    file.check_keys(&fields, &[&FIELDS, &IGNORED_FIELDS, &UNSUPPORTED, &ignored]);
+    file.check_other_keys(&fields, &[&FIELDS], &[&IGNORED_FIELDS, &UNSUPPORTED, &ignored]);
     file.refuse(&fields, &UNSUPPORTED);
     warn_about_log_location(&fields, file);
     if !file.or_default(fields.flag("is_template_disabled", false))
@@ -304,7 +304,7 @@ fn check(
 ) -> Option<ReadinessCheck> {
     let exec = file.keep(probe.table("exec"))?;
     if let Some(exec) = exec {
-        file.check_keys(&exec, &[&["command", "working_dir"]]);
+        file.check_other_keys(&exec, &[&["command"]], &[&["working_dir"]]);
         file.refuse(&exec, &["working_dir"]);
         let code = file.keep(exec.text("command"))?.filter(|code| !code.trim().is_empty());
         if code.is_none() {
@@ -318,7 +318,7 @@ fn check(
         file.report(ManifestProblem::new(probe.line, message));
         return None;
     };
-    file.check_keys(&http, &[&["host", "scheme", "path", "port", "status_code", "headers"]]);
+    file.check_other_keys(&http, &[&["host", "scheme", "path", "port", "status_code"]], &[&["headers"]]);
     file.refuse(&http, &["headers"]);
     file.keep(http.word("scheme", &[("http", ())]));
     file.keep(http.read("status_code", "200, because any 2xx is a success", |value| {
@@ -345,11 +345,10 @@ fn with_availability(
         ("exit_on_failure", (Restart::No, true)),
     ];
     let Some(table) = file.or_default(fields.table("availability")) else { return spec };
-    file.check_keys(
-        &table,
-        &[&["restart", "backoff_seconds", "max_restarts", "exit_on_end", "exit_on_skipped"]],
-    );
-    file.refuse(&table, &["exit_on_skipped"]);
+    let unsupported = ["exit_on_skipped"];
+    let known = ["restart", "backoff_seconds", "max_restarts", "exit_on_end"];
+    file.check_other_keys(&table, &[&known], &[&unsupported]);
+    file.refuse(&table, &unsupported);
     let (restart, exit_on_failure) =
         file.or_default(table.word("restart", &RESTARTS)).unwrap_or(RESTARTS[0].1);
     let delay = file.or_default(table.duration("backoff_seconds", DaemonSpec::RESTART_DELAY));
@@ -374,7 +373,8 @@ fn with_shutdown(
 ) -> DaemonSpec {
     let Some(table) = file.or_default(fields.table("shutdown")) else { return spec };
     let unsupported = ["send_keys"];
-    file.check_keys(&table, &[&["command", "signal", "timeout_seconds", "parent_only"], &unsupported]);
+    let known = ["command", "signal", "timeout_seconds", "parent_only"];
+    file.check_other_keys(&table, &[&known], &[&unsupported]);
     file.refuse(&table, &unsupported);
     let command = file.or_default(table.text("command")).filter(|code| !code.trim().is_empty());
     let has_signal = table.get("signal").is_some_and(|value| value.number() != Some(0));
@@ -400,6 +400,30 @@ mod tests {
         let spec = daemon("m.yaml", "processes:\n  a:\n    command: x\n    ready_log_line: up\n");
         let ready = spec.ready.unwrap();
         assert_eq!((ready.interval, ready.timeout), (Duration::from_millis(200), crate::duration::MAX));
+    }
+
+    #[test]
+    fn an_unknown_key_names_no_key_that_is_refused_or_has_no_effect() {
+        let process = "    colour: 1\n    is_ttyy: 1\n    availability: {colour: 1}\n    shutdown: {colour: 1}\n    \
+                       readiness_probe: {http_get: {colour: 1}}\n    liveness_probe: {exec: {command: x, colour: 1}}\n";
+        let text = format!("colour: 1\nshell: {{colour: 1}}\nprocesses:\n  a:\n    command: x\n{process}");
+        let warnings = messages("m.yaml", &text);
+        assert_eq!(warnings.matches("ignored the unknown key").count(), 8, "{warnings}");
+        assert!(warnings.contains("m.yaml:6: ignored the unknown key \"colour\"; use command, entrypoint,"));
+        for key in super::UNSUPPORTED.into_iter().chain(super::UNSUPPORTED_MANIFEST_FIELDS).chain([
+            "theme",
+            "elevated_shell_command",
+            "namespace",
+            "exit_on_skipped",
+            "send_keys",
+            "headers",
+            "exec.working_dir",
+        ]) {
+            assert!(
+                !warnings.contains(&format!("{key}\"")) && !warnings.contains(&format!("{key},")),
+                "{key}: {warnings}"
+            );
+        }
     }
 
     #[test]

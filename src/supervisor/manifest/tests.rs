@@ -332,6 +332,24 @@ fn problems_of_process_pilot_manifests_name_the_line() {
 }
 
 #[test]
+fn a_file_of_another_format_names_the_files_that_rigup_reads() {
+    let procfile = "no \"processes\"; use a list of processes as process_pilot does, or a table of processes as process-compose \
+                    does; the name of a Procfile begins with \"Procfile\", and that of a file with [daemons.NAME] ends with \
+                    .toml";
+    for name in ["procfile", "foo.procs"] {
+        assert_eq!(messages(name, "web: ./serve\n"), format!("{name}:1: {procfile}"));
+    }
+    let table = messages("daemons.conf", "[daemons.a]\ncommand = 'x'\n");
+    assert!(table.contains("that of a file with [daemons.NAME] ends with .toml"), "{table}");
+    for text in ["[program:a]\ncommand=x\n", "; supervisord\n[supervisord]\n[program:a]\ncommand=x\n"] {
+        let found = messages("supervisord.conf", text);
+        let expected = "; supervisord's configuration is not read: docs/coming-from.md shows how to declare its programs";
+        assert!(found.contains(expected) && !found.contains("Procfile"), "{found}");
+    }
+    assert!(!messages("m.yaml", "web: ./serve\n").contains("Procfile"), "its name says that it is YAML");
+}
+
+#[test]
 fn a_process_compose_manifest_declares_its_processes() {
     let yaml = r#"
 version: "0.5"

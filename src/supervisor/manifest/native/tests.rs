@@ -230,7 +230,7 @@ fn all_problems_of_a_foreign_process_are_named() {
         "pilot.yaml:4: \"shutdown_strategy\" is \"stop\"",
         "pilot.yaml:5: \"timeout\" is \"x\"",
         "pilot.yaml:6: \"args\" is 1",
-        "pilot.yaml:7: \"env\" is 1",
+        "pilot.yaml:7: \"env\" is not a table",
         "pilot.yaml:8: \"\" is not the name of a daemon",
         "pilot.yaml:10: \"ready_timeout_sec\" is \"x\"",
         "pilot.yaml:11: \"ready_params.path\" is \"\"",
@@ -241,7 +241,7 @@ fn all_problems_of_a_foreign_process_are_named() {
     ];
     assert_problems(&folder, "pilot.yaml", &expected);
     let expected = [
-        "compose.yaml:1: \"environment\" is 1",
+        "compose.yaml:1: \"environment\" is not a table",
         "compose.yaml:2: \"extends\" is not supported",
         "compose.yaml:4: \"a/b\" is not the name of a daemon",
         "compose.yaml:4: no \"command\"",
@@ -261,7 +261,7 @@ fn all_problems_of_a_foreign_process_are_named() {
         "compose.yaml:14: \"shutdown.send_keys\" is not supported",
         "compose.yaml:14: \"shutdown.signal\" is \"x\"",
         "compose.yaml:14: \"shutdown.timeout_seconds\" is \"x\"",
-        "compose.yaml:15: \"environment\" is 1",
+        "compose.yaml:15: \"environment\" is not a table",
         "compose.yaml:16: \"disabled\" is 1",
     ];
     assert_problems(&folder, "compose.yaml", &expected);
@@ -301,7 +301,7 @@ fn a_wrong_item_of_a_list_or_a_table_is_named_with_its_line() {
         ("env = {'A=' = 'b'}", "3: \"env\" has the name \"A=\"; use one that is not empty and has no \"=\""),
         (
             "env = 1",
-            "3: \"env\" is 1; use a table such as { NAME = \"value\" }, or a list such as [\"NAME=value\"]",
+            "3: \"env\" is not a table such as { NAME = \"value\" }, or a list such as [\"NAME=value\"]",
         ),
     ] {
         let command = if fields.starts_with("command") { "" } else { "command = 'x'" };
