@@ -66,15 +66,19 @@ fn context() -> TestContext {
     context
 }
 
-/// Runs a page about daemons, and asserts that none of them is left. In the page, 8731 stands for a free port.
+/// Runs each chapter of a page about daemons in a folder of its own, and asserts that no daemon is left. In the page, 8731
+/// stands for a free port.
 fn run_page_about_daemons(page: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     drop(listener);
-    let context = context();
-    run_page(&context, &page.replace("8731", &port));
-    // `down` returns once the next supervisor can start, a moment before this one is gone.
-    wait_until("the last supervisor has exited", || context.live_processes().is_empty());
+    let page = page.replace("8731", &port).replace("\n### ", "\n## ");
+    for chapter in page.split("\n## ").filter(|chapter| chapter.contains("\n```console")) {
+        let context = context();
+        run_page(&context, chapter);
+        // `down` returns once the next supervisor can start, a moment before this one is gone.
+        wait_until("the last supervisor has exited", || context.live_processes().is_empty());
+    }
 }
 
 #[test]

@@ -129,7 +129,13 @@ fn program(
     }
     if !program.is_file() {
         let searched = if is_name { ", and PATH has no such program" } else { "" };
-        let message = format!("is not a program: there is no file {}{searched}", program.display());
+        // `process_pilot` starts all relative paths from the current folder.
+        let hint = if Path::new(path).is_file() {
+            "; relative paths start from the folder of the manifest, or from \"base_directory\""
+        } else {
+            ""
+        };
+        let message = format!("is not a program: there is no file {}{searched}{hint}", program.display());
         return Err(fields.problem("path", &message));
     }
     let folder = dir::parent(&program).to_owned();
@@ -186,7 +192,17 @@ fn readiness(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use crate::supervisor::manifest::tests::Folder;
+    use crate::supervisor::manifest::tests::{Folder, messages};
+
+    #[test]
+    fn a_program_that_is_only_in_the_current_folder_is_an_error_with_a_hint() {
+        let found = messages("m.yaml", "processes:\n  - {name: a, path: src/main.rs}\n");
+        let expected = "m.yaml:2: \"path\" is not a program: there is no file src/main.rs; relative paths start from the \
+                        folder of the manifest, or from \"base_directory\"";
+        assert_eq!(found, expected);
+        let found = messages("m.yaml", "processes:\n  - {name: a, path: src/none.rs}\n");
+        assert!(found.ends_with("src/none.rs"), "{found}");
+    }
 
     #[test]
     fn a_wildcard_in_a_folder_of_a_path_searches_below_the_part_before_it() {

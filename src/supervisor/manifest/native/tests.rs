@@ -300,7 +300,7 @@ fn a_wrong_item_of_a_list_or_a_table_is_named_with_its_line() {
         ("env = {A = \"secret\\u0000\"}", "3: \"env.A\" is a text with a NUL character; use a text"),
         ("env = {'A=' = 'b'}", "3: \"env\" has the name \"A=\"; use one that is not empty and has no \"=\""),
         (
-            "env = 1",
+            "env = 'secret'",
             "3: \"env\" is not a table such as { NAME = \"value\" }, or a list such as [\"NAME=value\"]",
         ),
     ] {
