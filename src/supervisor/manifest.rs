@@ -141,10 +141,9 @@ fn read_file(bytes: &[u8], format: &ManifestFormat, file: &mut ManifestFile<'_, 
         ManifestFormat::Lines => Ok(Vec::new()),
         ManifestFormat::Toml => native::read_toml(text, file),
         ManifestFormat::Procfile => Ok(procfile::read(text, file)),
-        ManifestFormat::Yaml => read_yaml(text, file).map_err(|problem| {
-            let hint = other_format(text, file.path);
-            ManifestProblem { message: problem.message + &hint, ..problem }
-        }),
+        ManifestFormat::Yaml => {
+            read_yaml(text, file).map_err(|problem| with_other_formats(problem, text, file.path))
+        }
     });
     file.keep(read).unwrap_or_default()
 }
@@ -153,6 +152,10 @@ fn read_yaml(text: &str, file: &mut ManifestFile<'_, '_>) -> Result<Vec<DaemonSp
     const FORMS: &str =
         "use a list of processes as process_pilot does, or a table of processes as process-compose does";
     let value = yaml::parse(text)?;
+    if let Data::Text(_) = value.data {
+        // The file may be a link to any file, so no message quotes it.
+        return Err(value.problem("the manifest is a text; use a table with its fields"));
+    }
     let document = Declaration::foreign(&value, "the manifest")?;
     match document.get("processes").map(|processes| &processes.data) {
         Some(Data::List(_)) => Ok(process_pilot::read(&document, file)),
@@ -166,19 +169,20 @@ fn read_yaml(text: &str, file: &mut ManifestFile<'_, '_>) -> Result<Vec<DaemonSp
     }
 }
 
-/// Returns what a file may be that is neither a manifest of `process_pilot` nor one of process-compose, as the end of a
-/// message about it; nothing if its name says that it is YAML or JSON.
-fn other_format(text: &str, path: &Path) -> String {
+/// Adds to a problem with a file that is neither a manifest of `process_pilot` nor one of process-compose what it may be
+/// instead, unless its name says that it is YAML or JSON.
+fn with_other_formats(problem: ManifestProblem, text: &str, path: &Path) -> ManifestProblem {
     const YAML_EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-    if text.lines().any(|line| line.starts_with("[program:")) {
-        "; supervisord's configuration is not read: docs/coming-from.md shows how to declare its programs in rigup.toml"
-            .to_owned()
+    if let Some((line, _)) = (1..).zip(text.lines()).find(|(_, line)| line.starts_with("[program:")) {
+        let message = "a configuration of supervisord, which rigup does not read; docs/coming-from.md shows how to declare \
+                       its programs in rigup.toml";
+        ManifestProblem::new(line, message)
     } else if YAML_EXTENSIONS.contains(&extension) {
-        String::new()
+        problem
     } else {
-        "; the name of a Procfile begins with \"Procfile\", and that of a file with [daemons.NAME] ends with .toml"
-            .to_owned()
+        let hint = "the name of a Procfile begins with \"Procfile\", and that of a file with [daemons.NAME] ends with .toml";
+        ManifestProblem::new(problem.line, format!("{}; {hint}", problem.message))
     }
 }
 

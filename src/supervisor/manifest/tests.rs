@@ -343,9 +343,15 @@ fn a_file_of_another_format_names_the_files_that_rigup_reads() {
     assert!(table.contains("that of a file with [daemons.NAME] ends with .toml"), "{table}");
     for text in ["[program:a]\ncommand=x\n", "; supervisord\n[supervisord]\n[program:a]\ncommand=x\n"] {
         let found = messages("supervisord.conf", text);
-        let expected = "; supervisord's configuration is not read: docs/coming-from.md shows how to declare its programs";
-        assert!(found.contains(expected) && !found.contains("Procfile"), "{found}");
+        let line = text.lines().count() - 1;
+        let expected = format!(
+            "supervisord.conf:{line}: a configuration of supervisord, which rigup does not read; docs/coming-from.md shows \
+             how to declare its programs in rigup.toml"
+        );
+        assert_eq!(found, expected);
     }
+    let found = messages("secret", "password\n");
+    assert!(found.starts_with("secret:1: the manifest is a text; use a table with its fields"), "{found}");
     assert!(!messages("m.yaml", "web: ./serve\n").contains("Procfile"), "its name says that it is YAML");
 }
 
