@@ -23,7 +23,8 @@ const MAX_STATE: u64 = 1 << 10;
 pub(super) struct RotationState {
     /// The offset of the first byte of the file.
     pub base: u64,
-    /// The offset of the first byte that is only in the file: everything before it is in a part, or was dropped.
+    /// The offset of the first byte that is only in the file: everything before it is in a part, or was dropped. It may still
+    /// be in the file.
     pub start: u64,
     pub step: RotationStep,
 }
@@ -32,10 +33,10 @@ pub(super) struct RotationState {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RotationStep {
-    /// The parts have their numbers, and the file begins at its base.
+    /// The parts have their numbers.
     #[default]
     Done,
-    /// The head of the file was copied to the part with the number 0. It may still be in the file.
+    /// The head of the file was copied to the part with the number 0.
     Copied,
     /// The head of the file is a hole, which may have been removed.
     Punched,
@@ -77,6 +78,26 @@ pub(super) fn part_path(log: &Path, number: u32) -> PathBuf {
     log.with_extension(format!("{number}.log"))
 }
 
+/// Returns the parts of a log with their sizes, newest first.
+pub(super) fn parts(log: &Path, state: RotationState) -> Vec<(PathBuf, u64)> {
+    if state.start == 0 {
+        return Vec::new();
+    }
+    let first = u32::from(state.step != RotationStep::Copied);
+    // A rotation that was interrupted leaves a gap, but never two.
+    let mut has_gap = false;
+    let mut parts = Vec::new();
+    for number in first.. {
+        let path = part_path(log, number);
+        match path.symlink_metadata() {
+            Ok(metadata) => parts.push((path, metadata.len())),
+            Err(_) if has_gap => break,
+            Err(_) => has_gap = number > 0,
+        }
+    }
+    parts
+}
+
 /// A log with its parts, as another process reads it.
 #[derive(Debug)]
 pub(crate) struct LogSeries {
@@ -106,7 +127,7 @@ impl LogSeries {
     /// Returns the offset of the first byte that is kept, and the offset after the last one.
     pub(crate) fn range(&self) -> io::Result<(u64, u64)> {
         self.while_stable(|layout| {
-            let parts: u64 = self.parts(layout).iter().map(|(_, size)| size).sum();
+            let parts: u64 = parts(&self.path, layout.state).iter().map(|(_, size)| size).sum();
             Ok((layout.state.start.saturating_sub(parts), layout.end))
         })
     }
@@ -123,7 +144,7 @@ impl LogSeries {
             if offset < state.start {
                 let mut start = state.start;
                 let mut next = None;
-                for (path, size) in self.parts(layout) {
+                for (path, size) in parts(&self.path, *state) {
                     start = start.saturating_sub(size);
                     let from = start.max(offset);
                     next = Some((path, from - start, from));
@@ -139,26 +160,6 @@ impl LogSeries {
             let from = offset.max(state.start);
             self.file().read_at(buffer, from - state.base).map(|count| (from, count))
         })
-    }
-
-    /// Returns the parts with their sizes, newest first.
-    fn parts(&self, layout: &Layout) -> Vec<(PathBuf, u64)> {
-        if layout.state.start == 0 {
-            return Vec::new();
-        }
-        let first = u32::from(layout.state.step != RotationStep::Copied);
-        // A rotation that was interrupted leaves a gap, but never two.
-        let mut has_gap = false;
-        let mut parts = Vec::new();
-        for number in first.. {
-            let path = part_path(&self.path, number);
-            match path.symlink_metadata() {
-                Ok(metadata) => parts.push((path, metadata.len())),
-                Err(_) if has_gap => break,
-                Err(_) => has_gap = number > 0,
-            }
-        }
-        parts
     }
 
     /// Calls `read` while the log cannot be rotated.

@@ -1,7 +1,6 @@
 //! The rotation of logs that a process appends to while it runs: the head of a log is copied to a part and then cut off, so
 //! that the process needs neither a pipe nor a signal.
 
-use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -14,13 +13,19 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 use crate::fs::regular_file;
 use crate::model::LogLimits;
 use crate::process::log::{Log, Logs};
-use crate::process::log_series::{RotationState, RotationStep, part_path};
+use crate::process::log_series::{RotationState, RotationStep, part_path, parts};
 use crate::process::system;
 use crate::process::tail::RECORD_BYTES;
 use crate::process::wait::{MIN_TICK, next_check};
 
 /// The longest pause between two looks at the sizes of logs.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long the waiter may be busy with a log before it looks at its process again.
+const BUDGET: Duration = Duration::from_millis(50);
+
+/// The number of bytes that are copied and synced at once: a fraction of the budget.
+const PIECE: u64 = 4 << 20;
 
 /// The pause after a rotation that failed, such as without space on the disk.
 const RETRY: Duration = Duration::from_secs(1);
@@ -67,9 +72,11 @@ impl Rotation {
         self.pause
     }
 
-    /// Returns the warning about a rotation that failed or may have lost lines, or `None` if none did.
-    pub(crate) fn into_warning(self) -> Option<String> {
-        let has_truncated = self.streams.iter().any(|stream| stream.truncates && !stream.parts.is_empty());
+    /// Ends the rotation after the exit of the process. Returns the warning about a rotation that failed or may have lost
+    /// lines, or `None` if none did.
+    pub(crate) fn end(self) -> Option<String> {
+        self.streams.iter().for_each(RotatedLog::remove_incomplete_part);
+        let has_truncated = self.streams.iter().any(|stream| stream.truncates && stream.state.start > 0);
         self.problem.or_else(|| has_truncated.then(|| TRUNCATED.to_owned()))
     }
 }
@@ -80,35 +87,46 @@ pub(crate) struct RotatedLog {
     path: PathBuf,
     limits: LogLimits,
     state: RotationState,
-    /// The sizes of the parts, oldest first.
-    parts: VecDeque<u64>,
+    /// How much of the head of the log the incomplete part with the number 0 has, in bytes.
+    copied: u64,
     /// Whether the file system cannot cut off the head of a file.
     truncates: bool,
+}
+
+/// The sizes of a log and its parts, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct RotationSizes {
+    /// The size of a part: a multiple of the block size of the file system.
+    part: u64,
+    /// The largest size of the log itself.
+    log: u64,
+    /// The largest size of the log with its parts.
+    total: u64,
 }
 
 impl RotatedLog {
     /// Returns the rotation of the log at this path, which may have been rotated before.
     pub(crate) fn new(path: PathBuf, limits: LogLimits) -> Self {
         let state = RotationState::read(&path);
-        Self { path, limits, state, parts: VecDeque::new(), truncates: false }
+        Self { path, limits, state, copied: 0, truncates: false }
     }
 
-    /// Moves parts out of the log until it is no larger than its limit. Returns how much it may grow until the next
-    /// rotation.
+    /// Drops what the files have no room for, and moves parts out of the log until it is no larger than its limit or the
+    /// time for that is over. Returns how much the log may grow until the next call.
     pub(crate) fn rotate(&mut self, log: &Log) -> io::Result<u64> {
-        let block = RECORD_BYTES.max(log.file().metadata()?.blksize());
-        // What the record of an exit shows stays in the log.
-        let chunk = (self.limits.max_size.saturating_sub(RECORD_BYTES) / block * block).max(block);
-        let limit = chunk + RECORD_BYTES;
+        let start = Instant::now();
+        let sizes = self.sizes(log)?;
         let content = |state: RotationState| log.size().checked_sub(state.start - state.base);
-        let room = |state| content(state).map(|content| limit.checked_sub(content));
+        let room = |state| content(state).map(|content| sizes.log.checked_sub(content));
         if let Some(Some(room)) = room(self.state) {
+            // If a copy was begun, the process has truncated its log since then.
+            self.copied = 0;
             return Ok(room);
         }
         let file = regular_file::open_with(File::options().read(true).write(true), &self.path)?;
         if Log::new(file.try_clone()?).file_id()? != log.file_id()? {
             // The process has replaced its log by another file, which is not rigup's.
-            return Ok(limit);
+            return Ok(sizes.log);
         }
         match file.try_lock() {
             // A reader is at work, which takes no longer than a moment.
@@ -118,61 +136,120 @@ impl RotatedLog {
         if content(self.state).is_none() {
             // The process has truncated its log.
             self.state = RotationState { base: self.state.start, ..self.state };
+            self.copied = 0;
         }
         self.finish(&file)?;
-        while room(self.state) == Some(None) {
-            self.copy_head(&file, chunk)?;
+        self.note_in(log);
+        while let Some(content) = content(self.state).filter(|content| *content > sizes.log) {
+            if !self.drop_excess(&file, content, sizes)? {
+                self.copy_head(&file, sizes)?;
+            }
             self.finish(&file)?;
-            log.note_rotation(self.state.start - self.state.base, self.parts.iter().sum());
+            self.note_in(log);
+            if start.elapsed() > BUDGET {
+                break;
+            }
         }
-        Ok(room(self.state).flatten().unwrap_or(limit))
+        Ok(room(self.state).map_or(sizes.log, Option::unwrap_or_default))
     }
 
-    /// Copies the head of the log to a part with the number 0.
-    fn copy_head(&mut self, mut file: &File, mut length: u64) -> io::Result<()> {
+    fn note_in(&self, log: &Log) {
+        let parts = parts(&self.path, self.state).iter().map(|(_, size)| size).sum();
+        log.note_rotation(self.state.start - self.state.base, parts);
+    }
+
+    fn sizes(&self, log: &Log) -> io::Result<RotationSizes> {
+        let block = RECORD_BYTES.max(log.file().metadata()?.blksize());
+        // What the record of an exit shows stays in the log.
+        let part = (self.limits.max_size.saturating_sub(RECORD_BYTES) / block * block).max(block);
+        let log = part + RECORD_BYTES;
+        Ok(RotationSizes {
+            part,
+            log,
+            total: log.saturating_add(part.saturating_mul(self.kept_parts().into())),
+        })
+    }
+
+    /// Drops the oldest bytes that the files have no room for, so that a log that grows faster than it is copied stays
+    /// bounded: the oldest parts, and then the head of the log. Returns whether the log itself has changed.
+    fn drop_excess(&mut self, file: &File, content: u64, sizes: RotationSizes) -> io::Result<bool> {
+        let parts = parts(&self.path, self.state);
+        let kept: u64 = parts.iter().map(|(_, size)| size).sum();
+        let mut excess = (content + kept).saturating_sub(sizes.total);
+        for (path, size) in parts.iter().rev() {
+            // Parts of a log that is truncated have any size, and may be larger than what has to go.
+            if excess == 0 || self.truncates && *size > excess {
+                return Ok(false);
+            }
+            fs::remove_file(path)?;
+            excess = excess.saturating_sub(*size);
+        }
+        if excess == 0 {
+            return Ok(false);
+        }
+        self.copied = 0;
+        let start = self.state.start + excess.div_ceil(sizes.part) * sizes.part;
+        self.advance(RotationState { start, step: RotationStep::Done, ..self.state })?;
+        self.finish(file).map(|()| true)
+    }
+
+    /// Copies the next bytes of the head of the log to a part with the number 0.
+    fn copy_head(&mut self, mut file: &File, sizes: RotationSizes) -> io::Result<()> {
         let path = part_path(&self.path, 0);
         let mut options = fs::OpenOptions::new();
-        let part = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        self.truncates = system::punch_hole(part.file(), length)
-            .is_err_and(|error| error.kind() == io::ErrorKind::Unsupported);
-        if self.truncates {
-            length = u64::MAX;
+        let part = options.write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        if part.metadata()?.len() != self.copied {
+            // An interrupted rotation left it.
+            part.set_len(0)?;
+            self.copied = 0;
         }
-        file.seek(SeekFrom::Start(self.state.start - self.state.base))?;
-        let copied = io::copy(&mut file.take(length), &mut part.file())?;
-        if !self.truncates && copied < length {
+        if self.copied == 0 {
+            self.truncates = system::punch_hole(part.file(), sizes.part)
+                .is_err_and(|error| error.kind() == io::ErrorKind::Unsupported);
+        }
+        let length = if self.truncates { sizes.total } else { PIECE.min(sizes.part - self.copied) };
+        file.seek(SeekFrom::Start(self.state.start - self.state.base + self.copied))?;
+        part.file().seek(SeekFrom::Start(self.copied))?;
+        let count = io::copy(&mut file.take(length), &mut part.file())?;
+        if !self.truncates && count < length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         part.sync_data()?;
-        self.parts.push_back(copied);
-        while self.parts.len() > self.kept_parts() as usize {
-            self.parts.pop_front();
+        self.copied += count;
+        if self.truncates || self.copied == sizes.part {
+            let start = self.state.start + std::mem::take(&mut self.copied);
+            self.advance(RotationState { start, step: RotationStep::Copied, ..self.state })?;
         }
-        self.advance(RotationState {
-            start: self.state.start + copied,
-            step: RotationStep::Copied,
-            ..self.state
-        })
+        Ok(())
     }
 
     /// Does the steps that are left of a rotation.
     fn finish(&mut self, file: &File) -> io::Result<()> {
         let RotationState { base, start, step } = self.state;
+        if start == base {
+            return Ok(());
+        }
         let done = RotationState { base: start, start, step: RotationStep::Done };
         if step == RotationStep::Copied {
             self.number_parts()?;
             if self.truncates {
                 file.set_len(0)?;
-                self.state = done;
-                return done.write(&self.path);
+                return self.advance(done);
             }
-            system::punch_hole(file, start - base)?;
+        }
+        if step != RotationStep::Punched {
+            match system::punch_hole(file, start - base) {
+                // What was dropped stays in the file until that is truncated.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported && step == RotationStep::Done => {
+                    return Ok(());
+                }
+                punched => punched?,
+            }
             self.advance(RotationState { step: RotationStep::Punched, ..self.state })?;
         }
         // If the file system cannot do this, the log stays sparse, and readers skip the hole.
-        if self.state.step == RotationStep::Punched && system::remove_head(file, start - base).is_ok() {
-            self.state = done;
-            done.write(&self.path)?;
+        if system::remove_head(file, start - base).is_ok() {
+            self.advance(done)?;
         }
         Ok(())
     }
@@ -195,6 +272,13 @@ impl RotatedLog {
             fs::rename(path(number), path(number + 1))?;
         }
         if free == 0 { fs::remove_file(path(0)) } else { Ok(()) }
+    }
+
+    /// Removes the part that was not copied to its end.
+    fn remove_incomplete_part(&self) {
+        if self.state.step != RotationStep::Copied {
+            let _ = fs::remove_file(part_path(&self.path, 0));
+        }
     }
 
     /// Returns the number of files that are kept besides the log.

@@ -1,5 +1,6 @@
 //! Supervising a process from its start to its exit, and terminating the processes that it leaves behind.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -116,15 +117,18 @@ pub(crate) struct Supervision<'a> {
 impl Supervision<'_> {
     /// Starts a process and waits for its exit. Terminates it on a timeout, an interrupt or too much output, and then
     /// the processes that it left in its group. Calls `record` after `record_after`; if that fails, kills the process,
-    /// because a process that cannot be recorded must not run. Calls `tick` at once, and then ten times a second
-    /// or, without an output limit, after the pause that it returns.
+    /// because a process that cannot be recorded must not run. Calls `tick` at once, and then ten times a second.
+    /// Without an output limit, calls it after the pause that it returns, more often while processes are terminated, and
+    /// once after the last of them has exited.
     pub(crate) fn run<E>(
         &self,
         prepared: PreparedProcess,
         record: impl FnOnce(&Process, &RunDir, &Identity) -> Result<(), E>,
-        mut tick: impl FnMut(&Logs) -> Option<Duration>,
+        tick: impl FnMut(&Logs) -> Option<Duration>,
     ) -> Result<FinishedProcess, E> {
         let PreparedProcess { process, run_dir, logs, input, memory_limit, attributes, command } = prepared;
+        let tick = RefCell::new(tick);
+        let tick = || (tick.borrow_mut())(&logs);
         let (mut warnings, mut is_recorded) = (Vec::new(), false);
         let (stdout, stderr) = (logs.stdout.file(), logs.stderr.file());
         let started = match &attributes {
@@ -133,7 +137,7 @@ impl Supervision<'_> {
         };
         // Freed while the process runs, rather than when the next one could be started.
         drop((command, input));
-        tick(&logs);
+        tick();
         let mut process = match started {
             Err(error) => process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now())),
             Ok(child) => {
@@ -150,21 +154,27 @@ impl Supervision<'_> {
                         exit_of(&child, false);
                         return Err(error);
                     }
-                    let (limit, tick) = (self.output_limit, || tick(&logs));
+                    let limit = self.output_limit;
                     outcome = wait::wait(&child, deadline, &logs, limit, memory, self.interrupt, tick);
                 }
+                let rotate = || {
+                    if self.output_limit.is_none() {
+                        tick();
+                    }
+                };
                 if outcome != WaitOutcome::Exited {
                     // If this process is killed meanwhile, the request makes the next rigup terminate the rest of the tree,
                     // even if the root is gone.
                     let _ = run_dir.request_stop();
-                    let survivors = self.terminate(outcome, process.id, &child, &logs);
+                    let survivors = self.terminate(outcome, process.id, &child, &logs, rotate);
                     warnings.extend(describe(SURVIVOR, &survivors));
                 }
                 let mut exit = exit_of(&child, outcome == WaitOutcome::Exited);
                 // A command that stops a process belongs to its tree, but another rigup has started it.
                 let may_leave = || !subreaper::has_no_children() || run_dir.is_stop_requested();
                 if outcome == WaitOutcome::Exited && may_leave() {
-                    warnings.extend(self.end_leftovers(&process, &child, &run_dir, &logs, deadline));
+                    let leftovers = self.end_leftovers(&process, &child, &run_dir, &logs, deadline, rotate);
+                    warnings.extend(leftovers);
                 }
                 exit.reason = match outcome {
                     WaitOutcome::Timeout => ExitReason::Timeout,
@@ -181,6 +191,7 @@ impl Supervision<'_> {
                         units::bytes(limit)
                     ));
                 }
+                rotate();
                 let size = logs.largest();
                 warnings.extend(logs.truncation_warnings());
                 if size > 0 {
@@ -212,13 +223,14 @@ impl Supervision<'_> {
 
     /// Terminates a process and everything that it started. One that exceeded the output limit is stopped first, because
     /// it could fill the disk before it handles TERM, and is killed if it goes on writing. One that exceeded the memory
-    /// limit is killed at once, because it could use more memory while it handles TERM.
+    /// limit is killed at once, because it could use more memory while it handles TERM. Calls `rotate` meanwhile.
     fn terminate(
         &self,
         outcome: WaitOutcome,
         process_id: ProcessId,
         child: &Child,
         logs: &Logs,
+        rotate: impl Fn(),
     ) -> Vec<ProcessEntry> {
         let mut largest = u64::MAX;
         if let (WaitOutcome::OutputLimit, Some(limit)) = (outcome, self.output_limit) {
@@ -227,14 +239,18 @@ impl Supervision<'_> {
             largest = self.largest_log();
         }
         let is_hungry = matches!(outcome, WaitOutcome::MemoryLimit(_));
-        let is_urgent = || is_hungry || self.interrupt.is_urgent() || logs.largest() > largest;
+        let is_urgent = || {
+            rotate();
+            is_hungry || self.interrupt.is_urgent() || logs.largest() > largest
+        };
         let grace = if outcome == WaitOutcome::Interrupted { self.grace } else { terminate::GRACE };
         terminate::terminate_tree(Signal::TERM, process_id, &child.handle, grace, is_urgent)
     }
 
     /// Gives the processes that a process left behind when it exited by itself a moment to write their output, and
     /// terminates those that remain in its group; other processes keep running. After a daemon, or if a stop was requested, terminates all of
-    /// them, because the rigup that requested it cannot recognize every process of the tree. Returns warnings.
+    /// them, because the rigup that requested it cannot recognize every process of the tree. Calls `rotate` meanwhile. Returns
+    /// warnings.
     fn end_leftovers(
         &self,
         process: &Process,
@@ -242,9 +258,11 @@ impl Supervision<'_> {
         run_dir: &RunDir,
         logs: &Logs,
         deadline: Option<Instant>,
+        rotate: impl Fn(),
     ) -> Vec<String> {
         let process_id = process.id;
         let is_cut_short = || {
+            rotate();
             self.interrupt.signal().is_some()
                 || run_dir.is_stop_requested()
                 || self.output_limit.is_some_and(|limit| logs.largest() > limit)
@@ -257,6 +275,7 @@ impl Supervision<'_> {
             // The command that stopped it may have something left to do.
             while !leftovers.strays.is_empty() && Instant::now() < deadline {
                 poll::pause(Instant::now() + STOP_PAUSE);
+                rotate();
                 leftovers = find();
             }
         }
@@ -269,8 +288,17 @@ impl Supervision<'_> {
         warnings.extend(describe("a process that it started is still running", &leftovers.strays));
         if !leftovers.in_group.is_empty() {
             let survivors = if ends_all {
-                let (signal, is_urgent) = (Signal::TERM, || self.interrupt.is_urgent());
-                terminate::terminate_tree(signal, process_id, &child.handle, terminate::GRACE, is_urgent)
+                let is_urgent = || {
+                    rotate();
+                    self.interrupt.is_urgent()
+                };
+                terminate::terminate_tree(
+                    Signal::TERM,
+                    process_id,
+                    &child.handle,
+                    terminate::GRACE,
+                    is_urgent,
+                )
             } else {
                 terminate::terminate_leftovers(Some(&child.handle), || find().in_group)
             };

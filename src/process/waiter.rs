@@ -299,7 +299,7 @@ pub(crate) fn run(
     let prepared = PreparedProcess { process, run_dir, logs, input: None, memory_limit, attributes, command };
     let mut finished =
         supervision.run(prepared, record, |logs| rotation.as_mut().map(|rotation| rotation.tick(logs)))?;
-    finished.process.warnings.extend(rotation.and_then(Rotation::into_warning));
+    finished.process.warnings.extend(rotation.and_then(Rotation::end));
     notify::remove(&finished.run_dir.path());
     let is_written = finished.write_reserved_exit(reserved);
     store_exit(&mut finished, is_written, |run_dir, process| match store.take() {

@@ -1,8 +1,10 @@
 //! The logs of daemons: rotation, several executions, and several daemons at once.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::leftovers::assert_nothing_is_left;
 use crate::test_context::{TestContext, wait_until};
@@ -13,6 +15,23 @@ impl TestContext {
         let id = self.daemon(name)["process_id"].as_str().unwrap().to_owned();
         self.path("data").join("processes").join(id)
     }
+}
+
+/// How long rigup may take at most for what must not wait for the rotation of a backlog.
+const PROMPTLY: Duration = Duration::from_secs(10);
+
+/// Returns the space that the files in a folder take on the disk, in bytes.
+fn disk_usage(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap();
+    // A file may be renamed or removed meanwhile.
+    entries.filter_map(|entry| entry.unwrap().metadata().ok()).map(|metadata| metadata.blocks() * 512).sum()
+}
+
+/// Returns the number of bytes that the rotation of a log has moved out of it or dropped.
+fn rotated_bytes(run_dir: &Path) -> u64 {
+    let state = fs::read(run_dir.join("stdout.rotation")).unwrap_or_default();
+    let state: serde_json::Value = serde_json::from_slice(&state).unwrap_or_default();
+    state["start"].as_u64().unwrap_or_default()
 }
 
 /// A command that writes the lines 0 to 4,999, then those to 9,999 once the file `go` exists.
@@ -44,6 +63,72 @@ fn a_log_is_rotated_also_without_a_supervisor_and_read_as_one() {
     context.down();
     let record = context.run(&["process", "show", "--json", id]).succeeds();
     assert_eq!(record.record()["stdout_bytes"], text().len());
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_rotation_of_a_backlog() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = 'yes | head -c 200000000; touch written; exec sleep 600'\n\
+         log_max_size = '8KiB'\nlog_max_files = 3\nstop_grace_period = 2\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("the backlog is written", || context.path("here/written").exists());
+    let start = Instant::now();
+    context.run(&["stop", "a"]).succeeds();
+    assert!(start.elapsed() < PROMPTLY, "it took {:?}", start.elapsed());
+    context.down();
+}
+
+#[test]
+fn the_exit_of_a_daemon_with_a_backlog_is_recorded_at_once() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = 'yes | head -c 200000000; touch written; exit 3'\nrestart = 'no'\n\
+         log_max_size = '8KiB'\nlog_max_files = 3\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("the backlog is written", || context.path("here/written").exists());
+    let start = Instant::now();
+    context.await_status("a", "failed");
+    assert!(start.elapsed() < PROMPTLY, "it took {:?}", start.elapsed());
+    let (run_dir, record) = (context.run_dir("a"), &context.executions("a")[0]);
+    let kept = record["stdout_bytes"].as_u64().unwrap();
+    assert!(kept <= 3 * (8 << 10) && record["exit_code"] == 3, "{kept} bytes are kept");
+    assert!(disk_usage(&run_dir) < 1 << 20);
+    assert_eq!(context.run(&["logs", "a"]).stdout.len() as u64, kept);
+    context.down();
+}
+
+#[test]
+fn a_log_that_is_written_at_memory_speed_stays_bounded() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'yes'\nlog_max_size = '1MiB'\nlog_max_files = 5\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("it was started", || context.daemon("a")["process_id"].is_string());
+    let run_dir = context.run_dir("a");
+    wait_until("2 GB are rotated", || {
+        assert!(disk_usage(&run_dir) < 500_000_000, "{} bytes", disk_usage(&run_dir));
+        rotated_bytes(&run_dir) > 2_000_000_000
+    });
+    context.run(&["stop", "a"]).succeeds();
+    assert!(disk_usage(&run_dir) < 6 << 20);
+    context.down();
+}
+
+#[test]
+fn a_log_stays_bounded_while_what_its_daemon_left_behind_is_terminated() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\ncommand = 'trap \"\" TERM; yes & exit 1'\nrestart = 'no'\n\
+         log_max_size = '1MiB'\nstop_grace_period = '100ms'\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("it was started", || context.daemon("a")["process_id"].is_string());
+    let run_dir = context.run_dir("a");
+    wait_until("1 GB is rotated", || {
+        assert!(disk_usage(&run_dir) < 500_000_000, "{} bytes", disk_usage(&run_dir));
+        rotated_bytes(&run_dir) > 1_000_000_000
+    });
+    context.down();
 }
 
 #[test]

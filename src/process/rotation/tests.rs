@@ -29,9 +29,9 @@ impl Fixture {
 
     /// Writes counted lines.
     fn write(&mut self, count: u32) {
-        for number in self.lines..self.lines + count {
-            writeln!(self.writer, "line {number:06}").unwrap();
-        }
+        let lines: Vec<String> =
+            (self.lines..self.lines + count).map(|number| format!("line {number:06}\n")).collect();
+        self.writer.write_all(lines.concat().as_bytes()).unwrap();
         self.lines += count;
     }
 
@@ -111,7 +111,8 @@ fn an_interrupted_rotation_neither_loses_a_line_nor_doubles_one() {
             let head = before.start - before.base + (12 << 10);
             // The steps of a rotation, of which the last one may not be stored.
             if steps > 0 {
-                fixture.rotated.copy_head(&file, 12 << 10).unwrap();
+                let sizes = fixture.rotated.sizes(&fixture.log).unwrap();
+                fixture.rotated.copy_head(&file, sizes).unwrap();
             }
             if steps > 1 {
                 fs::rename(part_path(&fixture.path, 1), part_path(&fixture.path, 2)).unwrap();
@@ -138,6 +139,63 @@ fn an_interrupted_rotation_neither_loses_a_line_nor_doubles_one() {
             }
         }
     }
+}
+
+#[test]
+fn a_backlog_that_the_files_have_no_room_for_is_dropped_not_copied() {
+    for folder in folders() {
+        let mut fixture = Fixture::new(&folder);
+        fixture.write(3000);
+        fixture.rotated.rotate(&fixture.log).unwrap();
+        fixture.write(200_000);
+        let file = File::options().read(true).write(true).open(&fixture.path).unwrap();
+        let sizes = fixture.rotated.sizes(&fixture.log).unwrap();
+        let RotationState { base, start, .. } = fixture.rotated.state;
+        let content = fixture.log.size() - (start - base);
+        let has_dropped = fixture.rotated.drop_excess(&file, content, sizes).unwrap();
+        fixture.rotated.note_in(&fixture.log);
+        assert!(has_dropped && fixture.log.kept_bytes() <= sizes.total);
+        assert!(!part_path(&fixture.path, 1).exists(), "the parts are older than what was dropped");
+        fixture.assert_newest(&fixture.text(), 3 * 12_288 / 12);
+        while fixture.rotated.rotate(&fixture.log).unwrap() == 0 {}
+        let text = fixture.text();
+        fixture.assert_newest(&text, 3 * 12_288 / 12);
+        assert!(part_path(&fixture.path, 3).exists() && text.len() as u64 <= sizes.total);
+    }
+}
+
+#[test]
+fn a_part_that_was_not_copied_to_its_end_is_neither_read_nor_left() {
+    for folder in folders() {
+        let mut fixture = Fixture::new(&folder);
+        fixture.rotated.limits = LogLimits { max_size: 3 * PIECE, max_files: 2 };
+        fixture.write(1_200_000);
+        let sizes = fixture.rotated.sizes(&fixture.log).unwrap();
+        let file = File::options().read(true).write(true).open(&fixture.path).unwrap();
+        fixture.rotated.copy_head(&file, sizes).unwrap();
+        assert_eq!((fixture.rotated.copied, fixture.rotated.state.start), (PIECE, 0));
+        fixture.assert_newest(&fixture.text(), 1_200_000);
+        fixture.rotated.remove_incomplete_part();
+        assert!(!part_path(&fixture.path, 0).exists());
+        while fixture.rotated.rotate(&fixture.log).unwrap() == 0 {}
+        assert_eq!(fixture.rotated.state.start, sizes.part);
+        fixture.assert_newest(&fixture.text(), 1_200_000);
+        fixture.rotated.remove_incomplete_part();
+        assert!(!part_path(&fixture.path, 0).exists() && part_path(&fixture.path, 1).exists());
+    }
+}
+
+#[test]
+fn a_copy_begins_again_after_the_process_has_truncated_its_log() {
+    let mut fixture = Fixture::new(&std::env::temp_dir());
+    fixture.rotated.limits = LogLimits { max_size: 3 * PIECE, max_files: 2 };
+    fixture.write(1_200_000);
+    let sizes = fixture.rotated.sizes(&fixture.log).unwrap();
+    let file = File::options().read(true).write(true).open(&fixture.path).unwrap();
+    fixture.rotated.copy_head(&file, sizes).unwrap();
+    fixture.writer.set_len(0).unwrap();
+    let room = fixture.rotated.rotate(&fixture.log).unwrap();
+    assert_eq!((room, fixture.rotated.copied), (sizes.log, 0));
 }
 
 #[test]
