@@ -19,7 +19,7 @@ use crate::process::tail::RECORD_BYTES;
 use crate::process::wait::{MIN_TICK, next_check};
 
 /// The longest pause between two looks at the sizes of logs.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the waiter may be busy with a log before it looks at its process again.
 const BUDGET: Duration = Duration::from_millis(50);

@@ -232,3 +232,14 @@ fn a_log_is_truncated_where_nothing_else_is_possible() {
     let text = fixture.text();
     fixture.assert_newest(&text, 3010);
 }
+
+#[test]
+fn a_log_that_does_not_grow_is_looked_at_once_a_second() {
+    let fixture = Fixture::new(&std::env::temp_dir());
+    let log = || Log::open(&fixture.path).unwrap();
+    let (logs, paths) = (Logs { stdout: log(), stderr: log() }, [fixture.path.clone(), fixture.path.clone()]);
+    let mut rotation = Rotation::new(LogLimits { max_size: 1 << 40, ..LIMITS }, paths);
+    let pauses: Vec<Duration> = (0..20).map(|_| rotation.tick(&logs)).collect();
+    assert!(pauses.is_sorted() && pauses[0] == 2 * MIN_TICK, "{pauses:?}");
+    assert_eq!(pauses[19], Duration::from_secs(1));
+}
