@@ -1,9 +1,12 @@
 //! The progress messages and the result that a run writes into its run dir.
 
-use std::fs::OpenOptions;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use fs_err as fs;
 
 use serde_json::{Map, Value, json};
 
@@ -16,8 +19,9 @@ use crate::settings::Environment;
 /// The variable with the path of the run dir, for a run and everything that it starts.
 pub(crate) const RUN_DIR_VARIABLE: &str = "RIGUP_RUN_DIR";
 
-/// The file with the messages.
+/// The file with the messages, and the one with those before them.
 const MESSAGES: &str = "messages.jsonl";
+const OLDER_MESSAGES: &str = "messages.1.jsonl";
 
 /// The file with the result.
 const RESULT: &str = "result.json";
@@ -25,8 +29,8 @@ const RESULT: &str = "result.json";
 /// The maximum number of messages that are shown. Older ones are left out.
 pub(crate) const MESSAGES_SHOWN: usize = 1000;
 
-/// The maximum number of bytes of the messages that are read. Older ones are left out.
-const MESSAGES_READ: u64 = 16 << 20;
+/// The size in bytes at which a file with messages replaces the one with older messages. No more of a file is read.
+const MAX_MESSAGES: u64 = 8 << 20;
 
 /// The maximum number of bytes of a result with its time.
 const MAX_RESULT: u64 = 64 << 20;
@@ -77,14 +81,33 @@ pub(crate) fn post(run_dir: &Path, text: Value, extra: Map<String, Value>) -> Re
     if line.len() > jsonl::MAX_LINE {
         return Err(MessageError::TooLong(line.len(), jsonl::MAX_LINE as u64));
     }
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600);
-    let mut file = regular_file::open_with(&mut options, &run_dir.join(MESSAGES))?;
+    let mut file = open_for(line.len() as u64, run_dir)?;
     if file.write(line.as_bytes())? < line.len() {
         let reason = "the message was truncated: no space left";
         return Err(io::Error::new(io::ErrorKind::StorageFull, reason).into());
     }
     Ok(())
+}
+
+/// Opens the file with the messages for a message of this length. If it has no room for that, sets it aside before.
+fn open_for(length: u64, run_dir: &Path) -> io::Result<File> {
+    let path = run_dir.join(MESSAGES);
+    let open = || {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o600);
+        regular_file::open_with(&mut options, &path)
+    };
+    let file = open()?;
+    // Only one process at a time sets the file aside. The others still write to it.
+    if file.metadata()?.len() + length <= MAX_MESSAGES || file.try_lock().is_err() {
+        return Ok(file);
+    }
+    let full = Log::new(file);
+    // Another process may have set it aside since it was opened.
+    if Log::open(&path).and_then(|current| current.file_id()).ok() == full.file_id().ok() {
+        fs::rename(&path, run_dir.join(OLDER_MESSAGES))?;
+    }
+    open()
 }
 
 /// Writes the result, and replaces an earlier one.
@@ -112,20 +135,27 @@ fn depth(value: &Value) -> usize {
 
 /// Returns the newest messages, oldest first. Lines that are not JSON objects are left out.
 pub(crate) fn messages(run_dir: &Path) -> Vec<Value> {
-    let Ok(log) = Log::open(&run_dir.join(MESSAGES)) else { return Vec::new() };
-    let newest = log.read_from(log.size().saturating_sub(MESSAGES_READ), MESSAGES_READ);
-    let mut messages = std::collections::VecDeque::new();
-    // If the file cannot be read to its end, the messages before the error are returned.
-    let _ = jsonl::for_each_line(BufReader::new(newest), |_, line| {
-        if let Line::Text(text) = line
-            && let Ok(message @ Value::Object(_)) = serde_json::from_slice(text)
-        {
-            if messages.len() == MESSAGES_SHOWN {
-                messages.pop_front();
+    let open = |name| Log::open(&run_dir.join(name)).ok();
+    let mut messages = VecDeque::new();
+    // In this order, so that none is missed if a file is set aside meanwhile.
+    let newer = open(MESSAGES);
+    let mut older = open(OLDER_MESSAGES);
+    let newer_id = newer.as_ref().and_then(|log| log.file_id().ok());
+    older.take_if(|log| log.file_id().ok() == newer_id);
+    for log in [older, newer].into_iter().flatten() {
+        let newest = log.read_from(log.size().saturating_sub(MAX_MESSAGES), MAX_MESSAGES);
+        // If a file cannot be read to its end, the messages before the error are returned.
+        let _ = jsonl::for_each_line(BufReader::new(newest), |_, line| {
+            if let Line::Text(text) = line
+                && let Ok(message @ Value::Object(_)) = serde_json::from_slice(text)
+            {
+                if messages.len() == MESSAGES_SHOWN {
+                    messages.pop_front();
+                }
+                messages.push_back(message);
             }
-            messages.push_back(message);
-        }
-    });
+        });
+    }
     messages.into()
 }
 
@@ -142,7 +172,7 @@ mod tests {
     fn messages_are_read_in_order_and_other_lines_left_out() {
         let folder = tempfile::tempdir().unwrap();
         post(folder.path(), "one".into(), Map::new()).unwrap();
-        fs_err::OpenOptions::new()
+        fs::OpenOptions::new()
             .append(true)
             .open(folder.path().join("messages.jsonl"))
             .unwrap()
@@ -157,13 +187,40 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_messages_are_kept_within_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let filler = "x".repeat(100_000);
+        let post = |writer: u32, number: u32| {
+            let extra = json!({"writer": writer, "number": number}).as_object().unwrap().clone();
+            post(folder.path(), filler.as_str().into(), extra).unwrap();
+        };
+        std::thread::scope(|scope| {
+            let post = &post;
+            for writer in 0..4 {
+                scope.spawn(move || (0..100).for_each(|number| post(writer, number)));
+            }
+        });
+        let files =
+            [MESSAGES, OLDER_MESSAGES].map(|name| fs::metadata(folder.path().join(name)).unwrap().len());
+        // Processes that write at the same time may exceed the limit by a message each.
+        assert!(files.iter().all(|size| *size <= MAX_MESSAGES + 400_000), "{files:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        let messages = messages(folder.path());
+        assert!(messages.len() >= 70, "{} messages are kept", messages.len());
+        for writer in 0..4 {
+            let own = messages.iter().filter(|message| message["writer"] == writer);
+            assert!(own.is_sorted_by_key(|message| message["number"].as_u64()));
+        }
+    }
+
+    #[test]
     fn the_last_result_counts() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(result(folder.path()), None);
         set_result(folder.path(), &json!([1])).unwrap();
         set_result(folder.path(), &json!({"ok": true})).unwrap();
         assert_eq!(result(folder.path()).unwrap()["result"], json!({"ok": true}));
-        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]
@@ -192,7 +249,7 @@ mod tests {
         let of = |path: &str| current(&Environment::from_iter([(RUN_DIR_VARIABLE, path)]));
         assert!(matches!(of(path), Err(MessageError::NotRunDir(_))));
         assert!(matches!(of(""), Err(MessageError::NotInRun)));
-        fs_err::write(folder.path().join("cmd.sh"), "").unwrap();
+        fs::write(folder.path().join("cmd.sh"), "").unwrap();
         assert_eq!(of(path).unwrap(), folder.path());
     }
 }

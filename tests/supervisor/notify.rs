@@ -87,6 +87,24 @@ fn a_daemon_can_extend_the_time_that_it_has_to_become_ready() {
 }
 
 #[test]
+fn a_daemon_that_notifies_in_a_loop_fills_no_disk() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = ['python3', 'a.py']\nready = {notify = true, interval = '10ms'}\n",
+    );
+    let code = "for number in range(8000): notify(f'STATUS={number} ' + 'x' * 3000)\n\
+                notify('STATUS=last\\nREADY=1')\ntime.sleep(600)\n";
+    context.write("here/a.py", [PYTHON, code].concat());
+    context.run(&["up", "--wait"]).succeeds();
+    let messages = context.messages("a");
+    assert_eq!((messages.len(), &messages[999]), (1000, &"last".into()));
+    let run_dir = context.socket("a").parent().unwrap().to_owned();
+    let sizes = std::fs::read_dir(run_dir).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+    let size: u64 = sizes.sum();
+    assert!(size < 17 << 20, "the run dir has {size} bytes");
+    context.down();
+}
+
+#[test]
 fn a_daemon_that_does_not_notify_in_time_has_failed() {
     let context = TestContext::with_manifest(
         "[daemons.a]\ncommand = 'sleep 600'\nrestart = 'no'\nready = {notify = true, timeout = '200ms'}\n",
