@@ -83,8 +83,8 @@ pub(super) fn wait(
     context: &ProbeContext,
     end: &Interrupt,
 ) -> Option<Result<(), String>> {
-    let mut deadline = duration::deadline(readiness.timeout);
-    let mut extensions = 0;
+    let start = Instant::now();
+    let (mut timeout, mut extensions) = (readiness.timeout, 0);
     let mut problem = describe(&readiness.probe);
     let mut fifo = FifoReader::of(&readiness.probe);
     let mut logs = LogWatch::of(&readiness.probe, &context.stdout, &context.stderr);
@@ -93,7 +93,7 @@ pub(super) fn wait(
             (Some(fifo), _) => fifo.is_ready(),
             (_, Some(logs)) => logs.have_line(),
             (None, None) => {
-                let left = deadline.saturating_duration_since(Instant::now());
+                let left = timeout.saturating_sub(start.elapsed());
                 holds(&readiness.probe, context, readiness.check_timeout.min(left), end)
             }
         };
@@ -112,17 +112,23 @@ pub(super) fn wait(
             let notified = notify::read(&context.run_dir);
             if notified.extensions > extensions {
                 extensions = notified.extensions;
-                deadline = deadline.max(duration::deadline(notified.extension));
+                timeout = timeout.max(whole_tenths(start.elapsed() + notified.extension));
             }
         }
+        let deadline = start + timeout.min(duration::MAX);
         if Instant::now() >= deadline {
-            let seconds = duration::seconds(readiness.timeout);
+            let seconds = duration::seconds(timeout);
             return Some(Err(format!("it was not ready within {seconds} s ({problem})")));
         }
         if poll::readable([end.fd()], deadline.min(Instant::now() + readiness.interval)) == [true] {
             return None;
         }
     }
+}
+
+/// Rounds a time up to tenths of a second, so that a message can name it.
+fn whole_tenths(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis().div_ceil(100) * 100).unwrap_or(u64::MAX))
 }
 
 /// Checks whether a check that may take `timeout` holds now, and returns why not. `end` interrupts it.

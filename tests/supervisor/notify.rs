@@ -87,6 +87,21 @@ fn a_daemon_can_extend_the_time_that_it_has_to_become_ready() {
 }
 
 #[test]
+fn a_timeout_after_an_extension_names_the_time_that_the_daemon_had() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = ['python3', 'a.py']\nrestart = 'no'\n\
+         ready = {notify = true, timeout = '300ms', interval = '10ms'}\n",
+    );
+    let code = "notify('EXTEND_TIMEOUT_USEC=1500000')\ntime.sleep(600)\n";
+    context.write("here/a.py", [PYTHON, code].concat());
+    let problem = context.run(&["up", "--wait"]).exits_with(1).stderr;
+    let after = problem.split_once("a: it was not ready within ").expect(&problem).1;
+    let seconds: f64 = after.split_once(" s (it did not notify READY=1)").expect(&problem).0.parse().unwrap();
+    assert!((1.5..1.9).contains(&seconds), "{problem}");
+    context.down();
+}
+
+#[test]
 fn a_daemon_that_notifies_in_a_loop_fills_no_disk() {
     let context = TestContext::with_manifest(
         "[daemons.a]\ncommand = ['python3', 'a.py']\nready = {notify = true, interval = '10ms'}\n",
