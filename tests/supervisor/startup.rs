@@ -142,6 +142,21 @@ fn up_wait_of_a_name_waits_for_that_and_what_it_depends_on() {
 }
 
 #[test]
+fn up_of_a_name_does_not_start_others_that_have_failed() {
+    let context = TestContext::with_manifest(
+        "[daemons.a]\ncommand = 'false'\nrestart = 'no'\n[daemons.h]\ncommand = 'sleep 600'\n",
+    );
+    context.run(&["up", "-d"]).succeeds();
+    context.await_status("a", "failed");
+    context.run(&["up", "--wait", "h"]).succeeds();
+    assert_eq!((context.daemon("a")["status"].clone(), context.executions("a").len()), ("failed".into(), 1));
+    context.run(&["up", "-d"]).succeeds();
+    wait_until("a was started again", || context.executions("a").len() == 2);
+    context.await_status("a", "failed");
+    context.down();
+}
+
+#[test]
 fn failures_before_up_wait_do_not_count() {
     let context = TestContext::with_manifest(
         "[daemons.a]\nshell = true\ncommand = '[ -e go ] || exit 3; exec sleep 600'\n\

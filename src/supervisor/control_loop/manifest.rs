@@ -99,10 +99,13 @@ impl ControlLoop<'_> {
         }
     }
 
-    /// Whether a daemon goes on while others are started by name: it is wanted, and no command has stopped all of them since.
+    /// Whether a daemon goes on while others are started by name: it is wanted and has not failed, and no command has stopped
+    /// all of them since.
     fn is_kept(&self, name: &DaemonName) -> bool {
         let is_supervised = self.policy.state(name).is_some() || self.server.replaces_killed;
-        is_supervised && self.daemons.get(name).is_some_and(|daemon| daemon.wanted == Wanted::Started)
+        let goes_on =
+            |daemon: &Daemon| daemon.wanted == Wanted::Started && daemon.status != DaemonStatus::Failed;
+        is_supervised && self.daemons.get(name).is_some_and(goes_on)
     }
 
     /// Reads the daemons of an earlier supervisor from the store. Takes over those that run and are not among `specs`, and
