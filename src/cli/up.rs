@@ -19,7 +19,7 @@ use crate::engine::daemons::{self, LockHolder, Manifest};
 use crate::engine::session::{self, Session};
 use crate::engine::{EngineError, ExitStatus};
 use crate::fs::lock::FileLock;
-use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Wanted};
+use crate::model::{Condition, Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Wanted};
 use crate::report::text;
 use crate::settings::FILE_NAME;
 use crate::supervisor::control::{ControlRequest, stopped_note};
@@ -90,7 +90,9 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
     args.names = named.iter().map(ToString::to_string).collect();
     if args.no_deps {
         let is_named = |spec: &&mut DaemonSpec| args.names.iter().any(|name| *spec.name == **name);
-        specs.iter_mut().filter(is_named).for_each(|spec| spec.depends_on.clear());
+        for dependency in specs.iter_mut().filter(is_named).flat_map(|spec| &mut spec.depends_on) {
+            dependency.condition = Condition::None;
+        }
     }
     if args.dry_run {
         dry_run(specs, context);

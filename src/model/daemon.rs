@@ -255,6 +255,8 @@ pub struct Dependency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
+    /// Nothing: only the order of the stop and restarts follow from the dependency, as after `rigup up --no-deps`.
+    None,
     /// It runs.
     Started,
     /// It is ready.

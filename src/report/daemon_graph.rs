@@ -27,13 +27,15 @@ pub(crate) fn conditions(spec: &DaemonSpec) -> String {
         let optional = if dependency.required { "" } else { ", optional" };
         format!("{} ({}{optional})", dependency.name, word(dependency.condition))
     };
-    spec.depends_on.iter().map(text).collect::<Vec<_>>().join(", ")
+    let conditions = spec.depends_on.iter().filter(|dependency| dependency.condition != Condition::None);
+    conditions.map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns what a daemon waits for, as records.
 pub(crate) fn dependency_records(spec: &DaemonSpec) -> Vec<Value> {
     let record = |Dependency { name, condition, required, .. }: &Dependency| {
         let condition = match condition {
+            Condition::None => "none",
             Condition::Started => "service_started",
             Condition::Ready => "ready",
             Condition::Healthy => "service_healthy",
@@ -63,6 +65,7 @@ pub(crate) fn dot(specs: &[DaemonSpec]) -> String {
 
 fn word(condition: Condition) -> &'static str {
     match condition {
+        Condition::None => "none",
         Condition::Started => "started",
         Condition::Ready => "ready",
         Condition::Healthy => "healthy",

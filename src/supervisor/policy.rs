@@ -238,6 +238,9 @@ impl DaemonPolicy {
     /// that are never declared.
     fn holds(&self, dependency: &Dependency) -> Result<bool, String> {
         let name = &dependency.name;
+        if dependency.condition == Condition::None {
+            return Ok(true);
+        }
         let Some(daemon) = self.find(name) else { return Ok(!dependency.required) };
         let holds = match (daemon.state.status, dependency.condition) {
             (DaemonStatus::Failed | DaemonStatus::Stopped, _) if !dependency.required => true,

@@ -135,6 +135,19 @@ fn promise_13_daemons_stop_in_reverse_order_with_and_without_supervisor() {
 }
 
 #[test]
+fn promise_13_daemons_stop_in_reverse_order_also_after_no_deps() {
+    let context = TestContext::with_manifest(CHAIN);
+    context.run(&["up", "--wait", "--no-deps", "web"]).succeeds();
+    assert_eq!(context.daemon("db")["status"], "stopped");
+    context.run(&["up", "--wait"]).succeeds();
+    context.run(&["up", "--wait", "--no-deps", "web", "app"]).succeeds();
+    wait_until("all have set their traps", || context.count_live("sleep 600") == 3);
+    context.run(&["down"]).succeeds();
+    assert_eq!(context.lines("order"), ["web", "end", "app", "end", "db", "end"]);
+    assert_nothing_is_left(&context);
+}
+
+#[test]
 fn promise_13_ctrl_c_stops_the_daemons_and_reaches_each_once() {
     let mut context = TestContext::with_manifest(
         "[daemons.a]\nshell = true\ncommand = '''\n\

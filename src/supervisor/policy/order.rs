@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{DaemonName, DaemonSpec};
+use crate::model::{Condition, DaemonName, DaemonSpec};
 
 /// Checks the dependencies of all daemons. Returns the problem if a required one is not declared, or if some of them form
 /// a cycle.
@@ -43,7 +43,7 @@ pub(crate) fn named<'a>(
     Ok(found)
 }
 
-/// Returns the daemons with these names and all that they depend on.
+/// Returns the daemons with these names and all that they depend on under some condition.
 pub(crate) fn with_dependencies(specs: &[DaemonSpec], names: &[String]) -> Vec<DaemonName> {
     let mut found: Vec<DaemonName> = Vec::new();
     let mut rest: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -52,7 +52,8 @@ pub(crate) fn with_dependencies(specs: &[DaemonSpec], names: &[String]) -> Vec<D
             && !found.contains(&spec.name)
         {
             found.push(spec.name.clone());
-            rest.extend(spec.depends_on.iter().map(|dependency| &*dependency.name));
+            let needed = spec.depends_on.iter().filter(|dependency| dependency.condition != Condition::None);
+            rest.extend(needed.map(|dependency| &*dependency.name));
         }
     }
     found

@@ -113,6 +113,7 @@ impl Simulation {
 
     fn holds(&self, Dependency { name, condition, .. }: &Dependency) -> bool {
         match (condition, self.executions.get(name)) {
+            (Condition::None, _) => true,
             (Condition::Completed, None) => self.ended.contains(name),
             (Condition::CompletedSuccessfully, _) | (Condition::Completed, Some(_)) | (_, None) => {
                 self.succeeded.contains(name)
