@@ -247,7 +247,15 @@ fn logs_says_that_a_declared_daemon_has_not_been_started() {
         let logs = context.run(&["logs", "a"]).exits_with(1).stderr;
         assert_eq!(logs, "error: a has not been started; start it with `rigup up a`\n");
         context.run(&["logs", "none"]).exits_with(1).stderr_contains("no daemon or binary has that name");
-        context.run(&["start", "--slug", "x", "--", "true"]).succeeds();
+        if !has_data_dir {
+            context.run(&["exec", "--", "true"]).succeeds();
+            // Its id ends with a name.
+            let id = "01a1fc54-0000-7000-8000-00000000000a";
+            context
+                .store()
+                .execute("UPDATE process SET id = ?1 WHERE id = (SELECT max(id) FROM process)", [id])
+                .unwrap();
+        }
     }
     context.run(&["up", "-d"]).succeeds();
     context.await_status("c", "failed");

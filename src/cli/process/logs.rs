@@ -116,6 +116,11 @@ fn named(
     let mut status = ExitStatus::Success;
     for name in names {
         match logs::find(store, machine_id, name) {
+            // A name comes before a part of an id here, too.
+            Ok(Logged { process, .. }) if is_part_of_id(name, &process) && up::is_declared(name, context) => {
+                error!("{}", not_started(name));
+                status = ExitStatus::Incomplete;
+            }
             Ok(Logged { process, .. }) if processes.iter().any(|known| known.id == process.id) => {}
             Ok(Logged { process, note }) => {
                 if let Some(note) = note {
@@ -133,13 +138,19 @@ fn named(
     Ok((processes, status))
 }
 
+fn is_part_of_id(typed: &str, process: &Process) -> bool {
+    let id = process.id.to_string();
+    typed.len() < id.len() && (id.starts_with(typed) || id.ends_with(typed))
+}
+
 /// Returns the error for a name that means no process, which may be that of a daemon.
 fn explained(error: EngineError, name: &str, context: &Context) -> CliError {
-    if up::is_declared(name, context) {
-        CliError::not_found(format!("{name} has not been started; start it with `rigup up {name}`"))
-    } else {
-        error.into()
-    }
+    if up::is_declared(name, context) { not_started(name) } else { error.into() }
+}
+
+/// Returns the error for a declared daemon that has not been started.
+fn not_started(name: &str) -> CliError {
+    CliError::not_found(format!("{name} has not been started; start it with `rigup up {name}`"))
 }
 
 fn failures(store: &Store, context: &mut Context) -> Result<Vec<Process>, CliError> {
