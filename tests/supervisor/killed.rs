@@ -374,7 +374,7 @@ fn promise_08_a_waiter_or_client_killed_at_some_calls_loses_nothing() {
 }
 
 #[test]
-#[ignore = "takes a minute; with RIGUP_TEST_ALL_KILLS, about an hour"]
+#[ignore = "takes a minute; with RIGUP_TEST_ALL_KILLS, six minutes"]
 fn promise_08_a_kill_at_any_call_loses_no_daemon_and_no_exit() {
     let step = if std::env::var_os(ALL_KILLS).is_some() { 1 } else { 40 };
     std::thread::scope(|scope| {
