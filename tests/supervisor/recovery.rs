@@ -97,22 +97,6 @@ fn promise_09_a_live_socket_of_another_program_is_refused() {
 }
 
 #[test]
-fn promise_09_a_supervisor_without_its_socket_is_named_with_the_remedy() {
-    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
-    context.run(&["up", "-d", "--wait"]).succeeds();
-    let before = context.daemon("a");
-    let socket = context.path("data/supervisor.sock");
-    fs::remove_file(&socket).unwrap();
-    let [supervisor] = context.supervisors()[..] else { panic!("one supervisor runs") };
-    let expected = format!("because {} was removed; end it with `kill -KILL {supervisor}`", socket.display());
-    context.run(&["stop", "a"]).exits_with(3).stderr_contains(&expected);
-    context.kill_supervisor();
-    context.run(&["up", "-d"]).succeeds();
-    assert_eq!(context.daemon("a")["pid"], before["pid"]);
-    context.down();
-}
-
-#[test]
 fn promise_20_only_the_owner_can_read_the_log_and_the_sockets() {
     let context = TestContext::with_manifest(
         "[daemons.a]\nshell = true\ncommand = '\"$RIGUP\" hook ready; exec sleep 600'\nready = {notify = true}\n",

@@ -127,7 +127,7 @@ fn every_command_names_a_supervisor_that_does_not_answer_within_10_s() {
     let [supervisor] = context.supervisors()[..] else { panic!("one supervisor runs") };
     signal(supervisor, Signal::SIGSTOP);
     let expected = format!(
-        "process {supervisor} does not answer within 10 s; continue it with `kill -CONT {supervisor}`"
+        "process {supervisor} does not answer within 9 s; continue it with `kill -CONT {supervisor}`"
     );
     let commands: [&[&str]; 7] = [
         &["up"],
@@ -148,8 +148,12 @@ fn every_command_names_a_supervisor_that_does_not_answer_within_10_s() {
     assert_eq!(context.daemon("a")["status"], "running", "`ps` needs no supervisor");
     signal(supervisor, Signal::SIGCONT);
     // A supervisor whose socket was removed does not answer, either.
-    fs::remove_file(context.path("data/supervisor.sock")).unwrap();
-    let expected = format!("process {supervisor} does not answer within 10 s");
+    let socket = context.path("data/supervisor.sock");
+    fs::remove_file(&socket).unwrap();
+    let expected = format!(
+        "process {supervisor} does not answer within 9 s, because {} was removed; end it with `kill -KILL",
+        socket.display()
+    );
     context.run(&["up", "-d"]).exits_with(3).stderr_contains(&expected);
     context.kill_supervisor();
     context.down();
