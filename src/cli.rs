@@ -24,6 +24,7 @@ mod config;
 mod count;
 mod daemon;
 mod daemon_binaries;
+mod env;
 mod events;
 mod exec;
 mod failure;
@@ -100,6 +101,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run a command with the installed binaries first on PATH
     Exec(exec::ExecArgs),
+    /// Print what puts the installed binaries on the PATH of a shell
+    Env(env::EnvArgs),
     /// Start the daemons that a manifest declares, and supervise them
     Up(up::UpArgs),
     /// Stop all daemons and their supervisor
@@ -332,6 +335,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Uninstall(args) => uninstall::uninstall(&args, context),
         Command::Apply(args) => apply::apply(&args, context),
         Command::Run(args) => run::run(args, context),
+        Command::Env(args) => env::env(&args, context),
         Command::Exec(args) => exec::exec(&args, context),
         Command::Start(args) => start::start(args, context),
         Command::Post(args) => start::post(&args, context),

@@ -1,5 +1,6 @@
 //! `rigup install` and `rigup load`.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::boolean;
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::count;
+use crate::cli::env;
 use crate::cli::failure;
 use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
@@ -227,11 +229,19 @@ fn print_report(plan: &InstallPlan, results: &[StepResult], if_empty: &str, cont
         }
         _ => {}
     }
+    let is_new =
+        |result: &StepResult| matches!(result, StepResult::Resolved(_, Resolved { has_succeeded: true, .. }));
+    if results.iter().any(is_new) && io::stderr().is_terminal() && !env::is_on_path(&context.settings) {
+        context.verbosity.note(ENV_HINT);
+    }
 }
 
 /// The note for a plan without steps.
 pub(crate) const NOTHING_REQUIRED: &str =
     "no enabled plugin requires a binary; `rigup plugin list` shows the plugins that are found";
+
+/// The note on a terminal if LIB_BIN_DIR is not on PATH.
+const ENV_HINT: &str = "the installed programs are not on PATH; add them with: eval \"$(rigup env)\"";
 
 /// The note for `--due` if no retry time has come.
 const NOTHING_DUE: &str =

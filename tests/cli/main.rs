@@ -19,6 +19,7 @@ mod concurrency;
 mod config;
 mod docs;
 mod durations;
+mod env;
 mod environment;
 mod event;
 mod event_environment;
@@ -52,6 +53,8 @@ mod policy;
 mod process_kill;
 mod process_list;
 mod providers;
+#[path = "../faults/pty.rs"]
+mod pty;
 mod readme;
 mod recovery;
 mod relocate;
