@@ -53,6 +53,7 @@ mod timings;
 mod uninstall;
 mod up;
 mod waiter;
+mod which;
 
 const GLOBAL_OPTIONS_HINT: &str = "Run `rigup --help` to see the global options.";
 
@@ -101,6 +102,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run a command with the installed binaries first on PATH
     Exec(exec::ExecArgs),
+    /// Print where installed binaries are
+    Which(which::WhichArgs),
     /// Print what puts the installed binaries on the PATH of a shell
     Env(env::EnvArgs),
     /// Start the daemons that a manifest declares, and supervise them
@@ -335,7 +338,8 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Uninstall(args) => uninstall::uninstall(&args, context),
         Command::Apply(args) => apply::apply(&args, context),
         Command::Run(args) => run::run(args, context),
-        Command::Env(args) => env::env(&args, context),
+        Command::Which(args) => which::which(&args, context),
+        Command::Env(args) => Ok(env::env(&args, context)),
         Command::Exec(args) => exec::exec(&args, context),
         Command::Start(args) => start::start(args, context),
         Command::Post(args) => start::post(&args, context),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::cli::command::{CommandResult, Context};
+use crate::cli::command::Context;
 use crate::engine::ExitStatus;
 use crate::settings::Settings;
 
@@ -41,7 +41,7 @@ enum EnvFormat {
 }
 
 /// Runs `rigup env`.
-pub(crate) fn env(args: &EnvArgs, context: &mut Context) -> CommandResult {
+pub(crate) fn env(args: &EnvArgs, context: &mut Context) -> ExitStatus {
     let settings = &context.settings;
     // Its path has no character that a shell treats in a special way between double quotes, and no colon.
     let folder = settings.lib_bin_dir.display();
@@ -63,7 +63,7 @@ pub(crate) fn env(args: &EnvArgs, context: &mut Context) -> CommandResult {
         EnvFormat::Github => folder.to_string(),
     };
     context.output.raw(format!("{text}\n").as_bytes());
-    Ok(ExitStatus::Success)
+    ExitStatus::Success
 }
 
 /// Returns the line that puts a folder first on the PATH of a POSIX shell, unless it is on it.

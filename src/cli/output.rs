@@ -74,6 +74,11 @@ impl Output {
         self.is_json
     }
 
+    /// Whether the user asked for JSONL.
+    pub(crate) fn is_json_requested(&self) -> bool {
+        self.is_json_requested
+    }
+
     /// Writes records as JSONL, one on each line.
     pub(crate) fn records<R: Serialize>(&mut self, records: impl IntoIterator<Item = R>) {
         for record in records {

@@ -68,3 +68,4 @@ mod timings;
 mod trust;
 mod uninstall;
 mod warnings;
+mod which;

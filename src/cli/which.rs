@@ -1,0 +1,107 @@
+//! `rigup which`: where installed binaries are.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::cli::command::{CommandResult, Context};
+use crate::cli::message::error;
+use crate::engine::{ExitStatus, session};
+use crate::install::status;
+use crate::model::{Binary, Installed, name};
+use crate::report::text::printable;
+use crate::settings::Settings;
+use crate::shell;
+
+/// The arguments of `rigup which`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/which.txt"))]
+pub(crate) struct WhichArgs {
+    /// Names of binaries
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// Also print the installed file, and other programs with that name on PATH
+    #[arg(long, short)]
+    all: bool,
+}
+
+/// Runs `rigup which`.
+pub(crate) fn which(args: &WhichArgs, context: &mut Context) -> CommandResult {
+    let store = context.store()?;
+    let machine_id =
+        store.as_deref().map(|store| session::machine_id(&context.settings, store)).transpose()?;
+    let mut status = ExitStatus::Success;
+    for name in &args.names {
+        let binary = match (&store, machine_id.flatten()) {
+            (Some(store), Some(machine_id)) => store.binary(machine_id, name)?,
+            _ => None,
+        };
+        match find(name, binary.as_ref(), &context.settings) {
+            Ok((installed, path)) => print(name, installed, path, args.all, context),
+            Err(problem) => {
+                error!("{problem}");
+                status = ExitStatus::Incomplete;
+            }
+        }
+    }
+    Ok(status)
+}
+
+/// Returns an installed binary with the path at which it is run, or the problem.
+fn find<'b>(
+    name: &str,
+    binary: Option<&'b Binary>,
+    settings: &Settings,
+) -> Result<(&'b Installed, PathBuf), String> {
+    let next = format!("run `rigup install {}`", shell::quote_text(name));
+    let name = printable(name);
+    let Some(binary) = binary else { return Err(format!("{name} is not installed; {next}")) };
+    let Some(installed) = binary.installed() else {
+        let reason = match &*binary.backoff.last_error {
+            "" => String::new(),
+            error => format!(" ({})", printable(error)),
+        };
+        return Err(format!("{name} is not installed{reason}; {next}"));
+    };
+    if !installed.abspath.exists() {
+        return Err(format!("{name} is not installed: {} is gone; {next}", installed.abspath.display()));
+    }
+    if !status::is_linked(&binary.name, installed, settings) {
+        return Err(format!("{name} is not linked; {next}"));
+    }
+    let link = settings.lib_bin_dir.join(name::link_name(&binary.name));
+    // A Python module has no link.
+    Ok((installed, if link.exists() { link } else { installed.abspath.clone() }))
+}
+
+/// Prints where a binary is: a path in each line, because scripts read it.
+fn print(name: &str, installed: &Installed, path: PathBuf, is_all: bool, context: &mut Context) {
+    let mut paths = vec![path];
+    if is_all {
+        let search_path = context.settings.command_environment.get("PATH");
+        let on_path = which::which_in_all(name, search_path, "/").into_iter().flatten();
+        for path in std::iter::once(installed.abspath.clone()).chain(on_path) {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+    }
+    for (index, path) in paths.iter().enumerate() {
+        if context.output.is_json_requested() {
+            let is_own = index == 0 || *path == installed.abspath;
+            context.output.records([record(name, path, is_own.then_some(installed))]);
+        } else {
+            context.output.line(path.display());
+        }
+    }
+}
+
+fn record(name: &str, path: &Path, installed: Option<&Installed>) -> Value {
+    json!({
+        "name": name,
+        "path": path,
+        "abspath": installed.map(|installed| &installed.abspath),
+        "binprovider": installed.map(|installed| &installed.binprovider),
+        "version": installed.map(|installed| installed.version.as_str()),
+    })
+}
