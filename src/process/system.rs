@@ -55,9 +55,9 @@ pub(crate) fn close_inherited() {
     // SAFETY: getdtablesize only reads; the caller has opened nothing yet, so this process uses no descriptor above 2.
     #[expect(unsafe_code, reason = "neither nix nor rustix closes descriptors without an owner")]
     unsafe {
-        // Linux before 5.9 does not have this call.
+        // Linux before 5.9 does not have this call, and musl has no function for it.
         #[cfg(target_os = "linux")]
-        if libc::close_range(3, libc::c_uint::MAX, 0) == 0 {
+        if libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) == 0 {
             return;
         }
         for descriptor in 3..libc::getdtablesize() {
