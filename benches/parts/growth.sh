@@ -21,11 +21,11 @@ PLUGINS
 for count in 10 100 1000 10000; do
     export RIGUP_DATA_DIR=$PWD/$count/data LIB_BIN_DIR=$PWD/$count/links
     (cd $count && "$rigup" apply records.jsonl >/dev/null)
-    [ "$(find "$LIB_BIN_DIR" -xtype f | wc -l)" = $count ] || { echo "not all $count programs are linked" >&2 && exit 1; }
-    measure $count "env -C $count $rigup install" "find $LIB_BIN_DIR -xtype f"
+    [ "$(find "$LIB_BIN_DIR" -maxdepth 1 -xtype f | wc -l)" = $count ] || { echo "not all $count programs are linked" >&2 && exit 1; }
+    measure $count "env -C $count $rigup install" "find $LIB_BIN_DIR -maxdepth 1 -xtype f"
     limit=()
     [ $count != 10000 ] || limit=("below 150")
-    compare "warm install of $count" "find -xtype f" $count 1 "${limit[@]}"
+    compare "warm install of $count" "find -maxdepth 1 -xtype f" $count 1 "${limit[@]}"
 done
 ten_times=$(python3 -c 'import sys; print(*(10 * float(time) for time in sys.argv[1].split()))' "$(times 1000 0)")
 row "warm install of 10000" "10 × the time for 1000" "$(times 10000 0)" "$ten_times" ms "ratio 1.0"
