@@ -367,7 +367,7 @@ fn stop(
             let Settings { data_dir, lib_dir, rigup, .. } = &session.settings;
             let mut spec = daemon.spec.clone();
             spec.stop_grace_period = grace.unwrap_or(spec.stop_grace_period);
-            let warning = execution::stop(data_dir, lib_dir, rigup, id, &spec)
+            let warning = execution::stop(data_dir, lib_dir, rigup, id, None, &spec)
                 .map_err(|problem| EngineError::NotFound(format!("cannot stop {name}: {problem}")))?;
             warnings.extend(warning.map(|warning| format!("{name}: {warning}")));
             if let Some(process) = store.process(id)? {

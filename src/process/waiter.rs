@@ -322,7 +322,9 @@ fn store_exit(
         let FinishedProcess { process, run_dir, .. } = finished;
         process.spec.run_dir = Some(run_dir::path(&data_dir_of(run_dir), process.id));
         let Err(error) = save(run_dir, process) else { return Ok(()) };
-        if is_written || run_dir.write_exit(process).is_ok() || Instant::now() >= deadline {
+        // A data dir that was moved is found; one that was removed never comes back.
+        let is_removed = !data_dir_of(run_dir).exists();
+        if is_written || run_dir.write_exit(process).is_ok() || is_removed || Instant::now() >= deadline {
             return Err(error);
         }
         poll::pause(Instant::now() + STORE_PAUSE);

@@ -30,7 +30,7 @@ use nix::poll::PollFlags;
 
 use crate::clock;
 use crate::model::{
-    Daemon, DaemonName, DaemonStatus, ExitReason, Health, LifecycleEvent, Process, ProcessId,
+    Daemon, DaemonName, DaemonStatus, ExitReason, Health, Identity, LifecycleEvent, Process, ProcessId,
 };
 use crate::process::handle::Handle;
 use crate::process::signals::{ChildExits, Interrupt};
@@ -75,6 +75,8 @@ pub(crate) enum DaemonEvent<'a> {
 /// An execution of a daemon.
 struct Execution {
     process_id: ProcessId,
+    /// Its process, or `None` before that runs.
+    identity: Option<Identity>,
     watched: Watched,
     /// End its checks when they are dropped.
     checks: Vec<io::PipeWriter>,
@@ -94,7 +96,7 @@ enum Watched {
 
 impl Execution {
     fn new(process_id: ProcessId, watched: Watched) -> Self {
-        Self { process_id, watched, checks: Vec::new(), stops: Vec::new() }
+        Self { process_id, identity: None, watched, checks: Vec::new(), stops: Vec::new() }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

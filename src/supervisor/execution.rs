@@ -9,12 +9,16 @@ use rustix::process::Signal;
 use crate::clock;
 use crate::duration;
 use crate::hook::command::{self, ChildEnvironment};
-use crate::model::{DaemonSpec, Process, ProcessId, ProcessSpec, ProcessType, ReadinessCheck, RunSpec};
+use crate::model::{
+    DaemonSpec, Identity, Process, ProcessId, ProcessSpec, ProcessType, ReadinessCheck, RunSpec,
+};
+use crate::process::handle::{self, Handle};
 use crate::process::kill::{self, KillOutcome};
-use crate::process::notify;
-use crate::process::run_dir;
+use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::CommandSpec;
+use crate::process::system::ProcessEntry;
 use crate::process::waiter::WaiterConditions;
+use crate::process::{notify, terminate};
 use crate::runs::start::{self, ReservedRun, StartError, StartingRun};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -145,19 +149,23 @@ pub(super) fn prune(data_dir: &Path, lib_dir: &Path, name: &str) -> Result<(), S
 }
 
 /// Stops an execution: runs the `stop_command` of its daemon or sends its signal to everything that it started, and KILL
-/// after the grace period. Returns a warning if the command failed, or why the execution could not be stopped.
+/// after the grace period. Without its record, such as after the data dir was removed, it is found as the process that
+/// is `known` to run it. Returns a warning if the command failed, or why the execution could not be stopped.
 pub(crate) fn stop(
     data_dir: &Path,
     lib_dir: &Path,
     rigup: &Path,
     id: ProcessId,
+    known: Option<&Identity>,
     spec: &DaemonSpec,
 ) -> Result<Option<String>, String> {
-    let store = Store::open_existing(data_dir, lib_dir).map_err(|error| error.to_string())?;
-    let store = store.ok_or("the store is gone")?;
-    let Some(process) = store.process(id).map_err(|error| error.to_string())? else { return Ok(None) };
-    let signal = kill::parse_signal(&spec.stop_signal).unwrap_or(Signal::TERM);
-    let deadline = duration::deadline(spec.stop_grace_period);
+    let (store, process) = match (find(data_dir, lib_dir, id), known) {
+        (Ok(Some(found)), _) => found,
+        (Ok(None), None) => return Ok(None),
+        (Err(problem), None) => return Err(problem),
+        (_, Some(known)) => return stop_without_record(data_dir, id, known, spec),
+    };
+    let (signal, deadline) = (stop_signal(spec), duration::deadline(spec.stop_grace_period));
     // Opened before the request: the daemon may end on that, and leave behind processes that the grace period is for, too.
     let root = kill::open_root(&store, &process).ok().flatten();
     let send = |root| stop_request::send(&store, &process, root, spec, rigup, signal, deadline).err();
@@ -169,10 +177,39 @@ pub(crate) fn stop(
     };
     match outcome.map_err(|error| error.to_string())? {
         KillOutcome::Exited(_) | KillOutcome::AlreadyExited => Ok(warning),
-        KillOutcome::Survived(survivors) => {
-            let pids: Vec<String> = survivors.iter().map(|survivor| survivor.pid.to_string()).collect();
-            Err(format!("these processes could not be killed: {}", pids.join(", ")))
-        }
+        KillOutcome::Survived(survivors) => Err(survived(&survivors)),
         KillOutcome::Failed(error) => Err(error.to_string()),
     }
+}
+
+/// Returns the store with the record of an execution, or `None` if that has no record.
+fn find(data_dir: &Path, lib_dir: &Path, id: ProcessId) -> Result<Option<(Store, Process)>, String> {
+    let store = Store::open_existing(data_dir, lib_dir).map_err(|error| error.to_string())?;
+    let store = store.ok_or("the store is gone")?;
+    let process = store.process(id).map_err(|error| error.to_string())?;
+    Ok(process.map(|process| (store, process)))
+}
+
+/// Stops an execution whose record cannot be read, by its signal.
+fn stop_without_record(
+    data_dir: &Path,
+    id: ProcessId,
+    known: &Identity,
+    spec: &DaemonSpec,
+) -> Result<Option<String>, String> {
+    let root =
+        handle::find(known).and_then(|entry| entry.map_or(Ok(None), |entry| Handle::open_entry(&entry)));
+    let Some(root) = root.map_err(|error| error.to_string())? else { return Ok(None) };
+    let _ = RunDir::at(&run_dir::path(data_dir, id)).request_stop();
+    let survivors = terminate::terminate_tree(stop_signal(spec), id, &root, spec.stop_grace_period, || false);
+    if survivors.is_empty() { Ok(None) } else { Err(survived(&survivors)) }
+}
+
+fn stop_signal(spec: &DaemonSpec) -> Signal {
+    kill::parse_signal(&spec.stop_signal).unwrap_or(Signal::TERM)
+}
+
+fn survived(survivors: &[ProcessEntry]) -> String {
+    let pids: Vec<String> = survivors.iter().map(|survivor| survivor.pid.to_string()).collect();
+    format!("these processes could not be killed: {}", pids.join(", "))
 }

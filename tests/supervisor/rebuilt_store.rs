@@ -46,20 +46,28 @@ fn ps_shows_the_daemons_although_it_rebuilds_the_store() {
 }
 
 #[test]
-fn a_stop_is_tried_again_until_the_store_can_be_used() {
+fn down_ends_while_the_store_cannot_be_used() {
     let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
     context.run(&["up", "-d", "--wait"]).succeeds();
     let (store, aside) = (context.path("data/rigup.sqlite3"), context.path("data/aside"));
     fs::rename(&store, &aside).unwrap();
     fs::create_dir(&store).unwrap();
-    let down = context.start(&["down"]);
-    wait_until("the stop has failed", || {
-        let log = fs::read_to_string(context.path("data/supervisor.log")).unwrap_or_default();
-        log.contains("cannot stop a: ") && log.contains("; trying again until that works")
-    });
+    context.run(&["down"]).succeeds();
+    assert_eq!(context.count_live("sleep 600"), 0);
     fs::remove_dir(&store).unwrap();
     fs::rename(&aside, &store).unwrap();
-    assert!(down.wait_with_output().unwrap().status.success());
-    assert_eq!(context.count_live("sleep 600"), 0);
+    wait_until("the waiter has recorded the exit", || context.daemon("a")["exit_code"] == 143);
     context.down();
+}
+
+#[test]
+fn a_signal_ends_a_supervisor_whose_data_dir_was_removed() {
+    let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
+    let mut up = context.start(&["up"]);
+    wait_until("the daemon runs", || context.count_live("sleep 600") == 1);
+    context.await_status("a", "running");
+    fs::remove_dir_all(context.path("data")).unwrap();
+    signal(up.id(), Signal::SIGTERM);
+    wait_until("the supervisor has exited", || up.try_wait().unwrap().is_some());
+    wait_until("nothing runs", || context.live_processes().is_empty());
 }

@@ -151,7 +151,8 @@ impl ControlLoop<'_> {
             let checks = self.start_checks(&daemon.spec, process, daemon.ready_at.is_some(), daemon.health);
             self.policy.adopt(name, self.adopted(daemon, state), self.now());
             let watched = Watched::Other(handle);
-            let execution = Execution { checks, ..Execution::new(process.id, watched) };
+            let identity = process.running().map(|running| running.identity.clone());
+            let execution = Execution { identity, checks, ..Execution::new(process.id, watched) };
             self.executions.insert(name.clone(), execution);
             return Ok(());
         }

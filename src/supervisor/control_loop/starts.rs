@@ -102,7 +102,8 @@ impl ControlLoop<'_> {
             return;
         }
         let checks = self.start_checks(&daemon.spec.clone(), &process, false, Health::Starting);
-        let execution = Execution { checks, ..Execution::new(process.id, Watched::Waiter(waiter)) };
+        let identity = process.running().map(|running| running.identity.clone());
+        let execution = Execution { identity, checks, ..Execution::new(process.id, Watched::Waiter(waiter)) };
         self.executions.insert(name.clone(), execution);
         self.handle(PolicyEvent::Started(&name));
         self.prune_executions(name.clone());

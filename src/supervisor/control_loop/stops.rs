@@ -26,6 +26,7 @@ impl ControlLoop<'_> {
         let (ends_with_it, end) = mpsc::channel();
         execution.stops.push(ends_with_it);
         let (mut spec, id, name) = (daemon.spec.clone(), execution.process_id, name.clone());
+        let known = execution.identity.clone();
         if is_urgent {
             (spec.stop_signal, spec.stop_grace_period) = ("KILL".to_owned(), Duration::ZERO);
             (spec.stop_command, spec.is_signalled_alone) = (None, false);
@@ -35,7 +36,7 @@ impl ControlLoop<'_> {
         self.threads.add(true, move |reporter| {
             let mut is_first = true;
             let warning = loop {
-                match execution::stop(&data_dir, &lib_dir, &rigup, id, &spec) {
+                match execution::stop(&data_dir, &lib_dir, &rigup, id, known.as_ref(), &spec) {
                     Ok(warning) => break warning,
                     Err(problem) if is_first => {
                         reporter
