@@ -1,7 +1,5 @@
 //! `rigup env`: what puts LIB_BIN_DIR on the PATH of a shell.
 
-use std::path::Path;
-
 use serde_json::json;
 
 use crate::cli::command::Context;
@@ -46,7 +44,9 @@ pub(crate) fn env(args: &EnvArgs, context: &mut Context) -> ExitStatus {
     // Its path has no character that a shell treats in a special way between double quotes, and no colon.
     let folder = settings.lib_bin_dir.display();
     let text = match args.shell {
-        EnvFormat::Sh | EnvFormat::Bash | EnvFormat::Zsh => posix_line(&settings.lib_bin_dir),
+        EnvFormat::Sh | EnvFormat::Bash | EnvFormat::Zsh => format!(
+            r#"case ":${{PATH}}:" in *":{folder}:"*) ;; *) export PATH="{folder}${{PATH:+:$PATH}}" ;; esac"#
+        ),
         EnvFormat::Fish => format!(r#"contains -- "{folder}" $PATH; or set -gx PATH "{folder}" $PATH"#),
         EnvFormat::Nu => format!(
             r#"$env.PATH = ($env.PATH? | default [] | split row (char esep) | where $it != "" | prepend "{folder}" | uniq)"#
@@ -64,12 +64,6 @@ pub(crate) fn env(args: &EnvArgs, context: &mut Context) -> ExitStatus {
     };
     context.output.raw(format!("{text}\n").as_bytes());
     ExitStatus::Success
-}
-
-/// Returns the line that puts a folder first on the PATH of a POSIX shell, unless it is on it.
-fn posix_line(folder: &Path) -> String {
-    let folder = folder.display();
-    format!(r#"case ":${{PATH}}:" in *":{folder}:"*) ;; *) export PATH="{folder}${{PATH:+:$PATH}}" ;; esac"#)
 }
 
 /// Whether LIB_BIN_DIR is on the PATH of the caller.

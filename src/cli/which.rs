@@ -8,7 +8,7 @@ use crate::cli::command::{CommandResult, Context};
 use crate::cli::message::error;
 use crate::engine::{ExitStatus, session};
 use crate::install::status;
-use crate::model::{Binary, Installed, name};
+use crate::model::{Binary, Installed};
 use crate::report::text::printable;
 use crate::settings::Settings;
 use crate::shell;
@@ -69,7 +69,7 @@ fn find<'b>(
     if !status::is_linked(&binary.name, installed, settings) {
         return Err(format!("{name} is not linked; {next}"));
     }
-    let link = settings.lib_bin_dir.join(name::link_name(&binary.name));
+    let link = status::link_path(&binary.name, settings);
     // A Python module has no link.
     Ok((installed, if link.exists() { link } else { installed.abspath.clone() }))
 }

@@ -331,11 +331,10 @@ fn status_after(daemon: &Daemon, exit: Option<&ProcessExit>) -> DaemonStatus {
         return if is_restart { DaemonStatus::Stopping } else { DaemonStatus::Stopped };
     };
     let spec = &daemon.spec;
-    let is_failure = !exit.exit_code.is_some_and(|code| spec.success_exit_codes.contains(&code));
-    let stops_all = spec.exit_on_end || is_failure && spec.exit_on_failure;
+    let is_failure = spec.is_failure(exit.exit_code);
     match (daemon.wanted, is_failure) {
         (Wanted::Stopped, _) => DaemonStatus::Stopped,
-        _ if spec.restart.follows(is_failure) && !stops_all => DaemonStatus::Backoff,
+        _ if spec.restart.follows(is_failure) && !spec.stops_all(is_failure) => DaemonStatus::Backoff,
         (_, true) => DaemonStatus::Failed,
         (_, false) => DaemonStatus::Exited,
     }

@@ -1,5 +1,7 @@
 //! Checks whether a binary is installed, without running its program.
 
+use std::path::PathBuf;
+
 use crate::hook::command;
 use crate::install::plan::{self, Request};
 use crate::install::{module, package, pins, probe, request_digest};
@@ -113,10 +115,14 @@ pub(crate) fn install_status<'a>(
     }
 }
 
+/// Returns the path of the link of a binary, which may not exist.
+pub(crate) fn link_path(name: &str, settings: &Settings) -> PathBuf {
+    settings.lib_bin_dir.join(name::link_name(name))
+}
+
 /// Returns whether LIB_BIN_DIR leads to an installed binary, or does not have to.
 pub(crate) fn is_linked(name: &str, installed: &Installed, settings: &Settings) -> bool {
-    let path = settings.lib_bin_dir.join(name::link_name(name));
-    wrapper::is_correct(&path, &installed.abspath, LinkKind::of(installed))
+    wrapper::is_correct(&link_path(name, settings), &installed.abspath, LinkKind::of(installed))
         || module::needs_no_link(installed)
 }
 

@@ -209,6 +209,16 @@ impl DaemonSpec {
         }
     }
 
+    /// Whether an execution with this exit code has failed; without one, it has.
+    pub(crate) fn is_failure(&self, exit_code: Option<i32>) -> bool {
+        !exit_code.is_some_and(|code| self.success_exit_codes.contains(&code))
+    }
+
+    /// Whether its exit stops all daemons.
+    pub(crate) fn stops_all(&self, is_failure: bool) -> bool {
+        self.exit_on_end || is_failure && self.exit_on_failure
+    }
+
     /// Returns the name in the declaration, which all replicas share.
     pub fn declared_name(&self) -> &DaemonName {
         self.replica.as_ref().map_or(&self.name, |replica| &replica.of)

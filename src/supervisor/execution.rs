@@ -131,7 +131,7 @@ pub(crate) fn is_execution(run: &RunSpec) -> bool {
     run.slug.starts_with(SLUG_PREFIX)
 }
 
-/// Whether so many executions of a daemon are kept that [`prune`] removes some. Writes nothing.
+/// Returns whether [`prune`] would remove executions of a daemon.
 pub(super) fn is_prunable(store: &Store, name: &str) -> Result<bool, StoreError> {
     Ok(!store.ended_executions(&slug(name), MAX_KEPT)?.is_empty())
 }

@@ -235,14 +235,7 @@ fn a_broken_manifest_does_not_keep_daemons_from_being_stopped() {
 
 #[test]
 fn start_and_restart_say_that_all_daemons_are_being_stopped() {
-    let context = TestContext::with_manifest(
-        "[daemons.a]\nshell = true\n\
-         command = 'trap \": >stop; until [ -e go ]; do sleep 0.01; done; exit\" TERM; sleep 600 & wait'\n",
-    );
-    context.run(&["up", "-d"]).succeeds();
-    wait_until("it has set its trap", || context.count_live("sleep 600") == 1);
-    let down = context.start(&["down"]);
-    wait_until("it is being stopped", || context.path("here/stop").exists());
+    let (context, down) = TestContext::with_down_that_waits();
     for command in ["start", "restart"] {
         let output = context.run(&[command, "a"]).exits_with(1);
         output.stderr_contains("the supervisor is stopping all daemons; run `rigup up -d` once it has ended");

@@ -58,6 +58,7 @@ mod text;
 mod tracer;
 
 use std::fs;
+use std::process::Child;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -71,6 +72,19 @@ impl TestContext {
         let context = Self::new();
         context.write("here/rigup.toml", manifest);
         context
+    }
+
+    /// Creates a context in which `rigup down`, which is returned, waits until the file `go` lets the daemon a exit.
+    fn with_down_that_waits() -> (Self, Child) {
+        let context = Self::with_manifest(
+            "[daemons.a]\nshell = true\n\
+             command = 'trap \": >stop; until [ -e go ]; do sleep 0.01; done; exit\" TERM; sleep 600 & wait'\n",
+        );
+        context.run(&["up", "-d"]).succeeds();
+        wait_until("it has set its trap", || context.count_live("sleep 600") == 1);
+        let down = context.start(&["down"]);
+        wait_until("it is being stopped", || context.path("here/stop").exists());
+        (context, down)
     }
 
     /// Returns the record of a daemon.

@@ -226,14 +226,7 @@ fn promise_08_a_daemon_without_waiter_is_adopted_and_its_exit_is_lost() {
 
 #[test]
 fn promise_09_a_start_while_everything_is_stopped_is_not_lost() {
-    let context = TestContext::with_manifest(
-        "[daemons.a]\nshell = true\n\
-         command = 'trap \": >stop; until [ -e go ]; do sleep 0.01; done; exit\" TERM; sleep 600 & wait'\n",
-    );
-    context.run(&["up", "-d"]).succeeds();
-    wait_until("it has set its trap", || context.count_live("sleep 600") == 1);
-    let down = context.start(&["down"]);
-    wait_until("it is being stopped", || context.path("here/stop").exists());
+    let (context, down) = TestContext::with_down_that_waits();
     let up = context.start(&["up", "-d"]);
     let socket = context.path("data/supervisor.sock").display().to_string();
     wait_until("the second client is connected", || {

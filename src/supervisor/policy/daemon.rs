@@ -469,14 +469,14 @@ impl SupervisedDaemon {
     }
 
     pub(super) fn is_failure(&self, exit: &Exit) -> bool {
-        self.has_failed_check() || !exit.code.is_some_and(|code| self.spec.success_exit_codes.contains(&code))
+        self.has_failed_check() || self.spec.is_failure(exit.code)
     }
 
     /// Whether its end stops all daemons.
     pub(super) fn stops_all(&self, is_failure: bool) -> bool {
         let by_timeout =
             self.has_timed_out() && self.spec.ready.as_ref().is_some_and(|ready| ready.stops_all);
-        !self.is_orphan && (self.spec.exit_on_end || is_failure && (self.spec.exit_on_failure || by_timeout))
+        !self.is_orphan && (self.spec.stops_all(is_failure) || is_failure && by_timeout)
     }
 
     /// Whether it has ended, and that stops all daemons.
