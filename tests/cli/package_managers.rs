@@ -440,14 +440,14 @@ fn what_is_installed_gets_the_permissions_of_lib_dir_under_any_umask() {
         ("022", 0o700, 0o700, 0o700),
     ] {
         let mut context = context();
-        context.script("with-umask", "#!/bin/sh\numask \"$1\"; shift; exec \"$@\"\n");
         require(&context, "npm", &package("npm"));
         let lib_dir = context.path("lib");
         fs::create_dir(&lib_dir).unwrap();
         fs::set_permissions(&lib_dir, fs::Permissions::from_mode(lib_mode)).unwrap();
         context.set("RIGUP_LIB_DIR", &lib_dir);
-        let args = [umask, env!("CARGO_BIN_EXE_rigup"), "install"];
-        let output = context.command_for(&context.path("with-umask"), &args).output().unwrap();
+        // Not a script of its own: it could not be executed while another test forks, which copies the open file.
+        let args = ["-c", r#"umask "$0" && exec "$@""#, umask, env!("CARGO_BIN_EXE_rigup"), "install"];
+        let output = context.command_for("/bin/sh".as_ref(), &args).output().unwrap();
         let output = CommandOutput::new(&args, &output).succeeds();
         let mode = |path: &str| lib_dir.join(path).metadata().unwrap().mode() & 0o7777;
         assert_eq!(
