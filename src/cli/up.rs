@@ -101,7 +101,7 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
     let UpArgs { names, remove_orphans, detach, wait, wait_timeout, exit_code_from, .. } = args;
     let manifest = Manifest { specs, names, removes_orphans: remove_orphans };
     let stored = context.store()?.map_or(Ok(Vec::new()), |store| store.daemons())?;
-    if !daemon_binaries::install(manifest.to_run(&stored), context)? {
+    if !daemon_binaries::install(manifest.to_run(stored), context)? {
         return Ok(ExitStatus::Incomplete);
     }
     let session = context.session()?;

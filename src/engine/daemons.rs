@@ -12,8 +12,7 @@ use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::session::Session;
 use crate::fs::lock::{self, FileLock};
 use crate::model::{
-    Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Process, ProcessExit, ProcessType, Restart,
-    Wanted,
+    Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Process, ProcessExit, ProcessType, Wanted,
 };
 use crate::process::signals::Interrupt;
 use crate::process::{poll, recover};
@@ -52,32 +51,20 @@ impl Manifest {
         }
     }
 
-    /// Returns the daemons that are started or kept running once it is applied, and those that may be, given the daemons in
-    /// the store.
-    pub(crate) fn to_run(&self, stored: &[Daemon]) -> Vec<&DaemonSpec> {
+    /// Returns the daemons that run once it is applied, or may do so, given the daemons in the store.
+    pub(crate) fn to_run(&self, mut stored: Vec<Daemon>) -> Vec<&DaemonSpec> {
         use DaemonStatus::{Exited, Failed, Stopped};
-        let find = |spec: &DaemonSpec| stored.iter().find(|daemon| daemon.name == *spec.name);
-        let is_root = |spec: &&DaemonSpec| {
-            let wanted = find(spec).filter(|daemon| daemon.wanted == Wanted::Started);
-            if self.names.is_empty() {
-                spec.autostart || wanted.is_some()
-            } else {
-                let goes_on =
-                    wanted.is_some_and(|daemon| !matches!(daemon.status, Stopped | Exited | Failed));
-                goes_on || self.names.contains(&spec.name.to_string())
+        for spec in &self.specs {
+            if let Some(daemon) = stored.iter_mut().find(|daemon| daemon.name == *spec.name) {
+                daemon.forget_stop(spec);
             }
+        }
+        let find = |name: &DaemonName| stored.iter().find(|daemon| daemon.name == **name);
+        let goes_on = |daemon: &Daemon| {
+            daemon.wanted == Wanted::Started && !matches!(daemon.status, Stopped | Exited | Failed)
         };
-        // With `always`, it is started again if no supervisor runs.
-        let stays_stopped = |spec: &DaemonSpec| {
-            self.names.is_empty()
-                && spec.restart != Restart::Always
-                && find(spec).is_some_and(|daemon| daemon.is_stopped_by_hand)
-        };
-        let roots: Vec<String> =
-            self.specs.iter().filter(is_root).map(|spec| spec.name.to_string()).collect();
-        let started = policy::with_dependencies(&self.specs, &roots);
-        let is_to_run = |spec: &&DaemonSpec| started.contains(&spec.name) && !stays_stopped(spec);
-        self.specs.iter().filter(is_to_run).collect()
+        let names = policy::to_run(&self.specs, &self.names, find, goes_on);
+        self.specs.iter().filter(|spec| names.contains(&spec.name)).collect()
     }
 }
 

@@ -403,6 +403,14 @@ impl Daemon {
         }
     }
 
+    /// Forgets that it was stopped by name if it is now declared with `always`: a new supervisor starts it again.
+    pub(crate) fn forget_stop(&mut self, spec: &DaemonSpec) {
+        if self.is_stopped_by_hand && spec.restart == Restart::Always {
+            self.wanted = if spec.autostart { Wanted::Started } else { Wanted::Stopped };
+            self.is_stopped_by_hand = false;
+        }
+    }
+
     /// Returns its health, which only a daemon that runs has.
     pub fn current_health(&self) -> Health {
         if self.status.is_alive() { self.health } else { Health::None }

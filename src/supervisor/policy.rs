@@ -31,7 +31,7 @@ use crate::model::{Condition, DaemonName, DaemonSpec, DaemonStatus, Dependency};
 use daemon::SupervisedDaemon;
 
 pub(crate) use daemon::{Action, Adopted, AdoptedState, DaemonState, Exit, PolicyEvent};
-pub(crate) use order::{check, named, order, with_dependencies};
+pub(crate) use order::{check, named, order, to_run, with_dependencies};
 pub(crate) use startup::Startup;
 
 /// The daemons in the order of their declaration.

@@ -246,6 +246,19 @@ fn start_and_restart_say_that_all_daemons_are_being_stopped() {
 }
 
 #[test]
+fn up_does_not_install_what_a_daemon_that_was_stopped_by_name_needs() {
+    let web = "[daemons.web]\ncommand = 'sleep 600'\n[daemons.next]\ncommand = 'sleep 601'\n";
+    let context = TestContext::with_manifest(web);
+    context.run(&["up", "-d"]).succeeds();
+    context.run(&["stop", "next"]).succeeds();
+    let tool = "[daemons.tool]\ncommand = 'true'\nbinaries = ['no-such-program']\nautostart = false\n";
+    context.write("here/rigup.toml", format!("{web}depends_on = ['tool']\n{tool}"));
+    context.run(&["up", "-d"]).succeeds();
+    context.run(&["start", "next"]).exits_with(1).stderr_contains("cannot install no-such-program");
+    context.down();
+}
+
+#[test]
 fn only_the_binaries_of_what_is_started_are_installed() {
     let context = TestContext::with_manifest(
         "[daemons.web]\ncommand = 'sleep 600'\n\

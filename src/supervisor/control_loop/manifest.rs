@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, LifecycleEvent, Process, Restart, Wanted};
+use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus, LifecycleEvent, Process, Wanted};
 use crate::process::handle::Handle;
 use crate::process::{recover, tree};
 use crate::store::StoreError;
@@ -30,26 +30,12 @@ impl ControlLoop<'_> {
         for text in &warnings {
             (self.on_event)(DaemonEvent::Warning(text.clone()));
         }
-        let starts_by_itself = |spec: &DaemonSpec| match self.daemons.get(&spec.name) {
-            Some(daemon) if daemon.wanted == Wanted::Started || daemon.is_stopped_by_hand => {
-                daemon.wanted == Wanted::Started
-            }
-            _ => spec.autostart,
-        };
-        let roots: Vec<String> = if names.is_empty() {
-            specs.iter().filter(|spec| starts_by_itself(spec)).map(|spec| spec.name.to_string()).collect()
-        } else {
-            names.to_vec()
-        };
-        let started = policy::with_dependencies(&specs, &roots);
+        let find = |name: &DaemonName| self.daemons.get(name);
+        let wanted = policy::to_run(&specs, names, find, |daemon| self.is_kept(daemon));
         let order = policy::order(&specs);
         let mut changed = Vec::new();
         for spec in specs {
-            // What was stopped by hand stays stopped, unless it is named.
-            let is_stopped_by_hand = names.is_empty()
-                && self.daemons.get(&spec.name).is_some_and(|daemon| daemon.is_stopped_by_hand);
-            let is_wanted = started.contains(&spec.name) && !is_stopped_by_hand
-                || !names.is_empty() && self.is_kept(&spec.name);
+            let is_wanted = wanted.contains(&spec.name);
             let wanted = if is_wanted { Wanted::Started } else { Wanted::Stopped };
             let daemon =
                 self.daemons.entry(spec.name.clone()).or_insert_with(|| Daemon::new(spec.clone(), wanted));
@@ -101,11 +87,9 @@ impl ControlLoop<'_> {
 
     /// Whether a daemon goes on while others are started by name: it is wanted and has not failed, and no command has stopped
     /// all of them since.
-    fn is_kept(&self, name: &DaemonName) -> bool {
-        let is_supervised = self.policy.state(name).is_some() || self.server.replaces_killed;
-        let goes_on =
-            |daemon: &Daemon| daemon.wanted == Wanted::Started && daemon.status != DaemonStatus::Failed;
-        is_supervised && self.daemons.get(name).is_some_and(goes_on)
+    fn is_kept(&self, daemon: &Daemon) -> bool {
+        let is_supervised = self.policy.state(&daemon.spec.name).is_some() || self.server.replaces_killed;
+        is_supervised && daemon.wanted == Wanted::Started && daemon.status != DaemonStatus::Failed
     }
 
     /// Reads the daemons of an earlier supervisor from the store. Takes over those that run and are not among `specs`, and
@@ -119,12 +103,8 @@ impl ControlLoop<'_> {
             let name = daemon.spec.name.clone();
             let process = daemon.process_id.map(|id| self.store.process(id)).transpose()?.flatten();
             if let Some(spec) = specs.iter().find(|spec| spec.name == name) {
-                if spec.restart == Restart::Always
-                    && daemon.is_stopped_by_hand
-                    && !self.server.replaces_killed
-                {
-                    daemon.wanted = if spec.autostart { Wanted::Started } else { Wanted::Stopped };
-                    daemon.is_stopped_by_hand = false;
+                if !self.server.replaces_killed {
+                    daemon.forget_stop(spec);
                 }
                 recovered.insert(name.clone(), process);
             } else if process.as_ref().is_some_and(|process| process.exit().is_none()) {

@@ -1,8 +1,8 @@
 //! The order in which daemons are started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Condition, DaemonName, DaemonSpec};
+use crate::model::{Condition, Daemon, DaemonName, DaemonSpec, Wanted};
 
 /// Checks the dependencies of all daemons. Returns the problem if a required one is not declared, or if some of them form
 /// a cycle.
@@ -57,6 +57,31 @@ pub(crate) fn with_dependencies(specs: &[DaemonSpec], names: &[String]) -> Vec<D
         }
     }
     found
+}
+
+/// Returns the daemons that run once a manifest is applied: those with these names, or all that start by themselves, with
+/// all that they depend on. `find` returns what is known of a daemon. One that was stopped by name stays stopped unless it
+/// is named; while others are started by name, one that `goes_on` keeps running.
+pub(crate) fn to_run<'d>(
+    specs: &[DaemonSpec],
+    names: &[String],
+    find: impl Fn(&DaemonName) -> Option<&'d Daemon>,
+    goes_on: impl Fn(&Daemon) -> bool,
+) -> BTreeSet<DaemonName> {
+    let is_stopped_by_hand = |name: &DaemonName| find(name).is_some_and(|daemon| daemon.is_stopped_by_hand);
+    if !names.is_empty() {
+        let kept = specs.iter().filter(|spec| find(&spec.name).is_some_and(&goes_on));
+        let kept = kept.map(|spec| spec.name.clone());
+        return with_dependencies(specs, names).into_iter().chain(kept).collect();
+    }
+    let starts_by_itself = |spec: &&DaemonSpec| {
+        find(&spec.name).is_some_and(|daemon| daemon.wanted == Wanted::Started)
+            || spec.autostart && !is_stopped_by_hand(&spec.name)
+    };
+    let roots: Vec<String> =
+        specs.iter().filter(starts_by_itself).map(|spec| spec.name.to_string()).collect();
+    let found = with_dependencies(specs, &roots).into_iter();
+    found.filter(|name| !is_stopped_by_hand(name)).collect()
 }
 
 /// Returns the names of daemons in the order in which they are started: each after its dependencies, and otherwise as
