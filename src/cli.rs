@@ -35,6 +35,7 @@ mod init;
 mod install;
 mod launch;
 mod line_printer;
+mod list;
 mod lock;
 mod logs;
 mod machine;
@@ -102,6 +103,9 @@ enum Command {
     Run(run::RunArgs),
     /// Run a command with the installed binaries first on PATH
     Exec(exec::ExecArgs),
+    /// List the binaries of this machine with their sizes and last errors
+    #[command(after_help = include_str!("cli/help/list.txt"))]
+    List,
     /// Print where installed binaries are
     Which(which::WhichArgs),
     /// Print what puts the installed binaries on the PATH of a shell
@@ -338,6 +342,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Uninstall(args) => uninstall::uninstall(&args, context),
         Command::Apply(args) => apply::apply(&args, context),
         Command::Run(args) => run::run(args, context),
+        Command::List => list::list(context),
         Command::Which(args) => which::which(&args, context),
         Command::Env(args) => Ok(env::env(&args, context)),
         Command::Exec(args) => exec::exec(&args, context),

@@ -57,6 +57,7 @@ mod follow_queue;
 mod follow_up;
 mod followed_events;
 pub(crate) mod install;
+pub(crate) mod inventory;
 pub(crate) mod lockfile_on_disk;
 pub(crate) mod lockfile_update;
 pub(crate) mod logs;

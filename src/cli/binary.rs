@@ -12,14 +12,12 @@ use crate::cli::message::{error, message, warning};
 use crate::cli::standard_stream::StandardStream;
 use crate::clock;
 use crate::engine::session::{self, Session};
-use crate::engine::{ExitStatus, uninstall};
+use crate::engine::{ExitStatus, inventory, uninstall};
 use crate::install::register::{self, RegisterError, Registered};
-use crate::install::status;
 use crate::model::{Attempt, Binary, BinaryName, Version};
 use crate::plugin::requirement::Providers;
 use crate::protocol::{self, Source};
 use crate::report::tables;
-use crate::shell;
 use crate::store::{BinaryFilter, Lookup, Store};
 
 /// The subcommands of `rigup binary`.
@@ -149,20 +147,11 @@ fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
         BinaryFilter { name, status, abspath, version, machine_id, limit: limit.filter(|limit| *limit > 0) };
     let binaries = store.binaries(&filter)?;
     let Context { settings, output, .. } = context;
-    let is_linked = |binary: &Binary| {
-        binary.installed().is_none_or(|installed| status::is_linked(&binary.name, installed, settings))
-    };
-    let record = |binary: &Binary| {
-        let attempts = if binary.installed().is_none() { attempts_of(&store, binary)? } else { Vec::new() };
-        let mut record = binary.to_record(&attempts);
-        if !is_linked(binary) {
-            let name = shell::quote_text(&binary.name);
-            record["link_error"] = format!("it is not linked; run `rigup install {name}`").into();
-        }
-        Ok(record)
-    };
-    let records = binaries.iter().map(record).collect::<Result<Vec<_>, CliError>>()?;
-    let rows = binaries.iter().map(|binary| tables::binary_row(binary, is_linked(binary)));
+    let records = binaries.iter().map(|binary| inventory::record(&store, binary, settings));
+    let records = records.collect::<Result<Vec<_>, _>>()?;
+    let rows = binaries
+        .iter()
+        .map(|binary| tables::binary_row(binary, inventory::link_error(binary, settings).is_none()));
     output.list(records, "no binaries", || tables::binary_rows(rows));
     Ok(ExitStatus::Success)
 }

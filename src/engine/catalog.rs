@@ -320,6 +320,12 @@ impl Catalog {
         self.statuses.get(plugin) == Some(&PluginStatus::Enabled)
     }
 
+    /// Returns the requirements of the plugins and the providers for a binary.
+    pub(crate) fn requirements_of(&self, name: &str) -> impl Iterator<Item = &Requirement> {
+        let all = self.requirements.iter().chain(&self.provider_requirements);
+        all.filter(move |requirement| requirement.name.as_str() == name)
+    }
+
     /// Returns the plugin with this name, ignoring case, or `None` if there is none.
     pub(crate) fn plugin(&self, name: &str) -> Option<&Plugin> {
         self.discovery.plugins.iter().find(|plugin| is_named(&plugin.name, name))

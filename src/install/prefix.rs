@@ -164,7 +164,7 @@ pub(super) fn remove(path: &Path) -> Result<(), RemovalError> {
 }
 
 /// Returns the size of a file, or of all files in a folder. Does not follow links.
-fn size(path: &Path) -> u64 {
+pub(crate) fn size(path: &Path) -> u64 {
     let files = WalkDir::new(path).into_iter().flatten().filter(|entry| entry.file_type().is_file());
     files.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
 }

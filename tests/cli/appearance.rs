@@ -192,6 +192,7 @@ fn tables_fit_a_terminal_of_80_and_of_120_columns() {
             &["install", "--dry-run"][..],
             &["load", "one"],
             &["binary", "list"],
+            &["list"],
             &["binary", "show", "two"],
             &["plugin", "show", "env"],
             &["hook", "list", "Snapshot"],

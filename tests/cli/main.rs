@@ -40,6 +40,7 @@ mod interrupt;
 mod invalid_input;
 mod library;
 mod links;
+mod list;
 mod list_and_show;
 mod lock_file;
 mod lock_pins;

@@ -1,0 +1,105 @@
+//! The work of `rigup list`: the binaries of this machine, with their sizes and the plugins that require them.
+
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
+use crate::engine::session;
+use crate::fs::lib_dir::Prefix;
+use crate::install::{prefix, status};
+use crate::model::{Binary, Installed, PluginName};
+use crate::settings::Settings;
+use crate::shell;
+use crate::store::{BinaryFilter, Store, StoreError};
+
+/// A binary of this machine.
+#[derive(Debug)]
+pub(crate) struct ListedBinary {
+    /// Its record in the store.
+    pub(crate) binary: Binary,
+    /// The size of its prefix, or of its file if it has no prefix, in bytes; `None` if it is not installed.
+    pub(crate) bytes: Option<u64>,
+    /// The plugins that require it, sorted.
+    pub(crate) required_by: Vec<PluginName>,
+    /// Why it cannot be run although it is installed, and what to do; `None` if it can.
+    pub(crate) link_error: Option<String>,
+    record: Value,
+}
+
+impl ListedBinary {
+    /// Returns its record, with the size and the plugins.
+    pub(crate) fn to_record(&self) -> Value {
+        let mut record = self.record.clone();
+        record["bytes"] = json!(self.bytes);
+        record["required_by"] = json!(self.required_by);
+        record
+    }
+}
+
+/// Returns the binaries of this machine by name. Reads the sizes of files, not the files.
+pub(crate) fn list(
+    settings: &Settings,
+    store: &Store,
+    catalog: &Catalog,
+) -> Result<Vec<ListedBinary>, EngineError> {
+    let machine_id = session::machine_id(settings, store)?;
+    let Some(machine_id) = machine_id else { return Ok(Vec::new()) };
+    let filter = BinaryFilter { machine_id: Some(machine_id), ..BinaryFilter::default() };
+    let binaries = store.binaries(&filter)?;
+    // A prefix may have thousands of files.
+    let sizes: Vec<Option<u64>> =
+        binaries.par_iter().map(|binary| size(binary.installed()?, settings)).collect();
+    let listed = binaries.into_iter().zip(sizes).map(|(binary, bytes)| {
+        Ok(ListedBinary {
+            bytes,
+            required_by: required_by(&binary.name, catalog),
+            link_error: link_error(&binary, settings),
+            record: record(store, &binary, settings)?,
+            binary,
+        })
+    });
+    listed.collect()
+}
+
+/// Returns the record of a binary, with its attempts if it is queued, and with `link_error` if it cannot be run.
+pub(crate) fn record(store: &Store, binary: &Binary, settings: &Settings) -> Result<Value, StoreError> {
+    let attempts = if binary.installed().is_none() { store.attempts(binary.id)? } else { Vec::new() };
+    let attempts: Vec<_> = attempts.into_iter().map(|(attempt, _)| attempt).collect();
+    let mut record = binary.to_record(&attempts);
+    if let Some(error) = link_error(binary, settings) {
+        record["link_error"] = error.into();
+    }
+    Ok(record)
+}
+
+/// Returns why an installed binary cannot be run, and what to do, or `None` if it can or is not installed.
+pub(crate) fn link_error(binary: &Binary, settings: &Settings) -> Option<String> {
+    let installed = binary.installed()?;
+    let problem = if !installed.abspath.exists() {
+        format!("{} is gone", installed.abspath.display())
+    } else if status::is_linked(&binary.name, installed, settings) {
+        return None;
+    } else {
+        "it is not linked".to_owned()
+    };
+    Some(format!("{problem}; run `rigup install {}`", shell::quote_text(&binary.name)))
+}
+
+/// Returns the size of the prefix of an installed binary, or of its file if it has none, or `None` if that is gone.
+fn size(installed: &Installed, settings: &Settings) -> Option<u64> {
+    let lib_dir = &settings.lib_dir;
+    match Prefix::containing(&installed.abspath, lib_dir).filter(|prefix| prefix.has_evidence(lib_dir)) {
+        Some(found) => Some(prefix::size(&found.path(lib_dir))),
+        None => installed.abspath.metadata().ok().map(|metadata| metadata.len()),
+    }
+}
+
+/// Returns the plugins that require a binary, sorted.
+fn required_by(name: &str, catalog: &Catalog) -> Vec<PluginName> {
+    let mut plugins: Vec<PluginName> =
+        catalog.requirements_of(name).filter_map(|requirement| requirement.plugin.clone()).collect();
+    plugins.sort();
+    plugins.dedup();
+    plugins
+}

@@ -1,0 +1,88 @@
+//! `rigup list`: the binaries of this machine.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::test_context::TestContext;
+
+/// A provider that installs a program and a file of 1,000 bytes into its prefix.
+const PROVIDER: &str = r#"#!/bin/sh
+set -eu
+eval "$("$RIGUP" hook begin --provider p -- "$@")"
+mkdir -p "$prefix"
+printf '#!/bin/sh\necho 1.0.0\n' >"$prefix/$name"
+chmod +x "$prefix/$name"
+head -c 1000 /dev/zero >"$prefix/data"
+"$RIGUP" hook binary --provider p --abspath "$prefix/$name" -- "$@"
+"#;
+
+/// Returns the fields that `list` adds, and the name and the status.
+fn added(record: &Value) -> Value {
+    json!([record["name"], record["status"], record["bytes"], record["required_by"]])
+}
+
+#[test]
+fn list_shows_what_is_installed_or_failed_and_who_requires_it() {
+    let mut context = TestContext::new();
+    let tool = context.script("tools/tool", "#!/bin/sh\necho 3.0.0\n");
+    context.set("PATH", format!("{}:/usr/bin:/bin", tool.parent().unwrap().display()));
+    context.provider("p", PROVIDER);
+    context.plugin("a", &[json!({"type": "Binary", "name": "one", "binproviders": "p"})]);
+    context.plugin(
+        "b",
+        &[
+            json!({"type": "Binary", "name": "one", "binproviders": "p"}),
+            json!({"type": "Binary", "name": "nosuch", "binproviders": "env"}),
+        ],
+    );
+    context.run(&["install"]).exits_with(1);
+    context.run(&["install", "tool", "--binproviders", "env"]).succeeds();
+    let prefix = ["one", "data"].map(|file| {
+        let path = context.linked_file("one").with_file_name(file);
+        fs::metadata(path).unwrap().len()
+    });
+    let records = context.run(&["list"]).succeeds().records();
+    let expected = [
+        json!(["nosuch", "queued", null, ["b"]]),
+        json!(["one", "installed", prefix[0] + prefix[1], ["a", "b"]]),
+        json!(["tool", "installed", fs::metadata(&tool).unwrap().len(), []]),
+    ];
+    assert_eq!(records.iter().map(added).collect::<Vec<_>>(), expected);
+    assert_eq!(records[0]["attempts"][0]["outcome"], "declined");
+    let mut stored = context.run(&["binary", "list"]).succeeds().records();
+    for (record, stored) in records.iter().zip(&mut stored) {
+        for key in ["bytes", "required_by"] {
+            stored[key] = record[key].clone();
+        }
+    }
+    assert_eq!(records, stored, "they are the records of `binary list` with two more fields");
+    let table = context.run(&["list", "--format", "table"]).succeeds().stdout;
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[1][..5], ["nosuch", "queued", "env", "b", "env"], "the last error follows the plugins");
+    assert_eq!(rows[2], ["one", "installed", "1.0.0", "p", "1021", "B", "a,", "b"]);
+}
+
+#[test]
+fn list_says_why_an_installed_binary_cannot_be_run() {
+    let context = TestContext::new();
+    context.provider("p", PROVIDER);
+    context.run(&["install", "one", "two", "--binproviders", "p"]).succeeds();
+    fs::remove_file(context.bin("one")).unwrap();
+    let gone = context.linked_file("two");
+    fs::remove_file(&gone).unwrap();
+    let records = context.run(&["list"]).succeeds().records();
+    let errors: Vec<&str> = records.iter().map(|record| record["link_error"].as_str().unwrap()).collect();
+    let gone = format!("{} is gone; run `rigup install two`", gone.display());
+    assert_eq!(errors, ["it is not linked; run `rigup install one`", &gone]);
+}
+
+#[test]
+fn list_creates_no_data_dir_and_names_a_plugin_that_cannot_be_read() {
+    let context = TestContext::new();
+    assert_eq!(context.run(&["list"]).succeeds().stdout, "");
+    context.run(&["list", "--format", "table"]).succeeds().stderr_contains("no binaries");
+    context.write("here/plugins/a/binaries.jsonl", "{\n");
+    context.run(&["list"]).exits_with(1).stderr_contains("binaries.jsonl:1: not a JSON object");
+    assert!(!context.path("data").exists());
+}
