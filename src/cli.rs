@@ -55,6 +55,7 @@ mod uninstall;
 mod up;
 mod waiter;
 mod which;
+mod why;
 
 const GLOBAL_OPTIONS_HINT: &str = "Run `rigup --help` to see the global options.";
 
@@ -106,6 +107,8 @@ enum Command {
     /// List the binaries of this machine with their sizes and last errors
     #[command(after_help = include_str!("cli/help/list.txt"))]
     List,
+    /// Explain who requires a binary, how it came, and why it is not installed
+    Why(why::WhyArgs),
     /// Print where installed binaries are
     Which(which::WhichArgs),
     /// Print what puts the installed binaries on the PATH of a shell
@@ -343,6 +346,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Apply(args) => apply::apply(&args, context),
         Command::Run(args) => run::run(args, context),
         Command::List => list::list(context),
+        Command::Why(args) => why::why(&args, context),
         Command::Which(args) => which::which(&args, context),
         Command::Env(args) => Ok(env::env(&args, context)),
         Command::Exec(args) => exec::exec(&args, context),

@@ -73,6 +73,7 @@ pub(crate) mod session;
 pub(crate) mod status_check;
 pub(crate) mod step_result;
 pub(crate) mod uninstall;
+pub(crate) mod why;
 
 use std::time::Duration;
 

@@ -322,8 +322,12 @@ impl Catalog {
 
     /// Returns the requirements of the plugins and the providers for a binary.
     pub(crate) fn requirements_of(&self, name: &str) -> impl Iterator<Item = &Requirement> {
-        let all = self.requirements.iter().chain(&self.provider_requirements);
-        all.filter(move |requirement| requirement.name.as_str() == name)
+        self.all_requirements().filter(move |requirement| requirement.name.as_str() == name)
+    }
+
+    /// Returns the requirements of the plugins and the providers.
+    pub(crate) fn all_requirements(&self) -> impl Iterator<Item = &Requirement> {
+        self.requirements.iter().chain(&self.provider_requirements)
     }
 
     /// Returns the plugin with this name, ignoring case, or `None` if there is none.

@@ -92,20 +92,24 @@ pub(crate) fn attempts(attempts: &[(Attempt, Timestamp)], now: Timestamp) -> Tab
     let mut ids = short_ids(attempts.iter().filter_map(|(attempt, _)| attempt.process_id)).into_iter();
     for (attempt, time) in attempts {
         let id = attempt.process_id.and_then(|_| ids.next());
-        let outcome = match attempt.outcome {
-            Outcome::Installed => Cell::success(attempt.outcome.as_str()),
-            Outcome::Failed | Outcome::Rejected | Outcome::Timeout => Cell::failure(attempt.outcome.as_str()),
-            Outcome::Declined | Outcome::Skipped => Cell::plain(attempt.outcome.as_str()),
-        };
         table.add_row([
             Cell::plain(attempt.provider.as_str()),
-            outcome,
+            outcome(attempt.outcome),
             Cell::plain(&attempt.reason),
             Cell::plain(units::relative_time(*time, now)),
             Cell::plain(id.unwrap_or_default()),
         ]);
     }
     table
+}
+
+/// Returns the outcome of an attempt.
+pub(crate) fn outcome(outcome: Outcome) -> Cell {
+    match outcome {
+        Outcome::Installed => Cell::success(outcome.as_str()),
+        Outcome::Failed | Outcome::Rejected | Outcome::Timeout => Cell::failure(outcome.as_str()),
+        Outcome::Declined | Outcome::Skipped => Cell::plain(outcome.as_str()),
+    }
 }
 
 /// Returns the state of a process, in a few words.

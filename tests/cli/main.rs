@@ -70,3 +70,4 @@ mod trust;
 mod uninstall;
 mod warnings;
 mod which;
+mod why;
