@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
-use crate::cli::message::{error, print_event, warning};
+use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::engine::ExitStatus;
@@ -232,7 +232,7 @@ fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
         }
         #[cfg(target_os = "linux")]
         InternalCommand::Retry => run_with_settings(global, environment, true, |context| {
-            Ok(crate::engine::retry::run(&context.settings, &print_event)?)
+            Ok(crate::engine::retry::run(&context.settings, &message::print_event)?)
         }),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rustix::fs::RawMode;
 use serde::{Deserialize, Serialize};
 
 /// The user, the priority and the limits of a process. Everything that it starts inherits them.
@@ -16,7 +17,7 @@ pub struct ProcessAttributes {
     /// The limits of resources by their names, such as `nofile`.
     pub rlimits: BTreeMap<String, ResourceLimit>,
     /// The permissions that its new files do not get.
-    pub umask: Option<u32>,
+    pub umask: Option<RawMode>,
 }
 
 /// The limits of a resource; [`ResourceLimit::NONE`] for no limit.

@@ -135,14 +135,17 @@ fn begins_like_program(path: &Path) -> bool {
 }
 
 /// Returns whether the file system of this file is mounted noexec.
+#[cfg(target_os = "linux")]
 fn is_mounted_noexec(path: &Path) -> bool {
-    #[cfg(target_os = "linux")]
-    let is_noexec = rustix::fs::statvfs(path)
-        .is_ok_and(|stat| stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
-    // On other systems, only the mode of the file is checked.
-    #[cfg(not(target_os = "linux"))]
-    let is_noexec = false;
-    is_noexec
+    use rustix::fs::StatVfsMountFlags;
+
+    rustix::fs::statvfs(path).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}
+
+/// On other systems, only the mode of the file is checked.
+#[cfg(not(target_os = "linux"))]
+fn is_mounted_noexec(_path: &Path) -> bool {
+    false
 }
 
 fn check_program(

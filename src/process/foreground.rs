@@ -46,7 +46,7 @@ impl Foreground {
     /// Starts the command in rigup's working directory, whatever the `cwd` of the command is.
     pub(crate) fn start(&mut self, command: &CommandSpec) -> Result<Child, SpawnError> {
         let defaults = signals::ignored_by_rigup_alone();
-        let child = command.start_with(PosixSpawnFlags::empty(), &defaults, |_actions| Ok(()))?;
+        let child = command.start_with(PosixSpawnFlags::empty(), defaults, |_actions| Ok(()))?;
         // A signal to the group that arrives in between is passed on a second time, rather than lost.
         self.witness = GroupWitness::start().ok();
         Ok(child)

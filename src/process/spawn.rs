@@ -98,7 +98,7 @@ impl CommandSpec {
         stderr: &File,
     ) -> Result<Child, SpawnError> {
         let session = PosixSpawnFlags::from_bits_retain(system::SETSID.into());
-        self.start_with(session, &SigSet::all(), |actions| {
+        self.start_with(session, SigSet::all(), |actions| {
             let stdin = match stdin {
                 Some(stdin) => stdin,
                 None => null()?,
@@ -115,7 +115,7 @@ impl CommandSpec {
     pub(super) fn start_with(
         &self,
         flags: PosixSpawnFlags,
-        defaults: &SigSet,
+        defaults: SigSet,
         add_actions: impl FnOnce(&mut PosixSpawnFileActions) -> io::Result<()>,
     ) -> Result<Child, SpawnError> {
         let signal_flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
@@ -124,7 +124,7 @@ impl CommandSpec {
             add_actions(&mut actions)?;
             let mut attributes = PosixSpawnAttr::init()?;
             attributes.set_flags(flags | signal_flags)?;
-            attributes.set_sigdefault(defaults)?;
+            attributes.set_sigdefault(&defaults)?;
             attributes.set_sigmask(&SigSet::empty())?;
             self.try_start(&actions, &attributes)
         };

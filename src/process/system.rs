@@ -15,7 +15,7 @@ mod resource_usage;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{PidFd as SystemHandle, *};
 #[cfg(target_os = "macos")]
-pub use macos::{ExitQueue as SystemHandle, *};
+pub(crate) use macos::{ExitQueue as SystemHandle, *};
 pub(crate) use process_entry::ProcessEntry;
 pub(crate) use resource_usage::ResourceUsage;
 

@@ -26,6 +26,7 @@ mod synonyms;
 mod value;
 mod yaml;
 
+#[cfg(target_os = "linux")]
 pub(crate) use builtin::RETRY;
 use declaration::Declaration;
 use file::ManifestFile;

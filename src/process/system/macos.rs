@@ -21,7 +21,7 @@ use crate::process::system::resource_usage::ResourceUsage;
 use crate::process::usage::query;
 
 /// The flag that makes `posix_spawn` start a session (since macOS 10.15).
-pub const SETSID: libc::c_short = 0x0400;
+pub(crate) const SETSID: libc::c_short = 0x0400;
 
 /// Returns the id of the current boot; empty if the system has none.
 pub(super) fn boot_id() -> String {
@@ -54,7 +54,7 @@ pub(super) fn shows_own_pids() -> bool {
 }
 
 /// Returns what a process uses, without its reaped children, or `None` if it is gone.
-pub fn resources(pid: u32) -> Option<ResourceUsage> {
+pub(crate) fn resources(pid: u32) -> Option<ResourceUsage> {
     let kind = ProcessRefreshKind::nothing().with_memory().with_cpu().with_disk_usage();
     query(pid, kind, |process| ResourceUsage {
         rss: process.memory(),
@@ -65,7 +65,7 @@ pub fn resources(pid: u32) -> Option<ResourceUsage> {
 }
 
 /// Returns the pids of all processes that this user may see.
-pub fn pids() -> io::Result<Vec<u32>> {
+pub(crate) fn pids() -> io::Result<Vec<u32>> {
     let mut pids: Vec<libc::pid_t> = vec![0; 4096];
     loop {
         let bytes = c_int::try_from(pids.len() * size_of::<libc::pid_t>()).unwrap_or(c_int::MAX);
@@ -82,7 +82,7 @@ pub fn pids() -> io::Result<Vec<u32>> {
 }
 
 /// Returns the process with this pid, or `None` if it is gone.
-pub fn entry(pid: u32) -> io::Result<Option<ProcessEntry>> {
+pub(crate) fn entry(pid: u32) -> io::Result<Option<ProcessEntry>> {
     let size = c_int::try_from(size_of::<libc::proc_bsdinfo>()).map_err(io::Error::other)?;
     let number = i32::try_from(pid).map_err(io::Error::other)?;
     // SAFETY: proc_bsdinfo is a plain C struct for which all zeroes is a value.
@@ -110,40 +110,40 @@ pub fn entry(pid: u32) -> io::Result<Option<ProcessEntry>> {
 
 /// Returns the environment that a process was started with, each variable followed by a NUL, or `None` if it cannot be
 /// read.
-pub fn environ(pid: u32) -> Option<Vec<u8>> {
+pub(crate) fn environ(pid: u32) -> Option<Vec<u8>> {
     let kind = ProcessRefreshKind::nothing().with_environ(UpdateKind::Always);
     query(pid, kind, |process| joined(process.environ()))
 }
 
 /// Returns the arguments of a process, each followed by a NUL.
-pub fn arguments(pid: u32) -> Vec<u8> {
+pub(crate) fn arguments(pid: u32) -> Vec<u8> {
     let kind = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always);
     query(pid, kind, |process| joined(process.cmd())).unwrap_or_default()
 }
 
 /// Returns the name of a process.
-pub fn name(pid: u32) -> Vec<u8> {
+pub(crate) fn name(pid: u32) -> Vec<u8> {
     query(pid, ProcessRefreshKind::nothing(), |process| process.name().as_bytes().to_vec())
         .unwrap_or_default()
 }
 
 /// Returns false: the state of a process that waits is that of one that runs on macOS.
-pub fn is_busy(_: u32) -> bool {
+pub(crate) fn is_busy(_: u32) -> bool {
     false
 }
 
 /// Returns true: a process may have any file open.
-pub fn has_open_file(_: u32, _: &[(u64, u64)]) -> bool {
+pub(crate) fn has_open_file(_: u32, _: &[(u64, u64)]) -> bool {
     true
 }
 
 /// Returns false: the files that a process has open are not read on macOS.
-pub fn reads_pipe(_: u32) -> bool {
+pub(crate) fn reads_pipe(_: u32) -> bool {
     false
 }
 
 /// Returns nothing: the sockets of other processes are not read on macOS.
-pub fn listeners(_: u16) -> Vec<u32> {
+pub(crate) fn listeners(_: u16) -> Vec<u32> {
     Vec::new()
 }
 
@@ -152,47 +152,47 @@ fn joined(texts: &[OsString]) -> Vec<u8> {
 }
 
 /// Does nothing: launchd is the parent of all orphans.
-pub fn become_subreaper() {}
+pub(crate) fn become_subreaper() {}
 
 /// Returns false: orphans are not children of this process on macOS, so the process table has to be read.
-pub fn has_no_children(_: &[u32]) -> bool {
+pub(crate) fn has_no_children(_: &[u32]) -> bool {
     false
 }
 
 /// Returns whether this process has orphans, which are the children of launchd on macOS.
-pub fn has_other_children(_: &[u32]) -> bool {
+pub(crate) fn has_other_children(_: &[u32]) -> bool {
     false
 }
 
 /// Returns the pids of the children of a process.
-pub fn children(pid: u32) -> Vec<u32> {
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     let is_child = |entry: &ProcessEntry| entry.ppid == pid;
     let entries = pids().unwrap_or_default().into_iter().filter_map(|pid| entry(pid).ok().flatten());
     entries.filter(is_child).map(|entry| entry.pid).collect()
 }
 
 /// Returns whether a signal with this `si_code` was sent by the system, such as by a terminal, not by a process.
-pub fn is_from_kernel(si_code: c_int) -> bool {
+pub(crate) fn is_from_kernel(si_code: c_int) -> bool {
     si_code == 0
 }
 
 /// Returns the path that an open file or folder has now.
-pub fn path(file: &File) -> Option<PathBuf> {
+pub(crate) fn path(file: &File) -> Option<PathBuf> {
     rustix::fs::getpath(file).ok().map(|path| OsString::from_vec(path.into_bytes()).into())
 }
 
 /// Creates a file without a name in the folder for temporary files.
-pub fn unnamed_file() -> io::Result<File> {
+pub(crate) fn unnamed_file() -> io::Result<File> {
     tempfile::tempfile()
 }
 
 /// A kqueue that waits for the exit of a process.
 #[derive(Debug)]
-pub struct ExitQueue(Kqueue);
+pub(crate) struct ExitQueue(Kqueue);
 
 impl ExitQueue {
     /// Opens the process that has this pid now.
-    pub fn open(pid: u32) -> io::Result<Self> {
+    pub(crate) fn open(pid: u32) -> io::Result<Self> {
         let queue = Kqueue::new()?;
         let ident = usize::try_from(pid).map_err(io::Error::other)?;
         let (flags, end) = (EvFlags::EV_ADD | EvFlags::EV_CLEAR, FilterFlag::NOTE_EXIT);
@@ -210,13 +210,13 @@ impl ExitQueue {
     }
 
     /// Returns a descriptor that becomes readable when the process exits.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
     /// Sends a signal, and returns whether the process still existed.
     #[expect(clippy::unused_self, reason = "Linux needs the pidfd")]
-    pub fn signal(&self, known: &ProcessEntry, signal: Signal) -> bool {
+    pub(crate) fn signal(&self, known: &ProcessEntry, signal: Signal) -> bool {
         let pid = i32::try_from(known.pid).ok().and_then(Pid::from_raw);
         known.refreshed().is_ok_and(|now| now.is_some())
             && pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
@@ -224,7 +224,7 @@ impl ExitQueue {
 
     /// Returns false: the system cannot signal the group of a process that may have exited.
     #[expect(clippy::unused_self, reason = "Linux needs the pidfd")]
-    pub fn signal_group(&self, _: Signal) -> bool {
+    pub(crate) fn signal_group(&self, _: Signal) -> bool {
         false
     }
 }

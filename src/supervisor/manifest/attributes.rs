@@ -5,7 +5,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use nix::unistd::{SysconfVar, geteuid, sysconf};
+use nix::unistd::geteuid;
+use rustix::fs::RawMode;
 
 use super::declaration::{Declaration, one_of};
 use super::file::ManifestFile;
@@ -15,7 +16,7 @@ use crate::model::{ProcessAttributes, ResourceLimit};
 use crate::process::launcher;
 
 /// The highest mode that `umask` can take away.
-const MAX_UMASK: u32 = 0o777;
+const MAX_UMASK: RawMode = 0o777;
 
 /// Reads the user, the priority and the limits of a daemon, and adds the variables of the user to `env` unless they are set
 /// there.
@@ -29,7 +30,7 @@ pub(super) fn read(
     });
     let umask = fields.read("umask", "octal digits in quotes such as \"027\"", |value| match &value.data {
         Data::Text(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
-            u32::from_str_radix(digits, 8).ok().filter(|umask| *umask <= MAX_UMASK)
+            RawMode::from_str_radix(digits, 8).ok().filter(|umask| *umask <= MAX_UMASK)
         }
         _ => None,
     });
@@ -79,8 +80,7 @@ pub(super) fn cpu_affinity(fields: &Declaration<'_>, key: &str) -> Result<Vec<us
     if !cpus.is_empty() && cfg!(not(target_os = "linux")) {
         return Err(fields.problem(key, "is supported on Linux only; remove it"));
     }
-    let configured = sysconf(SysconfVar::_NPROCESSORS_CONF).ok().flatten();
-    let count = configured.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+    let count = cpu_count().unwrap_or(usize::MAX);
     match cpus.iter().find(|cpu| **cpu >= count) {
         Some(cpu) => {
             let last = count.saturating_sub(1);
@@ -88,6 +88,19 @@ pub(super) fn cpu_affinity(fields: &Declaration<'_>, key: &str) -> Result<Vec<us
         }
         None => Ok(cpus),
     }
+}
+
+/// Returns the number of CPUs of this machine, including those that are offline, or `None` if it is not known.
+#[cfg(target_os = "linux")]
+fn cpu_count() -> Option<usize> {
+    use nix::unistd::{SysconfVar, sysconf};
+
+    usize::try_from(sysconf(SysconfVar::_NPROCESSORS_CONF).ok()??).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cpu_count() -> Option<usize> {
+    None
 }
 
 fn rlimits(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> BTreeMap<String, ResourceLimit> {
