@@ -88,10 +88,10 @@ pub use crate::hook::reporter::HookEvent;
 pub use crate::hook::run::RunError;
 pub use crate::install::event::InstallEvent;
 pub use crate::model::{
-    Attempt, Backoff, Binary, BinaryId, BinaryName, ExitReason, Identity, Installed, InterfaceId, MachineId,
-    NameError, Outcome, PluginName, PluginNameError, Policy, PolicyError, Process, ProcessExit, ProcessId,
-    ProcessSpec, ProcessState, ProcessType, ProviderName, RunSpec, Running, UnknownWord, Usage, Version,
-    VersionRange,
+    Attempt, Backoff, Binary, BinaryId, BinaryName, BinarySpec, ExitReason, Identity, Installed, InterfaceId,
+    MachineId, NameError, Outcome, PluginName, PluginNameError, Policy, PolicyError, Process, ProcessExit,
+    ProcessId, ProcessSpec, ProcessState, ProcessType, ProviderName, RunSpec, Running, SpecVersionError,
+    UnknownWord, Usage, Version, VersionRange,
 };
 pub use crate::plugin::discovery::{Hook, Start};
 pub use crate::plugin::hook_name::{Background, HookName};

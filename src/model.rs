@@ -3,6 +3,7 @@
 pub(crate) mod attempt;
 pub(crate) mod attributes;
 pub(crate) mod binary;
+pub(crate) mod binary_spec;
 pub(crate) mod daemon;
 pub(crate) mod daemon_hooks;
 pub(crate) mod health;
@@ -35,6 +36,7 @@ pub(crate) use retention::RetentionLimits;
 
 pub use attempt::{Attempt, Outcome};
 pub use binary::{Backoff, Binary, Installed};
+pub use binary_spec::{BinarySpec, SpecVersionError};
 pub(crate) use daemon::{
     Condition, Daemon, DaemonName, DaemonSpec, DaemonStatus, Dependency, InvalidDaemonName, LogLimits,
     Replica, Restart, Wanted,

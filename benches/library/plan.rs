@@ -54,7 +54,7 @@ fn plan_20_000_requirements(bencher: Bencher<'_, '_>) {
 /// Plans `rigup install NAME...` for names that no plugin requires.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn plan_20_000_bare_names(bencher: Bencher<'_, '_>) {
-    let name = |n: u32| BinaryName::parse(&format!("tool{n}"), None).expect("a valid name");
+    let name = |n: u32| BinaryName::parse(&format!("tool{n}"), None).expect("a valid name").into();
     let selection = Selection { names: (0..REQUIREMENTS).map(name).collect(), ..Selection::default() };
     let providers = known_providers();
     bencher.counter(ItemsCount::new(REQUIREMENTS)).bench_local(|| plan::plan(&[], &selection, &providers));

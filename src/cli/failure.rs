@@ -43,7 +43,7 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
     // No attempt has the reason if there was no provider to try.
     let has_failed_last =
         resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
-    let wanted = || if request.is_restricted() { typed(request) } else { shell::quote_text(&binary.name) };
+    let wanted = || if request.is_restricted { typed(request) } else { shell::quote_text(&named(request)) };
     let problem = resolved.problem.as_deref().map(printable);
     if let (true, Some(installed), Some(reason)) = (is_lookup, binary.installed(), &problem) {
         error!(
@@ -84,17 +84,23 @@ fn described(binary: &Binary, Installed { binprovider, version, .. }: &Installed
     format!("{}{separator}{version}, which {binprovider} installed, {state}", binary.name)
 }
 
+/// Returns the name of a request, with the provider that the command line names.
+fn named(request: &Request) -> String {
+    let provider = request.named_provider.as_ref().map_or(String::new(), |provider| format!("{provider}:"));
+    provider + request.name.as_str()
+}
+
 /// Returns the arguments that request a bare name with its versions.
 fn typed(request: &Request) -> String {
     let VersionRange { min, max } = request.versions();
-    let name = request.name.as_str();
+    let name = named(request);
     if let Some(exact) = request.versions().exact() {
         return shell::quote_text(&format!("{name}@{exact}"));
     }
     let bounds = [("--min-version", min), ("--max-version", max)];
     let bounds = bounds.into_iter().filter(|(_, version)| !version.is_empty());
     let bounds = bounds.map(|(option, version)| format!(" {option} {}", shell::quote_text(version)));
-    shell::quote_text(name) + &bounds.collect::<String>()
+    shell::quote_text(&name) + &bounds.collect::<String>()
 }
 
 /// Prints the command that tries open registries, if only curated providers were asked by default and all of them

@@ -31,7 +31,7 @@ use crate::report::tables;
 /// The options that select binaries and their minimum version.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SelectionArgs {
-    /// Names of binaries, or NAME@VERSION [default: everything that the plugins require]
+    /// Binaries, each as [PROVIDER:]NAME[@VERSION] [default: everything that the plugins require]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Use only the requirements of these plugins

@@ -5,7 +5,6 @@ use crate::cli::message::{message, warning};
 use crate::engine::ExitStatus;
 use crate::engine::session::Session;
 use crate::engine::uninstall::{self, Uninstalled};
-use crate::model::BinaryName;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::units;
 
@@ -13,7 +12,7 @@ use crate::report::units;
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/uninstall.txt"))]
 pub(crate) struct UninstallArgs {
-    /// Names of binaries
+    /// Binaries, each as [PROVIDER:]NAME[@VERSION]
     #[arg(value_name = "NAME", required_unless_present = "orphaned", conflicts_with = "orphaned")]
     names: Vec<String>,
     /// Remove what rigup installed into LIB_DIR and no record names
@@ -29,16 +28,13 @@ pub(crate) struct UninstallArgs {
 
 /// Runs `rigup uninstall`.
 pub(crate) fn uninstall(args: &UninstallArgs, context: &mut Context) -> CommandResult {
-    let home = context.settings.home.clone();
-    let names = args.names.iter().map(|name| BinaryName::parse(name, home.as_deref()));
-    let names = names.collect::<Result<Vec<_>, _>>().map_err(CliError::usage)?;
     // A data dir that does not exist names no binary, and is not created for that.
     let is_preview = args.is_preview() || (!args.orphaned && !context.settings.data_dir.exists());
     let session = context.session_for(is_preview)?;
     let (results, mut status) = if args.orphaned {
         (uninstall::remove_orphans(&session, is_preview)?, ExitStatus::Success)
     } else {
-        named(&names, is_preview, &session)?
+        named(&args.names, is_preview, &session)?
     };
     for result in &results {
         if !result.reason().is_empty() {
@@ -75,28 +71,17 @@ impl UninstallArgs {
     }
 }
 
-/// Uninstalls binaries. Warns about each name without a record.
+/// Uninstalls binaries. Warns about each name that cannot be uninstalled.
 fn named(
-    names: &[BinaryName],
+    names: &[String],
     is_preview: bool,
     session: &Session<'_>,
 ) -> Result<(Vec<Uninstalled>, ExitStatus), CliError> {
     let interrupt = interrupt()?;
     let mut status = ExitStatus::Success;
     let mut results = Vec::new();
-    for name in names {
-        let uninstall = |name| uninstall::uninstall(session, name, is_preview, &interrupt);
-        let problem = match (uninstall(name)?, name.split_version()) {
-            (Some(uninstalled), _) => Ok(uninstalled),
-            (None, Some((plain, version))) => match uninstall::other_version(session, &plain, version)? {
-                Some(other) => {
-                    Err(format!("{plain} has the version {other}; to remove it, leave out the version"))
-                }
-                None => uninstall(&plain)?.ok_or_else(|| not_installed(name)),
-            },
-            (None, None) => Err(not_installed(name)),
-        };
-        match problem {
+    for spec in uninstall::specs(session, names)? {
+        match uninstall::uninstall(session, &spec, is_preview, &interrupt)? {
             Ok(uninstalled) => results.push(uninstalled),
             Err(problem) => {
                 status = ExitStatus::Incomplete;
@@ -105,10 +90,6 @@ fn named(
         }
     }
     Ok((results, status))
-}
-
-fn not_installed(name: &BinaryName) -> String {
-    format!("{name} is not installed; `rigup binary list` shows the binaries")
 }
 
 fn row(result: &Uninstalled) -> Vec<Cell> {

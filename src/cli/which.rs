@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::cli::command::{CommandResult, Context};
+use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::message::error;
 use crate::engine::{ExitStatus, session};
 use crate::install::status;
-use crate::model::{Binary, Installed};
+use crate::model::{Binary, BinaryName, BinarySpec, Installed};
 use crate::report::text::printable;
 use crate::settings::Settings;
 use crate::shell;
@@ -17,7 +17,7 @@ use crate::shell;
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/which.txt"))]
 pub(crate) struct WhichArgs {
-    /// Names of binaries
+    /// Binaries, each as [PROVIDER:]NAME[@VERSION]
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
     /// Also print the installed file, and other programs with that name on PATH
@@ -31,13 +31,19 @@ pub(crate) fn which(args: &WhichArgs, context: &mut Context) -> CommandResult {
     let machine_id =
         store.as_deref().map(|store| session::machine_id(&context.settings, store)).transpose()?;
     let mut status = ExitStatus::Success;
+    let stored = |name: &BinaryName| match (&store, machine_id.flatten()) {
+        (Some(store), Some(machine_id)) => store.binary(machine_id, name.as_str()),
+        _ => Ok(None),
+    };
     for name in &args.names {
-        let binary = match (&store, machine_id.flatten()) {
-            (Some(store), Some(machine_id)) => store.binary(machine_id, name)?,
-            _ => None,
-        };
-        match find(name, binary.as_ref(), &context.settings) {
-            Ok((installed, path)) => print(name, installed, path, args.all, context),
+        // An error of the store is reported when the binary is read.
+        let is_known = |name: &BinaryName| stored(name).is_ok_and(|binary| binary.is_some());
+        let spec = BinarySpec::parse(name, context.settings.home.as_deref(), is_known);
+        let spec = spec.map_err(CliError::usage)?;
+        spec.versions().map_err(CliError::usage)?;
+        let binary = stored(&spec.name)?;
+        match find(&spec, binary.as_ref(), &context.settings) {
+            Ok((installed, path)) => print(spec.name.as_str(), installed, path, args.all, context),
             Err(problem) => {
                 error!("{problem}");
                 status = ExitStatus::Incomplete;
@@ -49,12 +55,12 @@ pub(crate) fn which(args: &WhichArgs, context: &mut Context) -> CommandResult {
 
 /// Returns an installed binary with the path at which it is run, or the problem.
 fn find<'b>(
-    name: &str,
+    spec: &BinarySpec,
     binary: Option<&'b Binary>,
     settings: &Settings,
 ) -> Result<(&'b Installed, PathBuf), String> {
-    let next = format!("run `rigup install {}`", shell::quote_text(name));
-    let name = printable(name);
+    let next = format!("run `rigup install {}`", shell::quote_text(&spec.to_string()));
+    let name = printable(spec.name.as_str());
     let Some(binary) = binary else { return Err(format!("{name} is not installed; {next}")) };
     let Some(installed) = binary.installed() else {
         let reason = match &*binary.backoff.last_error {
@@ -63,6 +69,9 @@ fn find<'b>(
         };
         return Err(format!("{name} is not installed{reason}; {next}"));
     };
+    if let Ok(Some(mismatch)) = spec.mismatch(installed) {
+        return Err(format!("cannot find {spec}: {mismatch}"));
+    }
     if !installed.abspath.exists() {
         return Err(format!("{name} is not installed: {} is gone; {next}", installed.abspath.display()));
     }

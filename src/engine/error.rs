@@ -1,6 +1,7 @@
 //! The errors of the engine, and the exit codes that users may rely on.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 
@@ -67,6 +68,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Returns the error for an invalid name, version or combination of arguments.
+    pub(crate) fn invalid(error: impl Display) -> Self {
+        Self::InvalidRequest(error.to_string())
+    }
+
     /// Returns the exit status of a command that ends with this error.
     pub fn exit_status(&self) -> ExitStatus {
         match self {

@@ -1,7 +1,7 @@
 //! The work of `rigup install` and `rigup load`: plans the requests, resolves those that are not installed, and reports
 //! the result of each.
 
-use std::fmt::Display;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,9 @@ use crate::engine::status_check::{InstallOptions, StatusCheck};
 use crate::engine::step_result::StepResult;
 use crate::install::plan::{self, Selection, Step};
 use crate::install::resolver::Resolver;
-use crate::model::{Binary, BinaryName, MachineId, Policy, Process, ProcessId, Version, VersionRange};
+use crate::model::{
+    Binary, BinaryName, BinarySpec, MachineId, Policy, Process, ProcessId, Version, VersionRange,
+};
 use crate::plugin::requirement::{self, Diagnostic, Providers, Requirement};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
@@ -35,7 +37,7 @@ const MIN_JOBS: usize = 4;
 /// A request to install binaries.
 #[derive(Debug, Clone, Default)]
 pub struct InstallRequest {
-    /// The binaries to install; everything that the plugins require if empty.
+    /// The binaries to install, each as `[PROVIDER:]NAME[@VERSION]`; everything that the plugins require if empty.
     pub names: Vec<String>,
     /// Whether to install only the queued binaries whose retry time has come.
     pub is_due: bool,
@@ -84,7 +86,7 @@ impl InstallPlan {
         settings: &Settings,
         on_event: OnEvent<'_>,
     ) -> Result<Self, EngineError> {
-        let mut selection = selection(request, settings)?;
+        let mut selection = selection(request)?;
         let plugins: Vec<String> =
             request.plugins.iter().filter(|name| !name.trim().is_empty()).cloned().collect();
         let mut catalog = Catalog::read(settings, &plugins, on_event)?;
@@ -96,9 +98,10 @@ impl InstallPlan {
         selection.settings_policy = catalog.core.policy();
         let mut requirements = catalog.requirements.clone();
         let due = if request.is_due { due_requirements(settings, on_event)? } else { Vec::new() };
-        selection.names.extend(due.iter().map(|requirement| requirement.name.clone()));
-        if !selection.names.is_empty() {
+        selection.names.extend(due.iter().map(|requirement| requirement.name.clone().into()));
+        if !request.names.is_empty() || !due.is_empty() {
             requirements.extend_from_slice(&catalog.provider_requirements);
+            selection.names.extend(specs(&request.names, &requirements, settings)?);
         }
         // A plugin's requirement is newer than the stored request.
         let is_required =
@@ -259,11 +262,19 @@ fn due_requirements(settings: &Settings, on_event: OnEvent<'_>) -> Result<Vec<Re
     Ok(due.iter().filter_map(parse).collect())
 }
 
-fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection, EngineError> {
+/// Parses the names of a command. A required name is not split.
+fn specs(
+    names: &[String],
+    requirements: &[Requirement],
+    settings: &Settings,
+) -> Result<Vec<BinarySpec>, EngineError> {
+    let required: HashSet<&BinaryName> = requirements.iter().map(|requirement| &requirement.name).collect();
     let home = settings.home.as_deref();
-    let invalid = |error: &dyn Display| EngineError::InvalidRequest(error.to_string());
-    let names = request.names.iter().map(|name| BinaryName::parse(name, home));
-    let names = names.collect::<Result<_, _>>().map_err(|error| invalid(&error))?;
+    let specs = names.iter().map(|name| BinarySpec::parse(name, home, |name| required.contains(name)));
+    specs.collect::<Result<_, _>>().map_err(EngineError::invalid)
+}
+
+fn selection(request: &InstallRequest) -> Result<Selection, EngineError> {
     for (flag, version) in [("--min-version", &request.min_version), ("--max-version", &request.max_version)]
     {
         if !version.trim().is_empty() && !Version::looks_like_version(version) {
@@ -281,8 +292,7 @@ fn selection(request: &InstallRequest, settings: &Settings) -> Result<Selection,
     }
     let providers = request.binproviders.as_deref().map(Providers::parse).transpose();
     Ok(Selection {
-        names,
-        providers: providers.map_err(|error| invalid(&error))?,
+        providers: providers.map_err(EngineError::invalid)?,
         min_version: request.min_version.clone(),
         max_version: request.max_version.clone(),
         policy: request.policy,

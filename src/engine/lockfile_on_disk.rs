@@ -10,7 +10,7 @@ use crate::engine::event::{EngineEvent, OnEvent};
 use crate::install::pins::{self, Pins};
 use crate::install::plan::{self, Step};
 use crate::lockfile::{Lockfile, MAX_SIZE};
-use crate::model::{BinaryName, ProviderName};
+use crate::model::{BinaryName, BinarySpec, ProviderName};
 use crate::plugin::builtin;
 use crate::plugin::discovery::{Hook, Plugin};
 use crate::settings::{self, Settings};
@@ -63,12 +63,13 @@ impl LockfileOnDisk {
 
     /// Returns the names with a line for this platform that no step is about. A line with overrides is left out, because
     /// only a requirement states them.
-    pub(crate) fn names_beside(&self, steps: &[Step], settings: &Settings) -> Vec<BinaryName> {
+    pub(crate) fn names_beside(&self, steps: &[Step], settings: &Settings) -> Vec<BinarySpec> {
         let known: HashSet<&str> = steps.iter().map(|step| plan::name_of(step).as_str()).collect();
         let platform = settings::platform();
         let pins = self.lockfile.of_platform(&platform);
         let others = pins.filter(|pin| pin.overrides_sha256.is_empty() && !known.contains(pin.name.as_str()));
-        others.filter_map(|pin| BinaryName::parse(&pin.name, settings.home.as_deref()).ok()).collect()
+        let names = others.filter_map(|pin| BinaryName::parse(&pin.name, settings.home.as_deref()).ok());
+        names.map(BinarySpec::from).collect()
     }
 }
 

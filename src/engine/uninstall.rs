@@ -11,12 +11,12 @@ use crate::fs::dir;
 use crate::fs::lib_dir::{self, Prefix};
 use crate::install::prefix::{Orphan, RemovalError};
 use crate::install::users::Users;
-use crate::model::{Binary, BinaryName, Installed};
+use crate::model::{Binary, BinaryName, BinarySpec, Installed};
 use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
-use crate::store::BinaryFilter;
+use crate::store::{BinaryFilter, StoreError};
 
 /// The result for one binary, or for one prefix or link that no record names.
 #[derive(Debug, Default)]
@@ -82,7 +82,7 @@ pub(crate) fn delete(
     interrupt: &Interrupt,
 ) -> Result<(), EngineError> {
     let name = BinaryName::parse(&binary.name, None);
-    let name = name.map_err(|error| EngineError::InvalidRequest(error.to_string()))?;
+    let name = name.map_err(EngineError::invalid)?;
     let _lock = lock(session, &name, interrupt)?;
     // Another rigup may have changed the record before the lock was taken.
     let stored = session.store.binary(binary.machine_id, &binary.name)?;
@@ -92,20 +92,44 @@ pub(crate) fn delete(
     Ok(())
 }
 
-/// Uninstalls a binary: removes its link, its record, and the prefixes that no other binary uses. Returns `None` if no
-/// such binary is recorded.
-pub(crate) fn uninstall(
-    session: &Session<'_>,
-    name: &BinaryName,
-    is_dry_run: bool,
-    interrupt: &Interrupt,
-) -> Result<Option<Uninstalled>, EngineError> {
-    let _lock = if is_dry_run { None } else { Some(lock(session, name, interrupt)?) };
+/// Parses the names of a command. A recorded name is not split.
+pub(crate) fn specs(session: &Session<'_>, names: &[String]) -> Result<Vec<BinarySpec>, EngineError> {
+    let home = session.settings.home.as_deref();
+    // An error of the store is reported when the binary is read.
+    let is_known =
+        |name: &BinaryName| records(session, name).is_ok_and(|binaries: Vec<Binary>| !binaries.is_empty());
+    let specs = names.iter().map(|name| BinarySpec::parse(name, home, is_known));
+    specs.collect::<Result<_, _>>().map_err(EngineError::invalid)
+}
+
+/// Returns the records of a binary, that of this machine first: the data dir may have come from another machine, which
+/// recorded the same file.
+fn records(session: &Session<'_>, name: &BinaryName) -> Result<Vec<Binary>, StoreError> {
     let filter = BinaryFilter { name: Some(name.to_string()), ..BinaryFilter::default() };
     let mut binaries = session.store.binaries(&filter)?;
-    // The data dir may have come from another machine, which recorded the same file.
     binaries.sort_by_key(|binary| binary.machine_id != session.machine.id);
-    let Some(binary) = binaries.first().cloned() else { return Ok(None) };
+    Ok(binaries)
+}
+
+/// Uninstalls a binary: removes its link, its record, and the prefixes that no other binary uses. Returns why nothing is
+/// removed if no such binary is recorded.
+pub(crate) fn uninstall(
+    session: &Session<'_>,
+    spec: &BinarySpec,
+    is_dry_run: bool,
+    interrupt: &Interrupt,
+) -> Result<Result<Uninstalled, String>, EngineError> {
+    let name = &spec.name;
+    let _lock = if is_dry_run { None } else { Some(lock(session, name, interrupt)?) };
+    let mut binaries = records(session, name)?;
+    let Some(binary) = binaries.first().cloned() else {
+        return Ok(Err(format!("{name} is not installed; `rigup binary list` shows the binaries")));
+    };
+    if let Some(installed) = binary.installed()
+        && let Some(mismatch) = spec.mismatch(installed).map_err(EngineError::invalid)?
+    {
+        return Ok(Err(format!("cannot uninstall {spec}: {mismatch}")));
+    }
     let abspath = |binary: &Binary| binary.installed().map(|installed| installed.abspath.clone());
     let file = abspath(&binary);
     binaries.retain(|other| other.id == binary.id || abspath(other) == file);
@@ -131,20 +155,7 @@ pub(crate) fn uninstall(
     }
     uninstalled.keeps_link = !is_dry_run && session.linker().path(name).symlink_metadata().is_ok();
     uninstalled.binary = Some(binary);
-    Ok(Some(uninstalled))
-}
-
-/// Returns the version of a binary if it is installed with another one than `version`.
-pub(crate) fn other_version(
-    session: &Session<'_>,
-    name: &BinaryName,
-    version: &str,
-) -> Result<Option<String>, EngineError> {
-    let binary = session.store.binary(session.machine.id, name.as_str())?;
-    let installed = binary.as_ref().and_then(Binary::installed);
-    let other =
-        installed.filter(|found| ![&found.version, &found.package_version].contains(&&version.to_owned()));
-    Ok(other.map(|found| found.version.clone()))
+    Ok(Ok(uninstalled))
 }
 
 /// Removes the prefixes in LIB_DIR that rigup made and that no record names, and the links of such binaries and of data

@@ -6,7 +6,8 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::lockfile::Pin;
-use crate::model::{BinaryName, PluginName, Policy, ProviderName, VersionRange, name};
+use crate::model::misspelling::closest;
+use crate::model::{BinaryName, BinarySpec, PluginName, Policy, ProviderName, VersionRange, name};
 use crate::plugin::overrides::{Overrides, Rules};
 use crate::plugin::requirement::{Providers, Requirement};
 
@@ -16,8 +17,8 @@ pub(crate) const ENV: &str = "env";
 /// The options of a plan, from the command line and the settings.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// The names to plan; all requirements if empty.
-    pub names: Vec<BinaryName>,
+    /// The binaries to plan; all requirements if empty.
+    pub names: Vec<BinarySpec>,
     /// The only allowed providers, in order of preference.
     pub providers: Option<Providers>,
     /// The minimum version, in addition to those that the requirements state; empty for any.
@@ -56,6 +57,10 @@ pub struct Request {
     pub sources: Vec<String>,
     /// The settings that receive the path of the binary.
     pub settings: Vec<String>,
+    /// Whether the command line restricts the versions.
+    pub is_restricted: bool,
+    /// The provider that the command line names together with the binary.
+    pub named_provider: Option<ProviderName>,
     /// For an optional dependency of a provider: the number of waiting requests from which it is worth installing.
     pub pays_from: Option<u32>,
     /// The pin that the binary must match, or `None` without `--locked`.
@@ -79,6 +84,8 @@ impl Request {
             required_by: Vec::new(),
             sources: Vec::new(),
             settings: Vec::new(),
+            is_restricted: false,
+            named_provider: None,
             pays_from: None,
             pin: None,
         }
@@ -120,15 +127,6 @@ impl Request {
     pub fn exact_version_of(&self, provider: &str) -> Option<&str> {
         let pinned = self.pin.as_ref().map(|pin| pin.version.as_str()).filter(|version| !version.is_empty());
         pinned.or_else(|| self.versions_of(provider).exact())
-    }
-
-    /// Returns whether the command line restricts the versions.
-    pub fn is_restricted(&self) -> bool {
-        let is_of_command_line = |source: &String| {
-            source == COMMAND_LINE
-                || source.strip_prefix(self.name.as_str()).is_some_and(|version| version.starts_with('@'))
-        };
-        self.sources.iter().any(is_of_command_line)
     }
 
     /// Returns the providers as a record states them: those that are tried if the request names none.
@@ -213,25 +211,16 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
         merged
     } else {
         let mut steps: Vec<Step> = Vec::new();
-        let mut positions: HashMap<BinaryName, usize> = HashMap::new();
-        for name in &selection.names {
-            let is_required = indexes.contains_key(name);
-            if let Some(refusal) = no_version(name).filter(|_| !is_required) {
-                steps.push(Err(refusal));
-                continue;
-            }
-            let split = if is_required { None } else { name.split_version() };
-            let (name, versions, source) = match split {
-                Some((base, version)) => (base, VersionRange::exactly(version), name.as_str()),
-                None => (name.clone(), VersionRange::default(), ""),
-            };
-            let required = indexes.get(&name).map(|&index| merged[index].clone());
-            let position = *positions.entry(name).or_insert_with_key(|name| {
-                steps.push(required.unwrap_or_else(|| Ok(Request::new(name.clone(), Providers::Default))));
+        let mut positions: HashMap<&BinaryName, usize> = HashMap::new();
+        for spec in &selection.names {
+            let position = *positions.entry(&spec.name).or_insert_with_key(|name| {
+                let required = indexes.get(name).map(|&index| merged[index].clone());
+                let bare = || Ok(Request::new((*name).clone(), Providers::Default));
+                steps.push(required.unwrap_or_else(bare));
                 steps.len() - 1
             });
             if let Ok(request) = &steps[position] {
-                steps[position] = restrict(request.clone(), versions, source);
+                steps[position] = specify(request.clone(), spec, providers);
             }
         }
         steps
@@ -239,21 +228,45 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
     selected.into_iter().map(|step| step.and_then(|request| narrow(request, selection, providers))).collect()
 }
 
-/// Returns the refusal of a name that states something else than one version after an `@`.
-fn no_version(name: &BinaryName) -> Option<Refusal> {
-    let mut rest = name.as_str().char_indices().skip(1);
-    let (base, text) = name.as_str().split_at(rest.find(|(_, c)| matches!(c, '@' | '=' | '<' | '>'))?.0);
-    let is_wildcard = |part: &str| matches!(part, "x" | "X" | "*");
-    let is_version =
-        text.starts_with('@') && !text[1..].contains('@') && !text[1..].split('.').any(is_wildcard);
-    if name.file().is_some() || text.contains('/') || is_version && name.split_version().is_some() {
-        return None;
+/// Restricts a request to the provider and the version of a spec.
+fn specify(mut request: Request, spec: &BinarySpec, providers: &[ProviderName]) -> Step {
+    let refusal = |reason| Err(Refusal { name: spec.name.clone(), reason });
+    let versions = match spec.versions() {
+        Ok(versions) => versions,
+        Err(error) => return refusal(error.to_string()),
+    };
+    let source = spec.to_string();
+    if let Some(provider) = &spec.provider {
+        if !providers.contains(provider) {
+            return refusal(unknown_provider(provider, &spec.name, providers));
+        }
+        if spec.name.file().is_some() && provider != ENV {
+            return refusal(format!("only env finds the file of a path; leave out `{provider}:`"));
+        }
+        request = choose_providers(request, &Providers::Only(vec![provider.clone()]), &source)?;
+        request.named_provider = Some(provider.clone());
+        request.sources.push(source.clone());
     }
-    let text = text.trim_start_matches('@');
-    let reason = format!(
-        "{text:?} is not a version; use {base} for any version, or a form such as {base}@1.2 for that one"
-    );
-    Some(Refusal { name: name.clone(), reason })
+    restrict(request, versions, &source)
+}
+
+/// Returns why the provider of a spec cannot be used: it does not exist.
+fn unknown_provider(provider: &ProviderName, name: &BinaryName, providers: &[ProviderName]) -> String {
+    let next = match closest(provider, providers.iter().map(ProviderName::as_str)) {
+        Some(similar) => format!("write {similar}:{name}"),
+        None => "`rigup hook list BinaryRequest` shows all providers".to_owned(),
+    };
+    format!("there is no provider {provider}; {next}")
+}
+
+/// Restricts a request to the providers that `source` chooses.
+fn choose_providers(mut request: Request, chosen: &Providers, source: &str) -> Step {
+    let Some(both) = chosen.both(&request.providers) else {
+        let before = request.providers.to_string();
+        return Err(conflict(request, NO_PROVIDER, &before, &chosen.to_string(), source));
+    };
+    request.providers = both;
+    Ok(request)
 }
 
 /// Restricts a request to versions that `source` requires.
@@ -268,7 +281,10 @@ fn restrict(mut request: Request, versions: VersionRange<'_>, source: &str) -> S
     if request.versions().is_empty() {
         return Err(conflict(request, NO_VERSION, &before, &versions.to_string(), source));
     }
-    request.sources.push(source.to_owned());
+    request.is_restricted = true;
+    if !request.sources.iter().any(|known| known == source) {
+        request.sources.push(source.to_owned());
+    }
     Ok(request)
 }
 
@@ -334,11 +350,7 @@ fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName
     if let Some(selected) = &selection.providers
         && request.name.file().is_none()
     {
-        let Some(both) = selected.both(&request.providers) else {
-            let before = request.providers.to_string();
-            return Err(conflict(request, NO_PROVIDER, &before, &selected.to_string(), "--binproviders"));
-        };
-        request.providers = both;
+        request = choose_providers(request, selected, "--binproviders")?;
     }
     let versions = VersionRange { min: &selection.min_version, max: &selection.max_version };
     let mut request = restrict(request, versions, COMMAND_LINE)?;

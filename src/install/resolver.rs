@@ -258,7 +258,15 @@ fn rejection(
         let checked = overrides.check_install_root(provider, &request.name, lib_dir);
         checked.err().map(|error| error.to_string())
     };
+    // The version that a lock file pins may be the one that the provider installs anyway.
+    let has_exact_version = || {
+        let exact = versions.exact().filter(|_| config.has_no_exact_versions && request.pin.is_none())?;
+        Some(format!(
+            "the provider cannot install a specific version such as {exact}; allow others, or another provider"
+        ))
+    };
     unsupported_rule
+        .or_else(has_exact_version)
         .or_else(has_pattern)
         .or_else(has_option)
         .or_else(has_key)

@@ -84,15 +84,6 @@ impl BinaryName {
         &self.0
     }
 
-    /// Returns the name and the version of `prettier@3.0.0`, or `None` if a plain name has no version.
-    pub fn split_version(&self) -> Option<(Self, &str)> {
-        let (name, version) = self.0.rsplit_once('@')?;
-        let name = Self::parse(name, None).ok().filter(|name| name.file().is_none())?;
-        let version = version.strip_prefix('v').unwrap_or(version);
-        let is_version = version.starts_with(|c: char| c.is_ascii_digit()) && !version.contains('/');
-        is_version.then_some((name, version))
-    }
-
     /// Returns the file that the name denotes, or `None` for a plain name.
     pub fn file(&self) -> Option<PathBuf> {
         self.0.starts_with('/').then(|| PathBuf::from(&self.0))

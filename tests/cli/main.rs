@@ -13,6 +13,7 @@ mod background;
 mod bash_and_node;
 mod bash_prefix;
 mod batch;
+mod binary_spec;
 mod builtin_providers;
 mod changed_request;
 mod concurrency;

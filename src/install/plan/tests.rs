@@ -196,7 +196,7 @@ proptest! {
             if !requirements.iter().any(|requirement| requirement.name == name) {
                 continue;
             }
-            let selection = Selection { names: vec![name], ..Selection::default() };
+            let selection = Selection { names: vec![name.into()], ..Selection::default() };
             let steps = [&requirements, &other].map(|requirements| plan(requirements, &selection, &known()).remove(0));
             prop_assert_eq!(unordered(&steps[0]), unordered(&steps[1]));
             prop_assert_eq!(min_versions(&steps[0]), min_versions(&steps[1]));
@@ -274,7 +274,7 @@ fn common_providers() -> Vec<ProviderName> {
 
 fn selection(names: &[&str], providers: Option<&str>) -> Selection {
     Selection {
-        names: names.iter().map(|text| name(text)).collect(),
+        names: names.iter().map(|text| BinarySpec::parse(text, None, |_| false).unwrap()).collect(),
         curated: ["env", "apt"].map(ProviderName::from_static).into(),
         providers: providers.map(|list| Providers::parse(list).unwrap()),
         ..Selection::default()

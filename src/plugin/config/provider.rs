@@ -27,6 +27,8 @@ pub struct ProviderConfig {
     /// The text after the name of a package that asks for its newest release up to a version: `<={}`. `None` if the
     /// package manager cannot.
     pub max_version_format: Option<String>,
+    /// Whether the provider cannot install a specific version, however it is asked for.
+    pub has_no_exact_versions: bool,
     /// How many numbers a version needs so that the package manager does not read it as a range: 3 for npm, which takes
     /// `@1.2` for the newest 1.2.x. Zeros are added to a shorter version.
     pub version_numbers: Option<u8>,
@@ -89,6 +91,7 @@ impl ProviderConfig {
             override_keys: stated(keys, "override_keys", "a list of keys such as \"install_root\"")?,
             version_format: stated(keys, "version_format", version_format)?,
             max_version_format: stated(keys, "max_version_format", version_format)?,
+            has_no_exact_versions: stated(keys, "exact_versions", boolean)? == Some(false),
             version_numbers: stated(keys, "version_numbers", version_numbers)?,
             caches: stated(keys, "caches", "an object such as {\"GOPATH\": \"HOME\"}")?.unwrap_or_default(),
             concurrent: stated(keys, "concurrent", boolean)?.unwrap_or_default(),
@@ -170,6 +173,7 @@ mod tests {
             (json!({"metadata": "rpm"}), "\"metadata\" must be dist-info"),
             (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),
             (json!({"caches": ["GOPATH"]}), "\"caches\" must be an object"),
+            (json!({"exact_versions": 1}), "\"exact_versions\" must be true or false"),
             (json!({"concurrent": "yes"}), "\"concurrent\" must be true or false"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),
             (json!({"enforces": true}), "\"enforces\" must be an object"),

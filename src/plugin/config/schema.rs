@@ -16,11 +16,12 @@ pub(crate) const FILE_NAME: &str = "config.json";
 const MAX_SIZE: u64 = 1 << 20;
 
 /// The keys that rigup reads, besides `type`.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "caches",
     "concurrent",
     "curated",
     "enforces",
+    "exact_versions",
     "max_version_format",
     "metadata",
     "options",
