@@ -20,6 +20,7 @@ mod attachment;
 mod background_supervisor;
 mod binary;
 mod command;
+mod completions;
 mod config;
 mod count;
 mod daemon;
@@ -154,6 +155,8 @@ enum Command {
     /// List and test hooks, or call the toolkit from a hook script
     #[command(subcommand)]
     Hook(hook::HookCommand),
+    /// Print the script with which a shell completes rigup's commands, options and names
+    Completions(completions::CompletionsArgs),
     /// Create a plugin or provider from a working template
     #[command(subcommand)]
     Init(init::InitCommand),
@@ -213,6 +216,9 @@ fn run_command_line() -> ExitStatus {
     let name = std::env::args_os().nth(1).unwrap_or_default();
     if InternalCommand::has_subcommand(&name.to_string_lossy()) {
         return InternalCli::try_parse().map_or_else(print_usage, run_internal);
+    }
+    if completions::complete(Cli::command) {
+        return ExitStatus::Success;
     }
     Cli::try_parse().map_or_else(print_usage, |Cli { global, command }| {
         let needs_values = command.needs_settings();
@@ -355,6 +361,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Result(args) => start::result(&args, context),
         Command::Plugin(command) => plugin::run(command, context),
         Command::Config(args) => config::config(&args, context),
+        Command::Completions(args) => completions::completions(&args, context),
         Command::Hook(command) => hook::run(command, context),
         Command::Init(command) => init::run(command, context),
         Command::Binary(command) => binary::run(command, context),

@@ -45,6 +45,7 @@
 pub(crate) mod apply;
 mod archive_results;
 pub(crate) mod catalog;
+pub(crate) mod completion;
 pub(crate) mod daemon_logs;
 pub(crate) mod daemons;
 mod error;

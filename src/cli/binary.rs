@@ -7,10 +7,12 @@ use clap::Subcommand;
 use serde_json::{Map, Value};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt, machine_with_id};
+use crate::cli::completions::{list_of, values};
 use crate::cli::count;
 use crate::cli::message::{error, message, warning};
 use crate::cli::standard_stream::StandardStream;
 use crate::clock;
+use crate::engine::completion;
 use crate::engine::session::{self, Session};
 use crate::engine::{ExitStatus, inventory, uninstall};
 use crate::install::register::{self, RegisterError, Registered};
@@ -28,6 +30,7 @@ pub(crate) enum BinaryCommand {
     /// Show a binary with its attempts
     Show {
         /// Name of the binary, or a unique prefix or suffix of its id
+        #[arg(add = values(completion::recorded))]
         binary: String,
     },
     /// Store a record of an existing file, and link it
@@ -42,7 +45,7 @@ pub(crate) enum BinaryCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct BinaryListArgs {
     /// List only the binary with this name
-    #[arg(long)]
+    #[arg(long, add = values(completion::recorded))]
     name: Option<String>,
     /// List only binaries with this status
     #[arg(long, value_parser = ["queued", "installed"])]
@@ -54,7 +57,7 @@ pub(crate) struct BinaryListArgs {
     #[arg(long, value_name = "TEXT")]
     version: Option<String>,
     /// List the binaries of the machine with this id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = values(completion::machines))]
     machine: Option<String>,
     /// List at most N binaries; 0 lists all
     #[arg(long, short = 'n', value_name = "N", value_parser = count::parse::<u32>)]
@@ -75,7 +78,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "V")]
     version: Option<String>,
     /// Provider that installed the file
-    #[arg(long, value_name = "PROVIDER", default_value = "env")]
+    #[arg(long, value_name = "PROVIDER", default_value = "env", add = values(completion::providers))]
     binprovider: String,
     /// Show the record without storing it
     #[arg(long)]
@@ -87,7 +90,7 @@ pub(crate) struct CreateArgs {
 #[command(after_help = include_str!("help/binary_update.txt"))]
 pub(crate) struct UpdateArgs {
     /// Names or ids of binaries [default: the records on standard input]
-    #[arg(value_name = "BINARY")]
+    #[arg(value_name = "BINARY", add = values(completion::recorded))]
     binaries: Vec<String>,
     /// Set a different path
     #[arg(long, value_name = "PATH")]
@@ -96,7 +99,7 @@ pub(crate) struct UpdateArgs {
     #[arg(long, value_name = "V")]
     version: Option<String>,
     /// Set the providers that may install the binary
-    #[arg(long, value_name = "X,Y")]
+    #[arg(long, value_name = "X,Y", add = list_of(completion::providers))]
     binproviders: Option<String>,
     /// Set the minimum version
     #[arg(long, value_name = "V")]
@@ -114,7 +117,7 @@ pub(crate) struct UpdateArgs {
 #[command(after_help = include_str!("help/binary_delete.txt"))]
 pub(crate) struct DeleteArgs {
     /// Names or ids of binaries [default: the records on standard input]
-    #[arg(value_name = "BINARY")]
+    #[arg(value_name = "BINARY", add = values(completion::recorded))]
     binaries: Vec<String>,
     /// Confirm the deletion
     #[arg(long, short)]

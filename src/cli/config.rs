@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::message::{print_diagnostics, print_event};
 use crate::cli::plugin::displayed_value;
 use crate::engine::catalog::Catalog;
+use crate::engine::completion;
 use crate::plugin::config::value::Setting;
 use crate::report::table::{Cell, Column, Table};
 
@@ -17,7 +19,7 @@ const CORE: &str = "rigup";
 #[command(after_help = include_str!("help/config.txt"))]
 pub(crate) struct ConfigArgs {
     /// Names of settings [default: all settings]
-    #[arg(value_name = "SETTING")]
+    #[arg(value_name = "SETTING", add = values(completion::settings))]
     names: Vec<String>,
 }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::daemon_binaries;
 use crate::cli::message::warning;
 use crate::cli::process::table;
 use crate::clock;
 use crate::engine::ExitStatus;
+use crate::engine::completion;
 use crate::engine::daemons::{self, not_found, stored};
 use crate::model::{Daemon, DaemonSpec, DaemonStatus, ExitReason, Health, Process};
 use crate::report::table::{Cell, Column, Table};
@@ -35,7 +37,7 @@ pub(crate) struct PsArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct NamesArgs {
     /// The names of daemons
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = values(completion::daemons))]
     names: Vec<String>,
 }
 

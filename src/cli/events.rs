@@ -7,7 +7,9 @@ use std::os::fd::AsFd;
 use serde_json::Value;
 
 use crate::cli::command::{CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::daemon::no_supervisor;
+use crate::engine::completion;
 use crate::engine::{ExitStatus, daemons};
 use crate::report::text::printable;
 use crate::supervisor::control::ControlRequest;
@@ -17,7 +19,7 @@ use crate::supervisor::control::ControlRequest;
 #[command(after_help = include_str!("help/events.txt"))]
 pub(crate) struct EventsArgs {
     /// Print only the events of these daemons
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = values(completion::daemons))]
     names: Vec<String>,
 }
 

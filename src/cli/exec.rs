@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::completions::command;
 use crate::cli::message::error;
 use crate::engine::{EngineError, ExitStatus, runs};
 
@@ -11,7 +12,7 @@ use crate::engine::{EngineError, ExitStatus, runs};
 #[command(after_help = include_str!("help/exec.txt"))]
 pub(crate) struct ExecArgs {
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required = true, value_name = "CMD", add = command())]
     command: Vec<OsString>,
 }
 

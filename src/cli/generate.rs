@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::up;
 use crate::engine::ExitStatus;
+use crate::engine::completion;
 use crate::hook::command;
 use crate::report::systemd_unit::SystemdUnit;
 use crate::settings::Settings;
@@ -18,7 +20,7 @@ pub(crate) enum GenerateCommand {
     #[command(after_help = include_str!("help/generate_systemd.txt"))]
     Systemd {
         /// Start only these daemons and what they depend on
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = values(completion::declared_daemons))]
         names: Vec<String>,
         /// Read daemons from FILE; repeatable
         #[arg(long, short, value_name = "FILE")]

@@ -8,10 +8,12 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
+use crate::cli::completions::values;
 use crate::cli::message::{message, print_diagnostics, print_event, warning};
 use crate::cli::standard_stream::StandardStream;
 use crate::clock;
 use crate::engine::catalog::Catalog;
+use crate::engine::completion;
 use crate::engine::{EngineError, ExitStatus};
 use crate::install::probe::Prober;
 use crate::model::{BinaryName, Outcome};
@@ -44,6 +46,7 @@ pub(crate) enum HookCommand {
     /// List all hooks, or those of one event, in the order in which they run
     List {
         /// Event, such as `BinaryRequest`
+        #[arg(add = values(completion::events))]
         event: Option<String>,
     },
     /// Check a hook against the hook contract, item by item

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::boolean;
 use crate::cli::command::{CommandResult, Context};
+use crate::cli::completions::{list_of, values};
 use crate::cli::count;
 use crate::cli::env;
 use crate::cli::failure;
@@ -16,6 +17,7 @@ use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::timings::{self, TimingsFile};
 use crate::engine::catalog::check_plugin_folders;
+use crate::engine::completion;
 use crate::engine::install::InstallPlan;
 use crate::engine::step_result::StepResult;
 use crate::engine::{EngineEvent, InstallRequest};
@@ -32,10 +34,10 @@ use crate::report::tables;
 #[derive(Debug, clap::Args)]
 pub(crate) struct SelectionArgs {
     /// Binaries, each as [PROVIDER:]NAME[@VERSION] [default: everything that the plugins require]
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = values(completion::binaries))]
     names: Vec<String>,
     /// Use only the requirements of these plugins
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', add = values(completion::plugins))]
     plugins: Vec<String>,
     /// Require at least this version
     #[arg(long, value_name = "V", default_value = "", hide_default_value = true)]
@@ -90,7 +92,7 @@ pub(crate) struct InstallArgs {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Try only these providers, in this order
-    #[arg(long, value_name = "X,Y")]
+    #[arg(long, value_name = "X,Y", add = list_of(completion::providers))]
     binproviders: Option<String>,
     /// Install only queued binaries whose retry time has come
     #[arg(long, conflicts_with_all = ["names", "plugins", "force", "locked"])]

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::command::{CommandResult, Context};
+use crate::cli::completions::list_of;
 use crate::cli::failure;
 use crate::cli::install::{self, JobArgs, NOTHING_REQUIRED, PolicyArgs, SelectionArgs};
 use crate::cli::message::{error, message, print_diagnostics};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
+use crate::engine::completion;
 use crate::engine::lockfile_update::{self, LockChange, LockReport, LockRequest, LockRow};
 use crate::engine::{EngineError, ExitStatus};
 use crate::lockfile::{self, Pin};
@@ -20,7 +22,7 @@ pub(crate) struct LockArgs {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Try only these providers, in this order
-    #[arg(long, value_name = "X,Y")]
+    #[arg(long, value_name = "X,Y", add = list_of(completion::providers))]
     binproviders: Option<String>,
     #[command(flatten)]
     policy: PolicyArgs,

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::count;
 use crate::cli::line_printer::LinePrinter;
 use crate::cli::message::{message, warning};
 use crate::cli::process::logs::{self as process_logs, ProcessLogsArgs};
 use crate::engine::ExitStatus;
+use crate::engine::completion;
 use crate::engine::daemon_logs::DaemonLogReader;
 use crate::model::{Daemon, ExitReason};
 use crate::process::log::is_about_truncation;
@@ -23,7 +25,7 @@ use crate::supervisor::execution;
 #[command(after_help = include_str!("help/logs.txt"))]
 pub(crate) struct LogsArgs {
     /// Names of daemons [default: all], or what `process logs` takes
-    #[arg(value_name = "NAME", conflicts_with = "failed")]
+    #[arg(value_name = "NAME", conflicts_with = "failed", add = values(completion::logs))]
     names: Vec<String>,
     /// Print the logs of what failed in the last command that ran hooks
     #[arg(long)]

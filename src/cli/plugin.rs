@@ -4,9 +4,11 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::message::{print_diagnostics, print_event};
 use crate::cli::output::Output;
 use crate::engine::catalog::{Catalog, no_such_plugin};
+use crate::engine::completion;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::secret::MASKED;
 use crate::model::{PolicySupport, VersionRange};
@@ -24,6 +26,7 @@ pub(crate) enum PluginCommand {
     /// Show one plugin: hooks, requirements and settings
     Show {
         /// Name of the plugin
+        #[arg(add = values(completion::plugins))]
         name: String,
     },
 }

@@ -3,6 +3,8 @@
 use clap::Subcommand;
 
 use crate::cli::command::{CommandResult, Context};
+use crate::cli::completions::values;
+use crate::engine::completion;
 
 mod gc;
 mod kill;
@@ -22,6 +24,7 @@ pub(crate) enum ProcessCommand {
     /// Show one process: command, environment, state, resource usage, messages and result
     Show {
         /// Pid or process id, or a unique prefix or suffix of the id
+        #[arg(add = values(completion::processes))]
         process: String,
     },
     /// Show processes as a tree

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
+use crate::cli::completions::{list_of, values};
 use crate::cli::count;
 use crate::cli::failure;
 use crate::cli::message::{diagnostics_status, error, message, print_diagnostics, print_event, warning};
@@ -20,6 +21,7 @@ use crate::cli::standard_stream::StandardStream;
 use crate::clock;
 use crate::duration::{self, Limit};
 use crate::engine::catalog::check_plugin_folders;
+use crate::engine::completion;
 use crate::engine::event_plan::has_hooks;
 use crate::engine::event_plugins;
 use crate::engine::event_request::hook_argument;
@@ -45,10 +47,10 @@ use crate::report::{record, tables, units};
 )]
 pub(crate) struct RunArgs {
     /// Run only the hooks of these plugins
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', add = values(completion::plugins))]
     plugins: Vec<String>,
     /// Run only the hooks with these names
-    #[arg(long, value_name = "A,B", value_delimiter = ',', conflicts_with = "follow")]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', conflicts_with = "follow", add = values(completion::hooks))]
     hooks: Vec<String>,
     /// Give standard input to each foreground hook
     #[arg(long)]
@@ -63,7 +65,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
     /// Start an event for each record of these types, such as `Snapshot`
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', add = values(completion::events))]
     follow: Vec<String>,
     /// Follow records up to N levels below the first event [default: 1]
     #[arg(long, value_name = "N", requires = "follow", value_parser = count::parse::<u32>)]
@@ -75,7 +77,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     apply: bool,
     /// Show the hooks of the run with this id that are still running
-    #[arg(long, value_name = "ID", conflicts_with_all = ["event", "plugins", "hooks", "stdin", "timeout", "ready_timeout", "output_dir", "follow", "apply"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["event", "plugins", "hooks", "stdin", "timeout", "ready_timeout", "output_dir", "follow", "apply"], add = values(completion::processes))]
     status: Option<String>,
     /// The events, such as `Snapshot` or `CrawlSetup,Snapshot`, then arguments for their hooks
     // One list, because clap would still look for rigup's own options between two.
@@ -83,7 +85,8 @@ pub(crate) struct RunArgs {
         value_name = "EVENT",
         required_unless_present = "status",
         trailing_var_arg = true,
-        allow_hyphen_values = true
+        allow_hyphen_values = true,
+        add = list_of(completion::events)
     )]
     event: Vec<OsString>,
 }

@@ -9,11 +9,13 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde_json::{Map, Value};
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::completions::{command, values};
 use crate::cli::message::print_event;
 use crate::cli::process::table;
 use crate::cli::standard_stream::StandardStream;
 use crate::cli::{count, daemon};
 use crate::duration::{self, Limit};
+use crate::engine::completion;
 use crate::engine::{EngineError, ExitStatus, RunRequest, Slug};
 use crate::jsonl::{self, StrictValue};
 use crate::process::messages::{self, MessageError};
@@ -26,7 +28,7 @@ use crate::process::messages::{self, MessageError};
 )]
 pub(crate) struct StartArgs {
     /// Group the run with others of the same name (a-z, 0-9, - and _)
-    #[arg(long, value_name = "NAME", requires = "command")]
+    #[arg(long, value_name = "NAME", requires = "command", add = values(completion::slugs))]
     slug: Option<Slug>,
     /// Describe the run
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
@@ -47,10 +49,10 @@ pub(crate) struct StartArgs {
     #[arg(long, value_name = "K=V", value_parser = OsStringValueParser::new().try_map(|pair| parse_variable(&pair)))]
     env: Vec<(String, OsString)>,
     /// Start these daemons instead of a run
-    #[arg(value_name = "DAEMON", conflicts_with = "slug")]
+    #[arg(value_name = "DAEMON", conflicts_with = "slug", add = values(completion::daemons))]
     names: Vec<String>,
     /// The command and its arguments
-    #[arg(last = true, requires = "slug", conflicts_with = "names", value_name = "CMD")]
+    #[arg(last = true, requires = "slug", conflicts_with = "names", value_name = "CMD", add = command())]
     command: Vec<OsString>,
 }
 

@@ -7,7 +7,9 @@ use std::os::fd::AsFd;
 use serde_json::Value;
 
 use crate::cli::command::{CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::daemon::no_supervisor;
+use crate::engine::completion;
 use crate::engine::{ExitStatus, daemons};
 use crate::report::table::{Cell, Column, Table};
 use crate::report::units;
@@ -21,7 +23,7 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 #[command(after_help = include_str!("help/stats.txt"))]
 pub(crate) struct StatsArgs {
     /// Print only these daemons
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = values(completion::daemons))]
     names: Vec<String>,
     /// Print once, and exit
     #[arg(long)]

@@ -1,8 +1,10 @@
 //! `rigup uninstall`: removes binaries, and prefixes and links that no record names.
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
+use crate::cli::completions::values;
 use crate::cli::message::{message, warning};
 use crate::engine::ExitStatus;
+use crate::engine::completion;
 use crate::engine::session::Session;
 use crate::engine::uninstall::{self, Uninstalled};
 use crate::report::table::{Cell, Column, Table};
@@ -13,7 +15,7 @@ use crate::report::units;
 #[command(after_help = include_str!("help/uninstall.txt"))]
 pub(crate) struct UninstallArgs {
     /// Binaries, each as [PROVIDER:]NAME[@VERSION]
-    #[arg(value_name = "NAME", required_unless_present = "orphaned", conflicts_with = "orphaned")]
+    #[arg(value_name = "NAME", required_unless_present = "orphaned", conflicts_with = "orphaned", add = values(completion::recorded))]
     names: Vec<String>,
     /// Remove what rigup installed into LIB_DIR and no record names
     #[arg(long)]

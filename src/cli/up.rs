@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cli::attachment::Attachment;
 use crate::cli::background_supervisor::apply_in_background;
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
+use crate::cli::completions::values;
 use crate::cli::daemon::{print_daemons, request_or_stop};
 use crate::cli::daemon_binaries;
 use crate::cli::message::{error, print_event, warning};
@@ -15,16 +16,16 @@ use crate::cli::progress::ProgressDisplay;
 use crate::cli::status_display::StatusDisplay;
 use crate::duration::{self, Limit};
 use crate::engine::catalog::Catalog;
+use crate::engine::completion;
 use crate::engine::daemons::{self, LockHolder, Manifest};
 use crate::engine::session::{self, Session};
 use crate::engine::{EngineError, ExitStatus};
 use crate::fs::lock::FileLock;
 use crate::model::{Condition, Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Wanted};
 use crate::report::text;
-use crate::settings::FILE_NAME;
 use crate::supervisor::control::{ControlRequest, stopped_note};
 use crate::supervisor::control_loop::DaemonEvent;
-use crate::supervisor::manifest::{self, ManifestError, ManifestSource};
+use crate::supervisor::manifest::ManifestError;
 use crate::supervisor::policy;
 use crate::supervisor::service_manager::{self, ServiceManager};
 
@@ -34,7 +35,7 @@ use crate::supervisor::service_manager::{self, ServiceManager};
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub(crate) struct UpArgs {
     /// Start only these daemons and what they depend on
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = values(completion::declared_daemons))]
     names: Vec<String>,
     /// Read daemons from FILE; repeatable
     #[arg(long, short, value_name = "FILE")]
@@ -52,7 +53,7 @@ pub(crate) struct UpArgs {
     #[arg(long, requires = "names")]
     no_deps: bool,
     /// Stop all daemons when NAME ends, and exit with its code
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["detach", "wait"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["detach", "wait"], add = values(completion::declared_daemons))]
     exit_code_from: Option<String>,
     /// Stop daemons that are no longer declared
     #[arg(long)]
@@ -267,7 +268,7 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
         warning!("{diagnostic}");
     }
     let (specs, warnings) =
-        read_manifests(&catalog, files, context).map_err(|ManifestError(mut problems)| {
+        daemons::declared(&catalog, files, &context.settings).map_err(|ManifestError(mut problems)| {
             let last = problems.pop().unwrap_or_default();
             for problem in problems {
                 error!("{problem}");
@@ -293,23 +294,8 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
 /// Whether a plugin or the project declares a daemon with this name. Prints nothing, also if a manifest is invalid.
 pub(crate) fn is_declared(name: &str, context: &Context) -> bool {
     let Ok(catalog) = Catalog::find(&context.settings, &[], &|_event| {}) else { return false };
-    let read = read_manifests(&catalog, &[], context);
+    let read = daemons::declared(&catalog, &[], &context.settings);
     read.is_ok_and(|(specs, _warnings)| specs.iter().any(|spec| spec.is_named(name)))
-}
-
-/// Returns the daemons of all manifests, and warnings.
-fn read_manifests(
-    catalog: &Catalog,
-    files: &[PathBuf],
-    context: &Context,
-) -> Result<(Vec<DaemonSpec>, Vec<String>), ManifestError> {
-    let plugins = catalog.discovery.plugins.iter().filter(|plugin| catalog.is_enabled(&plugin.name));
-    let mut sources: Vec<ManifestSource> =
-        plugins.clone().map(|plugin| ManifestSource::Plugin(plugin.path.clone())).collect();
-    sources.push(ManifestSource::Project(FILE_NAME.into()));
-    sources.extend(files.iter().cloned().map(ManifestSource::File));
-    let hooks: Vec<_> = plugins.flat_map(|plugin| &plugin.hooks).map(|hook| &hook.name).collect();
-    manifest::read(&context.settings, &sources, &hooks)
 }
 
 /// Returns daemons in the order of their start.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::session::Session;
 use crate::fs::lock::{self, FileLock};
@@ -16,10 +17,11 @@ use crate::model::{
 };
 use crate::process::signals::Interrupt;
 use crate::process::{poll, recover};
-use crate::settings::Settings;
+use crate::settings::{FILE_NAME, Settings};
 use crate::store::Store;
 use crate::supervisor::control::{self, Answer, ControlRequest, Server};
 use crate::supervisor::control_loop::{ControlLoop, DaemonEvent};
+use crate::supervisor::manifest::{self, ManifestError, ManifestSource};
 use crate::supervisor::{execution, policy, staleness};
 
 /// The file in the data dir that the supervisor locks.
@@ -66,6 +68,21 @@ impl Manifest {
         let names = policy::to_run(&self.specs, &self.names, find, goes_on);
         self.specs.iter().filter(|spec| names.contains(&spec.name)).collect()
     }
+}
+
+/// Returns the daemons of all manifests, and warnings.
+pub(crate) fn declared(
+    catalog: &Catalog,
+    files: &[PathBuf],
+    settings: &Settings,
+) -> Result<(Vec<DaemonSpec>, Vec<String>), ManifestError> {
+    let plugins = catalog.discovery.plugins.iter().filter(|plugin| catalog.is_enabled(&plugin.name));
+    let mut sources: Vec<ManifestSource> =
+        plugins.clone().map(|plugin| ManifestSource::Plugin(plugin.path.clone())).collect();
+    sources.push(ManifestSource::Project(FILE_NAME.into()));
+    sources.extend(files.iter().cloned().map(ManifestSource::File));
+    let hooks: Vec<_> = plugins.flat_map(|plugin| &plugin.hooks).map(|hook| &hook.name).collect();
+    manifest::read(settings, &sources, &hooks)
 }
 
 /// Why a process holds the lock of the supervisor.

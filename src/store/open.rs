@@ -87,6 +87,21 @@ impl Store {
             result => result.map(Some),
         }
     }
+
+    /// Opens the store in `data_dir` only for reading, or returns `None` if there is no store. Creates no file next to it, so
+    /// what a killed process has left in the WAL is missing.
+    pub(crate) fn open_unchanged(data_dir: &Path, lib_dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        if !path.is_file() || !files::exists(&path) {
+            return Ok(None);
+        }
+        // To read a WAL, SQLite would create the missing one of these files.
+        if ["-wal", "-shm"].iter().all(|suffix| with_suffix(&path, suffix).is_file()) {
+            return open_read_only(&path, lib_dir).map(Some);
+        }
+        let (connection, found) = connect_immutable(&path).map_err(|cause| StoreError::new(&path, cause))?;
+        read_only(path, connection, found, lib_dir).map(Some)
+    }
 }
 
 /// Opens the store at `path` for reading and writing; `fill` adds records to a new one.
@@ -212,17 +227,28 @@ pub(super) fn open_read_only(path: &Path, lib_dir: &Path) -> Result<Store, Store
         Err(cause)
             if matches!(cause.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) =>
         {
-            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
-            let connection = Connection::open_with_flags(immutable_uri(path), flags).map_err(store_error)?;
-            let found = schema::version(&connection).map_err(store_error)?;
-            (connection, found)
+            connect_immutable(path).map_err(store_error)?
         }
         found => (connection, found.map_err(store_error)?),
     };
-    if schema::is_older(path, found)? {
-        return Err(StoreError::Older { path: path.to_owned(), found, known: schema::KNOWN });
+    read_only(path.to_owned(), connection, found, lib_dir)
+}
+
+/// Returns a store with this schema version that is only read.
+fn read_only(path: PathBuf, connection: Connection, found: i64, lib_dir: &Path) -> Result<Store, StoreError> {
+    if schema::is_older(&path, found)? {
+        return Err(StoreError::Older { path, found, known: schema::KNOWN });
     }
-    Store::new(path.to_owned(), connection, lib_dir)
+    Store::new(path, connection, lib_dir)
+}
+
+/// Connects to a file that does not change meanwhile. Returns its schema version, too.
+fn connect_immutable(path: &Path) -> rusqlite::Result<(Connection, i64)> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable_uri(path), flags)?;
+    let found = schema::version(&connection)?;
+    Ok((connection, found))
 }
 
 /// Returns the URI with which SQLite opens a file as immutable.

@@ -207,6 +207,14 @@ impl Store {
         self.list(ENDED_RUNS, [machine_id])
     }
 
+    /// Returns the slugs of all runs.
+    pub fn slugs(&self) -> Result<Vec<String>, StoreError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare("SELECT DISTINCT slug FROM process WHERE slug <> ''")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        })
+    }
+
     /// Returns the average duration of the executions of a hook among the latest 20 of its plugin, or zero if there are
     /// none.
     pub fn average_duration(&self, plugin: &str, hook_name: &str) -> Result<Duration, StoreError> {

@@ -16,6 +16,7 @@ mod batch;
 mod binary_spec;
 mod builtin_providers;
 mod changed_request;
+mod completions;
 mod concurrency;
 mod config;
 mod docs;

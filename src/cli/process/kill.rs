@@ -6,11 +6,13 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::message::{error, message};
 use crate::cli::process::list::type_parser;
 use crate::cli::process::table::write;
 use crate::cli::standard_stream::StandardStream;
 use crate::duration::{self, Limit};
+use crate::engine::completion;
 use crate::engine::processes::{self, FoundProcesses};
 use crate::engine::session::Session;
 use crate::engine::{EngineError, ExitStatus, Slug};
@@ -25,10 +27,10 @@ use crate::store::Store;
 #[command(after_help = include_str!("../help/process_kill.txt"))]
 pub(crate) struct KillArgs {
     /// Pids or process ids, or a unique prefix or suffix of each [default: those piped in]
-    #[arg(value_name = "PROCESS", conflicts_with_all = ["slug", "process_type"])]
+    #[arg(value_name = "PROCESS", conflicts_with_all = ["slug", "process_type"], add = values(completion::live_processes))]
     processes: Vec<String>,
     /// Select the live runs with this slug
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = values(completion::slugs))]
     slug: Option<Slug>,
     /// Select the live processes of this type
     #[arg(long = "type", value_name = "TYPE", value_parser = type_parser())]

@@ -6,10 +6,12 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::cli::command::{CommandResult, Context, machine_with_id};
+use crate::cli::completions::values;
 use crate::cli::count;
 use crate::cli::process::table::write;
 use crate::clock;
 use crate::duration::{self, Limit};
+use crate::engine::completion;
 use crate::engine::{ExitStatus, processes};
 use crate::model::ProcessType;
 use crate::report::units;
@@ -35,22 +37,22 @@ pub(crate) struct ListArgs {
     #[arg(long = "type", value_name = "TYPE", value_parser = type_parser())]
     process_type: Option<ProcessType>,
     /// List only runs with this slug
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = values(completion::slugs))]
     slug: Option<String>,
     /// List only processes that belong to this binary
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = values(completion::recorded))]
     binary: Option<String>,
     /// List only the hooks of this plugin
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = values(completion::plugins))]
     plugin: Option<String>,
     /// List only processes that this one started
-    #[arg(long, value_name = "PROCESS")]
+    #[arg(long, value_name = "PROCESS", add = values(completion::processes))]
     parent: Option<String>,
     /// List only processes with this pid
     #[arg(long, value_name = "PID", value_parser = count::parse::<u32>)]
     pid: Option<u32>,
     /// List only processes on this machine
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = values(completion::machines))]
     machine: Option<String>,
     /// Print only the number of processes
     #[arg(long, conflicts_with = "limit")]

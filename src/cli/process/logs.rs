@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::count;
 use crate::cli::message::{error, message};
 use crate::cli::process::log_printer::{LogPrinter, LogSource};
 use crate::cli::up;
+use crate::engine::completion;
 use crate::engine::daemon_logs::has_exited;
 use crate::engine::logs::Logged;
 use crate::engine::{EngineError, ExitStatus, logs, session};
@@ -24,7 +26,7 @@ use crate::store::Store;
 #[command(after_help = include_str!("../help/process_logs.txt"))]
 pub(crate) struct ProcessLogsArgs {
     /// Pids, process ids, parts of ids, or names of binaries for their last attempts
-    #[arg(value_name = "PROCESS", required_unless_present = "failed", conflicts_with = "failed")]
+    #[arg(value_name = "PROCESS", required_unless_present = "failed", conflicts_with = "failed", add = values(completion::logs))]
     pub(crate) processes: Vec<String>,
     /// Print the logs of what failed in the last command that ran hooks
     #[arg(long)]

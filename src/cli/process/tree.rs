@@ -3,8 +3,10 @@
 use serde_json::json;
 
 use crate::cli::command::{CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::count;
 use crate::cli::process::table::{live_usage, table};
+use crate::engine::completion;
 use crate::engine::{ExitStatus, processes};
 use crate::report::process_tree;
 use crate::store::ProcessFilter;
@@ -13,6 +15,7 @@ use crate::store::ProcessFilter;
 #[derive(Debug, clap::Args)]
 pub(crate) struct TreeArgs {
     /// Pid or id of the process to show with its ancestors and descendants [default: the newest trees]
+    #[arg(add = values(completion::processes))]
     process: Option<String>,
     /// Show the N newest trees; 0 shows all
     #[arg(long, short = 'n', value_name = "N", default_value_t = 5, value_parser = count::parse::<u32>)]

@@ -1,9 +1,11 @@
 //! `rigup process wait`: waits until processes have exited.
 
 use crate::cli::command::{CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::message::message;
 use crate::cli::process::table::write;
 use crate::duration::{self, Limit};
+use crate::engine::completion;
 use crate::engine::{ExitStatus, processes};
 use crate::model::Process;
 
@@ -12,7 +14,7 @@ use crate::model::Process;
 #[command(after_help = include_str!("../help/process_wait.txt"))]
 pub(crate) struct WaitArgs {
     /// Pids or process ids, or a unique prefix or suffix of each
-    #[arg(required = true, value_name = "PROCESS")]
+    #[arg(required = true, value_name = "PROCESS", add = values(completion::live_processes))]
     processes: Vec<String>,
     /// Give up after TIME, or never (`none`)
     #[arg(long, value_name = "TIME", default_value = "none", value_parser = duration::parse_limit)]

@@ -1,0 +1,201 @@
+//! The values that complete an argument of the command line. Only an existing store is read, and nothing is created.
+
+use std::collections::BTreeMap;
+
+use crate::engine::catalog::Catalog;
+use crate::engine::daemons;
+use crate::engine::error::EngineError;
+use crate::engine::session;
+use crate::model::{Binary, Process};
+use crate::plugin::builtin;
+use crate::plugin::discovery::{self, Discovery, Hook};
+use crate::plugin::hook_name::BINARY_REQUEST;
+use crate::report::short_id::short_ids;
+use crate::report::tables;
+use crate::settings::Settings;
+use crate::store::{BinaryFilter, ProcessFilter, Store};
+
+/// The number of processes that complete an argument: the live ones, then the newest.
+const MAX_PROCESSES: u32 = 50;
+
+/// A value that completes an argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// The value.
+    pub value: String,
+    /// What it stands for; may be empty.
+    pub description: String,
+}
+
+impl Candidate {
+    fn new(value: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { value: value.into(), description: description.into() }
+    }
+}
+
+/// The values that complete an argument, in order.
+pub(crate) type Completions = Result<Vec<Candidate>, EngineError>;
+
+/// Returns the names of installed binaries.
+pub(crate) fn installed(settings: &Settings) -> Completions {
+    let mut binaries = records(settings)?;
+    binaries.retain(|binary| binary.installed().is_some());
+    Ok(of_binaries(&binaries))
+}
+
+/// Returns the names of binaries that have a record.
+pub(crate) fn recorded(settings: &Settings) -> Completions {
+    Ok(of_binaries(&records(settings)?))
+}
+
+/// Returns the names of binaries that have a record or that a plugin requires.
+pub(crate) fn binaries(settings: &Settings) -> Completions {
+    // The records are known also if the plugins cannot be read.
+    let catalog = Catalog::read(settings, &[], &|_event| {}).ok();
+    let required = catalog.map(|catalog| catalog.requirements).unwrap_or_default();
+    let required = required.into_iter().map(|requirement| {
+        let by = requirement.plugin.map(|plugin| format!("required by {plugin}"));
+        (requirement.name.to_string(), by.unwrap_or_default())
+    });
+    let recorded = of_binaries(&records(settings)?).into_iter().map(|known| (known.value, known.description));
+    let all: BTreeMap<String, String> = required.chain(recorded).collect();
+    Ok(all.into_iter().map(|(name, description)| Candidate::new(name, description)).collect())
+}
+
+/// Returns the names of plugins.
+pub(crate) fn plugins(settings: &Settings) -> Completions {
+    let folder = |plugin: &discovery::Plugin| plugin.path.parent().map(|folder| folder.display().to_string());
+    let plugins = discover(settings)?.plugins.into_iter();
+    Ok(plugins
+        .map(|plugin| Candidate::new(plugin.name.as_str(), folder(&plugin).unwrap_or_default()))
+        .collect())
+}
+
+/// Returns the names of providers, in hook order.
+pub(crate) fn providers(settings: &Settings) -> Completions {
+    of_hooks(settings, |hook| hook.name.event == BINARY_REQUEST, |hook| hook.provider().to_string())
+}
+
+/// Returns the events that have hooks.
+pub(crate) fn events(settings: &Settings) -> Completions {
+    of_hooks(settings, |_hook| true, |hook| hook.name.event.clone())
+}
+
+/// Returns the names of the hooks of events.
+pub(crate) fn hooks(settings: &Settings) -> Completions {
+    of_hooks(settings, |hook| hook.name.event != BINARY_REQUEST, |hook| hook.name.name.clone())
+}
+
+/// Returns the names of settings.
+pub(crate) fn settings(settings: &Settings) -> Completions {
+    let catalog = Catalog::find(settings, &[], &|_event| {})?;
+    let core = catalog.core.settings.iter().map(|setting| (setting.name.clone(), "rigup".to_owned()));
+    let of_plugins = catalog.settings.iter().flat_map(|(plugin, settings)| {
+        settings.iter().map(|setting| (setting.name.clone(), plugin.to_string()))
+    });
+    let all: BTreeMap<String, String> = of_plugins.chain(core).collect();
+    Ok(all.into_iter().map(|(name, plugin)| Candidate::new(name, plugin)).collect())
+}
+
+/// Returns the short ids of processes: the live ones, then the newest.
+pub(crate) fn processes(settings: &Settings) -> Completions {
+    of_processes(settings, false)
+}
+
+/// Returns the short ids of live processes.
+pub(crate) fn live_processes(settings: &Settings) -> Completions {
+    of_processes(settings, true)
+}
+
+/// Returns the slugs of runs.
+pub(crate) fn slugs(settings: &Settings) -> Completions {
+    let slugs = store(settings)?.map_or(Ok(Vec::new()), |store| store.slugs())?;
+    Ok(slugs.into_iter().map(|slug| Candidate::new(slug, "")).collect())
+}
+
+/// Returns the names of the daemons that a supervisor knows.
+pub(crate) fn daemons(settings: &Settings) -> Completions {
+    let daemons = store(settings)?.map_or(Ok(Vec::new()), |store| store.daemons())?;
+    Ok(daemons.iter().map(|daemon| Candidate::new(&daemon.name, daemon.status.as_str())).collect())
+}
+
+/// Returns the names of the daemons that plugins and the project declare.
+pub(crate) fn declared_daemons(settings: &Settings) -> Completions {
+    let catalog = Catalog::find(settings, &[], &|_event| {})?;
+    let declared = daemons::declared(&catalog, &[], settings);
+    let (specs, _warnings) = declared.map_err(|error| EngineError::Setup(error.0.join("\n")))?;
+    Ok(specs.iter().map(|spec| Candidate::new(spec.name.to_string(), "")).collect())
+}
+
+/// Returns what has logs: daemons, binaries and processes.
+pub(crate) fn logs(settings: &Settings) -> Completions {
+    let all = [daemons(settings)?, recorded(settings)?, processes(settings)?];
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// Returns the ids of machines.
+pub(crate) fn machines(settings: &Settings) -> Completions {
+    let machines = store(settings)?.map_or(Ok(Vec::new()), |store| store.machines())?;
+    let ids = short_ids(machines.iter().map(|machine| machine.id));
+    Ok(ids.iter().zip(&machines).map(|(id, machine)| Candidate::new(id, &machine.facts.hostname)).collect())
+}
+
+/// Opens the store, unless it does not exist or other users may write to its folder.
+fn store(settings: &Settings) -> Result<Option<Store>, EngineError> {
+    session::check_data_dir(settings)?;
+    Ok(Store::open_unchanged(&settings.data_dir, &settings.lib_dir)?)
+}
+
+/// Returns the records of binaries, one for each name. After a data dir was moved to another machine, those of the earlier
+/// one count, too.
+fn records(settings: &Settings) -> Result<Vec<Binary>, EngineError> {
+    let Some(store) = store(settings)? else { return Ok(Vec::new()) };
+    let mut binaries = store.binaries(&BinaryFilter::default())?;
+    binaries.dedup_by(|next, kept| next.name == kept.name);
+    Ok(binaries)
+}
+
+fn of_binaries(binaries: &[Binary]) -> Vec<Candidate> {
+    let description = |binary: &Binary| match binary.installed() {
+        Some(installed) => format!("{} {}", installed.binprovider, installed.version.as_str()),
+        None => "not installed".to_owned(),
+    };
+    binaries.iter().map(|binary| Candidate::new(&binary.name, description(binary))).collect()
+}
+
+fn of_processes(settings: &Settings, is_live: bool) -> Completions {
+    let Some(store) = store(settings)? else { return Ok(Vec::new()) };
+    let filter = ProcessFilter { is_live, limit: Some(MAX_PROCESSES), ..ProcessFilter::default() };
+    let processes = store.processes(&filter)?;
+    let ids = short_ids(processes.iter().map(|process| process.id));
+    let description =
+        |process: &Process| format!("{}: {}", tables::process_state(process).text, process.title());
+    Ok(ids.iter().zip(&processes).map(|(id, process)| Candidate::new(id, description(process))).collect())
+}
+
+/// Finds the plugins, unless other users may write to the data dir, which contains the built-in ones.
+fn discover(settings: &Settings) -> Result<Discovery, EngineError> {
+    session::check_data_dir(settings)?;
+    let built_in = builtin::plugins(&settings.data_dir);
+    Ok(discovery::discover(&settings.plugin_path, built_in, &settings.trust))
+}
+
+/// Returns a name of each of these hooks, once, in hook order. The plugins that have it describe it.
+fn of_hooks(
+    settings: &Settings,
+    is_wanted: impl Fn(&Hook) -> bool,
+    name: impl Fn(&Hook) -> String,
+) -> Completions {
+    let discovery = discover(settings)?;
+    let mut hooks: Vec<&Hook> = discovery.plugins.iter().flat_map(|plugin| &plugin.hooks).collect();
+    hooks.retain(|hook| is_wanted(hook));
+    hooks.sort_by(|a, b| a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin));
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for hook in hooks {
+        let name = name(hook);
+        if !candidates.iter().any(|candidate| candidate.value == name) {
+            candidates.push(Candidate::new(name, hook.plugin.to_string()));
+        }
+    }
+    Ok(candidates)
+}

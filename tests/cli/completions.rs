@@ -1,0 +1,224 @@
+//! `rigup completions`: real shells that complete the command line, and what rigup offers them.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::sys::stat::Mode;
+use serde_json::json;
+
+use crate::pty::start_on_pty;
+use crate::test_context::{CommandOutput, TestContext, wait_until};
+
+/// Returns the values, each with its description after a tab, that complete the last word of a line.
+fn complete(context: &TestContext, words: &[&str]) -> Vec<String> {
+    let args = [&["--", "rigup"], words].concat();
+    let output = context.command(&args).env("RIGUP_COMPLETE", "fish").output().unwrap();
+    let output = CommandOutput::new(&args, &output).succeeds();
+    assert_eq!(output.stderr, "", "{words:?}");
+    output.stdout.lines().map(str::to_owned).collect()
+}
+
+/// Returns the values without their descriptions.
+fn values(context: &TestContext, words: &[&str]) -> Vec<String> {
+    let completed = complete(context, words).into_iter();
+    completed.map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
+}
+
+/// Returns the script for a shell, as a file.
+fn script(context: &TestContext, shell: &str) -> String {
+    let text = context.run(&["completions", shell]).succeeds().stdout;
+    context.write(&format!("{shell}-script"), text).to_str().unwrap().to_owned()
+}
+
+/// Returns a context in which `tool-one` is installed, and `tool-two` is required.
+fn context() -> TestContext {
+    let context = TestContext::new();
+    context.fixture("good");
+    let line = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "good"});
+    context.plugin("plain", &[line("tool-one"), line("tool-two")]);
+    context.run(&["install", "tool-one"]).succeeds();
+    context
+}
+
+/// Types a line into a shell on a terminal, and returns the words that it runs.
+fn type_line(context: &mut TestContext, shell: &[&str], setup: &str, line: &str) -> String {
+    let file = context.path("words");
+    let _ = fs::remove_file(&file);
+    let (mut terminal, mut child) = start_on_pty(context, shell, 80);
+    let mut screen = terminal.try_clone().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut shown = Vec::new();
+        let _ = screen.read_to_end(&mut shown);
+        String::from_utf8_lossy(&shown).into_owned()
+    });
+    let function = format!("rigup() {{ printf '<%s>' \"$@\" >'{}'; }}", file.display());
+    write!(terminal, "{setup}\n{function}\n{line}\nexit\n").unwrap();
+    wait_until("the shell has exited", || child.try_wait().unwrap().is_some());
+    let shown = reader.join().unwrap();
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{error}: {shown}"))
+}
+
+#[test]
+fn bash_completes_a_line_that_is_typed() {
+    let mut context = context();
+    let setup = format!("source {}", script(&context, "bash"));
+    let mut typed = |line| type_line(&mut context, &["bash", "--norc", "--noprofile", "-i"], &setup, line);
+    assert_eq!(typed("rigup whi\ttool\t--al\t"), "<which><tool-one><--all>");
+    assert_eq!(typed("rigup install --binproviders goo\tx"), "<install><--binproviders><good><x>");
+}
+
+#[test]
+fn zsh_completes_a_line_that_is_typed() {
+    let mut context = context();
+    if which::which("zsh").is_err() {
+        return;
+    }
+    let script = script(&context, "zsh");
+    let setup = format!("autoload -U compinit; compinit -u -D; source {script}");
+    let mut typed = |line| type_line(&mut context, &["zsh", "-f", "-i"], &setup, line);
+    assert_eq!(typed("rigup whi\ttool\t--al\t"), "<which><tool-one><--all>");
+}
+
+#[test]
+fn fish_completes_a_line_with_descriptions() {
+    let context = context();
+    if which::which("fish").is_err() {
+        return;
+    }
+    let commands = format!("source {}; complete -C 'rigup which t'", script(&context, "fish"));
+    let args = ["-N", "-c", &commands];
+    let output = context.command_for(Path::new("fish"), &args).output().unwrap();
+    let output = CommandOutput::new(&args, &output).succeeds();
+    assert_eq!(output.stdout, "tool-one\tgood 2.0.1\n");
+}
+
+#[test]
+fn the_other_shells_get_a_script_for_rigup() {
+    let context = TestContext::new();
+    for shell in ["elvish", "powershell", "pwsh"] {
+        let script = context.run(&["completions", shell]).succeeds().stdout;
+        assert!(
+            script.contains("RIGUP_COMPLETE") && script.contains(env!("CARGO_BIN_EXE_rigup")),
+            "{script}"
+        );
+    }
+    context.run(&["completions", "csh"]).exits_with(2).stderr_contains("bash, elvish, fish, powershell, zsh");
+    assert!(!context.path("data").exists());
+}
+
+#[test]
+fn names_of_every_kind_complete_the_arguments_that_take_them() {
+    let mut context = context();
+    context.script("here/plugins/plain/on_Snapshot__10_page.sh", "#!/bin/sh\n");
+    context.write("here/rigup.toml", "[daemons.web]\ncommand = [\"true\"]\n");
+    context.run(&["start", "--slug", "nightly", "--", "sleep", "600"]).succeeds();
+    let run = context.run(&["process", "list", "--slug", "nightly"]).succeeds().record();
+    let id = run["id"].as_str().unwrap();
+    let short_id = &id[id.len() - 8..];
+    for (words, expected) in [
+        (&["which", ""][..], &["tool-one"][..]),
+        (&["install", "tool-"], &["tool-one", "tool-two"]),
+        (&["binary", "show", ""], &["tool-one"]),
+        (&["install", "--plugins", "pl"], &["plain"]),
+        (&["install", "--plugins", "x,pl"], &["x,plain"]),
+        (&["install", "--binproviders", "pip,go"], &["pip,go", "pip,good"]),
+        (&["plugin", "show", "pl"], &["plain"]),
+        (&["run", "Sn"], &["Snapshot"]),
+        (&["run", "--hooks", "pa"], &["page"]),
+        (&["hook", "list", "S"], &["Snapshot"]),
+        (&["config", "MIN_"], &["MIN_RELEASE_AGE"]),
+        (&["process", "list", "--slug", ""], &["nightly"]),
+        (&["process", "wait", ""], &[short_id]),
+        (&["logs", short_id], &[short_id]),
+        (&["up", ""], &["web"]),
+        (&["exec", "--", "to"], &["tool-one"]),
+        (&["exec", "--", "cat", "rig"], &["rigup.toml"]),
+        (&["generate", "systemd", "-f", "rig"], &["rigup.toml"]),
+        (&["completions", "z"], &["zsh"]),
+    ] {
+        assert_eq!(values(&context, words), expected, "{words:?}");
+    }
+    let described = format!("{short_id}\trunning: nightly: sleep 600");
+    assert_eq!(complete(&context, &["process", "kill", ""]), [described]);
+    context.run(&["process", "kill", short_id]).succeeds();
+    // The folders on the line count, and not those of the environment.
+    let folder = context.path("data").to_str().unwrap().to_owned();
+    context.set("RIGUP_DATA_DIR", context.path("other"));
+    assert_eq!(values(&context, &["--data-dir", &folder, "which", "t"]), ["tool-one"]);
+    assert_eq!(values(&context, &["which", "--data-dir", &folder, "t"]), ["tool-one"]);
+}
+
+#[test]
+fn options_are_offered_once_a_dash_is_typed() {
+    let context = context();
+    assert_eq!(values(&context, &["which", "--"]), ["--all", "--help"]);
+    assert_eq!(values(&context, &["which", "--q"]), ["--quiet"]);
+    let commands = values(&context, &[""]);
+    assert!(commands.contains(&"install".to_owned()) && commands.iter().all(|word| !word.starts_with('-')));
+}
+
+#[test]
+fn names_that_a_shell_would_expand_are_not_offered() {
+    let context = TestContext::new();
+    context.fixture("good");
+    let hostile = ["$(touch x)", "`id`", "a b", "a;b", "a\nb", "plain", "a\u{1b}[31mb"];
+    let lines = hostile.map(|name| json!({"type": "Binary", "name": name, "binproviders": "good"}));
+    context.plugin("p", &lines);
+    context.write("here/$(touch x)", "");
+    context.write("here/a b", "");
+    context.run(&["install"]);
+    for command in ["install", "which"] {
+        assert_eq!(values(&context, &[command, ""]), ["plain"], "{command}");
+    }
+    let file = script(&context, "bash");
+    let line = "COMP_WORDS=(rigup apply ''); COMP_CWORD=2; _clap_complete_rigup rigup '' apply";
+    let bash = format!("source {file}; {line}; printf '%s\\n' \"${{COMPREPLY[@]}}\"");
+    let output = context.command_for(Path::new("bash"), &["-c", &bash]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), ".\nplugins/\nproviders/\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn nothing_is_created_changed_or_reported() {
+    let context = TestContext::new();
+    let all = [&["which", ""][..], &["install", ""], &["process", "show", ""], &["up", ""], &["config", "x"]];
+    let silent = |context: &TestContext| {
+        for words in all {
+            let offered = values(context, words);
+            assert!(offered.iter().all(|value| value.starts_with('-')), "{words:?}: {offered:?}");
+        }
+    };
+    silent(&context);
+    assert!(!context.path("data").exists());
+
+    context.run(&["install", "none", "--binproviders", "env"]).exits_with(1);
+    let files = || {
+        let mut names: Vec<_> =
+            fs::read_dir(context.path("data")).unwrap().map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    assert_eq!(values(&context, &["binary", "show", ""]), ["none"]);
+    assert_eq!(files(), before);
+
+    // A store that is damaged, a pipe, or in a folder that others can write to.
+    let store = context.path("data/rigup.sqlite3");
+    let sound = fs::read(&store).unwrap();
+    fs::write(&store, [&sound[..sound.len() / 2], &[b'x'; 4000]].concat()).unwrap();
+    context.write("here/plugins/broken/binaries.jsonl", "{");
+    context.write("here/plugins/broken/config.json", "[");
+    context.write("here/rigup.toml", "[daemons");
+    silent(&context);
+    fs::remove_file(&store).unwrap();
+    nix::unistd::mkfifo(&store, Mode::S_IRWXU).unwrap();
+    silent(&context);
+    fs::remove_file(&store).unwrap();
+    fs::write(&store, &sound).unwrap();
+    fs::set_permissions(context.path("data"), fs::Permissions::from_mode(0o777)).unwrap();
+    silent(&context);
+    // Words that clap_complete cannot follow.
+    assert_eq!(values(&context, &["run", "--timeout", "--none", "x"]), [""; 0]);
+}
