@@ -1,8 +1,10 @@
 //! `rigup why`: who requires a binary, how it came, and why it is not installed.
 
 use crate::cli::command::{CommandResult, Context};
+use crate::cli::completions::values;
 use crate::cli::message::{print_diagnostics, print_event};
 use crate::clock;
+use crate::engine::completion;
 use crate::engine::why::{self, Explanation};
 use crate::install::plan::ENV;
 use crate::model::{Binary, Installed, Outcome, VersionRange};
@@ -18,6 +20,7 @@ use crate::shell;
 #[command(after_help = include_str!("help/why.txt"))]
 pub(crate) struct WhyArgs {
     /// Name of the binary
+    #[arg(add = values(completion::binaries))]
     name: String,
 }
 

@@ -48,7 +48,11 @@ impl BinarySpec {
         };
         match of_known(None, text).or_else(|| of_known(provider, rest)) {
             Some(known) => Ok(known),
-            None => spec(provider, splits(rest).last().unwrap_or((rest, ""))),
+            None => {
+                let split = splits(rest).last().unwrap_or((rest, ""));
+                // The hint for a Node package with a scope keeps its version.
+                spec(provider, split).map_err(|error| BinaryName::parse(rest, home).err().unwrap_or(error))
+            }
         }
     }
 

@@ -233,7 +233,7 @@ fn uninstall_accepts_the_version_and_says_what_stays() {
     context.run(&INSTALL).succeeds();
     let wrong = context.run(&["uninstall", "x@2.0", "y"]).exits_with(1);
     assert!(!wrong.stderr.contains("orphaned"), "{}", wrong.stderr);
-    wrong.stderr_contains("x has the version 1.0; to remove it, leave out the version");
+    wrong.stderr_contains("cannot uninstall x@2.0: x has 1.0; leave out `@2.0`");
     assert!(shared.join("x").is_symlink());
     let table = ["uninstall", "y", "--format", "table"];
     assert!(!context.run(&table).exits_with(1).stderr.contains("orphaned"));
