@@ -19,6 +19,7 @@ mod apply;
 mod attachment;
 mod background_supervisor;
 mod binary;
+mod choice;
 mod command;
 mod completions;
 mod config;
@@ -79,7 +80,7 @@ struct Global {
     /// Print JSONL instead of tables
     #[arg(long, global = true, conflicts_with = "format")]
     json: bool,
-    /// Print data as `table` or `jsonl` [default: table on a terminal]
+    /// Print data as `table` or `jsonl` [env: RIGUP_FORMAT]
     #[arg(long, global = true, value_name = "FORM", hide_possible_values = true)]
     format: Option<Format>,
     /// Use color
@@ -251,18 +252,18 @@ fn run_with_settings(
     run: impl FnOnce(&mut Context) -> CommandResult,
 ) -> ExitStatus {
     let Global { folders, json, format, color, verbosity } = global;
-    let format = format.or(json.then_some(Format::Jsonl));
-    let output = Output::new(format, color, &environment);
-    let status = match Settings::merge_for(needs_values, folders, environment) {
-        Ok(settings) => {
-            // A rigup that runs this one because of a record has printed them.
-            for warning in settings.warnings.iter().filter(|_| settings.followed.is_none()) {
-                warning!("{warning}");
-            }
-            run_and_flush(run, &mut Context { settings, output, verbosity })
+    let format = format.or(json.then_some(Format::Jsonl)).map(Some);
+    let format = format.map_or_else(|| Format::of(&environment).map_err(CliError::usage), Ok);
+    let status = format.and_then(|format| {
+        let output = Output::new(format, color, &environment);
+        let merged = Settings::merge_for(needs_values, folders, environment);
+        let settings = merged.map_err(CliError::setup)?;
+        // A rigup that runs this one because of a record has printed them.
+        for warning in settings.warnings.iter().filter(|_| settings.followed.is_none()) {
+            warning!("{warning}");
         }
-        Err(error) => Err(CliError::setup(error)),
-    };
+        run_and_flush(run, &mut Context { settings, output, verbosity })
+    });
     status.unwrap_or_else(|error| {
         error!("{error}");
         error.status

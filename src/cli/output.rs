@@ -7,12 +7,13 @@ use clap::ColorChoice;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::cli::choice;
 use crate::cli::message::message;
 use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::jsonl;
 use crate::report::record;
 use crate::report::table::Table;
-use crate::settings::Environment;
+use crate::settings::{Environment, FORMAT_VARIABLE};
 
 /// The size from which the buffer is written: the capacity of a pipe on Linux, in bytes.
 const BUFFER_SIZE: usize = 64 << 10;
@@ -22,6 +23,13 @@ const BUFFER_SIZE: usize = 64 << 10;
 pub(crate) enum Format {
     Table,
     Jsonl,
+}
+
+impl Format {
+    /// Returns the form that the environment sets, or `None` if it sets none. The error names the variable.
+    pub(crate) fn of(environment: &Environment) -> Result<Option<Self>, String> {
+        choice::of(environment, FORMAT_VARIABLE)
+    }
 }
 
 /// Standard output: a table on a terminal, JSONL elsewhere.

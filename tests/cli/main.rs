@@ -49,6 +49,7 @@ mod lock_pins;
 mod logs;
 mod markers;
 mod modules;
+mod output_format;
 mod package_managers;
 mod package_version;
 mod pip_and_uv;
