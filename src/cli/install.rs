@@ -278,8 +278,9 @@ fn queued_row(request: &Request) -> Vec<Cell> {
 fn dry_run(plan: &InstallPlan, context: &mut Context) -> CommandResult {
     let results = plan.dry_run(&context.settings, &print_event)?;
     let (providers, configs) = (plan.catalog.providers(), plan.catalog.provider_configs());
-    let lib_dir = &context.settings.lib_dir;
-    let records = results.iter().map(|result| result.to_dry_run_record(&providers, &configs, lib_dir));
+    let (discovery, lib_dir) = (&plan.catalog.discovery, &context.settings.lib_dir);
+    let records =
+        results.iter().map(|result| result.to_dry_run_record(&providers, &configs, discovery, lib_dir));
     let records: Vec<Value> = records.collect();
     let rows = results.iter().zip(&records).map(|(result, record)| {
         let text = |key: &str| record[key].as_str().unwrap_or_default();

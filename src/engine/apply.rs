@@ -173,7 +173,12 @@ impl<'a> Applier<'a> {
         let record = |record: Result<Value, usize>| match record {
             Err(index) if self.is_dry_run => {
                 let lib_dir = &self.session.settings.lib_dir;
-                output.results[index].to_dry_run_record(&self.providers, &configs, lib_dir)
+                output.results[index].to_dry_run_record(
+                    &self.providers,
+                    &configs,
+                    &self.catalog.discovery,
+                    lib_dir,
+                )
             }
             record => record.unwrap_or_else(|index| output.results[index].to_record()),
         };
@@ -219,7 +224,8 @@ impl<'a> Applier<'a> {
 
     fn request(&self, fields: &Map<String, Value>) -> Result<Request, ApplyError> {
         let requirement = requirement::parse_record(fields, self.session.settings.home.as_deref())?;
-        if let Some(warning) = requirement.check_override_providers(&self.providers)? {
+        let cause = |provider: &str| self.catalog.discovery.why_no_provider(provider);
+        if let Some(warning) = requirement.check_override_providers(&self.providers, cause)? {
             self.session.warn(format!("{}: {warning}", requirement.name));
         }
         let steps = plan::plan(&[requirement], &self.selection, &self.providers);

@@ -98,7 +98,9 @@ impl Catalog {
             let configured = configured_requirements(plugin, configs, &resolver, settings);
             for (mut read, mut problems) in listed.into_iter().chain([configured]) {
                 read.retain(|requirement| {
-                    let (message, is_warning) = match requirement.check_override_providers(&providers) {
+                    let cause = |provider: &str| discovery.why_no_provider(provider);
+                    let checked = requirement.check_override_providers(&providers, cause);
+                    let (message, is_warning) = match checked {
                         Ok(None) => return true,
                         Ok(Some(message)) => (message, true),
                         Err(error) => (error.to_string(), false),

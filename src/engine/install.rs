@@ -366,6 +366,7 @@ impl<'a> Installer<'a> {
             runner: self.session.runner(&self.command, self.catalog.variables(), self.interrupt),
             hooks: &self.catalog.provider_hooks(),
             provider_deps: &self.catalog.provider_deps(),
+            discovery: &self.catalog.discovery,
             configs: &self.catalog.configs,
             provider_configs: &self.catalog.provider_configs(),
             force: self.options.force,

@@ -11,6 +11,7 @@ use crate::install::plan::{Refusal, Request};
 use crate::install::resolver::{self, ResolveError, Resolved};
 use crate::model::{Attempt, Binary, BinaryName, Installed, ProviderName};
 use crate::plugin::config::provider::ProviderConfig;
+use crate::plugin::discovery::Discovery;
 
 /// The result of one step of a plan.
 #[derive(Debug)]
@@ -90,13 +91,15 @@ impl StepResult {
         &self,
         providers: &[ProviderName],
         configs: &HashMap<ProviderName, ProviderConfig>,
+        discovery: &Discovery,
         lib_dir: &Path,
     ) -> Value {
         let Self::Planned(request) = self else { return self.to_record() };
         let mut untried = Vec::new();
         let mut tried = request.candidates.clone();
         tried.retain(|provider| {
-            let attempt = resolver::untried(request, provider, providers, configs.get(provider), lib_dir);
+            let config = configs.get(provider);
+            let attempt = resolver::untried(request, provider, providers, config, discovery, lib_dir);
             let is_tried = attempt.is_none();
             untried.extend(attempt);
             is_tried

@@ -18,7 +18,7 @@ use crate::model::misspelling::closest;
 use crate::model::{Attempt, Binary, Installed, Outcome, ProviderName};
 use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::discovery::Hook;
+use crate::plugin::discovery::{Discovery, Hook};
 use crate::process::lock::LockError;
 use crate::store::StoreError;
 
@@ -36,6 +36,8 @@ pub(crate) struct Resolver<'a> {
     pub hooks: &'a [&'a Hook],
     /// The dependencies of each provider, which are installed if the provider declines without them.
     pub provider_deps: &'a HashMap<ProviderName, Vec<Request>>,
+    /// The plugin folders, with what is wrong in them.
+    pub discovery: &'a Discovery,
     /// The `config.json` of each plugin.
     pub configs: &'a PluginConfigs,
     /// The `config.json` of each provider. A provider without one allows no options, and enforces no rules.
@@ -102,7 +104,8 @@ impl Resolver<'_> {
         let providers: Vec<ProviderName> = self.hooks.iter().map(|hook| hook.provider()).collect();
         for provider in &request.candidates {
             let config = self.provider_configs.get(provider);
-            match self::untried(request, provider, &providers, config, &self.runner.settings.lib_dir) {
+            let lib_dir = &self.runner.settings.lib_dir;
+            match self::untried(request, provider, &providers, config, self.discovery, lib_dir) {
                 Some(attempt) => untried.push((hooks.len(), attempt)),
                 None => hooks.extend((0..providers.len()).filter(|&index| providers[index] == *provider)),
             }
@@ -202,10 +205,16 @@ pub(crate) fn untried(
     provider: &ProviderName,
     providers: &[ProviderName],
     config: Option<&ProviderConfig>,
+    discovery: &Discovery,
     lib_dir: &Path,
 ) -> Option<Attempt> {
     let (outcome, reason) = if providers.contains(provider) {
-        (Outcome::Rejected, rejection(request, provider, config, lib_dir)?)
+        let reason = rejection(request, provider, config, lib_dir)?;
+        // A `config.json` that cannot be used declares no options.
+        let problem = discovery.problem_of(provider).map(|problem| format!("; {problem}"));
+        (Outcome::Rejected, reason + &problem.unwrap_or_default())
+    } else if let Some(cause) = discovery.why_no_provider(provider) {
+        (Outcome::Skipped, cause)
     } else {
         let similar = closest(provider, providers.iter().map(ProviderName::as_str));
         let next = similar

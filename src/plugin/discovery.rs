@@ -1,6 +1,6 @@
 //! Finds the plugins in the folders of the search path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
+use crate::model::misspelling::closest;
 use crate::model::{PluginName, PluginNameError, ProviderName};
 use crate::plugin::config::schema;
-use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
+use crate::plugin::hook_name::{BINARY_REQUEST, HookName, intended};
 use crate::plugin::requirement::{self, Diagnostic};
 use crate::shebang::{self, Shebang};
 use crate::shell;
@@ -69,6 +70,8 @@ pub(crate) struct Discovery {
     /// Notes about files that look like hooks, but are none, and about files that are trusted only by an exception that
     /// the user made. The catalog adds its warnings about settings.
     pub warnings: Vec<String>,
+    /// Why a folder or a file, from which a provider of this name in lower case might come, contains none.
+    unused: HashMap<String, String>,
 }
 
 impl Hook {
@@ -90,6 +93,21 @@ impl Discovery {
         hooks.sort_by(|a, b| a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin));
         hooks
     }
+
+    /// Returns why there is no provider of this name although something looks like one, or `None` if nothing does.
+    pub(crate) fn why_no_provider(&self, name: &str) -> Option<String> {
+        let problem = self.problem_of(name).map(ToString::to_string);
+        problem.or_else(|| self.unused.get(&name.to_lowercase()).cloned()).or_else(|| {
+            let plugin = self.plugins.iter().find(|plugin| plugin.name.eq_ignore_ascii_case(name))?;
+            let path = plugin.path.display();
+            Some(format!("{path} has no hook named on_{BINARY_REQUEST}__<NN>_<name>.<ext>"))
+        })
+    }
+
+    /// Returns the first problem of a plugin, such as of its folder or of its `config.json`, or `None` if there is none.
+    pub(crate) fn problem_of(&self, name: &str) -> Option<&Diagnostic> {
+        self.diagnostics.iter().find(|diagnostic| diagnostic.plugin.eq_ignore_ascii_case(name))
+    }
 }
 
 /// Finds the plugins in `roots`: a plugin in an earlier folder completely replaces one with the same name in a later
@@ -97,10 +115,10 @@ impl Discovery {
 /// either, and a diagnostic is returned, unless `trust` makes an exception.
 pub(crate) fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) -> Discovery {
     let mut plugins: BTreeMap<PluginName, Plugin> = BTreeMap::new();
-    let (mut diagnostics, mut warnings) = (Vec::new(), Vec::new());
+    let mut found = Discovery::default();
     let mut inspection = Inspection::new(trust);
     for root in roots.iter().filter(|root| root.exists()) {
-        for (name, plugin) in discover_in(root, &mut inspection, &mut diagnostics, &mut warnings) {
+        for (name, plugin) in discover_in(root, &mut inspection, &mut found) {
             plugins.entry(name).or_insert(plugin);
         }
     }
@@ -111,38 +129,31 @@ pub(crate) fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) 
     for plugin in &mut plugins {
         plugin.hooks.sort_by(|a, b| a.name.cmp_with_plugins("", &b.name, ""));
     }
-    warnings.extend(inspection.notes());
-    Discovery { plugins, diagnostics, warnings }
+    found.warnings.extend(inspection.notes());
+    Discovery { plugins, ..found }
 }
 
-/// Returns the plugins in one root.
+/// Returns the plugins in one root, and adds the problems there to `found`.
 fn discover_in(
     root: &Path,
     inspection: &mut Inspection<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-    warnings: &mut Vec<String>,
+    found: &mut Discovery,
 ) -> BTreeMap<PluginName, Plugin> {
     let root_error =
         inspection.resolve(root).err().filter(|untrusted| !inspection.is_excepted(root, untrusted));
-    let mut scan = RootScan {
-        root_error,
-        has_ignored_plugin: false,
-        plugins: BTreeMap::new(),
-        inspection,
-        diagnostics,
-        warnings,
-    };
+    let mut scan =
+        RootScan { root_error, has_ignored_plugin: false, plugins: BTreeMap::new(), inspection, found };
     let mut entries = WalkDir::new(root).follow_links(true).min_depth(1).max_depth(2).into_iter();
     while let Some(entry) = entries.next() {
         match entry {
-            Err(error) => scan.diagnostics.extend(diagnostic_of(root, &error)),
+            Err(error) => scan.found.diagnostics.extend(diagnostic_of(root, &error)),
             Ok(entry) if entry.depth() == 2 => scan.file(&entry),
             Ok(entry) if entry.file_type().is_dir() && !scan.folder(&entry) => entries.skip_current_dir(),
             Ok(_) => {}
         }
     }
     if let Some(untrusted) = scan.root_error.filter(|_| scan.has_ignored_plugin) {
-        scan.diagnostics.push(untrusted_diagnostic(String::new(), &untrusted, root));
+        scan.found.diagnostics.push(untrusted_diagnostic(String::new(), &untrusted, root));
     }
     scan.plugins
 }
@@ -155,9 +166,8 @@ struct RootScan<'s, 't> {
     has_ignored_plugin: bool,
     plugins: BTreeMap<PluginName, Plugin>,
     inspection: &'s mut Inspection<'t>,
-    diagnostics: &'s mut Vec<Diagnostic>,
-    /// Notes about files that look like hooks, but are none.
-    warnings: &'s mut Vec<String>,
+    /// The problems that were found.
+    found: &'s mut Discovery,
 }
 
 impl RootScan<'_, '_> {
@@ -168,7 +178,7 @@ impl RootScan<'_, '_> {
             Err(PluginNameError::Blank | PluginNameError::Hidden(_)) => return false,
             Err(error) => {
                 let message = format!("{error}; rename the folder");
-                self.diagnostics.push(Diagnostic::new("", entry.path(), message));
+                self.found.diagnostics.push(Diagnostic::new("", entry.path(), message));
                 return false;
             }
         };
@@ -183,7 +193,11 @@ impl RootScan<'_, '_> {
         };
         self.has_ignored_plugin = true;
         if self.root_error.is_none() {
-            self.diagnostics.push(untrusted_diagnostic(name.to_string(), &untrusted, &path));
+            self.found.diagnostics.push(untrusted_diagnostic(name.to_string(), &untrusted, &path));
+        } else {
+            let root = path.parent().unwrap_or(&path);
+            let cause = untrusted_diagnostic(String::new(), &untrusted, root).to_string();
+            self.found.unused.entry(name.to_lowercase()).or_insert(cause);
         }
         false
     }
@@ -193,20 +207,20 @@ impl RootScan<'_, '_> {
         let name = entry.file_name().to_string_lossy();
         let hook_name = HookName::parse(&name);
         let is_read = hook_name.is_some() || is_config(&name);
-        if !is_read && is_misspelled_hook(&name, entry) {
-            self.warnings.push(format!(
-                "{}: not a hook; if it should be one, name it on_<Event>__<NN>_<name>.<ext>",
-                entry.path().display()
-            ));
-        }
-        let Some(folder) = entry.path().parent().filter(|_| is_read) else { return };
+        let Some(folder) = entry.path().parent() else { return };
         let plugin = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(problem) = misnamed(&name, hook_name.is_some(), entry) {
+            self.warn(&plugin, format!("{}: {problem}", entry.path().display()));
+        }
+        if !is_read {
+            return;
+        }
         let Some(known) = self.plugins.get_mut(plugin.as_str()) else { return };
         let path = entry.path().to_owned();
         let metadata = match check_trust(entry, self.inspection) {
             Err(untrusted) if !self.inspection.is_excepted(folder, &untrusted) => {
                 self.plugins.remove(plugin.as_str());
-                self.diagnostics.push(untrusted_diagnostic(plugin, &untrusted, folder));
+                self.found.diagnostics.push(untrusted_diagnostic(plugin, &untrusted, folder));
                 return;
             }
             Err(_) => path.metadata(),
@@ -214,27 +228,34 @@ impl RootScan<'_, '_> {
         };
         let Some(name) = hook_name else { return };
         if name.event == "Dependency" && name.name.contains("install") {
-            self.warnings.push(format!(
+            self.found.warnings.push(format!(
                 "{}: `rigup install` does not run hooks for Dependency, which read --bin-name and --bin-providers; read --name and \
                  --binproviders, and rename the file to on_BinaryRequest__<NN>_<name>.<ext>",
                 path.display()
             ));
         }
-        match metadata.and_then(|metadata| start(&path, &name, &metadata)) {
+        match metadata.map_err(HookFileError::from).and_then(|metadata| start(&path, &name, &metadata)) {
             Ok(Some(start)) => {
                 let plugin = known.name.clone();
                 known.hooks.push(Hook { name, plugin, path, start });
             }
-            Ok(None) if entry.file_type().is_file() => self.warnings.push(format!(
-                "{0}: not a hook, because it has no exec bit and is not a .sh, .py or .js file; if it should be one, run `chmod +x {1}`",
-                path.display(),
-                shell::quote_text(&path.to_string_lossy())
-            )),
-            Ok(None) => {}
-            Err(error) => {
-                self.diagnostics.push(Diagnostic::new(plugin, path, format!("cannot be read: {error}")));
+            Ok(None) if entry.file_type().is_file() => {
+                let warning = format!(
+                    "{0}: not a hook, because it has no exec bit and is not a .sh, .py or .js file; if it should be one, run `chmod +x {1}`",
+                    path.display(),
+                    shell::quote_text(&path.to_string_lossy())
+                );
+                self.warn(&plugin, warning);
             }
+            Ok(None) => {}
+            Err(error) => self.found.diagnostics.push(Diagnostic::new(plugin, path, error.to_string())),
         }
+    }
+
+    /// Warns about a file that looks like a part of a plugin, but is none.
+    fn warn(&mut self, plugin: &str, warning: String) {
+        self.found.unused.entry(plugin.to_lowercase()).or_insert_with(|| warning.clone());
+        self.found.warnings.push(warning);
     }
 }
 
@@ -243,13 +264,35 @@ fn is_config(name: &str) -> bool {
     name == schema::FILE_NAME || requirement::FILE_NAMES.contains(&name)
 }
 
-/// Whether a file whose name is not that of a hook looks like one: it begins with `on_`, and could be started.
-fn is_misspelled_hook(name: &str, entry: &DirEntry) -> bool {
+/// Returns the problem of a file whose name is almost that of a hook, or of another file that rigup reads, or `None` if it
+/// is not.
+fn misnamed(name: &str, is_hook: bool, entry: &DirEntry) -> Option<String> {
+    if !entry.file_type().is_file() {
+        return None;
+    }
+    if is_hook {
+        let next = intended(name)?;
+        return Some(format!(
+            "a hook of another event than {BINARY_REQUEST}; if it should install binaries, rename it to {next}"
+        ));
+    }
+    let extension = Path::new(name).extension().and_then(OsStr::to_str);
+    if matches!(extension, Some("json" | "jsonl"))
+        && !is_config(name)
+        && let Some(meant) = closest(name, requirement::FILE_NAMES.into_iter().chain([schema::FILE_NAME]))
+        && !entry.path().with_file_name(meant).exists()
+    {
+        return Some(format!("rigup does not read a file of this name; rename it to {meant}"));
+    }
     let begins_like_one = name.get(..3).is_some_and(|prefix| prefix.eq_ignore_ascii_case("on_"));
-    begins_like_one
-        && entry.file_type().is_file()
-        && (Path::new(name).extension().and_then(OsStr::to_str).is_some_and(|end| interpreter(end).is_some())
-            || entry.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0))
+    let can_be_started = || {
+        extension.is_some_and(|extension| interpreter(extension).is_some())
+            || entry.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
+    };
+    (begins_like_one && can_be_started()).then(|| match intended(name) {
+        Some(next) => format!("not a hook; if it should be one, rename it to {next}"),
+        None => "not a hook; if it should be one, name it on_<Event>__<NN>_<name>.<ext>".to_owned(),
+    })
 }
 
 /// Checks that a folder or file in a trusted root is trusted, and returns its metadata.
@@ -268,19 +311,43 @@ fn untrusted_diagnostic(plugin: String, untrusted: &Untrusted, folder: &Path) ->
     Diagnostic::new(plugin, &untrusted.path, untrusted.advice(folder))
 }
 
+/// An error in a file with a hook's name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HookFileError {
+    /// It cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    /// Its first line ends with a carriage return, which is not a part of the interpreter's name.
+    #[error(
+        "cannot be started: its first line ends with a carriage return, as in a file of Windows; run `sed -i 's/\\r$//' {path}`",
+        path = shell::quote_text(&.0.to_string_lossy())
+    )]
+    CarriageReturn(PathBuf),
+}
+
 /// Returns how a file with a hook's name is started, or `None` if it is not a hook: a folder, or a file that is neither
 /// executable nor a script of a known language.
-pub(crate) fn start(path: &Path, name: &HookName, metadata: &Metadata) -> io::Result<Option<Start>> {
+pub(crate) fn start(
+    path: &Path,
+    name: &HookName,
+    metadata: &Metadata,
+) -> Result<Option<Start>, HookFileError> {
     let by_extension = interpreter(&name.extension).map(Start::By);
     if !metadata.is_file() {
         return Ok(None);
     }
-    if metadata.permissions().mode() & 0o111 == 0 {
+    let has_exec_bit = metadata.permissions().mode() & 0o111 != 0;
+    // Python and Node.js accept carriage returns.
+    if !has_exec_bit && by_extension != Some(Start::By("bash")) {
         return Ok(by_extension);
     }
     let mut beginning = Vec::new();
     File::open(path)?.take(shebang::MAX_LENGTH as u64).read_to_end(&mut beginning)?;
-    Ok(Some(start_of(&beginning, by_extension)))
+    let first_line = shell::split_line(&beginning).0;
+    if first_line.starts_with(b"#!") && first_line.ends_with(b"\r") {
+        return Err(HookFileError::CarriageReturn(path.to_owned()));
+    }
+    Ok(if has_exec_bit { Some(start_of(&beginning, by_extension)) } else { by_extension })
 }
 
 /// Returns how an executable file that begins with these bytes is started. The system does not start a file without a
@@ -326,138 +393,4 @@ fn diagnostic_of(root: &Path, error: &walkdir::Error) -> Option<Diagnostic> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    struct PluginTree(tempfile::TempDir);
-
-    impl PluginTree {
-        fn new(files: &[(&str, u32)]) -> Self {
-            let tree = Self(tempfile::tempdir().unwrap());
-            for (file, mode) in files {
-                let path = tree.path(file);
-                fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-                fs_err::write(&path, "#!/bin/sh\n").unwrap();
-                fs_err::set_permissions(&path, PermissionsExt::from_mode(*mode)).unwrap();
-            }
-            tree
-        }
-
-        fn path(&self, file: &str) -> PathBuf {
-            self.0.path().join(file)
-        }
-    }
-
-    fn names(found: &Discovery) -> Vec<&str> {
-        found.plugins.iter().map(|plugin| plugin.name.as_str()).collect()
-    }
-
-    #[test]
-    fn a_plugin_in_an_earlier_folder_replaces_a_later_one_as_a_whole() {
-        let tree = PluginTree::new(&[
-            ("mine/wget/on_Snapshot__50_wget.sh", 0o755),
-            ("theirs/wget/on_Snapshot__10_old.sh", 0o755),
-            ("theirs/git/on_Snapshot__10_git.sh", 0o755),
-        ]);
-        let found = discover(
-            &[tree.path("mine"), tree.path("theirs"), tree.path("missing")],
-            Vec::new(),
-            &Trust::new(None),
-        );
-        assert_eq!(names(&found), ["git", "wget"]);
-        let hooks: Vec<&str> =
-            found.hooks_of("Snapshot").iter().map(|hook| hook.name.name.as_str()).collect();
-        assert_eq!(hooks, ["git", "wget"]);
-    }
-
-    #[test]
-    fn hidden_folders_are_skipped_and_links_to_folders_are_followed() {
-        let tree = PluginTree::new(&[
-            ("p/_old/on_E__1_a.sh", 0o755),
-            ("p/.git/on_E__1_a.sh", 0o755),
-            ("elsewhere/on_E__1_a.sh", 0o755),
-        ]);
-        symlink(tree.path("elsewhere"), tree.path("p/linked")).unwrap();
-        let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
-        assert_eq!(names(&found), ["linked"]);
-        assert_eq!(found.plugins[0].hooks.len(), 1);
-        assert!(found.diagnostics.is_empty());
-    }
-
-    #[test]
-    fn only_scripts_in_a_known_language_need_no_exec_bit() {
-        let tree = PluginTree::new(&[
-            ("p/a/on_E__1_a.sh", 0o644),
-            ("p/a/on_E__2_b.py", 0o644),
-            ("p/a/on_E__3_c.rb", 0o644),
-            ("p/a/on_E__4_d.rb", 0o755),
-            ("p/a/on_E__5_e", 0o755),
-            ("p/a/on_E__6_f.sh", 0o755),
-            ("p/a/on_E__7_g.js", 0o755),
-            ("p/a/on_E__8_h.py", 0o755),
-            ("p/a/on_E__9_i.py", 0o755),
-        ]);
-        fs_err::write(tree.path("p/a/on_E__7_g.js"), "console.log(1)\n").unwrap();
-        fs_err::write(tree.path("p/a/on_E__8_h.py"), "#!/usr/bin/env python3\nprint(1)\n").unwrap();
-        fs_err::write(tree.path("p/a/on_E__9_i.py"), "#!/usr/bin/env python3.12\nprint(1)\n").unwrap();
-        let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
-        let starts: Vec<(&str, Start)> =
-            found.plugins[0].hooks.iter().map(|hook| (hook.name.name.as_str(), hook.start.clone())).collect();
-        assert_eq!(
-            starts,
-            [
-                ("a", Start::By("bash")),
-                ("b", Start::By("python3")),
-                ("d", Start::ByShebang("/bin/sh".into())),
-                ("e", Start::ByShebang("/bin/sh".into())),
-                ("f", Start::ByShebang("/bin/sh".into())),
-                ("g", Start::By("node")),
-                ("h", Start::By("python3")),
-                ("i", Start::ByShebang("python3.12".into())),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_folder_or_a_dangling_link_named_like_a_hook_is_skipped() {
-        let tree = PluginTree::new(&[("p/a/on_E__1_a.sh", 0o755), ("p/a/on_E__2_folder.sh/x", 0o644)]);
-        symlink(tree.path("nowhere"), tree.path("p/a/on_E__3_dangling.sh")).unwrap();
-        symlink(tree.path("nowhere"), tree.path("p/a/notes")).unwrap();
-        for file in ["binaries.jsonl", "config.json"] {
-            symlink(tree.path("nowhere"), tree.path(&format!("p/a/{file}"))).unwrap();
-        }
-        let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
-        assert_eq!(found.plugins[0].hooks.len(), 1);
-        let mut reported: Vec<&str> = found
-            .diagnostics
-            .iter()
-            .map(|diagnostic| diagnostic.path.file_name().unwrap().to_str().unwrap())
-            .collect();
-        reported.sort_unstable();
-        assert_eq!(reported, ["binaries.jsonl", "config.json", "on_E__3_dangling.sh"]);
-        assert!(found.diagnostics.iter().all(|diagnostic| diagnostic.plugin == "a"));
-        assert!(found.warnings.is_empty(), "{:?}", found.warnings);
-    }
-
-    #[test]
-    fn a_file_that_looks_like_a_hook_but_is_none_is_named_in_a_warning() {
-        let tree = PluginTree::new(&[
-            ("p/a/on_E_81_misspelled.sh", 0o644),
-            ("p/a/On_E__1_case", 0o755),
-            ("p/a/on_E__1_extension.rb", 0o644),
-            ("p/a/on_E.md", 0o644),
-            ("p/a/once.sh", 0o755),
-        ]);
-        let found = discover(&[tree.path("p")], Vec::new(), &Trust::new(None));
-        assert!(found.plugins[0].hooks.is_empty() && found.diagnostics.is_empty());
-        let mut warned: Vec<&str> = found
-            .warnings
-            .iter()
-            .map(|warning| warning.split(':').next().unwrap().rsplit('/').next().unwrap())
-            .collect();
-        warned.sort_unstable();
-        assert_eq!(warned, ["On_E__1_case", "on_E_81_misspelled.sh", "on_E__1_extension.rb"]);
-    }
-}
+mod tests;

@@ -4,6 +4,8 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
+use crate::model::misspelling::closest;
+
 /// The event of provider hooks.
 pub(crate) const BINARY_REQUEST: &str = "BinaryRequest";
 
@@ -83,6 +85,27 @@ impl HookName {
             &other.file_name,
         ))
     }
+}
+
+/// Returns the name of a hook that a misspelled one stands for, or `None` if it is not misspelled or could stand for several.
+pub(crate) fn intended(file_name: &str) -> Option<String> {
+    let start = file_name.get(..3).filter(|start| start.eq_ignore_ascii_case("on_"))?;
+    let rest = &file_name[start.len()..];
+    // The number is where the second part of a name begins.
+    let numbered = || {
+        let mut parts = rest.match_indices('_').map(|(at, _)| (&rest[..at], &rest[at + 1..]));
+        parts.find(|(_, named)| named.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let only = || rest.split_once('_').filter(|(event, _)| is_like_binary_request(event));
+    let (event, named) = rest.split_once("__").or_else(numbered).or_else(only)?;
+    let event = if is_like_binary_request(event) { BINARY_REQUEST } else { event };
+    let name = format!("on_{event}__{named}");
+    (name != file_name && HookName::parse(&name).is_some()).then_some(name)
+}
+
+/// Whether the name of an event differs from that of provider hooks only by a few characters.
+fn is_like_binary_request(event: &str) -> bool {
+    closest(event, [BINARY_REQUEST]).is_some()
 }
 
 /// Returns an event's name without a trailing `Event`: `SnapshotEvent` is `Snapshot`.
@@ -192,6 +215,33 @@ mod tests {
             (parse("on_E__99999999999999999999_x.sh"), parse("on_E__18446744073709551615_w.sh"));
         assert_eq!((long.order, long.name.as_str()), (Some(u64::MAX), "x"));
         assert_eq!(long.cmp_with_plugins("p", &last, "p"), Ordering::Greater);
+    }
+
+    #[test]
+    fn a_misspelled_name_stands_for_that_of_a_hook() {
+        for (misspelled, name) in [
+            ("on_BinaryRequest_50_x.sh", "on_BinaryRequest__50_x.sh"),
+            ("on_Snapshot_50_x.finite.bg.py", "on_Snapshot__50_x.finite.bg.py"),
+            ("On_BinaryRequest__50_x.sh", "on_BinaryRequest__50_x.sh"),
+            ("on_binary_request_50_x.sh", "on_BinaryRequest__50_x.sh"),
+            ("on_binaryrequest__50_x.sh", "on_BinaryRequest__50_x.sh"),
+            ("on_BinaryRequests__x", "on_BinaryRequest__x"),
+            ("on_BinaryRequest_x.sh", "on_BinaryRequest__x.sh"),
+        ] {
+            assert_eq!(intended(misspelled).as_deref(), Some(name), "{misspelled}");
+        }
+        for other in [
+            "on_BinaryRequest__50_x.sh",
+            "on_BinaryRequestEvent__50_x.sh",
+            "on_BinaryRequestEnd__50_x.sh",
+            "on_Binary__10_npm_install.py",
+            "on_Snapshot__x.sh",
+            "on_my_event_x.sh",
+            "on_E.md",
+            "once.sh",
+        ] {
+            assert_eq!(intended(other), None, "{other}");
+        }
     }
 
     proptest::proptest! {

@@ -62,14 +62,16 @@ impl Requirement {
     }
 
     /// Checks the providers in the overrides against those that exist or that the requirement allows. One that looks
-    /// like a known provider is an error. Returns a message about the other unknown ones, or `None` if there are none.
+    /// like a known provider is an error. Returns a message about the other unknown ones, or `None` if there are none. `cause`
+    /// says why one that seems to exist does not.
     pub(crate) fn check_override_providers(
         &self,
         existing: &[ProviderName],
+        cause: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<String>, LineError> {
         let named = if let Providers::Only(names) = &self.providers { names.as_slice() } else { &[] };
         let known = || existing.iter().chain(named);
-        let mut unknown = Vec::new();
+        let (mut unknown, mut causes) = (Vec::new(), String::new());
         for provider in self.overrides.providers().filter(|provider| !known().any(|name| name == *provider)) {
             // With overrides for both apk and apt, apk is no misspelling.
             let other = known().filter(|name| !self.overrides.providers().any(|stated| stated == *name));
@@ -79,9 +81,10 @@ impl Requirement {
             if let Some(meant) = meant.or_else(|| known().find(is_start).map(ProviderName::as_str)) {
                 return Err(LineError::MisspelledProvider(provider.clone(), meant.to_owned()));
             }
+            causes.extend(cause(provider).map(|cause| format!("; {cause}")));
             unknown.push(format!("overrides.{provider}"));
         }
-        let message = || format!("ignored {}, because there is no such provider", unknown.join(", "));
+        let message = || format!("ignored {}, because there is no such provider{causes}", unknown.join(", "));
         Ok((!unknown.is_empty()).then(message))
     }
 }

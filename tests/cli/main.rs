@@ -71,6 +71,7 @@ mod test_context;
 mod timings;
 mod trust;
 mod uninstall;
+mod unused_files;
 mod warnings;
 mod which;
 mod why;

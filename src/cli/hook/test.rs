@@ -20,7 +20,7 @@ use crate::hook_test::suite::{Suite, TestError};
 use crate::model::{BinaryId, PluginName};
 use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::config::value::{Setting, Sources, Variable};
-use crate::plugin::discovery::{self, Hook, Plugin};
+use crate::plugin::discovery::{self, Hook, HookFileError, Plugin};
 use crate::plugin::hook_name::HookName;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
@@ -130,8 +130,9 @@ fn hook_at(file: &Path) -> Result<Hook, Vec<(Check, CheckResult)>> {
     };
     let start = file
         .metadata()
+        .map_err(HookFileError::from)
         .and_then(|metadata| discovery::start(file, &name, &metadata))
-        .map_err(|error| cannot_start(format!("it cannot be read: {error}")))?
+        .map_err(|error| cannot_start(format!("it {error}")))?
         .ok_or_else(|| {
             let reason =
                 "it has no exec bit, and its extension names no known language; run `chmod +x` on it";

@@ -80,7 +80,12 @@ impl PluginConfigs {
                 Err(error) => {
                     uncurated.insert(plugin.name.clone());
                     let path = plugin.path.join(schema::FILE_NAME);
-                    let message = format!("cannot use the file: {error}; nothing in it is used");
+                    let effect = if plugin.is_provider() {
+                        ", so only a request that names the provider tries it"
+                    } else {
+                        ""
+                    };
+                    let message = format!("cannot use the file: {error}; nothing in it is used{effect}");
                     diagnostics.push(Diagnostic::new(plugin.name.as_str(), path, message));
                 }
             }
