@@ -78,6 +78,11 @@ impl Check {
         !matches!(self, Self::Answer | Self::Absent | Self::NotAsked | Self::Batch | Self::Repeat)
     }
 
+    /// Whether a hook that answers nothing passes the check without having shown anything.
+    pub(crate) const fn needs_answer(self) -> bool {
+        !matches!(self, Self::Name | Self::Starts | Self::Answer | Self::Term)
+    }
+
     /// Whether the check applies to this hook.
     pub(crate) fn applies_to(self, hook: &HookName) -> bool {
         match self {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::hook_test::check::{CheckResult, Location};
+use crate::hook_test::check::{CheckOutcome, CheckResult, Location};
 use crate::hook_test::run::{BinaryLine, HookRun, InvalidLine};
 use crate::install::verify::VerifyError;
 use crate::model::ExitReason;
@@ -57,19 +57,30 @@ pub(crate) fn answer(run: &HookRun, is_guess: bool) -> CheckResult {
     }
     let is_success = run.succeeded();
     match run.exit_code {
-        _ if is_success && run.records.is_empty() => {
-            CheckResult::skipped(format!("it declined{}; {NAME_ONE}", with_stderr(run)))
-        }
+        _ if is_success && run.records.is_empty() => unanswered("it declined the request", run, is_guess),
         _ if is_success && !is_guess && has_no_version(run) => {
             CheckResult::noted("its record has no version, so it cannot satisfy a min_version")
         }
         _ if is_success => CheckResult::held(),
-        Some(SKIPPED) => {
-            CheckResult::skipped(format!("it skipped the request{}; {NAME_ONE}", with_stderr(run)))
-        }
+        Some(SKIPPED) => unanswered("it skipped the request", run, is_guess),
         _ if is_guess => CheckResult::skipped(format!("{}; {NAME_ONE}", exit_with_stderr(run))),
         _ => run.broken(exit_with_stderr(run)),
     }
+}
+
+/// Returns the result of a hook that does not answer. A guessed request need not be one that it can satisfy.
+fn unanswered(what: &str, run: &HookRun, is_guess: bool) -> CheckResult {
+    let reason = format!("{what}{}; {NAME_ONE}", with_stderr(run));
+    if is_guess { CheckResult::skipped(reason) } else { run.broken(reason) }
+}
+
+/// Replaces the result of a check that a hook passes because it answers nothing.
+pub(crate) fn only_if_answered(result: CheckResult, good: &HookRun) -> CheckResult {
+    let has_answered = good.succeeded() && !good.records.is_empty();
+    if has_answered || result.outcome != CheckOutcome::Held {
+        return result;
+    }
+    CheckResult::skipped("the hook never answered the request with a record, so this shows nothing")
 }
 
 fn has_no_version(run: &HookRun) -> bool {

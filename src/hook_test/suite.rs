@@ -131,6 +131,8 @@ impl Suite<'_> {
                 Check::ReadOnly => self.on_disk(&good, DiskFault::ReadOnly)?,
                 Check::Full => self.on_disk(&good, DiskFault::Full)?,
             };
+            let needs_answer = is_provider && check.needs_answer();
+            let result = if needs_answer { checks::only_if_answered(result, &good) } else { result };
             if checks.contains(&check) {
                 report(check, result);
             }

@@ -225,7 +225,22 @@ fn skips_answer_if_the_provider_declines_the_default_name() {
     let output = context.run(&["hook", "test", hook.to_str().unwrap()]).succeeds();
     let found = item(&output, "answer");
     assert_eq!(found["outcome"], "skipped");
-    assert_eq!(found["reason"], "it declined: not here; name a binary that it can install: -- --name=NAME");
+    let reason = "it declined the request: not here; name a binary that it can install: -- --name=NAME";
+    assert_eq!(found["reason"], reason);
+}
+
+#[test]
+fn a_hook_that_never_answers_a_named_request_breaks_answer() {
+    for exit in ["exit 0", "exit 10"] {
+        let context = context();
+        let hook = context.script("p/on_BinaryRequest__10_p.sh", &format!("#!/bin/sh\n{exit}\n"));
+        let output =
+            context.run(&["hook", "test", hook.to_str().unwrap(), "--", "--name=tool"]).exits_with(1);
+        assert_eq!(items(&output, "broken"), ["answer"]);
+        assert_eq!(items(&output, "held"), ["name", "starts"]);
+        let reason = item(&output, "absent")["reason"].as_str().unwrap().to_owned();
+        assert_eq!(reason, "the hook never answered the request with a record, so this shows nothing");
+    }
 }
 
 #[test]

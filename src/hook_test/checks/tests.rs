@@ -119,11 +119,24 @@ fn a_record_without_a_version_passes_with_a_note() {
 }
 
 #[test]
-fn a_declined_or_guessed_request_suggests_another_name() {
-    for skipped in [answer(&run(), false), answer(&exited(10), false), answer(&exited(3), true)] {
+fn only_a_guessed_request_may_be_declined_and_another_name_is_suggested() {
+    for skipped in [answer(&run(), true), answer(&exited(10), true), answer(&exited(3), true)] {
         assert_eq!(skipped.outcome, CheckOutcome::Skipped);
         assert!(skipped.reason.ends_with("-- --name=NAME"), "{}", skipped.reason);
     }
+    for broken in [answer(&run(), false), answer(&exited(10), false)] {
+        assert!(broken.is_broken() && broken.reason.ends_with("-- --name=NAME"), "{}", broken.reason);
+    }
+}
+
+#[test]
+fn a_check_that_is_passed_without_an_answer_is_skipped() {
+    for silent in [run(), exited(10), HookRun { exit_code: Some(3), ..answered() }] {
+        assert_eq!(only_if_answered(absent(&run()), &silent).outcome, CheckOutcome::Skipped);
+        assert!(only_if_answered(absent(&answered()), &silent).is_broken());
+    }
+    passes(&only_if_answered(absent(&run()), &answered()));
+    passes(&only_if_answered(absent(&run()), &invalid()));
 }
 
 #[test]
