@@ -279,6 +279,9 @@ fn print_usage(error: clap::Error) -> ExitStatus {
         _ => error,
     };
     let (is_error, text) = (error.use_stderr(), error.render().to_string());
+    if is_error && hook::is_evaluated(std::env::args_os().skip(1), error.kind()) {
+        let _ = STDOUT.write_and_drain(hook::EXIT_IN_SHELL);
+    }
     // A closed output does not change the exit code. Only a terminal shows styles.
     let _ = match is_error {
         true if io::stderr().is_terminal() => error.print(),

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use clap::error::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
@@ -211,6 +212,17 @@ pub(crate) struct BinaryArgs {
     list_files: Option<String>,
 }
 
+/// The shell code that ends a hook with a usage error.
+pub(crate) const EXIT_IN_SHELL: &str = "exit 2\n";
+
+/// Whether a hook evaluates the output of a command line with a usage error: that of `hook begin`, or of a misspelled command
+/// in its place.
+pub(crate) fn is_evaluated(arguments: impl IntoIterator<Item = OsString>, error: ErrorKind) -> bool {
+    let mut arguments = arguments.into_iter();
+    arguments.next().is_some_and(|word| word == "hook")
+        && (error == ErrorKind::InvalidSubcommand || arguments.next().is_some_and(|word| word == "begin"))
+}
+
 /// The exit code of a hook whose provider the request does not allow.
 const SKIPPED: ExitStatus = ExitStatus::Code(10);
 
@@ -224,7 +236,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         HookCommand::Begin { lock, batch, of } => {
             // The shell that evaluates the output does not check the exit code of this command.
             let result = begin(&of, lock.as_deref(), batch, settings);
-            output.raw(result.as_ref().map_or("exit 2\n", |(script, _)| script).as_bytes());
+            output.raw(result.as_ref().map_or(EXIT_IN_SHELL, |(script, _)| script).as_bytes());
             return result.map(|(_, status)| status);
         }
         HookCommand::Accepts(of) => {

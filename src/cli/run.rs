@@ -31,7 +31,7 @@ use crate::engine::{
     ProcessType, RunEvent, processes,
 };
 use crate::hook::command;
-use crate::model::Process;
+use crate::model::{Process, ProcessExit};
 use crate::plugin::discovery::Hook;
 use crate::process::handle;
 use crate::report::short_id::short_id;
@@ -322,7 +322,7 @@ fn print_status(id: &str, context: &mut Context) -> CommandResult {
 
 fn print_failure(hook: &Hook, process: &Process) {
     let state = tables::process_state(process).text;
-    let line = process.exit().and_then(|exit| exit.error_line()).map(printable);
+    let line = process.exit().and_then(ProcessExit::error_line).map(|line| printable(&line));
     let reason = line.map(|line| format!(": {}", line.chars().take(MAX_REASON_CHARS).collect::<String>()));
     let reason = reason.unwrap_or_default();
     error!(

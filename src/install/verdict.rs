@@ -127,8 +127,8 @@ impl ProviderOutput {
         if let Some(error) = errors.iter().find(is_of_name).or(errors.first()) {
             return Verdict::NotInstalled(error.outcome(), error.to_string());
         }
-        let reason = error_line(exit).unwrap_or("printed no Binary record");
-        Verdict::NotInstalled(Outcome::Declined, reason.to_owned())
+        let reason = error_line(exit).unwrap_or_else(|| "printed no Binary record".to_owned());
+        Verdict::NotInstalled(Outcome::Declined, reason)
     }
 }
 
@@ -138,7 +138,7 @@ fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, St
     let cause = match (exit.reason, exit.exit_code) {
         (ExitReason::Exited, Some(0)) => return None,
         (ExitReason::Exited, Some(SKIPPED)) => {
-            return Some((Outcome::Skipped, line.unwrap_or("exit code 10").to_owned()));
+            return Some((Outcome::Skipped, line.unwrap_or_else(|| "exit code 10".to_owned())));
         }
         (ExitReason::SpawnFailed, _) => return Some((Outcome::Failed, exit.stderr_tail.clone())),
         (ExitReason::Lost, _) => return Some((Outcome::Failed, NO_EXIT.to_owned())),
@@ -155,7 +155,7 @@ fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, St
 
 /// Returns the line of a hook's standard error that says why it failed, without rigup's own prefix, or `None` if there is
 /// none.
-fn error_line(exit: &ProcessExit) -> Option<&str> {
+fn error_line(exit: &ProcessExit) -> Option<String> {
     let line = exit.error_line()?;
-    Some(line.strip_prefix("error: ").unwrap_or(line))
+    Some(line.strip_prefix("error: ").unwrap_or(&line).to_owned())
 }

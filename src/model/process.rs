@@ -1,5 +1,6 @@
 //! A process that rigup started, or a rigup command itself.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::duration;
+use crate::model::error_line;
 use crate::model::id::{BinaryId, InterfaceId, MachineId, ProcessId};
 use crate::model::text_enum::text_enum;
 use crate::model::warnings::Warnings;
@@ -182,26 +184,9 @@ impl ProcessExit {
         Self { exit_code: Some(exit_code), ..Self::without_code(ExitReason::Exited, now) }
     }
 
-    /// Returns the line of standard error that says why the process failed, or `None` if there is none: the last line or, if
-    /// that belongs to the stack of an exception or to what Node prints below it, the exception.
-    pub fn error_line(&self) -> Option<&str> {
-        let lines: Vec<&str> = self.stderr_tail.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = *lines.last()?;
-        let is_frame = |line: &&str| line.trim_start().starts_with("at ") && line.starts_with([' ', '\t']);
-        let is_from_node = last.starts_with("Node.js v");
-        let exception = if is_from_node || last == "}" || is_frame(&last) {
-            // Node prints the line of the source, carets, then the exception.
-            let is_marked = |line: &&str| line.trim().bytes().all(|byte| byte == b'^');
-            let carets = lines.iter().rposition(is_marked).filter(|_| is_from_node);
-            let above_stack = || {
-                let stack = lines.iter().rposition(is_frame)?;
-                lines[..stack].iter().rposition(|line| !is_frame(line))
-            };
-            carets.map(|carets| carets + 1).or_else(above_stack)
-        } else {
-            None
-        };
-        Some(exception.map_or(last, |at| lines[at]).trim())
+    /// Returns the line of standard error that says why the process failed, or `None` if there is none.
+    pub fn error_line(&self) -> Option<Cow<'_, str>> {
+        error_line::find(&self.stderr_tail)
     }
 
     fn without_code(reason: ExitReason, ended_at: Timestamp) -> Self {
@@ -445,31 +430,6 @@ mod tests {
             .to_record();
         assert_eq!(record["exit_reason"], "lost");
         assert_eq!(record["exit_code"], Value::Null);
-    }
-
-    #[test]
-    fn the_error_of_a_process_is_above_the_stack_of_its_exception() {
-        let error_line = |stderr: &str| {
-            let exit = ProcessExit { stderr_tail: stderr.to_owned(), ..ProcessExit::default() };
-            exit.error_line().map(str::to_owned)
-        };
-        let stack = "    at f (/p/a.js:1:30)\n    at node:internal/main:28:49";
-        for (stderr, expected) in [
-            ("one\n two \n\n".to_owned(), "two"),
-            (format!("log\n/p/a.js:1\nx\n ^\n\nError: a\n{stack}\n\nNode.js v20.1.0\n"), "Error: a"),
-            (
-                format!("x\n ^\n\nError: a\n\n- /p/a.js\n{stack} {{\n  code: 1\n}}\n\nNode.js v20\n"),
-                "Error: a",
-            ),
-            ("throw {a:1}\n^\n{ a: 1 }\n\nNode.js v20\n".to_owned(), "{ a: 1 }"),
-            (format!("log\nError: a\n{stack}\n"), "Error: a"),
-            (format!("Error: a\n{stack} {{\n  code: 1\n}}\n"), "Error: a"),
-            ("    at f (/p/a.js:1:30)\n".to_owned(), "at f (/p/a.js:1:30)"),
-            ("{\n  \"a\": 1\n}\n".to_owned(), "}"),
-        ] {
-            assert_eq!(error_line(&stderr).as_deref(), Some(expected), "{stderr}");
-        }
-        assert_eq!(error_line(" \n"), None);
     }
 
     fn spec() -> ProcessSpec {

@@ -376,3 +376,20 @@ fn hook_packages_adds_the_exact_version_to_each_package() {
     let overrides = r#"--overrides={"pip":{"install_args":["--no-deps","y[z]","w"]}}"#;
     assert_eq!(packages(&["--name=x", "--exact-version=1.2", overrides]), "--no-deps\ny[z]==1.2\nw\n");
 }
+
+#[test]
+fn a_usage_error_of_the_toolkit_ends_the_hook_and_is_the_reason() {
+    for (call, reason) in [
+        ("begin --provder x", "exit code 2: unexpected argument '--provder' found"),
+        ("begin", "exit code 2: the following required arguments were not provided: --provider <NAME>"),
+        ("beginn --provider x", "exit code 2: unrecognized subcommand 'beginn'"),
+    ] {
+        let context = TestContext::new();
+        let hook =
+            format!("#!/bin/sh\nset -eu\neval \"$(\"$RIGUP\" hook {call} -- \"$@\")\"\necho after >&2\n");
+        context.provider("x", &hook);
+        let output = context.run(&["install", "tool", "--binproviders", "x"]).exits_with(1);
+        let attempt = output.record()["attempts"][0].clone();
+        assert_eq!((attempt["outcome"].as_str(), attempt["reason"].as_str()), (Some("failed"), Some(reason)));
+    }
+}
