@@ -55,6 +55,7 @@ mod status_display;
 mod timings;
 mod uninstall;
 mod up;
+mod upgrade;
 mod waiter;
 mod which;
 mod why;
@@ -98,6 +99,8 @@ enum Command {
     Lock(lock::LockArgs),
     /// Report which binaries are installed, without installing any
     Load(install::LoadArgs),
+    /// Install newer versions of installed binaries
+    Upgrade(upgrade::UpgradeArgs),
     /// Remove binaries with the files that no other binary uses
     Uninstall(uninstall::UninstallArgs),
     /// Read records, resolve requests, store the rest, and print the results
@@ -352,6 +355,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Install(args) => install::install(args, context),
         Command::Lock(args) => lock::lock(args, context),
         Command::Load(args) => install::load(args, context),
+        Command::Upgrade(args) => upgrade::upgrade(args, context),
         Command::Uninstall(args) => uninstall::uninstall(&args, context),
         Command::Apply(args) => apply::apply(&args, context),
         Command::Run(args) => run::run(args, context),

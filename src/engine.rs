@@ -63,6 +63,7 @@ pub(crate) mod lockfile_on_disk;
 pub(crate) mod lockfile_update;
 pub(crate) mod logs;
 mod output_files;
+mod package_command;
 pub(crate) mod processes;
 pub(crate) mod programs;
 mod recovery;
@@ -74,6 +75,7 @@ pub(crate) mod session;
 pub(crate) mod status_check;
 pub(crate) mod step_result;
 pub(crate) mod uninstall;
+pub(crate) mod upgrade;
 pub(crate) mod why;
 
 use std::time::Duration;

@@ -140,15 +140,21 @@ pub(crate) fn request(
     jobs: JobArgs,
 ) -> InstallRequest {
     InstallRequest {
-        names: selection.names,
         plugins: selection.plugins,
         binproviders,
         min_version: selection.min_version,
         max_version: selection.max_version,
+        ..request_for(selection.names, policy, jobs)
+    }
+}
+
+/// Returns the request for binaries that are installed.
+pub(crate) fn request_for(names: Vec<String>, policy: PolicyArgs, jobs: JobArgs) -> InstallRequest {
+    InstallRequest {
         policy: policy.into(),
         jobs: jobs.jobs,
         timeout: jobs.timeout,
-        ..InstallRequest::default()
+        ..InstallRequest::for_names(names)
     }
 }
 

@@ -86,6 +86,21 @@ impl InstallPlan {
         settings: &Settings,
         on_event: OnEvent<'_>,
     ) -> Result<Self, EngineError> {
+        let is_due = |binary: &Binary| {
+            binary.installed().is_none() && binary.backoff.pending_retry(clock::now()).is_none()
+        };
+        let due = request.is_due.then(|| stored_requirements(settings, on_event, is_due)).transpose()?;
+        Self::with_stored(request, due, settings, on_event)
+    }
+
+    /// Plans an install of the named binaries; without names, of those that `stored` requires, or of what the plugins
+    /// require if there is no `stored`.
+    pub(crate) fn with_stored(
+        request: &InstallRequest,
+        stored: Option<Vec<Requirement>>,
+        settings: &Settings,
+        on_event: OnEvent<'_>,
+    ) -> Result<Self, EngineError> {
         let mut selection = selection(request)?;
         let plugins: Vec<String> =
             request.plugins.iter().filter(|name| !name.trim().is_empty()).cloned().collect();
@@ -97,18 +112,21 @@ impl InstallPlan {
         selection.curated = catalog.curated_providers();
         selection.settings_policy = catalog.core.policy();
         let mut requirements = catalog.requirements.clone();
-        let due = if request.is_due { due_requirements(settings, on_event)? } else { Vec::new() };
-        selection.names.extend(due.iter().map(|requirement| requirement.name.clone().into()));
-        if !request.names.is_empty() || !due.is_empty() {
+        let is_only_stored = request.names.is_empty() && stored.is_some();
+        let stored = stored.unwrap_or_default();
+        if !request.names.is_empty() || !stored.is_empty() {
             requirements.extend_from_slice(&catalog.provider_requirements);
-            selection.names.extend(specs(&request.names, &requirements, settings)?);
         }
+        let names = stored.iter().map(|requirement| requirement.name.clone().into()).collect();
         // A plugin's requirement is newer than the stored request.
         let is_required =
             |name: &BinaryName| requirements.iter().any(|requirement| requirement.name == *name);
-        let stored: Vec<_> = due.into_iter().filter(|requirement| !is_required(&requirement.name)).collect();
-        requirements.extend(stored);
-        let steps = if request.is_due && selection.names.is_empty() {
+        let only_stored: Vec<_> =
+            stored.into_iter().filter(|requirement| !is_required(&requirement.name)).collect();
+        requirements.extend(only_stored);
+        selection.names =
+            if is_only_stored { names } else { specs(&request.names, &requirements, settings)? };
+        let steps = if is_only_stored && selection.names.is_empty() {
             Vec::new()
         } else {
             plan::plan(&requirements, &selection, &catalog.providers())
@@ -133,7 +151,13 @@ impl InstallPlan {
         Ok(Self {
             catalog,
             steps,
-            options: InstallOptions { force, jobs, timeout, ..InstallOptions::default() },
+            options: InstallOptions {
+                reinstalls: force,
+                overwrites: force,
+                jobs,
+                timeout,
+                ..InstallOptions::default()
+            },
         })
     }
 
@@ -245,21 +269,23 @@ pub(crate) fn execute(
     Ok(report)
 }
 
-/// Returns the stored requests of the queued binaries whose retry time has come.
-fn due_requirements(settings: &Settings, on_event: OnEvent<'_>) -> Result<Vec<Requirement>, EngineError> {
+/// Returns the stored requests of these binaries of this machine, sorted by name.
+pub(crate) fn stored_requirements(
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+    is_wanted: impl Fn(&Binary) -> bool,
+) -> Result<Vec<Requirement>, EngineError> {
     let Some((store, machine)) = session::open_to_read_with_machine(settings, on_event)? else {
         return Ok(Vec::new());
     };
-    let now = clock::now();
-    let mut due: Vec<Binary> = store.binaries_of(machine.id)?.into_values().collect();
-    due.retain(|binary| binary.installed().is_none() && binary.backoff.pending_retry(now).is_none());
-    due.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut wanted: Vec<Binary> = store.binaries_of(machine.id)?.into_values().filter(is_wanted).collect();
+    wanted.sort_by(|one, other| one.name.cmp(&other.name));
     let parse = |binary: &Binary| {
         let record = binary.to_record(&[]);
         let requirement = requirement::parse_record(record.as_object()?, settings.home.as_deref()).ok()?;
-        Some(Requirement { source: "the queued request".to_owned(), ..requirement })
+        Some(Requirement { source: "the stored request".to_owned(), ..requirement })
     };
-    Ok(due.iter().filter_map(parse).collect())
+    Ok(wanted.iter().filter_map(parse).collect())
 }
 
 /// Parses the names of a command. A required name is not split.
@@ -268,7 +294,11 @@ fn specs(
     requirements: &[Requirement],
     settings: &Settings,
 ) -> Result<Vec<BinarySpec>, EngineError> {
-    let required: HashSet<&BinaryName> = requirements.iter().map(|requirement| &requirement.name).collect();
+    let required: HashSet<&BinaryName> = if names.is_empty() {
+        HashSet::new()
+    } else {
+        requirements.iter().map(|requirement| &requirement.name).collect()
+    };
     let home = settings.home.as_deref();
     let specs = names.iter().map(|name| BinarySpec::parse(name, home, |name| required.contains(name)));
     specs.collect::<Result<_, _>>().map_err(EngineError::invalid)
@@ -369,7 +399,8 @@ impl<'a> Installer<'a> {
             discovery: &self.catalog.discovery,
             configs: &self.catalog.configs,
             provider_configs: &self.catalog.provider_configs(),
-            force: self.options.force,
+            reinstalls: self.options.reinstalls,
+            overwrites: self.options.overwrites,
             is_lookup: self.options.is_lookup,
             timeout: self.options.timeout,
             on_event: &|request, event| self.session.report(EngineEvent::Install(&request.name, event)),

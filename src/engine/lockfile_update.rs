@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::install::{self, InstallPlan, InstallReport, InstallRequest};
-use crate::engine::lockfile_on_disk::{LockfileOnDisk, hook_digests, lockfile_error};
+use crate::engine::lockfile_on_disk::{self, LockfileOnDisk, hook_digests, lockfile_error};
 use crate::engine::session::{self, Session};
 use crate::engine::step_result::unresolved;
 use crate::fs::lock::FileLock;
@@ -135,13 +136,8 @@ pub(crate) fn lock(
     for binary in binaries.iter_mut().flat_map(HashMap::values_mut) {
         file_check.renew_fingerprint(binary);
     }
-    let mut update = LockfileUpdate {
-        hooks: hook_digests(&plan.catalog, settings),
-        binaries: binaries.unwrap_or_default(),
-        after: file.lockfile.clone(),
-        file,
-        settings,
-    };
+    let mut update = LockfileUpdate::new(file, &plan.catalog, settings);
+    update.binaries = binaries.unwrap_or_default();
     let installed = if request.is_check { None } else { Some(update.install_missing(&plan, on_event)?) };
     let status = match &installed {
         Some(report) => report.exit_status(),
@@ -160,19 +156,44 @@ pub(crate) fn lock(
     if request.is_prune && plan.catalog.discovery.diagnostics.is_empty() {
         rows.extend(update.prune(&plan.steps));
     }
-    let text = update.after.to_string();
-    let file = &update.file;
-    // A lock file without lines is not created.
-    let is_up_to_date = match &file.bytes {
-        Some(bytes) => *bytes == text.as_bytes(),
-        None => update.after == Lockfile::default(),
-    };
-    if !request.is_check && !is_up_to_date {
-        atomic::write_for_user(&file.path, text.as_bytes()).map_err(|error| write_error(file, &error))?;
+    let is_up_to_date = update.is_up_to_date();
+    if !request.is_check {
+        update.write()?;
     }
     drop(folder_lock);
-    let has_file = file.bytes.is_some();
+    let has_file = update.file.bytes.is_some();
     Ok(LockReport { plan, has_file, rows, is_up_to_date, installed, status })
+}
+
+/// Updates the lines that a lock file already has for these installed binaries. Returns a row for each of them.
+pub(crate) fn update_existing_lines(
+    path: &Path,
+    installed: &[(&Request, &Installed)],
+    catalog: &Catalog,
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+) -> Result<Vec<LockRow>, EngineError> {
+    let file = lockfile_on_disk::read_existing(path, settings, on_event)?;
+    let mut update = LockfileUpdate::new(file, catalog, settings);
+    let _folder_lock = update.lock_and_read_again(on_event)?;
+    let mut rows = Vec::new();
+    for (request, installed) in installed {
+        if update.line_of(&request.name).is_some() {
+            rows.push(update.update_line(request, installed));
+        }
+    }
+    update.write()?;
+    Ok(rows)
+}
+
+/// Checks that a lock file exists and can be written.
+pub(crate) fn check_writable(
+    path: &Path,
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+) -> Result<(), EngineError> {
+    let file = lockfile_on_disk::read_existing(path, settings, on_event)?;
+    atomic::check_for_user(&file.path).map_err(|error| write_error(&file, &error))
 }
 
 fn write_error(file: &LockfileOnDisk, error: &io::Error) -> EngineError {
@@ -188,7 +209,29 @@ struct LockfileUpdate<'a> {
     after: Lockfile,
 }
 
-impl LockfileUpdate<'_> {
+impl<'a> LockfileUpdate<'a> {
+    fn new(file: LockfileOnDisk, catalog: &Catalog, settings: &'a Settings) -> Self {
+        let hooks = hook_digests(catalog, settings);
+        Self { settings, after: file.lockfile.clone(), file, hooks, binaries: HashMap::new() }
+    }
+
+    /// Whether the file has the new contents. A lock file without lines is not created.
+    fn is_up_to_date(&self) -> bool {
+        match &self.file.bytes {
+            Some(bytes) => *bytes == self.after.to_string().as_bytes(),
+            None => self.after == Lockfile::default(),
+        }
+    }
+
+    /// Writes the file, unless it is up to date.
+    fn write(&self) -> Result<(), EngineError> {
+        if self.is_up_to_date() {
+            return Ok(());
+        }
+        atomic::write_for_user(&self.file.path, self.after.to_string().as_bytes())
+            .map_err(|error| write_error(&self.file, &error))
+    }
+
     /// Installs missing binaries, each in its pinned version if the requirement allows that.
     fn install_missing(
         &self,

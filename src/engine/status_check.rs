@@ -16,9 +16,12 @@ use crate::store::{Store, StoreError};
 
 /// The options for resolving requests.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of a command")]
 pub(crate) struct InstallOptions {
-    /// Whether to reinstall installed binaries, and to overwrite existing files with links.
-    pub(crate) force: bool,
+    /// Whether to reinstall installed binaries.
+    pub(crate) reinstalls: bool,
+    /// Whether to overwrite existing files with links.
+    pub(crate) overwrites: bool,
     /// Whether a failure leaves the record of the binary unchanged.
     pub(crate) is_lookup: bool,
     /// Whether a request that failed recently has to wait for its retry time.
@@ -82,7 +85,7 @@ impl StatusCheck<'_> {
             | InstallStatus::Broken(..)
             | InstallStatus::Missing => false,
         };
-        if is_met && !options.force {
+        if is_met && !options.reinstalls {
             // The failures were those of another request.
             if binary.backoff != Backoff::default() && !is_dry_run && !options.is_lookup {
                 store.clear_failures(binary.id)?;

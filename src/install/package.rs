@@ -22,7 +22,10 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The package that owns a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "records have a `version` and a `package_version`, too")]
 pub(crate) struct Package {
+    /// The name by which a package manager of the system knows it; empty for one of another kind.
+    pub name: String,
     /// The version to compare with others: that of the author, without the distribution's epoch and revision.
     pub version: String,
     /// The version as the package manager writes it.
@@ -31,7 +34,7 @@ pub(crate) struct Package {
 
 impl Package {
     fn new(version: &str) -> Self {
-        Self { version: version.to_owned(), package_version: version.to_owned() }
+        Self { name: String::new(), version: version.to_owned(), package_version: version.to_owned() }
     }
 }
 
@@ -166,10 +169,11 @@ fn go_module(program: &Path) -> Option<Package> {
 /// Returns the version in the path of Homebrew's cellar: `Cellar/<formula>/<version>_<revision>/bin/<name>`.
 fn cellar(program: &Path) -> Option<Package> {
     let file = program.canonicalize().ok()?;
-    let mut names = file.iter().skip_while(|name| *name != "Cellar");
-    let package_version = names.nth(2)?.to_str()?.to_owned();
+    let mut names = file.iter().skip_while(|name| *name != "Cellar").skip(1);
+    let name = names.next()?.to_str()?.to_owned();
+    let package_version = names.next()?.to_str()?.to_owned();
     let version = package_version.split('_').next()?.to_owned();
-    Some(Package { version, package_version })
+    Some(Package { name, version, package_version })
 }
 
 /// Asks dpkg for the package that owns a program, or the file that the program is a link to.
@@ -194,6 +198,7 @@ fn dpkg(program: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Resul
             let owner = owner.trim_end_matches(':');
             let version = run(&["-W".as_ref(), "-f=${Version}".as_ref(), owner.as_ref()])?;
             return Ok(version.map(|package_version| Package {
+                name: owner.to_owned(),
                 version: upstream_version(&package_version).to_owned(),
                 package_version,
             }));
@@ -270,7 +275,8 @@ mod tests {
 
         write(&path("Cellar/jq/1.7.1_2/bin/jq"), "");
         let package = cellar(&path("Cellar/jq/1.7.1_2/bin/jq")).unwrap();
-        assert_eq!((package.version.as_str(), package.package_version.as_str()), ("1.7.1", "1.7.1_2"));
+        let Package { name, version, package_version } = &package;
+        assert_eq!([name, version, package_version], ["jq", "1.7.1", "1.7.1_2"]);
     }
 
     #[test]

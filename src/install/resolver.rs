@@ -42,8 +42,10 @@ pub(crate) struct Resolver<'a> {
     pub configs: &'a PluginConfigs,
     /// The `config.json` of each provider. A provider without one allows no options, and enforces no rules.
     pub provider_configs: &'a HashMap<ProviderName, ProviderConfig>,
-    /// Whether to resolve installed binaries too, and to replace a foreign file in place of a link.
-    pub force: bool,
+    /// Whether to resolve installed binaries too.
+    pub reinstalls: bool,
+    /// Whether to replace a foreign file in place of a link.
+    pub overwrites: bool,
     /// Whether to find only installed programs, and to leave the records of all others unchanged.
     pub is_lookup: bool,
     /// The timeout of a hook.
@@ -194,7 +196,7 @@ impl Resolver<'_> {
             settings: self.runner.settings,
             store: self.runner.store,
             machine_id: self.runner.command.machine_id,
-            force: self.force,
+            force: self.overwrites,
         }
     }
 }

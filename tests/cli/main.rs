@@ -72,6 +72,7 @@ mod timings;
 mod trust;
 mod uninstall;
 mod unused_files;
+mod upgrade;
 mod warnings;
 mod which;
 mod why;

@@ -424,3 +424,18 @@ fn gem_reports_the_cause_if_a_gem_does_not_exist() {
     let reason = record["last_error"].as_str().unwrap();
     assert!(reason.ends_with("gem installed rigup-words, which has no program of that name"), "{reason}");
 }
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn upgrade_goes_to_the_newest_version_that_the_requirement_allows() {
+    let context = context_with_registries();
+    let require = |maximum: &str, name: &str, provider: &str| json!({"type": "Binary", "name": name, "binproviders": provider, "max_version": maximum});
+    context.plugin("p", &[require("2.11.0", "pycodestyle", "pip"), require("10.0.0", "json", "npm")]);
+    context.run(&["install"]).succeeds();
+    context.plugin("p", &[require("2.12.0", "pycodestyle", "pip"), require("11.0.0", "json", "npm")]);
+    let upgraded = context.run(&["upgrade"]).succeeds();
+    assert!(upgraded.stderr.contains("pycodestyle: 2.11.0 -> 2.12.0"), "{}", upgraded.stderr);
+    assert!(upgraded.stderr.contains("json: 10.0.0 -> 11.0.0"), "{}", upgraded.stderr);
+    let again = context.run(&["upgrade", "pip:pycodestyle"]).succeeds();
+    assert!(again.stderr.contains("pycodestyle is up to date (2.12.0)"), "{}", again.stderr);
+}

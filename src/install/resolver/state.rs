@@ -196,7 +196,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let has_lock = self.requests[index].lock.is_some();
         let status = install_status(&binary, &request, resolver.runner.settings, resolver.is_lookup);
         let is_missing = status == InstallStatus::Missing;
-        if !resolver.force && matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_)) {
+        if !resolver.reinstalls && matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_)) {
             let state = &mut self.requests[index];
             if let (InstallStatus::Unlinked(installed), true) = (status, has_lock) {
                 state.link_error = resolver.link(&request, installed)?;

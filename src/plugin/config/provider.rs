@@ -29,6 +29,9 @@ pub struct ProviderConfig {
     pub max_version_format: Option<String>,
     /// Whether the provider cannot install a specific version, however it is asked for.
     pub has_no_exact_versions: bool,
+    /// The commands with which users change what the package manager installed outside LIB_DIR. `None` if rigup itself
+    /// upgrades and uninstalls what the provider installs.
+    pub commands: Option<PackageCommands>,
     /// How many numbers a version needs so that the package manager does not read it as a range: 3 for npm, which takes
     /// `@1.2` for the newest 1.2.x. Zeros are added to a shorter version.
     pub version_numbers: Option<u8>,
@@ -67,6 +70,19 @@ pub enum PackageMetadata {
     Dpkg,
 }
 
+/// The commands of a package manager, to which the names of packages are appended.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageCommands {
+    /// The command that upgrades packages: `brew upgrade`.
+    pub upgrade: String,
+    /// The command that removes packages: `brew uninstall`.
+    pub uninstall: String,
+    /// Whether the commands need root.
+    #[serde(default)]
+    pub as_root: bool,
+}
+
 /// A key whose value has the wrong type: the key, and what its value must be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} must be {1}")]
@@ -92,6 +108,7 @@ impl ProviderConfig {
             version_format: stated(keys, "version_format", version_format)?,
             max_version_format: stated(keys, "max_version_format", version_format)?,
             has_no_exact_versions: stated(keys, "exact_versions", boolean)? == Some(false),
+            commands: stated(keys, "commands", "an object with the strings \"upgrade\" and \"uninstall\"")?,
             version_numbers: stated(keys, "version_numbers", version_numbers)?,
             caches: stated(keys, "caches", "an object such as {\"GOPATH\": \"HOME\"}")?.unwrap_or_default(),
             concurrent: stated(keys, "concurrent", boolean)?.unwrap_or_default(),
@@ -174,6 +191,7 @@ mod tests {
             (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),
             (json!({"caches": ["GOPATH"]}), "\"caches\" must be an object"),
             (json!({"exact_versions": 1}), "\"exact_versions\" must be true or false"),
+            (json!({"commands": {"upgrade": "x upgrade"}}), "\"commands\" must be an object with"),
             (json!({"concurrent": "yes"}), "\"concurrent\" must be true or false"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),
             (json!({"enforces": true}), "\"enforces\" must be an object"),

@@ -16,8 +16,9 @@ pub(crate) const FILE_NAME: &str = "config.json";
 const MAX_SIZE: u64 = 1 << 20;
 
 /// The keys that rigup reads, besides `type`.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "caches",
+    "commands",
     "concurrent",
     "curated",
     "enforces",

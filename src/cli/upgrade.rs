@@ -1,0 +1,173 @@
+//! `rigup upgrade`: newer versions of installed binaries.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::completions::values;
+use crate::cli::failure;
+use crate::cli::install::{self, JobArgs, PolicyArgs};
+use crate::cli::message::{error, message, print_diagnostics, print_event};
+use crate::cli::progress::ProgressDisplay;
+use crate::engine::completion;
+use crate::engine::lockfile_update::{self, LockChange};
+use crate::engine::upgrade::{self, Upgrade, UpgradeOutcome, UpgradePlan};
+use crate::engine::{EngineEvent, ExitStatus, InstallReport};
+use crate::lockfile;
+use crate::report::table::{Cell, Column, Table};
+use crate::report::text;
+use crate::shell;
+
+/// The arguments of `rigup upgrade`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/upgrade.txt"))]
+pub(crate) struct UpgradeArgs {
+    /// Binaries, each as [PROVIDER:]NAME[@VERSION] [default: everything that is installed]
+    #[arg(value_name = "NAME", add = values(completion::installed))]
+    names: Vec<String>,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    jobs: JobArgs,
+    /// Show which binaries would be resolved again
+    #[arg(long)]
+    dry_run: bool,
+    /// Also update their lines in the lock file
+    #[arg(long, conflicts_with = "dry_run")]
+    lock: bool,
+    /// Read and write the lock file FILE
+    #[arg(long, value_name = "FILE", default_value = lockfile::FILE_NAME)]
+    lockfile: PathBuf,
+}
+
+/// Runs `rigup upgrade`.
+pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult {
+    if args.lock {
+        lockfile_update::check_writable(&args.lockfile, &context.settings, &print_event)?;
+    }
+    let request = install::request_for(args.names, args.policy, args.jobs);
+    let plan = UpgradePlan::new(&request, &context.settings, &print_event)?;
+    if args.dry_run {
+        let results = plan.install.dry_run(&context.settings, &print_event)?;
+        return Ok(print(&plan, &plan.finish(results), context));
+    }
+    let mut report = None;
+    if !plan.install.steps.is_empty() {
+        let progress = ProgressDisplay::new(context);
+        let on_event = |event: &EngineEvent<'_>| progress.show(event);
+        let engine = context.engine(&on_event)?;
+        report = Some(engine.install_planned(&plan.install, |_results| progress.clear(), |_report| {})?);
+    }
+    let interrupted = report.as_ref().map_or(ExitStatus::Success, InstallReport::exit_status);
+    let upgrades = plan.finish(report.map(|report| report.results).unwrap_or_default());
+    let status = print(&plan, &upgrades, context);
+    if let ExitStatus::Interrupted(_) | ExitStatus::Setup = interrupted {
+        return Ok(interrupted);
+    }
+    if args.lock {
+        print_locked(&plan, &args.lockfile, &upgrades, context)?;
+    } else {
+        let outdated = upgrade::outdated_lines(&args.lockfile, &upgrades, &context.settings);
+        if !outdated.is_empty() {
+            let (path, names) = (args.lockfile.display(), shell::quote_command(&outdated));
+            message!("{path} still pins the earlier versions; to update it, run `rigup lock {names}`");
+        }
+    }
+    Ok(status)
+}
+
+/// Updates the lock file, and prints how each line differs.
+fn print_locked(
+    plan: &UpgradePlan,
+    path: &Path,
+    upgrades: &[Upgrade],
+    context: &Context,
+) -> Result<(), CliError> {
+    let rows = plan.update_lockfile(path, upgrades, &context.settings, &print_event)?;
+    for row in &rows {
+        if let LockChange::Changed(values) = &row.change {
+            context.verbosity.note(&format!("{}: {}: {values}", path.display(), row.name));
+        }
+    }
+    Ok(())
+}
+
+/// Prints what became of each binary, and returns the exit status.
+fn print(plan: &UpgradePlan, upgrades: &[Upgrade], context: &mut Context) -> ExitStatus {
+    let columns = [
+        Column::new("BINARY").cut_end(20),
+        Column::new("STATUS"),
+        Column::new("PREVIOUS").cut_end(12),
+        Column::new("VERSION").cut_end(12),
+        Column::new("PROVIDER").cut_end(12),
+    ];
+    let records = upgrades.iter().map(Upgrade::to_record);
+    context
+        .output
+        .list(records, "no binary is installed", || Table::with_rows(columns, upgrades.iter().map(cells)));
+    context.output.flush();
+    let mut status = print_diagnostics(&plan.install.catalog);
+    for upgrade in upgrades {
+        print_outcome(plan, upgrade, context);
+        let has_link = upgrade.result.as_ref().is_none_or(|result| result.link_error().is_none());
+        if plan.is_failure(upgrade.outcome) || !has_link {
+            status = status.or_incomplete();
+        }
+    }
+    let is_limited = |upgrade: &&Upgrade| {
+        matches!(upgrade.outcome, UpgradeOutcome::Upgraded | UpgradeOutcome::UpToDate)
+            && upgrade.release_age > 0.0
+    };
+    let ages = upgrades.iter().filter(is_limited).map(|upgrade| upgrade.release_age.to_string());
+    let ages: Vec<String> = ages.collect::<BTreeSet<_>>().into_iter().collect();
+    if !ages.is_empty() {
+        let days = text::list(&ages, ages.len());
+        context.verbosity.note(&format!(
+            "releases of the last {days} days were left out; `--min-release-age 0` allows them"
+        ));
+    }
+    status
+}
+
+fn print_outcome(plan: &UpgradePlan, upgrade: &Upgrade, context: &Context) {
+    let Upgrade { name, earlier, outcome, reason, result, .. } = upgrade;
+    let version = upgrade.installed().map_or("", |installed| &*installed.version);
+    let previous = earlier.as_ref().map_or("", |earlier| &*earlier.version);
+    let or_unknown = |version: &str| if version.is_empty() { "unknown" } else { version }.to_owned();
+    let limit = if reason.is_empty() { String::new() } else { format!("; {reason}") };
+    match (outcome, result) {
+        (UpgradeOutcome::Upgraded, _) => {
+            let (previous, version) = (or_unknown(previous), or_unknown(version));
+            context.verbosity.note(&format!("{name}: {previous} -> {version}{limit}"));
+        }
+        (UpgradeOutcome::UpToDate, _) => {
+            context.verbosity.note(&format!("{name} is up to date ({}){limit}", or_unknown(version)));
+        }
+        (UpgradeOutcome::Planned, _) => {}
+        (UpgradeOutcome::Foreign, _) if !plan.is_failure(*outcome) => {
+            context.verbosity.note(&format!("{name} is not upgraded: {reason}"));
+        }
+        (UpgradeOutcome::Failed, Some(result)) => failure::print(result, false),
+        (UpgradeOutcome::Foreign | UpgradeOutcome::Failed, _) => error!("cannot upgrade {name}: {reason}"),
+    }
+    if let (UpgradeOutcome::Upgraded | UpgradeOutcome::UpToDate, Some(result)) = (outcome, result) {
+        failure::print(result, false);
+    }
+}
+
+fn cells(upgrade: &Upgrade) -> [Cell; 5] {
+    let word = upgrade.outcome.as_str();
+    let status = match upgrade.outcome {
+        UpgradeOutcome::Upgraded => Cell::success(word),
+        UpgradeOutcome::Failed => Cell::failure(word),
+        UpgradeOutcome::UpToDate | UpgradeOutcome::Foreign | UpgradeOutcome::Planned => Cell::plain(word),
+    };
+    let (earlier, now) = (upgrade.earlier.as_ref(), upgrade.installed());
+    [
+        Cell::plain(&upgrade.name),
+        status,
+        Cell::plain(earlier.map_or("", |installed| &*installed.version)),
+        Cell::plain(now.map_or("", |installed| &*installed.version)),
+        Cell::plain(now.map_or("", |installed| installed.binprovider.as_str())),
+    ]
+}

@@ -1,0 +1,55 @@
+//! The command with which users change a package that rigup did not install into LIB_DIR.
+
+use nix::unistd::geteuid;
+
+use crate::engine::catalog::Catalog;
+use crate::install::package;
+use crate::install::plan::ENV;
+use crate::model::{Binary, Installed};
+use crate::plugin::config::provider::{PackageCommands, ProviderConfig};
+use crate::plugin::overrides::Overrides;
+use crate::process::signals::Interrupt;
+use crate::settings::Settings;
+use crate::shell;
+use crate::toolkit::package_spec;
+
+/// Returns the command of a package manager of the system for a binary, such as `apt-get remove jq`: that of its
+/// provider or, if env found it, of the package manager that owns the file. Returns `None` if there is none.
+pub(crate) fn of_binary(
+    binary: &Binary,
+    choose: impl Fn(&PackageCommands) -> &str,
+    catalog: &Catalog,
+    settings: &Settings,
+) -> Option<String> {
+    let installed = binary.installed()?;
+    let configs = catalog.provider_configs();
+    let (commands, packages) = if installed.binprovider == ENV {
+        let mut commands = configs.values().filter_map(|config| Some((config.commands.as_ref()?, config)));
+        commands.find_map(|(commands, config)| Some((commands, vec![owner(installed, config, settings)?])))?
+    } else {
+        let config = configs.get(&installed.binprovider)?;
+        (config.commands.as_ref()?, packages(binary, installed, config))
+    };
+    let sudo = if commands.as_root && !geteuid().is_root() { "sudo " } else { "" };
+    Some(format!("{sudo}{} {}", choose(commands), shell::quote_command(&packages)))
+}
+
+/// Returns the package that owns a file which env found, or `None` if this package manager does not know it.
+fn owner(installed: &Installed, config: &ProviderConfig, settings: &Settings) -> Option<String> {
+    let interrupt = Interrupt::none().ok()?;
+    let package = package::owner(config.metadata?, &installed.abspath, settings, &interrupt)?;
+    Some(package.name).filter(|name| !name.is_empty())
+}
+
+/// Returns the packages that the provider of a binary installed, without versions.
+fn packages(binary: &Binary, installed: &Installed, config: &ProviderConfig) -> Vec<String> {
+    // The overrides were parsed before they were stored.
+    let overrides = Overrides::parse(&binary.overrides).unwrap_or_default();
+    let named = overrides.of(&installed.binprovider).packages.iter().filter(|name| !name.starts_with('-'));
+    let mut packages: Vec<String> = named.cloned().collect();
+    if packages.is_empty() {
+        packages.push(binary.name.clone());
+    }
+    let format = config.version_format.as_deref();
+    packages.iter().map(|package| package_spec::without_version(package, format).to_owned()).collect()
+}

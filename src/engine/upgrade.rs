@@ -1,0 +1,302 @@
+//! The work of `rigup upgrade`: resolves installed binaries again with the provider that installed them.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
+use crate::engine::event::OnEvent;
+use crate::engine::install::{self, InstallPlan, InstallRequest};
+use crate::engine::lockfile_on_disk::LockfileOnDisk;
+use crate::engine::lockfile_update::{self, LockRow};
+use crate::engine::package_command;
+use crate::engine::session;
+use crate::engine::step_result::StepResult;
+use crate::install::plan::{self, ENV, Refusal, Request};
+use crate::model::{Binary, Installed, ProviderName};
+use crate::plugin::requirement::Providers;
+use crate::settings::{self, Settings};
+use crate::shell;
+
+/// The binaries of a `rigup upgrade`, before anything runs.
+#[derive(Debug)]
+pub(crate) struct UpgradePlan {
+    /// The plan of the binaries whose providers run again.
+    pub(crate) install: InstallPlan,
+    /// All binaries, in order.
+    rows: Vec<PlannedUpgrade>,
+    /// Whether the command line names the binaries.
+    has_names: bool,
+}
+
+/// A binary, and what is done with it.
+#[derive(Debug)]
+struct PlannedUpgrade {
+    name: String,
+    earlier: Option<Binary>,
+    /// The request, if the provider runs again; otherwise why it does not.
+    step: Result<Request, Unchanged>,
+}
+
+/// Why the provider of a binary does not run again.
+#[derive(Debug, Clone)]
+enum Unchanged {
+    /// Only the installed version is accepted.
+    Exact(String),
+    /// Something else upgrades the binary, with the next step.
+    Foreign(String),
+    /// The request cannot be resolved.
+    Refused(String),
+}
+
+/// What became of one binary.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    /// Its name.
+    pub(crate) name: String,
+    /// The earlier file; `None` if the binary was not installed.
+    pub(crate) earlier: Option<Installed>,
+    /// The outcome.
+    pub(crate) outcome: UpgradeOutcome,
+    /// What limits the version or why nothing was done, for people; may be empty.
+    pub(crate) reason: String,
+    /// The minimum age of a release, in days, if the provider enforced one; otherwise 0.
+    pub(crate) release_age: f64,
+    /// The result of the provider, if it ran, or of the dry run.
+    pub(crate) result: Option<StepResult>,
+    record: Value,
+}
+
+/// The outcome for one binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UpgradeOutcome {
+    /// Another version is installed now.
+    Upgraded,
+    /// The same version is installed.
+    UpToDate,
+    /// Another program upgrades it.
+    Foreign,
+    /// The provider would run again; only in a dry run.
+    Planned,
+    /// Nothing else is installed, and something went wrong.
+    Failed,
+}
+
+impl UpgradeOutcome {
+    /// Returns the word for records and tables.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Upgraded => "upgraded",
+            Self::UpToDate => "up to date",
+            Self::Foreign => "not upgraded",
+            Self::Planned => "planned",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Upgrade {
+    /// Returns the installed file after the upgrade, or `None` if the binary is not installed.
+    pub(crate) fn installed(&self) -> Option<&Installed> {
+        self.result.as_ref().and_then(StepResult::installed).or(self.earlier.as_ref())
+    }
+
+    /// Returns the record of the binary, with the earlier version and the outcome.
+    pub(crate) fn to_record(&self) -> Value {
+        let mut record = self.record.clone();
+        record["previous_version"] = self.earlier.as_ref().map(|earlier| earlier.version.as_str()).into();
+        record["upgrade"] = self.outcome.as_str().into();
+        record["reason"] = self.reason.clone().into();
+        record
+    }
+}
+
+impl UpgradePlan {
+    /// Plans an upgrade of the named binaries, or of all that are installed. Creates no file.
+    pub(crate) fn new(
+        request: &InstallRequest,
+        settings: &Settings,
+        on_event: OnEvent<'_>,
+    ) -> Result<Self, EngineError> {
+        let is_installed = |binary: &Binary| binary.installed().is_some();
+        let stored = install::stored_requirements(settings, on_event, is_installed)?;
+        let mut install = InstallPlan::with_stored(request, Some(stored), settings, on_event)?;
+        install.options.reinstalls = true;
+        let opened = session::open_to_read_with_machine(settings, on_event)?;
+        let binaries = opened.map(|(store, machine)| store.binaries_of(machine.id)).transpose()?;
+        let mut binaries: HashMap<String, Binary> = binaries.unwrap_or_default();
+        binaries.retain(|_, binary| binary.installed().is_some());
+        let steps = std::mem::take(&mut install.steps);
+        let plan_one = |step: plan::Step| {
+            let name = plan::name_of(&step).to_string();
+            let earlier = binaries.get(&name).cloned();
+            let step = match step {
+                Ok(request) => decide(request, earlier.as_ref(), &install.catalog, settings),
+                Err(Refusal { reason, .. }) => Err(Unchanged::Refused(reason)),
+            };
+            PlannedUpgrade { name, earlier, step }
+        };
+        let rows: Vec<PlannedUpgrade> = steps.into_iter().map(plan_one).collect();
+        install.steps = rows.iter().filter_map(|row| Some(Ok(row.step.as_ref().ok()?.clone()))).collect();
+        Ok(Self { install, rows, has_names: !request.names.is_empty() })
+    }
+
+    /// Returns what becomes of each binary, given the results of the steps of [`Self::install`].
+    pub(crate) fn finish(&self, results: Vec<StepResult>) -> Vec<Upgrade> {
+        let mut results = results.into_iter();
+        let finish = |row: &PlannedUpgrade| {
+            let earlier = row.earlier.as_ref().and_then(Binary::installed).cloned();
+            let mut upgrade = Upgrade {
+                name: row.name.clone(),
+                outcome: UpgradeOutcome::Failed,
+                reason: String::new(),
+                release_age: 0.0,
+                record: Value::Null,
+                result: None,
+                earlier,
+            };
+            match &row.step {
+                Ok(request) => {
+                    if let Some(result) = results.next() {
+                        upgrade.settle(request, result, &self.install.catalog);
+                    }
+                }
+                Err(unchanged) => {
+                    upgrade.record = row.earlier.as_ref().map_or_else(
+                        || json!({"type": "BinaryRequest", "name": row.name, "status": "queued"}),
+                        |binary| binary.to_record(&[]),
+                    );
+                    (upgrade.outcome, upgrade.reason) = match unchanged.clone() {
+                        Unchanged::Exact(reason) => (UpgradeOutcome::UpToDate, reason),
+                        Unchanged::Foreign(reason) => (UpgradeOutcome::Foreign, reason),
+                        Unchanged::Refused(reason) => (UpgradeOutcome::Failed, reason),
+                    };
+                }
+            }
+            upgrade
+        };
+        self.rows.iter().map(finish).collect()
+    }
+
+    /// Whether this outcome means that a part of the requested work could not be done.
+    pub(crate) fn is_failure(&self, outcome: UpgradeOutcome) -> bool {
+        match outcome {
+            UpgradeOutcome::Failed => true,
+            UpgradeOutcome::Foreign => self.has_names,
+            UpgradeOutcome::Upgraded | UpgradeOutcome::UpToDate | UpgradeOutcome::Planned => false,
+        }
+    }
+
+    /// Updates the lines that the lock file has for the binaries that a provider resolved.
+    pub(crate) fn update_lockfile(
+        &self,
+        path: &Path,
+        upgrades: &[Upgrade],
+        settings: &Settings,
+        on_event: OnEvent<'_>,
+    ) -> Result<Vec<LockRow>, EngineError> {
+        let installed = self.rows.iter().zip(upgrades).filter_map(|(row, upgrade)| {
+            let installed = upgrade.result.as_ref().and_then(StepResult::installed)?;
+            Some((row.step.as_ref().ok()?, installed))
+        });
+        let installed: Vec<_> = installed.collect();
+        lockfile_update::update_existing_lines(path, &installed, &self.install.catalog, settings, on_event)
+    }
+}
+
+impl Upgrade {
+    /// Sets the outcome from the result of the provider.
+    fn settle(&mut self, request: &Request, result: StepResult, catalog: &Catalog) {
+        let provider = request.candidates.first().map(ProviderName::as_str).unwrap_or_default();
+        self.outcome = match (&result, result.installed()) {
+            (StepResult::Planned(_), _) => UpgradeOutcome::Planned,
+            (_, Some(installed)) => {
+                let earlier =
+                    self.earlier.as_ref().map(|earlier| (&earlier.version, &earlier.package_version));
+                if earlier == Some((&installed.version, &installed.package_version)) {
+                    UpgradeOutcome::UpToDate
+                } else {
+                    UpgradeOutcome::Upgraded
+                }
+            }
+            (_, None) => UpgradeOutcome::Failed,
+        };
+        if self.outcome != UpgradeOutcome::Failed {
+            let max = request.versions_of(provider).max;
+            if !max.is_empty() {
+                self.reason = format!("max_version {max} ({})", request.sources.join(", "));
+            }
+            let enforces = catalog.configs.schema(provider).map(|schema| schema.provider.enforces);
+            if enforces.is_some_and(|enforces| enforces.min_release_age == Some(true)) {
+                self.release_age = request.policy_of(provider).age();
+            }
+        }
+        self.record = result.to_record();
+        self.result = Some(result);
+    }
+}
+
+/// Returns the request with which the provider of a binary runs again, or why it does not.
+fn decide(
+    mut request: Request,
+    earlier: Option<&Binary>,
+    catalog: &Catalog,
+    settings: &Settings,
+) -> Result<Request, Unchanged> {
+    let next = format!("run `rigup install {}`", shell::quote_text(request.name.as_str()));
+    let Some((binary, installed)) = earlier.and_then(|binary| Some((binary, binary.installed()?))) else {
+        return Err(Unchanged::Refused(format!("it is not installed; {next}")));
+    };
+    let Installed { binprovider: provider, abspath, version, package_version, .. } = installed;
+    if !request.providers.allows(provider) {
+        let problem = format!("{provider} installed it, and its request does not allow {provider}; {next}");
+        return Err(Unchanged::Refused(problem));
+    }
+    let command = package_command::of_binary(binary, |commands| &commands.upgrade, catalog, settings);
+    if provider == ENV || command.is_some() {
+        let verb = if provider == ENV { "found" } else { "installed" };
+        let next = command.map_or_else(
+            || format!("upgrade {} the way it was installed", abspath.display()),
+            |command| format!("run `{command}`"),
+        );
+        return Err(Unchanged::Foreign(format!("{provider} {verb} it; {next}")));
+    }
+    let versions = request.versions_of(provider);
+    if let Some(exact) = versions.exact()
+        && versions.contains_program(version, package_version)
+    {
+        let source = if request.required_by.is_empty() {
+            let name = shell::quote_text(request.name.as_str());
+            format!("it was installed so; for the newest, run `rigup install --force {name}`")
+        } else {
+            request.sources.join(", ")
+        };
+        return Err(Unchanged::Exact(format!("exactly {exact} is required ({source})")));
+    }
+    if request.providers == Providers::Default {
+        let mut all = request.candidates.clone();
+        if !all.contains(provider) {
+            all.insert(0, provider.clone());
+        }
+        request.providers = Providers::Only(all);
+    }
+    request.candidates = vec![provider.clone()];
+    Ok(request)
+}
+
+/// Returns the names of upgraded binaries whose lines in a lock file have another version, and were not updated.
+pub(crate) fn outdated_lines(path: &Path, upgrades: &[Upgrade], settings: &Settings) -> Vec<String> {
+    // Without --lock, the lock file has no effect, and neither has a problem in it.
+    let Ok(file) = LockfileOnDisk::read(path, settings, &|_event| {}) else { return Vec::new() };
+    let platform = settings::platform();
+    let is_outdated = |upgrade: &&Upgrade| {
+        let line = file.lockfile.get(&platform, &upgrade.name);
+        upgrade.outcome == UpgradeOutcome::Upgraded
+            && line
+                .zip(upgrade.installed())
+                .is_some_and(|(line, installed)| line.version != installed.version)
+    };
+    upgrades.iter().filter(is_outdated).map(|upgrade| upgrade.name.clone()).collect()
+}
