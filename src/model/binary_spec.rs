@@ -46,14 +46,12 @@ impl BinarySpec {
             let parsed = splits(text).filter_map(|split| spec(provider, split).ok());
             parsed.into_iter().find(|spec: &Self| is_known(&spec.name))
         };
-        match of_known(None, text).or_else(|| of_known(provider, rest)) {
-            Some(known) => Ok(known),
-            None => {
-                let split = splits(rest).last().unwrap_or((rest, ""));
-                // The hint for a Node package with a scope keeps its version.
-                spec(provider, split).map_err(|error| BinaryName::parse(rest, home).err().unwrap_or(error))
-            }
+        if let Some(known) = of_known(None, text).or_else(|| of_known(provider, rest)) {
+            return Ok(known);
         }
+        let split = splits(rest).last().unwrap_or((rest, ""));
+        // The hint for a Node package with a scope keeps its version.
+        spec(provider, split).map_err(|error| BinaryName::parse(rest, home).err().unwrap_or(error))
     }
 
     /// Returns the accepted versions.
