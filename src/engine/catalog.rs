@@ -83,10 +83,11 @@ impl Catalog {
         let roots = discovery.plugins.iter().filter(|plugin| {
             statuses[&plugin.name] == PluginStatus::Enabled && (has_selection || !plugin.is_provider())
         });
-        let wanted = configs.with_required(roots.map(|plugin| &*plugin.name).collect(), &discovery.plugins);
+        let wanted = configs.with_required(roots.map(|plugin| &*plugin.name).collect());
+        let wanted: HashSet<&str> = wanted.into_iter().flatten().collect();
         for plugin in &discovery.plugins {
             let is_enabled = statuses[&plugin.name] == PluginStatus::Enabled;
-            let target = if is_enabled && wanted.contains(&Ok(plugin.name.as_str())) {
+            let target = if is_enabled && wanted.contains(plugin.name.as_str()) {
                 &mut *requirements
             } else if plugin.is_provider() {
                 &mut *provider_requirements
@@ -298,7 +299,7 @@ impl Catalog {
     /// Returns the plugins whose settings the hooks of a plugin get, in order of precedence.
     pub(super) fn sources_of_settings<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = &'a str> {
         let base = self.plugin(BASE).map(|plugin| plugin.name.as_str());
-        self.configs.required(plugin, &self.discovery.plugins).into_iter().chain(base)
+        self.configs.required(plugin).into_iter().chain(base)
     }
 
     /// Returns the variable that says whether a plugin is enabled, or `None` for a provider, which always is.

@@ -131,7 +131,7 @@ fn event_hooks<'c>(
 
 /// Returns the plugins that the plugin of a hook requires.
 fn required<'c>(catalog: &'c Catalog, hook: &'c Hook) -> Vec<&'c str> {
-    let mut required = catalog.configs.required(&hook.plugin, &catalog.discovery.plugins);
+    let mut required = catalog.configs.required(&hook.plugin);
     required.retain(|name| *name != hook.plugin.as_str());
     required
 }

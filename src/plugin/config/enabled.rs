@@ -21,6 +21,8 @@ const RUNTIME: &str = "ABX_RUNTIME";
 /// The `config.json` files of all plugins.
 #[derive(Debug, Default)]
 pub(crate) struct PluginConfigs {
+    /// The names of all plugins, by the same names in lower case.
+    names: HashMap<String, PluginName>,
     schemas: HashMap<PluginName, Schema>,
     /// The providers that are not curated whatever their files state: the file cannot be read, or the provider replaces
     /// a built-in one that is not curated.
@@ -90,7 +92,7 @@ impl PluginConfigs {
                 }
             }
         }
-        (Self { schemas, uncurated }, diagnostics)
+        (Self { names: names(plugins), schemas, uncurated }, diagnostics)
     }
 
     /// Returns the `config.json` of a plugin, or `None` if it has none.
@@ -182,10 +184,10 @@ impl PluginConfigs {
         } else {
             selection.iter().map(|name| name.trim()).collect()
         };
-        let enabled: HashSet<&str> = self.with_required(selected, plugins).into_iter().flatten().collect();
+        let enabled: HashSet<&str> = self.with_required(selected).into_iter().flatten().collect();
         let status = |plugin: &Plugin| {
             let is_wanted = enabled.contains(plugin.name.as_str());
-            match self.disabled_status(&plugin.name, plugins, &disabled) {
+            match self.disabled_status(&plugin.name, &disabled) {
                 Some(status) if is_wanted || matches!(status, PluginStatus::Disabled(_)) => status,
                 None if is_wanted => PluginStatus::Enabled,
                 _ if selection.is_empty() => {
@@ -201,13 +203,8 @@ impl PluginConfigs {
     }
 
     /// Returns why a plugin or one that it requires is not used, or `None` if it is.
-    fn disabled_status(
-        &self,
-        plugin: &str,
-        plugins: &[Plugin],
-        disabled: &HashMap<&str, String>,
-    ) -> Option<PluginStatus> {
-        self.with_required(vec![plugin], plugins).into_iter().find_map(|required| match required {
+    fn disabled_status(&self, plugin: &str, disabled: &HashMap<&str, String>) -> Option<PluginStatus> {
+        self.with_required(vec![plugin]).into_iter().find_map(|required| match required {
             Err(name) => {
                 Some(PluginStatus::Incomplete(format!("it requires the plugin {name}, which does not exist")))
             }
@@ -219,27 +216,29 @@ impl PluginConfigs {
     }
 
     /// Returns a plugin and all existing ones that it requires, directly or indirectly.
-    pub(crate) fn required<'a>(&'a self, plugin: &'a str, plugins: &'a [Plugin]) -> Vec<&'a str> {
-        self.with_required(vec![plugin], plugins).into_iter().flatten().collect()
+    pub(crate) fn required<'a>(&'a self, plugin: &'a str) -> Vec<&'a str> {
+        self.with_required(vec![plugin]).into_iter().flatten().collect()
     }
 
     /// Returns these plugins and all that they require, directly or indirectly: the name of each plugin's folder, or
     /// the name of a plugin that does not exist as an error.
-    pub(crate) fn with_required<'a>(
-        &'a self,
-        mut pending: Vec<&'a str>,
-        plugins: &'a [Plugin],
-    ) -> Vec<Result<&'a str, &'a str>> {
-        let mut seen = Vec::new();
+    pub(crate) fn with_required<'a>(&'a self, mut pending: Vec<&'a str>) -> Vec<Result<&'a str, &'a str>> {
+        let mut seen = HashSet::new();
+        let mut required = Vec::new();
         while let Some(name) = pending.pop() {
-            let found = find(plugins, name).ok_or(name);
-            if !seen.contains(&found) {
-                seen.push(found);
+            let found = self.find(name).ok_or(name);
+            if seen.insert(found) {
+                required.push(found);
                 let schema = found.ok().and_then(|plugin| self.schema(plugin));
                 pending.extend(schema.iter().flat_map(|schema| &schema.required_plugins).map(String::as_str));
             }
         }
-        seen
+        required
+    }
+
+    /// Returns the name of a plugin's folder, or `None` if there is no such plugin. Ignores case.
+    fn find(&self, name: &str) -> Option<&str> {
+        self.names.get(&name.to_ascii_lowercase()).map(PluginName::as_str)
     }
 
     /// Returns the property `<PLUGIN>_ENABLED` from the `config.json`, or a default one, so that every plugin can be
@@ -253,9 +252,13 @@ impl PluginConfigs {
     }
 }
 
-/// Returns the name of a plugin's folder, or `None` if there is no such plugin. Ignores case.
-fn find<'a>(plugins: &'a [Plugin], name: &str) -> Option<&'a str> {
-    plugins.iter().map(|plugin| plugin.name.as_str()).find(|known| known.eq_ignore_ascii_case(name))
+/// Returns the names of plugins by the same names in lower case. Of two names that differ only in case, the first counts.
+fn names(plugins: &[Plugin]) -> HashMap<String, PluginName> {
+    let mut names = HashMap::new();
+    for Plugin { name, .. } in plugins {
+        names.entry(name.to_ascii_lowercase()).or_insert_with(|| name.clone());
+    }
+    names
 }
 
 /// Returns the name of the setting that disables a plugin.
@@ -292,8 +295,8 @@ mod tests {
             })
             .collect();
         let schemas = plugins.iter().map(|(plugin, schema)| (plugin.name.clone(), schema.clone())).collect();
-        let configuration = PluginConfigs { schemas, uncurated: HashSet::new() };
         let plugins: Vec<Plugin> = plugins.into_iter().map(|(plugin, _)| plugin).collect();
+        let configuration = PluginConfigs { names: names(&plugins), schemas, uncurated: HashSet::new() };
         let environment: Environment = environment.iter().copied().collect();
         let sources = Sources { environment: &environment, files: &[] };
         let resolver = configuration.resolver(sources);
