@@ -26,6 +26,7 @@ mod config;
 mod count;
 mod daemon;
 mod daemon_binaries;
+mod doctor;
 mod env;
 mod events;
 mod exec;
@@ -116,6 +117,9 @@ enum Command {
     Why(why::WhyArgs),
     /// Print where installed binaries are
     Which(which::WhichArgs),
+    /// Find what keeps rigup or installed programs from working
+    #[command(after_help = include_str!("cli/help/doctor.txt"))]
+    Doctor,
     /// Print what puts the installed binaries on the PATH of a shell
     Env(env::EnvArgs),
     /// Start the daemons that a manifest declares, and supervise them
@@ -225,10 +229,8 @@ fn run_command_line() -> ExitStatus {
         return ExitStatus::Success;
     }
     Cli::try_parse().map_or_else(print_usage, |Cli { global, command }| {
-        let needs_values = command.needs_settings();
-        run_with_settings(global, Environment::of_this_process(), needs_values, |context| {
-            run(command, context)
-        })
+        let uses = command.settings_use();
+        run_with_settings(global, Environment::of_this_process(), uses, |context| run(command, context))
     })
 }
 
@@ -238,10 +240,10 @@ fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
         InternalCommand::Waiter(args) => waiter::run(args, global.folders, &environment),
         InternalCommand::Launch(args) => launch::run(args, &environment),
         InternalCommand::Supervise => {
-            run_with_settings(global, environment, true, background_supervisor::supervise)
+            run_with_settings(global, environment, SettingsUse::Values, background_supervisor::supervise)
         }
         #[cfg(target_os = "linux")]
-        InternalCommand::Retry => run_with_settings(global, environment, true, |context| {
+        InternalCommand::Retry => run_with_settings(global, environment, SettingsUse::Values, |context| {
             Ok(crate::engine::retry::run(&context.settings, &message::print_event)?)
         }),
     }
@@ -251,7 +253,7 @@ fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
 fn run_with_settings(
     global: Global,
     environment: Environment,
-    needs_values: bool,
+    uses: SettingsUse,
     run: impl FnOnce(&mut Context) -> CommandResult,
 ) -> ExitStatus {
     let Global { folders, json, format, color, verbosity } = global;
@@ -259,10 +261,11 @@ fn run_with_settings(
     let format = format.map_or_else(|| Format::of(&environment).map_err(CliError::usage), Ok);
     let status = format.and_then(|format| {
         let output = Output::new(format, color, &environment);
-        let merged = Settings::merge_for(needs_values, folders, environment);
+        let merged = Settings::merge_for(uses == SettingsUse::Values, folders, environment);
         let settings = merged.map_err(CliError::setup)?;
         // A rigup that runs this one because of a record has printed them.
-        for warning in settings.warnings.iter().filter(|_| settings.followed.is_none()) {
+        let is_printed = settings.followed.is_none() && uses != SettingsUse::Examined;
+        for warning in settings.file_errors.iter().chain(&settings.warnings).filter(|_| is_printed) {
             warning!("{warning}");
         }
         run_and_flush(run, &mut Context { settings, output, verbosity })
@@ -332,22 +335,27 @@ fn run_and_flush(run: impl FnOnce(&mut Context) -> CommandResult, context: &mut 
 }
 
 impl Command {
-    /// Whether it needs the values of settings files. The others also work while such a file is being edited.
-    fn needs_settings(&self) -> bool {
-        use Command::{Down, Events, Logs, Process, Ps, Restart, Stats, Stop, Wait};
-        !matches!(
-            self,
-            Down(..)
-                | Events(..)
-                | Logs(..)
-                | Process(..)
-                | Ps(..)
-                | Restart(..)
-                | Stats(..)
-                | Stop(..)
-                | Wait(..)
-        )
+    /// Returns how it uses the settings.
+    fn settings_use(&self) -> SettingsUse {
+        use Command::{Doctor, Down, Events, Logs, Process, Ps, Restart, Stats, Stop, Wait};
+        match self {
+            Doctor => SettingsUse::Examined,
+            Down(..) | Events(..) | Logs(..) | Process(..) | Ps(..) | Restart(..) | Stats(..) | Stop(..)
+            | Wait(..) => SettingsUse::Folders,
+            _ => SettingsUse::Values,
+        }
     }
+}
+
+/// How a command uses the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SettingsUse {
+    /// It needs the values in the files.
+    Values,
+    /// It works also while a file is being edited.
+    Folders,
+    /// Like [`SettingsUse::Folders`], and it reports what is wrong with the files.
+    Examined,
 }
 
 fn run(command: Command, context: &mut Context) -> CommandResult {
@@ -362,6 +370,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::List => list::list(context),
         Command::Why(args) => why::why(&args, context),
         Command::Which(args) => which::which(&args, context),
+        Command::Doctor => doctor::doctor(context),
         Command::Env(args) => Ok(env::env(&args, context)),
         Command::Exec(args) => exec::exec(&args, context),
         Command::Start(args) => start::start(args, context),

@@ -48,6 +48,7 @@ pub(crate) mod catalog;
 pub(crate) mod completion;
 pub(crate) mod daemon_logs;
 pub(crate) mod daemons;
+pub(crate) mod doctor;
 mod error;
 mod event;
 pub(crate) mod event_plan;

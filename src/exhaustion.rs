@@ -16,6 +16,12 @@ pub(crate) fn is_full(folder: &Path) -> bool {
         .is_ok_and(|stat| is_out_of(stat.f_blocks, stat.f_bavail) || is_out_of(stat.f_files, stat.f_favail))
 }
 
+/// Returns the space that is left for this user on the file system of a folder, in bytes, or `None` if it is unknown.
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(folder).ok().filter(|stat| stat.f_blocks > 0)?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// Returns whether there is a limit on the size of files (`ulimit -f`).
 pub(crate) fn limits_file_size() -> bool {
     rustix::process::getrlimit(rustix::process::Resource::Fsize).current.is_some()

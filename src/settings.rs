@@ -159,6 +159,8 @@ pub struct Settings {
     pub trust: Trust,
     /// Warnings about these settings.
     pub warnings: Vec<String>,
+    /// Why files cannot be used whose values the command does not need.
+    pub(crate) file_errors: Vec<String>,
     /// The number of bytes that a hook may write to one stream.
     pub output_limit: u64,
     /// The path of the rigup executable, which hooks call and which waits for background processes. [`Settings::merge`]
@@ -181,6 +183,11 @@ impl Settings {
         let text =
             |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         self.environment.get(name).map(OsStr::to_owned).or_else(|| in_files().map(|value| text(value).into()))
+    }
+
+    /// Whether LIB_BIN_DIR is on the PATH of the caller.
+    pub(crate) fn has_lib_bin_dir_on_path(&self) -> bool {
+        self.command_environment.folders("PATH").contains(&self.lib_bin_dir)
     }
 
     /// Returns the flags with which another rigup uses the same folders, without those of plugins.
@@ -287,13 +294,13 @@ impl Settings {
         let is_users =
             |path: &Path| users.as_ref().is_some_and(|users| dir::is_same(users, path) == Some(true));
         let projects = here.map(|here| here.join(FILE_NAME)).filter(|path| !is_users(path));
-        let mut files = Vec::new();
+        let (mut files, mut file_errors) = (Vec::new(), Vec::new());
         for (path, is_project) in [(users, false), (projects, true)] {
             let Some(path) = path else { continue };
             match file::read(path, is_project, home.as_deref(), &mut trust, &mut warnings) {
                 Ok(file) => files.extend(file),
                 Err(error) if needs_values => return Err(error),
-                Err(error) => warnings.push(error.to_string()),
+                Err(error) => file_errors.push(error.to_string()),
             }
         }
         files.reverse();
@@ -331,6 +338,7 @@ impl Settings {
             files,
             trust,
             warnings,
+            file_errors,
             output_limit,
             rigup,
             followed,

@@ -14,7 +14,7 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-needs apt-get "apt works only on Debian, Ubuntu and their derivatives"
+needs apt-get
 as_root true 2>/dev/null || decline "apt-get needs root; run rigup as root, or allow sudo without a password"
 
 log=$PWD/apt.log

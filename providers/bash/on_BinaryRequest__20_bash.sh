@@ -16,7 +16,7 @@ esac
 install=$("$RIGUP" hook override install --provider bash -- "$@")
 [ "$install" ] || decline "no command is given; set overrides.bash.install to one that puts $name into \$BIN_DIR"
 check_place
-needs bash "install it with apt-get install bash"
+needs bash
 
 # The earlier version may be in the backup folder of a run that was killed.
 restore() {

@@ -7,7 +7,7 @@ set -euf
 IFS='
 '
 eval "$("$RIGUP" hook begin --provider brew --batch)"
-needs brew "install Homebrew from https://brew.sh"
+needs brew
 [ "$(id -u)" != 0 ] || decline "Homebrew refuses to run as root; run rigup as another user"
 export HOMEBREW_NO_AUTO_UPDATE=1 HOMEBREW_NO_ENV_HINTS=1 HOMEBREW_NO_INSTALL_CLEANUP=1 HOMEBREW_NO_ANALYTICS=1
 export HOMEBREW_NO_COLOR=1 HOMEBREW_NO_EMOJI=1 NONINTERACTIVE=1

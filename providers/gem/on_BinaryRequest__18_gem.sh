@@ -7,8 +7,8 @@ IFS='
 '
 
 eval "$("$RIGUP" hook begin --provider gem -- "$@")"
-needs gem "install it with apt-get install ruby"
-needs ruby "install it with apt-get install ruby"
+needs gem
+needs ruby
 
 # A surrounding project, such as one of `bundle exec`, must not choose the version of Ruby or its libraries.
 log=$PWD/gem.err gemrc=$PWD/gemrc

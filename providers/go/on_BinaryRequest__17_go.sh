@@ -17,7 +17,7 @@ for package in $packages; do
     printf '%s\n' "${package%%@*}" | grep -q '^[A-Za-z0-9][^/]*\.[^/]*/' ||
         decline "$package is not a module path; put one into overrides.go.packages, such as example.com/tools/cmd/$name"
 done
-needs go "install Go from https://go.dev/dl, or with apt-get install golang-go"
+needs go
 
 # A surrounding module or workspace, and flags and targets for other builds, must not change what is installed.
 # GOFLAGS takes precedence over `go env -w`. -trimpath removes the build folders from the program, so that a build

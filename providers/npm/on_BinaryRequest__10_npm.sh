@@ -7,8 +7,8 @@ IFS='
 '
 
 eval "$("$RIGUP" hook begin --provider npm -- "$@")"
-needs node "install it with apt-get install nodejs npm"
-needs npm "install it with apt-get install npm"
+needs node
+needs npm
 # The .npmrc of a repository can choose the programs that npm runs.
 check_locations
 

@@ -8,8 +8,8 @@ IFS='
 '
 
 eval "$("$RIGUP" hook begin --provider pnpm -- "$@")"
-needs node "install it with apt-get install nodejs"
-needs pnpm "install it with npm install --global pnpm, or see https://pnpm.io/installation"
+needs node
+needs pnpm
 # The files of a repository can choose the programs that pnpm runs.
 check_locations
 

@@ -8,7 +8,7 @@ IFS='
 '
 
 eval "$("$RIGUP" hook begin --provider uv -- "$@")"
-needs uv "install it with pip install uv, or see https://docs.astral.sh/uv"
+needs uv
 check_wheels
 # A requested age takes precedence over the options of a requirement.
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -v '^--exclude-newer-package='); fi

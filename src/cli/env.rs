@@ -66,16 +66,11 @@ pub(crate) fn env(args: &EnvArgs, context: &mut Context) -> ExitStatus {
     ExitStatus::Success
 }
 
-/// Whether LIB_BIN_DIR is on the PATH of the caller.
-pub(crate) fn is_on_path(settings: &Settings) -> bool {
-    settings.command_environment.folders("PATH").contains(&settings.lib_bin_dir)
-}
-
 /// Returns the PATH of the caller with LIB_BIN_DIR on it.
 fn path_with_folder(settings: &Settings) -> String {
     let path = settings.command_environment.get("PATH").unwrap_or_default().to_string_lossy();
     match &*path {
-        _ if is_on_path(settings) => path.into_owned(),
+        _ if settings.has_lib_bin_dir_on_path() => path.into_owned(),
         "" => settings.lib_bin_dir.display().to_string(),
         path => format!("{}:{path}", settings.lib_bin_dir.display()),
     }

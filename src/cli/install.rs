@@ -11,7 +11,6 @@ use crate::boolean;
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::completions::{list_of, values};
 use crate::cli::count;
-use crate::cli::env;
 use crate::cli::failure;
 use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
@@ -239,7 +238,8 @@ fn print_report(plan: &InstallPlan, results: &[StepResult], if_empty: &str, cont
     }
     let is_new =
         |result: &StepResult| matches!(result, StepResult::Resolved(_, Resolved { has_succeeded: true, .. }));
-    if results.iter().any(is_new) && io::stderr().is_terminal() && !env::is_on_path(&context.settings) {
+    if results.iter().any(is_new) && io::stderr().is_terminal() && !context.settings.has_lib_bin_dir_on_path()
+    {
         context.verbosity.note(ENV_HINT);
     }
 }

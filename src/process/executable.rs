@@ -134,9 +134,9 @@ fn begins_like_program(path: &Path) -> bool {
         && matches!(beginning, [b'#', b'!'] | [0x7f | 0xca | 0xcf | 0xfe, _])
 }
 
-/// Returns whether the file system of this file is mounted noexec.
+/// Returns whether the file system of this file or folder is mounted noexec.
 #[cfg(target_os = "linux")]
-fn is_mounted_noexec(path: &Path) -> bool {
+pub(crate) fn is_mounted_noexec(path: &Path) -> bool {
     use rustix::fs::StatVfsMountFlags;
 
     rustix::fs::statvfs(path).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::NOEXEC))
@@ -144,7 +144,7 @@ fn is_mounted_noexec(path: &Path) -> bool {
 
 /// On other systems, only the mode of the file is checked.
 #[cfg(not(target_os = "linux"))]
-fn is_mounted_noexec(_path: &Path) -> bool {
+pub(crate) fn is_mounted_noexec(_path: &Path) -> bool {
     false
 }
 

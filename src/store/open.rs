@@ -70,6 +70,15 @@ impl Store {
         Self::new(path, connection, lib_dir)
     }
 
+    /// Checks the whole store in `data_dir` for damage, if there is one. Changes nothing, not even an older schema.
+    pub(crate) fn check(data_dir: &Path) -> Result<(), StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        if files::exists(&path) && !is_sound(&path)? {
+            return Err(sqlite_error(&path, ffi::SQLITE_CORRUPT));
+        }
+        Ok(())
+    }
+
     /// Returns whether there is a store in `data_dir`.
     pub(crate) fn exists(data_dir: &Path) -> bool {
         files::exists(&data_dir.join(FILE_NAME))

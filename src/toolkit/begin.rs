@@ -110,6 +110,7 @@ pub(crate) fn script(
         script += &assignment((name, format!("{caches}/{below}").trim_end_matches('/')))?;
     }
     let umask = umask(&settings.lib_dir);
+    script += &how_to_install(config)?;
     Ok(script + &format!("umask {umask:03o}\n{FUNCTIONS}{}", REQUEST_FUNCTIONS.concat()))
 }
 
@@ -122,7 +123,17 @@ pub(crate) fn batch_script(
     config: &ProviderConfig,
 ) -> Result<String, RequestError> {
     let (input, plan) = (quoted(input.trim_end())?, quoted(plan(requests, provider, config)?.trim_end())?);
-    Ok(format!("requests={input}\nplan={plan}\n{FUNCTIONS}{}", include_str!("begin_batch.sh")))
+    let hints = how_to_install(config)?;
+    Ok(format!("requests={input}\nplan={plan}\n{hints}{FUNCTIONS}{}", include_str!("begin_batch.sh")))
+}
+
+/// Returns the shell function that prints how to install a program which the provider needs.
+fn how_to_install(config: &ProviderConfig) -> Result<String, RequestError> {
+    let case = |(program, hint): (&String, &String)| {
+        Ok(format!("{}) printf %s {} ;; ", quoted(program)?, quoted(hint)?))
+    };
+    let cases = config.needs.iter().map(case).collect::<Result<String, RequestError>>()?;
+    Ok(format!("how_to_install() {{ case $1 in {cases}*) printf 'install it' ;; esac; }}\n"))
 }
 
 /// Returns a line for each request, with its name and its packages, separated by tabs.

@@ -20,6 +20,7 @@ mod completions;
 mod concurrency;
 mod config;
 mod docs;
+mod doctor;
 mod durations;
 mod env;
 mod environment;

@@ -55,6 +55,9 @@ fn row_25_a_disk_too_small_for_the_store_is_reported() {
     let Some((context, namespaces)) = context_with("data", "size=64k") else { return };
     check_error(namespaces.run(&context, INSTALL).exits_with(3), &context.path("data"));
     namespaces.sh(&context, "mount -o remount,size=16m \"$RIGUP_DATA_DIR\"");
+    let findings = namespaces.run(&context, &["doctor"]).succeeds().records();
+    let space = findings.iter().find(|finding| finding["check"] == "space").unwrap();
+    assert!(space["message"].as_str().unwrap().ends_with(" MiB left"), "{space}");
     namespaces.run(&context, INSTALL).succeeds();
     assert_nothing_is_left(&context, &namespaces);
 }
@@ -237,6 +240,9 @@ fn row_28_a_binary_on_a_noexec_file_system_is_rejected_with_that_reason() {
     );
     let from_own_record = reason("lib");
     assert!(from_own_record.contains("mounted noexec"), "{from_own_record}");
+    let findings = namespaces.run(&context, &["doctor"]).exits_with(1).records();
+    assert_eq!((&findings[0]["level"], &findings[0]["check"]), (&json!("fault"), &json!("lib_dir")));
+    assert!(findings[0]["message"].as_str().unwrap().contains("mounted noexec"), "{findings:?}");
     assert!(!fs::exists(context.path("lib/bin/one")).unwrap());
     assert_nothing_is_left(&context, &namespaces);
 }

@@ -38,6 +38,11 @@ pub struct ProviderConfig {
     /// The variables that name a folder for the package manager's own files, each with the variable from which the default
     /// follows. The package manager gets another folder in place of one that it cannot use.
     pub caches: BTreeMap<String, String>,
+    /// The programs that the provider needs on PATH, each with how to install it.
+    pub needs: BTreeMap<String, String>,
+    /// The shell command with which `rigup doctor` finds what else the provider lacks, and which prints a line for each:
+    /// the problem, `;` and what to do.
+    pub check: Option<String>,
     /// Whether several hooks of the provider may run at once, because they lock what they change.
     pub concurrent: bool,
     /// The parts of the policy that the provider enforces.
@@ -111,6 +116,9 @@ impl ProviderConfig {
             commands: stated(keys, "commands", "an object with the strings \"upgrade\" and \"uninstall\"")?,
             version_numbers: stated(keys, "version_numbers", version_numbers)?,
             caches: stated(keys, "caches", "an object such as {\"GOPATH\": \"HOME\"}")?.unwrap_or_default(),
+            needs: stated(keys, "needs", "an object such as {\"cargo\": \"install Rust\"}")?
+                .unwrap_or_default(),
+            check: stated(keys, "check", "a shell command")?,
             concurrent: stated(keys, "concurrent", boolean)?.unwrap_or_default(),
             enforces: PolicySupport {
                 min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
@@ -192,6 +200,8 @@ mod tests {
             (json!({"caches": ["GOPATH"]}), "\"caches\" must be an object"),
             (json!({"exact_versions": 1}), "\"exact_versions\" must be true or false"),
             (json!({"commands": {"upgrade": "x upgrade"}}), "\"commands\" must be an object with"),
+            (json!({"needs": ["cargo"]}), "\"needs\" must be an object"),
+            (json!({"check": true}), "\"check\" must be a shell command"),
             (json!({"concurrent": "yes"}), "\"concurrent\" must be true or false"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),
             (json!({"enforces": true}), "\"enforces\" must be an object"),

@@ -16,8 +16,9 @@ pub(crate) const FILE_NAME: &str = "config.json";
 const MAX_SIZE: u64 = 1 << 20;
 
 /// The keys that rigup reads, besides `type`.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "caches",
+    "check",
     "commands",
     "concurrent",
     "curated",
@@ -25,6 +26,7 @@ const KEYS: [&str; 18] = [
     "exact_versions",
     "max_version_format",
     "metadata",
+    "needs",
     "options",
     "override_keys",
     "properties",

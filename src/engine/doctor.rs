@@ -1,0 +1,128 @@
+//! The work of `rigup doctor`: finds what keeps rigup, or the programs that it installed, from working. Changes nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use crate::engine::catalog::Catalog;
+use crate::engine::event::{EngineEvent, OnEvent};
+use crate::engine::install::InstallRequest;
+use crate::engine::lockfile_update::{self, LockRequest};
+use crate::engine::session;
+use crate::lockfile;
+use crate::process::signals::Interrupt;
+use crate::report::text;
+use crate::settings::Settings;
+use crate::store::{Store, StoreError};
+
+mod finding;
+mod folders;
+mod links;
+mod providers;
+
+pub(crate) use finding::{Finding, Level};
+
+/// Returns everything that was found, first the faults, then the warnings.
+pub(crate) fn examine(settings: &Settings, interrupt: &Interrupt) -> Vec<Finding> {
+    let warnings = Mutex::new(Vec::new());
+    let on_event = |event: &EngineEvent<'_>| {
+        if let EngineEvent::Warning(text) = event {
+            warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text.clone());
+        }
+    };
+    let mut findings = Vec::new();
+    let in_files = settings.file_errors.iter().map(|text| (Level::Fault, text));
+    for (level, text) in in_files.chain(settings.warnings.iter().map(|text| (Level::Warning, text))) {
+        findings.push(Finding::from_text("settings", level, text));
+    }
+    match session::check_data_dir(settings) {
+        Err(error) => findings.push(Finding::from_text("trust", Level::Fault, &error.to_string())),
+        Ok(_) => examine_records(settings, &mut findings, &on_event),
+    }
+    let warnings = warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    findings.extend(warnings.iter().map(|text| Finding::from_text("store", Level::Warning, text)));
+    findings.extend(folders::examine(settings));
+    examine_plugins(settings, interrupt, &mut findings);
+    findings.extend(lock_file(settings));
+    findings.sort_by_key(|finding| Level::ALL.iter().position(|level| *level == finding.level));
+    findings
+}
+
+/// Checks the store, and the links of the binaries in it.
+fn examine_records(settings: &Settings, findings: &mut Vec<Finding>, on_event: OnEvent<'_>) {
+    let fault = |error: &dyn ToString| Finding::from_text("store", Level::Fault, &error.to_string());
+    match Store::check(&settings.data_dir) {
+        Ok(()) => {}
+        Err(error @ StoreError::Corrupt(..)) => {
+            let fix =
+                "run `rigup process gc`, which moves it aside and restores its records from the run dirs";
+            findings.push(Finding::new("store", Level::Fault, error.to_string(), fix));
+            return links::examine(settings, None, findings);
+        }
+        Err(error) => {
+            findings.push(fault(&error));
+            return links::examine(settings, None, findings);
+        }
+    }
+    let opened = session::open_to_read(settings, on_event).and_then(|store| {
+        let Some(store) = store else { return Ok(None) };
+        let machine_id = session::machine_id(settings, &store)?;
+        let binaries = match machine_id {
+            Some(machine_id) => store.binaries_of(machine_id)?,
+            None => HashMap::new(),
+        };
+        Ok(Some(binaries))
+    });
+    match opened {
+        Ok(binaries) => links::examine(settings, binaries, findings),
+        Err(error) => findings.push(fault(&error)),
+    }
+}
+
+/// Checks the plugins and what each provider lacks.
+fn examine_plugins(settings: &Settings, interrupt: &Interrupt, findings: &mut Vec<Finding>) {
+    let catalog = match Catalog::read(settings, &[], &|_event| {}) {
+        Ok(catalog) => catalog,
+        Err(error) => {
+            return findings.push(Finding::from_text("plugins", Level::Fault, &error.to_string()));
+        }
+    };
+    for diagnostic in &catalog.discovery.diagnostics {
+        let is_untrusted = settings.trust.check(&diagnostic.path).is_err();
+        let check = if is_untrusted { "trust" } else { "plugins" };
+        findings.push(Finding::from_text(check, Level::Fault, &diagnostic.to_string()));
+    }
+    for warning in catalog.warnings() {
+        findings.push(Finding::from_text("plugins", Level::Warning, warning));
+    }
+    findings.extend(providers::examine(&catalog, settings, interrupt));
+}
+
+/// Checks the lock file in the current folder, if there is one.
+fn lock_file(settings: &Settings) -> Option<Finding> {
+    let path = Path::new(lockfile::FILE_NAME);
+    if !path.exists() {
+        return None;
+    }
+    let request = LockRequest {
+        install: InstallRequest::default(),
+        lockfile: path.to_owned(),
+        is_check: true,
+        is_prune: false,
+    };
+    let report = match lockfile_update::lock(&request, settings, &|_event| {}) {
+        Ok(report) => report,
+        Err(error) => return Some(Finding::from_text("lock", Level::Fault, &error.to_string())),
+    };
+    let differ = report.rows.iter().filter(|row| !row.change.is_ok(true));
+    let differ: Vec<&str> = differ.map(|row| row.name.as_str()).collect();
+    if differ.is_empty() && report.is_up_to_date {
+        return None;
+    }
+    let message = match &*differ {
+        [] => format!("{} is not sorted and formatted as `rigup lock` writes it", path.display()),
+        names => format!("{} is not up to date: {}", path.display(), text::list(names, text::MAX_LISTED)),
+    };
+    let fix = "run `rigup lock`; `rigup lock --check` shows the differences";
+    Some(Finding::new("lock", Level::Warning, message, fix))
+}

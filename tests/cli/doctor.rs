@@ -1,0 +1,182 @@
+//! `rigup doctor`: what keeps rigup, or the programs that it installed, from working.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use serde_json::{Value, json};
+
+use crate::test_context::TestContext;
+
+/// A program that prints a version.
+const TOOL: &str = "#!/bin/sh\necho 1.0.0\n";
+
+impl TestContext {
+    /// Puts folders in front of a PATH without any package manager but those of Debian.
+    fn set_path(&mut self, folders: &[&std::path::Path]) {
+        let system = ["/usr/bin", "/bin"].map(std::path::Path::new);
+        let path = std::env::join_paths(folders.iter().chain(&system)).unwrap();
+        self.set("PATH", path);
+    }
+
+    /// Runs `rigup doctor`, and returns the findings of a check as level, message and fix.
+    fn findings(&self, check: &str, code: i32) -> Vec<[String; 3]> {
+        let records = self.run(&["doctor"]).exits_with(code).records();
+        assert!(records.iter().all(|record| record["type"] == "Finding"), "{records:?}");
+        let of_check = records.iter().filter(|record| record["check"] == check);
+        let text = |record: &Value, key: &str| record[key].as_str().unwrap().to_owned();
+        of_check.map(|record| ["level", "message", "fix"].map(|key| text(record, key))).collect()
+    }
+}
+
+#[test]
+fn doctor_finds_no_fault_without_a_data_dir_and_creates_none() {
+    let mut context = TestContext::new();
+    let folder = context.bin("x").parent().unwrap().to_owned();
+    context.set_path(&[&folder]);
+    let records = context.run(&["doctor"]).succeeds().records();
+    assert!(records.iter().all(|record| record["level"] == "note"), "{records:?}");
+    assert!(!context.path("data").exists());
+    context.set("CI", "true").unset("RIGUP_DATA_DIR");
+    let [note] = &*context.findings("ci", 0) else { panic!("a default data dir in CI is a note") };
+    assert_eq!(
+        (&*note[0], &*note[2]),
+        ("note", "keep it in the cache of the CI, or set RIGUP_DATA_DIR to a folder that is kept")
+    );
+}
+
+#[test]
+fn doctor_finds_a_folder_that_is_not_on_path_and_a_program_before_it() {
+    let mut context = TestContext::new();
+    let tool = context.script("tools/tool", TOOL);
+    let other = context.script("other/tool", TOOL);
+    let [tools, others] = [&tool, &other].map(|path| path.parent().unwrap());
+    context.set_path(&[tools]);
+    context.run(&["install", "tool", "--binproviders", "env"]).succeeds();
+    let folder = context.bin("x").parent().unwrap().to_owned();
+    let missing = context.findings("path", 0);
+    assert_eq!(
+        missing[0][1],
+        format!("{} is not on PATH, so installed programs are not found", folder.display())
+    );
+    assert!(missing[0][2].starts_with("eval \"$(rigup env)\","), "{missing:?}");
+    context.set_path(&[others, &folder]);
+    let message = format!("{} comes before {} on PATH", other.display(), context.bin("tool").display());
+    let fix = format!("put {} before {} on PATH", folder.display(), others.display());
+    assert_eq!(context.findings("path", 0), [["warning".to_owned(), message, fix]]);
+    context.set_path(&[tools, &folder]);
+    assert!(context.findings("path", 0).is_empty(), "it is the same program");
+}
+
+#[test]
+fn doctor_finds_links_that_lead_nowhere() {
+    let mut context = TestContext::new();
+    let [kept, gone] = ["kept", "gone"].map(|name| context.script(&format!("tools/{name}"), TOOL));
+    context.set_path(&[kept.parent().unwrap()]);
+    context.run(&["install", "kept", "gone", "--binproviders", "env"]).succeeds();
+    fs::remove_file(context.bin("kept")).unwrap();
+    fs::remove_file(&gone).unwrap();
+    symlink("/nowhere", context.bin("foreign")).unwrap();
+    let findings = context.findings("links", 1);
+    let dangles = context.bin("foreign").display().to_string();
+    let expected = [
+        [format!("gone is recorded, but {} is gone", gone.display()), "run `rigup install gone`".to_owned()],
+        ["kept is recorded, but it is not linked".to_owned(), "run `rigup install kept`".to_owned()],
+        [format!("{dangles} dangles: /nowhere is gone"), format!("run `rm {dangles}`")],
+    ];
+    assert_eq!(findings, expected.map(|[message, fix]| ["fault".to_owned(), message, fix]));
+    context.run(&["binary", "delete", "--yes", "kept"]).succeeds();
+    context.run(&["binary", "delete", "--yes", "gone"]).succeeds();
+    fs::remove_file(context.bin("foreign")).unwrap();
+    assert!(context.findings("links", 0).is_empty());
+}
+
+#[test]
+fn doctor_finds_what_install_would_refuse() {
+    let context = TestContext::new();
+    context.plugin("open", &[json!({"type": "Binary", "name": "sh"})]);
+    let plugin = context.path("here/plugins/open");
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o777)).unwrap();
+    let [finding] = &*context.findings("trust", 1) else { panic!("the plugin is untrusted") };
+    assert_eq!(finding[1], format!("{}: others can write to it (mode 0777)", plugin.display()));
+    assert!(finding[2].starts_with("fix it with `chmod o-w "), "{finding:?}");
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).unwrap();
+    context.write("here/plugins/open/binaries.jsonl", "{\n");
+    assert!(context.findings("plugins", 1)[0][1].contains("binaries.jsonl:1: not a JSON object"));
+    context.write("here/plugins/open/binaries.jsonl", "");
+    context.write("here/rigup.toml", "PLUGINS = [");
+    let [finding] = &*context.findings("settings", 1) else { panic!("the file is not TOML") };
+    assert!(finding[1].contains("rigup.toml: not TOML: line 1"), "{finding:?}");
+    assert_eq!(context.run(&["doctor"]).stderr, "", "a finding is no message, too");
+    fs::remove_file(context.path("here/rigup.toml")).unwrap();
+    fs::create_dir(context.path("data")).unwrap();
+    fs::set_permissions(context.path("data"), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(context.findings("trust", 1)[0][1].contains("others can write to it"));
+}
+
+#[test]
+fn doctor_finds_a_damaged_store_and_its_fix_repairs_it() {
+    let context = TestContext::new();
+    context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
+    let store = context.path("data/rigup.sqlite3");
+    fs::write(&store, "not a database").unwrap();
+    let findings = context.findings("store", 1);
+    assert!(findings[0][2].starts_with("run `rigup process gc`"), "{findings:?}");
+    assert_eq!(fs::read(&store).unwrap(), b"not a database", "it changes nothing");
+    context.run(&["process", "gc"]).succeeds();
+    assert!(context.findings("store", 0).is_empty());
+}
+
+#[test]
+fn doctor_finds_a_temporary_folder_that_cannot_be_used() {
+    let mut context = TestContext::new();
+    context.set("TMPDIR", context.path("none"));
+    let [finding] = &*context.findings("settings", 0) else { panic!("TMPDIR does not exist") };
+    assert_eq!(finding[0], "warning");
+    assert!(finding[1].ends_with("is not a writable folder, so /tmp is used instead"), "{finding:?}");
+}
+
+#[test]
+fn doctor_notes_what_a_provider_lacks_by_its_own_config() {
+    let context = TestContext::new();
+    let hook = "#!/bin/sh\neval \"$(\"$RIGUP\" hook begin --provider p -- \"$@\")\"\nneeds nosuch\n";
+    let config =
+        |needs: &Value| json!({"type": "object", "needs": needs, "check": "echo 'p is old; update it'"});
+    context
+        .provider("p", hook)
+        .write("here/providers/p/config.json", config(&json!({"nosuch": "buy it"})).to_string());
+    let of_p = || {
+        let mut findings = context.findings("providers", 0);
+        findings.retain(|finding| finding[1].starts_with("p: "));
+        findings
+    };
+    let note = |message: &str, fix: &str| [["note", message, fix].map(str::to_owned)];
+    assert_eq!(of_p(), note("p: nosuch is not on PATH", "buy it"));
+    let install = context.run(&["install", "x", "--binproviders", "p"]).exits_with(1);
+    assert!(install.stderr.contains("p declined: nosuch is not on PATH; buy it"), "{}", install.stderr);
+    context.write("here/providers/p/config.json", config(&json!({"sh": ""})).to_string());
+    assert_eq!(of_p(), note("p: p is old", "update it"));
+    let [brew] = &*context
+        .findings("providers", 0)
+        .into_iter()
+        .filter(|finding| finding[1].starts_with("brew: "))
+        .collect::<Vec<_>>()
+    else {
+        panic!("Homebrew is not on PATH")
+    };
+    assert_eq!(brew[2], "install Homebrew from https://brew.sh");
+}
+
+#[test]
+fn doctor_finds_a_lock_file_that_check_would_reject() {
+    let context = TestContext::new();
+    context.fixture("good").plugin("a", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
+    context.run(&["lock"]).succeeds();
+    assert!(context.findings("lock", 0).is_empty());
+    context.plugin("b", &[json!({"type": "Binary", "name": "two", "binproviders": "good"})]);
+    let [finding] = &*context.findings("lock", 0) else { panic!("two has no line") };
+    assert_eq!(finding[..2], ["warning", "rigup.lock is not up to date: two"]);
+    context.run(&["lock"]).succeeds();
+    assert!(context.findings("lock", 0).is_empty());
+    context.write("here/rigup.lock", "{");
+    assert!(context.findings("lock", 1)[0][1].contains("rigup.lock"));
+}
