@@ -2,17 +2,19 @@
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::completions::values;
-use crate::cli::message::{message, warning};
+use crate::cli::message::{error, message};
 use crate::engine::ExitStatus;
+use crate::engine::catalog::Catalog;
 use crate::engine::completion;
 use crate::engine::session::Session;
-use crate::engine::uninstall::{self, Uninstalled};
+use crate::engine::uninstall::{self, UninstallOptions, Uninstalled};
 use crate::report::table::{Cell, Column, Table};
 use crate::report::units;
 
 /// The arguments of `rigup uninstall`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = include_str!("help/uninstall.txt"))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub(crate) struct UninstallArgs {
     /// Binaries, each as [PROVIDER:]NAME[@VERSION]
     #[arg(value_name = "NAME", required_unless_present = "orphaned", conflicts_with = "orphaned", add = values(completion::recorded))]
@@ -23,6 +25,9 @@ pub(crate) struct UninstallArgs {
     /// Confirm --orphaned
     #[arg(long, short)]
     yes: bool,
+    /// Also remove what plugins require
+    #[arg(long, conflicts_with = "orphaned")]
+    force: bool,
     /// Show what would be removed
     #[arg(long)]
     dry_run: bool,
@@ -36,7 +41,7 @@ pub(crate) fn uninstall(args: &UninstallArgs, context: &mut Context) -> CommandR
     let (results, mut status) = if args.orphaned {
         (uninstall::remove_orphans(&session, is_preview)?, ExitStatus::Success)
     } else {
-        named(&args.names, is_preview, &session)?
+        named(&args.names, UninstallOptions { is_dry_run: is_preview, force: args.force }, &session)?
     };
     for result in &results {
         if !result.reason().is_empty() {
@@ -76,18 +81,19 @@ impl UninstallArgs {
 /// Uninstalls binaries. Warns about each name that cannot be uninstalled.
 fn named(
     names: &[String],
-    is_preview: bool,
+    options: UninstallOptions,
     session: &Session<'_>,
 ) -> Result<(Vec<Uninstalled>, ExitStatus), CliError> {
+    let catalog = Catalog::read(&session.settings, &[], session.on_event)?;
     let interrupt = interrupt()?;
     let mut status = ExitStatus::Success;
     let mut results = Vec::new();
     for spec in uninstall::specs(session, names)? {
-        match uninstall::uninstall(session, &spec, is_preview, &interrupt)? {
+        match uninstall::uninstall(session, &spec, &catalog, options, &interrupt)? {
             Ok(uninstalled) => results.push(uninstalled),
             Err(problem) => {
                 status = ExitStatus::Incomplete;
-                warning!("{problem}");
+                error!("{problem}");
             }
         }
     }

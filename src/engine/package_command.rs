@@ -1,4 +1,4 @@
-//! The command with which users change a package that rigup did not install into LIB_DIR.
+//! The commands with which users change packages that rigup did not install into LIB_DIR.
 
 use nix::unistd::geteuid;
 
@@ -13,14 +13,38 @@ use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::package_spec;
 
-/// Returns the command of a package manager of the system for a binary, such as `apt-get remove jq`: that of its
-/// provider or, if env found it, of the package manager that owns the file. Returns `None` if there is none.
-pub(crate) fn of_binary(
+/// A change of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Upgrade,
+    Uninstall,
+}
+
+/// Returns why rigup does not change a binary that it did not install into LIB_DIR, and the next step: the command of the
+/// provider's package manager or, if env found the binary, of the one that owns the file. Returns `None` if the provider
+/// has no such command.
+pub(crate) fn refusal(
     binary: &Binary,
-    choose: impl Fn(&PackageCommands) -> &str,
+    change: Change,
     catalog: &Catalog,
     settings: &Settings,
 ) -> Option<String> {
+    let Installed { binprovider, abspath, .. } = binary.installed()?;
+    let command = command(binary, change, catalog, settings);
+    if binprovider != ENV {
+        return command.map(|command| format!("{binprovider} installed it; run `{command}`"));
+    }
+    let verb = match change {
+        Change::Upgrade => "upgrade",
+        Change::Uninstall => "remove",
+    };
+    Some(match command {
+        Some(command) => format!("env found it; run `{command}`"),
+        None => format!("env found it; {verb} {} the way it was installed", abspath.display()),
+    })
+}
+
+fn command(binary: &Binary, change: Change, catalog: &Catalog, settings: &Settings) -> Option<String> {
     let installed = binary.installed()?;
     let configs = catalog.provider_configs();
     let (commands, packages) = if installed.binprovider == ENV {
@@ -30,8 +54,13 @@ pub(crate) fn of_binary(
         let config = configs.get(&installed.binprovider)?;
         (config.commands.as_ref()?, packages(binary, installed, config))
     };
-    let sudo = if commands.as_root && !geteuid().is_root() { "sudo " } else { "" };
-    Some(format!("{sudo}{} {}", choose(commands), shell::quote_command(&packages)))
+    let PackageCommands { upgrade, uninstall, as_root } = commands;
+    let command = match change {
+        Change::Upgrade => upgrade,
+        Change::Uninstall => uninstall,
+    };
+    let sudo = if *as_root && !geteuid().is_root() { "sudo " } else { "" };
+    Some(format!("{sudo}{command} {}", shell::quote_command(&packages)))
 }
 
 /// Returns the package that owns a file which env found, or `None` if this package manager does not know it.

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::engine::catalog::Catalog;
 use crate::engine::error::EngineError;
 use crate::engine::event::EngineEvent;
+use crate::engine::package_command::{self, Change};
 use crate::engine::session::Session;
 use crate::fs::dir;
 use crate::fs::lib_dir::{self, Prefix};
@@ -15,7 +17,9 @@ use crate::model::{Binary, BinaryName, BinarySpec, Installed};
 use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
+use crate::report::text;
 use crate::settings::Settings;
+use crate::shell;
 use crate::store::{BinaryFilter, StoreError};
 
 /// The result for one binary, or for one prefix or link that no record names.
@@ -111,12 +115,22 @@ fn records(session: &Session<'_>, name: &BinaryName) -> Result<Vec<Binary>, Stor
     Ok(binaries)
 }
 
+/// The options of `rigup uninstall`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UninstallOptions {
+    /// Whether to remove nothing.
+    pub(crate) is_dry_run: bool,
+    /// Whether to remove what plugins require.
+    pub(crate) force: bool,
+}
+
 /// Uninstalls a binary: removes its link, its record, and the prefixes that no other binary uses. Returns why nothing is
-/// removed if no such binary is recorded.
+/// removed if no such binary is recorded, if rigup did not install it, or if a plugin requires it.
 pub(crate) fn uninstall(
     session: &Session<'_>,
     spec: &BinarySpec,
-    is_dry_run: bool,
+    catalog: &Catalog,
+    UninstallOptions { is_dry_run, force }: UninstallOptions,
     interrupt: &Interrupt,
 ) -> Result<Result<Uninstalled, String>, EngineError> {
     let name = &spec.name;
@@ -129,6 +143,18 @@ pub(crate) fn uninstall(
         && let Some(mismatch) = spec.mismatch(installed).map_err(EngineError::invalid)?
     {
         return Ok(Err(format!("cannot uninstall {spec}: {mismatch}")));
+    }
+    if let Some(refusal) = package_command::refusal(&binary, Change::Uninstall, catalog, &session.settings) {
+        let record = format!("`rigup binary delete --yes {}`", shell::quote_text(name.as_str()));
+        let reason =
+            format!("cannot uninstall {name}: {refusal}; {record} removes only its record and its link");
+        return Ok(Err(reason));
+    }
+    if binary.installed().is_some()
+        && !force
+        && let Some(plugins) = required_by(name, catalog)
+    {
+        return Ok(Err(format!("cannot uninstall {name}: {plugins}; --force removes it all the same")));
     }
     let abspath = |binary: &Binary| binary.installed().map(|installed| installed.abspath.clone());
     let file = abspath(&binary);
@@ -156,6 +182,18 @@ pub(crate) fn uninstall(
     uninstalled.keeps_link = !is_dry_run && session.linker().path(name).symlink_metadata().is_ok();
     uninstalled.binary = Some(binary);
     Ok(Ok(uninstalled))
+}
+
+/// Returns which plugins require a binary, with the file and line of each requirement, or `None` if none does.
+fn required_by(name: &BinaryName, catalog: &Catalog) -> Option<String> {
+    let requirements = catalog.requirements.iter().filter(|requirement| requirement.name == *name);
+    let plugins: Vec<String> = requirements
+        .filter_map(|requirement| Some(format!("{} ({})", requirement.plugin.as_ref()?, requirement.source)))
+        .collect();
+    let (noun, verb) =
+        if plugins.len() == 1 { ("the plugin", "requires") } else { ("the plugins", "require") };
+    let list = || format!("{noun} {} {verb} it", text::list(&plugins, plugins.len()));
+    (!plugins.is_empty()).then(list)
 }
 
 /// Removes the prefixes in LIB_DIR that rigup made and that no record names, and the links of such binaries and of data

@@ -11,10 +11,10 @@ use crate::engine::event::OnEvent;
 use crate::engine::install::{self, InstallPlan, InstallRequest};
 use crate::engine::lockfile_on_disk::LockfileOnDisk;
 use crate::engine::lockfile_update::{self, LockRow};
-use crate::engine::package_command;
+use crate::engine::package_command::{self, Change};
 use crate::engine::session;
 use crate::engine::step_result::StepResult;
-use crate::install::plan::{self, ENV, Refusal, Request};
+use crate::install::plan::{self, Refusal, Request};
 use crate::model::{Binary, Installed, ProviderName};
 use crate::plugin::requirement::Providers;
 use crate::settings::{self, Settings};
@@ -249,19 +249,13 @@ fn decide(
     let Some((binary, installed)) = earlier.and_then(|binary| Some((binary, binary.installed()?))) else {
         return Err(Unchanged::Refused(format!("it is not installed; {next}")));
     };
-    let Installed { binprovider: provider, abspath, version, package_version, .. } = installed;
+    let Installed { binprovider: provider, version, package_version, .. } = installed;
     if !request.providers.allows(provider) {
         let problem = format!("{provider} installed it, and its request does not allow {provider}; {next}");
         return Err(Unchanged::Refused(problem));
     }
-    let command = package_command::of_binary(binary, |commands| &commands.upgrade, catalog, settings);
-    if provider == ENV || command.is_some() {
-        let verb = if provider == ENV { "found" } else { "installed" };
-        let next = command.map_or_else(
-            || format!("upgrade {} the way it was installed", abspath.display()),
-            |command| format!("run `{command}`"),
-        );
-        return Err(Unchanged::Foreign(format!("{provider} {verb} it; {next}")));
+    if let Some(refusal) = package_command::refusal(binary, Change::Upgrade, catalog, settings) {
+        return Err(Unchanged::Foreign(refusal));
     }
     let versions = request.versions_of(provider);
     if let Some(exact) = versions.exact()

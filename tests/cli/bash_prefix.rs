@@ -110,7 +110,7 @@ fn bash_builds_in_place_what_stores_its_path() {
     assert_eq!(names_in(&lib(&context, "bash")), ["x"]);
     let names = [".rigup-built-path", "bin", "made-here", "stored"];
     assert_eq!(names_in(&lib(&context, "bash/x")), names, "it is restored");
-    context.run(&["uninstall", "x"]).succeeds();
+    context.run(&["uninstall", "x", "--force"]).succeeds();
     assert!(names_in(&lib(&context, "bash")).is_empty());
 }
 

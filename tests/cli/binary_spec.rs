@@ -62,7 +62,7 @@ fn a_required_name_with_a_colon_or_an_at_sign_is_not_split() {
     assert_eq!((installed(&exact[0]), installed(&exact[1])), (("shop", "3.12.7"), ("shop", "9")));
     for name in ["python@3.12", "mall:x", "shop:y@2"] {
         context.run(&["which", name]).succeeds();
-        context.run(&["uninstall", name]).succeeds();
+        context.run(&["uninstall", "--force", name]).succeeds();
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::invalid_input::run_as_nobody;
+use crate::shared_folders::FINDER;
 use crate::test_context::TestContext;
 
 const BEGIN: &str = "#!/bin/sh\nset -eu\neval \"$(\"$RIGUP\" hook begin --provider p -- \"$@\")\"\n";
@@ -240,17 +241,10 @@ fn uninstall_accepts_the_version_and_says_what_stays() {
     context.run(&["uninstall", "x@1.0"]).succeeds();
     assert!(!shared.join("x").is_symlink());
 
-    context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
-    context
-        .run(&[
-            "install",
-            "sh",
-            "--binproviders",
-            "env",
-            "--data-dir",
-            context.path("other").to_str().unwrap(),
-        ])
-        .succeeds();
+    context.provider("finder", FINDER);
+    context.run(&["install", "finder:sh"]).succeeds();
+    let other = context.path("other");
+    context.run(&["install", "finder:sh", "--data-dir", other.to_str().unwrap()]).succeeds();
     let output = context.run(&["uninstall", "sh", "--format", "table"]).succeeds();
     assert!(
         output.stdout.contains("only the record") && !output.stdout.contains("the link"),

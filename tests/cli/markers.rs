@@ -12,7 +12,7 @@ use crate::invalid_input::run_as_nobody;
 use crate::shared_folders::{Folders, context};
 use crate::test_context::TestContext;
 
-const UNINSTALL: [&[&str]; 2] = [&["uninstall", "x"], &["binary", "delete", "x", "--yes"]];
+const UNINSTALL: [&[&str]; 2] = [&["uninstall", "x", "--force"], &["binary", "delete", "x", "--yes"]];
 const ORPHANS: [&str; 3] = ["uninstall", "--orphaned", "--dry-run"];
 
 /// Returns the path of the only marker in a folder.
@@ -58,7 +58,7 @@ fn a_lib_dir_is_still_known_after_tar_or_a_copy_that_follows_links() {
         copied.run(&context, &["install"]).succeeds();
         assert_eq!(original.hooks(&context), hooks, "no hook was started");
         copied.assert_runs("x");
-        let removed = copied.run(&context, &["uninstall", "x"]).succeeds().record();
+        let removed = copied.run(&context, &["uninstall", "x", "--force"]).succeeds().record();
         assert_eq!(removed["removed"], json!([copied.lib.join("p/x")]));
         assert!(original.lib.join("p/x").exists());
     }

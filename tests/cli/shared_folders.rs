@@ -62,14 +62,20 @@ impl Folders {
     }
 }
 
+/// A provider that reports `/bin/sh` and installs nothing.
+pub(crate) const FINDER: &str = r#"echo '{"type":"Binary","name":"sh","abspath":"/bin/sh","version":"1"}'"#;
+
 #[test]
 fn removing_a_binary_keeps_the_link_and_prefix_of_another_data_dir() {
     let context = context();
+    context.provider("finder", FINDER);
     // LIB_DIR outside the data dirs, in one of them, in the other one; only LIB_BIN_DIR is shared.
     for (round, libs) in
         [["lib"; 2], ["one/lib"; 2], ["two/lib"; 2], ["one/lib", "two/lib"]].iter().enumerate()
     {
-        for (step, command) in [&["binary", "delete", "--yes"][..], &["uninstall"]].iter().enumerate() {
+        for (step, command) in
+            [&["binary", "delete", "--yes"][..], &["uninstall", "--force"]].iter().enumerate()
+        {
             let root = format!("{round}{step}");
             let folders = |data: &str, lib: &str, bin: &str| {
                 Folders::new(
@@ -84,7 +90,7 @@ fn removing_a_binary_keeps_the_link_and_prefix_of_another_data_dir() {
             // Both link /bin/sh; only with one LIB_DIR can both link the same x.
             let names = if libs[0] == libs[1] { &["x", "sh"][..] } else { &["sh"] };
             for name in names {
-                let providers = if *name == "x" { "p" } else { "env" };
+                let providers = if *name == "x" { "p" } else { "finder" };
                 for data_dir in [&one, &two] {
                     data_dir.run(&context, &["install", name, "--binproviders", providers]).succeeds();
                 }
@@ -109,7 +115,7 @@ fn the_link_of_another_data_dir_is_named_and_replaced_only_with_force() {
     assert_eq!(fs::read_link(one.bin.join("x")).unwrap(), link);
     two.run(&context, &["install", "--force"]).succeeds();
     assert!(fs::read_link(one.bin.join("x")).unwrap().starts_with(&two.lib));
-    one.run(&context, &["uninstall", "x"]).succeeds();
+    one.run(&context, &["uninstall", "x", "--force"]).succeeds();
     two.assert_runs("x");
 }
 
@@ -138,7 +144,7 @@ fn the_markers_of_a_data_dir_or_lib_dir_that_moved_are_renewed() {
             one.run(&context, &["install"]).succeeds().stderr_contains("is already installed");
         }
         assert_eq!(one.hooks(&context), 1);
-        let kept = two.run(&context, &["uninstall", "x"]).succeeds().record();
+        let kept = two.run(&context, &["uninstall", "x", "--force"]).succeeds().record();
         let reason = kept["reason"].as_str().unwrap();
         assert!(reason.contains(&format!("x of the data dir {}", one.data.display())), "{reason}");
         one.assert_runs("x");
@@ -198,7 +204,7 @@ fn uninstall_keeps_a_prefix_while_another_data_dir_installs_into_it() {
     wait_until("the hook waits", || {
         context.count_live("/bin/sh") > 0 && one.lib.join("p/x.part/bin/x").exists()
     });
-    for args in [&["uninstall", "x"][..], &["uninstall", "--orphaned", "--yes"]] {
+    for args in [&["uninstall", "x", "--force"][..], &["uninstall", "--orphaned", "--yes"]] {
         let kept = one.run(&context, args).succeeds().records();
         assert!(kept.iter().all(|kept| kept["removed"] == json!([])), "{kept:?}");
     }
@@ -249,7 +255,7 @@ fn a_read_only_folder_is_removed_and_the_prefix_of_another_user_kept() {
         let installed = run_as_nobody(&context, &["install", "--force"]).succeeds();
         assert!(!lib.join("p/x.part").exists(), "{}", installed.stderr);
     }
-    run_as_nobody(&context, &["uninstall", "x"]).succeeds();
+    run_as_nobody(&context, &["uninstall", "x", "--force"]).succeeds();
     assert!(!lib.join("p/x").exists());
 
     context.set("RIGUP_DATA_DIR", context.path("root"));
@@ -260,7 +266,7 @@ fn a_read_only_folder_is_removed_and_the_prefix_of_another_user_kept() {
         run_as_nobody(&context, &["install"]).exits_with(1).stderr_contains(&reason);
     }
     context.set("RIGUP_DATA_DIR", context.path("root"));
-    let removed = context.run(&["uninstall", "x"]).succeeds().record();
+    let removed = context.run(&["uninstall", "x", "--force"]).succeeds().record();
     assert_eq!(removed["reason"], "", "the failed attempt of the other user does not count");
     assert!(!lib.join("p/x").exists());
 }

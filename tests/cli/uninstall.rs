@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::shared_folders::FINDER;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// A provider that installs a program of 1,000 bytes into its prefix; `then` is what it does before it prints the record.
@@ -38,7 +39,6 @@ fn uninstall_removes_link_record_and_a_prefix_that_nothing_else_uses() {
         |name: &str| json!({"type": "Binary", "name": name, "overrides": {"p": {"install_root": "shared"}}});
     context.provider("p", &provider("")).plugin("two", &[shared("a"), shared("b")]);
     context.install_p(&["alone", "a", "b"]).succeeds();
-    context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
 
     let preview = context.run(&["uninstall", "alone", "--dry-run"]).succeeds().record();
     assert!(context.lib("p/alone").exists() && context.bin("alone").is_symlink());
@@ -52,15 +52,62 @@ fn uninstall_removes_link_record_and_a_prefix_that_nothing_else_uses() {
     context.run(&["binary", "show", "alone"]).exits_with(1);
     context.run(&["uninstall", "alone"]).exits_with(1).stderr_contains("alone is not installed");
 
-    let kept = context.run(&["uninstall", "a", "sh"]).succeeds();
-    let shown = kept.records();
+    let shown = context.run(&["uninstall", "a", "--force"]).succeeds().records();
     assert!(shown[0]["reason"].as_str().unwrap().ends_with("p/shared is kept: b uses it"), "{shown:?}");
-    assert!(shown[1]["reason"].as_str().unwrap().contains("sh is kept: env found or installed it"));
     assert!(context.lib("p/shared/bin/b").exists() && !context.bin("a").is_symlink());
-    context.run(&["uninstall", "b"]).succeeds();
+    context.run(&["uninstall", "b", "--force"]).succeeds();
     assert!(!context.lib("p/shared").exists());
     context.run(&["uninstall"]).exits_with(2);
     context.run(&["uninstall", "b", "--orphaned"]).exits_with(2);
+}
+
+#[test]
+fn what_rigup_did_not_install_is_removed_by_its_own_command() {
+    let mut context = TestContext::new();
+    let tool = context.script("tools/tool", "#!/bin/sh\necho tool 1.2.0\n");
+    context.set("PATH", format!("{}:/usr/bin:/bin", tool.parent().unwrap().display()));
+    context.provider("p", &provider("")).provider("finder", FINDER);
+    let config =
+        r#"{"type": "object", "properties": {}, "commands": {"upgrade": "p up", "uninstall": "p remove"}}"#;
+    context.run(&["install", "env:tool", "p:a", "finder:sh"]).succeeds();
+    context.write("here/providers/p/config.json", config);
+    for options in [&[][..], &["--dry-run"], &["--force"]] {
+        let refused = context.run(&[&["uninstall", "tool", "a"], options].concat()).exits_with(1);
+        let found = format!("cannot uninstall tool: env found it; remove {} the way it was", tool.display());
+        let delete = "`rigup binary delete --yes tool` removes only its record and its link";
+        let texts = [&*found, delete, "cannot uninstall a: p installed it; run `p remove a`"];
+        assert!(texts.iter().all(|text| refused.stderr.contains(text)), "{}", refused.stderr);
+        assert!(refused.stdout.is_empty() && context.bin("tool").exists() && context.bin("a").exists());
+    }
+    context.run(&["binary", "delete", "--yes", "tool"]).succeeds();
+    assert!(!context.bin("tool").is_symlink());
+    // Another provider that installs outside LIB_DIR has no command.
+    let kept = context.run(&["uninstall", "sh"]).succeeds().record();
+    assert!(kept["reason"].as_str().unwrap().contains("sh is kept: finder found or installed it"), "{kept}");
+}
+
+#[test]
+fn what_a_plugin_requires_is_removed_only_with_force() {
+    let context = TestContext::new();
+    let line = json!({"type": "Binary", "name": "a", "binproviders": "p"});
+    context
+        .provider("p", &provider(""))
+        .plugin("one", std::slice::from_ref(&line))
+        .plugin("two", std::slice::from_ref(&line));
+    context.run(&["install"]).succeeds();
+    let file =
+        |plugin: &str| context.path(&format!("here/plugins/{plugin}/binaries.jsonl:1")).display().to_string();
+    let reason = format!(
+        "error: cannot uninstall a: the plugins one ({}) and two ({}) require it; --force removes it all the same\n",
+        file("one"),
+        file("two")
+    );
+    assert_eq!(context.run(&["uninstall", "a"]).exits_with(1).stderr, reason);
+    assert_eq!(context.run(&["uninstall", "a", "--dry-run"]).exits_with(1).stderr, reason);
+    assert!(context.bin("a").exists());
+    context.run(&["uninstall", "a", "--force"]).succeeds();
+    assert!(!context.bin("a").is_symlink() && !context.lib("p/a").exists());
+    context.run(&["uninstall", "--orphaned", "--force"]).exits_with(2);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn command(context: &TestContext) -> Vec<String> {
         0 | 1 => &["install", &name],
         2 => &["install", "--force", &name],
         3 => &["install"],
-        4 => &["uninstall", &name],
+        4 => &["uninstall", "--force", &name],
         5 => &["load", &name],
         6 | 7 => &["run", "Soak"],
         8 => &["apply", "requests.jsonl"],
