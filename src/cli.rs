@@ -42,6 +42,7 @@ mod list;
 mod lock;
 mod logs;
 mod machine;
+mod man_pages;
 mod message;
 mod output;
 mod output_queue;
@@ -146,7 +147,7 @@ enum Command {
     Stats(stats::StatsArgs),
     /// Show what the declared daemons wait for
     Graph(graph::GraphArgs),
-    /// Write the configuration of a program that keeps the supervisor
+    /// Write files for other programs: a systemd unit, man pages
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
     /// Print what happens to daemons from now on
@@ -280,7 +281,7 @@ fn run_with_settings(
 fn print_usage(error: clap::Error) -> ExitStatus {
     let error = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            without_global_options().unwrap_or(error)
+            requested_help().unwrap_or(error)
         }
         _ => error,
     };
@@ -298,14 +299,19 @@ fn print_usage(error: clap::Error) -> ExitStatus {
     if is_error { ExitStatus::Usage } else { ExitStatus::Success }
 }
 
-/// Returns the help that the arguments of this process request, without the global options in that of a subcommand.
-fn without_global_options() -> Option<clap::Error> {
-    let mut command = Cli::command();
+/// Returns the help that the arguments of this process request.
+fn requested_help() -> Option<clap::Error> {
+    let command = without_global_options(Cli::command());
+    command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)).err()
+}
+
+/// Hides the global options of the subcommands, so that only the help of rigup itself shows them.
+fn without_global_options(mut command: clap::Command) -> clap::Command {
     command.build();
     for subcommand in command.get_subcommands_mut() {
         hide_global_options(subcommand);
     }
-    command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)).err()
+    command
 }
 
 fn hide_global_options(command: &mut clap::Command) {
@@ -392,7 +398,10 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Wait(args) => daemon::wait(&args, context),
         Command::Stats(args) => stats::stats(args, context),
         Command::Graph(args) => graph::graph(&args, context),
-        Command::Generate(command) => generate::run(&command, context),
+        Command::Generate(command) => {
+            let command_line = || without_global_options(Cli::command().disable_help_subcommand(true));
+            generate::run(&command, command_line, context)
+        }
         Command::Events(args) => events::events(args, context),
         Command::Logs(args) => logs::logs(args, context),
     }

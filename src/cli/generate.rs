@@ -1,12 +1,12 @@
-//! `rigup generate`: the configuration of other programs that keep the supervisor.
+//! `rigup generate`: files for other programs: a unit for systemd, which keeps the supervisor, and man pages.
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Command, Subcommand, ValueHint};
 
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::completions::values;
-use crate::cli::up;
+use crate::cli::{man_pages, up};
 use crate::engine::ExitStatus;
 use crate::engine::completion;
 use crate::hook::command;
@@ -29,11 +29,28 @@ pub(crate) enum GenerateCommand {
         #[arg(long)]
         user: bool,
     },
+    /// Write a man page for each command, and print the paths
+    #[command(after_help = include_str!("help/generate_man.txt"))]
+    Man {
+        /// Write the pages into this folder
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
 }
 
-/// Runs `rigup generate`.
-pub(crate) fn run(command: &GenerateCommand, context: &mut Context) -> CommandResult {
-    let GenerateCommand::Systemd { names, file, user } = command;
+/// Runs `rigup generate`. The man pages are those of `command_line`.
+pub(crate) fn run(
+    command: &GenerateCommand,
+    command_line: impl FnOnce() -> Command,
+    context: &mut Context,
+) -> CommandResult {
+    match command {
+        GenerateCommand::Systemd { names, file, user } => systemd(names, file, *user, context),
+        GenerateCommand::Man { dir } => man_pages::write(&command_line(), dir, context),
+    }
+}
+
+fn systemd(names: &[String], file: &[PathBuf], is_for_user: bool, context: &mut Context) -> CommandResult {
     let specs = up::read(file, context)?;
     if let Some(name) = names.iter().find(|name| !specs.iter().any(|spec| spec.is_named(name))) {
         return Err(CliError::not_found(format!(
@@ -60,7 +77,7 @@ pub(crate) fn run(command: &GenerateCommand, context: &mut Context) -> CommandRe
         stop: rigup.into_iter().chain(["down".to_owned()]).collect(),
         working_dir: text(&here)?,
         env: variables(settings, &here),
-        user: (!user).then(|| nix::unistd::geteuid().to_string()),
+        user: (!is_for_user).then(|| nix::unistd::geteuid().to_string()),
     };
     context.output.raw(unit.text().as_bytes());
     Ok(ExitStatus::Success)

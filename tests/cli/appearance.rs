@@ -119,7 +119,7 @@ fn context_with_two_plugins() -> TestContext {
 }
 
 /// Returns the names of the subcommands that a help text lists, without `help`.
-fn subcommands(help: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn subcommands(help: &str) -> impl Iterator<Item = &str> {
     let list = help.split_once("\nCommands:\n").map_or("", |(_, rest)| rest);
     let lines = list.lines().take_while(|line| !line.is_empty());
     lines.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help")

@@ -48,6 +48,7 @@ mod list_and_show;
 mod lock_file;
 mod lock_pins;
 mod logs;
+mod man_pages;
 mod markers;
 mod modules;
 mod output_format;
