@@ -1,5 +1,6 @@
 //! Snapshots of everything that a person reads: help, errors and tables.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -129,7 +130,7 @@ pub(crate) fn subcommands(help: &str) -> impl Iterator<Item = &str> {
 fn every_command_has_help() {
     let context = TestContext::new();
     let mut commands = vec![String::new()];
-    let mut count = 0;
+    let mut all = Vec::new();
     while let Some(command) = commands.pop() {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = context.run(&args).succeeds().stdout;
@@ -139,16 +140,65 @@ fn every_command_has_help() {
         commands.extend(subcommands(&help).map(|name| format!("{command} {name}")));
         let name = format!("help{}", command.replace(' ', "_"));
         assert_snapshot!(name, help);
-        count += 1;
+        check_page(&command, &help);
+        all.push(command);
     }
     let snapshots = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/snapshots")).unwrap();
     let names = snapshots.map(|file| file.unwrap().file_name().into_string().unwrap());
     let helps = names.filter(|name| name.starts_with("cli__appearance__help"));
     assert_eq!(
         helps.count(),
-        count,
+        all.len(),
         "a snapshot for each command, and none for a command that no longer exists"
     );
+    assert_eq!(fs::read_dir(PAGES).unwrap().count(), all.len(), "a page for each command, and no other");
+    check_contents(all);
+}
+
+/// The folder with a page for each command.
+const PAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands");
+
+/// Asserts the text of a file. Like a snapshot, the file is written if `INSTA_UPDATE` is `always`.
+fn check_file(file: &Path, text: &str) {
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        fs::write(file, text).unwrap();
+    }
+    let found = fs::read_to_string(file).unwrap_or_default();
+    assert_eq!(found, text, "{}; write it with INSTA_UPDATE=always", file.display());
+}
+
+/// Returns the file name of the page of a command.
+fn page_of(command: &str) -> String {
+    let name = command.trim().replace(' ', "-");
+    format!("{}.md", if name.is_empty() { "rigup" } else { &name })
+}
+
+/// Asserts that the page of a command has its help, and links to the commands above and below.
+fn check_page(command: &str, help: &str) {
+    let link = |command: &str| format!("[`rigup{command}`]({})", page_of(command));
+    let mut page = format!("# rigup{command}\n\n```text\n{}\n```\n", help.trim_end());
+    let below: Vec<String> = subcommands(help).map(|name| link(&format!("{command} {name}"))).collect();
+    if !below.is_empty() {
+        writeln!(page, "\nCommands: {}", below.join(", ")).unwrap();
+    }
+    if let Some((above, _)) = command.rsplit_once(' ') {
+        writeln!(page, "\nSee also {} and the [reference](../reference.md#commands).", link(above)).unwrap();
+    }
+    check_file(&Path::new(PAGES).join(page_of(command)), &page);
+}
+
+/// Asserts that the table of contents of the book ends with these commands.
+fn check_contents(mut commands: Vec<String>) {
+    commands.sort();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("book/SUMMARY.md");
+    let contents = fs::read_to_string(&file).unwrap();
+    let (mut contents, heading) = (contents, "# Commands\n\n");
+    contents.truncate(contents.find(heading).unwrap() + heading.len());
+    for command in commands {
+        let indent = "  ".repeat(command.matches(' ').count().saturating_sub(1));
+        writeln!(contents, "{indent}- [rigup{command}](docs/commands/{})", page_of(&command)).unwrap();
+    }
+    check_file(&file, &contents);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The links and phrases of the Markdown pages in the root of the repository and in `docs/`.
+//! The links and phrases of the Markdown pages in the root of the repository and in `docs/`, and the table of contents of the
+//! book.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +9,8 @@ use crate::{FORBIDDEN_PHRASES, root, tree};
 
 /// Returns the paths of the pages.
 fn pages() -> impl Iterator<Item = PathBuf> {
-    let files = [root(), root().join("docs")].into_iter().flat_map(|dir| fs::read_dir(dir).unwrap());
+    let folders = [root(), root().join("docs"), root().join("docs/commands")];
+    let files = folders.into_iter().flat_map(|dir| fs::read_dir(dir).unwrap());
     let files = files.map(|file| file.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "md"))
 }
@@ -52,4 +54,15 @@ fn each_link_between_pages_points_to_an_existing_file_and_heading() {
         }
     }
     assert!(links > 30, "{links}");
+}
+
+#[test]
+fn the_book_contains_each_page_once() {
+    let summary = fs::read_to_string(root().join("book/SUMMARY.md")).unwrap();
+    let links = summary.split("](").skip(1).filter_map(|part| part.split_once(')').map(|(link, _)| link));
+    let mut listed: Vec<PathBuf> = links.map(|link| root().join(link)).collect();
+    listed.sort();
+    let mut pages: Vec<PathBuf> = pages().collect();
+    pages.sort();
+    assert_eq!(listed, pages);
 }
