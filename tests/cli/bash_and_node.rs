@@ -14,7 +14,7 @@ use crate::builtin_providers;
 use crate::test_context::{TestContext, signal, wait_until};
 
 /// Sets PATH to a folder that contains only these programs.
-fn put_only_on_path(context: &mut TestContext, tools: &[&str]) {
+pub(crate) fn put_only_on_path(context: &mut TestContext, tools: &[&str]) {
     let folder = context.path("tools");
     fs::create_dir(&folder).unwrap();
     for tool in tools {
@@ -176,15 +176,15 @@ fn a_failed_bash_command_keeps_the_earlier_version() {
 }
 
 /// An HTTP server that serves a folder until it is dropped.
-struct Mirror {
-    address: String,
+pub(crate) struct Mirror {
+    pub(crate) address: String,
     thread: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Mirror {
     /// Serves a folder. If `stalls` is set, the server sends only half of the first archive and keeps the connection
     /// open.
-    fn start(folder: PathBuf, mut stalls: bool) -> Self {
+    pub(crate) fn start(folder: PathBuf, mut stalls: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let thread = std::thread::spawn(move || {

@@ -38,6 +38,7 @@ mod hook_test;
 mod init;
 mod injection;
 mod install;
+mod install_script;
 mod interpreter;
 mod interrupt;
 mod invalid_input;

@@ -1,0 +1,140 @@
+//! packaging/install.sh, with releases on a server of the test.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::bash_and_node::{Mirror, put_only_on_path};
+use crate::test_context::{CommandOutput, TestContext};
+
+const SCRIPT: &str = include_str!("../../packaging/install.sh");
+
+/// The programs that the script needs besides one that downloads.
+const TOOLS: [&str; 13] =
+    ["sh", "uname", "mktemp", "rm", "sha256sum", "cut", "sed", "cat", "gzip", "tar", "mkdir", "cp", "chmod"];
+
+/// The releases of a mirror, and what installs them.
+struct Releases {
+    context: TestContext,
+    mirror: Mirror,
+    script: String,
+}
+
+impl Releases {
+    /// Starts a mirror with two releases. The script is that of 1.0.0.
+    fn new() -> Self {
+        let mut context = TestContext::new();
+        let digests = ["1.0.0", "2.0.0"].map(|version| release(&context, version));
+        let mirror = Mirror::start(context.path("releases"), false);
+        context.set("RIGUP_MIRROR", format!("http://{}/", mirror.address));
+        let script = SCRIPT.replace("@VERSION@", "1.0.0").replace("@DIGESTS@", &digests[0]);
+        Self { context, mirror, script }
+    }
+
+    /// Runs a script as `curl URL | sh` does.
+    fn run(&self, script: &str) -> CommandOutput {
+        let script = self.context.write("install.sh", script);
+        let mut command = self.context.command_for(Path::new("/bin/sh"), &[]);
+        let output = command.stdin(fs::File::open(script).unwrap()).output().unwrap();
+        CommandOutput::new(&["install.sh"], &output)
+    }
+
+    /// Returns what the installed rigup prints, or `None` if there is none.
+    fn installed(&self) -> Option<String> {
+        let rigup = self.context.path("home/.local/bin/rigup");
+        let output = Command::new("/bin/sh").arg(rigup).arg("--version").output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+/// Makes a release for any machine, and returns the digests of its files.
+fn release(context: &TestContext, version: &str) -> String {
+    let folder = format!("releases/v{version}");
+    for target in ["x86_64", "aarch64"].map(|arch| format!("{arch}-unknown-linux-musl")) {
+        context
+            .script(&format!("{folder}/rigup-{target}/rigup"), &format!("#!/bin/sh\necho rigup {version}\n"));
+        let pack = format!("tar -cf - rigup-{target} | gzip >rigup-{target}.tar.gz");
+        let mut command = Command::new("sh");
+        assert!(command.args(["-c", &pack]).current_dir(context.path(&folder)).status().unwrap().success());
+    }
+    let digests = "sha256sum *.tar.gz | tee SHA256SUMS";
+    let output =
+        Command::new("sh").args(["-c", digests]).current_dir(context.path(&folder)).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn installs_the_version_of_the_script_and_prints_the_lines_to_add() {
+    let releases = Releases::new();
+    let output = releases.run(&releases.script).succeeds();
+    assert_eq!(releases.installed().as_deref(), Some("rigup 1.0.0\n"));
+    let folder = releases.context.path("home/.local/bin");
+    let folder = folder.display();
+    assert_eq!(
+        output.stdout,
+        format!(
+            "installed rigup 1.0.0: {folder}/rigup\n\
+             to run it by its name, add this line to the profile of your shell:\n  export PATH=\"{folder}:$PATH\"\n\
+             to also run what it installs by name, add this line:\n  eval \"$({folder}/rigup env)\"\n"
+        )
+    );
+    let home: Vec<_> = fs::read_dir(releases.context.path("home")).unwrap().collect();
+    assert_eq!(home.len(), 1, "it edits no file in the home folder");
+}
+
+#[test]
+fn installs_into_a_folder_on_path_with_curl_or_wget_alone() {
+    for download in ["curl", "wget"] {
+        let mut releases = Releases::new();
+        put_only_on_path(&mut releases.context, &[&TOOLS[..], &["mv", download]].concat());
+        let folder = releases.context.path("tools").display().to_string();
+        releases.context.set("RIGUP_INSTALL_DIR", &folder);
+        let output = releases.run(&releases.script).succeeds();
+        assert_eq!(
+            output.stdout,
+            format!(
+                "installed rigup 1.0.0: {folder}/rigup\n\
+                 to also run what it installs by name, add this line:\n  eval \"$(rigup env)\"\n"
+            )
+        );
+    }
+}
+
+#[test]
+fn replaces_an_earlier_rigup_only_by_an_archive_with_the_digest() {
+    let releases = Releases::new();
+    releases.run(&releases.script).succeeds();
+    for target in ["x86_64", "aarch64"].map(|arch| format!("rigup-{arch}-unknown-linux-musl.tar.gz")) {
+        let archives = ["v2.0.0", "v1.0.0"]
+            .map(|version| releases.context.path(&format!("releases/{version}/{target}")));
+        fs::copy(&archives[0], &archives[1]).unwrap();
+    }
+    releases.run(&releases.script).exits_with(1).stderr_contains("; it is not installed");
+    assert_eq!(releases.installed().as_deref(), Some("rigup 1.0.0\n"));
+}
+
+#[test]
+fn checks_another_version_against_the_digests_of_its_release() {
+    let mut releases = Releases::new();
+    releases.context.set("RIGUP_VERSION", "v2.0.0");
+    releases.run(&releases.script).succeeds();
+    assert_eq!(releases.installed().as_deref(), Some("rigup 2.0.0\n"));
+    releases.context.set("RIGUP_VERSION", "3.0.0");
+    let url = format!("error: cannot download http://{}/v3.0.0/", releases.mirror.address);
+    releases.run(&releases.script).exits_with(1).stderr_contains(&url);
+    assert_eq!(releases.installed().as_deref(), Some("rigup 2.0.0\n"));
+}
+
+#[test]
+fn a_script_that_is_cut_off_installs_nothing() {
+    let releases = Releases::new();
+    for length in [releases.script.len() / 2, releases.script.trim_end().len() - 1] {
+        releases.run(&releases.script[..length]);
+        assert_eq!(releases.installed(), None, "{length} bytes");
+    }
+}
+
+#[test]
+fn the_script_of_a_checkout_needs_a_version() {
+    Releases::new().run(SCRIPT).exits_with(1).stderr_contains("is not from a release; set RIGUP_VERSION");
+}
