@@ -77,6 +77,7 @@ pub(crate) mod status_check;
 pub(crate) mod step_result;
 pub(crate) mod uninstall;
 pub(crate) mod upgrade;
+pub(crate) mod user_settings;
 pub(crate) mod why;
 
 use std::time::Duration;

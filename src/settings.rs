@@ -9,76 +9,16 @@ use crate::fs::{dir, lib_dir};
 use crate::model::ProcessId;
 pub use crate::trust::{Trust, Untrusted};
 
+mod environment;
 mod error;
 mod file;
 mod folders;
 
+pub use environment::Environment;
 pub use error::SettingsError;
 pub(crate) use file::DAEMONS;
 pub use file::{FILE_NAME, SettingsFile};
-pub(crate) use folders::{STORE_NAME, is_listable};
-
-/// The PATH of a process that has none: that of Debian.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The environment that rigup was started with. Bytes that are not UTF-8 are kept.
-#[derive(Debug, Clone, Default)]
-pub struct Environment(BTreeMap<OsString, OsString>);
-
-impl Environment {
-    /// Reads the environment of this process; called once, at the start. Without a PATH, the default one applies, as it does
-    /// to the system and to shells.
-    #[expect(clippy::disallowed_methods, reason = "only this function reads the environment")]
-    pub fn of_this_process() -> Self {
-        let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-        variables.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
-        Self(variables)
-    }
-
-    /// Returns the value of a variable, or `None` if it is unset or empty.
-    pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
-    }
-
-    /// Returns the value of the first of these variables that is set, as a path.
-    fn path(&self, names: &[&str]) -> Option<PathBuf> {
-        names.iter().find_map(|name| self.get(name)).map(PathBuf::from)
-    }
-
-    /// Returns the value of a variable, or `None` if it is unset, empty or not UTF-8.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.get(name).and_then(OsStr::to_str)
-    }
-
-    /// Returns the folders in a list such as PATH, or none if it is unset.
-    pub fn folders(&self, name: &str) -> Vec<PathBuf> {
-        self.get(name).map(|list| std::env::split_paths(list).collect()).unwrap_or_default()
-    }
-
-    /// Returns a folder of the XDG Base Directory Specification; `default` is relative to the home folder.
-    fn xdg_folder(&self, name: &str, home: Option<&Path>, default: &str) -> Option<PathBuf> {
-        let folder = self.path(&[name]).filter(|folder| folder.is_absolute());
-        folder.or_else(|| Some(home?.join(default)))
-    }
-
-    /// Removes a variable.
-    #[must_use]
-    pub fn without(mut self, name: &str) -> Self {
-        self.0.remove(OsStr::new(name));
-        self
-    }
-
-    /// Returns every variable with its value.
-    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-    }
-}
-
-impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
-    }
-}
+pub(crate) use folders::{NamedPath, STORE_NAME, is_listable};
 
 /// The variable with folders to trust, separated by `:`, like `--trust-dir`.
 pub const TRUST_VARIABLE: &str = "RIGUP_TRUST_DIR";
@@ -153,6 +93,10 @@ pub struct Settings {
     pub config_dir: Option<PathBuf>,
     /// The search path for plugins, without the built-in providers.
     pub plugin_path: Vec<PathBuf>,
+    /// The folders, the search path for plugins and the settings files, each with where its path comes from.
+    pub(crate) paths: Vec<NamedPath>,
+    /// The user's own `rigup.toml`, which need not exist; `None` without a home folder.
+    pub(crate) user_file: Option<PathBuf>,
     /// The project's `rigup.toml`, the user's, and the `config.env` of abx, if they exist.
     pub files: Vec<SettingsFile>,
     /// The users and folders that are trusted.
@@ -200,8 +144,8 @@ impl Settings {
         Self::merge_for(true, flags, environment)
     }
 
-    /// Like [`Self::merge`]. For a command that does not need the values in the files, a `rigup.toml` that cannot be used is only
-    /// a warning.
+    /// Like [`Self::merge`]. For a command that does not need the values in the files, a `rigup.toml` that cannot be used is
+    /// only one of the `file_errors`.
     pub(crate) fn merge_for(
         needs_values: bool,
         flags: Flags,
@@ -230,7 +174,7 @@ impl Settings {
     /// Removes variables that concern this process alone from the environments of everything that it starts.
     pub(crate) fn remove_variables(&mut self, names: &[&str]) {
         for environment in [&mut self.environment, &mut self.command_environment] {
-            environment.0.retain(|name, _| !names.iter().any(|removed| name == removed));
+            environment.remove(names);
         }
     }
 
@@ -242,14 +186,14 @@ impl Settings {
         flags: Flags,
         environment: Environment,
     ) -> Result<Self, SettingsError> {
-        let folder = |flag: Option<PathBuf>, names: &[&str]| {
-            let named = flag.or_else(|| environment.path(names));
-            named.map(|folder| folders::absolute(here, &folder)).transpose()
+        let folder = |name, flag: (Option<PathBuf>, &str), variables: &[&str]| {
+            folders::named(name, flag, &environment, variables, here)
         };
         let mut warnings = Vec::new();
-        let named_lib_dir = folder(flags.lib_dir, &["RIGUP_LIB_DIR", "LIB_DIR"])?;
-        let named_data_dir = match folder(flags.data_dir, &["RIGUP_DATA_DIR"])? {
-            None => folder(None, &["DATA_DIR"])?.filter(|path| folders::is_usable(path, &mut warnings)),
+        let named_lib_dir = folder("lib_dir", (flags.lib_dir, "--lib-dir"), &["RIGUP_LIB_DIR", "LIB_DIR"])?;
+        let named_data_dir = match folder("data_dir", (flags.data_dir, "--data-dir"), &["RIGUP_DATA_DIR"])? {
+            None => folder("data_dir", (None, ""), &["DATA_DIR"])?
+                .filter(|named| folders::is_usable(&named.path, &mut warnings)),
             named => named,
         };
         let is_default_data_dir = named_data_dir.is_none();
@@ -258,35 +202,33 @@ impl Settings {
                 let data = environment.xdg_folder("XDG_DATA_HOME", home.as_deref(), ".local/share");
                 let default = data.and_then(|data| folders::absolute(here, &data.join("rigup")).ok());
                 // Without a usable home folder, the records are kept with the installed files.
-                let fallback = named_lib_dir.as_deref().map(lib_dir::data_dir);
-                match default {
+                let fallback = named_lib_dir.as_ref().map(|named| lib_dir::data_dir(&named.path));
+                let default = match default {
                     Some(default) if fallback.is_none() || dir::is_creatable(&default) => Some(default),
                     default => fallback.or(default),
-                }
+                };
+                default.map(|path| NamedPath::by_default("data_dir", path))
             })
             .ok_or(SettingsError::NoDataDir)?;
-        let lib_dir = named_lib_dir.unwrap_or_else(|| data_dir.join("lib").join(platform()));
-        let lib_bin_dir = folder(flags.lib_bin_dir, &["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"])?
-            .unwrap_or_else(|| lib_dir::bin(&lib_dir));
-        let folders = [(&data_dir, "--data-dir"), (&lib_dir, "--lib-dir"), (&lib_bin_dir, "--lib-bin-dir")];
-        for (path, flag) in folders {
-            if let Some(problem) = folders::problem(path) {
-                return Err(SettingsError::Folder(path.to_owned(), problem, flag));
-            }
-        }
-        let plugin_path: Vec<PathBuf> = flags
-            .plugins_dirs
-            .into_iter()
-            .chain(environment.folders("RIGUP_PLUGINS_DIR"))
-            .chain(["plugins", "providers"].map(PathBuf::from))
-            .filter(|dir| !dir.as_os_str().is_empty())
-            // Without a current folder, there are no folders in it.
-            .filter_map(|dir| folders::absolute(here, &dir).ok())
-            .collect();
+        let lib_dir = named_lib_dir
+            .unwrap_or_else(|| NamedPath::by_default("lib_dir", data_dir.path.join("lib").join(platform())));
+        let flag = (flags.lib_bin_dir, "--lib-bin-dir");
+        let lib_bin_dir = folder("lib_bin_dir", flag, &["RIGUP_LIB_BIN_DIR", "LIB_BIN_DIR"])?
+            .unwrap_or_else(|| NamedPath::by_default("lib_bin_dir", lib_dir::bin(&lib_dir.path)));
+        let mut paths = vec![data_dir.clone(), lib_dir.clone(), lib_bin_dir.clone()];
+        let [data_dir, lib_dir, lib_bin_dir] = [data_dir, lib_dir, lib_bin_dir].map(|named| named.path);
+        folders::check([
+            (&data_dir, "--data-dir"),
+            (&lib_dir, "--lib-dir"),
+            (&lib_bin_dir, "--lib-bin-dir"),
+        ])?;
+        let plugins_dirs = folders::plugins_dirs(flags.plugins_dirs, &environment, here);
+        let plugin_path: Vec<PathBuf> = plugins_dirs.iter().map(|named| named.path.clone()).collect();
+        paths.extend(plugins_dirs);
         let user = environment.xdg_folder("XDG_CONFIG_HOME", home.as_deref(), ".config");
-        let config_dir = match folder(None, &["CONFIG_DIR"])? {
+        let config_dir = match folder("abx_file", (None, ""), &["CONFIG_DIR"])? {
             None => user.as_ref().map(|folder| folder.join("abx")),
-            named => named,
+            named => named.map(|named| named.path),
         };
         let mut trust = trust(here, flags.trust_dirs, &environment);
         // The user's own file may declare the project's file trusted, but not the other way around.
@@ -294,8 +236,10 @@ impl Settings {
         let is_users =
             |path: &Path| users.as_ref().is_some_and(|users| dir::is_same(users, path) == Some(true));
         let projects = here.map(|here| here.join(FILE_NAME)).filter(|path| !is_users(path));
+        let shared = config_dir.as_ref().map(|folder| folder.join(file::ENV_FILE_NAME));
+        paths.extend(folders::files(projects.as_ref(), users.as_ref(), shared.as_ref()));
         let (mut files, mut file_errors) = (Vec::new(), Vec::new());
-        for (path, is_project) in [(users, false), (projects, true)] {
+        for (path, is_project) in [(users.clone(), false), (projects, true)] {
             let Some(path) = path else { continue };
             match file::read(path, is_project, home.as_deref(), &mut trust, &mut warnings) {
                 Ok(file) => files.extend(file),
@@ -304,7 +248,6 @@ impl Settings {
             }
         }
         files.reverse();
-        let shared = config_dir.as_ref().map(|folder| folder.join(file::ENV_FILE_NAME));
         files.extend(shared.and_then(|path| file::read_env(path, &trust, &mut warnings)));
         warnings.extend(folders::list_warnings(
             plugin_path.iter().map(PathBuf::as_path),
@@ -335,6 +278,8 @@ impl Settings {
             lib_bin_dir,
             config_dir,
             plugin_path,
+            paths,
+            user_file: users,
             files,
             trust,
             warnings,
@@ -376,122 +321,4 @@ pub fn platform() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    fn merge(flags: Flags, environment: Environment) -> Settings {
-        let home = Some(PathBuf::from("/home/me"));
-        Settings::merge_in(
-            Some(Path::new("/here")),
-            home,
-            PathBuf::from("/bin/rigup"),
-            true,
-            flags,
-            environment,
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn flags_override_the_environment_and_that_overrides_defaults() {
-        let environment = Environment::from_iter([("RIGUP_DATA_DIR", "/env"), ("DATA_DIR", "/older")]);
-        assert_eq!(merge(Flags::default(), environment.clone()).data_dir, Path::new("/env"));
-        let flags = Flags { data_dir: Some("flag".into()), ..Flags::default() };
-        assert_eq!(merge(flags, environment).data_dir, Path::new("/here/flag"));
-        let environment = Environment::from_iter([("XDG_DATA_HOME", "/xdg"), ("DATA_DIR", "")]);
-        assert_eq!(merge(Flags::default(), environment).data_dir, Path::new("/xdg/rigup"));
-        let environment = Environment::default();
-        assert_eq!(merge(Flags::default(), environment).data_dir, Path::new("/home/me/.local/share/rigup"));
-    }
-
-    #[test]
-    fn lib_dir_is_in_the_data_dir_and_lib_bin_dir_in_lib_dir_by_default() {
-        let settings = merge(Flags::default(), Environment::from_iter([("DATA_DIR", "/d")]));
-        assert_eq!(settings.lib_dir, Path::new("/d/lib").join(platform()));
-        assert_eq!(settings.lib_bin_dir, settings.lib_dir.join("bin"));
-        let settings =
-            merge(Flags::default(), Environment::from_iter([("DATA_DIR", "/d"), ("LIB_DIR", "/l")]));
-        assert_eq!(settings.lib_bin_dir, Path::new("/l/bin"));
-    }
-
-    #[test]
-    fn the_output_limit_is_a_number_of_mebibytes() {
-        let limit = |text: &str| {
-            let environment = Environment::from_iter([("DATA_DIR", "/d"), ("RIGUP_OUTPUT_LIMIT", text)]);
-            let flags = Flags::default();
-            Settings::merge_in(Some(Path::new("/")), None, PathBuf::new(), true, flags, environment)
-                .map(|settings| settings.output_limit)
-        };
-        assert_eq!(limit("").unwrap(), 64 << 20);
-        assert_eq!(limit("2000").unwrap(), 2000 << 20);
-        for bad in ["0", "-1", "1.5", "64M", "99999999999999999"] {
-            assert!(limit(bad).unwrap_err().to_string().contains("a whole number of MiB"), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_projects_file_overrides_the_users_and_invalid_toml_is_reported() {
-        let folder = tempfile::tempdir().unwrap();
-        let (here, config) = (folder.path().join("here"), folder.path().join("config/rigup"));
-        for (dir, text) in [(&here, "T = 1\nLIST = [\"a\", \"b\"]"), (&config, "T = 2")] {
-            fs_err::create_dir_all(dir).unwrap();
-            fs_err::write(dir.join(FILE_NAME), text).unwrap();
-        }
-        let xdg = folder.path().join("config");
-        let environment =
-            || Environment::from_iter([("DATA_DIR", "/d"), ("XDG_CONFIG_HOME", xdg.to_str().unwrap())]);
-        let read =
-            || Settings::merge_in(Some(&here), None, PathBuf::new(), true, Flags::default(), environment());
-        let values: Vec<Value> = read().unwrap().files.into_iter().map(|file| file.values.into()).collect();
-        assert_eq!(values, [serde_json::json!({"T": 1, "LIST": ["a", "b"]}), serde_json::json!({"T": 2})]);
-        fs_err::write(here.join(FILE_NAME), "T = ").unwrap();
-        let error = read().unwrap_err().to_string();
-        assert!(
-            error.starts_with("cannot use ")
-                && error.contains("here/rigup.toml: ")
-                && error.contains("line 1"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_folder_with_an_unsupported_path_is_an_error() {
-        use std::os::unix::ffi::OsStrExt;
-        let error = |flags: Flags| {
-            let environment = Environment::from_iter([("DATA_DIR", "/d")]);
-            Settings::merge_in(Some(Path::new("/here")), None, PathBuf::new(), true, flags, environment)
-                .unwrap_err()
-                .to_string()
-        };
-        let not_text = PathBuf::from(OsStr::from_bytes(b"/d\xff"));
-        let message = error(Flags { data_dir: Some(not_text), ..Flags::default() });
-        assert_eq!(
-            message,
-            "cannot use the folder /d\u{fffd}: its path is not UTF-8, which records require; \
-             choose another with --data-dir"
-        );
-        for bad in ["/a:b", "/a\nb", "/a$b", "/a`b", "/a\"b", "/a\\b"] {
-            let message = error(Flags { lib_dir: Some(bad.into()), ..Flags::default() });
-            assert!(message.ends_with("choose another with --lib-dir"), "{message}");
-            let message = error(Flags { lib_bin_dir: Some(bad.into()), ..Flags::default() });
-            assert!(
-                message.contains("its path has a ") && message.ends_with("with --lib-bin-dir"),
-                "{message}"
-            );
-        }
-        merge(
-            Flags { data_dir: Some("/a b/\u{fc}'(x)#&".into()), ..Flags::default() },
-            Environment::default(),
-        );
-    }
-
-    #[test]
-    fn the_plugin_path_has_flags_then_the_variable_then_the_current_folder() {
-        let flags = Flags { plugins_dirs: vec!["a".into(), "/b".into()], ..Flags::default() };
-        let environment = Environment::from_iter([("DATA_DIR", "/d"), ("RIGUP_PLUGINS_DIR", "/c::d")]);
-        let expected = ["/here/a", "/b", "/c", "/here/d", "/here/plugins", "/here/providers"];
-        assert_eq!(merge(flags, environment).plugin_path, expected.map(PathBuf::from));
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
 use crate::plugin::config::enabled::{self, PluginConfigs, PluginStatus};
 use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::config::schema::{self, Schema};
+use crate::plugin::config::schema::{self, Property, Schema};
 use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources, Variable};
 use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
 use crate::plugin::hook_name::BINARY_REQUEST;
@@ -331,6 +331,11 @@ impl Catalog {
     /// Returns the requirements of the plugins and the providers.
     pub(crate) fn all_requirements(&self) -> impl Iterator<Item = &Requirement> {
         self.requirements.iter().chain(&self.provider_requirements)
+    }
+
+    /// Returns the settings that enable and disable each plugin.
+    pub(crate) fn enabled_properties(&self) -> Vec<Property> {
+        self.discovery.plugins.iter().map(|plugin| self.configs.enabled_property(&plugin.name)).collect()
     }
 
     /// Returns the plugin with this name, ignoring case, or `None` if there is none.

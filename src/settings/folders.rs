@@ -3,10 +3,83 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::fs::dir;
+use crate::settings::environment::Environment;
 use crate::settings::error::SettingsError;
 
 /// The file name of the store in the data dir.
 pub(crate) const STORE_NAME: &str = "rigup.sqlite3";
+
+/// A folder or a file that the settings name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedPath {
+    /// What it is, such as `data_dir`.
+    pub name: &'static str,
+    /// Its path.
+    pub path: PathBuf,
+    /// Where its path comes from.
+    pub origin: String,
+}
+
+impl NamedPath {
+    fn new(name: &'static str, path: PathBuf, origin: impl Into<String>) -> Self {
+        Self { name, path, origin: origin.into() }
+    }
+
+    /// Returns the default path of a folder.
+    pub(super) fn by_default(name: &'static str, path: PathBuf) -> Self {
+        Self::new(name, path, "default")
+    }
+}
+
+/// Returns the folder that a flag or one of these variables names, or `None` if none is set.
+pub(super) fn named(
+    name: &'static str,
+    (flag, option): (Option<PathBuf>, &str),
+    environment: &Environment,
+    variables: &[&str],
+    here: Option<&Path>,
+) -> Result<Option<NamedPath>, SettingsError> {
+    let in_variable = |name: &&str| Some((environment.path(&[name])?, format!("the variable {name}")));
+    let named = flag.map(|folder| (folder, option.to_owned()));
+    let named = named.or_else(|| variables.iter().find_map(in_variable));
+    let Some((folder, origin)) = named else { return Ok(None) };
+    Ok(Some(NamedPath::new(name, absolute(here, &folder)?, origin)))
+}
+
+/// Returns the folders that are searched for plugins, in their order.
+pub(super) fn plugins_dirs(
+    flags: Vec<PathBuf>,
+    environment: &Environment,
+    here: Option<&Path>,
+) -> Vec<NamedPath> {
+    const VARIABLE: &str = "RIGUP_PLUGINS_DIR";
+    let named = flags.into_iter().map(|folder| (folder, "--plugins-dir".to_owned()));
+    let in_variable = environment.folders(VARIABLE).into_iter();
+    let in_variable = in_variable.map(|folder| (folder, format!("the variable {VARIABLE}")));
+    let default = ["plugins", "providers"].map(|folder| (PathBuf::from(folder), "default".to_owned()));
+    let all = named.chain(in_variable).chain(default).filter(|(folder, _)| !folder.as_os_str().is_empty());
+    // Without a current folder, there are no folders in it.
+    let absolute = |(folder, origin): (PathBuf, String)| {
+        Some(NamedPath::new("plugins_dir", absolute(here, &folder).ok()?, origin))
+    };
+    all.filter_map(absolute).collect()
+}
+
+/// Returns the settings files in order of precedence, whether they exist or not.
+pub(super) fn files(
+    projects: Option<&PathBuf>,
+    users: Option<&PathBuf>,
+    shared: Option<&PathBuf>,
+) -> Vec<NamedPath> {
+    let files = [
+        ("project_file", projects, "the current folder"),
+        ("user_file", users, "your configuration folder"),
+        ("abx_file", shared, "the configuration folder of abx"),
+    ];
+    let named =
+        |(name, path, origin): (_, Option<&PathBuf>, &str)| Some(NamedPath::new(name, path?.clone(), origin));
+    files.into_iter().filter_map(named).collect()
+}
 
 /// Returns whether `DATA_DIR`, a variable that other programs use too, is or may become a data dir of rigup: the folder
 /// does not exist, is empty, or holds a store, perhaps a damaged one that was moved aside. Adds a warning if not. A folder
@@ -27,11 +100,20 @@ pub(super) fn is_usable(path: &Path, warnings: &mut Vec<String>) -> bool {
 
 /// Checks that the path of a folder can be written into records, which are JSON, into PATH, and into the scripts by
 /// which pip and others start a program, some of which put it in double quotes. Returns what is wrong with it, or `None`.
-pub(super) fn problem(path: &Path) -> Option<String> {
+fn problem(path: &Path) -> Option<String> {
     let is_unsupported = |c: &char| c.is_control() || [':', '"', '$', '`', '\\'].contains(c);
     let Some(text) = path.to_str() else { return Some("is not UTF-8, which records require".to_owned()) };
     let unsupported = text.chars().find(is_unsupported)?;
     Some(format!("has a {unsupported:?}, which PATH and program launchers do not support"))
+}
+
+/// Returns an error for the first of these folders that has such a problem, with the flag that chooses another.
+pub(super) fn check<'a>(
+    folders: impl IntoIterator<Item = (&'a PathBuf, &'static str)>,
+) -> Result<(), SettingsError> {
+    let mut problems =
+        folders.into_iter().filter_map(|(path, flag)| Some((path.clone(), problem(path)?, flag)));
+    problems.next().map_or(Ok(()), |(path, problem, flag)| Err(SettingsError::Folder(path, problem, flag)))
 }
 
 /// Returns whether a folder can be in a list of folders, such as PATH.

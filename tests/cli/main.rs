@@ -19,6 +19,7 @@ mod changed_request;
 mod completions;
 mod concurrency;
 mod config;
+mod config_set;
 mod docs;
 mod doctor;
 mod durations;

@@ -9,6 +9,9 @@ use crate::model::{Policy, RetentionLimits};
 use crate::plugin::config::schema::{self, Property};
 use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources};
 
+/// The schema of the settings.
+const CORE: &str = include_str!("core.json");
+
 /// The setting that limits the age of processes, in days.
 const MAX_AGE: &str = "keep.days";
 
@@ -22,7 +25,7 @@ pub(crate) struct CoreSettings {
 impl CoreSettings {
     /// Reads the settings. An invalid value is an error.
     pub(crate) fn read(sources: Sources<'_>) -> Result<Self, String> {
-        let schema = schema::parse(include_str!("core.json")).map_err(|error| error.to_string())?;
+        let schema = schema::parse(CORE).map_err(|error| error.to_string())?;
         let resolver = SettingResolver::new(sources, &schema.properties);
         let settings: Vec<Setting> =
             schema.properties.iter().map(|property| resolver.resolve(property)).collect();
@@ -88,6 +91,11 @@ impl CoreSettings {
         })?;
         Ok(limit)
     }
+}
+
+/// Returns the properties of rigup's own settings.
+pub(crate) fn properties() -> Vec<Property> {
+    schema::parse(CORE).map(|schema| schema.properties).unwrap_or_default()
 }
 
 /// Returns the problem of the table `keep`, or `None` if there is none. If a misspelled limit were ignored, rigup would

@@ -106,6 +106,11 @@ impl PluginConfigs {
         stated.unwrap_or(true) && !self.uncurated.iter().any(|name| name == plugin)
     }
 
+    /// Returns the settings that plugins declare.
+    pub(crate) fn properties(&self) -> impl Iterator<Item = &Property> + Clone {
+        self.schemas.values().flat_map(|schema| &schema.properties)
+    }
+
     /// Returns whether a plugin declares a setting with this name.
     pub(crate) fn declares(&self, name: &str) -> bool {
         let mut properties = self.schemas.values().flat_map(|schema| &schema.properties);
@@ -243,7 +248,7 @@ impl PluginConfigs {
 
     /// Returns the property `<PLUGIN>_ENABLED` from the `config.json`, or a default one, so that every plugin can be
     /// disabled.
-    fn enabled_property(&self, plugin: &str) -> Property {
+    pub(crate) fn enabled_property(&self, plugin: &str) -> Property {
         let name = name(plugin);
         let declared = self
             .schema(plugin)

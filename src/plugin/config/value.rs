@@ -206,7 +206,7 @@ fn in_tables<'a>(values: &'a Map<String, Value>, name: &str) -> Option<&'a Value
 }
 
 /// Converts a value to the type of a property, and validates it: a string is parsed as that type.
-fn converted(property: &Property, raw: Value, is_hidden: bool) -> Result<Value, String> {
+pub(crate) fn converted(property: &Property, raw: Value, is_hidden: bool) -> Result<Value, String> {
     let value = match &raw {
         Value::String(text) if !property.may_be("string") => parse_text(property, text.trim()).unwrap_or(raw),
         _ => raw,

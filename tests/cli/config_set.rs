@@ -1,0 +1,114 @@
+//! The folders that `rigup config` shows, and `rigup config set` and `path`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::test_context::TestContext;
+
+/// Creates a context with a plugin that has settings.
+fn context() -> TestContext {
+    let context = TestContext::new();
+    let config = json!({"properties": {
+        "W_LIMIT": {"type": "integer", "minimum": 5, "default": 60},
+        "W_ARGS": {"type": "array", "default": []},
+        "W_COOKIES": {"type": "string", "x-sensitive": true},
+    }});
+    context.write("here/plugins/w/config.json", config.to_string());
+    context
+}
+
+/// Returns the values of records by name.
+fn values(records: &[Value]) -> Vec<Value> {
+    records.iter().map(|record| json!([record["name"], record["value"]])).collect()
+}
+
+const FILE: &str = "home/.config/rigup/rigup.toml";
+
+#[test]
+fn config_shows_folders_and_files_with_their_origins() {
+    let mut context = context();
+    context.set("LIB_BIN_DIR", "/opt/bin");
+    let lib = context.path("lib");
+    let lib_dir = lib.to_str().unwrap();
+    context.write(FILE, "");
+    let args = ["config", "lib_dir", "lib_bin_dir", "data_dir", "user_file", "--lib-dir", lib_dir];
+    let records = context.run(&args).succeeds().records();
+    let record = |name: &str, value: &str, origin: &str, exists: bool| {
+        json!({"type": "Setting", "plugin": "rigup",
+        "name": name, "value": value, "origin": origin, "exists": exists})
+    };
+    let expected = [
+        record("data_dir", context.path("data").to_str().unwrap(), "the variable RIGUP_DATA_DIR", false),
+        record("lib_dir", lib_dir, "--lib-dir", false),
+        record("lib_bin_dir", "/opt/bin", "the variable LIB_BIN_DIR", false),
+        record("user_file", context.path(FILE).to_str().unwrap(), "your configuration folder", true),
+    ];
+    assert_eq!(records, expected);
+    let plugins = context.run(&["config", "plugins_dir"]).succeeds().records();
+    let folders = ["plugins", "providers"].map(|name| context.path("here").join(name).display().to_string());
+    assert_eq!(values(&plugins), folders.map(|path| json!(["plugins_dir", path])));
+    assert_eq!(
+        context.run(&["config", "path"]).succeeds().stdout,
+        format!("{}\n", context.path(FILE).display())
+    );
+}
+
+#[test]
+fn config_set_writes_typed_values_and_keeps_comments() {
+    let mut context = context();
+    let set = |context: &TestContext, words: &[&str]| context.run(&[&["config", "set"], words].concat());
+    let records = set(&context, &["W_LIMIT=90", "keep.days=7", "W_ARGS=[1,\"a\"]", "W_ENABLED=no"])
+        .succeeds()
+        .records();
+    let expected = [
+        json!(["keep.days", 7]),
+        json!(["W_LIMIT", 90]),
+        json!(["W_ARGS", [1, "a"]]),
+        json!(["W_ENABLED", false]),
+    ];
+    assert_eq!(values(&records), expected);
+    let read = |context: &TestContext| fs::read_to_string(context.path(FILE)).unwrap();
+    assert_eq!(read(&context), "W_LIMIT = 90\nW_ARGS = [1, \"a\"]\nW_ENABLED = false\n\n[keep]\ndays = 7\n");
+    context.write(FILE, "# mine\nW_LIMIT = 90 # seconds\n\n[keep]\n# a week\ndays = 7\n");
+    fs::set_permissions(context.path(FILE), fs::Permissions::from_mode(0o600)).unwrap();
+    set(&context, &["keep.days=12h", "W_LIMIT=80"]).succeeds();
+    assert_eq!(read(&context), "# mine\nW_LIMIT = 80 # seconds\n\n[keep]\n# a week\ndays = \"12h\"\n");
+    assert_eq!(fs::metadata(context.path(FILE)).unwrap().permissions().mode() & 0o777, 0o600);
+    context.set("W_LIMIT", "70");
+    let other = set(&context, &["W_LIMIT=50"]).succeeds().record();
+    assert_eq!((&other["value"], &other["origin"]), (&json!(70), &json!("the variable W_LIMIT")));
+    set(&context, &["W_LIMIT=", "keep.days=", "keep.processes="]).succeeds();
+    assert_eq!(read(&context), "");
+}
+
+#[test]
+fn config_set_changes_nothing_if_a_value_cannot_be_used() {
+    let context = context();
+    for (assignment, code, error) in [
+        ("W_LIMIT=4", 2, "cannot set W_LIMIT: 4 is less than the minimum of 5"),
+        ("W_LIMT=9", 1, "there is no setting named W_LIMT; did you mean W_LIMIT?"),
+        ("W_LIMIT", 2, "cannot set W_LIMIT: there is no `=`; write W_LIMIT=VALUE"),
+        (
+            "W_COOKIES=s3cret",
+            2,
+            "cannot set W_COOKIES: it is sensitive, and others can see a command line; write it into",
+        ),
+        ("keep.days=soon", 2, "nothing was set: cannot use keep.days"),
+        ("keep.day=1", 1, "there is no setting named keep.day; did you mean keep.days?"),
+        ("PLUGINS=nosuch", 2, "nothing was set: there is no plugin named nosuch"),
+        ("data_dir=/x", 1, "there is no setting named data_dir; `rigup config` shows all settings"),
+    ] {
+        let output = context.run(&["config", "set", "W_ENABLED=true", assignment]).exits_with(code);
+        assert!(output.stderr.starts_with(&format!("error: {error}")), "{}", output.stderr);
+        assert!(!output.stderr.contains("s3cret"));
+    }
+    assert!(!context.path(FILE).exists());
+    context.write(FILE, "PLUGINS = \"nosuch\"\n");
+    context.run(&["config"]).exits_with(3);
+    context.run(&["config", "set", "PLUGINS=w"]).succeeds();
+    context.run(&["config", "set", "W_LIMIT=9", "PLUGINS="]).succeeds();
+    assert_eq!(fs::read_to_string(context.path(FILE)).unwrap(), "W_LIMIT = 9\n");
+    assert!(!context.path("data").exists());
+}
