@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fs::{dir, lib_dir};
 use crate::model::ProcessId;
-pub use crate::trust::{Trust, Untrusted};
+pub use crate::trust::{Circumstances, TRUST_VARIABLE, Trust, Untrusted};
 
 mod environment;
 mod error;
@@ -19,9 +19,6 @@ pub use error::SettingsError;
 pub(crate) use file::DAEMONS;
 pub use file::{FILE_NAME, SettingsFile};
 pub(crate) use folders::{NamedPath, STORE_NAME, is_listable};
-
-/// The variable with folders to trust, separated by `:`, like `--trust-dir`.
-pub const TRUST_VARIABLE: &str = "RIGUP_TRUST_DIR";
 
 /// The variable with the form of data on standard output, like `--format`.
 pub(crate) const FORMAT_VARIABLE: &str = "RIGUP_FORMAT";
@@ -230,7 +227,7 @@ impl Settings {
             None => user.as_ref().map(|folder| folder.join("abx")),
             named => named.map(|named| named.path),
         };
-        let mut trust = trust(here, flags.trust_dirs, &environment);
+        let mut trust = trust(here, home.as_deref(), flags.trust_dirs, &environment);
         // The user's own file may declare the project's file trusted, but not the other way around.
         let users = user.map(|folder| folder.join("rigup").join(FILE_NAME));
         let is_users =
@@ -304,7 +301,7 @@ fn output_limit(environment: &Environment) -> Result<u64, SettingsError> {
 }
 
 /// Returns the trust that the command line and the environment declare.
-fn trust(here: Option<&Path>, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
+fn trust(here: Option<&Path>, home: Option<&Path>, flags: Vec<PathBuf>, environment: &Environment) -> Trust {
     let mut trust = Trust::new(environment.text("SUDO_UID").and_then(|uid| uid.parse().ok()));
     for (folders, source) in [(flags, "--trust-dir"), (environment.folders(TRUST_VARIABLE), TRUST_VARIABLE)] {
         let folders = folders.iter().filter(|folder| !folder.as_os_str().is_empty());
@@ -312,6 +309,11 @@ fn trust(here: Option<&Path>, flags: Vec<PathBuf>, environment: &Environment) ->
             trust.add_exception(folder, source);
         }
     }
+    trust.set_circumstances(Circumstances {
+        is_ci: environment.get("CI").is_some(),
+        checkout: here.filter(|here| here.parent().is_some() && Some(*here) != home).map(Path::to_owned),
+        has_declared: environment.get(TRUST_VARIABLE).is_some(),
+    });
     trust
 }
 

@@ -7,19 +7,22 @@
 //! the path, because only the owner of a file in it can replace that file.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind::NotADirectory, ErrorKind::NotFound, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Group, geteuid};
 
-use crate::shell;
+use untrusted::{ALL_SHARE_IT, IF_ALONE, IF_OWNER, Remedy, is_shared, quoted};
 use users::{is_unknown, is_user_private_group, user};
 
+mod untrusted;
 pub(crate) mod users;
+
+pub use untrusted::{Circumstances, TRUST_VARIABLE, Untrusted};
 
 /// The users that rigup trusts, and the folders that the user has declared trusted.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +30,7 @@ pub struct Trust {
     /// The uids of the trusted users besides root.
     users: Vec<u32>,
     exceptions: Vec<Exception>,
+    circumstances: Arc<Circumstances>,
 }
 
 /// A folder that is trusted with everything in it, regardless of its permissions.
@@ -43,7 +47,18 @@ impl Trust {
         let this_user = geteuid();
         let sudo_user = sudo_user.filter(|_| this_user.is_root());
         let users = std::iter::once(this_user.as_raw()).chain(sudo_user).filter(|uid| !is_unknown(*uid));
-        Self { users: users.collect(), exceptions: Vec::new() }
+        Self { users: users.collect(), ..Self::default() }
+    }
+
+    /// Sets what the advice depends on.
+    pub fn set_circumstances(&mut self, circumstances: Circumstances) {
+        self.circumstances = Arc::new(circumstances);
+    }
+
+    /// Returns the advice about a folder of another user in a CI job, or `None` elsewhere.
+    pub(crate) fn ci_advice(&self, folder: &Path) -> Option<String> {
+        let declaration = || format!("{IF_OWNER}, {}", self.circumstances.declaration(folder, folder));
+        self.circumstances.is_ci.then(declaration)
     }
 
     /// Adds a folder that `source`, a flag or a file, declares trusted.
@@ -123,71 +138,6 @@ enum Subject<'a> {
     Open(&'a File),
 }
 
-/// A file or folder that others may have written or replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Untrusted {
-    /// The file or folder with the unsafe owner or permissions.
-    pub path: PathBuf,
-    /// The unsafe property, as a clause.
-    cause: String,
-    /// What makes `path` safe, as a clause; `None` if nothing does.
-    fix: Option<String>,
-    /// The file or folder to check, if `path` is only a part of its path.
-    leads_to: Option<PathBuf>,
-}
-
-impl Untrusted {
-    fn new(path: &Path, cause: String, fix: Option<String>) -> Self {
-        Self { path: path.to_owned(), cause, fix, leads_to: None }
-    }
-
-    /// Returns the reason, as a clause.
-    pub fn reason(&self) -> String {
-        match &self.leads_to {
-            Some(path) => format!("{}, and {} is reached through it", self.cause, path.display()),
-            None => self.cause.clone(),
-        }
-    }
-
-    /// Returns the file or folder to check.
-    fn target(&self) -> &Path {
-        self.leads_to.as_deref().unwrap_or(&self.path)
-    }
-
-    /// Returns the reason, and the next step: a fix, or how to declare `folder` trusted.
-    pub fn advice(&self, folder: &Path) -> String {
-        let (reason, quoted_folder) = (self.reason(), quoted(folder));
-        if is_shared(folder)
-            && let Some(fix) = &self.fix
-        {
-            return format!("{reason}; {fix}");
-        }
-        let declare = format!("declare it trusted with --trust-dir {quoted_folder} or");
-        let variable = format!("RIGUP_TRUST_DIR={quoted_folder}");
-        let Some(fix) = &self.fix else {
-            return format!("{reason}; if you know that only you can write to it, {declare} {variable}");
-        };
-        // A settings file cannot declare itself trusted.
-        let other_way = if self.target().ends_with("rigup.toml") {
-            variable
-        } else {
-            format!("trust_dirs = [{:?}] in your own rigup.toml", folder.display().to_string())
-        };
-        format!("{reason}; {fix}, or {declare} {other_way}")
-    }
-}
-
-impl fmt::Display for Untrusted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let target = self.target();
-        let is_file = target.metadata().is_ok_and(|metadata| !metadata.is_dir());
-        let folder = target.parent().filter(|_| is_file).unwrap_or(target);
-        write!(f, "{}: {}", self.path.display(), self.advice(folder))
-    }
-}
-
-impl std::error::Error for Untrusted {}
-
 /// A check of many files that checks each folder only once, even if it is on several of their paths.
 #[derive(Debug)]
 pub(crate) struct Inspection<'a> {
@@ -244,10 +194,7 @@ impl<'a> Inspection<'a> {
     /// Checks every existing folder and link on a path, and on the paths of the links' targets. Returns the path
     /// without links, or `None` if it does not exist.
     pub(crate) fn resolve(&mut self, path: &Path) -> Result<Option<PathBuf>, Untrusted> {
-        self.walk(path).map_err(|untrusted| {
-            let leads_to = (untrusted.path != path).then(|| path.to_owned());
-            Untrusted { leads_to, ..untrusted }
-        })
+        self.walk(path).map_err(|untrusted| untrusted.leading_to(path))
     }
 
     fn walk(&mut self, path: &Path) -> Result<Option<PathBuf>, Untrusted> {
@@ -260,7 +207,7 @@ impl<'a> Inspection<'a> {
                     Ok(metadata) => metadata,
                     // A missing file cannot do harm; opening it reports that it is missing.
                     Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
-                    Err(error) => return Err(unreadable(&reached, &error)),
+                    Err(error) => return Err(unreadable(&reached, &error, &self.trust.circumstances)),
                 };
                 let is_file = !metadata.is_dir() && !metadata.is_symlink();
                 if is_file && !rest.as_os_str().is_empty() {
@@ -270,13 +217,19 @@ impl<'a> Inspection<'a> {
                 if metadata.is_dir() {
                     self.passed.insert(reached.clone());
                 } else if metadata.is_symlink() {
-                    let target = fs::read_link(&reached).map_err(|error| unreadable(&reached, &error))?;
+                    let target = fs::read_link(&reached)
+                        .map_err(|error| unreadable(&reached, &error, &self.trust.circumstances))?;
                     links += 1;
                     if links > MAX_LINKS {
                         let cause =
                             format!("it is one of more than {MAX_LINKS} links that lead to each other");
                         let fix = format!("correct the link `{}`", quoted(&reached));
-                        return Err(Untrusted::new(&reached, cause, Some(fix)));
+                        return Err(Untrusted::new(
+                            &reached,
+                            cause,
+                            Remedy::Other(fix),
+                            &self.trust.circumstances,
+                        ));
                     }
                     reached.pop();
                     rest = target.join(rest);
@@ -303,45 +256,48 @@ impl<'a> Inspection<'a> {
         const STICKY: u32 = 0o1000;
         let mode = metadata.mode() & 0o7777;
         let owner = metadata.uid();
-        let (cause, fix) = if owner != 0 && !self.trust.users.contains(&owner) {
+        let may_change = geteuid().is_root() || geteuid().as_raw() == owner;
+        let command = |program, change| {
+            if is_shared(path) {
+                Remedy::Other(ALL_SHARE_IT.to_owned())
+            } else if may_change {
+                Remedy::Command(program, change)
+            } else {
+                Remedy::Declare(IF_ALONE)
+            }
+        };
+        let (cause, remedy) = if owner != 0 && !self.trust.users.contains(&owner) {
             if is_unknown(owner) {
-                // The owner cannot be changed inside the namespace, and a rigup.toml is usually below the same `/`.
                 let cause =
                     format!("it belongs to a user that this user namespace does not map (uid {owner})");
-                return Err(Untrusted::new(path, cause, None));
-            }
-            let expected = if geteuid().is_root() {
-                "not to root".to_owned()
+                (cause, Remedy::Declare(IF_ALONE))
             } else {
-                format!("neither to {} nor to root", user(geteuid().as_raw()))
-            };
-            let cause = format!("it belongs to {}, {expected}", user(owner));
-            if geteuid().is_root() {
-                return Err(Untrusted::new(path, cause, Some("run rigup as that user".to_owned())));
+                let expected = if geteuid().is_root() {
+                    "not to root".to_owned()
+                } else {
+                    format!("neither to {} nor to root", user(geteuid().as_raw()))
+                };
+                (format!("it belongs to {}, {expected}", user(owner)), Remedy::Declare(IF_OWNER))
             }
-            (cause, format!("chown -h {}", geteuid()))
         } else if metadata.is_symlink()
             || matches!(subject, Subject::Ancestor) && metadata.is_dir() && mode & STICKY != 0
         {
             return Ok(());
         } else if mode & 0o002 != 0 {
-            (format!("others can write to it (mode {mode:04o})"), "chmod o-w".to_owned())
+            let is_group_private = mode & 0o020 == 0 || self.is_private(metadata.gid());
+            let change = if is_group_private { "o-w" } else { "go-w" };
+            (format!("others can write to it (mode {mode:04o})"), command("chmod", change))
         } else if mode & 0o020 != 0 && !self.is_private(metadata.gid()) {
             let gid = metadata.gid();
             let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
             let name = group.map_or_else(|| gid.to_string(), |group| group.name);
-            (format!("the group {name} can write to it (mode {mode:04o})"), "chmod g-w".to_owned())
+            (format!("the group {name} can write to it (mode {mode:04o})"), command("chmod", "g-w"))
         } else if mode & 0o020 != 0 && self.has_other_writers(path, subject) {
-            ("its access control list lets others write to it".to_owned(), "setfacl -b".to_owned())
+            ("its access control list lets others write to it".to_owned(), command("setfacl", "-b"))
         } else {
             return Ok(());
         };
-        let fix = if is_shared(path) {
-            "all users share it, so use a file or folder of your own".to_owned()
-        } else {
-            format!("fix it with `{fix} {}`", quoted(path))
-        };
-        Err(Untrusted::new(path, cause, Some(fix)))
+        Err(Untrusted::new(path, cause, remedy, &self.trust.circumstances))
     }
 
     /// Returns whether a group has no members except trusted users.
@@ -398,17 +354,6 @@ impl<'a> Inspection<'a> {
     }
 }
 
-/// Whether a file or folder is one that all users share, such as `/dev/null` or `/tmp`: other permissions would harm
-/// them, and so would trust in everything that they write there.
-fn is_shared(path: &Path) -> bool {
-    let Ok(metadata) = path.metadata() else { return false };
-    let is_open_folder = metadata.is_dir() && metadata.mode() & 0o1002 == 0o1002;
-    let is_other_file = !metadata.is_dir() && !metadata.is_file();
-    let is_of_root = metadata.uid() == 0;
-    is_of_root && (is_open_folder || is_other_file)
-        || ["/dev", "/proc", "/sys"].iter().any(|folder| path.starts_with(folder))
-}
-
 /// The attribute with the access control list of a file on Linux: four bytes of version, then entries of little-endian
 /// words.
 const ACL: &str = "system.posix_acl_access";
@@ -439,13 +384,9 @@ fn acl_writers(list: &[u8]) -> impl Iterator<Item = Writer> {
     })
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Untrusted {
+fn unreadable(path: &Path, error: &io::Error, circumstances: &Arc<Circumstances>) -> Untrusted {
     let cause = format!("cannot read its owner and permissions: {error}");
-    Untrusted::new(path, cause, Some(format!("check `{}`", quoted(path))))
-}
-
-fn quoted(path: &Path) -> String {
-    shell::quote_text(&path.to_string_lossy())
+    Untrusted::new(path, cause, Remedy::Other(format!("check `{}`", quoted(path))), circumstances)
 }
 
 #[cfg(test)]

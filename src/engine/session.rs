@@ -345,7 +345,9 @@ fn check_owner(settings: &Settings) -> Result<(), EngineError> {
         .filter(|owner| !is_declared_trusted && !users::is_unknown(*owner));
     let Some(owner) = owner else { return Ok(()) };
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let next = if settings.is_default_data_dir {
+    let next = if let Some(advice) = settings.trust.ci_advice(&settings.data_dir) {
+        advice
+    } else if settings.is_default_data_dir {
         format!("run `sudo -H rigup {}`, or run rigup as that user", shell::quote_command(&arguments))
     } else {
         "run rigup as that user".to_owned()

@@ -80,7 +80,7 @@ pub enum RunError {
     #[error("cannot use the output dir {path}: {1}; choose another with --output-dir", path = .0.display())]
     OutputDir(PathBuf, io::Error),
     /// The folder for temporary files of an event cannot be created.
-    #[error("cannot create a folder for temporary files in {path}: {0}; set TMPDIR to another folder", path = std::env::temp_dir().display())]
+    #[error("{0}")]
     Temporary(io::Error),
     /// A setting is not a memory limit.
     #[error(transparent)]

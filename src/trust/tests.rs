@@ -161,8 +161,10 @@ fn rejects_a_folder_of_another_user_unless_that_user_called_sudo() {
     let tree = TestTree::new();
     let folder = tree.folder("x", 0o755);
     std::os::unix::fs::chown(&folder, Some(OTHER_USER), None).unwrap();
-    let expected =
-        format!("{}: it belongs to uid 12345, not to root; run rigup as that user, or ", folder.display());
+    let expected = format!(
+        "{}: it belongs to uid 12345, not to root; if you trust that user, run `export RIGUP_TRUST_DIR=",
+        folder.display()
+    );
     assert!(reason(&folder).starts_with(&expected), "{}", reason(&folder));
     assert_eq!(Trust::new(Some(OTHER_USER)).check(&folder), Ok(None));
 }

@@ -16,6 +16,7 @@ mod batch;
 mod binary_spec;
 mod builtin_providers;
 mod changed_request;
+mod checkout;
 mod completions;
 mod concurrency;
 mod config;
@@ -43,6 +44,9 @@ mod install_script;
 mod interpreter;
 mod interrupt;
 mod invalid_input;
+#[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
+#[path = "../faults/kernel.rs"]
+mod kernel;
 mod library;
 mod links;
 mod list;

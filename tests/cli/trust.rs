@@ -12,12 +12,12 @@ use crate::invalid_input::run_as_nobody;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// Sets the permissions of a file.
-fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Creates a context with the provider `good`, and a plugin that requires `x` from it.
-fn context() -> TestContext {
+pub(crate) fn context() -> TestContext {
     let context = TestContext::new();
     context.fixture("good").plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "good"})]);
     context
@@ -43,7 +43,7 @@ fn does_not_run_a_hook_that_others_can_write() {
     assert_rejected(
         &context,
         "good",
-        &format!("{}: others can write to it (mode 0777); fix it with `chmod o-w ", hook.display()),
+        &format!("{}: others can write to it (mode 0777); fix it with `chmod -R o-w ", hook.display()),
     );
     set_mode(&hook, 0o755);
     context.run(&["install"]).succeeds();
@@ -68,7 +68,7 @@ fn rejects_a_plugins_folder_that_others_can_write_and_uses_the_others() {
     let output = context.run(&["install"]).exits_with(1);
     assert_eq!(output.stderr.matches("error:").count(), 1, "{}", output.stderr);
     output.stderr_contains(&format!(
-        "error: {}: others can write to it (mode 0777); fix it with `chmod o-w ",
+        "error: {}: others can write to it (mode 0777); fix it with `chmod -R o-w ",
         plugins.display()
     ));
     context
@@ -163,7 +163,7 @@ fn rejects_a_settings_file_that_others_can_write() {
     let file = context.write("here/rigup.toml", "");
     set_mode(&file, 0o666);
     let message =
-        format!("error: {}: others can write to it (mode 0666); fix it with `chmod o-w ", file.display());
+        format!("error: {}: others can write to it (mode 0666); fix it with `chmod -R o-w ", file.display());
     context.run(&["install"]).exits_with(3).stderr_contains(&message);
     set_mode(&file, 0o644);
     set_mode(&context.path("here"), 0o777);
@@ -211,7 +211,8 @@ fn rejects_a_lock_file_that_others_can_write() {
     context.run(&["lock"]).succeeds();
     let file = context.path("here/rigup.lock");
     set_mode(&file, 0o666);
-    let message = format!("{}: others can write to it (mode 0666); fix it with `chmod o-w ", file.display());
+    let message =
+        format!("{}: others can write to it (mode 0666); fix it with `chmod -R o-w ", file.display());
     for args in [&["install", "--locked"][..], &["lock", "--check"], &["lock"]] {
         context
             .run(args)
@@ -272,7 +273,8 @@ fn rejects_files_of_another_user_unless_that_user_called_sudo() {
     }
     let here = context.path("here");
     context.run(&["install"]).exits_with(1).stderr_contains(&format!(
-        "error: {}: it belongs to uid 12345, not to root, and {}/plugins is reached through it; run rigup as that user, or ",
+        "error: {}: it belongs to uid 12345, not to root, and {}/plugins is reached through it; if you trust that user, run `export RIGUP_TRUST_DIR={}`",
+        here.display(),
         here.display(),
         here.display(),
     ));

@@ -19,9 +19,10 @@ fn row_22_a_plugin_folder_that_others_can_write_to_is_rejected() {
     let set = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
 
     set(0o777);
-    let folder = path.display();
+    let (folder, here) = (path.display(), context.path("here"));
+    let here = here.display();
     let expected = format!(
-        "error: {folder}: others can write to it (mode 0777); fix it with `chmod o-w {folder}`, or declare it trusted"
+        "error: {folder}: others can write to it (mode 0777); fix it with `chmod -R o-w {here}`, or declare it trusted"
     );
     context.run(&["install"]).exits_with(1).stderr_contains(&expected);
     context
@@ -40,7 +41,7 @@ fn row_22_a_plugin_folder_that_others_can_write_to_is_rejected() {
         chown(&path, None, Some(12345)).unwrap();
         set(0o2775);
         let expected = format!(
-            "error: {folder}: the group 12345 can write to it (mode 2775); fix it with `chmod g-w {folder}`, or"
+            "error: {folder}: the group 12345 can write to it (mode 2775); fix it with `chmod -R g-w {here}`, or"
         );
         context.run(&["install", "--force"]).exits_with(1).stderr_contains(&expected);
     }
@@ -69,7 +70,7 @@ fn a_file_of_an_unmapped_user_is_rejected_unless_it_is_trusted() {
     let unknown = "/: it belongs to a user that this user namespace does not map (uid 65534), and ";
     let here = context.path("here");
     let advice = format!(
-        "if you know that only you can write to it, declare it trusted with --trust-dir {0} or RIGUP_TRUST_DIR={0}",
+        "if you know that no one else can write to it, run `export RIGUP_TRUST_DIR={0}`",
         here.display()
     );
     run(&as_root, &["install"]).exits_with(3).stderr_contains(unknown).stderr_contains(&advice);
