@@ -21,6 +21,7 @@ mod completions;
 mod concurrency;
 mod config;
 mod config_set;
+mod containers;
 mod docs;
 mod doctor;
 mod durations;
