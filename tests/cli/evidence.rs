@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::invalid_input::run_as_nobody;
+use crate::kernel;
 use crate::shared_folders::FINDER;
 use crate::test_context::TestContext;
 
@@ -160,7 +161,7 @@ fn no_user_can_rename_what_another_one_put_into_a_folder_of_everyone() {
 
 #[test]
 fn what_only_another_user_can_replace_is_named_with_that_user() {
-    if !nix::unistd::geteuid().is_root() {
+    if !kernel::is_root() {
         return;
     }
     let mut context =
@@ -213,7 +214,7 @@ fn a_correct_link_in_a_folder_that_cannot_be_written_is_no_error() {
         fs::set_permissions(context.path(path), fs::Permissions::from_mode(0o755)).unwrap();
     }
     fs::set_permissions(&records, fs::Permissions::from_mode(0o644)).unwrap();
-    if !nix::unistd::geteuid().is_root() {
+    if !kernel::is_root() {
         return;
     }
     for _ in 0..2 {

@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::kernel;
 use crate::test_context::{CommandOutput, TestContext, died_of, signal, wait_until};
 
 /// Installs a script in the requested version, or else in the newest one. The script contains LIB_DIR and the text of
@@ -94,14 +95,16 @@ fn installs_the_pinned_version_elsewhere_despite_a_newer_one() {
 
 #[test]
 fn finds_installed_binaries_without_a_network_or_a_process() {
+    const OFFLINE: [&str; 2] = ["--map-root-user", "--net"];
+    if !kernel::unshares(&OFFLINE) {
+        return;
+    }
     let context = context_with_shelf(&["a"]);
     context.run(&["lock"]).succeeds();
     let before = context.processes().len();
-    let rigup = env!("CARGO_BIN_EXE_rigup");
-    let offline = context
-        .command_for(Path::new("unshare"), &["--map-root-user", "--net", rigup, "install", "--locked"])
-        .output()
-        .unwrap();
+    let install = [env!("CARGO_BIN_EXE_rigup"), "install", "--locked"];
+    let offline =
+        context.command_for(Path::new("unshare"), &[&OFFLINE[..], &install].concat()).output().unwrap();
     CommandOutput::new(&["install", "--locked"], &offline).succeeds().stderr_contains("is already installed");
     assert_eq!(context.processes().len(), before);
 }

@@ -9,6 +9,7 @@ use nix::fcntl::OFlag;
 use serde_json::json;
 
 use crate::invalid_input::run_as_nobody;
+use crate::kernel;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// Sets the permissions of a file.
@@ -264,7 +265,7 @@ fn rejects_a_named_pipe_as_settings_without_waiting_for_it() {
 
 #[test]
 fn rejects_files_of_another_user_unless_that_user_called_sudo() {
-    if !nix::unistd::geteuid().is_root() {
+    if !kernel::is_root() {
         return; // only root can change the owner of a file
     }
     let mut context = context();
@@ -285,7 +286,7 @@ fn rejects_files_of_another_user_unless_that_user_called_sudo() {
 /// `sudo` may keep the HOME of its caller.
 #[test]
 fn root_uses_no_data_dir_of_another_user() {
-    if !nix::unistd::geteuid().is_root() {
+    if !kernel::is_root() {
         return;
     }
     let mut context = context();
@@ -486,7 +487,7 @@ fn restores_and_reports_a_changed_built_in_hook_before_it_runs() {
 
 #[test]
 fn uses_a_plugin_of_root_in_a_folder_that_the_user_cannot_list() {
-    if !nix::unistd::geteuid().is_root() {
+    if !kernel::is_root() {
         return;
     }
     let context = context();

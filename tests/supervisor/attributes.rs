@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use nix::unistd::geteuid;
 use serde_json::Value;
 
+use crate::kernel;
 use crate::test_context::{TestContext, wait_until};
 
 /// A command that writes what the system says about its process, and then runs.
@@ -65,7 +65,7 @@ fn a_daemon_has_the_limits_and_the_priority_of_its_declaration() {
 
 #[test]
 fn a_daemon_runs_as_its_user_whose_output_is_kept() {
-    if !geteuid().is_root() {
+    if !kernel::is_root() {
         return;
     }
     let context =
@@ -85,7 +85,7 @@ fn a_daemon_runs_as_its_user_whose_output_is_kept() {
 
 #[test]
 fn checks_and_stop_commands_run_as_the_user_of_the_daemon() {
-    if !geteuid().is_root() {
+    if !kernel::is_root() {
         return;
     }
     let context = TestContext::with_manifest(
@@ -102,7 +102,7 @@ fn checks_and_stop_commands_run_as_the_user_of_the_daemon() {
 
 #[test]
 fn a_fifo_of_readiness_belongs_to_the_user_of_the_daemon() {
-    if !geteuid().is_root() {
+    if !kernel::is_root() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -138,7 +138,7 @@ fn a_daemon_that_cannot_have_its_limits_is_not_started() {
 
 #[test]
 fn a_user_that_may_not_enter_the_folder_is_the_last_error() {
-    if !geteuid().is_root() {
+    if !kernel::is_root() {
         return;
     }
     let context = TestContext::with_manifest(
