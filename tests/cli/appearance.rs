@@ -177,9 +177,10 @@ fn page_of(command: &str) -> String {
 fn check_page(command: &str, help: &str) {
     let link = |command: &str| format!("[`rigup{command}`]({})", page_of(command));
     let mut page = format!("# rigup{command}\n\n```text\n{}\n```\n", help.trim_end());
-    let below: Vec<String> = subcommands(help).map(|name| link(&format!("{command} {name}"))).collect();
+    let below: Vec<String> =
+        subcommands(help).map(|name| format!("- {}", link(&format!("{command} {name}")))).collect();
     if !below.is_empty() {
-        writeln!(page, "\nCommands: {}", below.join(", ")).unwrap();
+        writeln!(page, "\nCommands:\n\n{}", below.join("\n")).unwrap();
     }
     if let Some((above, _)) = command.rsplit_once(' ') {
         writeln!(page, "\nSee also {} and the [reference](../reference.md#commands).", link(above)).unwrap();
