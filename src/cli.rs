@@ -49,6 +49,7 @@ mod output_queue;
 mod plugin;
 mod process;
 mod progress;
+mod report;
 mod run;
 mod standard_stream;
 mod start;
@@ -150,6 +151,8 @@ enum Command {
     /// Write files for other programs: a systemd unit, man pages
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
+    /// Write a page about what is installed, what failed, and what ran
+    Report(report::ReportArgs),
     /// Print what happens to daemons from now on
     Events(events::EventsArgs),
     /// Post a progress message from inside a run
@@ -343,11 +346,11 @@ fn run_and_flush(run: impl FnOnce(&mut Context) -> CommandResult, context: &mut 
 impl Command {
     /// Returns how it uses the settings.
     fn settings_use(&self) -> SettingsUse {
-        use Command::{Doctor, Down, Events, Logs, Process, Ps, Restart, Stats, Stop, Wait};
+        use Command::{Doctor, Down, Events, Logs, Process, Ps, Report, Restart, Stats, Stop, Wait};
         match self {
             Doctor => SettingsUse::Examined,
-            Down(..) | Events(..) | Logs(..) | Process(..) | Ps(..) | Restart(..) | Stats(..) | Stop(..)
-            | Wait(..) => SettingsUse::Folders,
+            Down(..) | Events(..) | Logs(..) | Process(..) | Ps(..) | Report(..) | Restart(..)
+            | Stats(..) | Stop(..) | Wait(..) => SettingsUse::Folders,
             _ => SettingsUse::Values,
         }
     }
@@ -402,6 +405,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
             let command_line = || without_global_options(Cli::command().disable_help_subcommand(true));
             generate::run(&command, command_line, context)
         }
+        Command::Report(args) => report::report(&args, context),
         Command::Events(args) => events::events(args, context),
         Command::Logs(args) => logs::logs(args, context),
     }

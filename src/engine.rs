@@ -45,6 +45,7 @@
 pub(crate) mod apply;
 mod archive_results;
 pub(crate) mod catalog;
+pub(crate) mod command_timings;
 pub(crate) mod completion;
 pub(crate) mod daemon_logs;
 pub(crate) mod daemons;
@@ -64,6 +65,7 @@ pub(crate) mod lockfile_on_disk;
 pub(crate) mod lockfile_update;
 pub(crate) mod logs;
 mod output_files;
+pub(crate) mod overview;
 mod package_command;
 pub(crate) mod processes;
 pub(crate) mod programs;

@@ -1,7 +1,9 @@
 //! Reports for people and programs. Pure: values in, text out.
 
 pub(crate) mod daemon_graph;
+pub(crate) mod html;
 pub(crate) mod log_text;
+pub(crate) mod overview;
 pub(crate) mod process_tree;
 pub(crate) mod record;
 pub(crate) mod short_id;

@@ -19,6 +19,16 @@ pub(crate) struct LogText {
     has_open_color: bool,
 }
 
+/// Returns the end of a log: at most this many bytes, from the beginning of a line if there is one.
+pub(crate) fn last_bytes(log: &str, max: usize) -> &str {
+    let start = log.ceil_char_boundary(log.len().saturating_sub(max));
+    let end = &log[start..];
+    match end.split_once('\n') {
+        Some((_, rest)) if start > 0 && !rest.is_empty() => rest,
+        _ => end,
+    }
+}
+
 impl LogText {
     /// Returns a filter that drops colors unless `keeps_colors` is true.
     pub(crate) fn new(keeps_colors: bool) -> Self {
@@ -166,6 +176,16 @@ mod tests {
             assert_eq!(text, whole, "pieces of {size} bytes");
         }
         whole
+    }
+
+    #[test]
+    fn the_end_of_a_log_begins_with_a_line_if_one_fits() {
+        assert_eq!(last_bytes("one\ntwo\n", 100), "one\ntwo\n");
+        assert_eq!(last_bytes("one\ntwo\n", 6), "two\n");
+        assert_eq!(last_bytes("one\ntwo\n", 2), "o\n");
+        assert_eq!(last_bytes("größe", 3), "ße");
+        assert_eq!(last_bytes("größe", 2), "e");
+        assert_eq!(last_bytes("", 2), "");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! command took.
 
 mod axis;
+pub(crate) mod chart;
 mod hook_timing;
-mod html;
 mod lanes;
 mod page;
 mod provider_total;

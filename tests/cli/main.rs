@@ -71,6 +71,7 @@ mod pty;
 mod readme;
 mod recovery;
 mod relocate;
+mod report;
 mod requirement_keys;
 mod running;
 mod runs;

@@ -8,6 +8,7 @@
 )]
 
 mod apt;
+mod browser;
 mod chrome;
 mod ecosystem;
 mod isolation;
@@ -18,6 +19,7 @@ mod lookup;
 mod package_managers;
 mod python;
 mod relocated;
+mod report;
 mod server;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]

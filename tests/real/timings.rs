@@ -8,40 +8,12 @@ use rigup::internal::timings::{self, AttemptTiming, HookTiming, TimedCommand, Ti
 use rigup::internal::{Outcome, ProcessId};
 use serde_json::json;
 
-use crate::test_context::{CommandOutput, TestContext, wait_until};
-
-/// Opens a page in the browser, and waits until the browser exits.
-fn open(context: &TestContext, page: &Path, options: &[&str]) -> CommandOutput {
-    let profile = format!("--user-data-dir={}", context.path("profile").display());
-    let url = format!("file://{}", page.display());
-    let mut args = vec!["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", &profile];
-    args.extend(["--disable-dev-shm-usage", "--enable-logging=stderr", "--v=0", "--window-size=1400,900"]);
-    args.extend(options);
-    args.push(&url);
-    let output = context.command_for(Path::new("timeout"), &args).output().unwrap();
-    wait_until("the browser's processes have exited", || context.live_processes().is_empty());
-    CommandOutput::new(&args, &output).succeeds()
-}
-
-/// Returns the DOM of a page, and the messages in the browser's console.
-fn load(context: &TestContext, page: &Path) -> (String, Vec<String>) {
-    let output = open(context, page, &["--dump-dom"]);
-    let console = output.stderr.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
-    (output.stdout, console)
-}
-
-/// Returns the size of a screenshot of the page, in bytes. The screenshot of a blank page is small.
-fn screenshot_size(context: &TestContext, page: &Path) -> u64 {
-    let screenshot = context.path("page.png");
-    open(context, page, &[&format!("--screenshot={}", screenshot.display())]);
-    let size = screenshot.metadata().unwrap().len();
-    fs::remove_file(screenshot).unwrap();
-    size
-}
+use crate::browser::{load, screenshot_size};
+use crate::test_context::TestContext;
 
 /// Asserts that the browser shows this number of lanes and bars and runs no injected code.
 fn check_page(context: &TestContext, page: &Path, lanes: usize, bars: usize) {
-    let (dom, console) = load(context, page);
+    let (dom, console) = load(context, page, &[]);
     assert_eq!(console, [""; 0]);
     assert_eq!(dom.matches("<section class=\"lane\"").count(), lanes);
     assert_eq!(dom.matches("<div class=\"bar ").count(), bars);
@@ -74,7 +46,7 @@ fn a_browser_shows_the_lanes_and_bars_of_a_run_without_errors() {
 
     // The console reports scripts that the page's policy blocks, so the empty console above means that it has none.
     let page = context.write("broken.html", fs::read_to_string(page).unwrap() + "<script>alert(3)</script>");
-    let (_, console) = load(&context, &page);
+    let (_, console) = load(&context, &page, &[]);
     assert!(console.iter().any(|message| message.contains("Content Security Policy")), "{console:?}");
 }
 
@@ -96,6 +68,7 @@ fn a_browser_shows_a_page_with_one_bar_and_a_page_with_five_hundred() {
             started: at(start),
             ended,
             exit: "exit 0".to_owned(),
+            has_succeeded: None,
             subject: format!("tool-{n}"),
             attempts: vec![AttemptTiming {
                 binary: format!("tool-{n}"),

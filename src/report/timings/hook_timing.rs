@@ -35,6 +35,8 @@ pub struct HookTiming {
     pub ended: Timestamp,
     /// How the hook exited, like `exit 0`.
     pub exit: String,
+    /// Whether the hook of an event, which makes no attempts, succeeded; `None` for the hook of a provider.
+    pub has_succeeded: Option<bool>,
     /// The binary in its arguments; empty for a hook for several binaries.
     pub subject: String,
     /// The attempts, one for each binary; empty if they were never stored.
@@ -51,7 +53,7 @@ pub struct HookTiming {
 
 impl HookTiming {
     /// Returns the times of a process. The times of a running process end at `now`.
-    pub fn of(process: &Process, attempts: Vec<AttemptTiming>, now: Timestamp) -> Self {
+    pub fn of(process: &Process, is_of_event: bool, attempts: Vec<AttemptTiming>, now: Timestamp) -> Self {
         let exit = process.exit();
         let ended = exit.map_or(now, |exit| exit.ended_at);
         let usage = exit.and_then(|exit| exit.usage);
@@ -62,6 +64,7 @@ impl HookTiming {
             started: process.running().map_or(ended, |running| running.started_at).min(ended),
             ended,
             exit: tables::process_state(process).text,
+            has_succeeded: is_of_event.then(|| exit.is_some() && !process.has_failed()),
             subject: process.subject().to_owned(),
             attempts,
             cpu_ms: usage.map(|usage| usage.user_ms + usage.sys_ms),
@@ -112,10 +115,15 @@ impl HookTiming {
         }
     }
 
-    /// Returns the outcome of all attempts, `mixed` if they differ, or `unknown` if there are none.
+    /// Returns the outcome of all attempts, `mixed` if they differ, or `unknown` if there are none, unless the hook makes
+    /// none.
     pub(super) fn outcome(&self) -> &'static str {
         match self.attempts.as_slice() {
-            [] => "unknown",
+            [] => match self.has_succeeded {
+                Some(true) => "succeeded",
+                Some(false) => "failed",
+                None => "unknown",
+            },
             [first, rest @ ..] if rest.iter().all(|attempt| attempt.outcome == first.outcome) => {
                 first.outcome.as_str()
             }

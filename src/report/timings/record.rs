@@ -16,6 +16,7 @@ pub(crate) fn record(timings: &Timings) -> Value {
         "began_at": clock::format(timings.command.started),
         "ended_at": clock::format(timings.command.ended),
         "duration_ms": millis(timings.duration()),
+        "failed": timings.failed(),
         "critical_path": {
             "duration_ms": millis(timings.critical_time()),
             "process_ids": timings.critical_bars().map(|bar| bar.hook.process_id).collect::<Vec<_>>(),

@@ -27,6 +27,7 @@ fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Ou
         started,
         ended,
         exit: "exit 0".to_owned(),
+        has_succeeded: None,
         subject: binaries.first().copied().unwrap_or_default().to_owned(),
         attempts: binaries.iter().map(attempt).collect(),
         cpu_ms: Some(5),
@@ -61,6 +62,25 @@ fn path(timings: &Timings) -> Vec<u128> {
 
 fn waits(timings: &Timings) -> Vec<i64> {
     timings.bars.iter().map(|bar| millis(bar.wait_time())).collect()
+}
+
+#[test]
+fn what_failed_is_counted_by_binary_and_by_hook_of_an_event() {
+    let failed = |id, binary, outcome| bar(id, "pip", &[binary], [1, 2, 3], outcome);
+    let event = |id, has_succeeded| HookTiming {
+        attempts: Vec::new(),
+        has_succeeded: Some(has_succeeded),
+        ..installed(id, "web", "", [1, 2, 2])
+    };
+    let timings = timings(vec![
+        failed(1, "jq", Outcome::Failed),
+        failed(2, "jq", Outcome::Declined),
+        failed(3, "rg", Outcome::Rejected),
+        installed(4, "apt", "rg", [4, 5, 6]),
+        event(5, false),
+        event(6, true),
+    ]);
+    assert_eq!(timings.failed(), 2);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::iter;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::Outcome;
 use crate::report::timings::hook_timing::{Bar, HookTiming};
 use crate::report::timings::provider_total::ProviderTotal;
 
@@ -57,6 +58,16 @@ impl Timings {
     /// Returns how long the command took.
     pub fn duration(&self) -> SignedDuration {
         self.command.ended.duration_since(self.command.started)
+    }
+
+    /// Returns the number of binaries that no attempt installed, and of hooks of events that failed.
+    pub fn failed(&self) -> usize {
+        let mut installed: HashMap<&str, bool> = HashMap::new();
+        for attempt in self.bars.iter().flat_map(|bar| &bar.hook.attempts) {
+            *installed.entry(&attempt.binary).or_default() |= attempt.outcome == Outcome::Installed;
+        }
+        let hooks = self.bars.iter().filter(|bar| bar.hook.has_succeeded == Some(false));
+        installed.values().filter(|is_installed| !**is_installed).count() + hooks.count()
     }
 
     /// Returns how long the hooks on the critical path ran and their records were verified.

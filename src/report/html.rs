@@ -9,7 +9,7 @@ use crate::report::text::is_printable;
 /// An escaper for text between tags and in quoted attributes. It replaces characters that are not printable, other than
 /// line breaks and tabs.
 #[derive(Clone, Copy)]
-pub(super) struct Html;
+pub(crate) struct Html;
 
 impl Escaper for Html {
     fn write_escaped_str<W: Write>(&self, mut page: W, text: &str) -> fmt::Result {
