@@ -67,6 +67,7 @@ pub(crate) mod logs;
 mod output_files;
 pub(crate) mod overview;
 mod package_command;
+mod plugin_names;
 pub(crate) mod processes;
 pub(crate) mod programs;
 mod recovery;

@@ -1,15 +1,17 @@
 //! The values that complete an argument of the command line. Only an existing store is read, and nothing is created.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::engine::catalog::Catalog;
 use crate::engine::daemons;
 use crate::engine::error::EngineError;
+use crate::engine::plugin_names;
 use crate::engine::session;
-use crate::model::{Binary, Process};
+use crate::model::{Binary, PluginName, Process};
 use crate::plugin::builtin;
-use crate::plugin::discovery::{self, Discovery, Hook};
-use crate::plugin::hook_name::BINARY_REQUEST;
+use crate::plugin::config::core::CoreSettings;
+use crate::plugin::config::value::Sources;
+use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 use crate::report::short_id::short_ids;
 use crate::report::tables;
 use crate::settings::Settings;
@@ -50,50 +52,59 @@ pub(crate) fn recorded(settings: &Settings) -> Completions {
 
 /// Returns the names of binaries that have a record or that a plugin requires.
 pub(crate) fn binaries(settings: &Settings) -> Completions {
-    // The records are known also if the plugins cannot be read.
-    let catalog = Catalog::read(settings, &[], &|_event| {}).ok();
-    let required = catalog.map(|catalog| catalog.requirements).unwrap_or_default();
-    let required = required.into_iter().map(|requirement| {
-        let by = requirement.plugin.map(|plugin| format!("required by {plugin}"));
-        (requirement.name.to_string(), by.unwrap_or_default())
-    });
-    let recorded = of_binaries(&records(settings)?).into_iter().map(|known| (known.value, known.description));
-    let all: BTreeMap<String, String> = required.chain(recorded).collect();
+    let mut all = BTreeMap::new();
+    for (plugin, folder) in plugin_names::folders(settings) {
+        let names = plugin_names::required(&folder).into_iter();
+        all.extend(names.map(|name| (name, format!("required by {plugin}"))));
+    }
+    // The names in plugins are known also if the records cannot be read.
+    let recorded = of_binaries(&records(settings).unwrap_or_default());
+    all.extend(recorded.into_iter().map(|Candidate { value, description }| (value, description)));
     Ok(all.into_iter().map(|(name, description)| Candidate::new(name, description)).collect())
 }
 
 /// Returns the names of plugins.
 pub(crate) fn plugins(settings: &Settings) -> Completions {
-    let folder = |plugin: &discovery::Plugin| plugin.path.parent().map(|folder| folder.display().to_string());
-    let plugins = discover(settings)?.plugins.into_iter();
-    Ok(plugins
-        .map(|plugin| Candidate::new(plugin.name.as_str(), folder(&plugin).unwrap_or_default()))
-        .collect())
+    let built_in = builtin::plugins(&settings.data_dir).into_iter();
+    let mut all: BTreeMap<String, String> =
+        built_in.map(|plugin| (plugin.name.to_string(), "built in".to_owned())).collect();
+    all.extend(plugin_names::folders(settings).into_iter().map(|(name, folder)| {
+        let root = folder.parent().map(|root| root.display().to_string());
+        (name.to_string(), root.unwrap_or_default())
+    }));
+    Ok(all.into_iter().map(|(name, root)| Candidate::new(name, root)).collect())
 }
 
 /// Returns the names of providers, in hook order.
 pub(crate) fn providers(settings: &Settings) -> Completions {
-    of_hooks(settings, |hook| hook.name.event == BINARY_REQUEST, |hook| hook.provider().to_string())
+    Ok(of_hooks(settings, |plugin, hook| (hook.event == BINARY_REQUEST).then(|| plugin.to_string())))
 }
 
 /// Returns the events that have hooks.
 pub(crate) fn events(settings: &Settings) -> Completions {
-    of_hooks(settings, |_hook| true, |hook| hook.name.event.clone())
+    Ok(of_hooks(settings, |_plugin, hook| Some(hook.event.clone())))
 }
 
 /// Returns the names of the hooks of events.
 pub(crate) fn hooks(settings: &Settings) -> Completions {
-    of_hooks(settings, |hook| hook.name.event != BINARY_REQUEST, |hook| hook.name.name.clone())
+    Ok(of_hooks(settings, |_plugin, hook| (hook.event != BINARY_REQUEST).then(|| hook.name.clone())))
 }
 
 /// Returns the names of settings.
 pub(crate) fn settings(settings: &Settings) -> Completions {
-    let catalog = Catalog::find(settings, &[], &|_event| {})?;
-    let core = catalog.core.settings.iter().map(|setting| (setting.name.clone(), "rigup".to_owned()));
-    let of_plugins = catalog.settings.iter().flat_map(|(plugin, settings)| {
-        settings.iter().map(|setting| (setting.name.clone(), plugin.to_string()))
-    });
-    let all: BTreeMap<String, String> = of_plugins.chain(core).collect();
+    let mut all = BTreeMap::new();
+    for plugin in builtin::plugins(&settings.data_dir) {
+        let schema = builtin::config(&plugin.name).ok().flatten();
+        let properties = schema.map(|schema| schema.properties).unwrap_or_default().into_iter();
+        all.extend(properties.map(|property| (property.name, plugin.name.to_string())));
+    }
+    for (plugin, folder) in plugin_names::folders(settings) {
+        let names = plugin_names::settings(&folder).into_iter();
+        all.extend(names.map(|name| (name, plugin.to_string())));
+    }
+    let sources = Sources { environment: &settings.environment, files: &settings.files };
+    let core = CoreSettings::read(sources).map_err(EngineError::Setup)?.settings.into_iter();
+    all.extend(core.map(|setting| (setting.name, "rigup".to_owned())));
     Ok(all.into_iter().map(|(name, plugin)| Candidate::new(name, plugin)).collect())
 }
 
@@ -173,29 +184,11 @@ fn of_processes(settings: &Settings, is_live: bool) -> Completions {
     Ok(ids.iter().zip(&processes).map(|(id, process)| Candidate::new(id, description(process))).collect())
 }
 
-/// Finds the plugins, unless other users may write to the data dir, which contains the built-in ones.
-fn discover(settings: &Settings) -> Result<Discovery, EngineError> {
-    session::check_data_dir(settings)?;
-    let built_in = builtin::plugins(&settings.data_dir);
-    Ok(discovery::discover(&settings.plugin_path, built_in, &settings.trust))
-}
-
-/// Returns a name of each of these hooks, once, in hook order. The plugins that have it describe it.
-fn of_hooks(
-    settings: &Settings,
-    is_wanted: impl Fn(&Hook) -> bool,
-    name: impl Fn(&Hook) -> String,
-) -> Completions {
-    let discovery = discover(settings)?;
-    let mut hooks: Vec<&Hook> = discovery.plugins.iter().flat_map(|plugin| &plugin.hooks).collect();
-    hooks.retain(|hook| is_wanted(hook));
-    hooks.sort_by(|a, b| a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin));
-    let mut candidates: Vec<Candidate> = Vec::new();
-    for hook in hooks {
-        let name = name(hook);
-        if !candidates.iter().any(|candidate| candidate.value == name) {
-            candidates.push(Candidate::new(name, hook.plugin.to_string()));
-        }
-    }
-    Ok(candidates)
+/// Returns a name of each hook that has one, once, in hook order. The first plugin that has it describes it.
+fn of_hooks(settings: &Settings, name: impl Fn(&PluginName, &HookName) -> Option<String>) -> Vec<Candidate> {
+    let mut seen = HashSet::new();
+    let hooks = plugin_names::hooks(settings);
+    let named = hooks.iter().filter_map(|(plugin, hook)| Some((name(plugin, hook)?, plugin)));
+    let first = named.filter(|(name, _)| seen.insert(name.clone()));
+    first.map(|(name, plugin)| Candidate::new(name, plugin.to_string())).collect()
 }

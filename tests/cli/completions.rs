@@ -112,6 +112,12 @@ fn the_other_shells_get_a_script_for_rigup() {
 fn names_of_every_kind_complete_the_arguments_that_take_them() {
     let mut context = context();
     context.script("here/plugins/plain/on_Snapshot__10_page.sh", "#!/bin/sh\n");
+    let config = json!({
+        "type": "object",
+        "properties": {"PLAIN_DEPTH": {"type": "integer", "default": 1}, "PLAIN_BINARY": {"type": "string", "default": "x"}},
+        "required_binaries": [{"name": "tool-three"}, {"name": "{PLAIN_BINARY}"}],
+    });
+    context.write("here/plugins/plain/config.json", config.to_string());
     context.write("here/rigup.toml", "[daemons.web]\ncommand = [\"true\"]\n");
     context.run(&["start", "--slug", "nightly", "--", "sleep", "600"]).succeeds();
     let run = context.run(&["process", "list", "--slug", "nightly"]).succeeds().record();
@@ -119,7 +125,7 @@ fn names_of_every_kind_complete_the_arguments_that_take_them() {
     let short_id = &id[id.len() - 8..];
     for (words, expected) in [
         (&["which", ""][..], &["tool-one"][..]),
-        (&["install", "tool-"], &["tool-one", "tool-two"]),
+        (&["install", "tool-"], &["tool-one", "tool-three", "tool-two"]),
         (&["binary", "show", ""], &["tool-one"]),
         (&["install", "--plugins", "pl"], &["plain"]),
         (&["install", "--plugins", "x,pl"], &["x,plain"]),
@@ -129,6 +135,7 @@ fn names_of_every_kind_complete_the_arguments_that_take_them() {
         (&["run", "--hooks", "pa"], &["page"]),
         (&["hook", "list", "S"], &["Snapshot"]),
         (&["config", "MIN_"], &["MIN_RELEASE_AGE"]),
+        (&["config", "PLAIN_D"], &["PLAIN_DEPTH"]),
         (&["process", "list", "--slug", ""], &["nightly"]),
         (&["process", "wait", ""], &[short_id]),
         (&["logs", short_id], &[short_id]),

@@ -1,0 +1,103 @@
+//! The names in the folders of plugins, read as fast as the completion of a word needs. Only the folders of the search path are
+//! checked for trust: no hook runs, and the command that gets a name checks the rest.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::model::PluginName;
+use crate::plugin::builtin;
+use crate::plugin::config::schema;
+use crate::plugin::hook_name::HookName;
+use crate::plugin::requirement;
+use crate::settings::Settings;
+
+/// How much of a file is read, in bytes.
+const MAX_SIZE: u64 = 1 << 20;
+
+/// The folders of plugins by name; of the plugins that have the same name, that of the first.
+pub(super) type Folders = BTreeMap<PluginName, PathBuf>;
+
+/// The part of a line or of an entry that is read.
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+/// The part of a `config.json` that is read.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct ConfigNames {
+    properties: BTreeMap<String, IgnoredAny>,
+    required_binaries: Vec<Named>,
+}
+
+/// Returns the folders of the plugins, without the built-in ones.
+pub(super) fn folders(settings: &Settings) -> Folders {
+    let mut folders = Folders::new();
+    for root in settings.plugin_path.iter().filter(|root| settings.trust.check(root).is_ok()) {
+        for entry in fs_err::read_dir(root).into_iter().flatten().flatten() {
+            let is_folder = entry
+                .file_type()
+                .is_ok_and(|kind| kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()));
+            if is_folder && let Ok(name) = PluginName::parse(&entry.file_name().to_string_lossy()) {
+                folders.entry(name).or_insert_with(|| entry.path());
+            }
+        }
+    }
+    folders
+}
+
+/// Returns the hooks of all plugins, in the order in which they run.
+pub(super) fn hooks(settings: &Settings) -> Vec<(PluginName, HookName)> {
+    let folders = folders(settings);
+    let built_in = builtin::plugins(&settings.data_dir).into_iter();
+    let built_in =
+        built_in.filter(|plugin| !folders.contains_key(&plugin.name)).flat_map(|plugin| plugin.hooks);
+    let mut hooks: Vec<(PluginName, HookName)> = built_in.map(|hook| (hook.plugin, hook.name)).collect();
+    for (plugin, folder) in &folders {
+        for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+            let name = HookName::parse(&entry.file_name().to_string_lossy());
+            hooks.extend(name.map(|name| (plugin.clone(), name)));
+        }
+    }
+    hooks.sort_by(|(a_plugin, a), (b_plugin, b)| a.cmp_with_plugins(a_plugin, b, b_plugin));
+    hooks
+}
+
+/// Returns the names of the binaries that the plugin in a folder requires, except those that settings complete.
+pub(super) fn required(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        config(folder).required_binaries.into_iter().map(|entry| entry.name).collect();
+    for file in requirement::FILE_NAMES {
+        let bytes = read(&folder.join(file));
+        let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        names.extend(lines.map(|Named { name }| name));
+    }
+    names.retain(|name| !name.contains('{'));
+    names
+}
+
+/// Returns the names of the settings that the plugin in a folder declares.
+pub(super) fn settings(folder: &Path) -> Vec<String> {
+    config(folder).properties.into_keys().collect()
+}
+
+fn config(folder: &Path) -> ConfigNames {
+    serde_json::from_slice(&read(&folder.join(schema::FILE_NAME))).unwrap_or_default()
+}
+
+/// Returns the beginning of a regular file, or nothing.
+fn read(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if path.is_file()
+        && let Ok(file) = fs_err::File::open(path)
+    {
+        // A part of the file has names, too.
+        let _ = file.take(MAX_SIZE).read_to_end(&mut bytes);
+    }
+    bytes
+}
