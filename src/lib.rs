@@ -65,6 +65,9 @@ pub mod internal {
     pub use crate::store::{FILE_NAME, ProcessFilter, Store};
     pub use crate::toolkit::request::HookRequest;
 
+    pub mod github {
+        pub use crate::report::ci::github::{command, error};
+    }
     pub mod plan {
         pub use crate::install::plan::{Request, Selection, plan};
     }

@@ -23,6 +23,9 @@ pub(crate) use folders::{NamedPath, STORE_NAME, is_listable};
 /// The variable with the form of data on standard output, like `--format`.
 pub(crate) const FORMAT_VARIABLE: &str = "RIGUP_FORMAT";
 
+/// The variable with the CI system, like `--ci`.
+pub(crate) const CI_VARIABLE: &str = "RIGUP_CI";
+
 /// The variable with the output dir of the event whose hook runs this rigup, or that this rigup runs because of a record.
 /// It tells a `SNAP_DIR` of rigup from one of the
 /// caller.
@@ -71,7 +74,7 @@ pub(crate) struct Followed {
 /// The settings of a command.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The caller's environment, without `RIGUP_FORMAT` and a TMPDIR that is not a writable folder.
+    /// The caller's environment, without `RIGUP_FORMAT`, `RIGUP_CI` and a TMPDIR that is not a writable folder.
     pub environment: Environment,
     /// The caller's environment as it is, for the commands of `exec` and `start`.
     pub command_environment: Environment,
@@ -160,8 +163,8 @@ impl Settings {
         let warning = tmpdir.and_then(|folder| folders::replace_unusable_tmpdir(&folder));
         let command_environment = environment.clone();
         let environment = if warning.is_some() { environment.without("TMPDIR") } else { environment };
-        // A hook that runs rigup reads the form that is documented.
-        let environment = environment.without(FORMAT_VARIABLE);
+        // A hook that runs rigup reads the form that is documented, and is not a step of a CI job.
+        let environment = environment.without(FORMAT_VARIABLE).without(CI_VARIABLE);
         let merged = Self::merge_in(here, std::env::home_dir(), rigup, needs_values, flags, environment)?;
         let mut settings = Self { command_environment, ..merged };
         settings.warnings.extend(warning);

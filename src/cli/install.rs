@@ -5,19 +5,27 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::UnknownArgumentValueParser;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::boolean;
-use crate::cli::command::{CommandResult, Context};
+use crate::cli::ci::{self, CiArgs};
+use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::completions::{list_of, values};
 use crate::cli::count;
 use crate::cli::failure;
+use crate::cli::junit::{JunitArgs, JunitFile};
 use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
+use crate::cli::show_logs::ShowLogsArgs;
 use crate::cli::timings::{self, TimingsFile};
+use crate::clock;
 use crate::engine::catalog::check_plugin_folders;
 use crate::engine::completion;
+use crate::engine::hook_logs;
 use crate::engine::install::InstallPlan;
+use crate::engine::job;
+use crate::engine::session::Session;
 use crate::engine::step_result::StepResult;
 use crate::engine::{EngineEvent, InstallRequest};
 use crate::hook::command;
@@ -26,8 +34,11 @@ use crate::install::resolver::Resolved;
 use crate::lockfile::FILE_NAME;
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::model::{Policy, PolicyError};
+use crate::process::signals;
+use crate::report::ci::CiSystem;
+use crate::report::job_report::JobReport;
 use crate::report::table::{Cell, Column, Table};
-use crate::report::tables;
+use crate::report::{closing, tables};
 
 /// The options that select binaries and their minimum version.
 #[derive(Debug, clap::Args)]
@@ -115,6 +126,12 @@ pub(crate) struct InstallArgs {
     /// Write timings to FILE [default: rigup-timings.html]
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = timings::DEFAULT, conflicts_with = "dry_run")]
     timings: Option<PathBuf>,
+    #[command(flatten)]
+    logs: ShowLogsArgs,
+    #[command(flatten)]
+    ci: CiArgs,
+    #[command(flatten)]
+    junit: JunitArgs,
 }
 
 /// The arguments of `rigup load`.
@@ -125,6 +142,19 @@ pub(crate) struct LoadArgs {
     /// Suggest `rigup install --locked`
     #[arg(long, alias = "lockfile", hide = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = UnknownArgumentValueParser::suggest(LOCKED_TIP))]
     locked: Option<String>,
+    #[command(flatten)]
+    logs: ShowLogsArgs,
+    #[command(flatten)]
+    ci: CiArgs,
+}
+
+/// What a command reports besides its results.
+#[derive(Debug, Default)]
+struct Reports {
+    timings: Option<TimingsFile>,
+    logs: ShowLogsArgs,
+    ci: Option<CiSystem>,
+    junit: Option<JunitFile>,
 }
 
 /// The tip for `rigup load --locked`.
@@ -159,7 +189,12 @@ pub(crate) fn request_for(names: Vec<String>, policy: PolicyArgs, jobs: JobArgs)
 
 /// Runs `rigup install`.
 pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult {
-    let timings = args.timings.map(TimingsFile::begin).transpose()?;
+    let reports = Reports {
+        ci: args.ci.system(&context.settings)?,
+        timings: args.timings.map(TimingsFile::begin).transpose()?,
+        junit: args.junit.begin()?,
+        logs: args.logs,
+    };
     let lockfile = args.locked.then(|| args.lockfile.unwrap_or_else(|| FILE_NAME.into()));
     let request = InstallRequest {
         is_due: args.due,
@@ -175,47 +210,81 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
         return dry_run(&plan, context);
     }
     let if_empty = if args.due { NOTHING_DUE } else { NOTHING_REQUIRED };
-    execute(&plan, if_empty, context, timings.as_ref())
+    execute(&plan, if_empty, context, &reports)
 }
 
 /// Runs `rigup load`.
 pub(crate) fn load(args: LoadArgs, context: &mut Context) -> CommandResult {
+    let ci = args.ci.system(&context.settings)?;
+    let reports = Reports { logs: args.logs, ci, ..Reports::default() };
     let SelectionArgs { names, plugins, min_version, max_version } = args.selection;
     let request = InstallRequest { names, plugins, min_version, max_version, ..InstallRequest::default() };
     if request.names.is_empty() {
         check_plugin_folders(&context.settings)?;
     }
     let plan = InstallPlan::lookup(&request, &context.settings, &print_event)?;
-    execute(&plan, NOTHING_REQUIRED, context, None)
+    execute(&plan, NOTHING_REQUIRED, context, &reports)
 }
 
-/// Carries out a plan, prints the results or the note `if_empty`, and writes the timings.
-fn execute(
-    plan: &InstallPlan,
-    if_empty: &str,
-    context: &mut Context,
-    timings: Option<&TimingsFile>,
-) -> CommandResult {
+/// Carries out a plan, prints the results or the note `if_empty`, and reports.
+fn execute(plan: &InstallPlan, if_empty: &str, context: &mut Context, reports: &Reports) -> CommandResult {
+    let started = clock::now();
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
-    let mut written = Ok(());
+    let session = engine.session();
+    let (mut results_written, mut timings_written) = (Ok(()), Ok(()));
     let verbosity = context.verbosity;
     let on_results = |results: &[StepResult]| {
         progress.clear();
         print_report(plan, results, if_empty, context);
+        if reports.logs.is_given() {
+            for hook in hook_logs::of_results(results, &session.store) {
+                reports.logs.print(&hook, &session.settings.data_dir);
+            }
+        }
+        if signals::interrupted_by().is_none() {
+            results_written = close(plan, results, session, started, reports, verbosity);
+        }
         context.output.drain();
     };
     let report = engine.install_planned(plan, on_results, |report| {
-        if let Some(file) = timings {
-            written = file.write(&engine.session().store, report.command, verbosity);
-        }
-        if let Err(error) = &written {
-            error!("{error}");
+        if let Some(file) = &reports.timings {
+            timings_written = file.write(&session.store, report.command, verbosity);
         }
     })?;
-    let status = report.exit_status();
-    Ok(if written.is_ok() { status } else { status.or_incomplete() })
+    let mut status = report.exit_status();
+    for error in [results_written, timings_written].into_iter().filter_map(Result::err) {
+        error!("{error}");
+        status = status.or_incomplete();
+    }
+    Ok(status)
+}
+
+/// Prints how much is installed, unless there was nothing to do, and reports it to the CI system.
+fn close(
+    plan: &InstallPlan,
+    results: &[StepResult],
+    session: &Session<'_>,
+    started: Timestamp,
+    reports: &Reports,
+    verbosity: Verbosity,
+) -> Result<(), CliError> {
+    let done = results.iter().filter(|result| result.is_linked()).count();
+    let rest = [(results.len() - done, if plan.options.is_lookup { "missing" } else { "failed" })];
+    let elapsed = clock::now().duration_since(started);
+    let closing = closing::line(done, results.len(), "installed", &rest, elapsed);
+    if results.iter().any(|result| !matches!(result, StepResult::AlreadyInstalled(_))) {
+        verbosity.note(&closing);
+    }
+    if reports.ci.is_none() && reports.junit.is_none() {
+        return Ok(());
+    }
+    let mut job = JobReport { closing, elapsed, ..job::of_install(plan, results, session) };
+    if let Some(system) = reports.ci {
+        ci::publish(&mut job, system, &session.settings);
+    }
+    reports.junit.as_ref().map_or(Ok(()), |file| file.write(&job))
 }
 
 fn print_report(plan: &InstallPlan, results: &[StepResult], if_empty: &str, context: &mut Context) {

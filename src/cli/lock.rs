@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::ci::{self, CiArgs};
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::completions::list_of;
 use crate::cli::failure;
@@ -10,6 +11,7 @@ use crate::cli::message::{error, message, print_diagnostics};
 use crate::cli::output::Output;
 use crate::cli::progress::ProgressDisplay;
 use crate::engine::completion;
+use crate::engine::job;
 use crate::engine::lockfile_update::{self, LockChange, LockReport, LockRequest, LockRow};
 use crate::engine::{EngineError, ExitStatus};
 use crate::lockfile::{self, Pin};
@@ -37,10 +39,13 @@ pub(crate) struct LockArgs {
     /// Remove this platform's lines for binaries no longer required
     #[arg(long, conflicts_with_all = ["names", "plugins"])]
     prune: bool,
+    #[command(flatten)]
+    ci: CiArgs,
 }
 
 /// Runs `rigup lock`.
 pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
+    let ci = args.ci.system(&context.settings)?;
     let request = LockRequest {
         install: install::request(args.selection, args.binproviders, args.policy, args.jobs),
         lockfile: args.lockfile,
@@ -75,6 +80,10 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
         failure::print_open_registries(step, result, &report.plan);
     }
     print_changes(&report, &request.lockfile, request.is_check, context);
+    if let Some(system) = ci {
+        let mut job = job::of_lock(&report, &request.lockfile, request.is_check);
+        ci::publish(&mut job, system, &context.settings);
+    }
     let is_ok = report.rows.iter().all(|row| row.change.is_ok(request.is_check))
         && (report.is_up_to_date || !request.is_check);
     Ok(if is_ok { report.status } else { report.status.or_incomplete() })
@@ -106,16 +115,14 @@ fn cells(row: &LockRow, is_check: bool) -> [Cell; 4] {
 /// Prints how each line differs, and how many lines were written.
 fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Context) {
     let path = path.display();
-    for LockRow { name, change, .. } in &report.rows {
-        match change {
-            LockChange::Missing(reason) | LockChange::Outdated(reason) if !reason.is_empty() => {
-                error!("{name}: {reason}");
+    for row in &report.rows {
+        match (row.problem(is_check), &row.change) {
+            (Some(problem), LockChange::Missing(_) | LockChange::Outdated(_)) => error!("{problem}"),
+            (Some(problem), _) => error!("{path}: {problem}"),
+            (None, LockChange::Changed(values)) => {
+                context.verbosity.note(&format!("{}: {values}", row.name));
             }
-            LockChange::Changed(values) if is_check => error!("{path}: {name}: {values}; run `rigup lock`"),
-            LockChange::Added if is_check => error!("{path}: {name} has no line; run `rigup lock`"),
-            LockChange::Removed if is_check => error!("{path}: {name} has a line but is not required"),
-            LockChange::Changed(values) => context.verbosity.note(&format!("{name}: {values}")),
-            _ => {}
+            (None, _) => {}
         }
     }
     let count = |word: &str| report.rows.iter().filter(|row| row.change.as_str() == word).count();

@@ -3,20 +3,24 @@
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::cli::ci::{self, CiArgs};
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::completions::{list_of, values};
 use crate::cli::count;
 use crate::cli::failure;
+use crate::cli::junit::JunitArgs;
 use crate::cli::message::{diagnostics_status, error, message, print_diagnostics, print_event, warning};
 use crate::cli::output::Output;
 use crate::cli::process::table;
 use crate::cli::progress::ProgressDisplay;
+use crate::cli::show_logs::ShowLogsArgs;
 use crate::cli::standard_stream::StandardStream;
 use crate::clock;
 use crate::duration::{self, Limit};
@@ -26,6 +30,8 @@ use crate::engine::event_plan::has_hooks;
 use crate::engine::event_plugins;
 use crate::engine::event_request::hook_argument;
 use crate::engine::events;
+use crate::engine::hook_logs::RanHook;
+use crate::engine::job;
 use crate::engine::{
     EndedEvent, EngineEvent, EventRequest, EventSummary, ExitStatus, Follow, FollowEvent, HookEvent,
     ProcessType, RunEvent, processes,
@@ -33,11 +39,12 @@ use crate::engine::{
 use crate::hook::command;
 use crate::model::{Process, ProcessExit};
 use crate::plugin::discovery::Hook;
-use crate::process::handle;
+use crate::process::{handle, signals};
+use crate::report::job_report::{ItemOutcome, JobReport};
 use crate::report::short_id::short_id;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
-use crate::report::{record, tables, units};
+use crate::report::{closing, record, tables, units};
 
 /// The arguments of `rigup run`.
 #[derive(Debug, clap::Args)]
@@ -76,6 +83,12 @@ pub(crate) struct RunArgs {
     /// Install binaries and store paths as the records of hooks request it
     #[arg(long)]
     apply: bool,
+    #[command(flatten)]
+    logs: ShowLogsArgs,
+    #[command(flatten)]
+    ci: CiArgs,
+    #[command(flatten)]
+    junit: JunitArgs,
     /// Show the hooks of the run with this id that are still running
     #[arg(long, value_name = "ID", conflicts_with_all = ["event", "plugins", "hooks", "stdin", "timeout", "ready_timeout", "output_dir", "follow", "apply"], add = values(completion::processes))]
     status: Option<String>,
@@ -99,6 +112,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     if let Some(id) = &args.status {
         return print_status(id, context);
     }
+    let (ci, junit) = (args.ci.system(&context.settings)?, args.junit.begin()?);
     let mut words = args.event.into_iter();
     let events = words.next().unwrap_or_default().to_string_lossy().into_owned();
     if events.starts_with('-') {
@@ -132,20 +146,50 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         check_plugin_folders(&context.settings)?;
         return Ok(status);
     }
+    let started = clock::now();
+    let job = (ci.is_some() || junit.is_some()).then(|| job::of_run(&catalog.discovery.diagnostics));
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
-    let Context { output, verbosity, .. } = context;
+    let Context { output, verbosity, settings } = context;
     let display = RefCell::new(EventDisplay {
         output,
         verbosity: *verbosity,
         max_depth: request.follow.max_depth,
         counts_records: request.applies_records || !request.follow.types.is_empty(),
         rows: Vec::new(),
+        logs: args.logs,
+        data_dir: &settings.data_dir,
+        counts: HookCounts::default(),
+        job,
     });
+    let mut written = Ok(());
     let on_event = |event: RunEvent<'_>| display.borrow_mut().show(event);
-    let on_end = |summary: &EventSummary| display.borrow_mut().finish(summary);
-    Ok(engine.run_hooks(&mut catalog, &request, on_event, on_end)?.status)
+    let on_end = |summary: &EventSummary| {
+        let mut display = display.borrow_mut();
+        display.finish(summary);
+        if !is_followed && signals::interrupted_by().is_none() {
+            let elapsed = clock::now().duration_since(started);
+            let closing = display.counts.closing(elapsed);
+            display.verbosity.note(&closing);
+            if let Some(job) = display.job.take() {
+                let mut job = JobReport { closing, elapsed, ..job };
+                if let Some(system) = ci {
+                    ci::publish(&mut job, system, settings);
+                }
+                written = junit.as_ref().map_or(Ok(()), |file| file.write(&job));
+            }
+        }
+        display.output.drain();
+    };
+    let status = engine.run_hooks(&mut catalog, &request, on_event, on_end)?.status;
+    Ok(written.map_or_else(
+        |error| {
+            error!("{error}");
+            status.or_incomplete()
+        },
+        |()| status,
+    ))
 }
 
 /// Reads the standard input for the hooks.
@@ -165,6 +209,28 @@ struct EventDisplay<'a> {
     /// Whether records lead to more than their output, so that their number tells what happened.
     counts_records: bool,
     rows: Vec<Vec<Cell>>,
+    logs: ShowLogsArgs,
+    data_dir: &'a Path,
+    counts: HookCounts,
+    /// The report with an item for each hook; `None` if no one reads it.
+    job: Option<JobReport>,
+}
+
+/// How many hooks ended in which way.
+#[derive(Debug, Default)]
+struct HookCounts {
+    succeeded: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl HookCounts {
+    /// Returns how many hooks succeeded, as a line.
+    fn closing(&self, elapsed: SignedDuration) -> String {
+        let Self { succeeded, failed, skipped } = *self;
+        let rest = [(failed, "failed"), (skipped, "skipped")];
+        closing::line(succeeded, succeeded + failed + skipped, "hooks succeeded", &rest, elapsed)
+    }
 }
 
 impl EventDisplay<'_> {
@@ -206,14 +272,34 @@ impl EventDisplay<'_> {
             }
             HookEvent::Skipped(process, reason) => {
                 warning!("{}/{}: skipped: {}", hook.plugin, hook.name.file_name, printable(reason));
-                self.show_exit(hook, process);
+                self.end(hook, process, ItemOutcome::Skipped, reason.to_owned());
             }
-            HookEvent::Succeeded(process) => self.show_exit(hook, process),
+            HookEvent::Succeeded(process) => self.end(hook, process, ItemOutcome::Done, String::new()),
             HookEvent::Failed(process) => {
-                print_failure(hook, process);
-                self.show_exit(hook, process);
+                let reason = failure_reason(process);
+                let id = short_id(process.id);
+                error!("{}/{}: {reason} (rigup process logs {id})", hook.plugin, hook.name.file_name);
+                self.end(hook, process, ItemOutcome::Failed, reason);
             }
         }
+    }
+
+    /// Counts a hook that has ended, prints its log if the user asks for it, and adds it to the report.
+    fn end(&mut self, hook: &Hook, process: &Process, outcome: ItemOutcome, reason: String) {
+        *match outcome {
+            ItemOutcome::Done => &mut self.counts.succeeded,
+            ItemOutcome::Skipped => &mut self.counts.skipped,
+            ItemOutcome::Failed => &mut self.counts.failed,
+        } += 1;
+        let label = format!("{}/{}", hook.plugin, hook.name.file_name);
+        let ran = RanHook { label, process: process.clone(), has_failed: outcome == ItemOutcome::Failed };
+        if outcome != ItemOutcome::Skipped {
+            self.logs.print(&ran, self.data_dir);
+        }
+        if let Some(job) = &mut self.job {
+            job.items.push(job::of_hook(hook, &ran, outcome, reason, self.data_dir));
+        }
+        self.show_exit(hook, process);
     }
 
     fn show_followed(&mut self, event: FollowEvent<'_>) {
@@ -292,7 +378,6 @@ impl EventDisplay<'_> {
         if let Some(output_dir) = &summary.output_dir {
             self.verbosity.note(&format!("the files of the hooks are in {}", output_dir.display()));
         }
-        self.output.drain();
     }
 }
 
@@ -320,15 +405,10 @@ fn print_status(id: &str, context: &mut Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-fn print_failure(hook: &Hook, process: &Process) {
+/// Returns how a hook failed, and the line that says why.
+fn failure_reason(process: &Process) -> String {
     let state = tables::process_state(process).text;
     let line = process.exit().and_then(ProcessExit::error_line).map(|line| printable(&line));
     let reason = line.map(|line| format!(": {}", line.chars().take(MAX_REASON_CHARS).collect::<String>()));
-    let reason = reason.unwrap_or_default();
-    error!(
-        "{}/{}: {state}{reason} (rigup process logs {})",
-        hook.plugin,
-        hook.name.file_name,
-        short_id(process.id)
-    );
+    state + &reason.unwrap_or_default()
 }

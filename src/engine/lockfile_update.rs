@@ -107,6 +107,20 @@ impl LockChange {
 }
 
 impl LockRow {
+    /// Returns what is wrong with the line, or `None` if nothing is or the install reports it.
+    pub(crate) fn problem(&self, is_check: bool) -> Option<String> {
+        let Self { name, change, .. } = self;
+        match change {
+            LockChange::Missing(reason) | LockChange::Outdated(reason) => {
+                (!reason.is_empty()).then(|| format!("{name}: {reason}"))
+            }
+            LockChange::Changed(values) if is_check => Some(format!("{name}: {values}; run `rigup lock`")),
+            LockChange::Added if is_check => Some(format!("{name} has no line; run `rigup lock`")),
+            LockChange::Removed if is_check => Some(format!("{name} has a line but is not required")),
+            _ => None,
+        }
+    }
+
     fn new(line: Pin, change: LockChange) -> Self {
         let mut record = line.to_record();
         record["status"] = change.as_str().into();

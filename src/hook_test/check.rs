@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::model::ProcessId;
 use crate::model::text_enum::text_enum;
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
+use crate::report::job_report::{ItemOutcome, JobItem, Place};
 
 text_enum! {
     /// One check. The checks are reported in the order of the variants.
@@ -169,6 +170,26 @@ impl CheckResult {
     /// Whether the hook violates the contract.
     pub(crate) fn is_broken(&self) -> bool {
         self.outcome == CheckOutcome::Broken
+    }
+
+    /// Returns the result as an item of a report.
+    pub(crate) fn to_item(&self, check: Check, hook: &str) -> JobItem {
+        let look_at = self.look_at.clone().map(|Location { path, line }| Place {
+            file: path.to_string_lossy().into_owned(),
+            line: Some(line),
+        });
+        JobItem {
+            group: hook.to_owned(),
+            name: check.to_string(),
+            outcome: match self.outcome {
+                CheckOutcome::Held => ItemOutcome::Done,
+                CheckOutcome::Broken => ItemOutcome::Failed,
+                CheckOutcome::Skipped => ItemOutcome::Skipped,
+            },
+            reason: self.reason.clone(),
+            place: look_at,
+            ..JobItem::default()
+        }
     }
 
     /// Returns the result as a record.

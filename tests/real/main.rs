@@ -10,6 +10,7 @@
 mod apt;
 mod browser;
 mod chrome;
+mod ci;
 mod ecosystem;
 mod isolation;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -5,9 +5,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity, interrupt};
+use crate::cli::junit::{JunitArgs, JunitFile};
 use crate::cli::message::{message, print_event, warning};
 use crate::cli::output::Output;
+use crate::clock;
 use crate::engine::ExitStatus;
 use crate::engine::event_request::hook_argument;
 use crate::engine::session::Session;
@@ -22,6 +26,7 @@ use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::config::value::{Setting, Sources, Variable};
 use crate::plugin::discovery::{self, Hook, HookFileError, Plugin};
 use crate::plugin::hook_name::HookName;
+use crate::report::job_report::JobReport;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
 use crate::settings::Settings;
@@ -39,6 +44,8 @@ pub(crate) struct TestArgs {
     /// Check only these items, such as `term,full`
     #[arg(long, value_name = "ITEM,...", value_delimiter = ',', value_parser = Check::parse)]
     only: Vec<Check>,
+    #[command(flatten)]
+    junit: JunitArgs,
     /// Arguments of a request that the hook can satisfy, such as `--name=jq`
     #[arg(last = true, value_name = "HOOK ARGUMENTS")]
     arguments: Vec<OsString>,
@@ -47,6 +54,8 @@ pub(crate) struct TestArgs {
 /// Tests a hook.
 pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
     let Context { settings, output, verbosity } = context;
+    let started = clock::now();
+    let junit = args.junit.begin()?;
     let file = std::path::absolute(&args.file).map_err(CliError::setup)?;
     if !file.is_file() {
         return Err(CliError::usage(format!("{} is not a file; give a hook's file", file.display())));
@@ -65,6 +74,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
                 report.add(check, result);
             }
             report.print(None);
+            report.write(junit.as_ref(), started)?;
             return Ok(report.status());
         }
     };
@@ -109,7 +119,10 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
     };
     session.finish(command, exit)?;
     match checked {
-        Ok(()) => report.print(report.has_broken().then(|| sandbox.keep())),
+        Ok(()) => {
+            report.print(report.has_broken().then(|| sandbox.keep()));
+            report.write(junit.as_ref(), started)?;
+        }
         Err(TestError::Interrupted) => {}
         Err(error) => return Err(CliError::setup(error)),
     }
@@ -187,6 +200,19 @@ impl Report<'_> {
             self.output.flush();
         }
         self.results.push((check, result));
+    }
+
+    /// Writes the results to a file, if the user asks for it.
+    fn write(&self, file: Option<&JunitFile>, started: Timestamp) -> Result<(), CliError> {
+        let Some(file) = file else { return Ok(()) };
+        let items = self.results.iter().map(|(check, result)| result.to_item(*check, &self.hook)).collect();
+        let elapsed = clock::now().duration_since(started);
+        file.write(&JobReport {
+            command: "rigup hook test".to_owned(),
+            items,
+            elapsed,
+            ..JobReport::default()
+        })
     }
 
     fn has_broken(&self) -> bool {

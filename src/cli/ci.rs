@@ -1,0 +1,84 @@
+//! `--ci`: shows what a command did in the form of the CI system that runs it.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::cli::choice;
+use crate::cli::command::CliError;
+use crate::cli::message::warning;
+use crate::cli::output_queue::STDERR;
+use crate::clock;
+use crate::report::ci::{CiSystem, CommandFile};
+use crate::report::job_report::JobReport;
+use crate::settings::{CI_VARIABLE, Environment, Settings};
+
+/// The option for the CI system.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct CiArgs {
+    /// Report to github, gitlab, azure or buildkite [env: RIGUP_CI]
+    #[arg(long, value_name = "SYSTEM", hide_possible_values = true)]
+    ci: Option<CiChoice>,
+}
+
+/// A CI system, or how to find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum CiChoice {
+    Auto,
+    Github,
+    Gitlab,
+    Azure,
+    Buildkite,
+    None,
+}
+
+impl CiArgs {
+    /// Returns the CI system, or `None` if there is none.
+    pub(crate) fn system(self, settings: &Settings) -> Result<Option<CiSystem>, CliError> {
+        let environment = &settings.command_environment;
+        let chosen = match self.ci {
+            None => choice::of(environment, CI_VARIABLE).map_err(CliError::usage)?,
+            chosen => chosen,
+        };
+        Ok(match chosen.unwrap_or(CiChoice::Auto) {
+            // The output of a hook is not the log of a step.
+            CiChoice::Auto if settings.parent_process.is_some() => None,
+            CiChoice::Auto => CiSystem::detect(|name| environment.text(name)),
+            CiChoice::Github => Some(CiSystem::Github),
+            CiChoice::Gitlab => Some(CiSystem::Gitlab),
+            CiChoice::Azure => Some(CiSystem::Azure),
+            CiChoice::Buildkite => Some(CiSystem::Buildkite),
+            CiChoice::None => None,
+        })
+    }
+}
+
+/// Prints a report for a CI system to standard error, and appends it to the files that the system reads. A file that cannot be
+/// written is only a warning.
+pub(crate) fn publish(report: &mut JobReport, system: CiSystem, settings: &Settings) {
+    let environment = &settings.command_environment;
+    let workspace = environment.get(system.workspace_variable()).map(PathBuf::from);
+    if let Some(workspace) = workspace.or_else(|| std::path::absolute(".").ok()) {
+        report.make_relative_to(&workspace);
+        if let Ok(workspace) = workspace.canonicalize() {
+            report.make_relative_to(&workspace);
+        }
+    }
+    let token = format!("rigup-{}", clock::new_id().simple());
+    let _ = STDERR.write(system.lines(report, &token, clock::now().as_second()).as_bytes());
+    for file in system.command_files() {
+        if let Err(error) = append(file, report, &token, environment) {
+            warning!("cannot append to the file in {}: {error}", file.variable);
+        }
+    }
+}
+
+fn append(file: &CommandFile, report: &JobReport, token: &str, environment: &Environment) -> io::Result<()> {
+    let path = environment.get(file.variable).map(Path::new);
+    let path = path.ok_or_else(|| io::Error::other("the variable is not set"))?;
+    let metadata = fs_err::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other(format!("{} is not a file", path.display())));
+    }
+    let text = (file.text)(report, token, metadata.len());
+    fs_err::OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())
+}

@@ -1,0 +1,182 @@
+//! The reports of commands for CI systems.
+
+use std::path::Path;
+
+use jiff::SignedDuration;
+
+use crate::clock;
+use crate::engine::hook_logs::{self, RanHook};
+use crate::engine::install::InstallPlan;
+use crate::engine::lockfile_update::LockReport;
+use crate::engine::session::Session;
+use crate::engine::step_result::StepResult;
+use crate::install::plan::{self, Refusal};
+use crate::install::resolver::Resolved;
+use crate::lockfile::Pin;
+use crate::plugin::discovery::Hook;
+use crate::plugin::requirement::Diagnostic;
+use crate::report::job_report::{ItemOutcome, JobItem, JobReport, Place};
+use crate::report::tables;
+
+/// The number of lines of each log in a report.
+const LOG_LINES: usize = 200;
+
+/// The headings of reports about binaries, and of those about hooks.
+const BINARY_COLUMNS: [&str; 6] = ["binary", "status", "version", "provider", "reason", "time"];
+const HOOK_COLUMNS: [&str; 4] = ["hook", "status", "reason", "time"];
+
+/// Returns the report of an install or a lookup.
+pub(crate) fn of_install(plan: &InstallPlan, results: &[StepResult], session: &Session<'_>) -> JobReport {
+    let items = plan.steps.iter().zip(results).map(|(step, result)| {
+        let name = plan::name_of(step);
+        let catalog = &plan.catalog;
+        let mut requirements = catalog.requirements.iter().chain(&catalog.provider_requirements);
+        let requirement = requirements.find(|requirement| requirement.name == *name);
+        let hooks = hook_logs::of_results(std::slice::from_ref(result), &session.store);
+        let is_done = result.is_linked();
+        let data_dir = &session.settings.data_dir;
+        let read = |hook: &RanHook| hook_logs::read(data_dir, hook, Some(LOG_LINES));
+        let installed = result.installed();
+        let value = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        JobItem {
+            name: name.to_string(),
+            outcome: if is_done { ItemOutcome::Done } else { ItemOutcome::Failed },
+            cells: vec![
+                status(result, plan.options.is_lookup).to_owned(),
+                value(installed.map(|installed| installed.version.as_str())),
+                value(installed.map(|installed| installed.binprovider.as_str())),
+            ],
+            reason: reason(result, plan.options.is_lookup),
+            elapsed: elapsed(&hooks),
+            place: requirement.and_then(|requirement| Place::of_source(&requirement.source)),
+            logs: if is_done { Vec::new() } else { hooks.iter().flat_map(read).collect() },
+            ..JobItem::default()
+        }
+    });
+    let missing = plan.steps.iter().zip(results).filter(|(_, result)| !result.is_linked());
+    let missing: Vec<String> = missing.map(|(step, _)| plan::name_of(step).to_string()).collect();
+    let bin_dir = session.settings.lib_bin_dir.to_string_lossy().into_owned();
+    JobReport {
+        command: if plan.options.is_lookup { "rigup load" } else { "rigup install" }.to_owned(),
+        columns: &BINARY_COLUMNS,
+        items: items.collect(),
+        problems: problems(&plan.catalog.discovery.diagnostics),
+        outputs: vec![
+            ("lib-bin-dir", bin_dir.clone()),
+            ("installed", (results.len() - missing.len()).to_string()),
+            ("missing", missing.join("\n")),
+        ],
+        bin_dir: Some(bin_dir),
+        ..JobReport::default()
+    }
+}
+
+fn status(result: &StepResult, is_lookup: bool) -> &'static str {
+    match result {
+        result if result.is_linked() => "installed",
+        result if result.is_installed() => "not linked",
+        _ if is_lookup => "missing",
+        _ => "failed",
+    }
+}
+
+/// Returns why a binary is not installed or not linked; empty if it is both.
+fn reason(result: &StepResult, is_lookup: bool) -> String {
+    if let Some(error) = result.link_error() {
+        return error.to_owned();
+    }
+    match result {
+        StepResult::Refused(Refusal { reason, .. }) => reason.clone(),
+        StepResult::Unresolved(_, error) => error.to_string(),
+        StepResult::Resolved(request, Resolved { has_succeeded: false, .. }) if is_lookup => {
+            format!("{request} is not installed")
+        }
+        StepResult::Resolved(_, Resolved { binary, has_succeeded: false, .. }) => {
+            binary.backoff.last_error.clone()
+        }
+        StepResult::Deferred(_, binary, _) => binary.backoff.last_error.clone(),
+        StepResult::AlreadyInstalled(_) | StepResult::Planned(_) | StepResult::Resolved(..) => String::new(),
+    }
+}
+
+/// Returns how long hooks ran in total, or `None` if there were none.
+fn elapsed(hooks: &[RanHook]) -> Option<SignedDuration> {
+    hooks
+        .iter()
+        .filter_map(|hook| tables::elapsed(&hook.process, clock::now()))
+        .reduce(|one, other| one + other)
+}
+
+/// Returns the report of a lock file that was written or checked.
+pub(crate) fn of_lock(report: &LockReport, lockfile: &Path, is_check: bool) -> JobReport {
+    let file = std::path::absolute(lockfile).unwrap_or_else(|_| lockfile.to_owned());
+    let place = Place { file: file.to_string_lossy().into_owned(), line: None };
+    let items = report.rows.iter().map(|row| {
+        let is_ok = row.change.is_ok(is_check);
+        let value = |of: fn(&Pin) -> &str| row.line.as_ref().map_or("", of).to_owned();
+        JobItem {
+            name: row.name.clone(),
+            outcome: if is_ok { ItemOutcome::Done } else { ItemOutcome::Failed },
+            cells: vec![
+                row.change.as_str().to_owned(),
+                value(|line| &line.version),
+                value(|line| line.binprovider.as_str()),
+            ],
+            reason: row.problem(is_check).unwrap_or_default(),
+            place: Some(place.clone()),
+            ..JobItem::default()
+        }
+    });
+    let items: Vec<JobItem> = items.collect();
+    let done = items.iter().filter(|item| item.outcome == ItemOutcome::Done).count();
+    JobReport {
+        command: if is_check { "rigup lock --check" } else { "rigup lock" }.to_owned(),
+        columns: &BINARY_COLUMNS,
+        closing: format!("{done} of {} up to date", items.len()),
+        items,
+        problems: problems(&report.plan.catalog.discovery.diagnostics),
+        ..JobReport::default()
+    }
+}
+
+/// Returns the report of `rigup run` without its items.
+pub(crate) fn of_run(diagnostics: &[Diagnostic]) -> JobReport {
+    JobReport {
+        command: "rigup run".to_owned(),
+        columns: &HOOK_COLUMNS,
+        problems: problems(diagnostics),
+        ..JobReport::default()
+    }
+}
+
+/// Returns the item of a hook of an event that has ended. `reason` says why it failed or was skipped.
+pub(crate) fn of_hook(
+    hook: &Hook,
+    ran: &RanHook,
+    outcome: ItemOutcome,
+    reason: String,
+    data_dir: &Path,
+) -> JobItem {
+    let is_failure = outcome == ItemOutcome::Failed;
+    JobItem {
+        group: hook.plugin.to_string(),
+        name: ran.label.clone(),
+        outcome,
+        cells: vec![tables::process_state(&ran.process).text],
+        reason,
+        elapsed: tables::elapsed(&ran.process, clock::now()),
+        place: is_failure.then(|| Place { file: hook.path.to_string_lossy().into_owned(), line: None }),
+        logs: if is_failure { hook_logs::read(data_dir, ran, Some(LOG_LINES)) } else { Vec::new() },
+    }
+}
+
+fn problems(diagnostics: &[Diagnostic]) -> Vec<JobItem> {
+    let item = |diagnostic: &Diagnostic| JobItem {
+        name: diagnostic.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        outcome: ItemOutcome::Failed,
+        reason: diagnostic.message.clone(),
+        place: Some(Place { file: diagnostic.path.to_string_lossy().into_owned(), line: diagnostic.line }),
+        ..JobItem::default()
+    };
+    diagnostics.iter().map(item).collect()
+}

@@ -1,0 +1,256 @@
+//! `--ci` and `--junit`, as CI systems and their users see them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::test_context::TestContext;
+
+/// The variables of the files that a runner of GitHub reads after a step.
+const FILES: [&str; 3] = ["GITHUB_PATH", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"];
+
+/// Creates a context like a step of a GitHub job in `here`, with a provider that installs `good` and fails for `bad`.
+fn context() -> TestContext {
+    let mut context = TestContext::new();
+    context.concurrent_provider(
+        "mixed",
+        "#!/bin/sh\neval \"$(\"$RIGUP\" hook begin --provider mixed -- \"$@\")\"\n\
+         case $name in\n\
+         good) \"$RIGUP\" hook binary --provider mixed --abspath /bin/sh -- \"$@\" ;;\n\
+         *) echo '::error::not a command' >&2; echo \"no $name, 100%\" >&2; exit 3 ;;\n\
+         esac\n",
+    );
+    let here = context.path("here");
+    context.set("GITHUB_ACTIONS", "true").set("GITHUB_WORKSPACE", here);
+    for file in FILES {
+        let path = context.write(&format!("runner/{file}"), "before\n");
+        context.set(file, path);
+    }
+    context
+}
+
+fn require(context: &TestContext, names: &[&str]) {
+    let requirement = |name: &&str| json!({"type": "Binary", "name": name, "binproviders": "mixed"});
+    context.plugin("p", &names.iter().map(requirement).collect::<Vec<_>>());
+}
+
+fn appended(context: &TestContext, file: &str) -> String {
+    let text = fs::read_to_string(context.path(&format!("runner/{file}"))).unwrap();
+    text.strip_prefix("before\n").expect("the file is appended to").to_owned()
+}
+
+/// Returns the values in the file of outputs.
+fn outputs(context: &TestContext) -> Vec<(String, String)> {
+    let text = appended(context, "GITHUB_OUTPUT");
+    let (mut lines, mut values) = (text.lines(), Vec::new());
+    while let Some((name, delimiter)) = lines.next().map(|line| line.split_once("<<").unwrap()) {
+        let value: Vec<&str> = lines.by_ref().take_while(|line| *line != delimiter).collect();
+        values.push((name.to_owned(), value.join("\n")));
+    }
+    values
+}
+
+#[test]
+fn a_failed_binary_has_a_group_and_an_annotation_at_its_line() {
+    let context = context();
+    require(&context, &["good", "bad"]);
+    let output = context.run(&["install"]).exits_with(1);
+    let (_, group) = output.stderr.split_once("::group::bad\n::stop-commands::").unwrap();
+    let (token, log) = group.split_once('\n').unwrap();
+    let (log, rest) = log.split_once(&format!("::{token}::\n::endgroup::\n")).unwrap();
+    assert!(
+        log.starts_with("==> bad: mixed (process ") && log.contains("::error::not a command\nno bad, 100%\n")
+    );
+    assert_eq!(
+        rest,
+        "::error title=rigup install%3A bad,file=plugins/p/binaries.jsonl,line=2::\
+         mixed failed: exit code 3: no bad, 100%25\n"
+    );
+    assert_eq!(output.records().len(), 2, "standard output has only records");
+
+    let bin_dir = context.bin("").display().to_string().trim_end_matches('/').to_owned();
+    assert_eq!(appended(&context, "GITHUB_PATH"), format!("{bin_dir}\n"));
+    let expected = [("lib-bin-dir", bin_dir.as_str()), ("installed", "1"), ("missing", "bad")];
+    assert_eq!(outputs(&context), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let summary = appended(&context, "GITHUB_STEP_SUMMARY");
+    assert!(summary.contains("### rigup install: 1 of 2 installed, 1 failed in "), "{summary}");
+    assert!(summary.contains("| binary | status | version | provider | reason | time |"), "{summary}");
+    assert!(summary.contains("| good | installed | "), "{summary}");
+    assert!(
+        summary.contains("| bad | failed |  |  | mixed failed&#58; exit code 3&#58; no bad, 100&#37; | "),
+        "{summary}"
+    );
+}
+
+#[test]
+fn a_warm_install_reports_the_same_folder_and_values() {
+    let context = context();
+    require(&context, &["good"]);
+    context.run(&["install"]).succeeds();
+    for file in FILES {
+        context.write(&format!("runner/{file}"), "before\n");
+    }
+    let output = context.run(&["install"]).succeeds();
+    assert_eq!(output.stderr, "good is already installed\n");
+    assert!(appended(&context, "GITHUB_PATH").ends_with("/bin\n"));
+    assert_eq!(outputs(&context)[2], ("missing".to_owned(), String::new()));
+    assert!(appended(&context, "GITHUB_STEP_SUMMARY").contains("### rigup install: 1 of 1 installed in "));
+    context.run(&["load", "--ci", "none"]).succeeds();
+    assert_eq!(appended(&context, "GITHUB_PATH").lines().count(), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_appended_to_is_only_a_warning() {
+    let mut context = context();
+    require(&context, &["good"]);
+    context.unset("GITHUB_OUTPUT");
+    context.set("GITHUB_PATH", context.path("runner"));
+    context.set("GITHUB_STEP_SUMMARY", context.path("missing"));
+    let output = context.run(&["install"]).succeeds();
+    let warnings: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert_eq!(warnings.len(), 3, "{}", output.stderr);
+    assert!(
+        warnings[0].starts_with("warning: cannot append to the file in GITHUB_PATH: "),
+        "{}",
+        warnings[0]
+    );
+    assert_eq!(warnings[1], "warning: cannot append to the file in GITHUB_OUTPUT: the variable is not set");
+    assert!(
+        warnings[2].contains("GITHUB_STEP_SUMMARY: ") && warnings[2].contains("No such file"),
+        "{}",
+        warnings[2]
+    );
+    assert!(!context.path("missing").exists());
+}
+
+#[test]
+fn the_option_overrides_the_variable_and_that_overrides_the_detection() {
+    let mut context = context();
+    require(&context, &["bad"]);
+    let marks = |context: &TestContext, args: &[&str]| {
+        let stderr = context.run(&[&["install"], args].concat()).exits_with(1).stderr;
+        ["::group::", "section_start:", "##[group]", "--- rigup"].map(|mark| stderr.contains(mark))
+    };
+    assert_eq!(marks(&context, &[]), [true, false, false, false]);
+    context.set("RIGUP_CI", "gitlab");
+    assert_eq!(marks(&context, &[]), [false, true, false, false]);
+    assert_eq!(marks(&context, &["--ci", "azure"]), [false, false, true, false]);
+    assert_eq!(marks(&context, &["--ci=buildkite"]), [false, false, false, true]);
+    assert_eq!(marks(&context, &["--ci=none"]), [false; 4]);
+    assert_eq!(marks(&context, &["--ci=auto"]), [true, false, false, false]);
+    context.unset("GITHUB_WORKSPACE");
+    let stderr = context.run(&["install", "--ci=github"]).exits_with(1).stderr;
+    assert!(
+        stderr.contains(",file=plugins/p/binaries.jsonl,line=1::"),
+        "relative to the current folder: {stderr}"
+    );
+    context.set("RIGUP_CI", "jenkins");
+    context
+        .run(&["install"])
+        .exits_with(2)
+        .stderr_contains("cannot use RIGUP_CI=jenkins: set it to one of auto, ");
+}
+
+#[test]
+fn a_rigup_that_a_hook_runs_reports_to_no_ci_system() {
+    let mut context = context();
+    context.set("RIGUP_CI", "github");
+    context.provider("outer", "#!/bin/sh\n\"$RIGUP\" install bad --binproviders mixed\nexit 1\n");
+    let output = context.run(&["install", "tool", "--binproviders", "outer"]).exits_with(1);
+    assert_eq!(output.stderr.matches("::group::").count(), 1, "{}", output.stderr);
+    assert_eq!(appended(&context, "GITHUB_PATH").lines().count(), 1);
+}
+
+#[test]
+fn invalid_lines_of_a_plugin_have_annotations_too() {
+    let context = context();
+    context.write(
+        "here/plugins/p/binaries.jsonl",
+        "{\"type\":\"Binary\",\"name\":\"good\",\"binproviders\":\"mixed\"}\n{x\n",
+    );
+    let output = context.run(&["install"]).exits_with(1);
+    assert!(
+        output.stderr.contains("::error title=rigup install%3A binaries.jsonl,file=plugins/p/binaries.jsonl,line=2::not a JSON object: "),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn a_failed_hook_of_an_event_has_an_annotation_for_its_file() {
+    let context = context();
+    context.script("here/plugins/p/on_Test__1_good.sh", "#!/bin/sh\n:\n");
+    context.script("here/plugins/p/on_Test__2_bad.sh", "#!/bin/sh\necho broken >&2\nexit 4\n");
+    let output = context.run(&["run", "Test"]).exits_with(1);
+    let annotation =
+        "::error title=rigup run%3A p/on_Test__2_bad.sh,file=plugins/p/on_Test__2_bad.sh::exit 4: broken\n";
+    assert!(output.stderr.ends_with(annotation), "{}", output.stderr);
+    assert!(output.stderr.contains("::group::p/on_Test__2_bad.sh\n"));
+    let summary = appended(&context, "GITHUB_STEP_SUMMARY");
+    assert!(
+        summary.contains("| hook | status | reason | time |") && summary.contains("| exit 0 |  | "),
+        "{summary}"
+    );
+    assert_eq!([appended(&context, "GITHUB_PATH"), appended(&context, "GITHUB_OUTPUT")], ["", ""]);
+}
+
+#[test]
+fn a_lock_file_that_is_not_up_to_date_has_an_annotation() {
+    let context = context();
+    require(&context, &["good"]);
+    context.run(&["lock"]).succeeds();
+    context.run(&["lock", "--check"]).succeeds();
+    require(&context, &["good", "bad"]);
+    let output = context.run(&["lock", "--check"]).exits_with(1);
+    assert!(
+        output.stderr.contains("::error title=rigup lock --check%3A bad,file=rigup.lock::bad: "),
+        "{}",
+        output.stderr
+    );
+}
+
+/// Reads a file with Python's XML parser, and returns a line for each element, with its attributes.
+fn elements(path: &PathBuf) -> Vec<String> {
+    let program = "import sys, xml.etree.ElementTree as t\n\
+                   for e in t.parse(sys.argv[1]).iter(): print(e.tag, *('%s=%s' % a for a in e.attrib.items() if 'time' not in a[0]))";
+    let output = std::process::Command::new("python3").args(["-c", program]).arg(path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_results_are_junit_xml() {
+    let context = context();
+    context.script("here/plugins/p/on_Test__1_good.sh", "#!/bin/sh\n:\n");
+    context.script(
+        "here/plugins/p/on_Test__2_bad.sh",
+        "#!/bin/sh\nprintf '\\033[31m<&\\001]]>\\n' >&2\nexit 4\n",
+    );
+    let file = context.path("here/out/run.xml");
+    context.run(&["run", "--ci=none", "--junit", "out/run.xml", "Test"]).exits_with(1);
+    let found = elements(&file);
+    assert_eq!(found[0], "testsuites name=rigup run tests=2 failures=1 errors=0");
+    assert_eq!(found[2], "testcase classname=p name=p/on_Test__1_good.sh");
+    assert!(found[4].starts_with("failure message=exit 4: ") && found[5] == "system-out", "{found:?}");
+
+    require(&context, &["good", "bad"]);
+    context.run(&["install", "--ci=none", "--junit=out/run.xml"]).exits_with(1);
+    let found = elements(&file);
+    assert_eq!(
+        found[2..4],
+        ["testcase classname=rigup install name=good", "testcase classname=rigup install name=bad"]
+    );
+
+    let hook = "providers/mixed/on_BinaryRequest__50_mixed.sh";
+    context.run(&["hook", "test", hook, "--junit", "out/run.xml", "--only", "name,answer"]).succeeds();
+    let found = elements(&file);
+    assert!(found[1].contains("tests=2 failures=0 errors=0 skipped=1"), "{found:?}");
+    assert!(found[4].starts_with("skipped message="), "{found:?}");
+
+    context.write("here/file", "");
+    context
+        .run(&["run", "--junit", "file/x.xml", "Test"])
+        .exits_with(3)
+        .stderr_contains("cannot write the results to");
+}
