@@ -6,6 +6,7 @@
     reason = "tests start rigup, read files themselves, and panic on failure"
 )]
 
+mod action;
 mod appearance;
 mod apply;
 mod archive_results;

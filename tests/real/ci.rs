@@ -68,3 +68,22 @@ fn junitparser_reads_the_results() {
                    assert '<&]]>' in bad.system_out and suite.time > 0, bad.system_out\n";
     run(&context, "venv/bin/python", &["-c", program]);
 }
+
+/// Returns the path of a file in this repository.
+fn repository(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).display().to_string()
+}
+
+#[test]
+#[ignore = "installs zizmor and check-jsonschema from PyPI"]
+fn the_action_and_the_template_pass_the_audits_and_the_schemas() {
+    let context = context_with_registries();
+    run(&context, "python3", &["-m", "venv", "venv"]);
+    run(&context, "venv/bin/python", &["-m", "pip", "install", "--quiet", "zizmor", "check-jsonschema"]);
+    let (action, template) = (repository("action.yml"), repository("packaging/gitlab/rigup.yml"));
+    run(&context, "venv/bin/zizmor", &["--offline", "--pedantic", &action]);
+    let check =
+        |schema: &[&str], file: &str| run(&context, "venv/bin/check-jsonschema", &[schema, &[file]].concat());
+    check(&["--builtin-schema", "vendor.github-actions"], &action);
+    check(&["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"], &template);
+}
