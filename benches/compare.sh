@@ -5,6 +5,7 @@
 # --write runs all parts and writes the table to docs/performance.md.
 # Needs hyperfine and python3. The other programs are installed from PyPI and npm; a program that cannot be installed is
 # skipped with a reason.
+#   BENCH_STATIC=file     a static build (packaging/build.sh), which is compared with the build that is benchmarked
 #   BENCH_DIR=folder      the folder for all files (default: in memory)
 #   BENCH_TOOLS=folder    keeps the other programs for later runs (default: they are removed)
 set -euo pipefail
@@ -35,7 +36,8 @@ scratch=$(mktemp -d -p "${BENCH_DIR:-$(if [ -w /dev/shm ]; then echo /dev/shm; e
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-readonly rigup scratch
+BENCH_STATIC=${BENCH_STATIC:+$(realpath "$BENCH_STATIC")}
+readonly rigup scratch BENCH_STATIC
 readonly tools=${BENCH_TOOLS:-$scratch/tools}
 readonly rows=$scratch/rows.jsonl
 : >"$rows"

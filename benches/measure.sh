@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Functions that measure and report. compare.sh sources this file.
-# shellcheck disable=SC2154 # compare.sh sets part, root, rows and runs
+# shellcheck disable=SC2154 # compare.sh sets BENCH_STATIC, part, rigup, root, rows and runs
 
 figures() { python3 "$root/benches/figures.py" "$@"; }
 
@@ -27,6 +27,15 @@ row() { figures row "$rows" "$part" "$@"; }
 
 # compare WHAT BASELINE NAME INDEX [TARGET...]: adds a row that compares the first measured command with that at INDEX.
 compare() { row "$1" "$2" "$(times "$3" 0)" "$(times "$3" "$4")" ms "${@:5}"; }
+
+# compare_static WHAT ARGUMENT...: compares the static build with the other one, if there is a static build.
+compare_static() {
+    local what=$1
+    shift
+    [ -n "$BENCH_STATIC" ] || return 0
+    measure static "$BENCH_STATIC $*" "$rigup $*"
+    row "$what, static build" "the build for glibc" "$(times static 0)" "$(times static 1)" ms "ratio 1.1"
+}
 
 # skip WHAT REASON: reports that a benchmark was skipped.
 skip() { figures skip "$rows" "$part" "$@"; }

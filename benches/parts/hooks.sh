@@ -47,3 +47,4 @@ measure hooks "${commands[@]}"
 for index in "${!baselines[@]}"; do
     compare "200 no-op hooks" "${baselines[index]}" hooks $((index + 1)) "${targets[index]}"
 done
+compare_static "200 no-op hooks" run Noop

@@ -25,3 +25,4 @@ planned=$("$rigup" install --dry-run | wc -l)
 [ "$planned" = 15000 ] || { echo "$planned requests were planned, not 15,000" >&2 && exit 1; }
 measure plan "$rigup install --dry-run" "find plugins -type f -exec cat {} +"
 compare "plan for 20,000 requirements from 10,000 plugins" "find, cat" plan 1
+compare_static "plan for 20,000 requirements" install --dry-run

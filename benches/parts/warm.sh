@@ -7,6 +7,7 @@
 read -ra names <<<"$(programs)"
 plugin twenty env "${names[@]}"
 "$rigup" install --quiet >/dev/null
+compare_static "warm install of 20" install
 if abxpkg=$(from_pypi abxpkg python 3.12); then
     version abxpkg "$abxpkg" -c 'import importlib.metadata; print(importlib.metadata.version("abxpkg"))'
     version "Python (for abxpkg)" "$abxpkg" --version

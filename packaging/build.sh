@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Builds the executable and the wheel of one target: packaging/build.sh TARGET OUT
+# Writes OUT/TARGET/rigup and OUT/rigup-VERSION-*.whl. Two checkouts of a commit give the same bytes, whatever their folders.
+# Needs Rust with the target, and the programs of packaging/requirements.txt. A macOS target needs a Mac.
+set -euo pipefail
+[ $# = 2 ] || { echo "usage: packaging/build.sh TARGET OUT" >&2 && exit 2; }
+target=$1
+mkdir -p "$2/$target"
+out=$(realpath "$2")
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export CARGO_TARGET_DIR SOURCE_DATE_EPOCH
+
+# The executable has no path of this machine. The last match counts, so the target folder, which may be in the checkout, comes
+# after it.
+cargo_home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
+rustflags=() cflags=()
+for path in "$(rustc --print sysroot)=/rust" "$cargo_home=/cargo" "$PWD=/rigup" "$CARGO_TARGET_DIR=/target"; do
+    rustflags+=("--remap-path-prefix=$path")
+    cflags+=("-ffile-prefix-map=$path")
+done
+CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${rustflags[*]}")
+CFLAGS=${cflags[*]}
+export CARGO_ENCODED_RUSTFLAGS CFLAGS
+
+# A static executable runs with any C library.
+options=()
+case $target in
+*-linux-musl) options+=(--zig --compatibility manylinux2014 musllinux_1_1) ;;
+esac
+maturin build --release --locked --bindings bin --target "$target" "${options[@]}" --out "$out"
+cp "$CARGO_TARGET_DIR/$target/release/rigup" "$out/$target/rigup"
