@@ -53,7 +53,7 @@ pub(crate) fn recorded(settings: &Settings) -> Completions {
 /// Returns the names of binaries that have a record or that a plugin requires.
 pub(crate) fn binaries(settings: &Settings) -> Completions {
     let mut all = BTreeMap::new();
-    for (plugin, folder) in plugin_names::folders(settings) {
+    for (plugin, folder) in plugin_names::folders(settings)? {
         let names = plugin_names::required(&folder).into_iter();
         all.extend(names.map(|name| (name, format!("required by {plugin}"))));
     }
@@ -68,7 +68,7 @@ pub(crate) fn plugins(settings: &Settings) -> Completions {
     let built_in = builtin::plugins(&settings.data_dir).into_iter();
     let mut all: BTreeMap<String, String> =
         built_in.map(|plugin| (plugin.name.to_string(), "built in".to_owned())).collect();
-    all.extend(plugin_names::folders(settings).into_iter().map(|(name, folder)| {
+    all.extend(plugin_names::folders(settings)?.into_iter().map(|(name, folder)| {
         let root = folder.parent().map(|root| root.display().to_string());
         (name.to_string(), root.unwrap_or_default())
     }));
@@ -77,17 +77,17 @@ pub(crate) fn plugins(settings: &Settings) -> Completions {
 
 /// Returns the names of providers, in hook order.
 pub(crate) fn providers(settings: &Settings) -> Completions {
-    Ok(of_hooks(settings, |plugin, hook| (hook.event == BINARY_REQUEST).then(|| plugin.to_string())))
+    of_hooks(settings, |plugin, hook| (hook.event == BINARY_REQUEST).then(|| plugin.to_string()))
 }
 
 /// Returns the events that have hooks.
 pub(crate) fn events(settings: &Settings) -> Completions {
-    Ok(of_hooks(settings, |_plugin, hook| Some(hook.event.clone())))
+    of_hooks(settings, |_plugin, hook| Some(hook.event.clone()))
 }
 
 /// Returns the names of the hooks of events.
 pub(crate) fn hooks(settings: &Settings) -> Completions {
-    Ok(of_hooks(settings, |_plugin, hook| (hook.event != BINARY_REQUEST).then(|| hook.name.clone())))
+    of_hooks(settings, |_plugin, hook| (hook.event != BINARY_REQUEST).then(|| hook.name.clone()))
 }
 
 /// Returns the names of settings.
@@ -98,7 +98,7 @@ pub(crate) fn settings(settings: &Settings) -> Completions {
         let properties = schema.map(|schema| schema.properties).unwrap_or_default().into_iter();
         all.extend(properties.map(|property| (property.name, plugin.name.to_string())));
     }
-    for (plugin, folder) in plugin_names::folders(settings) {
+    for (plugin, folder) in plugin_names::folders(settings)? {
         let names = plugin_names::settings(&folder).into_iter();
         all.extend(names.map(|name| (name, plugin.to_string())));
     }
@@ -185,10 +185,10 @@ fn of_processes(settings: &Settings, is_live: bool) -> Completions {
 }
 
 /// Returns a name of each hook that has one, once, in hook order. The first plugin that has it describes it.
-fn of_hooks(settings: &Settings, name: impl Fn(&PluginName, &HookName) -> Option<String>) -> Vec<Candidate> {
+fn of_hooks(settings: &Settings, name: impl Fn(&PluginName, &HookName) -> Option<String>) -> Completions {
     let mut seen = HashSet::new();
-    let hooks = plugin_names::hooks(settings);
+    let hooks = plugin_names::hooks(settings)?;
     let named = hooks.iter().filter_map(|(plugin, hook)| Some((name(plugin, hook)?, plugin)));
     let first = named.filter(|(name, _)| seen.insert(name.clone()));
-    first.map(|(name, plugin)| Candidate::new(name, plugin.to_string())).collect()
+    Ok(first.map(|(name, plugin)| Candidate::new(name, plugin.to_string())).collect())
 }

@@ -6,8 +6,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
+use crate::engine::error::EngineError;
+use crate::engine::session;
 use crate::model::PluginName;
 use crate::plugin::builtin;
 use crate::plugin::config::schema;
@@ -31,12 +33,13 @@ struct Named {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct ConfigNames {
-    properties: BTreeMap<String, IgnoredAny>,
+    properties: Map<String, Value>,
     required_binaries: Vec<Named>,
 }
 
-/// Returns the folders of the plugins, without the built-in ones.
-pub(super) fn folders(settings: &Settings) -> Folders {
+/// Returns the folders of the plugins, without the built-in ones. Fails if other users may write to the data dir.
+pub(super) fn folders(settings: &Settings) -> Result<Folders, EngineError> {
+    session::check_data_dir(settings)?;
     let mut folders = Folders::new();
     for root in settings.plugin_path.iter().filter(|root| settings.trust.check(root).is_ok()) {
         for entry in fs_err::read_dir(root).into_iter().flatten().flatten() {
@@ -48,12 +51,12 @@ pub(super) fn folders(settings: &Settings) -> Folders {
             }
         }
     }
-    folders
+    Ok(folders)
 }
 
 /// Returns the hooks of all plugins, in the order in which they run.
-pub(super) fn hooks(settings: &Settings) -> Vec<(PluginName, HookName)> {
-    let folders = folders(settings);
+pub(super) fn hooks(settings: &Settings) -> Result<Vec<(PluginName, HookName)>, EngineError> {
+    let folders = folders(settings)?;
     let built_in = builtin::plugins(&settings.data_dir).into_iter();
     let built_in =
         built_in.filter(|plugin| !folders.contains_key(&plugin.name)).flat_map(|plugin| plugin.hooks);
@@ -65,7 +68,7 @@ pub(super) fn hooks(settings: &Settings) -> Vec<(PluginName, HookName)> {
         }
     }
     hooks.sort_by(|(a_plugin, a), (b_plugin, b)| a.cmp_with_plugins(a_plugin, b, b_plugin));
-    hooks
+    Ok(hooks)
 }
 
 /// Returns the names of the binaries that the plugin in a folder requires, except those that settings complete.
@@ -83,7 +86,7 @@ pub(super) fn required(folder: &Path) -> Vec<String> {
 
 /// Returns the names of the settings that the plugin in a folder declares.
 pub(super) fn settings(folder: &Path) -> Vec<String> {
-    config(folder).properties.into_keys().collect()
+    config(folder).properties.into_iter().map(|(name, _)| name).collect()
 }
 
 fn config(folder: &Path) -> ConfigNames {
