@@ -21,7 +21,12 @@ pub(crate) fn exec(args: &ExecArgs, context: &Context) -> CommandResult {
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(CliError::usage("no command to run"));
     };
-    match runs::exec(&context.session()?, program, arguments) {
+    exit_status(runs::exec(&context.session()?, program, arguments))
+}
+
+/// Prints why a command cannot be started, if it cannot, and returns the exit status of the shells for that.
+pub(crate) fn exit_status(ended: Result<ExitStatus, EngineError>) -> CommandResult {
+    match ended {
         Err(EngineError::Spawn(error)) => {
             error!("{error}");
             Ok(ExitStatus::Code(if error.is_missing { 127 } else { 126 }))

@@ -11,6 +11,7 @@ mod kill;
 pub(crate) mod list;
 mod log_printer;
 pub(crate) mod logs;
+mod replay;
 mod show;
 pub(crate) mod table;
 mod tree;
@@ -35,6 +36,8 @@ pub(crate) enum ProcessCommand {
     Wait(wait::WaitArgs),
     /// Terminate processes and everything that they started
     Kill(kill::KillArgs),
+    /// Run the recorded command of a process again, and exit with its exit code
+    Replay(replay::ReplayArgs),
     /// Terminate overdue runs, complete unfinished records, and prune expired records and logs
     Gc(gc::GcArgs),
 }
@@ -48,6 +51,7 @@ pub(crate) fn run(command: ProcessCommand, context: &mut Context) -> CommandResu
         ProcessCommand::Logs(args) => logs::logs(&args, context),
         ProcessCommand::Wait(args) => wait::wait(&args, context),
         ProcessCommand::Kill(args) => kill::kill(args, context),
+        ProcessCommand::Replay(args) => replay::replay(&args, context),
         ProcessCommand::Gc(args) => gc::gc(&args, context),
     }
 }

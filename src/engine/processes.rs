@@ -1,16 +1,22 @@
 //! Finds recorded processes, and waits for them.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::engine::error::EngineError;
 use crate::engine::session::Session;
+use crate::model::secret::MASKED;
 use crate::model::{Process, ProcessId, ProcessType};
 use crate::process::handle::{self, Handle};
+use crate::process::run_dir::RunDir;
 use crate::process::{poll, recover};
 use crate::report::short_id::short_ids;
 use crate::report::text;
-use crate::runs::start::Slug;
+use crate::runs::start::{RESERVED, Slug};
+use crate::settings::Settings;
+use crate::shell;
 use crate::store::{Lookup, ProcessFilter, Store};
 
 /// The time between two reads of a record if rigup cannot wait for its process.
@@ -145,6 +151,63 @@ pub(crate) fn find_live(
         }
     }
     Ok(here)
+}
+
+/// A recorded command, to run it again.
+#[derive(Debug)]
+pub(crate) struct RecordedCommand {
+    /// The process.
+    pub(super) id: ProcessId,
+    /// The program and its arguments.
+    pub(super) words: Vec<String>,
+    /// The working directory.
+    pub(super) pwd: PathBuf,
+    /// The variables that rigup added, except for those that it sets for each process, and for secrets.
+    pub(super) variables: Vec<(String, OsString)>,
+    /// The file with the standard input of a hook, if it had one.
+    pub(super) input: Option<PathBuf>,
+    /// Whether the working directory is created if it does not exist: that of a hook.
+    pub(super) makes_folder: bool,
+}
+
+/// Returns the command of a process. Fails for a command of rigup, and if a secret that the command had is not in the
+/// caller's environment, because no record has its value.
+pub(crate) fn recorded_command(
+    process: &Process,
+    settings: &Settings,
+) -> Result<RecordedCommand, EngineError> {
+    let Process { id, spec, .. } = process;
+    let problem = |reason: String| EngineError::NotFound(format!("cannot replay process {id}: {reason}"));
+    if matches!(spec.process_type, ProcessType::Cli | ProcessType::Supervisord) {
+        let arguments = shell::quote_command(spec.cmd.get(1..).unwrap_or_default());
+        return Err(problem(format!("it is a command of rigup; run `rigup {arguments}`")));
+    }
+    if spec.cmd.is_empty() {
+        return Err(problem("its record has no command".to_owned()));
+    }
+    let (secrets, variables): (Vec<_>, Vec<_>) = spec
+        .env
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.as_str()?)))
+        .partition(|(_, value)| *value == MASKED);
+    let is_unset = |name: &&String| settings.command_environment.get(name).is_none();
+    let missing: Vec<&String> = secrets.into_iter().map(|(name, _)| name).filter(is_unset).collect();
+    if !missing.is_empty() {
+        return Err(problem(format!(
+            "no record has the values of its secrets; set {}",
+            text::list(&missing, missing.len())
+        )));
+    }
+    let variables = variables.into_iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
+    let input = spec.run_dir.as_ref().map(|path| RunDir::at(path).input()).filter(|file| file.exists());
+    Ok(RecordedCommand {
+        id: *id,
+        words: spec.cmd.clone(),
+        pwd: spec.pwd.clone(),
+        variables: variables.map(|(name, value)| (name.clone(), value.into())).collect(),
+        input,
+        makes_folder: spec.process_type == ProcessType::Hook,
+    })
 }
 
 /// Splits processes into those that can be terminated at the same time, and those that an ancestor of them among the

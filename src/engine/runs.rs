@@ -6,10 +6,11 @@ use std::time::Duration;
 use crate::clock;
 use crate::engine::catalog;
 use crate::engine::error::{EngineError, ExitStatus};
+use crate::engine::processes::RecordedCommand;
 use crate::engine::programs::Programs;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
-use crate::model::{Binary, Process, ProcessExit, ProcessSpec, ProcessType};
+use crate::model::{Binary, Process, ProcessExit, ProcessId, ProcessSpec, ProcessType};
 use crate::process::executable;
 use crate::process::foreground::Foreground;
 use crate::process::run_dir::{self, RunDir};
@@ -36,15 +37,49 @@ pub(crate) fn exec(
     program: &OsString,
     arguments: &[OsString],
 ) -> Result<ExitStatus, EngineError> {
+    exec_with(session, program, arguments, &[], None)
+}
+
+/// Runs a recorded command in the foreground, as a child of the recorded process.
+pub(crate) fn replay(session: &Session<'_>, recorded: RecordedCommand) -> Result<ExitStatus, EngineError> {
+    let RecordedCommand { id, words, pwd, variables, input, makes_folder } = recorded;
+    let enter = || {
+        // The folder of a hook is removed at the end of the event if it is empty.
+        if makes_folder {
+            fs_err::create_dir_all(&pwd)?;
+        }
+        std::env::set_current_dir(&pwd)
+    };
+    enter().map_err(|error| {
+        EngineError::NotFound(format!("cannot replay process {id}: its folder {}: {error}", pwd.display()))
+    })?;
+    let read_input = input.iter().flat_map(|file| {
+        [OsString::from("/bin/sh"), "-c".into(), r#"exec "$@" <"$0""#.into(), file.clone().into_os_string()]
+    });
+    let words: Vec<OsString> = read_input.chain(words.into_iter().map(OsString::from)).collect();
+    let (program, arguments) = words.split_first().expect("a recorded command has a program");
+    exec_with(session, program, arguments, &variables, Some(id))
+}
+
+/// Runs a command with these variables. Its parent is the process that called this rigup, unless `parent_id` is another.
+fn exec_with(
+    session: &Session<'_>,
+    program: &OsString,
+    arguments: &[OsString],
+    variables: &[(String, OsString)],
+    parent_id: Option<ProcessId>,
+) -> Result<ExitStatus, EngineError> {
     let settings = &session.settings;
     let limits = catalog::core_settings(settings)?.keep();
     let mut foreground = Foreground::install().map_err(EngineError::Signals)?;
     let pwd = std::env::current_dir().unwrap_or_default();
     let mut process = session.queued(ProcessSpec::new(ProcessType::Binary, Vec::new(), &pwd))?;
+    process.parent_id = parent_id.or(process.parent_id);
     let id = process.id;
-    let environment = command::environment_of_command(settings, id, &[]);
+    let environment = command::environment_of_command(settings, id, variables);
     process.spec.env = environment.added;
-    let search_path = || command::search_path(settings, &[]);
+    let set_path = variables.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+    let search_path = || set_path.unwrap_or_else(|| command::search_path(settings, &[]));
     process.binary_id = Programs::of(session)?.binary_id(program, &process.spec.pwd, search_path);
     let path = run_dir::path(&settings.data_dir, id);
     process.spec.run_dir = Some(path.clone());

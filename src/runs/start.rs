@@ -221,10 +221,12 @@ pub(crate) fn record_failure(store: &Store, process: &Process, error: LaunchErro
     saved.map_or_else(StartError::Store, |()| error.into())
 }
 
+/// The variables that rigup sets to other values for each process.
+pub(crate) const RESERVED: [&str; 5] =
+    ["RIGUP", "RIGUP_DATA_DIR", PROCESS_ID_VARIABLE, RUN_DIR_VARIABLE, WAITER_VARIABLE];
+
 /// Checks a variable that the caller of a run sets. Returns the problem with it.
 fn check_variable(name: &str, value: &OsStr) -> Result<(), &'static str> {
-    const RESERVED: [&str; 5] =
-        ["RIGUP", "RIGUP_DATA_DIR", PROCESS_ID_VARIABLE, RUN_DIR_VARIABLE, WAITER_VARIABLE];
     if !shell::is_name(name) {
         return Err("a name has only letters, digits and _, and does not begin with a digit");
     }

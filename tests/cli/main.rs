@@ -74,6 +74,7 @@ mod readme;
 mod recovery;
 mod relocate;
 mod report;
+mod replay;
 mod requirement_keys;
 mod running;
 mod runs;

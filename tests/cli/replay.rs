@@ -1,0 +1,79 @@
+//! `rigup process replay`: the recorded command of a process once more.
+
+use serde_json::{Value, json};
+
+use crate::test_context::TestContext;
+
+/// Returns the newest process record.
+fn newest(context: &TestContext) -> Value {
+    context.processes().pop().unwrap()
+}
+
+#[test]
+fn replay_runs_a_command_again_in_its_folder_with_its_variables() {
+    let context = TestContext::new();
+    std::fs::create_dir(context.path("here/sub")).unwrap();
+    let script = "echo \"$0 $RIGUP_PROCESS_ID\"; pwd; exit 7";
+    let mut command = context.command(&["exec", "--", "sh", "-c", script, "a b"]);
+    assert_eq!(command.current_dir(context.path("here/sub")).output().unwrap().status.code(), Some(7));
+    let first = newest(&context);
+    let replay = context.run(&["process", "replay", first["id"].as_str().unwrap()]).exits_with(7);
+    let second = newest(&context);
+    let folder = context.path("here/sub").canonicalize().unwrap();
+    let expected = format!("a b {}\n{}\n", second["id"].as_str().unwrap(), folder.display());
+    assert_eq!(replay.stdout, expected);
+    assert_eq!((&second["parent_id"], &second["cmd"]), (&first["id"], &first["cmd"]));
+    assert_eq!(second["exit_code"], 7);
+}
+
+#[test]
+fn replay_gives_a_hook_its_arguments_variables_and_standard_input() {
+    let context = TestContext::new();
+    let hook = "#!/bin/sh\ncat\necho \"$0 $* in ${PWD##*/} for $LIB_DIR\" >&2\n";
+    context.script("here/providers/p/on_BinaryRequest__50_p.batch.sh", hook);
+    context.run(&["install", "x", "--binproviders", "p"]).exits_with(1);
+    let hook = context.hook_processes().remove(0);
+    let id = hook["id"].as_str().unwrap();
+    let log = |stream: &str| context.run(&["process", "logs", id, "--stream", stream]).succeeds().stdout;
+    let (stdout, stderr) = (log("stdout"), log("stderr"));
+    let replay = context.run(&["process", "replay", id]).succeeds();
+    assert!(stdout.contains("\"name\":\"x\""), "{stdout}");
+    assert_eq!((replay.stdout, replay.stderr), (stdout, stderr));
+}
+
+#[test]
+fn replay_needs_the_secrets_that_no_record_has() {
+    let mut context = TestContext::new();
+    let script = "echo \"$API_TOKEN $MODE\"";
+    let start =
+        ["start", "--slug", "s", "--env", "API_TOKEN=s3cret", "--env", "MODE=fast", "--", "sh", "-c", script];
+    let id = context.run(&start).succeeds().record()["id"].as_str().unwrap().to_owned();
+    context.run(&["process", "wait", &id]).succeeds();
+    let refused = context.run(&["process", "replay", &id]).exits_with(1);
+    let error = format!(
+        "error: cannot replay process {id}: no record has the values of its secrets; set API_TOKEN\n"
+    );
+    assert_eq!(refused.stderr, error);
+    context.set("API_TOKEN", "other");
+    assert_eq!(context.run(&["process", "replay", &id]).succeeds().stdout, "other fast\n");
+    assert_eq!(newest(&context)["parent_id"], json!(id));
+}
+
+#[test]
+fn replay_says_why_a_process_cannot_be_replayed() {
+    let context = TestContext::new();
+    context.run(&["process", "replay", "ffffffff"]).exits_with(1);
+    assert!(!context.path("data").exists());
+    context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
+    let own = context.processes().remove(0)["id"].as_str().unwrap().to_owned();
+    let command = "it is a command of rigup; run `rigup install sh --binproviders env`";
+    context.run(&["process", "replay", &own]).exits_with(1).stderr_contains(command);
+    std::fs::create_dir(context.path("here/sub")).unwrap();
+    context.command(&["exec", "--", "true"]).current_dir(context.path("here/sub")).output().unwrap();
+    let gone = newest(&context)["id"].as_str().unwrap().to_owned();
+    std::fs::remove_dir(context.path("here/sub")).unwrap();
+    context.run(&["process", "replay", &gone]).exits_with(1).stderr_contains("its folder");
+    context.run(&["exec", "--", "nosuch"]).exits_with(127);
+    let missing = newest(&context)["id"].as_str().unwrap().to_owned();
+    context.run(&["process", "replay", &missing]).exits_with(127);
+}
