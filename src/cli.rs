@@ -59,6 +59,7 @@ mod start;
 mod stats;
 mod status_display;
 mod timings;
+mod typed;
 mod uninstall;
 mod up;
 mod upgrade;
@@ -232,13 +233,19 @@ fn run_command_line() -> ExitStatus {
     if InternalCommand::has_subcommand(&name.to_string_lossy()) {
         return InternalCli::try_parse().map_or_else(print_usage, run_internal);
     }
-    if completions::complete(Cli::command) {
+    if completions::complete(command_line) {
         return ExitStatus::Success;
     }
-    Cli::try_parse().map_or_else(print_usage, |Cli { global, command }| {
+    let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_or_else(print_usage, |Cli { global, command }| {
         let uses = command.settings_use();
         run_with_settings(global, Environment::of_this_process(), uses, |context| run(command, context))
     })
+}
+
+/// Returns the parser of the command line.
+fn command_line() -> clap::Command {
+    typed::with_aliases(Cli::command())
 }
 
 fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
@@ -285,6 +292,7 @@ fn run_with_settings(
 
 /// Prints the help, the version, or the usage error.
 fn print_usage(error: clap::Error) -> ExitStatus {
+    let error = typed::with_tip(error);
     let error = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             requested_help().unwrap_or(error)
@@ -307,7 +315,7 @@ fn print_usage(error: clap::Error) -> ExitStatus {
 
 /// Returns the help that the arguments of this process request.
 fn requested_help() -> Option<clap::Error> {
-    let command = without_global_options(Cli::command());
+    let command = without_global_options(command_line());
     command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)).err()
 }
 

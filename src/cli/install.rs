@@ -121,6 +121,9 @@ pub(crate) struct InstallArgs {
     /// Read pins from FILE [default: ./rigup.lock]
     #[arg(long, value_name = "FILE", requires = "locked")]
     lockfile: Option<PathBuf>,
+    /// Suggest to leave it out
+    #[arg(long, short = 'g', hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = UnknownArgumentValueParser::suggest(GLOBAL_TIP))]
+    global: Option<String>,
     #[command(flatten)]
     jobs: JobArgs,
     /// Write timings to FILE [default: rigup-timings.html]
@@ -156,6 +159,9 @@ struct Reports {
     ci: Option<CiSystem>,
     junit: Option<JunitFile>,
 }
+
+/// The tip for `rigup install -g`.
+const GLOBAL_TIP: &str = "leave out -g: rigup installs for all projects that use the same data dir";
 
 /// The tip for `rigup load --locked`.
 const LOCKED_TIP: &str =

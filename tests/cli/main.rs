@@ -84,6 +84,7 @@ mod snapshot_hooks;
 mod test_context;
 mod timings;
 mod trust;
+mod typed;
 mod uninstall;
 mod unused_files;
 mod upgrade;
