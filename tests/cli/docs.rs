@@ -27,6 +27,11 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
 
 /// Writes the files of a page and runs its commands, in the order of the page.
 fn run_page(context: &TestContext, page: &str) {
+    assert!(run_blocks(context, page) > 0, "the page has commands");
+}
+
+/// Does the same for a part of a page, and returns the number of commands.
+pub(crate) fn run_blocks(context: &TestContext, page: &str) -> usize {
     let mut commands = 0;
     for Block { info, body } in blocks(page) {
         if let Some((_, path)) = info.split_once(' ') {
@@ -40,7 +45,7 @@ fn run_page(context: &TestContext, page: &str) {
             }
         }
     }
-    assert!(commands > 0, "the page has commands");
+    commands
 }
 
 /// Runs a command, and asserts that its output contains the expected lines in this order. In a line, `...` stands for
@@ -59,7 +64,7 @@ fn check_command(context: &TestContext, command: &str, expected: &str) {
 }
 
 /// Creates a context with rigup on PATH.
-fn context() -> TestContext {
+pub(crate) fn context() -> TestContext {
     let mut context = TestContext::new();
     let rigup = Path::new(env!("CARGO_BIN_EXE_rigup")).parent().unwrap();
     context.set("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", rigup.display()));

@@ -19,6 +19,7 @@ mod builtin_providers;
 mod changed_request;
 mod checkout;
 mod ci;
+mod coming_from;
 mod completions;
 mod concurrency;
 mod config;
