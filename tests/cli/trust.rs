@@ -402,7 +402,7 @@ fn rigup_creates_private_files_with_any_umask() {
         let mut context = context();
         context.script("here/plugins/p/on_Snapshot__1_x.bg.sh", "#!/bin/sh\necho '{\"type\":\"X\"}'\n");
         context.set("XDG_DATA_HOME", context.path("share"));
-        context.script("with-umask", "#!/bin/sh\numask \"$1\"; shift; exec \"$@\"\n");
+        let with_umask = ["-c", "umask \"$0\" && exec \"$@\""];
         let rigup = env!("CARGO_BIN_EXE_rigup");
         for args in [
             &["install"][..],
@@ -411,17 +411,14 @@ fn rigup_creates_private_files_with_any_umask() {
             &["start", "--slug", "s", "--", "sh", "-c", "\"$RIGUP\" post hello; \"$RIGUP\" result 1"],
             &["process", "wait", "--timeout", "20"],
         ] {
-            let mut args: Vec<&str> = [&[umask, rigup][..], args].concat();
+            let mut args: Vec<&str> = [&with_umask[..], &[umask, rigup], args].concat();
             let started;
             if args.contains(&"wait") {
                 started = context.run(&["process", "list", "--slug", "s"]).succeeds().record();
                 args.push(started["id"].as_str().unwrap());
             }
-            CommandOutput::new(
-                &args,
-                &context.command_for(&context.path("with-umask"), &args).output().unwrap(),
-            )
-            .succeeds();
+            CommandOutput::new(&args, &context.command_for(Path::new("/bin/sh"), &args).output().unwrap())
+                .succeeds();
         }
         let mut found =
             vec![(context.path("data"), context.path("data").metadata().unwrap().mode() & 0o7777)];
