@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::engine::catalog::Catalog;
 use crate::engine::error::EngineError;
@@ -13,9 +13,9 @@ use crate::engine::lockfile_on_disk::LockfileOnDisk;
 use crate::engine::lockfile_update::{self, LockRow};
 use crate::engine::package_command::{self, Change};
 use crate::engine::session;
-use crate::engine::step_result::StepResult;
+use crate::engine::step_result::{StepResult, unresolved};
 use crate::install::plan::{self, Refusal, Request};
-use crate::model::{Binary, Installed, ProviderName};
+use crate::model::{Binary, BinaryName, Installed, ProviderName};
 use crate::plugin::requirement::Providers;
 use crate::settings::{self, Settings};
 use crate::shell;
@@ -34,7 +34,7 @@ pub(crate) struct UpgradePlan {
 /// A binary, and what is done with it.
 #[derive(Debug)]
 struct PlannedUpgrade {
-    name: String,
+    name: BinaryName,
     earlier: Option<Binary>,
     /// The request, if the provider runs again; otherwise why it does not.
     step: Result<Request, Unchanged>,
@@ -130,8 +130,8 @@ impl UpgradePlan {
         binaries.retain(|_, binary| binary.installed().is_some());
         let steps = std::mem::take(&mut install.steps);
         let plan_one = |step: plan::Step| {
-            let name = plan::name_of(&step).to_string();
-            let earlier = binaries.get(&name).cloned();
+            let name = plan::name_of(&step).clone();
+            let earlier = binaries.get(name.as_str()).cloned();
             let step = match step {
                 Ok(request) => decide(request, earlier.as_ref(), &install.catalog, settings),
                 Err(Refusal { reason, .. }) => Err(Unchanged::Refused(reason)),
@@ -149,7 +149,7 @@ impl UpgradePlan {
         let finish = |row: &PlannedUpgrade| {
             let earlier = row.earlier.as_ref().and_then(Binary::installed).cloned();
             let mut upgrade = Upgrade {
-                name: row.name.clone(),
+                name: row.name.to_string(),
                 outcome: UpgradeOutcome::Failed,
                 reason: String::new(),
                 release_age: 0.0,
@@ -164,15 +164,15 @@ impl UpgradePlan {
                     }
                 }
                 Err(unchanged) => {
-                    upgrade.record = row.earlier.as_ref().map_or_else(
-                        || json!({"type": "BinaryRequest", "name": row.name, "status": "queued"}),
-                        |binary| binary.to_record(&[]),
-                    );
                     (upgrade.outcome, upgrade.reason) = match unchanged.clone() {
                         Unchanged::Exact(reason) => (UpgradeOutcome::UpToDate, reason),
                         Unchanged::Foreign(reason) => (UpgradeOutcome::Foreign, reason),
                         Unchanged::Refused(reason) => (UpgradeOutcome::Failed, reason),
                     };
+                    upgrade.record = row.earlier.as_ref().map_or_else(
+                        || unresolved(&row.name, &upgrade.reason),
+                        |binary| binary.to_record(&[]),
+                    );
                 }
             }
             upgrade

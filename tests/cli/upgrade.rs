@@ -143,6 +143,7 @@ fn what_another_package_manager_installed_is_upgraded_by_its_command() {
     assert!(named.stderr.contains(&format!("error: cannot upgrade tool: {hint}")), "{}", named.stderr);
     let none = "error: cannot upgrade none: it is not installed; run `rigup install none`";
     assert!(named.stderr.contains(none), "{}", named.stderr);
+    assert_eq!(named.records()[1]["last_error"], "it is not installed; run `rigup install none`");
 
     let config = json!({"type": "object", "properties": {}, "curated": true, "override_keys": [], "version_format": "={}",
         "commands": {"upgrade": "shop-get upgrade", "uninstall": "shop-get remove"}});
