@@ -63,7 +63,7 @@ pub(crate) fn publish(report: &mut JobReport, system: CiSystem, settings: &Setti
             report.make_relative_to(&workspace);
         }
     }
-    let token = format!("rigup-{}", clock::new_id().simple());
+    let token = token();
     let _ = STDERR.write(system.lines(report, &token, clock::now().as_second()).as_bytes());
     for file in system.command_files() {
         if let Err(error) = append(file, report, &token, environment) {
@@ -72,7 +72,23 @@ pub(crate) fn publish(report: &mut JobReport, system: CiSystem, settings: &Setti
     }
 }
 
+/// Returns lines of a log in which the CI system, if there is one, finds no command.
+pub(crate) fn inert(log: String, system: Option<CiSystem>) -> String {
+    match system {
+        Some(system) => system.inert(&log, &token()),
+        None => log,
+    }
+}
+
+/// Returns a word that no log and no value contains, because no one can guess it.
+fn token() -> String {
+    format!("rigup-{}", clock::new_id().simple())
+}
+
 fn append(file: &CommandFile, report: &JobReport, token: &str, environment: &Environment) -> io::Result<()> {
+    if (file.text)(report, token, 0).is_empty() {
+        return Ok(());
+    }
     let path = environment.get(file.variable).map(Path::new);
     let path = path.ok_or_else(|| io::Error::other("the variable is not set"))?;
     let metadata = fs_err::metadata(path)?;

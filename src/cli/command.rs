@@ -132,6 +132,14 @@ impl Verbosity {
             message!("{text}");
         }
     }
+
+    /// Prints how much a command has done, unless a hook started the command: if the hook fails, the last line of what it
+    /// prints is taken for the reason.
+    pub(crate) fn close(self, line: &str, settings: &Settings) {
+        if settings.parent_process.is_none() {
+            self.note(line);
+        }
+    }
 }
 
 /// Handles the signals that interrupt a command.

@@ -246,7 +246,7 @@ fn execute(plan: &InstallPlan, if_empty: &str, context: &mut Context, reports: &
         print_report(plan, results, if_empty, context);
         if reports.logs.is_given() {
             for hook in hook_logs::of_results(results, &session.store) {
-                reports.logs.print(&hook, &session.settings.data_dir);
+                reports.logs.print(&hook, &session.settings.data_dir, reports.ci);
             }
         }
         if signals::interrupted_by().is_none() {
@@ -281,7 +281,7 @@ fn close(
     let elapsed = clock::now().duration_since(started);
     let closing = closing::line(done, results.len(), "installed", &rest, elapsed);
     if results.iter().any(|result| !matches!(result, StepResult::AlreadyInstalled(_))) {
-        verbosity.note(&closing);
+        verbosity.close(&closing, &session.settings);
     }
     if reports.ci.is_none() && reports.junit.is_none() {
         return Ok(());

@@ -40,6 +40,7 @@ use crate::hook::command;
 use crate::model::{Process, ProcessExit};
 use crate::plugin::discovery::Hook;
 use crate::process::{handle, signals};
+use crate::report::ci::CiSystem;
 use crate::report::job_report::{ItemOutcome, JobReport};
 use crate::report::short_id::short_id;
 use crate::report::table::{Cell, Column, Table};
@@ -160,6 +161,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         rows: Vec::new(),
         logs: args.logs,
         data_dir: &settings.data_dir,
+        ci,
         counts: HookCounts::default(),
         job,
     });
@@ -171,7 +173,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         if !is_followed && signals::interrupted_by().is_none() {
             let elapsed = clock::now().duration_since(started);
             let closing = display.counts.closing(elapsed);
-            display.verbosity.note(&closing);
+            display.verbosity.close(&closing, settings);
             if let Some(job) = display.job.take() {
                 let mut job = JobReport { closing, elapsed, ..job };
                 if let Some(system) = ci {
@@ -211,6 +213,7 @@ struct EventDisplay<'a> {
     rows: Vec<Vec<Cell>>,
     logs: ShowLogsArgs,
     data_dir: &'a Path,
+    ci: Option<CiSystem>,
     counts: HookCounts,
     /// The report with an item for each hook; `None` if no one reads it.
     job: Option<JobReport>,
@@ -294,7 +297,7 @@ impl EventDisplay<'_> {
         let label = format!("{}/{}", hook.plugin, hook.name.file_name);
         let ran = RanHook { label, process: process.clone(), has_failed: outcome == ItemOutcome::Failed };
         if outcome != ItemOutcome::Skipped {
-            self.logs.print(&ran, self.data_dir);
+            self.logs.print(&ran, self.data_dir, self.ci);
         }
         if let Some(job) = &mut self.job {
             job.items.push(job::of_hook(hook, &ran, outcome, reason, self.data_dir));

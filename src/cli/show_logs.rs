@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use crate::cli::ci;
 use crate::cli::message::message;
 use crate::cli::output_queue::STDERR;
 use crate::engine::hook_logs::{self, RanHook};
+use crate::report::ci::CiSystem;
 use crate::report::short_id::short_id;
 use crate::report::text::printable;
 
@@ -29,8 +31,9 @@ impl ShowLogsArgs {
         self.show_logs.is_some()
     }
 
-    /// Prints what a hook wrote, each stream under a heading, if the option selects the hook.
-    pub(crate) fn print(self, hook: &RanHook, data_dir: &Path) {
+    /// Prints what a hook wrote, each stream under a heading, if the option selects the hook. The CI system finds no command
+    /// in it.
+    pub(crate) fn print(self, hook: &RanHook, data_dir: &Path, system: Option<CiSystem>) {
         if self.show_logs.is_none_or(|shown| shown == ShownLogs::Failed && !hook.has_failed) {
             return;
         }
@@ -40,7 +43,7 @@ impl ShowLogsArgs {
             message!("==> {} (process {id}): wrote nothing <==", printable(&hook.label));
         }
         for log in logs {
-            let _ = STDERR.write(log.with_heading().as_bytes());
+            let _ = STDERR.write(ci::inert(log.with_heading(), system).as_bytes());
         }
     }
 }

@@ -9,13 +9,14 @@ use crate::cli::failure;
 use crate::cli::install::{self, JobArgs, PolicyArgs};
 use crate::cli::message::{error, message, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
+use crate::clock;
 use crate::engine::completion;
 use crate::engine::lockfile_update::{self, LockChange};
 use crate::engine::upgrade::{self, Upgrade, UpgradeOutcome, UpgradePlan};
 use crate::engine::{EngineEvent, ExitStatus, InstallReport};
 use crate::lockfile;
 use crate::report::table::{Cell, Column, Table};
-use crate::report::text;
+use crate::report::{closing, text};
 use crate::shell;
 
 /// The arguments of `rigup upgrade`.
@@ -51,6 +52,7 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult
         let results = plan.install.dry_run(&context.settings, &print_event)?;
         return Ok(print(&plan, &plan.finish(results), context));
     }
+    let started = clock::now();
     let mut report = None;
     if !plan.install.steps.is_empty() {
         let progress = ProgressDisplay::new(context);
@@ -58,11 +60,19 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult
         let engine = context.engine(&on_event)?;
         report = Some(engine.install_planned(&plan.install, |_results| progress.clear(), |_report| {})?);
     }
+    let has_run = report.is_some();
     let interrupted = report.as_ref().map_or(ExitStatus::Success, InstallReport::exit_status);
     let upgrades = plan.finish(report.map(|report| report.results).unwrap_or_default());
     let status = print(&plan, &upgrades, context);
     if let ExitStatus::Interrupted(_) | ExitStatus::Setup = interrupted {
         return Ok(interrupted);
+    }
+    if has_run {
+        let count = |outcome| upgrades.iter().filter(|upgrade| upgrade.outcome == outcome).count();
+        let (done, failed) = (count(UpgradeOutcome::Upgraded), count(UpgradeOutcome::Failed));
+        let elapsed = clock::now().duration_since(started);
+        let closing = closing::line(done, upgrades.len(), "upgraded", &[(failed, "failed")], elapsed);
+        context.verbosity.close(&closing, &context.settings);
     }
     if args.lock {
         print_locked(&plan, &args.lockfile, &upgrades, context)?;

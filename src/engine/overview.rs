@@ -9,7 +9,7 @@ use crate::engine::error::EngineError;
 use crate::install::status;
 use crate::model::{Attempt, Binary, Process, ProcessType};
 use crate::report::log_text::last_bytes;
-use crate::report::overview::{MAX_LOG, MissingBinary, Overview, RecordedCommand};
+use crate::report::overview::{MAX_LOG, MissingBinary, Overview, RecentCommand};
 use crate::report::timings::Timings;
 use crate::settings::Settings;
 use crate::store::{BinaryFilter, ProcessFilter, Store, StoreError};
@@ -68,7 +68,7 @@ fn missing(store: &Store, binary: Binary) -> Result<MissingBinary, StoreError> {
 }
 
 /// Returns the newest commands, newest first.
-fn commands(store: &Store, now: Timestamp) -> Result<Vec<RecordedCommand>, StoreError> {
+fn commands(store: &Store, now: Timestamp) -> Result<Vec<RecentCommand>, StoreError> {
     let filter = ProcessFilter {
         is_root: true,
         process_type: Some(ProcessType::Cli),
@@ -90,7 +90,7 @@ fn commands(store: &Store, now: Timestamp) -> Result<Vec<RecordedCommand>, Store
             hook.stderr_tail = last_bytes(&hook.stderr_tail, MAX_LOG).to_owned();
         }
         let timings = Timings::new(command_timings::command(&process, now), hooks);
-        commands.push(RecordedCommand { process, timings, hooks_left_out });
+        commands.push(RecentCommand { process, timings, hooks_left_out });
     }
     Ok(commands)
 }

@@ -53,6 +53,16 @@ impl CiSystem {
         }
     }
 
+    /// Returns lines of a log in which the system finds no command and no heading. The token is a word that no log contains.
+    pub(crate) fn inert(self, log: &str, token: &str) -> String {
+        match self {
+            Self::Github => github::inert(log, token),
+            Self::Gitlab => log.to_owned(),
+            Self::Azure => azure::inert(log),
+            Self::Buildkite => buildkite::inert(log),
+        }
+    }
+
     /// Returns the files that the system reads after the step.
     pub(crate) const fn command_files(self) -> &'static [CommandFile] {
         match self {

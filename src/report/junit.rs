@@ -57,7 +57,7 @@ fn seconds(duration: &SignedDuration) -> String {
 pub(crate) fn file(report: &JobReport, started: Timestamp) -> String {
     let suite = JunitSuite { report, timestamp: started.strftime("%Y-%m-%dT%H:%M:%S").to_string() };
     // Writing to a string cannot fail.
-    suite.render().unwrap_or_default()
+    suite.render().unwrap_or_default() + "\n"
 }
 
 #[cfg(test)]
@@ -100,8 +100,8 @@ mod tests {
              </testcase>\n\
              <testcase classname=\"rigup run\" name=\"s\">\n<skipped message=\"no\"/>\n</testcase>\n\
              <testcase classname=\"rigup run\" name=\"ok\">\n</testcase>\n\
-             </testsuite>\n</testsuites>"
+             </testsuite>\n</testsuites>\n"
         );
-        assert_eq!(file(&report, Timestamp::UNIX_EPOCH).trim_end(), expected);
+        assert_eq!(file(&report, Timestamp::UNIX_EPOCH), expected);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Overview {
     /// The number of binaries that are left out.
     pub binaries_left_out: usize,
     /// The newest commands, newest first.
-    pub commands: Vec<RecordedCommand>,
+    pub commands: Vec<RecentCommand>,
     /// The daemons, with their current or last executions.
     pub daemons: Vec<(Daemon, Option<Process>)>,
 }
@@ -47,7 +47,7 @@ pub(crate) struct MissingBinary {
 
 /// A command of rigup, with its hooks.
 #[derive(Debug)]
-pub(crate) struct RecordedCommand {
+pub(crate) struct RecentCommand {
     /// The process.
     pub process: Process,
     /// The times of its first hooks.
@@ -56,7 +56,7 @@ pub(crate) struct RecordedCommand {
     pub hooks_left_out: usize,
 }
 
-impl RecordedCommand {
+impl RecentCommand {
     fn duration(&self) -> SignedDuration {
         tables::elapsed(&self.process, self.timings.command.ended).unwrap_or_default()
     }

@@ -153,6 +153,22 @@ fn the_option_overrides_the_variable_and_that_overrides_the_detection() {
 }
 
 #[test]
+fn the_logs_that_the_user_asks_for_contain_no_commands_either() {
+    let context = context();
+    require(&context, &["bad"]);
+    let stderr = context.run(&["install", "--show-logs"]).exits_with(1).stderr;
+    let shown: Vec<&str> = stderr.split("::error::not a command").collect();
+    assert_eq!(shown.len(), 3, "{stderr}");
+    for before in &shown[..2] {
+        let (_, stopped) = before.rsplit_once("::stop-commands::").unwrap();
+        let (token, log) = stopped.split_once('\n').unwrap();
+        assert!(!log.contains(&format!("::{token}::")), "{stderr}");
+    }
+    let buildkite = context.run(&["install", "--show-logs", "--ci", "buildkite"]).exits_with(1).stderr;
+    assert!(buildkite.contains("\n  ::error::not a command\n"), "{buildkite}");
+}
+
+#[test]
 fn a_rigup_that_a_hook_runs_reports_to_no_ci_system() {
     let mut context = context();
     context.set("RIGUP_CI", "github");
@@ -179,7 +195,7 @@ fn invalid_lines_of_a_plugin_have_annotations_too() {
 
 #[test]
 fn a_failed_hook_of_an_event_has_an_annotation_for_its_file() {
-    let context = context();
+    let mut context = context();
     context.script("here/plugins/p/on_Test__1_good.sh", "#!/bin/sh\n:\n");
     context.script("here/plugins/p/on_Test__2_bad.sh", "#!/bin/sh\necho broken >&2\nexit 4\n");
     let output = context.run(&["run", "Test"]).exits_with(1);
@@ -193,6 +209,9 @@ fn a_failed_hook_of_an_event_has_an_annotation_for_its_file() {
         "{summary}"
     );
     assert_eq!([appended(&context, "GITHUB_PATH"), appended(&context, "GITHUB_OUTPUT")], ["", ""]);
+    context.unset("GITHUB_PATH");
+    let output = context.run(&["run", "Test"]).exits_with(1);
+    assert!(!output.stderr.contains("GITHUB_PATH"), "it has nothing for that file: {}", output.stderr);
 }
 
 #[test]

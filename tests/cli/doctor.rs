@@ -98,7 +98,7 @@ fn doctor_finds_what_install_would_refuse() {
     fs::set_permissions(&plugin, fs::Permissions::from_mode(0o777)).unwrap();
     let [finding] = &*context.findings("trust", 1) else { panic!("the plugin is untrusted") };
     assert_eq!(finding[1], format!("{}: others can write to it (mode 0777)", plugin.display()));
-    assert!(finding[2].starts_with("fix it with `chmod o-w "), "{finding:?}");
+    assert!(finding[2].starts_with("fix it with `chmod -R o-w "), "{finding:?}");
     fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).unwrap();
     context.write("here/plugins/open/binaries.jsonl", "{\n");
     assert!(context.findings("plugins", 1)[0][1].contains("binaries.jsonl:1: not a JSON object"));

@@ -56,6 +56,7 @@ fn upgrade_installs_the_newest_version_with_the_same_provider() {
     let upgraded = context.run(&["upgrade", "a"]).succeeds();
     assert_eq!(outcomes(&upgraded.records()), [["a", "1", "2", "upgraded"]]);
     assert!(upgraded.stderr.contains("a: 1 -> 2\n"), "{}", upgraded.stderr);
+    assert!(upgraded.stderr.contains("\n1 of 1 upgraded in "), "{}", upgraded.stderr);
     let note = "releases of the last 7 days were left out; `--min-release-age 0` allows them";
     assert!(upgraded.stderr.contains(note), "{}", upgraded.stderr);
     // A later install does not resolve the binary again.

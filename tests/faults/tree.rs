@@ -79,7 +79,7 @@ fn row_03_output_that_a_filter_still_holds_is_kept() {
                 &format!("#!/bin/bash\nexec {filter}\n{echo}"),
             );
         }
-        let output = context.run(&["run", "E"]).succeeds();
+        let output = context.run(&["run", "-q", "E"]).succeeds();
         assert_eq!(output.stderr, "", "each filter has exited by itself");
         let hooks = context.hook_processes();
         let tail = |hook: &Value, stream: &str| hook[stream].as_str().unwrap().contains("Said");
@@ -100,7 +100,7 @@ fn row_03_the_stages_of_a_filter_are_awaited() {
         let hook = format!("#!/bin/bash\nexec > >({filter}) 2>&1\necho '{{\"type\":\"Said\"}}'\n");
         context.script(&format!("here/plugins/p/on_E__{n}_a.sh"), &hook);
     }
-    let output = context.run(&["run", "E"]).succeeds();
+    let output = context.run(&["run", "-q", "E"]).succeeds();
     assert_eq!(output.stderr, "", "each filter has exited by itself");
     assert_eq!(output.records().into_iter().filter(|record| record["type"] == "Said").count(), 2);
     assert_nothing_is_left(&context);

@@ -7,8 +7,7 @@ use crate::report::text::printable;
 pub(super) fn lines(report: &JobReport) -> String {
     let command = &report.command;
     let group = |item: &JobItem| {
-        // What a hook wrote is no command.
-        let logs = item_log::text(&item.logs).replace("##vso[", "## vso[").replace("##[", "## [");
+        let logs = inert(&item_log::text(&item.logs));
         format!("##[group]{command}: log of {}\n{logs}##[endgroup]\n", printable(&item.name))
     };
     let issue = |item: &JobItem| {
@@ -23,6 +22,11 @@ pub(super) fn lines(report: &JobReport) -> String {
     let path = |folder: &String| format!("##vso[task.prependpath]{}\n", escape_data(folder));
     let groups = report.failed_with_logs().map(group);
     groups.chain(report.failures().map(issue)).chain(report.bin_dir.iter().map(path)).collect()
+}
+
+/// Returns lines of a log without the beginnings of commands.
+pub(super) fn inert(log: &str) -> String {
+    log.replace("##vso[", "## vso[").replace("##[", "## [")
 }
 
 fn escape_data(text: &str) -> String {

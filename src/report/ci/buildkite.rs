@@ -7,9 +7,8 @@ use crate::report::text::printable;
 pub(super) fn lines(report: &JobReport) -> String {
     let command = &report.command;
     let group = |item: &JobItem| {
-        // A line of a log that begins like a heading begins no group.
-        let logs = item_log::text(&item.logs).trim_end().replace('\n', "\n  ");
-        format!("--- {command}: log of {}\n  {logs}\n^^^ +++\n", printable(&item.name))
+        let logs = inert(&item_log::text(&item.logs));
+        format!("--- {command}: log of {}\n{logs}^^^ +++\n", printable(&item.name))
     };
     let error = |item: &JobItem| {
         let place = item.place.as_ref().map(|place| format!(" ({})", place.text())).unwrap_or_default();
@@ -18,4 +17,9 @@ pub(super) fn lines(report: &JobReport) -> String {
     let errors: String = report.failures().map(error).collect();
     let heading = (!errors.is_empty()).then(|| format!("+++ {command}: {}\n", report.closing));
     report.failed_with_logs().map(group).chain(heading).chain([errors]).collect()
+}
+
+/// Returns lines of a log, indented, so that none is a heading, which begins a group.
+pub(super) fn inert(log: &str) -> String {
+    format!("  {}\n", log.trim_end().replace('\n', "\n  "))
 }

@@ -31,10 +31,7 @@ pub(super) fn lines(report: &JobReport, token: &str) -> String {
     let failures: Vec<&JobItem> = report.failures().collect();
     for item in report.failed_with_logs() {
         text += &command("group", &[], &printable(&item.name));
-        // What a hook wrote is no command.
-        text += &command("stop-commands", &[], token);
-        text += &item_log::text(&item.logs);
-        text += &command(token, &[], "");
+        text += &inert(&item_log::text(&item.logs), token);
         text += &command("endgroup", &[], "");
     }
     let shown = if failures.len() > MAX_ERRORS { MAX_ERRORS - 1 } else { failures.len() };
@@ -46,6 +43,11 @@ pub(super) fn lines(report: &JobReport, token: &str) -> String {
         text += &error(&more, &report.command, None, None);
     }
     text
+}
+
+/// Returns lines of a log, in which GitHub does not look for commands.
+pub(super) fn inert(log: &str, token: &str) -> String {
+    command("stop-commands", &[], token) + log + &command(token, &[], "")
 }
 
 fn annotation(report: &JobReport, item: &JobItem) -> String {
