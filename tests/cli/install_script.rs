@@ -126,6 +126,23 @@ fn checks_another_version_against_the_digests_of_its_release() {
 }
 
 #[test]
+fn a_digest_in_the_environment_is_the_only_one_that_counts() {
+    let mut releases = Releases::new();
+    releases.context.set("RIGUP_VERSION", "2.0.0");
+    for digest in ["0".repeat(64), "0123".to_owned()] {
+        releases.context.set("RIGUP_SHA256", digest);
+        releases.run(&releases.script).exits_with(1).stderr_contains("it is not installed");
+        assert_eq!(releases.installed(), None);
+    }
+    let sums = fs::read_to_string(releases.context.path("releases/v2.0.0/SHA256SUMS")).unwrap();
+    let own = sums.lines().find(|line| line.contains(&format!("-{}-", std::env::consts::ARCH))).unwrap();
+    releases.context.set("RIGUP_SHA256", &own[..64]);
+    fs::remove_file(releases.context.path("releases/v2.0.0/SHA256SUMS")).unwrap();
+    releases.run(&releases.script).succeeds();
+    assert_eq!(releases.installed().as_deref(), Some("rigup 2.0.0\n"));
+}
+
+#[test]
 fn a_script_that_is_cut_off_installs_nothing() {
     let releases = Releases::new();
     for length in [releases.script.len() / 2, releases.script.trim_end().len() - 1] {
