@@ -18,7 +18,7 @@ readonly out version scratch repository=${RIGUP_REPOSITORY:-}
 
 # The man pages, compressed as Debian wants them, and the completions, in the folders that packages use.
 documents() {
-    local rigup=$out/x86_64-unknown-linux-musl/rigup shared=$scratch/target/share
+    local rigup=$out/x86_64-unknown-linux-musl/rigup shared=$scratch/share
     export RIGUP_DATA_DIR=$scratch/data
     mkdir -p "$shared/man/man1" "$shared"/{bash-completion/completions,fish/vendor_completions.d,zsh/vendor-completions}
     "$rigup" generate man "$shared/man/man1" >/dev/null
@@ -26,6 +26,8 @@ documents() {
     "$rigup" completions bash >"$shared/bash-completion/completions/rigup"
     "$rigup" completions fish >"$shared/fish/vendor_completions.d/rigup.fish"
     "$rigup" completions zsh >"$shared/zsh/vendor-completions/_rigup"
+    # They call the executable that wrote them, by its path.
+    sed -i "s|$rigup|rigup|g" "$shared"/{bash-completion/completions/rigup,fish/vendor_completions.d/rigup.fish,zsh/vendor-completions/_rigup}
 }
 
 # archive TARGET
@@ -33,7 +35,7 @@ archive() {
     local folder=rigup-$1
     mkdir "$scratch/$folder"
     cp "$out/$1/rigup" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$scratch/$folder"
-    cp -r "$scratch/target/share" "$scratch/$folder"
+    cp -r "$scratch/share" "$scratch/$folder"
     chmod 755 "$scratch/$folder/rigup"
     tar --directory "$scratch" --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
         --mtime="@$SOURCE_DATE_EPOCH" --create "$folder" | gzip --no-name -9 >"$out/$folder.tar.gz"
@@ -43,7 +45,7 @@ archive() {
 debian_package() {
     local target_dir=$scratch/target
     mkdir -p "$target_dir/$1/release"
-    cp "$out/$1/rigup" "$target_dir/$1/release/rigup"
+    cp -r "$out/$1/rigup" "$scratch/share" "$target_dir/$1/release"
     CARGO_TARGET_DIR=$target_dir cargo deb --quiet --locked --no-build --no-strip --target "$1" --output "$out" >/dev/null
 }
 
