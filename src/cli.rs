@@ -271,10 +271,8 @@ fn run_with_settings(
     run: impl FnOnce(&mut Context) -> CommandResult,
 ) -> ExitStatus {
     let Global { folders, json, format, color, verbosity } = global;
-    let format = format.or(json.then_some(Format::Jsonl)).map(Some);
-    let format = format.map_or_else(|| Format::of(&environment).map_err(CliError::usage), Ok);
-    let status = format.and_then(|format| {
-        let output = Output::new(format, color, &environment);
+    let output = Output::new(format.or(json.then_some(Format::Jsonl)), color, &environment);
+    let status = output.map_err(CliError::usage).and_then(|output| {
         let merged = Settings::merge_for(uses == SettingsUse::Values, folders, environment);
         let settings = merged.map_err(CliError::setup)?;
         // A rigup that runs this one because of a record has printed them.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fs::{dir, lib_dir};
 use crate::model::ProcessId;
+use crate::shell;
 pub use crate::trust::{Circumstances, TRUST_VARIABLE, Trust, Untrusted};
 
 mod environment;
@@ -132,6 +133,24 @@ impl Settings {
     /// Whether LIB_BIN_DIR is on the PATH of the caller.
     pub(crate) fn has_lib_bin_dir_on_path(&self) -> bool {
         self.command_environment.folders("PATH").contains(&self.lib_bin_dir)
+    }
+
+    /// Returns the command for the user's shell that puts LIB_BIN_DIR on PATH. It names the folder if an option has chosen it.
+    pub(crate) fn env_command(&self) -> String {
+        let is_option = |named: &NamedPath| {
+            ["data_dir", "lib_dir", "lib_bin_dir"].contains(&named.name) && named.origin.starts_with("--")
+        };
+        let option = if self.paths.iter().any(is_option) {
+            format!("--lib-bin-dir {} ", shell::quote_text(&self.lib_bin_dir.to_string_lossy()))
+        } else {
+            String::new()
+        };
+        let shell = self.command_environment.path(&["SHELL"]).unwrap_or_default();
+        if shell.ends_with("fish") {
+            format!("rigup {option}env --shell fish | source")
+        } else {
+            format!("eval \"$(rigup {option}env)\"")
+        }
     }
 
     /// Returns the flags with which another rigup uses the same folders, without those of plugins.

@@ -30,7 +30,7 @@ enum EnvFormat {
     Nu,
     /// `PowerShell`
     Pwsh,
-    /// An object with PATH
+    /// An object with PATH, LIB_DIR, LIB_BIN_DIR and DATA_DIR
     Json,
     /// A `.env` file with PATH
     Dotenv,
@@ -43,7 +43,8 @@ pub(crate) fn env(args: &EnvArgs, context: &mut Context) -> ExitStatus {
     let settings = &context.settings;
     // Its path has no character that a shell treats in a special way between double quotes, and no colon.
     let folder = settings.lib_bin_dir.display();
-    let text = match args.shell {
+    let format = if context.output.is_json_requested() { EnvFormat::Json } else { args.shell };
+    let text = match format {
         EnvFormat::Sh | EnvFormat::Bash | EnvFormat::Zsh => format!(
             r#"case ":${{PATH}}:" in *":{folder}:"*) ;; *) export PATH="{folder}${{PATH:+:$PATH}}" ;; esac"#
         ),
@@ -54,7 +55,13 @@ pub(crate) fn env(args: &EnvArgs, context: &mut Context) -> ExitStatus {
         EnvFormat::Pwsh => format!(
             r#"if (($env:PATH -split [IO.Path]::PathSeparator) -notcontains "{folder}") {{ $env:PATH = (@("{folder}") + @($env:PATH | Where-Object {{ $_ }})) -join [IO.Path]::PathSeparator }}"#
         ),
-        EnvFormat::Json => json!({ "PATH": path_with_folder(settings) }).to_string(),
+        EnvFormat::Json => json!({
+            "PATH": path_with_folder(settings),
+            "LIB_DIR": settings.lib_dir,
+            "LIB_BIN_DIR": settings.lib_bin_dir,
+            "DATA_DIR": settings.data_dir,
+        })
+        .to_string(),
         EnvFormat::Dotenv => {
             let quoted =
                 path_with_folder(settings).replace('\\', r"\\").replace('"', "\\\"").replace('$', "\\$");

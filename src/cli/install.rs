@@ -315,16 +315,14 @@ fn print_report(plan: &InstallPlan, results: &[StepResult], if_empty: &str, cont
         |result: &StepResult| matches!(result, StepResult::Resolved(_, Resolved { has_succeeded: true, .. }));
     if results.iter().any(is_new) && io::stderr().is_terminal() && !context.settings.has_lib_bin_dir_on_path()
     {
-        context.verbosity.note(ENV_HINT);
+        let command = context.settings.env_command();
+        context.verbosity.note(&format!("the installed programs are not on PATH; add them with: {command}"));
     }
 }
 
 /// The note for a plan without steps.
 pub(crate) const NOTHING_REQUIRED: &str =
     "no enabled plugin requires a binary; `rigup plugin list` shows the plugins that are found";
-
-/// The note on a terminal if LIB_BIN_DIR is not on PATH.
-const ENV_HINT: &str = "the installed programs are not on PATH; add them with: eval \"$(rigup env)\"";
 
 /// The note for `--due` if no retry time has come.
 const NOTHING_DUE: &str =

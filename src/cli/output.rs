@@ -25,20 +25,13 @@ pub(crate) enum Format {
     Jsonl,
 }
 
-impl Format {
-    /// Returns the form that the environment sets, or `None` if it sets none. The error names the variable.
-    pub(crate) fn of(environment: &Environment) -> Result<Option<Self>, String> {
-        choice::of(environment, FORMAT_VARIABLE)
-    }
-}
-
 /// Standard output: a table on a terminal, JSONL elsewhere.
 #[derive(Debug)]
 pub(crate) struct Output {
     /// What is not written yet.
     buffer: Vec<u8>,
     is_json: bool,
-    /// Whether the user asked for JSONL.
+    /// Whether an option asks for JSONL. Scripts read what has a plain form, so the environment does not change it.
     is_json_requested: bool,
     color: bool,
     /// The width of the terminal in columns; `None` if standard output is not a terminal.
@@ -49,22 +42,31 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Returns the output with its format and color.
-    pub(crate) fn new(format: Option<Format>, color: ColorChoice, environment: &Environment) -> Self {
+    /// Returns the output with its color, and its format: that of an option or else of the environment. The error names the
+    /// variable.
+    pub(crate) fn new(
+        option: Option<Format>,
+        color: ColorChoice,
+        environment: &Environment,
+    ) -> Result<Self, String> {
+        let format = match option {
+            None => choice::of(environment, FORMAT_VARIABLE)?,
+            option => option,
+        };
         let is_terminal = io::stdout().is_terminal();
         let color = match color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => is_terminal && environment.get("NO_COLOR").is_none(),
         };
-        Self {
+        Ok(Self {
             buffer: Vec::new(),
-            is_json_requested: format == Some(Format::Jsonl),
+            is_json_requested: option == Some(Format::Jsonl),
             is_json: format.map_or(!is_terminal, |format| format == Format::Jsonl),
             color,
             width: is_terminal.then(|| terminal_width(environment)),
             error: None,
-        }
+        })
     }
 
     /// The width of the terminal in columns; `None` if standard output is not a terminal.

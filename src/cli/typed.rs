@@ -76,6 +76,10 @@ const TIPS: [(&str, &str); 43] = [
     ("x", "`rigup exec -- CMD` runs a command with the installed binaries on PATH"),
 ];
 
+/// The similarity from which a word is taken for a misspelled command, from 0 to 1: `instal` and `lst`, but not `tap` for
+/// `stop` or `tasks` for `stats`, which clap suggests from 0.7.
+const MIN_SIMILARITY: f64 = 0.8;
+
 const CLEAN: &str =
     "`rigup process gc` removes expired records and logs, and `rigup uninstall --orphaned` unused files";
 const DOCTOR: &str = "`rigup doctor` finds what does not work";
@@ -101,14 +105,21 @@ pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;
     }
-    // clap sorts them, the most similar last.
+    let typed = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
     if let Some(ContextValue::Strings(similar)) = error.remove(ContextKind::SuggestedSubcommand) {
-        let most_similar = similar.into_iter().next_back().into_iter().collect();
-        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(most_similar));
+        let is_alias = |name: &String| ALIASES.iter().any(|(alias, _)| alias == name);
+        let is_meant = |name: &String| {
+            typed.as_ref().is_some_and(|typed| strsim::jaro(typed, name) >= MIN_SIMILARITY) && !is_alias(name)
+        };
+        // clap sorts them, the most similar last.
+        let most_similar: Vec<String> =
+            similar.into_iter().filter(is_meant).next_back().into_iter().collect();
+        if !most_similar.is_empty() {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(most_similar));
+        }
     }
     // The subcommands of a command have no tips.
     let first = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let typed = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
     let tip = typed.filter(|typed| Some(typed) == first.as_ref()).and_then(|typed| tip(&typed));
     if let Some(tip) = tip {
         error.remove(ContextKind::SuggestedSubcommand);

@@ -1,7 +1,7 @@
 //! `rigup env` in every shell that is installed here.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -90,7 +90,19 @@ fn env_writes_the_formats_of_programs() {
     let env =
         |context: &TestContext, format: &str| context.run(&["env", "--shell", format]).succeeds().stdout;
     let record: Value = serde_json::from_str(&env(&context, "json")).unwrap();
-    assert_eq!(record, json!({"PATH": format!("{folder}:/usr/bin")}));
+    let lib_dir = Path::new(&folder).parent().unwrap();
+    assert_eq!(
+        record,
+        json!({
+            "PATH": format!("{folder}:/usr/bin"),
+            "LIB_DIR": lib_dir,
+            "LIB_BIN_DIR": folder,
+            "DATA_DIR": context.path("data"),
+        })
+    );
+    assert_eq!(context.run(&["env", "--json"]).succeeds().record(), record);
+    context.set("RIGUP_FORMAT", "jsonl");
+    assert!(env(&context, "sh").starts_with("case "), "a shell reads it, whatever the variable says");
     assert_eq!(env(&context, "dotenv"), format!("PATH=\"{folder}:/usr/bin\"\n"));
     assert_eq!(env(&context, "github"), format!("{folder}\n"));
     let once = format!("/usr/bin:{folder}");
@@ -117,6 +129,16 @@ fn install_on_a_terminal_says_how_to_put_the_folder_on_path() {
         let hint = "the installed programs are not on PATH; add them with: eval \"$(rigup env)\"";
         assert_eq!(shown.contains(hint), !is_on_path, "{shown}");
     }
+    context.set("PATH", &path);
+    let other = context.path("other bin").display().to_string();
+    let words =
+        [env!("CARGO_BIN_EXE_rigup"), "--lib-bin-dir", &other, "install", "sh", "--binproviders", "env"];
+    let (mut terminal, mut install) = start_on_pty(&mut context, &words, 1000);
+    let mut shown = Vec::new();
+    let _ = terminal.read_to_end(&mut shown);
+    assert!(install.wait().unwrap().success());
+    let hint = format!("add them with: eval \"$(rigup --lib-bin-dir '{other}' env)\"");
+    assert!(String::from_utf8(shown).unwrap().contains(&hint), "{hint}");
     let install = context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
     assert!(!install.stderr.contains("PATH"), "{}", install.stderr);
 }

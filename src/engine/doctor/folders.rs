@@ -29,7 +29,8 @@ pub(super) fn examine(settings: &Settings) -> Vec<Finding> {
 fn search_path(settings: &Settings) -> Option<Finding> {
     let message =
         format!("{} is not on PATH, so installed programs are not found", settings.lib_bin_dir.display());
-    let fix = "eval \"$(rigup env)\", also in the startup file of your shell, or `rigup exec -- CMD`";
+    let fix =
+        format!("{}, also in the startup file of your shell, or `rigup exec -- CMD`", settings.env_command());
     (!settings.has_lib_bin_dir_on_path()).then(|| Finding::new("path", Level::Warning, message, fix))
 }
 
