@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::fmt::Display;
+use std::io;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Once, OnceLock, RwLock};
@@ -30,7 +31,7 @@ use crate::process::system::{self, ProcessEntry};
 use crate::process::{recover, subreaper, tree};
 use crate::report::text;
 use crate::runs::gc::{Gc, GcAction};
-use crate::settings::Settings;
+use crate::settings::{STORE_NAME, Settings};
 use crate::shell;
 use crate::store::{Store, StoreError, StoredPaths};
 use crate::supervisor::control::{self, ControlRequest};
@@ -331,10 +332,16 @@ pub(crate) fn machine_id(settings: &Settings, store: &Store) -> Result<Option<Ma
     Ok(store.machine_by_guid(&guid(settings)?.value)?.map(|machine| machine.id))
 }
 
-/// Rejects a data dir that other users may write to, because rigup runs hooks from it and relies on its records.
-/// Returns a warning if the user made an exception for it.
+/// Rejects a data dir that other users may write to, because rigup runs hooks from it and relies on its records, and one
+/// that this user cannot look into, which would seem to be empty. Returns a warning if the user made an exception for it.
 pub(crate) fn check_data_dir(settings: &Settings) -> Result<Option<String>, EngineError> {
     check_owner(settings)?;
+    match settings.data_dir.join(STORE_NAME).symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(data_dir_error(settings, error));
+        }
+        _ => {}
+    }
     settings.trust.check(&settings.data_dir).map_err(|error| data_dir_error(settings, error))
 }
 

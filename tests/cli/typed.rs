@@ -17,6 +17,10 @@ fn names_from_other_tools_work_or_lead_to_the_right_command() {
     assert!(!status.contains("start"), "{status}");
     let typo = error("uninstal");
     assert!(typo.contains("'uninstall'") && !typo.contains("'install'"), "{typo}");
+    for far in ["bundle", "tap", "tasks", "audit", "images"] {
+        let far = error(far);
+        assert!(!far.contains("similar"), "{far}");
+    }
     let nested = context.run(&["plugin", "status"]).exits_with(2).stderr;
     assert!(!nested.contains("rigup ps"), "{nested}");
     context

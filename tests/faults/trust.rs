@@ -51,6 +51,35 @@ fn row_22_a_plugin_folder_that_others_can_write_to_is_rejected() {
 }
 
 #[test]
+fn a_data_dir_that_a_user_cannot_look_into_is_not_empty() {
+    let as_user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"];
+    if !kernel::is_root() || !kernel::can_run(&[&as_user[..], &["true"]].concat()) {
+        return;
+    }
+    let context = TestContext::new();
+    context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
+    let rigup = context.path("rigup");
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_rigup")).arg(&rigup).status().unwrap().success());
+    for folder in ["", "here", "home"] {
+        fs::create_dir_all(context.path(folder)).unwrap();
+        fs::set_permissions(context.path(folder), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let data = context.path("data");
+    let denied = format!("cannot use the data dir {}: Permission denied", data.display());
+    let commands =
+        [&["list"][..], &["which", "sh"], &["process", "list"], &["ps"], &["upgrade"], &["load", "sh"]];
+    for args in commands {
+        let all = [&as_user[1..], &[rigup.to_str().unwrap()], args].concat();
+        let output = context.command_for(Path::new(as_user[0]), &all).output().unwrap();
+        CommandOutput::new(&all, &output).exits_with(3).stderr_contains(&denied);
+    }
+    let all = [&as_user[1..], &[rigup.to_str().unwrap(), "doctor"]].concat();
+    let output = context.command_for(Path::new(as_user[0]), &all).output().unwrap();
+    let output = CommandOutput::new(&all, &output).exits_with(1);
+    assert!(output.stdout.contains(&denied), "{}", output.stdout);
+}
+
+#[test]
 fn a_file_of_an_unmapped_user_is_rejected_unless_it_is_trusted() {
     let as_user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare"];
     let as_root = ["--user", "--map-root-user"];
