@@ -19,11 +19,15 @@ use crate::engine::ExitStatus;
 use crate::engine::completion::{Completions, installed};
 use crate::report::text::{is_printable, printable};
 use crate::settings::{Environment, Flags, Settings};
+use crate::shell;
 
 /// The variable with which the script of a shell starts rigup. It contains the name of the shell.
 const VARIABLE: &str = "RIGUP_COMPLETE";
 
 const SHELLS: Shells<'_> = Shells(&[&PlainValues(Bash), &Elvish, &Fish, &PlainValues(Powershell), &Zsh]);
+
+/// A path that no shell quotes.
+const PLACEHOLDER: &str = "PATH_OF_RIGUP";
 
 /// The folders on the command line that is completed.
 static FLAGS: OnceLock<Flags> = OnceLock::new();
@@ -168,7 +172,15 @@ impl<S: EnvCompleter> EnvCompleter for PlainValues<S> {
         completer: &str,
         buf: &mut dyn io::Write,
     ) -> io::Result<()> {
-        self.0.write_registration(var, name, bin, completer, buf)
+        if !self.0.is("bash") {
+            return self.0.write_registration(var, name, bin, completer, buf);
+        }
+        // The script of bash has the quoted path between double quotes, where its own quotes are a part of the path.
+        let mut script = Vec::new();
+        self.0.write_registration(var, name, bin, PLACEHOLDER, &mut script)?;
+        let script = String::from_utf8_lossy(&script);
+        let completer = shell::quote_text(completer);
+        buf.write_all(script.replace(&format!("\"{PLACEHOLDER}\""), &completer).as_bytes())
     }
 
     fn write_complete(

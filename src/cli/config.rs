@@ -36,7 +36,7 @@ enum ConfigCommand {
     #[command(after_help = include_str!("help/config_set.txt"))]
     Set {
         /// Names of settings with their values
-        #[arg(value_name = "KEY=VALUE", required = true)]
+        #[arg(value_name = "KEY=VALUE", required = true, add = values(completion::assignments))]
         assignments: Vec<String>,
     },
     /// Print the path of your own rigup.toml, which `set` writes

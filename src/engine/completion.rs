@@ -108,6 +108,13 @@ pub(crate) fn settings(settings: &Settings) -> Completions {
     Ok(all.into_iter().map(|(name, plugin)| Candidate::new(name, plugin)).collect())
 }
 
+/// Returns the names of settings, each with the `=` before its value.
+pub(crate) fn assignments(values: &Settings) -> Completions {
+    let mut all = settings(values)?;
+    all.iter_mut().for_each(|setting| setting.value.push('='));
+    Ok(all)
+}
+
 /// Returns the short ids of processes: the live ones, then the newest.
 pub(crate) fn processes(settings: &Settings) -> Completions {
     of_processes(settings, false)

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use nix::sys::stat::Mode;
 use serde_json::json;
@@ -67,6 +68,19 @@ fn bash_completes_a_line_that_is_typed() {
     let mut typed = |line| type_line(&mut context, &["bash", "--norc", "--noprofile", "-i"], &setup, line);
     assert_eq!(typed("rigup whi\ttool\t--al\t"), "<which><tool-one><--all>");
     assert_eq!(typed("rigup install --binproviders goo\tx"), "<install><--binproviders><good><x>");
+}
+
+#[test]
+fn bash_starts_a_rigup_whose_path_has_to_be_quoted() {
+    let mut context = context();
+    let rigup = context.path("it's $HOME/rigup");
+    fs::create_dir(rigup.parent().unwrap()).unwrap();
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_rigup")).arg(&rigup).status().unwrap().success());
+    let output = context.command_for(&rigup, &["completions", "bash"]).output().unwrap();
+    let script = context.write("script", output.stdout);
+    let setup = format!("source {}", script.display());
+    let shell = ["bash", "--norc", "--noprofile", "-i"];
+    assert_eq!(type_line(&mut context, &shell, &setup, "rigup whi\ttool\t"), "<which><tool-one>");
 }
 
 #[test]
@@ -136,6 +150,7 @@ fn names_of_every_kind_complete_the_arguments_that_take_them() {
         (&["hook", "list", "S"], &["Snapshot"]),
         (&["config", "MIN_"], &["MIN_RELEASE_AGE"]),
         (&["config", "PLAIN_D"], &["PLAIN_DEPTH"]),
+        (&["config", "set", "MIN_"], &["MIN_RELEASE_AGE="]),
         (&["process", "list", "--slug", ""], &["nightly"]),
         (&["process", "wait", ""], &[short_id]),
         (&["logs", short_id], &[short_id]),
