@@ -1,6 +1,7 @@
 //! `--ci`: shows what a command did in the form of the CI system that runs it.
 
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::choice;
@@ -95,6 +96,13 @@ fn append(file: &CommandFile, report: &JobReport, token: &str, environment: &Env
     if !metadata.is_file() {
         return Err(io::Error::other(format!("{} is not a file", path.display())));
     }
+    let mut opened = fs_err::OpenOptions::new().read(true).append(true).open(path)?;
+    // An earlier step, or a hook, may have left its last line without an end.
+    let mut last = [b'\n'];
+    if let Some(end) = metadata.len().checked_sub(1) {
+        opened.file().read_exact_at(&mut last, end)?;
+    }
+    let start = if last == [b'\n'] { "" } else { "\n" };
     let text = (file.text)(report, token, metadata.len());
-    fs_err::OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())
+    opened.write_all(format!("{start}{text}").as_bytes())
 }

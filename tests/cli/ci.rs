@@ -52,6 +52,18 @@ fn outputs(context: &TestContext) -> Vec<(String, String)> {
 }
 
 #[test]
+fn a_file_of_the_runner_is_continued_on_a_new_line() {
+    let context = context();
+    require(&context, &["good"]);
+    for file in FILES {
+        context.write(&format!("runner/{file}"), "before");
+    }
+    context.run(&["install"]).succeeds();
+    assert_eq!(outputs(&context)[1], ("installed".to_owned(), "1".to_owned()));
+    assert_eq!(appended(&context, "GITHUB_PATH").lines().count(), 1);
+}
+
+#[test]
 fn a_failed_binary_has_a_group_and_an_annotation_at_its_line() {
     let context = context();
     require(&context, &["good", "bad"]);
