@@ -26,7 +26,7 @@ struct Assignment {
     /// The name of the setting; `keep.days` is the key `days` of the table `keep`.
     name: String,
     /// The value, or `None` to remove the setting from the file.
-    value: Option<Value>,
+    value: Option<toml_edit::Value>,
 }
 
 /// Parses `KEY=VALUE`, and checks the value against the schema of the setting. An empty value removes the setting.
@@ -57,6 +57,8 @@ fn parse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Assignmen
         .then(|| value::converted(property, raw_value(property, text), is_sensitive))
         .transpose()
         .map_err(|reason| invalid(&format!("{name}: {reason}")))?;
+    let value = value.as_ref().map(toml_value).transpose();
+    let value = value.map_err(|reason| invalid(&format!("{name}={text}: {reason}")))?;
     Ok(Assignment { name: name.to_owned(), value })
 }
 
@@ -143,7 +145,7 @@ fn store(
 }
 
 /// Sets or removes a value in a table. An existing value keeps the comments around it, and an empty table is removed.
-fn change(table: &mut dyn TableLike, name: &str, value: Option<&Value>) {
+fn change(table: &mut dyn TableLike, name: &str, value: Option<&toml_edit::Value>) {
     if let (Some((outer, inner)), false) = (name.split_once('.'), table.contains_key(name)) {
         let inside = table.entry(outer).or_insert_with(|| Item::Table(Table::new()));
         if let Some(inside) = inside.as_table_like_mut() {
@@ -154,7 +156,7 @@ fn change(table: &mut dyn TableLike, name: &str, value: Option<&Value>) {
         }
         return;
     }
-    match (value.map(toml_value), table.get_mut(name)) {
+    match (value.cloned(), table.get_mut(name)) {
         (Some(value), Some(earlier)) => *earlier = with_decor_of(earlier, value),
         (Some(value), None) => drop(table.insert(name, Item::Value(value))),
         (None, _) => drop(table.remove(name)),
@@ -169,20 +171,24 @@ fn with_decor_of(earlier: &Item, mut value: toml_edit::Value) -> Item {
     Item::Value(value)
 }
 
-/// Converts a value. A null in a list or an object is an empty string, because TOML has none.
-fn toml_value(value: &Value) -> toml_edit::Value {
-    match value {
-        Value::Null => "".into(),
+/// Converts a value. Returns the reason if TOML has no such value.
+fn toml_value(value: &Value) -> Result<toml_edit::Value, &'static str> {
+    Ok(match value {
+        Value::Null => return Err("TOML, in which it is stored, has no null; leave it out"),
         Value::Bool(value) => (*value).into(),
-        Value::Number(number) => match number.as_i64() {
-            Some(number) => number.into(),
-            None => number.as_f64().unwrap_or_default().into(),
-        },
-        Value::String(text) => text.into(),
-        Value::Array(values) => values.iter().map(toml_value).collect::<Array>().into(),
-        Value::Object(fields) => {
-            let fields = fields.iter().map(|(key, value)| (key, toml_value(value)));
-            fields.collect::<InlineTable>().into()
+        Value::Number(number) => {
+            let is_integer = number.to_string().bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+            match (number.as_i64(), number.as_f64()) {
+                (Some(number), _) => number.into(),
+                (None, Some(number)) if !is_integer => number.into(),
+                _ => return Err("TOML, in which it is stored, has no number as large as that"),
+            }
         }
-    }
+        Value::String(text) => text.into(),
+        Value::Array(values) => values.iter().map(toml_value).collect::<Result<Array, _>>()?.into(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(key, value)| Ok((key, toml_value(value)?)));
+            fields.collect::<Result<InlineTable, &str>>()?.into()
+        }
+    })
 }

@@ -13,6 +13,7 @@ fn context() -> TestContext {
     let config = json!({"properties": {
         "W_LIMIT": {"type": "integer", "minimum": 5, "default": 60},
         "W_ARGS": {"type": "array", "default": []},
+        "W_FLOAT": {"type": "number"},
         "W_COOKIES": {"type": "string", "x-sensitive": true},
     }});
     context.write("here/plugins/w/config.json", config.to_string());
@@ -95,6 +96,9 @@ fn config_set_changes_nothing_if_a_value_cannot_be_used() {
             2,
             "cannot set W_COOKIES: it is sensitive, and others can see a command line; write it into",
         ),
+        ("W_ARGS=[1, null]", 2, "cannot set W_ARGS=[1, null]: TOML, in which it is stored, has no null"),
+        ("W_FLOAT=1e400", 2, "cannot set W_FLOAT=1e400: TOML, in which it is stored, has no number as large"),
+        ("W_LIMIT=18446744073709551615", 2, "cannot set W_LIMIT=18446744073709551615: TOML, in which it is"),
         ("keep.days=soon", 2, "nothing was set: cannot use keep.days"),
         ("keep.day=1", 1, "there is no setting named keep.day; did you mean keep.days?"),
         ("PLUGINS=nosuch", 2, "nothing was set: there is no plugin named nosuch"),
