@@ -22,8 +22,10 @@ for path in "$(rustc --print sysroot)=/rust" "$cargo_home=/cargo" "$PWD=/rigup" 
     cflags+=("-ffile-prefix-map=$path")
 done
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${rustflags[*]}")
-CFLAGS=${cflags[*]}
-export CARGO_ENCODED_RUSTFLAGS CFLAGS
+# A path may contain a space.
+CC_SHELL_ESCAPED_FLAGS=1
+CFLAGS=$(printf '%q ' "${cflags[@]}")
+export CARGO_ENCODED_RUSTFLAGS CC_SHELL_ESCAPED_FLAGS CFLAGS
 
 # A static executable runs with any C library.
 options=()
