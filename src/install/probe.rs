@@ -90,10 +90,25 @@ pub(crate) fn fingerprint_of_same_file(installed: &Installed) -> Option<String> 
     let path = &installed.abspath;
     let found = fingerprint(path)?;
     let size = |fingerprint: &str| fingerprint.split(':').nth(1).map(str::to_owned);
-    let is_same = size(&found) == size(&installed.fingerprint)
-        && digest::sha256(path).is_ok_and(|sha256| sha256 == installed.sha256);
-    // If the file changed meanwhile, the digest may be that of another content.
-    (is_same && fingerprint(path).as_ref() == Some(&found)).then_some(found)
+    let is_same = size(&found) == size(&installed.fingerprint) && has_digest(path, &found, &installed.sha256);
+    is_same.then_some(found)
+}
+
+/// Returns the fingerprint of a file that has not changed since it had the fingerprint `earlier` and this digest, or `None`
+/// if it has, or does not exist. If only the ctime differs, the digest decides: the ctime also changes if another name of
+/// the file is removed, such as the one in the cache of a package manager.
+pub(crate) fn fingerprint_if_unchanged(path: &Path, earlier: &str, sha256: &str) -> Option<String> {
+    let found = fingerprint(path)?;
+    let without_ctime = |fingerprint: &str| fingerprint.rsplit_once(':').map(|(rest, _)| rest.to_owned());
+    let is_unchanged = found == earlier
+        || without_ctime(&found) == without_ctime(earlier) && has_digest(path, &found, sha256);
+    is_unchanged.then_some(found)
+}
+
+/// Returns whether a file has this digest. If it no longer has the fingerprint `found`, the digest may be that of another
+/// content.
+fn has_digest(path: &Path, found: &str, sha256: &str) -> bool {
+    digest::sha256(path).is_ok_and(|digest| digest == sha256) && fingerprint(path).as_deref() == Some(found)
 }
 
 /// A program to run.

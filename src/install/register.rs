@@ -115,10 +115,10 @@ pub(crate) fn register_locked(
 ) -> Result<Registered, RegisterError> {
     let VerifiedRecord {
         requirement: Requirement { name, providers, min_version, max_version, policy, overrides, .. },
-        installed,
+        mut installed,
     } = record;
     // The file may have changed while rigup waited for the lock.
-    verify::verify_unchanged(&installed)?;
+    verify::verify_unchanged(&mut installed)?;
     let now = clock::now();
     let mut binary = linker.store.find_or_add_binary(linker.machine_id, name.as_str(), now)?;
     let previous = binary.installed().cloned();

@@ -187,13 +187,8 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     if prober.is_none() || !version.is_empty() {
         check_version(&version, package_version, &expected)?;
     }
-    // The fingerprint is taken before and after the digest is computed, so it is that of the digested bytes.
     let unreadable = |error: io::Error| VerifyError::Unreadable(abspath.clone(), error.to_string());
-    let fingerprint =
-        probe::fingerprint(&abspath).ok_or_else(|| unreadable(io::ErrorKind::NotFound.into()))?;
-    if stated_fingerprint.is_some_and(|stated| stated != fingerprint) {
-        return Err(VerifyError::UnusableFile(abspath, CHANGED));
-    }
+    let found = probe::fingerprint(&abspath).ok_or_else(|| unreadable(io::ErrorKind::NotFound.into()))?;
     let stated = Some(text("sha256")).filter(|text| is_sha256(text));
     // Later commands compare the stored digest with `rigup.lock`, so rigup uses the digest in a record only if a
     // built-in hook printed it.
@@ -205,10 +200,11 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     let pinned = expected
         .pin
         .map_or(Ok(()), |(pin, lib_dir)| check_digest(&abspath, &sha256, (&pin.name, &pin.sha256), lib_dir));
-    // If the file changed, its digests say nothing.
-    if probe::fingerprint(&abspath).as_ref() != Some(&fingerprint) {
+    // If the file changed since its fingerprint was taken, its digests say nothing.
+    let (earlier, digest) = (stated_fingerprint.unwrap_or(&found), stated.unwrap_or(&sha256));
+    let Some(fingerprint) = probe::fingerprint_if_unchanged(&abspath, earlier, digest) else {
         return Err(VerifyError::UnusableFile(abspath, CHANGED));
-    }
+    };
     if let Some(found) = stated.filter(|stated| *stated != sha256) {
         return Err(VerifyError::WrongDigest(found.to_owned(), sha256));
     }
@@ -248,10 +244,20 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     })
 }
 
-/// Verifies that the file has not changed since it was verified.
-pub(crate) fn verify_unchanged(installed: &Installed) -> Result<(), VerifyError> {
-    let is_unchanged = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
-    if is_unchanged { Ok(()) } else { Err(VerifyError::UnusableFile(installed.abspath.clone(), CHANGED)) }
+/// Verifies that the file has not changed since it was verified, and renews its fingerprint.
+pub(crate) fn verify_unchanged(installed: &mut Installed) -> Result<(), VerifyError> {
+    let Installed { abspath, fingerprint, sha256, .. } = installed;
+    let Some(found) = probe::fingerprint_if_unchanged(abspath, fingerprint, sha256) else {
+        return Err(VerifyError::UnusableFile(abspath.clone(), CHANGED));
+    };
+    if found != *fingerprint {
+        // A change of the mode also changes only the ctime.
+        match executable::check(abspath, None) {
+            Ok(()) | Err(ExecutableError::NoProgram) => *fingerprint = found,
+            Err(problem) => return Err(VerifyError::NotExecutable(abspath.clone(), problem)),
+        }
+    }
+    Ok(())
 }
 
 /// Checks the version of a program against those that a request accepts; see [`VersionRange::contains_program`].
@@ -344,6 +350,7 @@ fn is_same_place(one: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::LazyLock;
 
     use serde_json::json;
@@ -407,6 +414,23 @@ mod tests {
         };
         let pinned = Expected { pin: Some((&pin, Path::new("/lib"))), ..built_in };
         assert!(matches!(verify(pinned, forged.as_object().unwrap()), Err(VerifyError::WrongDigest(..))));
+    }
+
+    #[test]
+    fn a_new_mode_is_checked_before_the_file_is_linked() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other_name] = ["sh", "other"].map(|name| folder.path().join(name));
+        fs_err::copy("/bin/sh", &path).unwrap();
+        fs_err::hard_link(&path, &other_name).unwrap();
+        let record = json!({"name": "sh", "abspath": path, "version": "1.0"});
+        let mut installed = check("", &record).unwrap();
+        fs_err::remove_file(&other_name).unwrap();
+        verify_unchanged(&mut installed).unwrap();
+        assert_eq!(Some(&installed.fingerprint), probe::fingerprint(&path).as_ref());
+        installed.fingerprint = installed.fingerprint.rsplit_once(':').unwrap().0.to_owned() + ":1.0";
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        let error = verify_unchanged(&mut installed).unwrap_err().to_string();
+        assert!(error.contains("has no exec bit"), "{error}");
     }
 
     #[test]

@@ -283,3 +283,30 @@ fn a_failed_load_changes_no_record() {
     assert_eq!(output.record()["status"], "queued");
     assert_eq!(context.run(&["load", "one"]).succeeds().record(), installed);
 }
+
+/// Links its program from a cache, as uv does.
+const CACHING: &str = r#"#!/bin/sh
+set -eu
+eval "$("$RIGUP" hook begin --provider caching -- "$@")"
+cached=$DATA_DIR/cached
+[ -e "$cached" ] || { printf '#!/bin/sh\necho 1.0\n' >"$cached" && chmod +x "$cached"; }
+mkdir -p "$part" && ln "$cached" "$part/$name"
+"$RIGUP" hook binary --provider caching --built "$part" --abspath "$prefix/$name" -- "$@"
+"#;
+
+#[test]
+fn a_removed_name_of_a_file_in_a_cache_is_no_change_of_the_program() {
+    let context = TestContext::new();
+    context.provider("caching", CACHING);
+    let args = ["install", "x", "--binproviders", "caching"];
+    let first = context.run(&args).succeeds().record();
+    // The earlier prefix, which has another name of the file, is removed.
+    let again = context.run(&[&args[..], &["--force"]].concat()).succeeds().record();
+    assert_ne!(again["fingerprint"], first["fingerprint"]);
+    context.run(&args).succeeds().stderr_contains("x is already installed");
+    fs::remove_file(context.path("data/cached")).unwrap();
+    context.run(&args).succeeds().stderr_contains("x is already installed");
+    let renewed = context.run(&["binary", "show", "x"]).succeeds().record();
+    assert_ne!(renewed["fingerprint"], again["fingerprint"], "the digest is not computed again");
+    assert!(!context.path("data/cached").exists(), "the hook did not run again");
+}

@@ -57,6 +57,40 @@ fn the_fingerprint_changes_with_the_file() {
 }
 
 #[test]
+fn the_digest_decides_if_only_the_ctime_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, other_name] = ["x", "y"].map(|name| folder.path().join(name));
+    fs_err::write(&path, "one").unwrap();
+    fs_err::hard_link(&path, &other_name).unwrap();
+    let (earlier, sha256) = (fingerprint(&path).unwrap(), digest::sha256(&path).unwrap());
+    pass_a_tick(folder.path());
+    fs_err::remove_file(&other_name).unwrap();
+    let found = fingerprint(&path);
+    assert_ne!(found.as_ref(), Some(&earlier));
+    assert_eq!(fingerprint_if_unchanged(&path, &earlier, &sha256), found);
+
+    let modified = path.metadata().unwrap().modified().unwrap();
+    fs_err::write(&path, "two").unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(modified).unwrap();
+    assert_eq!(fingerprint_if_unchanged(&path, &earlier, &sha256), None, "other content of the same size");
+    fs_err::remove_file(&path).unwrap();
+    fs_err::write(&path, "one").unwrap();
+    assert_eq!(fingerprint_if_unchanged(&path, &earlier, &sha256), None, "another file");
+}
+
+/// Waits until a new file has another ctime than those in the folder: file systems count time in ticks of some
+/// milliseconds.
+fn pass_a_tick(folder: &Path) {
+    let ctime = || {
+        let file = tempfile::NamedTempFile::new_in(folder).unwrap();
+        fingerprint(file.path()).unwrap().rsplit_once(':').unwrap().1.to_owned()
+    };
+    let before = ctime();
+    while ctime() == before {}
+}
+
+#[test]
 fn finds_a_program_on_the_path_but_not_through_lib_bin_dir() {
     let folder = tempfile::tempdir().unwrap();
     for dir in ["links", "loop", "real"] {

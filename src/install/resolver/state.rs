@@ -381,7 +381,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let mut steps = Vec::new();
         for (&index, verdict) in scheduled.requests.iter().zip(verdicts) {
             let (outcome, reason, installed) = match verdict {
-                Verdict::Installed(installed) => match verify::verify_unchanged(&installed) {
+                Verdict::Installed(mut installed) => match verify::verify_unchanged(&mut installed) {
                     Ok(()) => (Outcome::Installed, String::new(), Some(installed)),
                     Err(error) => (Outcome::Rejected, error.to_string(), None),
                 },
