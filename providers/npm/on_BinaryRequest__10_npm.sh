@@ -80,7 +80,8 @@ npm install --no-audit --no-fund --no-progress --no-update-notifier $packages $s
 if [ "$check_pid" ]; then
     wait "$check_pid"
     if [ -s "$dates" ]; then : >"$stamps/$registry"
-    elif [ -e "$dates" ]; then warn "the registry has no release dates, so the newest releases are installed"; fi
+    elif [ -e "$dates" ]; then warn_of_age "the registry has no release dates, so the newest releases are installed"; fi
 fi
 
-"$RIGUP" hook binary --provider npm --built "$part" --abspath "$prefix/node_modules/.bin/$name" -- "$@"
+"$RIGUP" hook binary --provider npm --built "$part" --abspath "$prefix/node_modules/.bin/$name" \
+    ${unenforced:+"--unenforced=$unenforced"} -- "$@"

@@ -89,10 +89,12 @@ else
     if [ "$released_before" ] && [ "$pip" -lt 26 ]; then
         no_age="pip $pip cannot enforce min_release_age"
         [ -z "$must_keep_age" ] || fail "$no_age; $with_uv"
+        unenforced=min_release_age
     fi
     use_pip
 fi
 
 fill_venv pip
-"$RIGUP" hook binary --provider pip --built "$part" --abspath "$prefix/bin/$name" -- "$@"
+"$RIGUP" hook binary --provider pip --built "$part" --abspath "$prefix/bin/$name" \
+    ${unenforced:+"--unenforced=$unenforced"} -- "$@"
 if [ "$no_age" ] && once "pip-$pip"; then warn "$no_age and installs the newest releases; $with_uv"; fi

@@ -34,7 +34,7 @@ isolated=$(printf '%s\n' --dir "$part" --ignore-workspace --config.global=false 
 minutes=$(echo "${min_release_age:-0}" | awk '{ minutes = $1 * 1440; print int(minutes) + (minutes > int(minutes)) }')
 if [ "$minutes" != 0 ] && pnpm --version | awk -F. '{ exit $1 > 10 || $1 == 10 && $2 >= 16 }'; then
     [ -z "$must_keep_age" ] || fail "pnpm $(pnpm --version) cannot enforce min_release_age; install 10.16 or later"
-    warn "pnpm $(pnpm --version) cannot enforce min_release_age and installs the newest releases; install 10.16 or later"
+    warn_of_age "pnpm $(pnpm --version) cannot enforce min_release_age and installs the newest releases; install 10.16 or later"
 fi
 scripts=--ignore-scripts
 [ -z "$run_scripts" ] || scripts=--config.dangerously-allow-all-builds=true
@@ -44,7 +44,7 @@ try() { pnpm add $isolated $packages $scripts $age >"$log" 2>&1; }
 no_dates() { tr -s ' \n' ' ' <"$log" | grep -q 'is missing the "time" field'; }
 # With a registry without release dates, pnpm fails if any option about ages is set, even with age 0.
 try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 0 ] ||
-    warn "the registry has no release dates, so the newest releases are installed"; }; } || {
+    warn_of_age "the registry has no release dates, so the newest releases are installed"; }; } || {
     cat "$log" >&2
     # pnpm wraps its message: join the lines.
     error=$(tr -s ' \n' ' ' <"$log" | sed 's/│ //g; s/.* ERROR //; s/.*ERR_PNPM_/ERR_PNPM_/; s/ This error happened.*//; s/ help: .*//')
@@ -57,4 +57,5 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 
     fail "$reason"
 }
 
-"$RIGUP" hook binary --provider pnpm --built "$part" --abspath "$prefix/node_modules/.bin/$name" -- "$@"
+"$RIGUP" hook binary --provider pnpm --built "$part" --abspath "$prefix/node_modules/.bin/$name" \
+    ${unenforced:+"--unenforced=$unenforced"} -- "$@"

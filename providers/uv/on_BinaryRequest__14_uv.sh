@@ -16,4 +16,5 @@ if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -v '^-
 filter_uv_settings
 use_uv
 fill_venv uv
-"$RIGUP" hook binary --provider uv --built "$part" --abspath "$prefix/bin/$name" -- "$@"
+"$RIGUP" hook binary --provider uv --built "$part" --abspath "$prefix/bin/$name" \
+    ${unenforced:+"--unenforced=$unenforced"} -- "$@"

@@ -17,6 +17,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::completion;
 use crate::engine::{EngineError, ExitStatus};
 use crate::install::probe::Prober;
+use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::{BinaryName, Outcome};
 use crate::plugin::builtin;
 use crate::plugin::config::provider::ProviderConfig;
@@ -204,6 +205,9 @@ pub(crate) struct BinaryArgs {
     /// If the binary does not exist, decline: exit with 0 and print no record
     #[arg(long)]
     or_decline: bool,
+    /// State in the record that the provider could not enforce this rule of the policy, which is only a default
+    #[arg(long, value_name = "RULE", value_parser = [MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY])]
+    unenforced: Vec<String>,
     /// Read the requests from stdin; print a record for each
     #[arg(long, conflicts_with_all = ["name", "abspath"])]
     batch: bool,
@@ -428,6 +432,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         built,
         config: &config,
         or_decline: args.or_decline,
+        unenforced: &args.unenforced,
     };
     let found = search.records();
     if let Some(signal) = interrupt.signal() {

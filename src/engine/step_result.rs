@@ -61,6 +61,11 @@ impl StepResult {
         resolved.link_error.as_deref()
     }
 
+    /// Returns the rules of the policy that the provider could not enforce.
+    pub(crate) fn unenforced(&self) -> &[String] {
+        if let Self::Resolved(_, resolved) = self { &resolved.unenforced } else { &[] }
+    }
+
     /// Returns the request, or `None` if it does not have to be resolved any more.
     pub(crate) fn planned(&self) -> Option<&Request> {
         if let Self::Planned(request) = self { Some(request) } else { None }

@@ -15,6 +15,7 @@ use crate::engine::package_command::{self, Change};
 use crate::engine::session;
 use crate::engine::step_result::{StepResult, unresolved};
 use crate::install::plan::{self, Refusal, Request};
+use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
 use crate::plugin::requirement::Providers;
 use crate::settings::{self, Settings};
@@ -229,7 +230,8 @@ impl Upgrade {
                 self.reason = format!("max_version {max} ({})", request.sources.join(", "));
             }
             let enforces = catalog.configs.schema(provider).map(|schema| schema.provider.enforces);
-            if enforces.is_some_and(|enforces| enforces.min_release_age == Some(true)) {
+            let is_unenforced = result.unenforced().iter().any(|rule| rule == MIN_RELEASE_AGE_KEY);
+            if enforces.is_some_and(|enforces| enforces.min_release_age == Some(true)) && !is_unenforced {
                 self.release_age = request.policy_of(provider).age();
             }
         }

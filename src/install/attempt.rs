@@ -138,7 +138,7 @@ pub(crate) fn run(
         }
     }
     for verdict in &verdicts {
-        if let Verdict::Installed(installed) = verdict
+        if let Verdict::Installed(installed, _) = verdict
             && let Some(prefix) = Prefix::containing(&installed.abspath, &settings.lib_dir)
             && prefix.provider() == provider.as_str()
             && !foreign.contains(&prefix)
@@ -215,7 +215,7 @@ impl<'a> OwnPrefix<'a> {
     /// Removes what the hook has installed so far, if nothing was there before. Marks the prefix that it installed into.
     fn settle(self, verdict: &Verdict, on_event: &impl Fn(InstallEvent)) {
         match verdict {
-            Verdict::Installed(installed) => {
+            Verdict::Installed(installed, _) => {
                 if installed.abspath.starts_with(&self.path) {
                     self.warn_of_others(&installed.version, on_event);
                 } else {

@@ -63,6 +63,8 @@ pub(crate) struct Resolved {
     pub has_succeeded: bool,
     /// The attempts of this command.
     pub attempts: Vec<Attempt>,
+    /// The rules of the policy that the provider could not enforce.
+    pub unenforced: Vec<String>,
     /// Why the installed binary could not be linked; `None` if it is linked.
     pub link_error: Option<String>,
     /// Why the earlier file did not meet the request; `None` if there was none.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::duration;
 use crate::install::event::InstallEvent;
 use crate::install::verify::{self, Expected, VerifyError};
+use crate::model::policy::UNENFORCED;
 use crate::model::process::SKIPPED;
 use crate::model::{ExitReason, Installed, Outcome, ProcessExit, Warnings};
 use crate::process::supervise::FinishedProcess;
@@ -17,8 +18,8 @@ use crate::protocol::{self, Record};
 /// The outcome of a hook for one request.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// A Binary record was verified.
-    Installed(Installed),
+    /// A Binary record was verified. The provider could not enforce these rules of the policy, which are only defaults.
+    Installed(Installed, Vec<String>),
     /// The provider did not install the binary, with the cause.
     NotInstalled(Outcome, String),
 }
@@ -118,7 +119,7 @@ impl ProviderOutput {
         let mut errors = Vec::new();
         for fields in self.binaries.iter().filter(is_of_request) {
             match verify::verify(expected, fields) {
-                Ok(installed) => return Verdict::Installed(installed),
+                Ok(installed) => return Verdict::Installed(installed, unenforced(fields)),
                 Err(error) => errors.push(error),
             }
         }
@@ -130,6 +131,12 @@ impl ProviderOutput {
         let reason = error_line(exit).unwrap_or_else(|| "printed no Binary record".to_owned());
         Verdict::NotInstalled(Outcome::Declined, reason)
     }
+}
+
+/// Returns the rules of the policy that a Binary record says were not enforced.
+fn unenforced(fields: &Map<String, Value>) -> Vec<String> {
+    let rules = fields.get(UNENFORCED).and_then(Value::as_array);
+    rules.into_iter().flatten().filter_map(|rule| rule.as_str().map(str::to_owned)).collect()
 }
 
 /// Returns the outcome of an exit after which the hook's output is ignored, or `None` after exit code 0.

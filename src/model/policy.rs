@@ -49,6 +49,9 @@ pub(crate) const MIN_RELEASE_AGE_KEY: &str = "min_release_age";
 /// The key of [`Policy::postinstall_scripts`].
 pub(crate) const POSTINSTALL_SCRIPTS_KEY: &str = "postinstall_scripts";
 
+/// The key of the rules that a provider could not enforce, in its Binary record.
+pub(crate) const UNENFORCED: &str = "unenforced";
+
 impl Policy {
     /// Parses the policy in the keys of a requirement, or in its overrides for one provider.
     pub fn parse(keys: &Map<String, Value>) -> Result<Self, PolicyError> {

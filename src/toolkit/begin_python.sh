@@ -88,7 +88,7 @@ fill_venv() {
     fi
     if [ "$run_scripts" ]; then no_build=; fi
     venv_try || { [ -z "$must_keep_age" ] && venv_has_no_dates && age= &&
-        warn "the index has no release dates, so the newest releases are installed" && venv_try; } || {
+        warn_of_age "the index has no release dates, so the newest releases are installed" && venv_try; } || {
         url=$(venv_unreachable)
         if venv_has_no_dates; then fail "cannot enforce min_release_age: the index has no release dates"; fi
         [ -z "$url" ] || fail "cannot reach the index: $url; check the network, and the index, its credentials and the \

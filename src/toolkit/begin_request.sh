@@ -10,6 +10,10 @@ check_locations() {
     [ -z "$location" ] || [ "$run_scripts" ] ||
         reject "$location is not from a registry, so it can run scripts; allow them with --postinstall-scripts"
 }
+# The rule of the policy that is not enforced, which hook binary states in the record.
+unenforced=
+# Warns with $1 that the age of releases is not enforced.
+warn_of_age() { unenforced=min_release_age && warn "$1"; }
 # Returns whether this is the first call with $1 in this data dir, or the first in $2 minutes.
 once() {
     [ -z "${2-}" ] || [ -z "$(find "$stamps/$1" -mmin "+$2" 2>/dev/null)" ] || rm -f "$stamps/$1"

@@ -10,6 +10,7 @@ use crate::fs::digest;
 use crate::install::package;
 use crate::install::probe::{self, ProbeError, ProbeResult, Prober, Program};
 use crate::install::verify::{self, VerifyError};
+use crate::model::policy::UNENFORCED;
 use crate::model::{BinaryName, Outcome, VersionRange};
 use crate::plugin::config::provider::{PackageMetadata, ProviderConfig};
 use crate::plugin::overrides::ProviderOverrides;
@@ -120,8 +121,8 @@ impl ProgramFacts {
         Ok(())
     }
 
-    /// Returns the Binary record, and perhaps a warning.
-    pub(crate) fn records(&self, name: &BinaryName, provider: &str) -> Vec<Value> {
+    /// Returns the Binary record, and perhaps a warning. The provider could not enforce the rules in `unenforced`.
+    pub(crate) fn records(&self, name: &BinaryName, provider: &str, unenforced: &[String]) -> Vec<Value> {
         let record = json!({
             "type": "Binary",
             "name": name.as_str(),
@@ -132,6 +133,7 @@ impl ProgramFacts {
             "fingerprint": self.fingerprint,
             "needs_wrapper": self.needs_wrapper,
             verify::TIMED_OUT: self.is_timed_out,
+            UNENFORCED: unenforced,
             "binprovider": provider,
         });
         let warning = self.is_timed_out.then(|| {

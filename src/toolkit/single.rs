@@ -31,6 +31,8 @@ pub(crate) struct SingleSearch<'a> {
     pub config: &'a ProviderConfig,
     /// Whether a binary that does not exist is declined, not failed.
     pub or_decline: bool,
+    /// The rules of the policy that the provider could not enforce.
+    pub unenforced: &'a [String],
 }
 
 impl SingleSearch<'_> {
@@ -84,7 +86,7 @@ impl SingleSearch<'_> {
         if let Some(built) = &self.built {
             facts.file = built.put_in_place(&facts.file)?;
         }
-        Ok(facts.records(self.name, provider))
+        Ok(facts.records(self.name, provider, self.unenforced))
     }
 
     /// Returns a hint if the program does not run because the install script of its Node package did not run, or if it has

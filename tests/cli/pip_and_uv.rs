@@ -338,6 +338,20 @@ fn an_old_pip_that_ignores_release_dates_is_reported_once() {
 }
 
 #[test]
+fn upgrade_says_that_new_releases_were_left_out_only_if_they_were() {
+    let context = context();
+    fs::remove_file(context.path("tools/bin/uv")).unwrap();
+    for (version, is_enforced) in [("26", true), ("23", false)] {
+        let python = PYTHON.replace("26", version);
+        context.script("tools/bin/python3", &format!("#!/bin/sh\n{INSTALL}{python}"));
+        context.run(&["install", "x", "--binproviders", "pip"]).succeeds();
+        let output = context.run(&["upgrade", "x"]).succeeds();
+        let note = "releases of the last 7 days were left out";
+        assert_eq!(output.stderr.contains(note), is_enforced, "pip {version}: {}", output.stderr);
+    }
+}
+
+#[test]
 fn the_reason_of_an_unenforced_age_names_a_way_out() {
     let context = context();
     let python = PYTHON.replace("26", "23");

@@ -56,6 +56,8 @@ pub(super) struct RequestState {
     is_unsaved: bool,
     has_succeeded: bool,
     attempts: Vec<Attempt>,
+    /// The rules of the policy that the provider could not enforce.
+    unenforced: Vec<String>,
     /// Why the installed binary could not be linked.
     link_error: Option<String>,
     /// Why the earlier file does not meet the request.
@@ -136,6 +138,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             is_unsaved: false,
             has_succeeded: false,
             attempts: Vec::new(),
+            unenforced: Vec::new(),
             link_error: None,
             problem: None,
             untried,
@@ -276,11 +279,13 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     /// Finishes a request whose result is in its stored record.
     fn complete(&mut self, index: RequestIndex) {
         let state = &mut self.requests[index];
-        let attempts = std::mem::take(&mut state.attempts);
+        let (attempts, unenforced) =
+            (std::mem::take(&mut state.attempts), std::mem::take(&mut state.unenforced));
         let (has_succeeded, is_recorded) = (state.has_succeeded, state.lock.is_some());
         let (link_error, problem) = (state.link_error.take(), state.problem.take());
         if let Some(binary) = state.binary.take() {
-            let resolved = Resolved { binary, has_succeeded, attempts, link_error, problem, is_recorded };
+            let resolved =
+                Resolved { binary, has_succeeded, attempts, unenforced, link_error, problem, is_recorded };
             self.finish(index, Ok(resolved));
         }
     }
@@ -381,8 +386,11 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let mut steps = Vec::new();
         for (&index, verdict) in scheduled.requests.iter().zip(verdicts) {
             let (outcome, reason, installed) = match verdict {
-                Verdict::Installed(mut installed) => match verify::verify_unchanged(&mut installed) {
-                    Ok(()) => (Outcome::Installed, String::new(), Some(installed)),
+                Verdict::Installed(mut installed, unenforced) => match verify::verify_unchanged(&mut installed) {
+                    Ok(()) => {
+                        self.requests[index].unenforced = unenforced;
+                        (Outcome::Installed, String::new(), Some(installed))
+                    }
                     Err(error) => (Outcome::Rejected, error.to_string(), None),
                 },
                 Verdict::NotInstalled(outcome, reason) => (outcome, reason, None),
