@@ -227,7 +227,7 @@ impl Upgrade {
         if self.outcome != UpgradeOutcome::Failed {
             let max = request.versions_of(provider).max;
             if !max.is_empty() {
-                self.reason = format!("max_version {max} ({})", request.sources.join(", "));
+                self.reason = format!("max_version {max} ({})", request.version_sources.join(", "));
             }
             let enforces = catalog.configs.schema(provider).map(|schema| schema.provider.enforces);
             let is_unenforced = result.unenforced().iter().any(|rule| rule == MIN_RELEASE_AGE_KEY);
@@ -267,7 +267,7 @@ fn decide(
             let name = shell::quote_text(request.name.as_str());
             format!("it was installed so; for the newest, run `rigup install --force {name}`")
         } else {
-            request.sources.join(", ")
+            request.version_sources.join(", ")
         };
         return Err(Unchanged::Exact(format!("exactly {exact} is required ({source})")));
     }

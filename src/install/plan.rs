@@ -53,8 +53,10 @@ pub struct Request {
     pub overrides: Overrides,
     /// The plugins that require the binary; empty for a bare name.
     pub required_by: Vec<PluginName>,
-    /// The places that state the request, for messages.
-    pub sources: Vec<String>,
+    /// The places that choose the providers, for messages: each requirement, and each spec that names a provider.
+    pub provider_sources: Vec<String>,
+    /// The places that restrict the versions, for messages.
+    pub version_sources: Vec<String>,
     /// The settings that receive the path of the binary.
     pub settings: Vec<String>,
     /// Whether the command line restricts the versions.
@@ -82,7 +84,8 @@ impl Request {
             policy: Policy::default(),
             overrides: Overrides::default(),
             required_by: Vec::new(),
-            sources: Vec::new(),
+            provider_sources: Vec::new(),
+            version_sources: Vec::new(),
             settings: Vec::new(),
             is_restricted: false,
             named_provider: None,
@@ -92,17 +95,15 @@ impl Request {
     }
 
     fn from_requirement(requirement: &Requirement) -> Self {
+        let source = Some(&requirement.source).filter(|source| !source.is_empty());
         Self {
             min_version: requirement.min_version.clone(),
             max_version: requirement.max_version.clone(),
             policy: requirement.policy,
             overrides: requirement.overrides.clone(),
             required_by: requirement.plugin.iter().cloned().collect(),
-            sources: Some(&requirement.source)
-                .filter(|source| !source.is_empty())
-                .into_iter()
-                .cloned()
-                .collect(),
+            provider_sources: source.into_iter().cloned().collect(),
+            version_sources: source.filter(|_| restricts_versions(requirement)).into_iter().cloned().collect(),
             settings: requirement.setting.iter().cloned().collect(),
             pays_from: requirement.pays_from,
             ..Self::new(requirement.name.clone(), requirement.providers.clone())
@@ -157,6 +158,16 @@ impl Request {
         self.policy.write_to(&mut record);
         record
     }
+}
+
+/// Returns whether a requirement restricts the versions, perhaps only those of one provider.
+fn restricts_versions(requirement: &Requirement) -> bool {
+    let Requirement { min_version, max_version, overrides, .. } = requirement;
+    let of_provider = |provider: &ProviderName| {
+        let overrides = overrides.of(provider);
+        overrides.min_version.is_some() || overrides.max_version.is_some()
+    };
+    !min_version.is_empty() || !max_version.is_empty() || overrides.providers().any(of_provider)
 }
 
 /// The name with the accepted versions: `sh`, `sh (>= 9)`, or `sh (== 9.1)` if it is pinned.
@@ -245,7 +256,7 @@ fn specify(mut request: Request, spec: &BinarySpec, providers: &[ProviderName]) 
         }
         request = choose_providers(request, &Providers::Only(vec![provider.clone()]), &source)?;
         request.named_provider = Some(provider.clone());
-        request.sources.push(source.clone());
+        request.provider_sources.push(source.clone());
     }
     restrict(request, versions, &source)
 }
@@ -262,8 +273,8 @@ fn unknown_provider(provider: &ProviderName, name: &BinaryName, providers: &[Pro
 /// Restricts a request to the providers that `source` chooses.
 fn choose_providers(mut request: Request, chosen: &Providers, source: &str) -> Step {
     let Some(both) = chosen.both(&request.providers) else {
-        let before = request.providers.to_string();
-        return Err(conflict(request, NO_PROVIDER, &before, &chosen.to_string(), source));
+        let before = (&*request.providers.to_string(), &*request.provider_sources);
+        return Err(conflict(&request.name, NO_PROVIDER, before, (&chosen.to_string(), source)));
     };
     request.providers = both;
     Ok(request)
@@ -279,11 +290,12 @@ fn restrict(mut request: Request, versions: VersionRange<'_>, source: &str) -> S
     (request.min_version, request.max_version) = (min.to_owned(), max.to_owned());
     request.overrides.tighten(versions, Policy::default(), Policy::default());
     if request.versions().is_empty() {
-        return Err(conflict(request, NO_VERSION, &before, &versions.to_string(), source));
+        let before = (&*before, &*request.version_sources);
+        return Err(conflict(&request.name, NO_VERSION, before, (&versions.to_string(), source)));
     }
     request.is_restricted = true;
-    if !request.sources.iter().any(|known| known == source) {
-        request.sources.push(source.to_owned());
+    if !request.version_sources.iter().any(|known| known == source) {
+        request.version_sources.push(source.to_owned());
     }
     Ok(request)
 }
@@ -294,19 +306,21 @@ const COMMAND_LINE: &str = "the command line";
 const NO_PROVIDER: &str = "no provider is in";
 const NO_VERSION: &str = "no version satisfies";
 
-/// Returns the refusal of a request that the last source contradicts.
-fn conflict(request: Request, problem: &str, before: &str, last: &str, source: &str) -> Refusal {
-    let before = format!("{before} ({})", request.sources.join(", "));
-    let reason = format!("{problem} both {before} and {last} ({source}); change one of them");
-    Refusal { name: request.name, reason }
+/// Returns the refusal of a request that the last source contradicts. Both sides have what they require and its sources.
+fn conflict(
+    name: &BinaryName,
+    problem: &str,
+    (before, sources): (&str, &[String]),
+    (last, source): (&str, &str),
+) -> Refusal {
+    let sources = sources.join(", ");
+    let reason =
+        format!("{problem} both {before} ({sources}) and {last} ({source}); change one of them");
+    Refusal { name: name.clone(), reason }
 }
 
 /// Merges the requests of two requirements of one name. One that names no provider allows those in `curated`.
 fn merge(first: &Request, second: Request, curated: &[ProviderName]) -> Step {
-    let refusal = |problem, before: &dyn fmt::Display, last: &dyn fmt::Display| {
-        let source = second.sources.join(", ");
-        conflict(first.clone(), problem, &before.to_string(), &last.to_string(), &source)
-    };
     let is_default = first.providers == Providers::Default && second.providers == Providers::Default;
     let named = |providers: &Providers| match providers {
         Providers::Default if !is_default => Providers::Only(curated.to_vec()),
@@ -314,11 +328,15 @@ fn merge(first: &Request, second: Request, curated: &[ProviderName]) -> Step {
     };
     let (ours, theirs) = (named(&first.providers), named(&second.providers));
     let Some(providers) = ours.both(&theirs) else {
-        return Err(refusal(NO_PROVIDER, &ours, &theirs));
+        let before = (&*ours.to_string(), &*first.provider_sources);
+        let last = (&*theirs.to_string(), &*second.provider_sources.join(", "));
+        return Err(conflict(&first.name, NO_PROVIDER, before, last));
     };
     let versions = first.versions().and(second.versions());
     if versions.is_empty() {
-        return Err(refusal(NO_VERSION, &first.versions(), &second.versions()));
+        let before = (&*first.versions().to_string(), &*first.version_sources);
+        let last = (&*second.versions().to_string(), &*second.version_sources.join(", "));
+        return Err(conflict(&first.name, NO_VERSION, before, last));
     }
     let mut overrides = first.overrides.merge(&second.overrides);
     // A rule for one provider replaces the rule for all providers, but must not undo the rule of the other requirement.
@@ -333,7 +351,8 @@ fn merge(first: &Request, second: Request, curated: &[ProviderName]) -> Step {
         policy: first.policy.and(second.policy),
         overrides,
         required_by: union(&first.required_by, second.required_by),
-        sources: union(&first.sources, second.sources),
+        provider_sources: union(&first.provider_sources, second.provider_sources),
+        version_sources: union(&first.version_sources, second.version_sources),
         settings: union(&first.settings, second.settings),
         pays_from: first.pays_from.zip(second.pays_from).map(|(one, other)| one.min(other)),
         ..Request::new(second.name, providers)

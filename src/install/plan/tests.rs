@@ -344,6 +344,22 @@ fn plugins_whose_versions_exclude_each_other_are_refused_by_name() {
 }
 
 #[test]
+fn a_conflict_names_only_the_sources_that_state_versions_or_providers() {
+    let reason = |names: &[&str]| {
+        let requirements = [required("a", "x", "pip", "")];
+        plan(&requirements, &selection(names, None), &common_providers()).remove(0).unwrap_err().reason
+    };
+    assert_eq!(
+        reason(&["x@4", "x@5"]),
+        "no version satisfies both == 4 (x@4) and == 5 (x@5); change one of them"
+    );
+    assert_eq!(
+        reason(&["x@4", "npm:x"]),
+        "no provider is in both pip (a/binaries.jsonl:1) and npm (npm:x); change one of them"
+    );
+}
+
+#[test]
 fn a_name_with_a_version_requests_exactly_that_version() {
     let mut first = required("a", "x", "pip", "1");
     first.overrides = Overrides::parse(json!({"pip": {"min_version": "2"}}).as_object().unwrap()).unwrap();
@@ -361,6 +377,9 @@ fn a_name_with_a_version_requests_exactly_that_version() {
     assert_eq!(too_old, expected);
     let twice = of_names(&["y@1.2", "y", "y@1.3"]).unwrap_err().reason;
     assert_eq!(twice, "no version satisfies both == 1.2 (y@1.2) and == 1.3 (y@1.3); change one of them");
+    let with_provider = of_names(&["pip:y@1.2", "pip:y", "pip:y@1.3"]).unwrap_err().reason;
+    let expected = "no version satisfies both == 1.2 (pip:y@1.2) and == 1.3 (pip:y@1.3); change one of them";
+    assert_eq!(with_provider, expected);
     let bare = of_names(&["y@1.2"]).unwrap();
     assert_eq!((bare.name.as_str(), bare.exact_version_of("env")), ("y", Some("1.2")));
     for name in ["y@next", "y@latest", "y@", "y@1@2", "y==1.2", "y>=1", "y@3.x", "y@1.*"] {
