@@ -19,10 +19,10 @@ pub struct BinarySpec {
     version: String,
 }
 
-/// A text after a name that is not `@` and one version.
+/// A text after a name that is not `@` and one version, with the spec that has no version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a version; use {1} for any version, or a form such as {1}@1.2 for that one")]
-pub struct SpecVersionError(String, BinaryName);
+pub struct SpecVersionError(String, String);
 
 /// The characters that begin a version. Only the first of them does so correctly.
 const SEPARATORS: [char; 4] = ['@', '=', '<', '>'];
@@ -68,7 +68,8 @@ impl BinarySpec {
             None if self.version.is_empty() => Ok(VersionRange::default()),
             None => {
                 let text = self.version.trim_start_matches('@').to_owned();
-                Err(SpecVersionError(text, self.name.clone()))
+                let any_version = Self { version: String::new(), ..self.clone() };
+                Err(SpecVersionError(text, any_version.to_string()))
             }
         }
     }
@@ -195,8 +196,8 @@ mod tests {
         }
         let error = parse("pip:x@latest", &[]).unwrap().versions().unwrap_err().to_string();
         let expected =
-            "\"latest\" is not a version; use x for any version, or a form such as x@1.2 for that one";
-        assert_eq!(error, expected);
+            "\"latest\" is not a version; use pip:x for any version, or a form such as pip:x@1.2 for that one";
+        assert_eq!(error, expected, "the advice keeps the provider");
     }
 
     proptest! {
