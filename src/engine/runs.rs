@@ -11,7 +11,7 @@ use crate::engine::programs::Programs;
 use crate::engine::session::{self, Session};
 use crate::hook::command;
 use crate::model::{Binary, Process, ProcessExit, ProcessId, ProcessSpec, ProcessType};
-use crate::process::executable;
+use crate::process::executable::{self, ExecutableError};
 use crate::process::foreground::Foreground;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::{CommandSpec, SpawnError};
@@ -158,9 +158,14 @@ pub(crate) fn gc(
 fn check_installed(program: &OsString, binary: &Binary, settings: &Settings) -> Result<(), SpawnError> {
     let Some(installed) = binary.installed() else { return Ok(()) };
     let checked = executable::check(&installed.abspath, Some(&|| command::search_path(settings, &[])));
+    let file = installed.abspath.display();
     checked.map_err(|problem| SpawnError {
         program: program.into(),
-        reason: format!("{} {problem}; run `rigup install {}`", installed.abspath.display(), binary.name),
+        reason: match problem {
+            // A recorded file of that kind is a module.
+            ExecutableError::NoProgram => format!("{file} is a module, not a program"),
+            problem => format!("{file} {problem}; run `rigup install {}`", binary.name),
+        },
         is_missing: true,
         is_exhausted: false,
     })

@@ -42,6 +42,12 @@ fn a_python_module_is_recorded_and_not_linked() {
     assert_eq!(context.hook_processes().len(), 1, "the second install runs no hook");
     context.run(&["load", "feedparser"]).succeeds();
     let module = record["abspath"].as_str().unwrap();
+    assert_eq!(context.run(&["which", "feedparser"]).succeeds().stdout, format!("{module}\n"));
+    let error = context.run(&["exec", "--", "feedparser"]).exits_with(127).stderr;
+    assert!(
+        error.contains("feedparser/__init__.py is a module, not a program") && !error.contains("rigup install"),
+        "{error}"
+    );
     fs::write(module, "import os\n").unwrap();
     context.run(&["load", "feedparser"]).exits_with(1);
 }
