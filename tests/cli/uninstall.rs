@@ -262,3 +262,18 @@ fn nothing_is_created_to_remove_what_is_not_there() {
         assert!(!context.path("data").exists(), "{args:?}");
     }
 }
+
+#[test]
+fn a_binary_that_only_a_provider_requires_is_uninstalled_without_force() {
+    let context = TestContext::new();
+    context.provider("p", &provider("")).provider("q", "#!/bin/sh\n");
+    let requirement = json!({"type": "Binary", "name": "tool", "binproviders": "p"});
+    context.write("here/providers/q/binaries.jsonl", requirement.to_string());
+    context.install_p(&["tool"]).succeeds();
+    assert_eq!(context.run(&["list"]).succeeds().record()["required_by"], json!(["q"]));
+    context.run(&["uninstall", "tool"]).succeeds();
+
+    context.plugin("r", &[requirement]);
+    context.install_p(&["tool"]).succeeds();
+    context.run(&["uninstall", "tool"]).exits_with(1).stderr_contains("the plugin r (");
+}
