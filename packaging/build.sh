@@ -13,8 +13,8 @@ CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export CARGO_TARGET_DIR SOURCE_DATE_EPOCH
 
-# The executable has no date of the build, and no path of this machine. The last match counts, so the target folder, which may be in the checkout, comes
-# after it.
+# The executable has no date of the build, and no path of this machine. The last match counts, so the target folder, which
+# may be in the checkout, comes after it.
 cargo_home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
 rustflags=() cflags=(-Wno-builtin-macro-redefined '-D__DATE__=""' '-D__TIME__=""')
 for path in "$(rustc --print sysroot)=/rust" "$cargo_home=/cargo" "$PWD=/rigup" "$CARGO_TARGET_DIR=/target"; do

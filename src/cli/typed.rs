@@ -112,8 +112,7 @@ pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
             typed.as_ref().is_some_and(|typed| strsim::jaro(typed, name) >= MIN_SIMILARITY) && !is_alias(name)
         };
         // clap sorts them, the most similar last.
-        let most_similar: Vec<String> =
-            similar.into_iter().filter(is_meant).next_back().into_iter().collect();
+        let most_similar: Vec<String> = similar.into_iter().rfind(is_meant).into_iter().collect();
         if !most_similar.is_empty() {
             error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(most_similar));
         }

@@ -74,11 +74,8 @@ fn find<'b>(
     if let Ok(Some(mismatch)) = spec.mismatch(installed) {
         return Err(format!("cannot find {spec}: {mismatch}"));
     }
-    if !installed.abspath.exists() {
-        return Err(format!("{name} is not installed: {} is gone; {next}", installed.abspath.display()));
-    }
-    if !status::is_linked(&binary.name, installed, settings) {
-        return Err(format!("{name} is not linked; {next}"));
+    if let Some(problem) = status::link_problem(&binary.name, &spec.to_string(), installed, settings) {
+        return Err(format!("cannot run {name}: {problem}"));
     }
     let link = status::link_path(&binary.name, settings);
     // A Python module has no link.

@@ -111,7 +111,9 @@ pub(crate) fn settings(settings: &Settings) -> Completions {
 /// Returns the names of settings, each with the `=` before its value.
 pub(crate) fn assignments(values: &Settings) -> Completions {
     let mut all = settings(values)?;
-    all.iter_mut().for_each(|setting| setting.value.push('='));
+    for setting in &mut all {
+        setting.value.push('=');
+    }
     Ok(all)
 }
 

@@ -10,7 +10,6 @@ use crate::fs::lib_dir::Prefix;
 use crate::install::{prefix, status};
 use crate::model::{Binary, Installed, PluginName};
 use crate::settings::Settings;
-use crate::shell;
 use crate::store::{BinaryFilter, Store, StoreError};
 
 /// A binary of this machine.
@@ -75,15 +74,7 @@ pub(crate) fn record(store: &Store, binary: &Binary, settings: &Settings) -> Res
 
 /// Returns why an installed binary cannot be run, and what to do, or `None` if it can or is not installed.
 pub(crate) fn link_error(binary: &Binary, settings: &Settings) -> Option<String> {
-    let installed = binary.installed()?;
-    let problem = if !installed.abspath.exists() {
-        format!("{} is gone", installed.abspath.display())
-    } else if status::is_linked(&binary.name, installed, settings) {
-        return None;
-    } else {
-        "it is not linked".to_owned()
-    };
-    Some(format!("{problem}; run `rigup install {}`", shell::quote_text(&binary.name)))
+    status::link_problem(&binary.name, &binary.name, binary.installed()?, settings)
 }
 
 /// Returns the size of the prefix of an installed binary, or of its file if it has none, or `None` if that is gone.

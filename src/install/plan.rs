@@ -103,7 +103,11 @@ impl Request {
             overrides: requirement.overrides.clone(),
             required_by: requirement.plugin.iter().cloned().collect(),
             provider_sources: source.into_iter().cloned().collect(),
-            version_sources: source.filter(|_| restricts_versions(requirement)).into_iter().cloned().collect(),
+            version_sources: source
+                .filter(|_| restricts_versions(requirement))
+                .into_iter()
+                .cloned()
+                .collect(),
             settings: requirement.setting.iter().cloned().collect(),
             pays_from: requirement.pays_from,
             ..Self::new(requirement.name.clone(), requirement.providers.clone())
@@ -314,8 +318,7 @@ fn conflict(
     (last, source): (&str, &str),
 ) -> Refusal {
     let sources = sources.join(", ");
-    let reason =
-        format!("{problem} both {before} ({sources}) and {last} ({source}); change one of them");
+    let reason = format!("{problem} both {before} ({sources}) and {last} ({source}); change one of them");
     Refusal { name: name.clone(), reason }
 }
 

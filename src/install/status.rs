@@ -1,5 +1,6 @@
 //! Checks whether a binary is installed, without running its program.
 
+use std::fs::Metadata;
 use std::path::PathBuf;
 
 use crate::hook::command;
@@ -12,6 +13,7 @@ use crate::process::executable::{self, ExecutableError};
 use crate::process::signals::Interrupt;
 use crate::process::wrapper::{self, LinkKind};
 use crate::settings::Settings;
+use crate::shell;
 use crate::store::{Store, StoreError};
 
 /// The status of a binary for a request.
@@ -96,10 +98,8 @@ pub(crate) fn install_status<'a>(
     if !is_unchanged {
         return InstallStatus::Missing;
     }
-    match executable::check(&installed.abspath, Some(&|| command::search_path(settings, &[]))) {
-        // A recorded file of that kind is a module.
-        Ok(()) | Err(ExecutableError::NoProgram) => {}
-        Err(problem) => return InstallStatus::Broken(installed, problem),
+    if let Some(problem) = file_problem(installed, settings) {
+        return InstallStatus::Broken(installed, problem);
     }
     if !is_accepted(installed, request, settings) {
         return InstallStatus::Other(installed);
@@ -113,6 +113,49 @@ pub(crate) fn install_status<'a>(
     } else {
         InstallStatus::Unlinked(installed)
     }
+}
+
+/// Returns why the system cannot start an installed file, or `None` if it can.
+fn file_problem(installed: &Installed, settings: &Settings) -> Option<ExecutableError> {
+    let checked = executable::check(&installed.abspath, Some(&|| command::search_path(settings, &[])));
+    // A recorded file that is no program is a module.
+    checked.err().filter(|problem| *problem != ExecutableError::NoProgram)
+}
+
+/// Returns why an installed binary cannot be run by its name, and what to do, or `None` if it can. `request` is what an
+/// install names.
+pub(crate) fn link_problem(
+    name: &str,
+    request: &str,
+    installed: &Installed,
+    settings: &Settings,
+) -> Option<String> {
+    let (link, request) = (link_path(name, settings), shell::quote_text(request));
+    let in_place = link.symlink_metadata();
+    Some(match file_problem(installed, settings) {
+        Some(ExecutableError::Missing) => {
+            format!("{} is gone; run `rigup install {request}`", installed.abspath.display())
+        }
+        Some(problem) => {
+            let problem = format!("{} {problem}", installed.abspath.display());
+            let has_fix = problem.contains("; ");
+            if has_fix { problem } else { format!("{problem}; run `rigup install --force {request}`") }
+        }
+        None if is_linked(name, installed, settings) => return None,
+        None if in_place.as_ref().is_ok_and(Metadata::is_dir) => {
+            let link = link.display();
+            format!(
+                "it is not linked, because {link} is a folder; remove it, and run `rigup install {request}`"
+            )
+        }
+        None if in_place.is_ok_and(|metadata| !metadata.is_symlink()) => {
+            let link = link.display();
+            format!(
+                "it is not linked, because rigup did not create {link}; run `rigup install --force {request}`"
+            )
+        }
+        None => format!("it is not linked; run `rigup install {request}`"),
+    })
 }
 
 /// Returns the path of the link of a binary, which may not exist.

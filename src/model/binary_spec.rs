@@ -195,8 +195,7 @@ mod tests {
             assert!(versions(text).is_err(), "{text}");
         }
         let error = parse("pip:x@latest", &[]).unwrap().versions().unwrap_err().to_string();
-        let expected =
-            "\"latest\" is not a version; use pip:x for any version, or a form such as pip:x@1.2 for that one";
+        let expected = "\"latest\" is not a version; use pip:x for any version, or a form such as pip:x@1.2 for that one";
         assert_eq!(error, expected, "the advice keeps the provider");
     }
 

@@ -1,6 +1,7 @@
 //! `rigup list`: the binaries of this machine.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
@@ -75,6 +76,18 @@ fn list_says_why_an_installed_binary_cannot_be_run() {
     let errors: Vec<&str> = records.iter().map(|record| record["link_error"].as_str().unwrap()).collect();
     let gone = format!("{} is gone; run `rigup install two`", gone.display());
     assert_eq!(errors, ["it is not linked; run `rigup install one`", &gone]);
+
+    context.write(context.bin("one").strip_prefix(context.path("")).unwrap().to_str().unwrap(), "mine");
+    context.run(&["install", "two", "--binproviders", "p"]).succeeds();
+    fs::set_permissions(context.linked_file("two"), fs::Permissions::from_mode(0o644)).unwrap();
+    let records = context.run(&["list"]).succeeds().records();
+    let error = |index: usize| records[index]["link_error"].as_str().unwrap();
+    assert!(error(0).contains("/one; run `rigup install --force one`"), "{}", error(0));
+    assert!(error(1).contains("two/two has no exec bit; run `chmod +x "), "{}", error(1));
+    let levels = context.run(&["doctor"]).exits_with(1).records();
+    assert_eq!(levels.iter().filter(|finding| finding["check"] == "links").count(), 2);
+    context.run(&["install", "--force", "one", "--binproviders", "p"]).succeeds();
+    assert_eq!(context.run(&["list"]).succeeds().records()[0].get("link_error"), None);
 }
 
 #[test]

@@ -45,7 +45,8 @@ fn a_python_module_is_recorded_and_not_linked() {
     assert_eq!(context.run(&["which", "feedparser"]).succeeds().stdout, format!("{module}\n"));
     let error = context.run(&["exec", "--", "feedparser"]).exits_with(127).stderr;
     assert!(
-        error.contains("feedparser/__init__.py is a module, not a program") && !error.contains("rigup install"),
+        error.contains("feedparser/__init__.py is a module, not a program")
+            && !error.contains("rigup install"),
         "{error}"
     );
     fs::write(module, "import os\n").unwrap();

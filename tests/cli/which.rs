@@ -43,12 +43,9 @@ fn which_says_why_a_binary_cannot_be_run() {
     context.set("PATH", std::env::join_paths([tool.parent().unwrap(), "/bin".as_ref()]).unwrap());
     context.run(&["install", "tool", "--binproviders", "env"]).succeeds();
     fs::remove_file(context.bin("tool")).unwrap();
-    assert_eq!(which(&context), format!("error: tool is not linked; {next}\n"));
+    assert_eq!(which(&context), format!("error: cannot run tool: it is not linked; {next}\n"));
     fs::remove_file(&tool).unwrap();
-    assert_eq!(
-        which(&context),
-        format!("error: tool is not installed: {} is gone; {next}\n", tool.display())
-    );
+    assert_eq!(which(&context), format!("error: cannot run tool: {} is gone; {next}\n", tool.display()));
     let both = context.run(&["which", "tool", "none"]).exits_with(1);
     assert!(both.stderr.contains("none is not installed") && both.stdout.is_empty());
 }

@@ -386,13 +386,15 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let mut steps = Vec::new();
         for (&index, verdict) in scheduled.requests.iter().zip(verdicts) {
             let (outcome, reason, installed) = match verdict {
-                Verdict::Installed(mut installed, unenforced) => match verify::verify_unchanged(&mut installed) {
-                    Ok(()) => {
-                        self.requests[index].unenforced = unenforced;
-                        (Outcome::Installed, String::new(), Some(installed))
+                Verdict::Installed(mut installed, unenforced) => {
+                    match verify::verify_unchanged(&mut installed) {
+                        Ok(()) => {
+                            self.requests[index].unenforced = unenforced;
+                            (Outcome::Installed, String::new(), Some(installed))
+                        }
+                        Err(error) => (Outcome::Rejected, error.to_string(), None),
                     }
-                    Err(error) => (Outcome::Rejected, error.to_string(), None),
-                },
+                }
                 Verdict::NotInstalled(outcome, reason) => (outcome, reason, None),
             };
             let provider = self.resolver.hooks[scheduled.hook].provider();
