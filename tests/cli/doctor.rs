@@ -139,8 +139,7 @@ fn doctor_finds_a_temporary_folder_that_cannot_be_used() {
 fn doctor_notes_what_a_provider_lacks_by_its_own_config() {
     let context = TestContext::new();
     let hook = "#!/bin/sh\neval \"$(\"$RIGUP\" hook begin --provider p -- \"$@\")\"\nneeds nosuch\n";
-    let config =
-        |needs: &Value| json!({"type": "object", "needs": needs, "check": "echo 'p is old; update it'"});
+    let config = |needs: &Value| json!({"type": "object", "needs": needs, "needs_check": "echo 'p is old; update it'"});
     context
         .provider("p", hook)
         .write("here/providers/p/config.json", config(&json!({"nosuch": "buy it"})).to_string());

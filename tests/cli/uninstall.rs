@@ -67,8 +67,7 @@ fn what_rigup_did_not_install_is_removed_by_its_own_command() {
     let tool = context.script("tools/tool", "#!/bin/sh\necho tool 1.2.0\n");
     context.set("PATH", format!("{}:/usr/bin:/bin", tool.parent().unwrap().display()));
     context.provider("p", &provider("")).provider("finder", FINDER);
-    let config =
-        r#"{"type": "object", "properties": {}, "commands": {"upgrade": "p up", "uninstall": "p remove"}}"#;
+    let config = r#"{"type": "object", "properties": {}, "package_commands": {"upgrade": "p up", "uninstall": "p remove"}}"#;
     context.run(&["install", "env:tool", "p:a", "finder:sh"]).succeeds();
     context.write("here/providers/p/config.json", config);
     for options in [&[][..], &["--dry-run"], &["--force"]] {

@@ -147,7 +147,7 @@ fn what_another_package_manager_installed_is_upgraded_by_its_command() {
     assert_eq!(named.records()[1]["last_error"], "it is not installed; run `rigup install none`");
 
     let config = json!({"type": "object", "properties": {}, "curated": true, "override_keys": [], "version_format": "={}",
-        "commands": {"upgrade": "shop-get upgrade", "uninstall": "shop-get remove"}});
+        "package_commands": {"upgrade": "shop-get upgrade", "uninstall": "shop-get remove"}});
     context.write("here/providers/shop/config.json", config.to_string());
     let overrides = json!({"shop": ["b-tools=1", "b-more"]});
     context.plugin(

@@ -113,12 +113,16 @@ impl ProviderConfig {
             version_format: stated(keys, "version_format", version_format)?,
             max_version_format: stated(keys, "max_version_format", version_format)?,
             has_no_exact_versions: stated(keys, "exact_versions", boolean)? == Some(false),
-            commands: stated(keys, "commands", "an object with the strings \"upgrade\" and \"uninstall\"")?,
+            commands: stated(
+                keys,
+                "package_commands",
+                "an object with the strings \"upgrade\" and \"uninstall\"",
+            )?,
             version_numbers: stated(keys, "version_numbers", version_numbers)?,
             caches: stated(keys, "caches", "an object such as {\"GOPATH\": \"HOME\"}")?.unwrap_or_default(),
             needs: stated(keys, "needs", "an object such as {\"cargo\": \"install Rust\"}")?
                 .unwrap_or_default(),
-            check: stated(keys, "check", "a shell command")?,
+            check: stated(keys, "needs_check", "a shell command")?,
             concurrent: stated(keys, "concurrent", boolean)?.unwrap_or_default(),
             enforces: PolicySupport {
                 min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
@@ -199,9 +203,12 @@ mod tests {
             (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),
             (json!({"caches": ["GOPATH"]}), "\"caches\" must be an object"),
             (json!({"exact_versions": 1}), "\"exact_versions\" must be true or false"),
-            (json!({"commands": {"upgrade": "x upgrade"}}), "\"commands\" must be an object with"),
+            (
+                json!({"package_commands": {"upgrade": "x upgrade"}}),
+                "\"package_commands\" must be an object with",
+            ),
             (json!({"needs": ["cargo"]}), "\"needs\" must be an object"),
-            (json!({"check": true}), "\"check\" must be a shell command"),
+            (json!({"needs_check": true}), "\"needs_check\" must be a shell command"),
             (json!({"concurrent": "yes"}), "\"concurrent\" must be true or false"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),
             (json!({"enforces": true}), "\"enforces\" must be an object"),

@@ -18,8 +18,6 @@ const MAX_SIZE: u64 = 1 << 20;
 /// The keys that rigup reads, besides `type`.
 const KEYS: [&str; 20] = [
     "caches",
-    "check",
-    "commands",
     "concurrent",
     "curated",
     "enforces",
@@ -27,8 +25,10 @@ const KEYS: [&str; 20] = [
     "max_version_format",
     "metadata",
     "needs",
+    "needs_check",
     "options",
     "override_keys",
+    "package_commands",
     "properties",
     "required_binaries",
     "required_plugins",
