@@ -92,7 +92,7 @@ fn contradicting_providers_and_versions_are_named_with_their_sources() {
         (&["shop:/bin/sh"], "only env finds the file of a path; leave out `shop:`"),
         (
             &["shop:x@latest"],
-            "\"latest\" is not a version; use x for any version, or a form such as x@1.2 for that one",
+            "\"latest\" is not a version; use shop:x for any version, or a form such as shop:x@1.2 for that one",
         ),
     ] {
         let output = context.run(&[&["install"], args].concat()).exits_with(1);
