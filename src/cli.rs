@@ -47,6 +47,7 @@ mod machine;
 mod man_pages;
 mod message;
 mod output;
+mod output_file;
 mod output_queue;
 mod plugin;
 mod process;
@@ -414,7 +415,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
             let command_line = || without_global_options(Cli::command().disable_help_subcommand(true));
             generate::run(&command, command_line, context)
         }
-        Command::Report(args) => report::report(&args, context),
+        Command::Report(args) => report::report(args, context),
         Command::Events(args) => events::events(args, context),
         Command::Logs(args) => logs::logs(args, context),
     }

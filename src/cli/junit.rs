@@ -1,13 +1,12 @@
 //! `--junit`: writes what a command did as JUnit XML.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use crate::cli::command::CliError;
+use crate::cli::output_file::OutputFile;
 use crate::clock;
-use crate::fs::atomic;
 use crate::report::job_report::JobReport;
 use crate::report::junit;
 
@@ -22,7 +21,7 @@ pub(crate) struct JunitArgs {
 /// A file that is written at the end of a command.
 #[derive(Debug)]
 pub(crate) struct JunitFile {
-    path: PathBuf,
+    file: OutputFile,
     started: Timestamp,
 }
 
@@ -30,8 +29,8 @@ impl JunitArgs {
     /// Checks that the file can be written, before the command does any work.
     pub(crate) fn begin(self) -> Result<Option<JunitFile>, CliError> {
         let begin = |path: PathBuf| {
-            atomic::check_for_user(&path).map_err(|error| write_error(&path, &error))?;
-            Ok(JunitFile { path, started: clock::now() })
+            let file = OutputFile::open(path, "the results")?;
+            Ok(JunitFile { file, started: clock::now() })
         };
         self.junit.map(begin).transpose()
     }
@@ -40,11 +39,6 @@ impl JunitArgs {
 impl JunitFile {
     /// Writes the file.
     pub(crate) fn write(&self, report: &JobReport) -> Result<(), CliError> {
-        let text = junit::file(report, self.started);
-        atomic::write_for_user(&self.path, text.as_bytes()).map_err(|error| write_error(&self.path, &error))
+        self.file.write(junit::file(report, self.started).as_bytes())
     }
-}
-
-fn write_error(path: &Path, error: &io::Error) -> CliError {
-    CliError::setup(format!("cannot write the results to {}: {error}", path.display()))
 }

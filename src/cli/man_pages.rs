@@ -9,16 +9,15 @@ use clap_mangen::roff::{Roff, roman};
 use serde_json::json;
 
 use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::output_file::OutputFile;
 use crate::engine::ExitStatus;
-use crate::fs::atomic;
 
 /// Writes a page for a command and for each of its subcommands into a folder, and prints their paths.
 pub(crate) fn write(command: &Command, dir: &Path, context: &mut Context) -> CommandResult {
     for (name, page) in pages(command).map_err(CliError::setup)? {
-        let path = dir.join(name);
-        atomic::check_for_user(&path)
-            .and_then(|()| atomic::write_for_user(&path, &page))
-            .map_err(|error| CliError::setup(format!("cannot write {}: {error}", path.display())))?;
+        let file = OutputFile::open(dir.join(name), "the page")?;
+        file.write(&page)?;
+        let path = file.path();
         if context.output.is_json() {
             context.output.records([json!({ "type": "ManPage", "path": path })]);
         } else {

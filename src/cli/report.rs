@@ -1,13 +1,12 @@
 //! `rigup report`: a page about a data dir.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::cli::command::{CliError, CommandResult, Context};
+use crate::cli::command::{CommandResult, Context};
+use crate::cli::output_file::OutputFile;
 use crate::engine::{ExitStatus, overview};
-use crate::fs::atomic;
 use crate::report::overview::page;
 
 /// The arguments of `rigup report`.
@@ -20,20 +19,16 @@ pub(crate) struct ReportArgs {
 }
 
 /// Runs `rigup report`.
-pub(crate) fn report(args: &ReportArgs, context: &mut Context) -> CommandResult {
-    let path = &args.html;
-    atomic::check_for_user(path).map_err(|error| write_error(path, &error))?;
+pub(crate) fn report(args: ReportArgs, context: &mut Context) -> CommandResult {
+    let file = OutputFile::open(args.html, "the report")?;
     let store = context.store()?;
     let page = page(&overview::read(&context.settings, store.as_deref())?);
-    atomic::write_for_user(path, page.as_bytes()).map_err(|error| write_error(path, &error))?;
+    file.write((page + "\n").as_bytes())?;
+    let path = file.path();
     if context.output.is_json_requested() {
         context.output.records([json!({ "type": "Report", "path": path })]);
     } else {
         context.output.line(path.display());
     }
     Ok(ExitStatus::Success)
-}
-
-fn write_error(path: &Path, error: &io::Error) -> CliError {
-    CliError::setup(format!("cannot write the report to {}: {error}", path.display()))
 }

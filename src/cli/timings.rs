@@ -1,14 +1,13 @@
 //! `rigup install --timings`: a file that shows where the time went.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use crate::cli::command::{CliError, Verbosity};
+use crate::cli::output_file::OutputFile;
 use crate::clock;
 use crate::engine::command_timings;
-use crate::fs::atomic;
 use crate::model::ProcessId;
 use crate::report::timings::{self, TimedCommand, Timings};
 use crate::store::Store;
@@ -19,7 +18,7 @@ pub(crate) const DEFAULT: &str = "rigup-timings.html";
 /// A file for the timings, and the start of the command.
 #[derive(Debug)]
 pub(crate) struct TimingsFile {
-    path: PathBuf,
+    file: OutputFile,
     is_json: bool,
     started: Timestamp,
 }
@@ -37,8 +36,7 @@ impl TimingsFile {
                 return Err(CliError::usage(text));
             }
         };
-        atomic::check_for_user(&path).map_err(|error| write_error(&path, &error))?;
-        Ok(Self { path, is_json, started })
+        Ok(Self { file: OutputFile::open(path, "the timings")?, is_json, started })
     }
 
     /// Writes the times of the hooks that a rigup process started. A process without a record started no hooks.
@@ -53,17 +51,11 @@ impl TimingsFile {
         let hooks = hooks.map_err(|error| CliError::setup(format!("cannot read the timings: {error}")))?;
         let command = TimedCommand { command_line: command_line(), started: self.started, ended };
         let timings = Timings::new(command, hooks.unwrap_or_default());
-        let text =
-            if self.is_json { format!("{}\n", timings::record(&timings)) } else { timings::page(&timings) };
-        atomic::write_for_user(&self.path, text.as_bytes())
-            .map_err(|error| write_error(&self.path, &error))?;
-        verbosity.note(&format!("timings written to {}", self.path.display()));
+        let text = if self.is_json { timings::record(&timings).to_string() } else { timings::page(&timings) };
+        self.file.write((text + "\n").as_bytes())?;
+        verbosity.note(&format!("timings written to {}", self.file.path().display()));
         Ok(())
     }
-}
-
-fn write_error(path: &Path, error: &io::Error) -> CliError {
-    CliError::setup(format!("cannot write the timings to {}: {error}", path.display()))
 }
 
 /// Returns the command line of this process.

@@ -3,7 +3,7 @@
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags};
@@ -52,15 +52,24 @@ pub(crate) fn write_program(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Checks that [`write_for_user`] can write a file, and creates its folder.
 pub(crate) fn check_for_user(path: &Path) -> io::Result<()> {
-    let path = link::resolve(path)?;
+    let path = user_target(path)?;
     fs_err::create_dir_all(parent(&path))?;
-    if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { create(&path, USER_MODE).map(drop) }
+    create(&path, USER_MODE).map(drop)
+}
+
+/// Follows the links of a path. Fails for what is not a regular file: a device or a FIFO would be replaced.
+fn user_target(path: &Path) -> io::Result<PathBuf> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if !found.is_file() => Err(io::Error::other("it is not a regular file")),
+        _ => link::resolve(path),
+    }
 }
 
 /// Writes or replaces a file in one of the user's own folders, and syncs it to disk. If `path` is a link, writes its
 /// target, even if that does not exist yet. An existing file keeps its mode.
 pub(crate) fn write_for_user(path: &Path, content: &[u8]) -> io::Result<()> {
-    let path = link::resolve(path)?;
+    let path = user_target(path)?;
     let mut file = create(&path, USER_MODE)?;
     file.write_all(content)?;
     let written = file.as_file();
@@ -144,6 +153,19 @@ mod tests {
         assert!(link.is_symlink());
         assert_eq!(fs_err::read(folder.path().join("below/target")).unwrap(), b"text");
         check_for_user(folder.path()).unwrap_err();
+    }
+
+    #[test]
+    fn a_fifo_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (fifo, link) = (folder.path().join("fifo"), folder.path().join("link"));
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        symlink(&fifo, &link).unwrap();
+        for path in [&fifo, &link] {
+            check_for_user(path).unwrap_err();
+            write_for_user(path, b"text").unwrap_err();
+        }
+        assert!(!fifo.is_file() && link.is_symlink());
     }
 
     #[test]

@@ -61,6 +61,7 @@ mod logs;
 mod man_pages;
 mod markers;
 mod modules;
+mod output_file;
 mod output_format;
 mod package_managers;
 mod package_version;

@@ -35,7 +35,7 @@ fn every_command_has_a_man_page_that_is_the_same_each_time() {
     context
         .run(&["generate", "man", "file"])
         .exits_with(3)
-        .stderr_contains("error: cannot write file/rigup.1: ");
+        .stderr_contains("error: cannot write the page to file/rigup.1: ");
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub(crate) fn refuses_open_programs() -> bool {
 }
 
 /// Writes to stderr directly, because the test harness shows captured output only for failed tests.
-fn print_skipped(reason: &str) {
+pub(crate) fn print_skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
