@@ -18,6 +18,15 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(replace).collect()
 }
 
+/// Like [`printable`], but keeps line breaks, for a form that encodes them.
+pub(crate) fn printable_lines(text: &str) -> String {
+    let lines = text.split_inclusive(['\r', '\n']).map(|line| {
+        let end = line.trim_end_matches(['\r', '\n']).len();
+        printable(&line[..end]) + &line[end..]
+    });
+    lines.collect()
+}
+
 /// Whether a character after another one neither controls the terminal, nor reorders the text around it, nor hides. A
 /// joiner belongs to the emoji and to the scripts that need it; after any other character it would hide.
 pub(crate) fn is_printable(c: char, previous: char) -> bool {
@@ -90,6 +99,7 @@ mod tests {
     #[test]
     fn control_characters_are_replaced() {
         assert_eq!(printable("a\x1b[31mb\u{85}\n"), "a\u{fffd}[31mb\u{fffd}\u{fffd}");
+        assert_eq!(printable_lines("\ra\x1b\r\n\nb\u{85}"), "\ra\u{fffd}\r\n\nb\u{fffd}");
     }
 
     #[test]

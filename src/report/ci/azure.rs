@@ -2,7 +2,7 @@
 
 use crate::report::item_log;
 use crate::report::job_report::{JobItem, JobReport};
-use crate::report::text::printable;
+use crate::report::text::{printable, printable_lines};
 
 pub(super) fn lines(report: &JobReport) -> String {
     let command = &report.command;
@@ -13,9 +13,10 @@ pub(super) fn lines(report: &JobReport) -> String {
     let issue = |item: &JobItem| {
         let place = item.place.as_ref().map(|place| {
             let line = place.line.map(|line| format!("linenumber={line};")).unwrap_or_default();
-            format!("sourcepath={};{line}", escape_property(&printable(&place.file)))
+            format!("sourcepath={};{line}", escape_property(&printable_lines(&place.file)))
         });
-        let message = format!("{command}: {}: {}", printable(&item.name), printable(&item.reason));
+        let message =
+            format!("{command}: {}: {}", printable_lines(&item.name), printable_lines(&item.reason));
         let place = place.unwrap_or_default();
         format!("##vso[task.logissue type=error;{place}]{}\n", escape_data(&message))
     };

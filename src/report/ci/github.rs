@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::report::ci::command_file::CommandFile;
 use crate::report::item_log;
 use crate::report::job_report::{JobItem, JobReport};
-use crate::report::text::printable;
+use crate::report::text::{printable, printable_lines};
 use crate::report::units;
 
 /// The number of errors of a step that GitHub shows.
@@ -30,7 +30,7 @@ pub(super) fn lines(report: &JobReport, token: &str) -> String {
     let mut text = String::new();
     let failures: Vec<&JobItem> = report.failures().collect();
     for item in report.failed_with_logs() {
-        text += &command("group", &[], &printable(&item.name));
+        text += &command("group", &[], &printable_lines(&item.name));
         text += &inert(&item_log::text(&item.logs), token);
         text += &command("endgroup", &[], "");
     }
@@ -51,9 +51,14 @@ pub(super) fn inert(log: &str, token: &str) -> String {
 }
 
 fn annotation(report: &JobReport, item: &JobItem) -> String {
-    let title = format!("{}: {}", report.command, printable(&item.name));
-    let file = item.place.as_ref().map(|place| printable(&place.file));
-    error(&printable(&item.reason), &title, file.as_deref(), item.place.as_ref().and_then(|place| place.line))
+    let title = format!("{}: {}", report.command, printable_lines(&item.name));
+    let file = item.place.as_ref().map(|place| printable_lines(&place.file));
+    error(
+        &printable_lines(&item.reason),
+        &title,
+        file.as_deref(),
+        item.place.as_ref().and_then(|place| place.line),
+    )
 }
 
 /// Returns the command for an annotation, as `@actions/core` writes it.

@@ -44,6 +44,16 @@ fn github_gets_a_group_in_which_commands_are_stopped_and_an_annotation() {
 }
 
 #[test]
+fn line_breaks_in_a_reason_are_encoded() {
+    let mut report = report(1);
+    report.items[0].reason = "a\rb\nc\x1b".to_owned();
+    for system in [CiSystem::Github, CiSystem::Azure] {
+        let lines = system.lines(&report, "TOKEN", 0);
+        assert!(lines.contains("a%0Db%0Ac\u{fffd}\n"), "{lines}");
+    }
+}
+
+#[test]
 fn github_gets_as_many_errors_as_it_shows() {
     let errors = |failures| {
         let text = CiSystem::Github.lines(&report(failures), "TOKEN", 0);
