@@ -38,15 +38,18 @@ fn a_report_is_usable_on_phone_and_desktop_light_and_dark() {
         "here/rigup.toml",
         "[daemons.web]\ncommand = [\"sh\", \"-c\", \"echo no >&2; exit 1\"]\nrestart = \"no\"\n",
     );
-    context.run(&["install"]).exits_with(1);
+    context.run(&["install", "--timings"]).exits_with(1);
     context.run(&["run", "Snapshot"]).exits_with(1);
     context.run(&["up"]);
     context.run(&["report"]).succeeds();
     let file = context.path("here/rigup-report.html");
-    let page = fs::read_to_string(&file).unwrap();
-    for width in [390, 1400] {
-        for (options, is_dark) in [(&[][..], false), (&["--blink-settings=preferredColorScheme=0"], true)] {
-            assert_eq!(probe(&context, &page, width, options), (is_dark, Vec::new()), "{width}");
+    for page in [&file, &context.path("here/rigup-timings.html")] {
+        let page = fs::read_to_string(page).unwrap();
+        for width in [390, 1400] {
+            for (options, is_dark) in [(&[][..], false), (&["--blink-settings=preferredColorScheme=0"], true)]
+            {
+                assert_eq!(probe(&context, &page, width, options), (is_dark, Vec::new()), "{width}");
+            }
         }
     }
     let (_, console) = load(&context, &file, &[]);

@@ -7,14 +7,29 @@ use crate::report::units;
 /// The maximum number of ticks after zero, so that their labels do not touch.
 const TICKS: i128 = 8;
 
+/// From this number of ticks after zero on, a narrow chart has no room for all labels: on a phone, a label and its space take
+/// almost a quarter of the chart.
+const NARROW_TICKS: i64 = 4;
+
 /// The steps between ticks, in milliseconds.
 const STEPS: [i64; 25] = [
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000,
     600_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000,
 ];
 
-/// Returns the ticks of an axis of this length, with their labels; the first one is zero.
-pub(super) fn ticks(span: SignedDuration) -> Vec<(SignedDuration, String)> {
+/// A tick of a time axis.
+#[derive(Debug)]
+pub(super) struct Tick {
+    /// The time since the start.
+    pub(super) at: SignedDuration,
+    /// The label.
+    pub(super) label: String,
+    /// Whether a narrow chart has no room for the label.
+    pub(super) is_minor: bool,
+}
+
+/// Returns the ticks of an axis of this length; the first one is zero.
+pub(super) fn ticks(span: SignedDuration) -> Vec<Tick> {
     let span = span.as_millis().max(0);
     let fits = |step: &&i64| span / i128::from(**step) <= TICKS;
     let longest = STEPS[STEPS.len() - 1];
@@ -23,7 +38,13 @@ pub(super) fn ticks(span: SignedDuration) -> Vec<(SignedDuration, String)> {
         longest.saturating_mul(i64::try_from(days).unwrap_or(i64::MAX))
     });
     let count = i64::try_from(span / i128::from(step)).unwrap_or_default();
-    (0..=count).map(|n| (SignedDuration::from_millis(n * step), label(n * step, step, span))).collect()
+    let major = count / NARROW_TICKS + 1;
+    let tick = |n| Tick {
+        at: SignedDuration::from_millis(n * step),
+        label: label(n * step, step, span),
+        is_minor: n % major != 0,
+    };
+    (0..=count).map(tick).collect()
 }
 
 fn label(at: i64, step: i64, span: i128) -> String {
@@ -43,7 +64,7 @@ mod tests {
     use super::*;
 
     fn labels(millis: i64) -> Vec<String> {
-        ticks(SignedDuration::from_millis(millis)).into_iter().map(|(_, label)| label).collect()
+        ticks(SignedDuration::from_millis(millis)).into_iter().map(|tick| tick.label).collect()
     }
 
     #[test]
@@ -60,12 +81,28 @@ mod tests {
     }
 
     #[test]
+    fn a_narrow_chart_has_at_most_four_labels_at_equal_distances() {
+        let major = |millis| -> Vec<String> {
+            let ticks = ticks(SignedDuration::from_millis(millis));
+            ticks.into_iter().filter(|tick| !tick.is_minor).map(|tick| tick.label).collect()
+        };
+        assert_eq!(major(0), ["0"]);
+        assert_eq!(major(63), ["0", "20 ms", "40 ms", "60 ms"]);
+        assert_eq!(major(1900), ["0", "0.5 s", "1.0 s", "1.5 s"]);
+        assert_eq!(major(899), ["0", "300 ms", "600 ms"]);
+        assert_eq!(major(7_300_000), ["0", "45 min", "1 h 30 min"]);
+        for millis in 1..10_000 {
+            assert!((2..=4).contains(&major(millis).len()), "{millis}: {:?}", major(millis));
+        }
+    }
+
+    #[test]
     fn any_span_has_one_to_nine_ticks_within_it() {
         for exponent in 0..50 {
             let span = SignedDuration::from_millis(3_i64.saturating_pow(exponent).min(i64::MAX / 4));
             let ticks = ticks(span);
             assert!((1..=9).contains(&ticks.len()), "{span:?}: {}", ticks.len());
-            assert!(ticks.iter().all(|(at, _)| *at <= span));
+            assert!(ticks.iter().all(|tick| tick.at <= span));
         }
     }
 }
