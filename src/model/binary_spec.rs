@@ -49,6 +49,9 @@ impl BinarySpec {
         if let Some(known) = of_known(None, text).or_else(|| of_known(provider, rest)) {
             return Ok(known);
         }
+        if text.starts_with(':') {
+            return Err(NameError::NoProvider(text.to_owned()));
+        }
         let split = splits(rest).last().unwrap_or((rest, ""));
         // The hint for a Node package with a scope keeps its version.
         spec(provider, split).map_err(|error| BinaryName::parse(rest, home).err().unwrap_or(error))
@@ -164,13 +167,16 @@ mod tests {
             assert_eq!(parts(text, &[]), expected(provider, name, version), "{text}");
         }
         assert_eq!(parse("pip:", &[]), Err(NameError::Blank));
+        for text in [":jq", " :jq@1", "::jq", ":"] {
+            assert_eq!(parse(text, &[]), Err(NameError::NoProvider(text.trim().to_owned())));
+        }
         assert!(matches!(parse("npm:@angular/cli@17", &[]), Err(NameError::Scoped(..))));
         assert!(matches!(parse("pip:a/b", &[]), Err(NameError::RelativePath(_))));
     }
 
     #[test]
     fn a_known_name_is_not_split() {
-        let known = ["python@3.12", "pip:x", "Foo::Bar", "y"];
+        let known = ["python@3.12", "pip:x", "Foo::Bar", ":z", "y"];
         for (text, provider, name, version) in [
             ("python@3.12", "", "python@3.12", ""),
             ("python@3.12@3.12.1", "", "python@3.12", "@3.12.1"),
@@ -180,6 +186,7 @@ mod tests {
             ("pip:x", "", "pip:x", ""),
             ("pip:x@1", "", "pip:x", "@1"),
             ("Foo::Bar", "", "Foo::Bar", ""),
+            (":z@1", "", ":z", "@1"),
             ("pip:y", "pip", "y", ""),
         ] {
             assert_eq!(parts(text, &known), expected(provider, name, version), "{text}");

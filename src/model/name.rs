@@ -19,6 +19,9 @@ pub enum NameError {
     /// The text is empty or blank.
     #[error("the name is blank")]
     Blank,
+    /// A `:` with no provider before it.
+    #[error("there is no provider before the `:` of `{0}`; use PROVIDER:NAME, or the name alone")]
+    NoProvider(String),
     /// The name has more than [`MAX_CHARS`] characters.
     #[error("the name has {0} characters; at most {MAX_CHARS} are allowed")]
     TooLong(usize),

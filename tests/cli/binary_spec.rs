@@ -52,15 +52,15 @@ fn a_name_on_the_command_line_chooses_its_provider_and_version() {
 fn a_required_name_with_a_colon_or_an_at_sign_is_not_split() {
     let context = context();
     let line = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "shop"});
-    context.plugin("p", &[line("python@3.12"), line("mall:x"), line("y")]);
-    let install = ["install", "python@3.12", "mall:x", "shop:y@2"];
+    context.plugin("p", &[line("python@3.12"), line("mall:x"), line("y"), line(":z")]);
+    let install = ["install", "python@3.12", "mall:x", "shop:y@2", ":z"];
     let records = context.run(&install).succeeds().records();
     let names: Vec<_> = records.iter().map(|record| record["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["python@3.12", "mall:x", "y"]);
+    assert_eq!(names, ["python@3.12", "mall:x", "y", ":z"]);
     assert_eq!(installed(&records[2]), ("shop", "2"));
     let exact = context.run(&["install", "python@3.12@3.12.7", "shop:mall:x"]).succeeds().records();
     assert_eq!((installed(&exact[0]), installed(&exact[1])), (("shop", "3.12.7"), ("shop", "9")));
-    for name in ["python@3.12", "mall:x", "shop:y@2"] {
+    for name in ["python@3.12", "mall:x", "shop:y@2", ":z"] {
         context.run(&["which", name]).succeeds();
         context.run(&["uninstall", "--force", name]).succeeds();
     }
@@ -100,6 +100,10 @@ fn contradicting_providers_and_versions_are_named_with_their_sources() {
     }
     context.run(&["install", "npm:@angular/cli"]).exits_with(2).stderr_contains("is that of a package");
     context.run(&["install", "shop:"]).exits_with(2).stderr_contains("the name is blank");
+    for command in ["install", "load", "lock", "upgrade", "uninstall", "which"] {
+        let output = context.run(&[command, ":jq"]).exits_with(2);
+        output.stderr_contains("there is no provider before the `:` of `:jq`");
+    }
     assert!(context.hook_processes().is_empty());
 }
 
