@@ -28,7 +28,7 @@ enum EnvFormat {
     Fish,
     /// Nushell
     Nu,
-    /// `PowerShell`
+    #[value(help = "PowerShell")]
     Pwsh,
     /// An object with PATH, LIB_DIR, LIB_BIN_DIR and DATA_DIR
     Json,

@@ -155,6 +155,16 @@ fn every_command_has_help() {
     check_contents(all);
 }
 
+#[test]
+fn no_line_of_the_notes_below_a_help_is_wrapped() {
+    for file in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/help")).unwrap() {
+        let file = file.unwrap().path();
+        for line in fs::read_to_string(&file).unwrap().lines() {
+            assert!(line.chars().count() <= MAX_HELP_WIDTH, "{}: {line}", file.display());
+        }
+    }
+}
+
 /// The folder with a page for each command.
 const PAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands");
 
