@@ -1,10 +1,12 @@
 //! The reports of commands for CI systems.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use jiff::SignedDuration;
 
 use crate::clock;
+use crate::engine::catalog::Catalog;
 use crate::engine::hook_logs::{self, RanHook};
 use crate::engine::install::InstallPlan;
 use crate::engine::lockfile_update::LockReport;
@@ -13,10 +15,12 @@ use crate::engine::step_result::StepResult;
 use crate::install::plan::{self, Refusal};
 use crate::install::resolver::Resolved;
 use crate::lockfile::Pin;
+use crate::model::ProcessId;
 use crate::plugin::discovery::Hook;
 use crate::plugin::requirement::Diagnostic;
 use crate::report::job_report::{ItemOutcome, JobItem, JobReport, Place};
 use crate::report::tables;
+use crate::store::Store;
 
 /// The number of lines of each log in a report.
 const LOG_LINES: usize = 200;
@@ -27,15 +31,37 @@ const HOOK_COLUMNS: [&str; 4] = ["hook", "status", "reason", "time"];
 
 /// Returns the report of an install or a lookup.
 pub(crate) fn of_install(plan: &InstallPlan, results: &[StepResult], session: &Session<'_>) -> JobReport {
+    let missing = plan.steps.iter().zip(results).filter(|(_, result)| !result.is_linked());
+    let missing: Vec<String> = missing.map(|(step, _)| plan::name_of(step).to_string()).collect();
+    let bin_dir = session.settings.lib_bin_dir.to_string_lossy().into_owned();
+    JobReport {
+        command: if plan.options.is_lookup { "rigup load" } else { "rigup install" }.to_owned(),
+        columns: &BINARY_COLUMNS,
+        items: binary_items(plan, results, &session.store, &session.settings.data_dir),
+        problems: problems(&plan.catalog.discovery.diagnostics),
+        outputs: vec![
+            ("lib-bin-dir", bin_dir.clone()),
+            ("installed", (results.len() - missing.len()).to_string()),
+            ("missing", missing.join("\n")),
+        ],
+        bin_dir: Some(bin_dir),
+        ..JobReport::default()
+    }
+}
+
+/// Returns an item for each binary of an install or a lookup. The log of a hook that ran for several binaries is in the
+/// first item that failed.
+fn binary_items(plan: &InstallPlan, results: &[StepResult], store: &Store, data_dir: &Path) -> Vec<JobItem> {
+    let hooks = hook_logs::of_results(results, store).into_iter().map(|hook| (hook.process.id, hook));
+    let hooks: HashMap<ProcessId, RanHook> = hooks.collect();
+    let mut reported: HashSet<ProcessId> = HashSet::new();
     let items = plan.steps.iter().zip(results).map(|(step, result)| {
         let name = plan::name_of(step);
-        let catalog = &plan.catalog;
-        let mut requirements = catalog.requirements.iter().chain(&catalog.provider_requirements);
-        let requirement = requirements.find(|requirement| requirement.name == *name);
-        let hooks = hook_logs::of_results(std::slice::from_ref(result), &session.store);
+        let ids = result.attempts().iter().filter_map(|attempt| attempt.process_id);
+        let own: Vec<&RanHook> = ids.filter_map(|id| hooks.get(&id)).collect();
         let is_done = result.is_linked();
-        let data_dir = &session.settings.data_dir;
-        let read = |hook: &RanHook| hook_logs::read(data_dir, hook, Some(LOG_LINES));
+        let logs = own.iter().filter(|hook| !is_done && reported.insert(hook.process.id));
+        let logs = logs.flat_map(|hook| hook_logs::read(data_dir, hook, Some(LOG_LINES))).collect();
         let installed = result.installed();
         let value = |value: Option<&str>| value.unwrap_or_default().to_owned();
         JobItem {
@@ -47,28 +73,20 @@ pub(crate) fn of_install(plan: &InstallPlan, results: &[StepResult], session: &S
                 value(installed.map(|installed| installed.binprovider.as_str())),
             ],
             reason: reason(result, plan.options.is_lookup),
-            elapsed: elapsed(&hooks),
-            place: requirement.and_then(|requirement| Place::of_source(&requirement.source)),
-            logs: if is_done { Vec::new() } else { hooks.iter().flat_map(read).collect() },
+            elapsed: elapsed(&own),
+            place: place_of_requirement(&plan.catalog, name.as_str()),
+            logs,
             ..JobItem::default()
         }
     });
-    let missing = plan.steps.iter().zip(results).filter(|(_, result)| !result.is_linked());
-    let missing: Vec<String> = missing.map(|(step, _)| plan::name_of(step).to_string()).collect();
-    let bin_dir = session.settings.lib_bin_dir.to_string_lossy().into_owned();
-    JobReport {
-        command: if plan.options.is_lookup { "rigup load" } else { "rigup install" }.to_owned(),
-        columns: &BINARY_COLUMNS,
-        items: items.collect(),
-        problems: problems(&plan.catalog.discovery.diagnostics),
-        outputs: vec![
-            ("lib-bin-dir", bin_dir.clone()),
-            ("installed", (results.len() - missing.len()).to_string()),
-            ("missing", missing.join("\n")),
-        ],
-        bin_dir: Some(bin_dir),
-        ..JobReport::default()
-    }
+    items.collect()
+}
+
+/// Returns the line that requires a binary, or `None` if no file does.
+fn place_of_requirement(catalog: &Catalog, name: &str) -> Option<Place> {
+    let mut requirements = catalog.requirements.iter().chain(&catalog.provider_requirements);
+    let requirement = requirements.find(|requirement| requirement.name.as_str() == name)?;
+    Place::of_source(&requirement.source)
 }
 
 fn status(result: &StepResult, is_lookup: bool) -> &'static str {
@@ -100,7 +118,7 @@ fn reason(result: &StepResult, is_lookup: bool) -> String {
 }
 
 /// Returns how long hooks ran in total, or `None` if there were none.
-fn elapsed(hooks: &[RanHook]) -> Option<SignedDuration> {
+fn elapsed(hooks: &[&RanHook]) -> Option<SignedDuration> {
     hooks
         .iter()
         .filter_map(|hook| tables::elapsed(&hook.process, clock::now()))

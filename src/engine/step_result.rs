@@ -55,6 +55,11 @@ impl StepResult {
         self.is_installed() && self.link_error().is_none()
     }
 
+    /// Returns the attempts, in their order; none if the request was not resolved.
+    pub(crate) fn attempts(&self) -> &[Attempt] {
+        if let Self::Resolved(_, resolved) = self { &resolved.attempts } else { &[] }
+    }
+
     /// Returns why the binary is installed without a link, or `None` if it is linked or not installed.
     pub(crate) fn link_error(&self) -> Option<&str> {
         let Self::Resolved(_, resolved) = self else { return None };

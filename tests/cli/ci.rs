@@ -227,6 +227,20 @@ fn a_failed_hook_of_an_event_has_an_annotation_for_its_file() {
 }
 
 #[test]
+fn the_log_of_one_process_for_several_binaries_is_reported_once() {
+    let context = context();
+    let requirement = |name| json!({"type": "Binary", "name": name, "binproviders": "env"});
+    context.plugin("p", &["no1", "no2", "no3", "no4"].map(requirement));
+    let output = context.run(&["install", "--junit", "junit.xml"]).exits_with(1);
+    assert_eq!(output.stderr.matches("::group::").count(), 1, "{}", output.stderr);
+    assert_eq!(output.stderr.matches("\"name\":\"no3\"").count(), 1, "{}", output.stderr);
+    assert!(output.stderr.contains("==> no1, no2, no3 and no4: env (process "), "{}", output.stderr);
+    assert_eq!(output.stderr.matches("::error title=").count(), 4, "{}", output.stderr);
+    let junit = fs::read_to_string(context.path("here/junit.xml")).unwrap();
+    assert_eq!((junit.matches("<failure ").count(), junit.matches("<system-out>").count()), (4, 1));
+}
+
+#[test]
 fn a_lock_file_that_is_not_up_to_date_has_an_annotation() {
     let context = context();
     require(&context, &["good"]);
@@ -235,7 +249,9 @@ fn a_lock_file_that_is_not_up_to_date_has_an_annotation() {
     require(&context, &["good", "bad"]);
     let output = context.run(&["lock", "--check"]).exits_with(1);
     assert!(
-        output.stderr.contains("::error title=rigup lock --check%3A bad,file=rigup.lock::bad: "),
+        output
+            .stderr
+            .contains("::error title=rigup lock --check%3A bad,file=rigup.lock::bad: "),
         "{}",
         output.stderr
     );
