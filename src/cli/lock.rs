@@ -81,7 +81,7 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
     }
     print_changes(&report, &request.lockfile, request.is_check, context);
     if let Some(system) = ci {
-        let mut job = job::of_lock(&report, &request.lockfile, request.is_check);
+        let mut job = job::of_lock(&report, &request.lockfile, request.is_check, &context.settings)?;
         ci::publish(&mut job, system, &context.settings);
     }
     let is_ok = report.rows.iter().all(|row| row.change.is_ok(request.is_check))

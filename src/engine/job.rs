@@ -7,10 +7,11 @@ use jiff::SignedDuration;
 
 use crate::clock;
 use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
 use crate::engine::hook_logs::{self, RanHook};
 use crate::engine::install::InstallPlan;
 use crate::engine::lockfile_update::LockReport;
-use crate::engine::session::Session;
+use crate::engine::session::{self, Session};
 use crate::engine::step_result::StepResult;
 use crate::install::plan::{self, Refusal};
 use crate::install::resolver::Resolved;
@@ -20,6 +21,7 @@ use crate::plugin::discovery::Hook;
 use crate::plugin::requirement::Diagnostic;
 use crate::report::job_report::{ItemOutcome, JobItem, JobReport, Place};
 use crate::report::tables;
+use crate::settings::Settings;
 use crate::store::Store;
 
 /// The number of lines of each log in a report.
@@ -125,11 +127,24 @@ fn elapsed(hooks: &[&RanHook]) -> Option<SignedDuration> {
         .reduce(|one, other| one + other)
 }
 
-/// Returns the report of a lock file that was written or checked.
-pub(crate) fn of_lock(report: &LockReport, lockfile: &Path, is_check: bool) -> JobReport {
-    let file = std::path::absolute(lockfile).unwrap_or_else(|_| lockfile.to_owned());
-    let place = Place { file: file.to_string_lossy().into_owned(), line: None };
+/// Returns the report of a lock file that was written or checked. A binary that could not be installed has the reason and
+/// the log of the install.
+pub(crate) fn of_lock(
+    report: &LockReport,
+    lockfile: &Path,
+    is_check: bool,
+    settings: &Settings,
+) -> Result<JobReport, EngineError> {
+    let store = session::open_to_read(settings, &|_event| {})?;
+    let installed =
+        report.installed.as_ref().zip(store).map(|(installed, store)| {
+            binary_items(&report.plan, &installed.results, &store, &settings.data_dir)
+        });
+    // The rows of removed lines come after those of the steps.
+    let mut installed = installed.into_iter().flatten();
     let items = report.rows.iter().map(|row| {
+        let installed = installed.next().unwrap_or_default();
+        let place = place_of_requirement(&report.plan.catalog, &row.name);
         let is_ok = row.change.is_ok(is_check);
         let value = |of: fn(&Pin) -> &str| row.line.as_ref().map_or("", of).to_owned();
         JobItem {
@@ -140,21 +155,29 @@ pub(crate) fn of_lock(report: &LockReport, lockfile: &Path, is_check: bool) -> J
                 value(|line| &line.version),
                 value(|line| line.binprovider.as_str()),
             ],
-            reason: row.problem(is_check).unwrap_or_default(),
-            place: Some(place.clone()),
+            reason: row.problem(is_check).unwrap_or(installed.reason),
+            elapsed: installed.elapsed,
+            place: place.or_else(|| place_of_file(lockfile, None)),
+            logs: installed.logs,
             ..JobItem::default()
         }
     });
     let items: Vec<JobItem> = items.collect();
     let done = items.iter().filter(|item| item.outcome == ItemOutcome::Done).count();
-    JobReport {
+    Ok(JobReport {
         command: if is_check { "rigup lock --check" } else { "rigup lock" }.to_owned(),
         columns: &BINARY_COLUMNS,
         closing: format!("{done} of {} up to date", items.len()),
         items,
         problems: problems(&report.plan.catalog.discovery.diagnostics),
         ..JobReport::default()
-    }
+    })
+}
+
+/// Returns the place of a file, or `None` if it does not exist.
+pub(crate) fn place_of_file(path: &Path, line: Option<usize>) -> Option<Place> {
+    let file = std::path::absolute(path).ok().filter(|file| file.exists())?;
+    Some(Place { file: file.to_string_lossy().into_owned(), line: line.map(|line| line as u64) })
 }
 
 /// Returns the report of `rigup run` without its items.

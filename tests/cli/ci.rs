@@ -241,6 +241,23 @@ fn the_log_of_one_process_for_several_binaries_is_reported_once() {
 }
 
 #[test]
+fn lock_reports_a_binary_that_failed_as_install_does() {
+    let context = context();
+    require(&context, &["good", "bad"]);
+    let report_of = |command: &str| {
+        let stderr = context.run(&[command]).exits_with(1).stderr;
+        assert!(stderr.contains("::group::bad\n::stop-commands::"), "{stderr}");
+        assert!(stderr.contains("::error::not a command\nno bad, 100%\n"), "{stderr}");
+        let annotation = stderr.lines().rfind(|line| line.starts_with("::error title=")).unwrap();
+        annotation.replace(command, "COMMAND")
+    };
+    let expected = "::error title=rigup COMMAND%3A bad,file=plugins/p/binaries.jsonl,line=2::\
+                    mixed failed: exit code 3: no bad, 100%25";
+    assert_eq!([report_of("install"), report_of("lock")], [expected, expected]);
+    assert!(appended(&context, "GITHUB_STEP_SUMMARY").contains("| bad | missing |  |  | mixed failed&#58; "));
+}
+
+#[test]
 fn a_lock_file_that_is_not_up_to_date_has_an_annotation() {
     let context = context();
     require(&context, &["good"]);
@@ -251,7 +268,7 @@ fn a_lock_file_that_is_not_up_to_date_has_an_annotation() {
     assert!(
         output
             .stderr
-            .contains("::error title=rigup lock --check%3A bad,file=rigup.lock::bad: "),
+            .contains("::error title=rigup lock --check%3A bad,file=plugins/p/binaries.jsonl,line=2::bad: "),
         "{}",
         output.stderr
     );
