@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::cli::ci::CiCommand;
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
@@ -239,8 +240,8 @@ fn run_command_line() -> ExitStatus {
     }
     let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_or_else(print_usage, |Cli { global, command }| {
-        let uses = command.settings_use();
-        run_with_settings(global, Environment::of_this_process(), uses, |context| run(command, context))
+        let (uses, ci) = (command.settings_use(), command.ci());
+        run_with_settings(global, Environment::of_this_process(), uses, ci, |context| run(command, context))
     })
 }
 
@@ -255,27 +256,31 @@ fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
         InternalCommand::Waiter(args) => waiter::run(args, global.folders, &environment),
         InternalCommand::Launch(args) => launch::run(args, &environment),
         InternalCommand::Supervise => {
-            run_with_settings(global, environment, SettingsUse::Values, background_supervisor::supervise)
+            let uses = SettingsUse::Values;
+            run_with_settings(global, environment, uses, None, background_supervisor::supervise)
         }
         #[cfg(target_os = "linux")]
-        InternalCommand::Retry => run_with_settings(global, environment, SettingsUse::Values, |context| {
-            Ok(crate::engine::retry::run(&context.settings, &message::print_event)?)
-        }),
+        InternalCommand::Retry => {
+            run_with_settings(global, environment, SettingsUse::Values, None, |context| {
+                Ok(crate::engine::retry::run(&context.settings, &message::print_event)?)
+            })
+        }
     }
 }
 
-/// Runs a command that needs the settings, and prints its error.
+/// Runs a command that needs the settings. Prints its error, and reports it to the CI system.
 fn run_with_settings(
     global: Global,
     environment: Environment,
     uses: SettingsUse,
+    ci: Option<CiCommand>,
     run: impl FnOnce(&mut Context) -> CommandResult,
 ) -> ExitStatus {
     let Global { folders, json, format, color, verbosity } = global;
     let output = Output::new(format.or(json.then_some(Format::Jsonl)), color, &environment);
+    let ci = ci.map(|ci| (ci, environment.clone()));
     let status = output.map_err(CliError::usage).and_then(|output| {
-        let merged = Settings::merge_for(uses == SettingsUse::Values, folders, environment);
-        let settings = merged.map_err(CliError::setup)?;
+        let settings = Settings::merge_for(uses == SettingsUse::Values, folders, environment)?;
         // A rigup that runs this one because of a record has printed them.
         let is_printed = settings.followed.is_none() && uses != SettingsUse::Examined;
         for warning in settings.file_errors.iter().chain(&settings.warnings).filter(|_| is_printed) {
@@ -285,6 +290,9 @@ fn run_with_settings(
     });
     status.unwrap_or_else(|error| {
         error!("{error}");
+        if let Some((ci, environment)) = ci {
+            ci.publish_error(&error, &environment);
+        }
         error.status
     })
 }
@@ -354,6 +362,18 @@ fn run_and_flush(run: impl FnOnce(&mut Context) -> CommandResult, context: &mut 
 }
 
 impl Command {
+    /// Returns how it reports to CI systems, or `None` if it does not.
+    fn ci(&self) -> Option<CiCommand> {
+        let (name, args) = match self {
+            Self::Install(args) => ("rigup install", args.ci),
+            Self::Load(args) => ("rigup load", args.ci),
+            Self::Lock(args) => ("rigup lock", args.ci),
+            Self::Run(args) => ("rigup run", args.ci),
+            _ => return None,
+        };
+        Some(CiCommand { name, args })
+    }
+
     /// Returns how it uses the settings.
     fn settings_use(&self) -> SettingsUse {
         use Command::{Doctor, Down, Events, Logs, Process, Ps, Report, Restart, Stats, Stop, Wait};

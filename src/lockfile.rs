@@ -100,6 +100,22 @@ pub enum LockfileError {
     Duplicate(usize, String, String),
 }
 
+impl LockfileError {
+    /// Returns the line, or `None` if the error is about the whole file.
+    pub(crate) const fn line(&self) -> Option<usize> {
+        match self {
+            Self::TooLarge => None,
+            Self::NoHeader | Self::Newer(_) => Some(1),
+            Self::SecondHeader(line)
+            | Self::Conflict(line)
+            | Self::TooLong(line)
+            | Self::Crlf(line)
+            | Self::Invalid(line, _)
+            | Self::Duplicate(line, ..) => Some(*line),
+        }
+    }
+}
+
 /// An invalid value in a pin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PinError {

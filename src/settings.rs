@@ -277,8 +277,7 @@ impl Settings {
         // A hook that runs this rigup has the output dir of another event.
         let is_inherited = environment.get(OUTPUT_DIR_VARIABLE) == environment.get(SNAP_DIR);
         let environment = if is_inherited { environment.without(SNAP_DIR) } else { environment };
-        let process_of = |name: &str| environment.text(name).and_then(|id| id.parse().ok());
-        let (parent_process, by) = (process_of("RIGUP_PROCESS_ID"), process_of(FOLLOWED_BY_VARIABLE));
+        let by = process_of(&environment, FOLLOWED_BY_VARIABLE);
         let output_dir = environment.get(OUTPUT_DIR_VARIABLE).map(PathBuf::from);
         let failed_daemons = || environment.text(FAILED_DAEMONS_VARIABLE).unwrap_or_default();
         let followed = by.map(|by| Followed {
@@ -286,6 +285,7 @@ impl Settings {
             output_dir,
             failed_daemons: serde_json::from_str(failed_daemons()).unwrap_or_default(),
         });
+        let parent_process = parent_process(&environment);
         let environment = environment.without(FOLLOWED_BY_VARIABLE).without(FAILED_DAEMONS_VARIABLE);
         Ok(Self {
             command_environment: environment.clone(),
@@ -309,6 +309,15 @@ impl Settings {
             parent_process,
         })
     }
+}
+
+/// Returns the process that started this rigup, if rigup started that process itself.
+pub(crate) fn parent_process(environment: &Environment) -> Option<ProcessId> {
+    process_of(environment, "RIGUP_PROCESS_ID")
+}
+
+fn process_of(environment: &Environment, name: &str) -> Option<ProcessId> {
+    environment.text(name)?.parse().ok()
 }
 
 /// Returns the number of bytes that a hook may write to a stream.

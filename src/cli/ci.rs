@@ -9,9 +9,10 @@ use crate::cli::command::CliError;
 use crate::cli::message::warning;
 use crate::cli::output_queue::STDERR;
 use crate::clock;
+use crate::engine::ExitStatus;
 use crate::report::ci::{CiSystem, CommandFile};
-use crate::report::job_report::JobReport;
-use crate::settings::{CI_VARIABLE, Environment, Settings};
+use crate::report::job_report::{ItemOutcome, JobItem, JobReport};
+use crate::settings::{self, CI_VARIABLE, Environment};
 
 /// The option for the CI system.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -34,15 +35,14 @@ enum CiChoice {
 
 impl CiArgs {
     /// Returns the CI system, or `None` if there is none.
-    pub(crate) fn system(self, settings: &Settings) -> Result<Option<CiSystem>, CliError> {
-        let environment = &settings.command_environment;
+    pub(crate) fn system(self, environment: &Environment) -> Result<Option<CiSystem>, CliError> {
         let chosen = match self.ci {
             None => choice::of(environment, CI_VARIABLE).map_err(CliError::usage)?,
             chosen => chosen,
         };
         Ok(match chosen.unwrap_or(CiChoice::Auto) {
             // The output of a hook is not the log of a step.
-            CiChoice::Auto if settings.parent_process.is_some() => None,
+            CiChoice::Auto if settings::parent_process(environment).is_some() => None,
             CiChoice::Auto => CiSystem::detect(|name| environment.text(name)),
             CiChoice::Github => Some(CiSystem::Github),
             CiChoice::Gitlab => Some(CiSystem::Gitlab),
@@ -53,10 +53,45 @@ impl CiArgs {
     }
 }
 
+/// A command that reports to CI systems.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CiCommand {
+    /// The command, such as `rigup install`.
+    pub(crate) name: &'static str,
+    /// Its option.
+    pub(crate) args: CiArgs,
+}
+
+impl CiCommand {
+    /// Reports the error that ended the command, unless there is no CI system.
+    pub(crate) fn publish_error(self, error: &CliError, environment: &Environment) {
+        // The error may be that the system is invalid.
+        let Ok(Some(system)) = self.args.system(environment) else { return };
+        let kind = match error.status {
+            ExitStatus::Usage => "usage error",
+            ExitStatus::Setup => "setup error",
+            _ => "error",
+        };
+        let problem = JobItem {
+            name: kind.to_owned(),
+            outcome: ItemOutcome::Failed,
+            reason: error.to_string(),
+            place: error.place.clone(),
+            ..JobItem::default()
+        };
+        let mut report = JobReport {
+            command: self.name.to_owned(),
+            problems: vec![problem],
+            closing: kind.to_owned(),
+            ..JobReport::default()
+        };
+        publish(&mut report, system, environment);
+    }
+}
+
 /// Prints a report for a CI system to standard error, and appends it to the files that the system reads. A file that cannot be
 /// written is only a warning.
-pub(crate) fn publish(report: &mut JobReport, system: CiSystem, settings: &Settings) {
-    let environment = &settings.command_environment;
+pub(crate) fn publish(report: &mut JobReport, system: CiSystem, environment: &Environment) {
     let workspace = environment.get(system.workspace_variable()).map(PathBuf::from);
     if let Some(workspace) = workspace.or_else(|| std::path::absolute(".").ok()) {
         report.make_relative_to(&workspace);

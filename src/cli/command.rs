@@ -6,10 +6,11 @@ use crate::cli::message::{message, print_event};
 use crate::cli::output::Output;
 use crate::engine::catalog::Catalog;
 use crate::engine::session::{self, OpenStore, Session};
-use crate::engine::{Engine, EngineError, ExitStatus, OnEvent, processes};
+use crate::engine::{Engine, EngineError, ExitStatus, OnEvent, job, processes};
 use crate::model::{MachineId, Process};
 use crate::process::signals::Interrupt;
-use crate::settings::Settings;
+use crate::report::job_report::Place;
+use crate::settings::{Settings, SettingsError};
 use crate::store::{Lookup, Store, StoreError};
 
 /// The exit status of a command, or the error that ended it.
@@ -20,6 +21,8 @@ pub(crate) type CommandResult = Result<ExitStatus, CliError>;
 #[error("{text}")]
 pub(crate) struct CliError {
     text: String,
+    /// The file, or the line of it, that the error is about.
+    pub(crate) place: Option<Place>,
     /// The exit status of the command.
     pub(crate) status: ExitStatus,
 }
@@ -27,23 +30,37 @@ pub(crate) struct CliError {
 impl CliError {
     /// Returns the error for an invalid command line, such as an invalid name or conflicting arguments.
     pub(crate) fn usage(text: impl Display) -> Self {
-        Self { text: text.to_string(), status: ExitStatus::Usage }
+        Self { text: text.to_string(), place: None, status: ExitStatus::Usage }
     }
 
     /// Returns the error for an argument that names a missing record, file or setting.
     pub(crate) fn not_found(text: impl Display) -> Self {
-        Self { text: text.to_string(), status: ExitStatus::Incomplete }
+        Self { text: text.to_string(), place: None, status: ExitStatus::Incomplete }
     }
 
     /// Returns the error for a file, a folder or a setting that rigup needs but cannot use.
     pub(crate) fn setup(text: impl Display) -> Self {
-        Self { text: text.to_string(), status: ExitStatus::Setup }
+        Self { text: text.to_string(), place: None, status: ExitStatus::Setup }
     }
 }
 
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
-        Self { text: error.to_string(), status: error.exit_status() }
+        let place = match &error {
+            EngineError::Lockfile { path, line, .. } => job::place_of_file(path, *line),
+            _ => None,
+        };
+        Self { text: error.to_string(), place, status: error.exit_status() }
+    }
+}
+
+impl From<SettingsError> for CliError {
+    fn from(error: SettingsError) -> Self {
+        let place = match &error {
+            SettingsError::File { path, line, .. } => job::place_of_file(path, *line),
+            _ => None,
+        };
+        Self { place, ..Self::setup(error) }
     }
 }
 

@@ -132,7 +132,7 @@ pub(crate) struct InstallArgs {
     #[command(flatten)]
     logs: ShowLogsArgs,
     #[command(flatten)]
-    ci: CiArgs,
+    pub(crate) ci: CiArgs,
     #[command(flatten)]
     junit: JunitArgs,
 }
@@ -148,7 +148,7 @@ pub(crate) struct LoadArgs {
     #[command(flatten)]
     logs: ShowLogsArgs,
     #[command(flatten)]
-    ci: CiArgs,
+    pub(crate) ci: CiArgs,
 }
 
 /// What a command reports besides its results.
@@ -196,7 +196,7 @@ pub(crate) fn request_for(names: Vec<String>, policy: PolicyArgs, jobs: JobArgs)
 /// Runs `rigup install`.
 pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult {
     let reports = Reports {
-        ci: args.ci.system(&context.settings)?,
+        ci: args.ci.system(&context.settings.command_environment)?,
         timings: args.timings.map(TimingsFile::begin).transpose()?,
         junit: args.junit.begin()?,
         logs: args.logs,
@@ -221,7 +221,7 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
 
 /// Runs `rigup load`.
 pub(crate) fn load(args: LoadArgs, context: &mut Context) -> CommandResult {
-    let ci = args.ci.system(&context.settings)?;
+    let ci = args.ci.system(&context.settings.command_environment)?;
     let reports = Reports { logs: args.logs, ci, ..Reports::default() };
     let SelectionArgs { names, plugins, min_version, max_version } = args.selection;
     let request = InstallRequest { names, plugins, min_version, max_version, ..InstallRequest::default() };
@@ -288,7 +288,7 @@ fn close(
     }
     let mut job = JobReport { closing, elapsed, ..job::of_install(plan, results, session) };
     if let Some(system) = reports.ci {
-        ci::publish(&mut job, system, &session.settings);
+        ci::publish(&mut job, system, &session.settings.command_environment);
     }
     reports.junit.as_ref().map_or(Ok(()), |file| file.write(&job))
 }

@@ -40,12 +40,12 @@ pub(crate) struct LockArgs {
     #[arg(long, conflicts_with_all = ["names", "plugins"])]
     prune: bool,
     #[command(flatten)]
-    ci: CiArgs,
+    pub(crate) ci: CiArgs,
 }
 
 /// Runs `rigup lock`.
 pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
-    let ci = args.ci.system(&context.settings)?;
+    let ci = args.ci.system(&context.settings.command_environment)?;
     let request = LockRequest {
         install: install::request(args.selection, args.binproviders, args.policy, args.jobs),
         lockfile: args.lockfile,
@@ -82,7 +82,7 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
     print_changes(&report, &request.lockfile, request.is_check, context);
     if let Some(system) = ci {
         let mut job = job::of_lock(&report, &request.lockfile, request.is_check, &context.settings)?;
-        ci::publish(&mut job, system, &context.settings);
+        ci::publish(&mut job, system, &context.settings.command_environment);
     }
     let is_ok = report.rows.iter().all(|row| row.change.is_ok(request.is_check))
         && (report.is_up_to_date || !request.is_check);

@@ -87,7 +87,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     logs: ShowLogsArgs,
     #[command(flatten)]
-    ci: CiArgs,
+    pub(crate) ci: CiArgs,
     #[command(flatten)]
     junit: JunitArgs,
     /// Show the hooks of the run with this id that are still running
@@ -113,7 +113,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     if let Some(id) = &args.status {
         return print_status(id, context);
     }
-    let (ci, junit) = (args.ci.system(&context.settings)?, args.junit.begin()?);
+    let (ci, junit) = (args.ci.system(&context.settings.command_environment)?, args.junit.begin()?);
     let mut words = args.event.into_iter();
     let events = words.next().unwrap_or_default().to_string_lossy().into_owned();
     if events.starts_with('-') {
@@ -177,7 +177,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
             if let Some(job) = display.job.take() {
                 let mut job = JobReport { closing, elapsed, ..job };
                 if let Some(system) = ci {
-                    ci::publish(&mut job, system, settings);
+                    ci::publish(&mut job, system, &settings.command_environment);
                 }
                 written = junit.as_ref().map_or(Ok(()), |file| file.write(&job));
             }

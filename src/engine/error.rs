@@ -38,6 +38,8 @@ pub enum EngineError {
     Lockfile {
         /// The lock file.
         path: PathBuf,
+        /// The line, from 1; `None` for the whole file.
+        line: Option<usize>,
         /// The reason, and the next step.
         reason: String,
     },

@@ -37,7 +37,11 @@ impl LockfileOnDisk {
         let Some(TrustedFile { bytes, note }) = read.map_err(|error| lockfile_error(&path, error))? else {
             return Ok(Self { path, bytes: None, lockfile: Lockfile::default() });
         };
-        let lockfile = Lockfile::parse(&bytes).map_err(|error| lockfile_error(&path, error))?;
+        let lockfile = Lockfile::parse(&bytes).map_err(|error| EngineError::Lockfile {
+            path: path.clone(),
+            line: error.line(),
+            reason: error.to_string(),
+        })?;
         if let Some(warning) = note {
             on_event(&EngineEvent::Warning(warning));
         }
@@ -110,5 +114,5 @@ fn hook_content(plugin: &Plugin, hook: &Hook, settings: &Settings) -> Option<Vec
 
 /// Returns the error for a lock file that cannot be used.
 pub(crate) fn lockfile_error(path: &Path, reason: impl Display) -> EngineError {
-    EngineError::Lockfile { path: path.to_owned(), reason: reason.to_string() }
+    EngineError::Lockfile { path: path.to_owned(), line: None, reason: reason.to_string() }
 }

@@ -18,8 +18,15 @@ pub enum SettingsError {
     #[error("cannot use {}: the path is relative, and the current folder does not exist; change to an existing folder", .0.display())]
     NoCurrentDir(PathBuf),
     /// A `rigup.toml` cannot be read or parsed.
-    #[error("cannot use {path}: {1}", path = .0.display())]
-    File(PathBuf, String),
+    #[error("cannot use {}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1; `None` for the whole file.
+        line: Option<usize>,
+        /// The reason.
+        reason: String,
+    },
     /// Others may have written a `rigup.toml`.
     #[error("{0}")]
     Untrusted(#[from] Untrusted),

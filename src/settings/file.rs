@@ -51,7 +51,7 @@ pub(super) fn read(
     let Some((text, note)) = text(&path, trust)? else { return Ok(None) };
     let file_error = |reason| file_error(&path, reason);
     let mut values: Map<String, Value> =
-        toml::from_str(&text).map_err(|error| file_error(syntax_error(&error, &text)))?;
+        toml::from_str(&text).map_err(|error| syntax_error(&path, &error, &text))?;
     if let Some(folders) = values.remove(TRUST_DIRS) {
         let folders: Vec<PathBuf> = serde_json::from_value(folders).map_err(|_| {
             file_error(format!("{TRUST_DIRS} must be a list of folders, such as [\"/srv/plugins\"]"))
@@ -133,14 +133,15 @@ fn text(path: &Path, trust: &Trust) -> Result<Option<(String, Option<String>)>, 
 }
 
 fn file_error(path: &Path, reason: impl Into<String>) -> SettingsError {
-    SettingsError::File(path.to_owned(), reason.into().trim_end().to_owned())
+    SettingsError::File { path: path.to_owned(), line: None, reason: reason.into().trim_end().to_owned() }
 }
 
 /// Describes a syntax error without quoting the text, because the file may be a link to any file.
-fn syntax_error(error: &toml::de::Error, text: &str) -> String {
+fn syntax_error(path: &Path, error: &toml::de::Error, text: &str) -> SettingsError {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
-    format!("not TOML: line {line}: {}", error.message())
+    let reason = format!("not TOML: line {line}: {}", error.message().trim_end());
+    SettingsError::File { path: path.to_owned(), line: Some(line), reason }
 }
 
 /// Removes the retention limits from a project's file. Returns a warning if there were any.

@@ -274,6 +274,53 @@ fn a_lock_file_that_is_not_up_to_date_has_an_annotation() {
     );
 }
 
+#[test]
+fn an_error_that_ends_the_command_has_an_annotation_at_its_file() {
+    let mut context = context();
+    require(&context, &["good"]);
+    let annotation = |context: &TestContext, args: &[&str], code: i32| {
+        let stderr = context.run(args).exits_with(code).stderr;
+        let annotations: Vec<&str> = stderr.lines().filter(|line| line.starts_with("::error ")).collect();
+        assert_eq!(annotations.len(), 1, "{stderr}");
+        annotations[0].to_owned()
+    };
+    assert_eq!(
+        annotation(&context, &["install", "--locked"], 3),
+        "::error title=rigup install%3A setup error::cannot use the lock file rigup.lock: it does not exist; \
+         run `rigup lock` to create it"
+    );
+    assert!(
+        appended(&context, "GITHUB_STEP_SUMMARY")
+            .contains("### rigup install: setup error\n\n\n- cannot use")
+    );
+    context.write("here/rigup.lock", "{\"type\":\"Lockfile\",\"version\":1}\n\nx\n");
+    let at = ",file=rigup.lock,line=3::cannot use the lock file rigup.lock: line 3: ";
+    for (args, title) in [
+        (["install", "--locked"], "::error title=rigup install%3A setup error"),
+        (["lock", "--check"], "::error title=rigup lock%3A setup error"),
+    ] {
+        let found = annotation(&context, &args, 3);
+        assert!(found.starts_with(&format!("{title}{at}")), "{found}");
+    }
+    let found = annotation(&context, &["load", "--plugins", "nope"], 3);
+    assert!(
+        found.starts_with("::error title=rigup load%3A setup error::there is no plugin named nope "),
+        "{found}"
+    );
+    let found = annotation(&context, &["install", "--min-version", "="], 2);
+    assert!(found.starts_with("::error title=rigup install%3A usage error::--min-version "), "{found}");
+    context.write("here/rigup.toml", "A = 1\nB =\n");
+    let found = annotation(&context, &["run", "Test"], 3);
+    assert!(found.contains("rigup run%3A setup error,file=rigup.toml,line=2::cannot use "), "{found}");
+    context.write("here/rigup.toml", "");
+    context.set("MIN_RELEASE_AGE", "x").set("GITHUB_ACTIONS", "false").set("TF_BUILD", "true");
+    let stderr = context.run(&["install"]).exits_with(3).stderr;
+    let issue = "##vso[task.logissue type=error;]rigup install: setup error: cannot use the variable MIN_";
+    assert!(stderr.contains(issue), "{stderr}");
+    context.set("RIGUP_PROCESS_ID", "01a22c2c-873f-724c-a73e-1bb93d4a987f");
+    assert!(!context.run(&["install"]).exits_with(3).stderr.contains("##vso"));
+}
+
 /// Reads a file with Python's XML parser, and returns a line for each element, with its attributes.
 fn elements(path: &PathBuf) -> Vec<String> {
     let program = "import sys, xml.etree.ElementTree as t\n\
