@@ -102,10 +102,11 @@ impl Place {
         Path::new(file).is_absolute().then(|| Self { file: file.to_owned(), line })
     }
 
-    /// Returns the place with a path relative to the folder, if it is in there.
+    /// Returns the place with a path relative to the folder, if it is in there; `.` is the folder itself.
     #[must_use]
     fn relative_to(self, folder: &Path) -> Self {
         match Path::new(&self.file).strip_prefix(folder) {
+            Ok(relative) if relative.as_os_str().is_empty() => Self { file: ".".to_owned(), ..self },
             Ok(relative) => Self { file: relative.to_string_lossy().into_owned(), ..self },
             Err(_) => self,
         }
@@ -138,5 +139,6 @@ mod tests {
         let place =
             |file: &str| Place { file: file.to_owned(), line: Some(1) }.relative_to(Path::new("/w")).text();
         assert_eq!([place("/w/a b/c"), place("/wx/c"), place("d")], ["a b/c:1", "/wx/c:1", "d:1"]);
+        assert_eq!(place("/w"), ".:1", "the folder itself");
     }
 }
