@@ -41,6 +41,27 @@ fn the_page_shows_what_is_installed_what_failed_and_what_ran() {
 }
 
 #[test]
+fn hooks_of_removed_binaries_are_shown_as_they_exited() {
+    let context = TestContext::new();
+    context.fixture("good").fixture("failing");
+    let line = |name: &str, by: &str| json!({"type": "Binary", "name": name, "binproviders": by});
+    context.plugin("p", &[line("one", "failing,good")]);
+    context.run(&["install"]).succeeds();
+    let before = page(&context);
+    assert!(before.contains("<summary>All 2 attempts</summary>") && before.contains(">Attempts</th>"));
+    context.run(&["uninstall", "--force", "one"]).succeeds();
+    let after = page(&context);
+    assert!(!after.contains("unknown") && !after.contains(">Attempts</th>"), "{after}");
+    for text in ["<div class=\"bar succeeded ", "<div class=\"bar failed ", "<dd>exit 0</dd>"] {
+        assert!(after.contains(text), "{text}");
+    }
+    assert_eq!(after.matches("<div class=\"bar ").count(), 2);
+    context.plugin("p", &[line("two", "good")]);
+    context.run(&["install"]).succeeds();
+    assert!(page(&context).contains("<summary>1 attempt</summary>"));
+}
+
+#[test]
 fn the_page_of_an_empty_data_dir_creates_nothing_else() {
     let context = TestContext::new();
     let page = page(&context);

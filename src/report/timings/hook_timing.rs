@@ -35,11 +35,12 @@ pub struct HookTiming {
     pub ended: Timestamp,
     /// How the hook exited, like `exit 0`.
     pub exit: String,
-    /// Whether the hook of an event, which makes no attempts, succeeded; `None` for the hook of a provider.
+    /// Whether a hook without attempts succeeded: that of an event, or one whose attempts are not stored. `None` if it has
+    /// attempts, or if it is that of a provider and has not exited.
     pub has_succeeded: Option<bool>,
     /// The binary in its arguments; empty for a hook for several binaries.
     pub subject: String,
-    /// The attempts, one for each binary; empty if they were never stored.
+    /// The attempts, one for each binary; empty if they were never stored, or were removed with the records of the binaries.
     pub attempts: Vec<AttemptTiming>,
     /// CPU time in milliseconds, if it was measured.
     pub cpu_ms: Option<u64>,
@@ -64,7 +65,8 @@ impl HookTiming {
             started: process.running().map_or(ended, |running| running.started_at).min(ended),
             ended,
             exit: tables::process_state(process).text,
-            has_succeeded: is_of_event.then(|| exit.is_some() && !process.has_failed()),
+            has_succeeded: (is_of_event || attempts.is_empty() && exit.is_some())
+                .then(|| exit.is_some() && !process.has_failed()),
             subject: process.subject().to_owned(),
             attempts,
             cpu_ms: usage.map(|usage| usage.user_ms + usage.sys_ms),
@@ -115,8 +117,8 @@ impl HookTiming {
         }
     }
 
-    /// Returns the outcome of all attempts, `mixed` if they differ, or `unknown` if there are none, unless the hook makes
-    /// none.
+    /// Returns the outcome of all attempts, or `mixed` if they differ. Without attempts, this is how the hook exited, or
+    /// `unknown` before.
     pub(super) fn outcome(&self) -> &'static str {
         match self.attempts.as_slice() {
             [] => match self.has_succeeded {

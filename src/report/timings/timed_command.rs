@@ -60,7 +60,7 @@ impl Timings {
         self.command.ended.duration_since(self.command.started)
     }
 
-    /// Returns the number of binaries that no attempt installed, and of hooks of events that failed.
+    /// Returns the number of binaries that no attempt installed, and of hooks without attempts that failed.
     pub fn failed(&self) -> usize {
         let mut installed: HashMap<&str, bool> = HashMap::new();
         for attempt in self.bars.iter().flat_map(|bar| &bar.hook.attempts) {
