@@ -114,10 +114,16 @@ fn cells(row: &LockRow, is_check: bool) -> [Cell; 4] {
 
 /// Prints how each line differs, and how many lines were written.
 fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Context) {
+    let file_problem = report.file_problem(path, is_check);
+    if let Some(problem) = &file_problem {
+        error!("{problem}");
+    }
     let path = path.display();
     for row in &report.rows {
         match (row.problem(is_check), &row.change) {
             (Some(problem), LockChange::Missing(_) | LockChange::Outdated(_)) => error!("{problem}"),
+            // That every binary is without a line needs no further error.
+            (Some(_), LockChange::Added) if file_problem.is_some() => {}
             (Some(problem), _) => error!("{path}: {problem}"),
             (None, LockChange::Changed(values)) => {
                 context.verbosity.note(&format!("{}: {values}", row.name));

@@ -140,6 +140,7 @@ pub(crate) fn of_lock(
         report.installed.as_ref().zip(store).map(|(installed, store)| {
             binary_items(&report.plan, &installed.results, &store, &settings.data_dir)
         });
+    let file_problem = report.file_problem(lockfile, is_check);
     // The rows of removed lines come after those of the steps.
     let mut installed = installed.into_iter().flatten();
     let items = report.rows.iter().map(|row| {
@@ -155,7 +156,7 @@ pub(crate) fn of_lock(
                 value(|line| &line.version),
                 value(|line| line.binprovider.as_str()),
             ],
-            reason: row.problem(is_check).unwrap_or(installed.reason),
+            reason: row.problem(is_check).or_else(|| file_problem.clone()).unwrap_or(installed.reason),
             elapsed: installed.elapsed,
             place: place.or_else(|| place_of_file(lockfile, None)),
             logs: installed.logs,

@@ -80,7 +80,7 @@ pub(crate) enum LockChange {
     Outdated(String),
     /// The line is removed.
     Removed,
-    /// There is no line to write; the reason is empty if the install reports it.
+    /// There is no line to write; the reason is empty if the install or the whole file has it.
     Missing(String),
 }
 
@@ -106,8 +106,15 @@ impl LockChange {
     }
 }
 
+impl LockReport {
+    /// Returns what is wrong with the file of a check, or `None` if nothing but its lines may be.
+    pub(crate) fn file_problem(&self, path: &Path, is_check: bool) -> Option<String> {
+        (is_check && !self.has_file).then(|| does_not_exist(path))
+    }
+}
+
 impl LockRow {
-    /// Returns what is wrong with the line, or `None` if nothing is or the install reports it.
+    /// Returns what is wrong with the line, or `None` if nothing is or the install or the whole file has the reason.
     pub(crate) fn problem(&self, is_check: bool) -> Option<String> {
         let Self { name, change, .. } = self;
         match change {
@@ -208,6 +215,11 @@ pub(crate) fn check_writable(
 ) -> Result<(), EngineError> {
     let file = lockfile_on_disk::read_existing(path, settings, on_event)?;
     atomic::check_for_user(&file.path).map_err(|error| write_error(&file, &error))
+}
+
+/// Returns what is wrong with a lock file that does not exist, and the next step.
+fn does_not_exist(path: &Path) -> String {
+    format!("{} does not exist; run `rigup lock` to create it", path.display())
 }
 
 fn write_error(file: &LockfileOnDisk, error: &io::Error) -> EngineError {
@@ -315,6 +327,10 @@ impl<'a> LockfileUpdate<'a> {
                             line,
                             if is_same { LockChange::Unchanged } else { LockChange::Changed(difference) },
                         )
+                    }
+                    Err(_) if self.file.bytes.is_none() => {
+                        let record = unresolved(&request.name, &does_not_exist(&self.file.path));
+                        LockRow { record, ..LockRow::missing(&request.name, String::new()) }
                     }
                     Err(reason) => match self.line_of(&request.name) {
                         Some(line) => LockRow::new(line.clone(), LockChange::Outdated(reason)),

@@ -290,9 +290,12 @@ fn lock_pins_installed_binaries_and_reports_each_change() {
 fn lock_check_installs_nothing_and_names_each_outdated_pin() {
     let context = context_with_shelf(&["a"]);
     let check = context.run(&["lock", "--check"]).exits_with(1);
-    let check =
-        check.stderr_contains(&format!("a: rigup.lock has no pin for {}", rigup::settings::platform()));
-    assert_eq!(check.record()["status"], "queued");
+    let missing = "rigup.lock does not exist; run `rigup lock` to create it";
+    assert_eq!(check.stderr, format!("error: {missing}\n"));
+    assert_eq!(
+        (&check.record()["status"], &check.record()["last_error"]),
+        (&json!("queued"), &json!(missing))
+    );
     assert!(!context.path("here/rigup.lock").exists() && !context.path("data").exists());
 
     context.run(&["lock"]).succeeds();
