@@ -44,7 +44,7 @@ fn parse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Assignmen
             Some(known) => format!("did you mean {known}?"),
             None => "`rigup config` shows all settings".to_owned(),
         };
-        return Err(EngineError::NotFound(format!("there is no setting named {name}; {next}")));
+        return Err(EngineError::InvalidRequest(format!("there is no setting named {name}; {next}")));
     };
     let is_sensitive = property.is_secret || is_secret_name(name) && property.may_be("string");
     if is_sensitive && !text.is_empty() {
