@@ -38,6 +38,7 @@ mod graph;
 mod hook;
 mod init;
 mod install;
+mod job_log;
 mod junit;
 mod launch;
 mod line_printer;
@@ -238,10 +239,12 @@ fn run_command_line() -> ExitStatus {
     if completions::complete(command_line) {
         return ExitStatus::Success;
     }
+    let environment = Environment::of_this_process();
+    job_log::set_reader(ci::system_of(&environment));
     let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_or_else(print_usage, |Cli { global, command }| {
         let (uses, ci) = (command.settings_use(), command.ci());
-        run_with_settings(global, Environment::of_this_process(), uses, ci, |context| run(command, context))
+        run_with_settings(global, environment, uses, ci, |context| run(command, context))
     })
 }
 
@@ -313,7 +316,7 @@ fn print_usage(error: clap::Error) -> ExitStatus {
     // A closed output does not change the exit code. Only a terminal shows styles.
     let _ = match is_error {
         true if io::stderr().is_terminal() => error.print(),
-        true => STDERR.write_and_drain(&text),
+        true => STDERR.write_and_drain(&job_log::inert(text)),
         false if io::stdout().is_terminal() => error.print(),
         false => STDOUT.write_and_drain(&text),
     };

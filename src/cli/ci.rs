@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::choice;
 use crate::cli::command::CliError;
+use crate::cli::job_log;
 use crate::cli::message::warning;
 use crate::cli::output_queue::STDERR;
 use crate::clock;
@@ -34,23 +35,39 @@ enum CiChoice {
 }
 
 impl CiArgs {
-    /// Returns the CI system, or `None` if there is none.
-    pub(crate) fn system(self, environment: &Environment) -> Result<Option<CiSystem>, CliError> {
+    /// Returns the CI system to report to, or `None` if there is none, and makes all further text inert for the system that
+    /// reads it.
+    pub(crate) fn begin(self, environment: &Environment) -> Result<Option<CiSystem>, CliError> {
         let chosen = match self.ci {
             None => choice::of(environment, CI_VARIABLE).map_err(CliError::usage)?,
             chosen => chosen,
         };
-        Ok(match chosen.unwrap_or(CiChoice::Auto) {
-            // The output of a hook is not the log of a step.
-            CiChoice::Auto if settings::parent_process(environment).is_some() => None,
-            CiChoice::Auto => CiSystem::detect(|name| environment.text(name)),
-            CiChoice::Github => Some(CiSystem::Github),
-            CiChoice::Gitlab => Some(CiSystem::Gitlab),
-            CiChoice::Azure => Some(CiSystem::Azure),
-            CiChoice::Buildkite => Some(CiSystem::Buildkite),
-            CiChoice::None => None,
-        })
+        let chosen = chosen.unwrap_or(CiChoice::Auto);
+        let system = chosen.system(environment);
+        job_log::set_reader(system);
+        // The output of a hook is not the log of a step.
+        let is_hook = chosen == CiChoice::Auto && settings::parent_process(environment).is_some();
+        Ok(system.filter(|_| !is_hook))
     }
+}
+
+impl CiChoice {
+    fn system(self, environment: &Environment) -> Option<CiSystem> {
+        match self {
+            Self::Auto => CiSystem::detect(|name| environment.text(name)),
+            Self::Github => Some(CiSystem::Github),
+            Self::Gitlab => Some(CiSystem::Gitlab),
+            Self::Azure => Some(CiSystem::Azure),
+            Self::Buildkite => Some(CiSystem::Buildkite),
+            Self::None => None,
+        }
+    }
+}
+
+/// Returns the CI system that the environment chooses or shows, or `None` if there is none.
+pub(crate) fn system_of(environment: &Environment) -> Option<CiSystem> {
+    let chosen: Option<CiChoice> = choice::of(environment, CI_VARIABLE).unwrap_or_default();
+    chosen.unwrap_or(CiChoice::Auto).system(environment)
 }
 
 /// A command that reports to CI systems.
@@ -66,7 +83,7 @@ impl CiCommand {
     /// Reports the error that ended the command, unless there is no CI system.
     pub(crate) fn publish_error(self, error: &CliError, environment: &Environment) {
         // The error may be that the system is invalid.
-        let Ok(Some(system)) = self.args.system(environment) else { return };
+        let Ok(Some(system)) = self.args.begin(environment) else { return };
         let kind = match error.status {
             ExitStatus::Usage => "usage error",
             ExitStatus::Setup => "setup error",
@@ -108,12 +125,13 @@ pub(crate) fn publish(report: &mut JobReport, system: CiSystem, environment: &En
     }
 }
 
-/// Returns lines of a log in which the CI system, if there is one, finds no command.
-pub(crate) fn inert(log: String, system: Option<CiSystem>) -> String {
-    match system {
-        Some(system) => system.inert(&log, &token()),
-        None => log,
-    }
+/// Prints a log, in which the system that gets the report, or the reader of the messages, finds no command.
+pub(crate) fn print_log(log: String, system: Option<CiSystem>) {
+    let lines = match system {
+        Some(system) => system.inert_log(&log, &token()),
+        None => job_log::inert(log),
+    };
+    let _ = STDERR.write(lines.as_bytes());
 }
 
 /// Returns a word that no log and no value contains, because no one can guess it.

@@ -33,7 +33,7 @@ pub(crate) fn events(args: EventsArgs, context: &mut Context) -> CommandResult {
             if output.is_json() {
                 output.records([record]);
             } else {
-                output.line(describe(&record));
+                output.text(describe(&record) + "\n");
             }
         }
         output.flush();

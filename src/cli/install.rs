@@ -196,7 +196,7 @@ pub(crate) fn request_for(names: Vec<String>, policy: PolicyArgs, jobs: JobArgs)
 /// Runs `rigup install`.
 pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult {
     let reports = Reports {
-        ci: args.ci.system(&context.settings.command_environment)?,
+        ci: args.ci.begin(&context.settings.command_environment)?,
         timings: args.timings.map(TimingsFile::begin).transpose()?,
         junit: args.junit.begin()?,
         logs: args.logs,
@@ -221,7 +221,7 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
 
 /// Runs `rigup load`.
 pub(crate) fn load(args: LoadArgs, context: &mut Context) -> CommandResult {
-    let ci = args.ci.system(&context.settings.command_environment)?;
+    let ci = args.ci.begin(&context.settings.command_environment)?;
     let reports = Reports { logs: args.logs, ci, ..Reports::default() };
     let SelectionArgs { names, plugins, min_version, max_version } = args.selection;
     let request = InstallRequest { names, plugins, min_version, max_version, ..InstallRequest::default() };

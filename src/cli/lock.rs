@@ -45,7 +45,7 @@ pub(crate) struct LockArgs {
 
 /// Runs `rigup lock`.
 pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
-    let ci = args.ci.system(&context.settings.command_environment)?;
+    let ci = args.ci.begin(&context.settings.command_environment)?;
     let request = LockRequest {
         install: install::request(args.selection, args.binproviders, args.policy, args.jobs),
         lockfile: args.lockfile,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::choice;
+use crate::cli::job_log;
 use crate::cli::message::message;
 use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::jsonl;
@@ -92,7 +93,7 @@ impl Output {
     /// Writes records as JSONL, one on each line.
     pub(crate) fn records<R: Serialize>(&mut self, records: impl IntoIterator<Item = R>) {
         for record in records {
-            self.raw(&jsonl::line(&record));
+            self.raw(&job_log::inert_json(jsonl::line(&record)));
         }
     }
 
@@ -117,7 +118,7 @@ impl Output {
     /// Writes a table that fits the terminal, or nothing if it has no rows.
     pub(crate) fn table(&mut self, table: &Table) {
         if !table.is_empty() {
-            self.raw(table.render(self.width, self.color).as_bytes());
+            self.text(table.render(self.width, self.color));
         }
     }
 
@@ -126,7 +127,7 @@ impl Output {
         if self.is_json {
             self.records([record]);
         } else {
-            self.raw(record::lines(record).as_bytes());
+            self.text(record::lines(record));
         }
     }
 
@@ -139,7 +140,12 @@ impl Output {
         }
     }
 
-    /// Writes a line of text.
+    /// Writes whole lines for people.
+    pub(crate) fn text(&mut self, lines: String) {
+        self.raw(job_log::inert(lines).as_bytes());
+    }
+
+    /// Writes a line of text, unchanged.
     pub(crate) fn line(&mut self, text: impl Display) {
         self.raw(format!("{text}\n").as_bytes());
     }

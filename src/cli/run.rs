@@ -113,7 +113,7 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     if let Some(id) = &args.status {
         return print_status(id, context);
     }
-    let (ci, junit) = (args.ci.system(&context.settings.command_environment)?, args.junit.begin()?);
+    let (ci, junit) = (args.ci.begin(&context.settings.command_environment)?, args.junit.begin()?);
     let mut words = args.event.into_iter();
     let events = words.next().unwrap_or_default().to_string_lossy().into_owned();
     if events.starts_with('-') {
@@ -266,7 +266,7 @@ impl EventDisplay<'_> {
                 if self.output.is_json() {
                     self.write_record(&fields);
                 } else {
-                    self.output.raw(record::line(&hook.plugin, &Value::Object(fields)).as_bytes());
+                    self.output.text(record::line(&hook.plugin, &Value::Object(fields)));
                     self.output.flush();
                 }
             }
@@ -311,7 +311,7 @@ impl EventDisplay<'_> {
             FollowEvent::Record(record) => {
                 if record.get("type").is_none_or(|kind| kind != "Process") {
                     let plugin = record.get("plugin").and_then(Value::as_str).unwrap_or_default().to_owned();
-                    self.output.raw(record::line(&plugin, &Value::Object(record)).as_bytes());
+                    self.output.text(record::line(&plugin, &Value::Object(record)));
                     self.output.flush();
                 }
             }

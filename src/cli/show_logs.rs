@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::cli::ci;
 use crate::cli::message::message;
-use crate::cli::output_queue::STDERR;
 use crate::engine::hook_logs::{self, RanHook};
 use crate::report::ci::CiSystem;
 use crate::report::short_id::short_id;
@@ -43,7 +42,7 @@ impl ShowLogsArgs {
             message!("==> {} (process {id}): wrote nothing <==", printable(&hook.label));
         }
         for log in logs {
-            let _ = STDERR.write(ci::inert(log.with_heading(), system).as_bytes());
+            ci::print_log(log.with_heading(), system);
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn why(args: &WhyArgs, context: &mut Context) -> CommandResult {
         output.record(&explanation.to_record());
     } else {
         for line in summary(&explanation) {
-            output.line(printable(&line));
+            output.text(printable(&line) + "\n");
         }
         for table in [requirements(&explanation), attempts(&explanation)] {
             if !table.is_empty() {

@@ -54,13 +54,30 @@ impl CiSystem {
     }
 
     /// Returns lines of a log in which the system finds no command and no heading. The token is a word that no log contains.
-    pub(crate) fn inert(self, log: &str, token: &str) -> String {
+    pub(crate) fn inert_log(self, log: &str, token: &str) -> String {
         match self {
-            Self::Github => github::inert(log, token),
+            Self::Github => github::inert_log(log, token),
             Self::Gitlab => log.to_owned(),
             Self::Azure => azure::inert(log),
-            Self::Buildkite => buildkite::inert(log),
+            Self::Buildkite => buildkite::inert_log(log),
         }
+    }
+
+    /// Returns printable lines in which the system finds no command and no heading.
+    pub(crate) fn inert(self, lines: &str) -> String {
+        let inert: fn(&str) -> String = match self {
+            Self::Github => github::inert,
+            // Its marks have control characters, which no printable line has.
+            Self::Gitlab => str::to_owned,
+            Self::Azure => azure::inert,
+            Self::Buildkite => buildkite::inert,
+        };
+        lines.split_inclusive('\n').map(inert).collect()
+    }
+
+    /// Returns the same JSON, in which no system finds a command.
+    pub(crate) fn inert_json(json: &str) -> String {
+        json.replace("##vso[", "#\\u0023vso[").replace("##[", "#\\u0023[")
     }
 
     /// Returns the files that the system reads after the step.

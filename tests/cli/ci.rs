@@ -180,6 +180,112 @@ fn the_logs_that_the_user_asks_for_contain_no_commands_either() {
     assert!(buildkite.contains("\n  ::error::not a command\n"), "{buildkite}");
 }
 
+/// Returns the lines that a CI system takes for commands or headings.
+fn commands<'t>(system: &str, text: &'t str) -> Vec<&'t str> {
+    let mut stopped_until = None;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let is_command = match system {
+            "github" => {
+                let name = line.trim_start().strip_prefix("::").and_then(|rest| rest.split("::").next());
+                if stopped_until.is_some() && stopped_until != name {
+                    continue;
+                }
+                stopped_until = line.strip_prefix("::stop-commands::");
+                name.is_some() || line.contains("##[")
+            }
+            "gitlab" => line.contains(['\x1b', '\r']),
+            "azure" => line.contains("##vso[") || line.contains("##["),
+            _ => ["---", "+++", "~~~", "^^^"].iter().any(|mark| line.starts_with(mark)),
+        };
+        if is_command {
+            found.push(line);
+        }
+    }
+    found
+}
+
+#[test]
+fn text_of_others_is_no_command_of_the_ci_system() {
+    const HOSTILE: &str =
+        "x ##vso[task.setvariable variable=A]b ##[add-matcher]m \\033[0Ksection_start:1:a\\r";
+    let context = context();
+    context.provider("hostile", &format!("#!/bin/sh\nprintf '{HOSTILE}\\n' >&2\nexit 3\n"));
+    context.script(
+        "here/plugins/p/on_Test__1_bad.sh",
+        &format!(
+            "#!/bin/sh\necho '{{\"type\":\"+++ X\",\"a\":\"##[x]\"}}'\nprintf '{HOSTILE}\\n' >&2\nexit 4\n"
+        ),
+    );
+    let names = ["::warning::x", " ::warning::x", "+++ x", "##vso[x]y", "bad"];
+    context
+        .plugin("p", &names.map(|name| json!({"type": "Binary", "name": name, "binproviders": "hostile"})));
+    context.write("here/providers/hostile/config.json", "{}");
+    let own: [(&str, &[&str]); 4] = [
+        ("github", &["::group::", "::stop-commands::", "::rigup-", "::endgroup::", "::error title=rigup "]),
+        ("gitlab", &["\x1b[0Ksection_start:", "\x1b[0Ksection_end:"]),
+        (
+            "azure",
+            &[
+                "##[group]rigup ",
+                "##[endgroup]",
+                "##vso[task.logissue type=error;",
+                "##vso[task.prependpath]/",
+            ],
+        ),
+        ("buildkite", &["--- rigup ", "^^^ +++", "+++ rigup "]),
+    ];
+    for (system, own) in own {
+        for args in [
+            &["install", "--ci", system] as &[&str],
+            &["install", "--ci", system, "--format=table", "--show-logs"],
+            &["run", "--ci", system, "Test"],
+            &["run", "--ci", system, "--format=table", "--show-logs", "--apply", "Test"],
+        ] {
+            let output = context.run(args).exits_with(1);
+            let found = commands(system, &output.stderr);
+            assert!(found.len() >= 2, "{system}: {}", output.stderr);
+            for line in found {
+                let rest = own.iter().find_map(|command| line.strip_prefix(command));
+                let rest = rest.unwrap_or_else(|| panic!("{args:?}: {line:?}"));
+                assert!(system == "gitlab" || commands(system, rest).is_empty(), "{args:?}: {line:?}");
+            }
+            assert_eq!(commands(system, &output.stdout), Vec::<&str>::new(), "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn commands_that_report_to_no_system_print_none_of_its_commands_either() {
+    let mut context = context();
+    context.unset("GITHUB_ACTIONS");
+    require(&context, &["bad"]);
+    context.provider("mixed", "#!/bin/sh\necho 'x ##vso[task.setvariable variable=A]b' >&2\nexit 3\n");
+    let output = context.run(&["install"]).exits_with(1);
+    let reason = output.records()[0]["last_error"].clone();
+    assert!(output.stderr.contains("##vso["), "no one reads it as a command: {}", output.stderr);
+    context.set("TF_BUILD", "True");
+    for args in [
+        &["why", "bad"] as &[&str],
+        &["why", "bad", "--format=table"],
+        &["list", "--format=table"],
+        &["apply", "##vso[x]"],
+        &[
+            "exec",
+            "--",
+            "/bin/sh",
+            "-c",
+            "\"$RIGUP\" why bad; \"$RIGUP\" install bad --binproviders mixed --ci=auto",
+        ],
+    ] {
+        let output = context.run(args);
+        let text = output.stdout + &output.stderr;
+        assert!(text.contains("vso[") && commands("azure", &text).is_empty(), "{args:?}: {text}");
+    }
+    let records = context.run(&["list", "--json"]).records();
+    assert_eq!(records[0]["last_error"], reason, "the escapes stand for the same characters");
+}
+
 #[test]
 fn a_rigup_that_a_hook_runs_reports_to_no_ci_system() {
     let mut context = context();

@@ -45,7 +45,7 @@ pub(crate) fn show(id: &str, context: &mut Context) -> CommandResult {
     output.record(&record);
     if !output.is_json() {
         for message in &messages {
-            output.line(printable(&message_line(message)));
+            output.text(printable(&message_line(message)) + "\n");
         }
     }
     Ok(ExitStatus::Success)

@@ -8,15 +8,15 @@ pub(super) fn lines(report: &JobReport) -> String {
     let command = &report.command;
     let group = |item: &JobItem| {
         let logs = inert(&item_log::text(&item.logs));
-        format!("##[group]{command}: log of {}\n{logs}##[endgroup]\n", printable(&item.name))
+        format!("##[group]{command}: log of {}\n{logs}##[endgroup]\n", inert(&printable(&item.name)))
     };
     let issue = |item: &JobItem| {
         let place = item.place.as_ref().map(|place| {
             let line = place.line.map(|line| format!("linenumber={line};")).unwrap_or_default();
-            format!("sourcepath={};{line}", escape_property(&printable_lines(&place.file)))
+            format!("sourcepath={};{line}", escape_property(&inert(&printable_lines(&place.file))))
         });
         let message =
-            format!("{command}: {}: {}", printable_lines(&item.name), printable_lines(&item.reason));
+            inert(&format!("{command}: {}: {}", printable_lines(&item.name), printable_lines(&item.reason)));
         let place = place.unwrap_or_default();
         format!("##vso[task.logissue type=error;{place}]{}\n", escape_data(&message))
     };
@@ -25,9 +25,9 @@ pub(super) fn lines(report: &JobReport) -> String {
     groups.chain(report.failures().map(issue)).chain(report.bin_dir.iter().map(path)).collect()
 }
 
-/// Returns lines of a log without the beginnings of commands.
-pub(super) fn inert(log: &str) -> String {
-    log.replace("##vso[", "## vso[").replace("##[", "## [")
+/// Returns text without the beginnings of commands.
+pub(super) fn inert(text: &str) -> String {
+    text.replace("##vso[", "## vso[").replace("##[", "## [")
 }
 
 fn escape_data(text: &str) -> String {

@@ -7,7 +7,7 @@ use crate::report::text::printable;
 pub(super) fn lines(report: &JobReport) -> String {
     let command = &report.command;
     let group = |item: &JobItem| {
-        let logs = inert(&item_log::text(&item.logs));
+        let logs = inert_log(&item_log::text(&item.logs));
         format!("--- {command}: log of {}\n{logs}^^^ +++\n", printable(&item.name))
     };
     let error = |item: &JobItem| {
@@ -20,6 +20,12 @@ pub(super) fn lines(report: &JobReport) -> String {
 }
 
 /// Returns lines of a log, indented, so that none is a heading, which begins a group.
-pub(super) fn inert(log: &str) -> String {
+pub(super) fn inert_log(log: &str) -> String {
     format!("  {}\n", log.trim_end().replace('\n', "\n  "))
+}
+
+/// Returns a line, indented if it would be a heading or would open a group.
+pub(super) fn inert(line: &str) -> String {
+    let is_mark = ["---", "+++", "~~~", "^^^"].iter().any(|mark| line.starts_with(mark));
+    format!("{}{line}", if is_mark { "  " } else { "" })
 }

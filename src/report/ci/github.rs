@@ -30,8 +30,8 @@ pub(super) fn lines(report: &JobReport, token: &str) -> String {
     let mut text = String::new();
     let failures: Vec<&JobItem> = report.failures().collect();
     for item in report.failed_with_logs() {
-        text += &command("group", &[], &printable_lines(&item.name));
-        text += &inert(&item_log::text(&item.logs), token);
+        text += &command("group", &[], &inert(&printable_lines(&item.name)));
+        text += &inert_log(&item_log::text(&item.logs), token);
         text += &command("endgroup", &[], "");
     }
     let shown = if failures.len() > MAX_ERRORS { MAX_ERRORS - 1 } else { failures.len() };
@@ -46,15 +46,25 @@ pub(super) fn lines(report: &JobReport, token: &str) -> String {
 }
 
 /// Returns lines of a log, in which GitHub does not look for commands.
-pub(super) fn inert(log: &str, token: &str) -> String {
+pub(super) fn inert_log(log: &str, token: &str) -> String {
     command("stop-commands", &[], token) + log + &command(token, &[], "")
 }
 
+/// Returns a line that is no command: one of the older form begins anywhere in a line, and a newer one after blanks.
+pub(super) fn inert(line: &str) -> String {
+    let line = line.replace("##[", "## [");
+    let blanks = line.len() - line.trim_start().len();
+    match line[blanks..].strip_prefix("::") {
+        Some(rest) => format!("{}: :{rest}", &line[..blanks]),
+        None => line,
+    }
+}
+
 fn annotation(report: &JobReport, item: &JobItem) -> String {
-    let title = format!("{}: {}", report.command, printable_lines(&item.name));
+    let title = format!("{}: {}", report.command, inert(&printable_lines(&item.name)));
     let file = item.place.as_ref().map(|place| printable_lines(&place.file));
     error(
-        &printable_lines(&item.reason),
+        &inert(&printable_lines(&item.reason)),
         &title,
         file.as_deref(),
         item.place.as_ref().and_then(|place| place.line),

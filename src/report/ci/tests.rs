@@ -127,6 +127,45 @@ fn buildkite_gets_open_groups_in_which_no_line_begins_a_group() {
 }
 
 #[test]
+fn text_is_inert_where_the_system_looks_for_commands() {
+    let lines =
+        "::a::b\n \u{3000}::a::b\nx ##[add-matcher]a ##vso[task.x]::\n--- a\n+++ a\n~~~ a\n^^^ +++\n - a\n";
+    let inert = |system: CiSystem| system.inert(lines);
+    let expected = lines.replace("::a", ": :a").replace("##[", "## [");
+    assert_eq!(inert(CiSystem::Github), expected);
+    assert_eq!(inert(CiSystem::Azure), lines.replace("##[", "## [").replace("##vso", "## vso"));
+    assert_eq!(inert(CiSystem::Gitlab), lines);
+    let indented = ["---", "+++", "~~~", "^^^"]
+        .iter()
+        .fold(lines.to_owned(), |text, mark| text.replace(&format!("\n{mark}"), &format!("\n  {mark}")));
+    assert_eq!(inert(CiSystem::Buildkite), indented);
+    let json = CiSystem::inert_json("{\"a\":\"###[x ##vso[y\\\\##[\"}");
+    assert!(!json.contains("##[") && !json.contains("##vso["), "{json}");
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["a"], "###[x ##vso[y\\##[");
+}
+
+#[test]
+fn what_is_embedded_in_commands_is_inert() {
+    let mut hostile = report(1);
+    hostile.items[0].name = "##vso[a]".to_owned();
+    hostile.items[0].reason = "x ##[b]".to_owned();
+    hostile.items[0].place = Some(Place { file: "##vso[c]/d".to_owned(), line: None });
+    let azure = CiSystem::Azure.lines(&hostile, "TOKEN", 0);
+    assert!(azure.starts_with("##[group]rigup install: log of ## vso[a]\n"), "{azure}");
+    assert!(
+        azure.contains(
+            "##vso[task.logissue type=error;sourcepath=## vso[c%5D/d;]rigup install: ## vso[a]: x ## [b]\n"
+        ),
+        "{azure}"
+    );
+    let github = CiSystem::Github.lines(&hostile, "TOKEN", 0);
+    assert!(github.contains("::x ## [b]\n") && !github.contains("##[b]"), "{github}");
+    let gitlab = CiSystem::Gitlab.lines(&hostile, "TOKEN", 0);
+    assert!(gitlab.contains(":rigup_0___vso_a_[collapsed=true]\r"), "{gitlab}");
+}
+
+#[test]
 fn the_system_is_detected_by_its_variable() {
     let detect = |name: &str, value: &'static str| CiSystem::detect(|asked| (asked == name).then_some(value));
     assert_eq!(detect("GITHUB_ACTIONS", "true"), Some(CiSystem::Github));
