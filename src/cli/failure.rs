@@ -67,7 +67,20 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
     }
     if !is_lookup {
         print_earlier(binary, resolved.problem.as_deref());
+        if let Some(lost) = &resolved.lost {
+            print_lost(binary, lost, &wanted());
+        }
     }
+}
+
+/// Prints that the hook of a request that failed has changed the earlier file, and how to install the binary again.
+fn print_lost(binary: &Binary, lost: &Installed, wanted: &str) {
+    let change = if lost.abspath.exists() { "changed" } else { "removed" };
+    message!(
+        "  {}: the hook has {change} {}; correct the cause, then run `rigup install {wanted}`",
+        described(binary, lost, "is no longer installed"),
+        lost.abspath.display()
+    );
 }
 
 /// Prints the earlier file of a request that failed, if that stays installed, and why it does not meet the request.

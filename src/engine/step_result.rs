@@ -45,6 +45,12 @@ impl StepResult {
         self.installed_binary().and_then(Binary::installed)
     }
 
+    /// Returns the earlier file, if a hook of the request, which failed, has changed or removed it.
+    pub(crate) fn lost(&self) -> Option<&Installed> {
+        let Self::Resolved(_, resolved) = self else { return None };
+        resolved.lost.as_deref()
+    }
+
     /// Whether the binary is installed.
     pub(crate) fn is_installed(&self) -> bool {
         self.installed().is_some()

@@ -101,7 +101,9 @@ impl UpgradeOutcome {
 impl Upgrade {
     /// Returns the installed file after the upgrade, or `None` if the binary is not installed.
     pub(crate) fn installed(&self) -> Option<&Installed> {
-        self.result.as_ref().and_then(StepResult::installed).or(self.earlier.as_ref())
+        let result = self.result.as_ref();
+        let earlier = || self.earlier.as_ref().filter(|_| result.and_then(StepResult::lost).is_none());
+        result.and_then(StepResult::installed).or_else(earlier)
     }
 
     /// Returns the record of the binary, with the earlier version and the outcome.

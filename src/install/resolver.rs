@@ -11,6 +11,7 @@ use crate::install::attempt::{self, AttemptError};
 use crate::install::event::InstallEvent;
 use crate::install::link::{LinkError, Linker};
 use crate::install::plan::Request;
+use crate::install::probe;
 use crate::install::request_digest;
 use crate::install::scheduler::{HookIndex, HookMode};
 use crate::install::status::{self, FileCheck};
@@ -57,7 +58,7 @@ pub(crate) struct Resolver<'a> {
 /// A request that was resolved, or for which all providers failed.
 #[derive(Debug)]
 pub(crate) struct Resolved {
-    /// The record of the binary. If the request failed, an earlier file stays installed.
+    /// The record of the binary. If the request failed, an earlier file stays installed, unless a hook has changed it.
     pub binary: Binary,
     /// Whether the request was resolved.
     pub has_succeeded: bool,
@@ -69,6 +70,8 @@ pub(crate) struct Resolved {
     pub link_error: Option<String>,
     /// Why the earlier file did not meet the request; `None` if there was none.
     pub problem: Option<String>,
+    /// The earlier file, if a hook of the request, which failed, has changed or removed it.
+    pub lost: Option<Box<Installed>>,
     /// Whether the result is that in the store.
     pub is_recorded: bool,
 }
@@ -187,6 +190,23 @@ impl Resolver<'_> {
             Err(LinkError::Store(error)) => Err(error),
             Err(error) => Ok(Some(error.to_string())),
         }
+    }
+
+    /// Removes the earlier file of a failed request from the record, and its link, if a hook has changed or removed the file.
+    /// Returns it, or `None` if it stays installed or if there was none.
+    fn remove_changed_file(&self, request: &Request, binary: &mut Binary) -> Option<Box<Installed>> {
+        self.file_check().renew_fingerprint(binary);
+        let is_changed = |installed: &mut Installed| {
+            probe::fingerprint(&installed.abspath).as_ref() != Some(&installed.fingerprint)
+        };
+        let lost = binary.installed.take_if(is_changed)?;
+        let linker = self.linker();
+        let is_lost = |target: &Path| target == lost.abspath;
+        if let Err(error) = linker.unlink(&linker.path(&request.name), request.name.as_str(), is_lost, false)
+        {
+            (self.on_event)(request, InstallEvent::Warning(error.to_string()));
+        }
+        Some(Box::new(lost))
     }
 
     fn file_check(&self) -> FileCheck<'_> {

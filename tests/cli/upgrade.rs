@@ -91,6 +91,50 @@ fn the_earlier_version_stays_after_a_failed_upgrade() {
 }
 
 #[test]
+fn an_earlier_version_that_the_hook_has_changed_is_not_installed() {
+    let context = context();
+    context.provider(
+        "mine",
+        "#!/bin/sh\neval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"\n\
+         release=$(cat \"$DATA_DIR/release\")\nmkdir -p \"$prefix\"\nrm -f \"$prefix/$name\"\n\
+         [ \"$release\" != gone ] || exit 1\n\
+         printf '#!/bin/sh\\necho %s %s\\n' \"$name\" \"$release\" >\"$prefix/$name\"\nchmod +x \"$prefix/$name\"\n\
+         \"$RIGUP\" hook binary --provider mine --abspath \"$prefix/$name\" -- \"$@\"\n",
+    );
+    context.plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "aa", "binproviders": "mine", "max_version": "1.5"})],
+    );
+    for (args, release, change) in [
+        (&["upgrade"] as &[&str], "2.0", "changed"),
+        (&["install", "--force", "aa"], "2.0", "changed"),
+        (&["upgrade", "aa"], "gone", "removed"),
+    ] {
+        context.write("data/release", "1.0");
+        context.run(&["install"]).succeeds();
+        context.run(&["which", "aa@1.0"]).succeeds();
+        context.write("data/release", release);
+        let failed = context.run(args).exits_with(1);
+        let lost = format!("aa 1.0, which mine installed, is no longer installed: the hook has {change} /");
+        assert!(failed.stderr.contains(&lost) && !failed.stderr.contains("stays"), "{}", failed.stderr);
+        let record = failed.record();
+        assert_eq!([&record["type"], &record["status"], &record["version"]], ["BinaryRequest", "queued", ""]);
+        assert_eq!(context.run(&["binary", "show", "aa"]).succeeds().record()["status"], "queued");
+        context.run(&["which", "aa@1.0"]).exits_with(1).stderr_contains("aa is not installed (mine ");
+        assert!(fs::symlink_metadata(context.bin("aa")).is_err(), "nothing leads to what was not accepted");
+    }
+    // A file that the hook writes again with the same content is the same file.
+    context.write("data/release", "1.0");
+    context.run(&["install"]).succeeds();
+    let hook = context.path("here/providers/mine/on_BinaryRequest__50_mine.sh");
+    let script = fs::read_to_string(&hook).unwrap();
+    context.script("here/providers/mine/on_BinaryRequest__50_mine.sh", &(script + "exit 1\n"));
+    let failed = context.run(&["upgrade"]).exits_with(1);
+    assert!(failed.stderr.contains("aa 1.0, which mine installed, stays installed"), "{}", failed.stderr);
+    assert!(context.linked_file("aa").exists());
+}
+
+#[test]
 fn upgrade_says_what_limits_the_version() {
     let context = context();
     let line = |name: &str, bounds: &[(&str, &str)]| {

@@ -62,6 +62,8 @@ pub(super) struct RequestState {
     link_error: Option<String>,
     /// Why the earlier file does not meet the request.
     problem: Option<String>,
+    /// The earlier file, if a hook has changed or removed it.
+    lost: Option<Box<Installed>>,
     /// The providers that are not tried, each with the number of hooks before it.
     untried: Vec<(usize, Attempt)>,
     pub(super) dependencies: Dependencies,
@@ -141,6 +143,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             unenforced: Vec::new(),
             link_error: None,
             problem: None,
+            lost: None,
             untried,
             dependencies: Dependencies::default(),
             dependents: Vec::new(),
@@ -282,10 +285,18 @@ impl<'r, 'a> ResolverState<'r, 'a> {
         let (attempts, unenforced) =
             (std::mem::take(&mut state.attempts), std::mem::take(&mut state.unenforced));
         let (has_succeeded, is_recorded) = (state.has_succeeded, state.lock.is_some());
-        let (link_error, problem) = (state.link_error.take(), state.problem.take());
+        let (link_error, problem, lost) = (state.link_error.take(), state.problem.take(), state.lost.take());
         if let Some(binary) = state.binary.take() {
-            let resolved =
-                Resolved { binary, has_succeeded, attempts, unenforced, link_error, problem, is_recorded };
+            let resolved = Resolved {
+                binary,
+                has_succeeded,
+                attempts,
+                unenforced,
+                link_error,
+                problem,
+                lost,
+                is_recorded,
+            };
             self.finish(index, Ok(resolved));
         }
     }
@@ -481,8 +492,14 @@ impl<'r, 'a> ResolverState<'r, 'a> {
 
     /// Adds a failure to the record of a request's binary.
     fn add_failure(&mut self, index: RequestIndex) {
-        let RequestState { request, binary, attempts, .. } = &mut self.requests[index];
+        let RequestState { request, binary, attempts, lost, lock, .. } = &mut self.requests[index];
         if let Some(binary) = binary {
+            if lock.is_some() && !self.resolver.is_lookup {
+                *lost = self.resolver.remove_changed_file(request, binary);
+            }
+            if lost.is_some() {
+                set_request(binary, request);
+            }
             let digest = request_digest::of_failure(request, self.resolver.runner.settings);
             binary.fail(digest, summary(attempts), clock::now());
         }
