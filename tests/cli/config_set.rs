@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::test_context::TestContext;
+use crate::test_context::{CommandOutput, TestContext};
 
 /// Creates a context with a plugin that has settings.
 fn context() -> TestContext {
@@ -115,4 +116,24 @@ fn config_set_changes_nothing_if_a_value_cannot_be_used() {
     context.run(&["config", "set", "W_LIMIT=9", "PLUGINS="]).succeeds();
     assert_eq!(fs::read_to_string(context.path(FILE)).unwrap(), "W_LIMIT = 9\n");
     assert!(!context.path("data").exists());
+}
+
+#[test]
+fn the_examples_of_the_help_work_with_the_plugins_of_this_repository() {
+    let mut context = TestContext::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    context.set("RIGUP_PLUGINS_DIR", root.join("plugins")).set("RIGUP_TRUST_DIR", root);
+    for page in ["config", "config_set"] {
+        let help = fs::read_to_string(root.join(format!("src/cli/help/{page}.txt"))).unwrap();
+        let examples = help.lines().filter_map(|line| line.strip_prefix("  "));
+        let examples: Vec<&str> = examples.map(|line| line.split("  ").next().unwrap_or_default()).collect();
+        assert_eq!(examples.len(), if page == "config" { 4 } else { 3 });
+        for example in examples {
+            let words: Vec<&str> = example.split(' ').collect();
+            let (variable, args) = words.split_at(words.iter().position(|word| *word == "rigup").unwrap());
+            let mut command = context.command(&args[1..]);
+            command.envs(variable.iter().map(|word| word.split_once('=').unwrap()));
+            CommandOutput::new(&args[1..], &command.output().unwrap()).succeeds();
+        }
+    }
 }
