@@ -17,7 +17,7 @@ mod folders;
 
 pub use environment::Environment;
 pub use error::SettingsError;
-pub(crate) use file::DAEMONS;
+pub(crate) use file::{DAEMONS, with_effect};
 pub use file::{FILE_NAME, SettingsFile};
 pub(crate) use folders::{NamedPath, STORE_NAME, is_listable};
 

@@ -22,6 +22,12 @@ mod providers;
 
 pub(crate) use finding::{Finding, Level};
 
+/// The fix for a file, a line or a value that the message names.
+const CORRECT: &str = "correct what the message names, or remove it";
+
+/// The fix for a data dir or a store that cannot be used for the cause that the message names.
+const OTHER_DATA_DIR: &str = "remove the cause, or set RIGUP_DATA_DIR to another folder";
+
 /// Returns everything that was found, first the faults, then the warnings.
 pub(crate) fn examine(settings: &Settings, interrupt: &Interrupt) -> Vec<Finding> {
     let warnings = Mutex::new(Vec::new());
@@ -33,14 +39,19 @@ pub(crate) fn examine(settings: &Settings, interrupt: &Interrupt) -> Vec<Finding
     let mut findings = Vec::new();
     let in_files = settings.file_errors.iter().map(|text| (Level::Fault, text));
     for (level, text) in in_files.chain(settings.warnings.iter().map(|text| (Level::Warning, text))) {
-        findings.push(Finding::from_text("settings", level, text));
+        let check = if text.starts_with("TMPDIR=") { "temp" } else { "settings" };
+        findings.push(Finding::from_text(check, level, text, CORRECT));
     }
     match session::check_data_dir(settings) {
-        Err(error) => findings.push(Finding::from_text("trust", Level::Fault, &error.to_string())),
+        Err(error) => {
+            findings.push(Finding::from_text("trust", Level::Fault, &error.to_string(), OTHER_DATA_DIR));
+        }
         Ok(_) => examine_records(settings, &mut findings, &on_event),
     }
     let warnings = warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
-    findings.extend(warnings.iter().map(|text| Finding::from_text("store", Level::Warning, text)));
+    findings.extend(
+        warnings.iter().map(|text| Finding::from_text("store", Level::Warning, text, OTHER_DATA_DIR)),
+    );
     findings.extend(folders::examine(settings));
     examine_plugins(settings, interrupt, &mut findings);
     findings.extend(lock_file(settings));
@@ -50,7 +61,8 @@ pub(crate) fn examine(settings: &Settings, interrupt: &Interrupt) -> Vec<Finding
 
 /// Checks the store, and the links of the binaries in it.
 fn examine_records(settings: &Settings, findings: &mut Vec<Finding>, on_event: OnEvent<'_>) {
-    let fault = |error: &dyn ToString| Finding::from_text("store", Level::Fault, &error.to_string());
+    let fault =
+        |error: &dyn ToString| Finding::from_text("store", Level::Fault, &error.to_string(), OTHER_DATA_DIR);
     match Store::check(&settings.data_dir) {
         Ok(()) => {}
         Err(error @ StoreError::Corrupt(..)) => {
@@ -84,16 +96,21 @@ fn examine_plugins(settings: &Settings, interrupt: &Interrupt, findings: &mut Ve
     let catalog = match Catalog::read(settings, &[], &|_event| {}) {
         Ok(catalog) => catalog,
         Err(error) => {
-            return findings.push(Finding::from_text("plugins", Level::Fault, &error.to_string()));
+            return findings.push(Finding::from_text("plugins", Level::Fault, &error.to_string(), CORRECT));
         }
     };
     for diagnostic in &catalog.discovery.diagnostics {
         let is_untrusted = settings.trust.check(&diagnostic.path).is_err();
         let check = if is_untrusted { "trust" } else { "plugins" };
-        findings.push(Finding::from_text(check, Level::Fault, &diagnostic.to_string()));
+        let file = diagnostic.path.display();
+        let fix = match diagnostic.line {
+            Some(line) => format!("correct line {line} of {file}"),
+            None => format!("correct {file}"),
+        };
+        findings.push(Finding::from_text(check, Level::Fault, &diagnostic.to_string(), &fix));
     }
     for warning in catalog.warnings() {
-        findings.push(Finding::from_text("plugins", Level::Warning, warning));
+        findings.push(Finding::from_text("plugins", Level::Warning, warning, CORRECT));
     }
     findings.extend(providers::examine(&catalog, settings, interrupt));
 }
@@ -112,7 +129,10 @@ fn lock_file(settings: &Settings) -> Option<Finding> {
     };
     let report = match lockfile_update::lock(&request, settings, &|_event| {}) {
         Ok(report) => report,
-        Err(error) => return Some(Finding::from_text("lock", Level::Fault, &error.to_string())),
+        Err(error) => {
+            let fix = format!("correct {0}, or remove it and run `rigup lock`", path.display());
+            return Some(Finding::from_text("lock", Level::Fault, &error.to_string(), &fix));
+        }
     };
     let differ = report.rows.iter().filter(|row| !row.change.is_ok(true));
     let differ: Vec<&str> = differ.map(|row| row.name.as_str()).collect();

@@ -94,7 +94,7 @@ pub(super) fn read_env(path: PathBuf, trust: &Trust, warnings: &mut Vec<String>)
     let (text, note) = match text(&path, trust) {
         Ok(text) => text?,
         Err(error) => {
-            warnings.push(format!("{error}; its settings are ignored"));
+            warnings.push(with_effect(&error.to_string(), "so its settings are ignored"));
             return None;
         }
     };
@@ -115,6 +115,14 @@ pub(super) fn read_env(path: PathBuf, trust: &Trust, warnings: &mut Vec<String>)
         }
     }
     Some(SettingsFile { path, values })
+}
+
+/// Adds an effect to an error, in front of the next step if the error ends with one.
+pub(crate) fn with_effect(error: &str, effect: &str) -> String {
+    match error.rsplit_once("; ") {
+        Some((problem, next_step)) => format!("{problem}, {effect}; {next_step}"),
+        None => format!("{error}, {effect}"),
+    }
 }
 
 /// Returns the text of a settings file with a note about the trust in it, or `None` if it does not exist.

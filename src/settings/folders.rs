@@ -169,7 +169,10 @@ pub(super) fn replace_unusable_tmpdir(folder: &Path) -> Option<String> {
     }
     // A program that links this library may have chosen a folder of its own.
     let _ = tempfile::env::override_temp_dir(Path::new(DEFAULT));
-    Some(format!("TMPDIR={} is not a writable folder, so {DEFAULT} is used instead", folder.display()))
+    Some(format!(
+        "TMPDIR={} is not a writable folder, so {DEFAULT} is used instead; set TMPDIR to a folder that you can write to",
+        folder.display()
+    ))
 }
 
 #[cfg(test)]

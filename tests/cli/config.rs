@@ -261,7 +261,7 @@ fn warns_about_an_invalid_config_and_runs_the_plugins_hooks() {
         .stderr_contains(
             "plugins/my-w/config.json: cannot use the file: it is not JSON (key must be a string",
         )
-        .stderr_contains("); nothing in it is used\n");
+        .stderr_contains("), so nothing in it is used\n");
     assert_eq!(context.hook_processes()[0]["state"], "finished");
 }
 
@@ -373,7 +373,7 @@ fn the_settings_of_abx_apply_after_those_of_every_rigup_toml() {
     fs::set_permissions(&other, fs::Permissions::from_mode(0o666)).unwrap();
     let output = context.run(&["config", "W_ARGS"]).succeeds();
     assert_eq!(output.record()["value"], json!(["-a", "b c"]));
-    assert!(output.stderr.contains("; its settings are ignored"), "{}", output.stderr);
+    assert!(output.stderr.contains(", so its settings are ignored; fix it with "), "{}", output.stderr);
 }
 
 #[test]

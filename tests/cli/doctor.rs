@@ -114,6 +114,27 @@ fn doctor_finds_what_install_would_refuse() {
 }
 
 #[test]
+fn each_finding_of_a_file_that_cannot_be_used_has_its_fix() {
+    let context = TestContext::new();
+    let lines = context.write("here/plugins/p/binaries.jsonl", "{\"type\":\"Binary\",\"name\":\"sh\"}\n{x\n");
+    let config = context.write("here/plugins/q/config.json", "{");
+    context.write("here/rigup.lock", "x\n");
+    let env = context.write("home/.config/abx/config.env", "A=1\n");
+    fs::set_permissions(&env, fs::Permissions::from_mode(0o666)).unwrap();
+    let fixes = |check| context.findings(check, 1).into_iter().map(|[_, _, fix]| fix).collect::<Vec<_>>();
+    let plugins = fixes("plugins");
+    for fix in [format!("correct line 2 of {}", lines.display()), format!("correct {}", config.display())] {
+        assert!(plugins.contains(&fix), "{plugins:?}");
+    }
+    assert_eq!(fixes("lock"), ["correct rigup.lock, or remove it and run `rigup lock`"]);
+    assert!(fixes("settings")[0].starts_with("fix it with `chmod "), "{:?}", fixes("settings"));
+    context.write("here/rigup.toml", "= [");
+    context.write("home/.config/abx/config.env", "A\n");
+    let records = context.run(&["doctor"]).exits_with(1).records();
+    assert!(records.iter().all(|record| record["fix"] != ""), "{records:?}");
+}
+
+#[test]
 fn doctor_finds_a_damaged_store_and_its_fix_repairs_it() {
     let context = TestContext::new();
     context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
@@ -130,9 +151,10 @@ fn doctor_finds_a_damaged_store_and_its_fix_repairs_it() {
 fn doctor_finds_a_temporary_folder_that_cannot_be_used() {
     let mut context = TestContext::new();
     context.set("TMPDIR", context.path("none"));
-    let [finding] = &*context.findings("settings", 0) else { panic!("TMPDIR does not exist") };
+    let [finding] = &*context.findings("temp", 0) else { panic!("TMPDIR does not exist") };
     assert_eq!(finding[0], "warning");
     assert!(finding[1].ends_with("is not a writable folder, so /tmp is used instead"), "{finding:?}");
+    assert_eq!(finding[2], "set TMPDIR to a folder that you can write to");
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn a_config_that_cannot_be_used_is_named_with_what_it_leads_to() {
     let output = context.run(&["install"]).exits_with(1);
     let reason = output.record()["attempts"][0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("min_release_age") && reason.contains(&problem), "{reason}");
-    output.stderr_contains("nothing in it is used, so only a request that names the provider tries it");
+    output.stderr_contains("nothing in it is used, and only a request that names the provider tries it");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) struct Finding {
     pub(crate) level: Level,
     /// The problem.
     pub(crate) message: String,
-    /// What to do; empty if the message says it.
+    /// What to do.
     pub(crate) fix: String,
 }
 
@@ -40,9 +40,10 @@ impl Finding {
         Self { check, level, message: message.into(), fix: fix.into() }
     }
 
-    /// Returns the finding of a message that ends with the next step, as those of errors do.
-    pub(super) fn from_text(check: &'static str, level: Level, text: &str) -> Self {
-        let (message, fix) = text.rsplit_once("; ").unwrap_or((text, ""));
+    /// Returns the finding of a message that ends with the next step, as those of errors do. Without one, the fix is
+    /// `otherwise`.
+    pub(super) fn from_text(check: &'static str, level: Level, text: &str, otherwise: &str) -> Self {
+        let (message, fix) = text.rsplit_once("; ").unwrap_or((text, otherwise));
         Self::new(check, level, message, fix)
     }
 

@@ -24,7 +24,7 @@ pub(super) fn examine(
         if let Some(error) = inventory::link_error(binary, settings) {
             reported.insert(settings.lib_bin_dir.join(name::link_name(&binary.name)));
             let text = format!("{} is recorded, but {error}", binary.name);
-            findings.push(Finding::from_text("links", Level::Fault, &text));
+            findings.push(Finding::from_text("links", Level::Fault, &text, "run `rigup install`"));
         } else if settings.has_lib_bin_dir_on_path() {
             findings.extend(shadowed(binary, settings));
         }

@@ -15,6 +15,9 @@ use crate::settings::Settings;
 /// How long the check of a provider may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The fix for a note of a provider that names none.
+const OTHER_PROVIDER: &str = "remove the cause, or let `binproviders` name other providers";
+
 /// Returns a note for each program that a provider needs and that is not on PATH. If all of them are, returns one for
 /// each line that its check prints.
 pub(super) fn examine(catalog: &Catalog, settings: &Settings, interrupt: &Interrupt) -> Vec<Finding> {
@@ -25,11 +28,9 @@ pub(super) fn examine(catalog: &Catalog, settings: &Settings, interrupt: &Interr
         if missing.is_empty() {
             missing = check(&configs[&provider], settings, interrupt);
         }
-        notes.extend(
-            missing
-                .iter()
-                .map(|text| Finding::from_text("providers", Level::Note, &format!("{provider}: {text}"))),
-        );
+        notes.extend(missing.iter().map(|text| {
+            Finding::from_text("providers", Level::Note, &format!("{provider}: {text}"), OTHER_PROVIDER)
+        }));
     }
     notes
 }

@@ -12,6 +12,7 @@ use crate::plugin::config::schema::{self, Property, Schema};
 use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources};
 use crate::plugin::discovery::Plugin;
 use crate::plugin::requirement::Diagnostic;
+use crate::settings;
 use crate::shell;
 use crate::trust::Inspection;
 
@@ -83,11 +84,12 @@ impl PluginConfigs {
                     uncurated.insert(plugin.name.clone());
                     let path = plugin.path.join(schema::FILE_NAME);
                     let effect = if plugin.is_provider() {
-                        ", so only a request that names the provider tries it"
+                        ", and only a request that names the provider tries it"
                     } else {
                         ""
                     };
-                    let message = format!("cannot use the file: {error}; nothing in it is used{effect}");
+                    let error = format!("cannot use the file: {error}");
+                    let message = settings::with_effect(&error, &format!("so nothing in it is used{effect}"));
                     diagnostics.push(Diagnostic::new(plugin.name.as_str(), path, message));
                 }
             }
