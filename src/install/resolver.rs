@@ -26,6 +26,7 @@ use crate::store::StoreError;
 mod bootstrap;
 mod deadlock;
 mod locks;
+mod outcome;
 mod run;
 mod state;
 

@@ -345,9 +345,8 @@ fn upgrade_says_that_new_releases_were_left_out_only_if_they_were() {
         let python = PYTHON.replace("26", version);
         context.script("tools/bin/python3", &format!("#!/bin/sh\n{INSTALL}{python}"));
         context.run(&["install", "x", "--binproviders", "pip"]).succeeds();
-        let output = context.run(&["upgrade", "x"]).succeeds();
-        let note = "releases of the last 7 days were left out";
-        assert_eq!(output.stderr.contains(note), is_enforced, "pip {version}: {}", output.stderr);
+        let stderr = context.run(&["upgrade", "x"]).succeeds().stderr;
+        assert_eq!(stderr.contains("releases of the last 7 days were left out"), is_enforced, "{stderr}");
     }
 }
 
@@ -491,15 +490,11 @@ fn pip_names_the_cause_in_its_log() {
             "[Errno 111] Connection refused",
         ),
     ] {
-        context.write(
-            "log",
-            format!("2026-11-29T08:50:12,074 Could not fetch URL http://h/x/: {log} - skipping\n"),
-        );
+        let line = format!("2026-11-29T08:50:12,074 Could not fetch URL http://h/x/: {log} - skipping\n");
+        context.write("log", line);
         let record = context.run(&["install", "x", "--binproviders", "pip"]).exits_with(1).record();
         let reason = record["attempts"][0]["reason"].as_str().unwrap().to_owned();
-        assert!(
-            reason.contains(&format!("cannot reach the index: http://h/x/: {expected}; check")),
-            "{reason}"
-        );
+        let expected = format!("cannot reach the index: http://h/x/: {expected}; check");
+        assert!(reason.contains(&expected), "{reason}");
     }
 }

@@ -8,17 +8,13 @@ use crate::install::adopt;
 use crate::install::attempt::{self, AttemptError, AttemptResult, AttemptTarget};
 use crate::install::event::InstallEvent;
 use crate::install::plan::{self, Request};
-use crate::install::request_digest;
 use crate::install::resolver::deadlock::WaitFile;
-use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver, summary};
+use crate::install::resolver::{RequestResult, ResolveError, Resolved, Resolver};
 use crate::install::scheduler::{HookIndex, RequestIndex, Schedule, ScheduledHook};
 use crate::install::status::{InstallStatus, install_status};
-use crate::install::verdict::Verdict;
-use crate::install::verify;
-use crate::model::{Attempt, Binary, BinaryId, Installed, Outcome, Process, ProviderName};
+use crate::model::{Attempt, Binary, BinaryId, Installed, ProviderName};
 use crate::process::lock::{Busy, Lock};
-use crate::process::run_dir::RunDir;
-use crate::store::{StoreError, StoredPaths};
+use crate::store::StoreError;
 
 /// The number of requests that are started at once. Each holds a lock, which is an open file.
 const MAX_STARTED: usize = 200;
@@ -49,23 +45,23 @@ pub(super) struct ResolverState<'r, 'a> {
 /// The state of one request.
 pub(super) struct RequestState {
     pub(super) request: Arc<Request>,
-    is_started: bool,
+    pub(super) is_started: bool,
     /// The lock of the name. Without it, nothing is linked or recorded.
     pub(super) lock: Option<Lock>,
-    binary: Option<Binary>,
-    is_unsaved: bool,
-    has_succeeded: bool,
-    attempts: Vec<Attempt>,
+    pub(super) binary: Option<Binary>,
+    pub(super) is_unsaved: bool,
+    pub(super) has_succeeded: bool,
+    pub(super) attempts: Vec<Attempt>,
     /// The rules of the policy that the provider could not enforce.
-    unenforced: Vec<String>,
+    pub(super) unenforced: Vec<String>,
     /// Why the installed binary could not be linked.
-    link_error: Option<String>,
+    pub(super) link_error: Option<String>,
     /// Why the earlier file does not meet the request.
-    problem: Option<String>,
+    pub(super) problem: Option<String>,
     /// The earlier file, if a hook has changed or removed it.
-    lost: Option<Box<Installed>>,
+    pub(super) lost: Option<Box<Installed>>,
     /// The providers that are not tried, each with the number of hooks before it.
-    untried: Vec<(usize, Attempt)>,
+    pub(super) untried: Vec<(usize, Attempt)>,
     pub(super) dependencies: Dependencies,
     /// The requests that wait for this one.
     pub(super) dependents: Vec<RequestIndex>,
@@ -85,7 +81,7 @@ pub(super) struct Dependencies {
 }
 
 /// The next step of a request after a hook.
-enum NextStep {
+pub(super) enum NextStep {
     /// Complete the request, whose result is known.
     Complete,
     /// Wait for the next hook.
@@ -249,7 +245,7 @@ impl<'r, 'a> ResolverState<'r, 'a> {
     }
 
     /// Records the untried providers that come before the next hook.
-    fn record_untried(&mut self, index: RequestIndex) -> Result<(), StoreError> {
+    pub(super) fn record_untried(&mut self, index: RequestIndex) -> Result<(), StoreError> {
         let position = self.schedule.position_of(index);
         let state = &mut self.requests[index];
         let store = self.resolver.runner.store;
@@ -387,127 +383,10 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             }
         }
     }
-
-    fn record_attempts(
-        &mut self,
-        scheduled: &ScheduledHook,
-        result: AttemptResult,
-    ) -> Result<Vec<NextStep>, StoreError> {
-        let AttemptResult { mut process, verdicts } = result;
-        let mut steps = Vec::new();
-        for (&index, verdict) in scheduled.requests.iter().zip(verdicts) {
-            let (outcome, reason, installed) = match verdict {
-                Verdict::Installed(mut installed, unenforced) => {
-                    match verify::verify_unchanged(&mut installed) {
-                        Ok(()) => {
-                            self.requests[index].unenforced = unenforced;
-                            (Outcome::Installed, String::new(), Some(installed))
-                        }
-                        Err(error) => (Outcome::Rejected, error.to_string(), None),
-                    }
-                }
-                Verdict::NotInstalled(outcome, reason) => (outcome, reason, None),
-            };
-            let provider = self.resolver.hooks[scheduled.hook].provider();
-            let attempt = Attempt { provider, outcome, reason, process_id: Some(process.id) };
-            self.emit(index, InstallEvent::Attempted(attempt.clone()));
-            self.requests[index].attempts.push(attempt);
-            steps.push(match installed {
-                Some(installed) => self.install(index, installed)?,
-                None => self.step_after(index, outcome)?,
-            });
-        }
-        let mut attempts = Vec::new();
-        let mut changed = Vec::new();
-        for (&index, step) in scheduled.requests.iter().zip(&steps) {
-            let RequestState { binary: Some(binary), lock: Some(_), attempts: all, has_succeeded, .. } =
-                &self.requests[index]
-            else {
-                continue;
-            };
-            let of_hook = all.iter().filter(|attempt| attempt.process_id == Some(process.id));
-            attempts.extend(of_hook.map(|attempt| (binary.id, attempt)));
-            if matches!(step, NextStep::Complete) && (*has_succeeded || !self.resolver.is_lookup) {
-                changed.push(binary);
-            }
-        }
-        if let Some(warning) = self.write_accepted(&process, &changed) {
-            process.warnings.push(&warning);
-            self.emit(scheduled.requests[0], InstallEvent::Notice(warning));
-        }
-        self.resolver.runner.store.finish_attempts(&process, &attempts, &changed, clock::now())?;
-        Ok(steps)
-    }
-
-    /// Writes the records of installed binaries into the run dir of the hook, for a rebuild of the store. Returns a warning if
-    /// that fails.
-    fn write_accepted(&self, process: &Process, changed: &[&Binary]) -> Option<String> {
-        let accepted = changed.iter().filter(|binary| binary.installed().is_some());
-        let accepted: Vec<&Binary> = accepted.copied().collect();
-        let settings = self.resolver.runner.settings;
-        let paths = StoredPaths::new(&settings.lib_dir, &settings.data_dir);
-        let run_dir = process.spec.run_dir.as_ref().filter(|_| !accepted.is_empty())?;
-        let error = RunDir::at(run_dir).write_accepted(&accepted, &paths).err()?;
-        Some(format!("cannot write the records of a hook to its run dir: {error}"))
-    }
-
-    /// Links a binary that a provider installed, and updates its record.
-    fn install(&mut self, index: RequestIndex, mut installed: Installed) -> Result<NextStep, StoreError> {
-        let state = &mut self.requests[index];
-        if state.lock.is_some() {
-            state.link_error = self.resolver.link(&state.request, &installed)?;
-        }
-        let provider = installed.binprovider.clone();
-        if installed.request_digest != request_digest::UNFINISHED {
-            installed.request_digest =
-                request_digest::of_request(&state.request, &provider, self.resolver.runner.settings);
-        }
-        if let Some(binary) = &mut state.binary {
-            set_request(binary, &state.request);
-            binary.install(installed, clock::now());
-            state.has_succeeded = true;
-        }
-        self.resolver.report_unsupported_defaults(&state.request, &provider);
-        Ok(NextStep::Complete)
-    }
-
-    /// Returns the next step of a request after a provider did not install its binary.
-    fn step_after(&mut self, index: RequestIndex, outcome: Outcome) -> Result<NextStep, StoreError> {
-        if self.is_interrupted() {
-            return Ok(NextStep::Stop);
-        }
-        let dependencies = &mut self.requests[index].dependencies;
-        if outcome == Outcome::Declined && !dependencies.is_retried && !dependencies.missing.is_empty() {
-            return Ok(NextStep::Dependencies);
-        }
-        dependencies.is_retried = false;
-        self.schedule.advance(index);
-        if self.schedule.hook_of(index).is_some() {
-            return Ok(NextStep::NextHook);
-        }
-        self.record_untried(index)?;
-        self.add_failure(index);
-        Ok(NextStep::Complete)
-    }
-
-    /// Adds a failure to the record of a request's binary.
-    fn add_failure(&mut self, index: RequestIndex) {
-        let RequestState { request, binary, attempts, lost, lock, .. } = &mut self.requests[index];
-        if let Some(binary) = binary {
-            if lock.is_some() && !self.resolver.is_lookup {
-                *lost = self.resolver.remove_changed_file(request, binary);
-            }
-            if lost.is_some() {
-                set_request(binary, request);
-            }
-            let digest = request_digest::of_failure(request, self.resolver.runner.settings);
-            binary.fail(digest, summary(attempts), clock::now());
-        }
-    }
 }
 
 /// Sets the request of a binary's record.
-fn set_request(binary: &mut Binary, request: &Request) {
+pub(super) fn set_request(binary: &mut Binary, request: &Request) {
     let (versions, overrides) = (request.versions(), request.overrides.to_json());
     binary.set_request(&request.binproviders(), versions, request.policy, &overrides, clock::now());
 }
