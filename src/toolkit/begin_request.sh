@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2034,SC2154
 # The code of a hook with one request, after its variables and the code of every hook.
 reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
 # Rejects locations, which have no release date and can run scripts, except those that match the regular expression $1.
