@@ -1,7 +1,7 @@
 //! `rigup completions`: the script with which a shell completes the command line of rigup, and the completions themselves.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write};
 use std::panic;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -24,9 +24,15 @@ use crate::shell;
 /// The variable with which the script of a shell starts rigup. It contains the name of the shell.
 const VARIABLE: &str = "RIGUP_COMPLETE";
 
-const SHELLS: Shells<'_> = Shells(&[&PlainValues(Bash), &Elvish, &Fish, &PlainValues(Powershell), &Zsh]);
+const SHELLS: Shells<'_> = Shells(&[
+    &WithScript { shell: PlainValues(Bash), script: include_str!("completions/rigup.bash") },
+    &Elvish,
+    &Fish,
+    &PlainValues(Powershell),
+    &WithScript { shell: Zsh, script: include_str!("completions/rigup.zsh") },
+]);
 
-/// A path that no shell quotes.
+/// The word in a script that stands for the path of rigup.
 const PLACEHOLDER: &str = "PATH_OF_RIGUP";
 
 /// The folders on the command line that is completed.
@@ -115,6 +121,15 @@ pub(crate) fn list_of(find: fn(&Settings) -> Completions) -> ArgValueCompleter {
     })
 }
 
+/// Completes `[PROVIDER:]NAME` with the specs that begin like this: `#[arg(add = specs(completion::installed_specs))]`.
+pub(crate) fn specs(find: fn(&Settings, &str) -> Completions) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| {
+        let mut found = candidates(|settings| find(settings, &current.to_string_lossy()));
+        found.retain(|candidate| begins_with(candidate, current));
+        found
+    })
+}
+
 /// Completes a command: with names of installed binaries, or with paths if none begins like this.
 pub(crate) fn command() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
@@ -129,7 +144,7 @@ fn begins_with(candidate: &CompletionCandidate, text: &OsStr) -> bool {
 }
 
 /// Returns values for a shell. A name that a shell would have to quote is left out, because plugins choose names.
-fn candidates(find: fn(&Settings) -> Completions) -> Vec<CompletionCandidate> {
+fn candidates(find: impl FnOnce(&Settings) -> Completions) -> Vec<CompletionCandidate> {
     let flags = FLAGS.get().cloned().unwrap_or_default();
     let settings = Settings::merge_for(false, flags, Environment::of_this_process());
     let found = settings.ok().and_then(|settings| find(&settings).ok()).unwrap_or_default();
@@ -170,17 +185,9 @@ impl<S: EnvCompleter> EnvCompleter for PlainValues<S> {
         name: &str,
         bin: &str,
         completer: &str,
-        buf: &mut dyn io::Write,
+        buf: &mut dyn Write,
     ) -> io::Result<()> {
-        if !self.0.is("bash") {
-            return self.0.write_registration(var, name, bin, completer, buf);
-        }
-        // The script of bash has the quoted path between double quotes, where its own quotes are a part of the path.
-        let mut script = Vec::new();
-        self.0.write_registration(var, name, bin, PLACEHOLDER, &mut script)?;
-        let script = String::from_utf8_lossy(&script);
-        let completer = shell::quote_text(completer);
-        buf.write_all(script.replace(&format!("\"{PLACEHOLDER}\""), &completer).as_bytes())
+        self.0.write_registration(var, name, bin, completer, buf)
     }
 
     fn write_complete(
@@ -188,17 +195,55 @@ impl<S: EnvCompleter> EnvCompleter for PlainValues<S> {
         command: &mut Command,
         words: Vec<OsString>,
         folder: Option<&Path>,
-        buf: &mut dyn io::Write,
+        buf: &mut dyn Write,
     ) -> io::Result<()> {
         let mut lines = Vec::new();
         self.0.write_complete(command, words, folder, &mut lines)?;
-        // bash gets a vertical tab after each value, PowerShell a line with a description after a tab.
-        for line in String::from_utf8_lossy(&lines).split_inclusive(['\u{b}', '\n']) {
-            let value = line.split(['\u{b}', '\n', '\t']).next().unwrap_or_default();
+        // PowerShell gets the description after a tab.
+        for line in String::from_utf8_lossy(&lines).split_inclusive('\n') {
+            let value = line.split(['\n', '\t']).next().unwrap_or_default();
             if is_plain(value) {
                 buf.write_all(line.as_bytes())?;
             }
         }
         Ok(())
+    }
+}
+
+/// A shell with a script of rigup's own. The script that `clap_complete` has for bash passes the parts of a word such as
+/// `pip:ruff` as words, and that for zsh ends the word `pip:` with a space.
+struct WithScript<S> {
+    shell: S,
+    script: &'static str,
+}
+
+impl<S: EnvCompleter> EnvCompleter for WithScript<S> {
+    fn name(&self) -> &'static str {
+        self.shell.name()
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.shell.is(name)
+    }
+
+    fn write_registration(
+        &self,
+        _var: &str,
+        _name: &str,
+        _bin: &str,
+        completer: &str,
+        buf: &mut dyn Write,
+    ) -> io::Result<()> {
+        buf.write_all(self.script.replace(PLACEHOLDER, &shell::quote_text(completer)).as_bytes())
+    }
+
+    fn write_complete(
+        &self,
+        command: &mut Command,
+        words: Vec<OsString>,
+        folder: Option<&Path>,
+        buf: &mut dyn Write,
+    ) -> io::Result<()> {
+        self.shell.write_complete(command, words, folder, buf)
     }
 }

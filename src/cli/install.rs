@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::boolean;
 use crate::cli::ci::{self, CiArgs};
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
-use crate::cli::completions::{list_of, values};
+use crate::cli::completions::{list_of, specs, values};
 use crate::cli::count;
 use crate::cli::failure;
 use crate::cli::junit::{JunitArgs, JunitFile};
@@ -44,7 +44,7 @@ use crate::report::{closing, tables};
 #[derive(Debug, clap::Args)]
 pub(crate) struct SelectionArgs {
     /// Binaries, each as [PROVIDER:]NAME[@VERSION] [default: everything that the plugins require]
-    #[arg(value_name = "NAME", add = values(completion::binaries))]
+    #[arg(value_name = "NAME", add = specs(completion::binary_specs))]
     names: Vec<String>,
     /// Use only the requirements of these plugins
     #[arg(long, value_name = "A,B", value_delimiter = ',', add = values(completion::plugins))]

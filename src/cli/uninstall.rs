@@ -1,7 +1,7 @@
 //! `rigup uninstall`: removes binaries, and prefixes and links that no record names.
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
-use crate::cli::completions::values;
+use crate::cli::completions::specs;
 use crate::cli::message::{error, message};
 use crate::engine::ExitStatus;
 use crate::engine::catalog::Catalog;
@@ -17,7 +17,7 @@ use crate::report::units;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub(crate) struct UninstallArgs {
     /// Binaries, each as [PROVIDER:]NAME[@VERSION]
-    #[arg(value_name = "NAME", required_unless_present = "orphaned", conflicts_with = "orphaned", add = values(completion::recorded))]
+    #[arg(value_name = "NAME", required_unless_present = "orphaned", conflicts_with = "orphaned", add = specs(completion::recorded_specs))]
     names: Vec<String>,
     /// Remove what rigup installed into LIB_DIR and no record names
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::cli::command::{CliError, CommandResult, Context};
-use crate::cli::completions::values;
+use crate::cli::completions::specs;
 use crate::cli::failure;
 use crate::cli::install::{self, JobArgs, PolicyArgs};
 use crate::cli::message::{error, message, print_diagnostics, print_event};
@@ -24,7 +24,7 @@ use crate::shell;
 #[command(after_help = include_str!("help/upgrade.txt"))]
 pub(crate) struct UpgradeArgs {
     /// Binaries, each as [PROVIDER:]NAME[@VERSION] [default: everything that is installed]
-    #[arg(value_name = "NAME", add = values(completion::installed))]
+    #[arg(value_name = "NAME", add = specs(completion::installed_specs))]
     names: Vec<String>,
     #[command(flatten)]
     policy: PolicyArgs,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::cli::command::{CliError, CommandResult, Context};
-use crate::cli::completions::values;
+use crate::cli::completions::specs;
 use crate::cli::message::error;
 use crate::engine::completion;
 use crate::engine::{ExitStatus, session};
@@ -20,7 +20,7 @@ use crate::shell;
 #[command(after_help = include_str!("help/which.txt"))]
 pub(crate) struct WhichArgs {
     /// Binaries, each as [PROVIDER:]NAME[@VERSION]
-    #[arg(required = true, value_name = "NAME", add = values(completion::installed))]
+    #[arg(required = true, value_name = "NAME", add = specs(completion::installed_specs))]
     names: Vec<String>,
     /// Also print the installed file, and other programs with that name on PATH
     #[arg(long, short)]

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use crate::engine::catalog::Catalog;
 use crate::engine::daemons;
 use crate::engine::error::EngineError;
-use crate::engine::plugin_names;
+use crate::engine::plugin_names::{self, Folders};
 use crate::engine::session;
 use crate::model::{Binary, PluginName, Process};
 use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
 use crate::plugin::config::value::Sources;
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
+use crate::plugin::requirement::Providers;
 use crate::report::short_id::short_ids;
 use crate::report::tables;
 use crate::settings::Settings;
@@ -40,9 +41,7 @@ pub(crate) type Completions = Result<Vec<Candidate>, EngineError>;
 
 /// Returns the names of installed binaries.
 pub(crate) fn installed(settings: &Settings) -> Completions {
-    let mut binaries = records(settings)?;
-    binaries.retain(|binary| binary.installed().is_some());
-    Ok(of_binaries(&binaries))
+    Ok(of_binaries(&installed_records(settings)?))
 }
 
 /// Returns the names of binaries that have a record.
@@ -52,15 +51,31 @@ pub(crate) fn recorded(settings: &Settings) -> Completions {
 
 /// Returns the names of binaries that have a record or that a plugin requires.
 pub(crate) fn binaries(settings: &Settings) -> Completions {
-    let mut all = BTreeMap::new();
-    for (plugin, folder) in plugin_names::folders(settings)? {
-        let names = plugin_names::required(&folder).into_iter();
-        all.extend(names.map(|name| (name, format!("required by {plugin}"))));
-    }
-    // The names in plugins are known also if the records cannot be read.
-    let recorded = of_binaries(&records(settings).unwrap_or_default());
-    all.extend(recorded.into_iter().map(|Candidate { value, description }| (value, description)));
-    Ok(all.into_iter().map(|(name, description)| Candidate::new(name, description)).collect())
+    let known = known(settings, &plugin_names::folders(settings)?).into_iter();
+    Ok(known.map(|(name, known)| Candidate::new(name, known.description)).collect())
+}
+
+/// Returns the specs of installed binaries, for a word that begins with `typed`.
+pub(crate) fn installed_specs(settings: &Settings, typed: &str) -> Completions {
+    Ok(specs_of_records(&installed_records(settings)?, typed))
+}
+
+/// Returns the specs of binaries that have a record, for a word that begins with `typed`.
+pub(crate) fn recorded_specs(settings: &Settings, typed: &str) -> Completions {
+    Ok(specs_of_records(&records(settings)?, typed))
+}
+
+/// Returns the specs of binaries that have a record or that a plugin requires, for a word that begins with `typed`. As any
+/// other binary can be requested, too, they have all providers.
+pub(crate) fn binary_specs(settings: &Settings, typed: &str) -> Completions {
+    let mut folders = plugin_names::folders(settings)?;
+    let known = known(settings, &folders);
+    // A provider is named like its folder, so the others need not be listed.
+    let provider = typed.split(':').next().unwrap_or_default();
+    folders.retain(|name, _| name.starts_with(provider));
+    let providers = of_hooks(settings, &folders, provider_of).into_iter();
+    let providers: Vec<String> = providers.map(|provider| provider.value).collect();
+    Ok(specs(known, &providers, typed))
 }
 
 /// Returns the names of plugins.
@@ -77,17 +92,18 @@ pub(crate) fn plugins(settings: &Settings) -> Completions {
 
 /// Returns the names of providers, in hook order.
 pub(crate) fn providers(settings: &Settings) -> Completions {
-    of_hooks(settings, |plugin, hook| (hook.event == BINARY_REQUEST).then(|| plugin.to_string()))
+    Ok(of_hooks(settings, &plugin_names::folders(settings)?, provider_of))
 }
 
 /// Returns the events that have hooks.
 pub(crate) fn events(settings: &Settings) -> Completions {
-    of_hooks(settings, |_plugin, hook| Some(hook.event.clone()))
+    Ok(of_hooks(settings, &plugin_names::folders(settings)?, |_plugin, hook| Some(hook.event.clone())))
 }
 
 /// Returns the names of the hooks of events.
 pub(crate) fn hooks(settings: &Settings) -> Completions {
-    of_hooks(settings, |_plugin, hook| (hook.event != BINARY_REQUEST).then(|| hook.name.clone()))
+    let name = |_: &PluginName, hook: &HookName| (hook.event != BINARY_REQUEST).then(|| hook.name.clone());
+    Ok(of_hooks(settings, &plugin_names::folders(settings)?, name))
 }
 
 /// Returns the names of settings.
@@ -160,6 +176,77 @@ pub(crate) fn machines(settings: &Settings) -> Completions {
     Ok(ids.iter().zip(&machines).map(|(id, machine)| Candidate::new(id, &machine.facts.hostname)).collect())
 }
 
+/// What is known of a binary.
+struct Known {
+    /// What its name stands for.
+    description: String,
+    /// The providers that may precede its name.
+    providers: Providers,
+}
+
+impl Known {
+    fn recorded(binary: &Binary) -> Self {
+        let providers = match binary.installed() {
+            Some(installed) => Providers::Only(vec![installed.binprovider.clone()]),
+            None => requested_providers(binary),
+        };
+        Self { description: description(binary), providers }
+    }
+}
+
+/// Returns the binaries that have a record or that a plugin requires, by name.
+fn known(settings: &Settings, folders: &Folders) -> BTreeMap<String, Known> {
+    let mut all = BTreeMap::new();
+    for (plugin, folder) in folders {
+        all.extend(plugin_names::required(folder).into_iter().map(|required| {
+            let providers = required.providers();
+            (required.name, Known { description: format!("required by {plugin}"), providers })
+        }));
+    }
+    // The names in plugins are known also if the records cannot be read.
+    for binary in records(settings).unwrap_or_default() {
+        let unknown = || Known { description: String::new(), providers: requested_providers(&binary) };
+        all.entry(binary.name.clone()).or_insert_with(unknown).description = description(&binary);
+    }
+    all
+}
+
+fn specs_of_records(binaries: &[Binary], typed: &str) -> Vec<Candidate> {
+    let named = |binary: &Binary| (binary.name.clone(), Known::recorded(binary));
+    let binaries: BTreeMap<String, Known> = binaries.iter().map(named).collect();
+    let mut providers = Vec::new();
+    for known in binaries.values() {
+        if let Providers::Only(names) = &known.providers {
+            providers.extend(names.iter().map(ToString::to_string));
+        }
+    }
+    providers.sort_unstable();
+    providers.dedup();
+    specs(binaries, &providers, typed)
+}
+
+/// Returns the names of binaries, then the providers with a `:`; for a word that begins with a provider and a `:`, the names
+/// with that provider instead.
+fn specs(binaries: BTreeMap<String, Known>, providers: &[String], typed: &str) -> Vec<Candidate> {
+    let with_providers: Vec<Candidate> = match typed.split_once(':') {
+        None => providers.iter().map(|name| Candidate::new(format!("{name}:"), "provider")).collect(),
+        Some((provider, _)) if providers.iter().any(|name| name == provider) => {
+            let allowed = binaries.iter().filter(|(_, known)| known.providers.allows(provider));
+            let spec = |(name, known): (&String, &Known)| {
+                Candidate::new(format!("{provider}:{name}"), &known.description)
+            };
+            allowed.map(spec).collect()
+        }
+        Some(_) => Vec::new(),
+    };
+    let names = binaries.into_iter().map(|(name, known)| Candidate::new(name, known.description));
+    names.chain(with_providers).collect()
+}
+
+fn requested_providers(binary: &Binary) -> Providers {
+    Providers::parse(&binary.binproviders).unwrap_or(Providers::Default)
+}
+
 /// Opens the store, unless it does not exist or other users may write to its folder.
 fn store(settings: &Settings) -> Result<Option<Store>, EngineError> {
     session::check_data_dir(settings)?;
@@ -175,12 +262,21 @@ fn records(settings: &Settings) -> Result<Vec<Binary>, EngineError> {
     Ok(binaries)
 }
 
+fn installed_records(settings: &Settings) -> Result<Vec<Binary>, EngineError> {
+    let mut binaries = records(settings)?;
+    binaries.retain(|binary| binary.installed().is_some());
+    Ok(binaries)
+}
+
 fn of_binaries(binaries: &[Binary]) -> Vec<Candidate> {
-    let description = |binary: &Binary| match binary.installed() {
+    binaries.iter().map(|binary| Candidate::new(&binary.name, description(binary))).collect()
+}
+
+fn description(binary: &Binary) -> String {
+    match binary.installed() {
         Some(installed) => format!("{} {}", installed.binprovider, installed.version.as_str()),
         None => "not installed".to_owned(),
-    };
-    binaries.iter().map(|binary| Candidate::new(&binary.name, description(binary))).collect()
+    }
 }
 
 fn of_processes(settings: &Settings, is_live: bool) -> Completions {
@@ -193,11 +289,19 @@ fn of_processes(settings: &Settings, is_live: bool) -> Completions {
     Ok(ids.iter().zip(&processes).map(|(id, process)| Candidate::new(id, description(process))).collect())
 }
 
+fn provider_of(plugin: &PluginName, hook: &HookName) -> Option<String> {
+    (hook.event == BINARY_REQUEST).then(|| plugin.to_string())
+}
+
 /// Returns a name of each hook that has one, once, in hook order. The first plugin that has it describes it.
-fn of_hooks(settings: &Settings, name: impl Fn(&PluginName, &HookName) -> Option<String>) -> Completions {
+fn of_hooks(
+    settings: &Settings,
+    folders: &Folders,
+    name: impl Fn(&PluginName, &HookName) -> Option<String>,
+) -> Vec<Candidate> {
     let mut seen = HashSet::new();
-    let hooks = plugin_names::hooks(settings)?;
+    let hooks = plugin_names::hooks(settings, folders);
     let named = hooks.iter().filter_map(|(plugin, hook)| Some((name(plugin, hook)?, plugin)));
     let first = named.filter(|(name, _)| seen.insert(name.clone()));
-    Ok(first.map(|(name, plugin)| Candidate::new(name, plugin.to_string())).collect())
+    first.map(|(name, plugin)| Candidate::new(name, plugin.to_string())).collect()
 }

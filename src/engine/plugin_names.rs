@@ -14,7 +14,8 @@ use crate::model::PluginName;
 use crate::plugin::builtin;
 use crate::plugin::config::schema;
 use crate::plugin::hook_name::HookName;
-use crate::plugin::requirement;
+use crate::plugin::overrides;
+use crate::plugin::requirement::{self, Providers};
 use crate::settings::Settings;
 
 /// How much of a file is read, in bytes.
@@ -23,10 +24,22 @@ const MAX_SIZE: u64 = 1 << 20;
 /// The folders of plugins by name; of the plugins that have the same name, that of the first.
 pub(super) type Folders = BTreeMap<PluginName, PathBuf>;
 
-/// The part of a line or of an entry that is read.
+/// The part of a requirement that is read.
 #[derive(Deserialize)]
-struct Named {
-    name: String,
+pub(super) struct Required {
+    /// The name of the binary.
+    pub(super) name: String,
+    #[serde(default)]
+    binproviders: Value,
+}
+
+impl Required {
+    /// Returns the providers that may install the binary; none if they cannot be read.
+    pub(super) fn providers(&self) -> Providers {
+        let names = overrides::texts(&self.binproviders);
+        let providers = names.and_then(|names| Providers::parse(&names.join(",")).ok());
+        providers.unwrap_or(Providers::Only(Vec::new()))
+    }
 }
 
 /// The part of a `config.json` that is read.
@@ -34,7 +47,7 @@ struct Named {
 #[serde(default)]
 pub(super) struct ConfigNames {
     properties: Map<String, Value>,
-    required_binaries: Vec<Named>,
+    required_binaries: Vec<Required>,
 }
 
 /// Returns the folders of the plugins, without the built-in ones. Fails if other users may write to the data dir.
@@ -54,34 +67,32 @@ pub(super) fn folders(settings: &Settings) -> Result<Folders, EngineError> {
     Ok(folders)
 }
 
-/// Returns the hooks of all plugins, in the order in which they run.
-pub(super) fn hooks(settings: &Settings) -> Result<Vec<(PluginName, HookName)>, EngineError> {
-    let folders = folders(settings)?;
+/// Returns the hooks in these folders and of the built-in plugins, in the order in which they run.
+pub(super) fn hooks(settings: &Settings, folders: &Folders) -> Vec<(PluginName, HookName)> {
     let built_in = builtin::plugins(&settings.data_dir).into_iter();
     let built_in =
         built_in.filter(|plugin| !folders.contains_key(&plugin.name)).flat_map(|plugin| plugin.hooks);
     let mut hooks: Vec<(PluginName, HookName)> = built_in.map(|hook| (hook.plugin, hook.name)).collect();
-    for (plugin, folder) in &folders {
+    for (plugin, folder) in folders {
         for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
             let name = HookName::parse(&entry.file_name().to_string_lossy());
             hooks.extend(name.map(|name| (plugin.clone(), name)));
         }
     }
     hooks.sort_by(|(a_plugin, a), (b_plugin, b)| a.cmp_with_plugins(a_plugin, b, b_plugin));
-    Ok(hooks)
+    hooks
 }
 
-/// Returns the names of the binaries that the plugin in a folder requires, except those that settings complete.
-pub(super) fn required(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        config(folder).required_binaries.into_iter().map(|entry| entry.name).collect();
+/// Returns the binaries that the plugin in a folder requires, except those whose names settings complete.
+pub(super) fn required(folder: &Path) -> Vec<Required> {
+    let mut all = config(folder).required_binaries;
     for file in requirement::FILE_NAMES {
         let bytes = read(&folder.join(file));
-        let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-        names.extend(lines.map(|Named { name }| name));
+        let lines = bytes.split(|byte| *byte == b'\n');
+        all.extend(lines.filter_map(|line| serde_json::from_slice::<Required>(line).ok()));
     }
-    names.retain(|name| !name.contains('{'));
-    names
+    all.retain(|required| !required.name.contains('{'));
+    all
 }
 
 /// Returns the names of the settings that the plugin in a folder declares.

@@ -397,7 +397,7 @@ fn has_nul(value: &Value) -> bool {
 
 /// Returns a list of strings. A string stands for a list of one, and null for an empty list. Returns `None` for any
 /// other value.
-pub(super) fn texts(value: &Value) -> Option<Vec<String>> {
+pub(crate) fn texts(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::Null => Some(Vec::new()),
         Value::String(one) => Some(vec![one.clone()]),

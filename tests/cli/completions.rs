@@ -38,7 +38,7 @@ fn context() -> TestContext {
     let context = TestContext::new();
     context.fixture("good");
     let line = |name: &str| json!({"type": "Binary", "name": name, "binproviders": "good"});
-    context.plugin("plain", &[line("tool-one"), line("tool-two")]);
+    context.plugin("plain", &[line("tool-one"), line("tool-two"), line("tool@3.12")]);
     context.run(&["install", "tool-one"]).succeeds();
     context
 }
@@ -54,20 +54,47 @@ fn type_line(context: &mut TestContext, shell: &[&str], setup: &str, line: &str)
         let _ = screen.read_to_end(&mut shown);
         String::from_utf8_lossy(&shown).into_owned()
     });
-    let function = format!("rigup() {{ printf '<%s>' \"$@\" >'{}'; }}", file.display());
+    let run = format!("printf '<%s>' \"$@\" >'{}'", file.display());
+    let function = match shell[0] {
+        "fish" => format!("function rigup; {}; end", run.replace("\"$@\"", "$argv")),
+        _ => format!("rigup() {{ {run}; }}"),
+    };
     write!(terminal, "{setup}\n{function}\n{line}\nexit\n").unwrap();
     wait_until("the shell has exited", || child.try_wait().unwrap().is_some());
     let shown = reader.join().unwrap();
     fs::read_to_string(file).unwrap_or_else(|error| panic!("{error}: {shown}"))
 }
 
+/// The words with which a shell is started that reads no file of the user.
+const BASH: [&str; 4] = ["bash", "--norc", "--noprofile", "-i"];
+const FISH: [&str; 3] = ["fish", "-N", "-i"];
+const ZSH: [&str; 3] = ["zsh", "-f", "-i"];
+
+/// Completes words that bash splits, or after which the user goes on typing, in a shell on a terminal.
+fn completes_words_with_colons_and_equals_signs(context: &mut TestContext, shell: &[&str], setup: &str) {
+    for (line, words) in [
+        ("rigup install goo\ttool-t\tx", "<install><good:tool-two><x>"),
+        ("rigup uninstall good:t\tx", "<uninstall><good:tool-one><x>"),
+        ("rigup which goo\t\tx", "<which><good:tool-one><x>"),
+        ("rigup install good: tool-t\tx", "<install><good:><tool-two><x>"),
+        ("rigup install tool@3.1\tx", "<install><tool@3.12><x>"),
+        ("rigup install --binproviders=goo\tx", "<install><--binproviders=good><x>"),
+        ("rigup config set A= MIN_\t7", "<config><set><A=><MIN_RELEASE_AGE=7>"),
+    ] {
+        assert_eq!(type_line(context, shell, setup, line), words, "{line:?}");
+    }
+}
+
 #[test]
 fn bash_completes_a_line_that_is_typed() {
     let mut context = context();
     let setup = format!("source {}", script(&context, "bash"));
-    let mut typed = |line| type_line(&mut context, &["bash", "--norc", "--noprofile", "-i"], &setup, line);
+    let mut typed = |line| type_line(&mut context, &BASH, &setup, line);
     assert_eq!(typed("rigup whi\ttool\t--al\t"), "<which><tool-one><--all>");
     assert_eq!(typed("rigup install --binproviders goo\tx"), "<install><--binproviders><good><x>");
+    // The cursor is in the word.
+    assert_eq!(typed("rigup which good:to-one\x1b[D\x1b[D\x1b[D\x1b[D\to"), "<which><good:tool-oneo-one>");
+    completes_words_with_colons_and_equals_signs(&mut context, &BASH, &setup);
 }
 
 #[test]
@@ -79,8 +106,7 @@ fn bash_starts_a_rigup_whose_path_has_to_be_quoted() {
     let output = context.command_for(&rigup, &["completions", "bash"]).output().unwrap();
     let script = context.write("script", output.stdout);
     let setup = format!("source {}", script.display());
-    let shell = ["bash", "--norc", "--noprofile", "-i"];
-    assert_eq!(type_line(&mut context, &shell, &setup, "rigup whi\ttool\t"), "<which><tool-one>");
+    assert_eq!(type_line(&mut context, &BASH, &setup, "rigup whi\ttool\t"), "<which><tool-one>");
 }
 
 #[test]
@@ -91,21 +117,24 @@ fn zsh_completes_a_line_that_is_typed() {
     }
     let script = script(&context, "zsh");
     let setup = format!("autoload -U compinit; compinit -u -D; source {script}");
-    let mut typed = |line| type_line(&mut context, &["zsh", "-f", "-i"], &setup, line);
-    assert_eq!(typed("rigup whi\ttool\t--al\t"), "<which><tool-one><--all>");
+    let typed = type_line(&mut context, &ZSH, &setup, "rigup whi\ttool\t--al\t");
+    assert_eq!(typed, "<which><tool-one><--all>");
+    completes_words_with_colons_and_equals_signs(&mut context, &ZSH, &setup);
 }
 
 #[test]
 fn fish_completes_a_line_with_descriptions() {
-    let context = context();
+    let mut context = context();
     if which::which("fish").is_err() {
         return;
     }
-    let commands = format!("source {}; complete -C 'rigup which t'", script(&context, "fish"));
+    let setup = format!("source {}", script(&context, "fish"));
+    let commands = format!("{setup}; complete -C 'rigup which t'");
     let args = ["-N", "-c", &commands];
     let output = context.command_for(Path::new("fish"), &args).output().unwrap();
     let output = CommandOutput::new(&args, &output).succeeds();
     assert_eq!(output.stdout, "tool-one\tgood 2.0.1\n");
+    completes_words_with_colons_and_equals_signs(&mut context, &FISH, &setup);
 }
 
 #[test]
@@ -138,8 +167,15 @@ fn names_of_every_kind_complete_the_arguments_that_take_them() {
     let id = run["id"].as_str().unwrap();
     let short_id = &id[id.len() - 8..];
     for (words, expected) in [
-        (&["which", ""][..], &["tool-one"][..]),
+        (&["which", ""][..], &["tool-one", "good:"][..]),
         (&["install", "tool-"], &["tool-one", "tool-three", "tool-two"]),
+        (&["install", "p"], &["pip:", "pnpm:"]),
+        (&["install", "good:"], &["good:tool-one", "good:tool-three", "good:tool-two", "good:tool@3.12"]),
+        (&["lock", "pip:"], &["pip:tool-three"]),
+        (&["load", "none:"], &[]),
+        (&["upgrade", "g"], &["good:"]),
+        (&["uninstall", "good:t"], &["good:tool-one"]),
+        (&["uninstall", "pip:"], &[]),
         (&["binary", "show", ""], &["tool-one"]),
         (&["install", "--plugins", "pl"], &["plain"]),
         (&["install", "--plugins", "x,pl"], &["x,plain"]),
@@ -192,7 +228,9 @@ fn names_that_a_shell_would_expand_are_not_offered() {
     context.write("here/a b", "");
     context.run(&["install"]);
     for command in ["install", "which"] {
-        assert_eq!(values(&context, &[command, ""]), ["plain"], "{command}");
+        let mut offered = values(&context, &[command, ""]);
+        offered.retain(|value| !value.ends_with(':'));
+        assert_eq!(offered, ["plain"], "{command}");
     }
     let file = script(&context, "bash");
     let line = "COMP_WORDS=(rigup apply ''); COMP_CWORD=2; _clap_complete_rigup rigup '' apply";
@@ -209,7 +247,10 @@ fn nothing_is_created_changed_or_reported() {
     let silent = |context: &TestContext| {
         for words in all {
             let offered = values(context, words);
-            assert!(offered.iter().all(|value| value.starts_with('-')), "{words:?}: {offered:?}");
+            assert!(
+                offered.iter().all(|value| value.starts_with('-') || value.ends_with(':')),
+                "{words:?}: {offered:?}"
+            );
         }
     };
     silent(&context);
