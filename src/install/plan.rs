@@ -253,7 +253,7 @@ fn specify(mut request: Request, spec: &BinarySpec, providers: &[ProviderName]) 
     let source = spec.to_string();
     if let Some(provider) = &spec.provider {
         if !providers.contains(provider) {
-            return refusal(unknown_provider(provider, &spec.name, providers));
+            return refusal(unknown_provider(provider, spec, &request, providers));
         }
         if spec.name.file().is_some() && provider != ENV {
             return refusal(format!("only env finds the file of a path; leave out `{provider}:`"));
@@ -266,12 +266,24 @@ fn specify(mut request: Request, spec: &BinarySpec, providers: &[ProviderName]) 
 }
 
 /// Returns why the provider of a spec cannot be used: it does not exist.
-fn unknown_provider(provider: &ProviderName, name: &BinaryName, providers: &[ProviderName]) -> String {
-    let next = match closest(provider, providers.iter().map(ProviderName::as_str)) {
-        Some(similar) => format!("write {similar}:{name}"),
+fn unknown_provider(
+    unknown: &ProviderName,
+    spec: &BinarySpec,
+    request: &Request,
+    providers: &[ProviderName],
+) -> String {
+    let is_possible = |name: &&ProviderName| {
+        request.providers.allows(name) && (spec.name.file().is_none() || **name == ENV)
+    };
+    let possible = providers.iter().filter(is_possible);
+    let next = match closest(unknown, possible.map(ProviderName::as_str)) {
+        Some(similar) => {
+            let spec = spec.to_string();
+            format!("write {similar}{}", spec.strip_prefix(unknown.as_str()).unwrap_or(&spec))
+        }
         None => "`rigup hook list BinaryRequest` shows all providers".to_owned(),
     };
-    format!("there is no provider {provider}; {next}")
+    format!("there is no provider {unknown}; {next}")
 }
 
 /// Restricts a request to the providers that `source` chooses.

@@ -241,7 +241,8 @@ pub(crate) fn untried(
     } else if let Some(cause) = discovery.why_no_provider(provider) {
         (Outcome::Skipped, cause)
     } else {
-        let similar = closest(provider, providers.iter().map(ProviderName::as_str));
+        let untried = providers.iter().filter(|name| !request.providers.allows(name));
+        let similar = closest(provider, untried.map(ProviderName::as_str));
         let next = similar
             .map_or("`rigup hook list BinaryRequest` shows all providers".to_owned(), |similar| {
                 format!("write {similar}")

@@ -170,7 +170,7 @@ mod tests {
         for text in [":jq", " :jq@1", "::jq", ":"] {
             assert_eq!(parse(text, &[]), Err(NameError::NoProvider(text.trim().to_owned())));
         }
-        assert!(matches!(parse("npm:@angular/cli@17", &[]), Err(NameError::Scoped(..))));
+        assert!(matches!(parse("npm:@angular/cli@17", &[]), Err(NameError::Scoped(_))));
         assert!(matches!(parse("pip:a/b", &[]), Err(NameError::RelativePath(_))));
     }
 

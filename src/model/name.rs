@@ -28,11 +28,11 @@ pub enum NameError {
     /// A path that is neither absolute nor below the home folder.
     #[error("the name `{0}` contains a `/`; use a plain name, or the absolute path of a file")]
     RelativePath(String),
-    /// A Node package with a scope, and the name that its program may have.
+    /// A Node package with a scope.
     #[error(
-        "the name `{0}` is that of a package; request a program of it: `echo '{{\"type\":\"BinaryRequest\",\"name\":\"{1}\",\"binproviders\":\"npm\",\"overrides\":{{\"npm\":[\"{0}\"]}}}}' | rigup apply`"
+        "the name `{0}` is that of a package; run this with one of its programs, which `npm view {0} bin` shows, in place of PROGRAM: `echo '{{\"type\":\"BinaryRequest\",\"name\":\"PROGRAM\",\"binproviders\":\"npm\",\"overrides\":{{\"npm\":[\"{0}\"]}}}}' | rigup apply`"
     )]
-    Scoped(String, String),
+    Scoped(String),
     /// `.` or `..`, alone or as the last part of a path.
     #[error("the name `{0}` is a folder")]
     Dots(String),
@@ -70,10 +70,8 @@ impl BinaryName {
             text.to_owned()
         };
         if expanded.contains('/') && !expanded.starts_with('/') {
-            return Err(match scoped_name(text) {
-                Some(name) => NameError::Scoped(text.to_owned(), name.to_owned()),
-                None => NameError::RelativePath(text.to_owned()),
-            });
+            let error = if is_scoped(text) { NameError::Scoped } else { NameError::RelativePath };
+            return Err(error(text.to_owned()));
         }
         if expanded.ends_with('/') {
             return Err(NameError::Dots(text.to_owned()));
@@ -103,11 +101,13 @@ pub fn link_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// Returns the part after the scope of a Node package such as `@angular/cli@17`, without the version.
-fn scoped_name(package: &str) -> Option<&str> {
-    let is_plain = package.chars().all(|c| c.is_ascii_alphanumeric() || "@/._~^-".contains(c));
-    let (_, name) = package.strip_prefix('@').filter(|_| is_plain)?.split_once('/')?;
-    name.split('@').next().filter(|name| !name.is_empty() && !name.contains('/'))
+/// Returns whether a text is the name of a Node package with a scope such as `@angular/cli@17`, perhaps with a version.
+fn is_scoped(package: &str) -> bool {
+    let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "@._~^-".contains(c));
+    let parts = package.strip_prefix('@').and_then(|package| package.split_once('/'));
+    parts.is_some_and(|(scope, name)| {
+        is_plain(scope) && is_plain(name) && !name.is_empty() && !name.starts_with('@')
+    })
 }
 
 /// Returns a binary's name with the accepted versions: `sh`, or `sh (>= 9)`.

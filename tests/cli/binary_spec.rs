@@ -87,7 +87,16 @@ fn contradicting_providers_and_versions_are_named_with_their_sources() {
             "no version satisfies both == 1 (shop:x@1) and >= 2 (the command line); change one of them",
         ),
         (&["shop:r"], &required),
-        (&["shpo:x"], "there is no provider shpo; write shop:x"),
+        (&["shpo:x@1"], "there is no provider shpo; write shop:x@1"),
+        (&["pipx:x"], "there is no provider pipx; write pip:x"),
+        // A short word with another letter is another word, and a path is found by env alone.
+        (&["nope:x"], "there is no provider nope; `rigup hook list BinaryRequest` shows all providers"),
+        (&["rpm:x"], "there is no provider rpm; `rigup hook list BinaryRequest` shows all providers"),
+        (&["shpo:/bin/sh"], "there is no provider shpo; `rigup hook list BinaryRequest` shows all providers"),
+        (&["evn:/bin/sh"], "there is no provider evn; write env:/bin/sh"),
+        // mall is the only provider that the requirement allows.
+        (&["shpo:r"], "there is no provider shpo; `rigup hook list BinaryRequest` shows all providers"),
+        (&["mal:r"], "there is no provider mal; write mall:r"),
         (&["Foo::Bar"], "there is no provider Foo; `rigup hook list BinaryRequest` shows all providers"),
         (&["shop:/bin/sh"], "only env finds the file of a path; leave out `shop:`"),
         (

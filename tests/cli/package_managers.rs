@@ -405,13 +405,18 @@ fn npm_looks_once_a_day_whether_a_registry_has_release_dates() {
 }
 
 #[test]
-fn the_hint_for_a_package_with_a_scope_installs_its_program() {
+fn the_hint_for_a_package_with_a_scope_guesses_no_program() {
     let context = context();
-    let output = context.run(&["install", "@s/x@1.5"]).exits_with(2);
-    let hint = output.stderr.split('`').nth(3).unwrap().replace("rigup", env!("CARGO_BIN_EXE_rigup"));
-    let args = ["-c", &hint];
-    let output = context.command_for("/bin/sh".as_ref(), &args).output().unwrap();
-    let record = CommandOutput::new(&args, &output).succeeds().record();
+    let output =
+        context.run(&["install", "npm:@s/x@1.5"]).exits_with(2).stderr_contains("`npm view @s/x@1.5 bin`");
+    let hint = output.stderr.split('`').nth(5).unwrap().replace("rigup", env!("CARGO_BIN_EXE_rigup"));
+    let paste = |hint: &str| {
+        let args = ["-c", hint];
+        CommandOutput::new(&args, &context.command_for("/bin/sh".as_ref(), &args).output().unwrap())
+    };
+    let reason = "npm installed @s/x, which has no program named PROGRAM";
+    paste(&hint).exits_with(1).stderr_contains(reason);
+    let record = paste(&hint.replace("PROGRAM", "x")).succeeds().record();
     assert_eq!((&record["name"], &record["version"]), (&json!("x"), &json!("1.5")), "{record}");
     assert!(fs::read_to_string(context.path("fake/seen")).unwrap().contains(" @s/x@1.5 "));
 }
