@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, roman};
+use clap_mangen::roff::{Roff, italic, roman};
 use serde_json::json;
 
 use crate::cli::command::{CliError, CommandResult, Context};
@@ -35,8 +35,14 @@ fn pages(command: &Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_options_section(&mut page)?;
+    // Without hyphens and wide spaces, which look like those of the options. By itself, clap_mangen leaves out the values of
+    // options, and what can be repeated.
+    Roff::new().control("nh", []).control("ad", ["l"]).to_writer(&mut page)?;
+    Man::new(command.clone().override_usage(synopsis(command))).render_synopsis_section(&mut page)?;
+    Roff::new().control("hy", []).control("ad", ["b"]).to_writer(&mut page)?;
+    arguments(command).to_writer(&mut page)?;
+    let only_options = |arg: Arg| if arg.is_positional() { arg.hide(true) } else { arg };
+    Man::new(command.clone().mut_args(only_options)).render_options_section(&mut page)?;
     if command.has_subcommands() {
         man.render_subcommands_section(&mut page)?;
     }
@@ -47,6 +53,45 @@ fn pages(command: &Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
         pages.extend(self::pages(subcommand)?);
     }
     Ok(pages)
+}
+
+/// Returns the usage with each option and its value in place of `[OPTIONS]`.
+fn synopsis(command: &Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ");
+    let is_optional = |arg: &&Arg| {
+        let is_listed =
+            !arg.is_positional() && !arg.is_hide_set() && !matches!(arg.get_action(), ArgAction::Help);
+        is_listed && !usage.contains(&arg.to_string())
+    };
+    let options: Vec<String> = command.get_arguments().filter(is_optional).map(option).collect();
+    usage.replace("[OPTIONS]", &options.join(" "))
+}
+
+/// Returns an option as a synopsis has it: `[-j|--jobs <N>]`, with `...` if it can be repeated.
+fn option(arg: &Arg) -> String {
+    let short = arg.get_short().map(|short| format!("-{short}|")).unwrap_or_default();
+    let is_repeatable = matches!(arg.get_action(), ArgAction::Append | ArgAction::Count);
+    format!("[{short}{arg}]{}", if is_repeatable { "..." } else { "" })
+}
+
+/// Returns the section of the arguments, with `...` after those that can be repeated.
+fn arguments(command: &Command) -> Roff {
+    let mut roff = Roff::new();
+    let mut arguments = command.get_positionals().filter(|arg| !arg.is_hide_set()).peekable();
+    if arguments.peek().is_some() {
+        roff.control("SH", ["ARGUMENTS"]);
+    }
+    for arg in arguments {
+        roff.control("TP", []).text([italic(arg.to_string())]);
+        roff.text([roman(arg.get_help().map(ToString::to_string).unwrap_or_default())]);
+        let values: Vec<String> =
+            arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+        if !values.is_empty() {
+            roff.text([roman(format!("[possible values: {}]", values.join(", ")))]);
+        }
+    }
+    roff
 }
 
 /// Returns what follows the options: sections such as `Examples:`, whose indented lines stay as they are, and paragraphs.
