@@ -12,7 +12,7 @@ releases='@RELEASES@'
 digests='@DIGESTS@'
 
 error() {
-    echo "error: $*" >&2
+    printf 'error: %s\n' "$*" >&2
     exit 1
 }
 
@@ -50,6 +50,14 @@ sha256() {
     else
         openssl dgst -sha256 -r <"$1"
     fi | cut -d ' ' -f 1
+}
+
+# Quotes a word for a POSIX shell, if it needs quotes.
+quote() {
+    case $1 in
+    *[!A-Za-z0-9@%+=:,./_-]*) printf "'%s'\n" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")" ;;
+    *) printf '%s\n' "$1" ;;
+    esac
 }
 
 main() {
@@ -96,18 +104,23 @@ main() {
     chmod 755 "$new"
     installed=$("$new" --version) || error "$folder: rigup does not run from this folder; set RIGUP_INSTALL_DIR"
     mv -f "$new" "$folder/rigup"
-    echo "installed $installed: $folder/rigup"
+    printf '%s\n' "installed $installed: $folder/rigup"
 
     case :${PATH:-}: in
     *":$folder:"*) program=rigup ;;
     *)
-        program=$folder/rigup
+        program=$(quote "$folder/rigup")
+        quoted=$(quote "$folder")
         echo "to run it by its name, add this line to the profile of your shell:"
-        echo "  export PATH=\"$folder:\$PATH\""
+        if [ "$quoted" = "$folder" ]; then
+            echo "  export PATH=\"$folder:\$PATH\""
+        else
+            printf '%s\n' "  export PATH=$quoted:\"\$PATH\""
+        fi
         ;;
     esac
     echo "to also run what it installs by name, add this line:"
-    echo "  eval \"\$($program env)\""
+    printf '%s\n' "  eval \"\$($program env)\""
 }
 
 # The last line, so that a download that breaks off runs nothing.

@@ -101,6 +101,24 @@ fn installs_into_a_folder_on_path_with_curl_or_wget_alone() {
 }
 
 #[test]
+fn the_lines_to_add_work_with_a_folder_that_has_to_be_quoted() {
+    let mut releases = Releases::new();
+    let folder = releases.context.path("it's a `\"folder\"` of $HOME \\ *!");
+    releases.context.set("RIGUP_INSTALL_DIR", &folder);
+    let output = releases.run(&releases.script).succeeds();
+    let lines: Vec<&str> = output.stdout.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    let [export, eval] = lines[..] else { panic!("{}", output.stdout) };
+    for shell in ["sh", "bash", "zsh"].into_iter().filter(|shell| which::which(shell).is_ok()) {
+        // The installed rigup prints `rigup 1.0.0` for any command.
+        let function = "rigup() { echo \"evaluated $*\"; }";
+        let script = format!("{function}\n{eval}\nunset -f rigup\n{export}\nrigup --version");
+        let output = Command::new(shell).args(["-c", &script]).output().unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(stdout, "evaluated 1.0.0\nrigup 1.0.0\n", "{shell}: {output:?}");
+    }
+}
+
+#[test]
 fn replaces_an_earlier_rigup_only_by_an_archive_with_the_digest() {
     let releases = Releases::new();
     releases.run(&releases.script).succeeds();
