@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use nix::sys::stat::Mode;
 use serde_json::json;
@@ -135,6 +136,38 @@ fn fish_completes_a_line_with_descriptions() {
     let output = CommandOutput::new(&args, &output).succeeds();
     assert_eq!(output.stdout, "tool-one\tgood 2.0.1\n");
     completes_words_with_colons_and_equals_signs(&mut context, &FISH, &setup);
+}
+
+#[test]
+fn elvish_completes_a_line_that_is_typed() {
+    let mut context = context();
+    if which::which("elvish").is_err() {
+        return;
+    }
+    let (script, words) = (script(&context, "elvish"), context.path("words"));
+    let (mut terminal, mut child) = start_on_pty(&mut context, &["elvish", "-norc"], 80);
+    let (mut screen, shown) = (terminal.try_clone().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let reader = std::thread::spawn({
+        let shown = Arc::clone(&shown);
+        move || {
+            let mut part = [0; 4096];
+            while let Ok(size @ 1..) = screen.read(&mut part) {
+                shown.lock().unwrap().extend_from_slice(&part[..size]);
+            }
+        }
+    });
+    let function = format!("fn rigup {{|@words| print '<'(str:join '><' $words)'>' > {} }}", words.display());
+    let prompt = "set edit:prompt = { print ready-(+ 1 1)' ' }";
+    writeln!(terminal, "use str; eval (slurp < {script}); {function}; {prompt}").unwrap();
+    // Before that, a tab is a part of what was pasted.
+    let is_ready = || String::from_utf8_lossy(&shown.lock().unwrap()).contains("ready-2");
+    wait_until("elvish shows the prompt", is_ready);
+    // elvish ends no word with a space.
+    writeln!(terminal, "rigup whi\t goo\ttool\t x\nexit").unwrap();
+    wait_until("elvish has exited", || child.try_wait().unwrap().is_some());
+    reader.join().unwrap();
+    let words = fs::read_to_string(words);
+    assert_eq!(words.ok().as_deref(), Some("<which><good:tool-one><x>"), "{:?}", shown.lock().unwrap());
 }
 
 #[test]

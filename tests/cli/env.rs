@@ -83,6 +83,24 @@ fn env_puts_the_folder_first_on_path_once_in_each_shell() {
 }
 
 #[test]
+fn env_takes_blanks_and_quotes_in_the_folder_literally() {
+    let mut context = TestContext::new();
+    for name in ["it's a ”typographic“ ’one‘", "#{x} (1) * ~ !", "ü/日本"] {
+        let folder = context.path(name);
+        context.set("RIGUP_LIB_BIN_DIR", &folder);
+        for shell in &SHELLS {
+            let Some(path) = path_after(&context, shell, Some("/usr/bin:/bin")) else { continue };
+            assert_eq!(path, [folder.clone(), "/usr/bin".into(), "/bin".into()], "{}", shell.words[0]);
+        }
+    }
+    // Some programs that start others from the folder would expand these.
+    for name in ["a$b", "a`b", "a\"b", "a\\b"] {
+        context.set("RIGUP_LIB_BIN_DIR", context.path(name));
+        context.run(&["env"]).exits_with(3);
+    }
+}
+
+#[test]
 fn env_writes_the_formats_of_programs() {
     let mut context = TestContext::new();
     let folder = bin_folder(&context).display().to_string();

@@ -22,6 +22,7 @@ mod python;
 mod relocated;
 mod report;
 mod server;
+mod shells;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
 mod test_context;
