@@ -72,7 +72,7 @@ mod why;
 
 const GLOBAL_OPTIONS_HINT: &str = "Run `rigup --help` to see the global options.";
 
-/// Installs the binaries that plugins need, runs their hooks, and records every process it starts
+/// Installs the binaries that plugins require, runs their hooks, and records every process it starts
 #[derive(Debug, Parser)]
 #[command(name = "rigup", version, after_help = include_str!("cli/help/rigup.txt"), max_term_width = 100)]
 struct Cli {
@@ -122,7 +122,7 @@ enum Command {
     /// List the binaries of this machine with their sizes and last errors
     #[command(after_help = include_str!("cli/help/list.txt"))]
     List,
-    /// Explain who requires a binary, how it came, and why it is not installed
+    /// Explain which plugins require a binary, how it was installed, or why it is not
     Why(why::WhyArgs),
     /// Print where installed binaries are
     Which(which::WhichArgs),
@@ -138,7 +138,7 @@ enum Command {
     Down(up::DownArgs),
     /// List the daemons and runs that are alive
     Ps(daemon::PsArgs),
-    /// Start a detached run, which outlives its caller, or daemons by name
+    /// Start daemons by name, or a detached run, which outlives its caller
     Start(start::StartArgs),
     /// Stop daemons, which stay stopped until they are started by name
     #[command(after_help = include_str!("cli/help/stop.txt"))]
@@ -151,7 +151,7 @@ enum Command {
     Wait(daemon::NamesArgs),
     /// Print the logs of daemons, or what processes wrote
     Logs(logs::LogsArgs),
-    /// Print the CPU, memory and reads and writes of daemons
+    /// Print the CPU use, memory, reads and writes of daemons
     Stats(stats::StatsArgs),
     /// Show what the declared daemons wait for
     Graph(graph::GraphArgs),
@@ -160,7 +160,7 @@ enum Command {
     Generate(generate::GenerateCommand),
     /// Write a page about what is installed, what failed, and what ran
     Report(report::ReportArgs),
-    /// Print what happens to daemons from now on
+    /// Print the events of daemons as they happen
     Events(events::EventsArgs),
     /// Post a progress message from inside a run
     Post(start::PostArgs),

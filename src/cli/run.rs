@@ -90,7 +90,7 @@ pub(crate) struct RunArgs {
     pub(crate) ci: CiArgs,
     #[command(flatten)]
     junit: JunitArgs,
-    /// Show the hooks of the run with this id that are still running
+    /// Show which hooks of the `rigup run` with this id are still running
     #[arg(long, value_name = "ID", conflicts_with_all = ["event", "plugins", "hooks", "stdin", "timeout", "ready_timeout", "output_dir", "follow", "apply"], add = values(completion::processes))]
     status: Option<String>,
     /// The events, such as `Snapshot` or `CrawlSetup,Snapshot`, then arguments for their hooks

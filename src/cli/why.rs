@@ -1,4 +1,4 @@
-//! `rigup why`: who requires a binary, how it came, and why it is not installed.
+//! `rigup why`: which plugins require a binary, how it was installed, or why it is not.
 
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::completions::values;
@@ -44,7 +44,7 @@ pub(crate) fn why(args: &WhyArgs, context: &mut Context) -> CommandResult {
     Ok(print_diagnostics(&plan.catalog))
 }
 
-/// Describes the state of the binary and how it came, a statement in each line.
+/// Describes the state of the binary and how it was installed, a statement in each line.
 fn summary(explanation: &Explanation) -> Vec<String> {
     let Explanation { name, candidates, binary, link_error, problem, last, .. } = explanation;
     let install = format!("`rigup install {}`", shell::quote_text(name.as_str()));

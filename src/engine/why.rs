@@ -1,4 +1,4 @@
-//! The work of `rigup why`: who requires a binary, how it came, and what was tried last.
+//! The work of `rigup why`: which plugins require a binary, how it was installed, and what was tried last.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! `rigup why`: who requires a binary, how it came, and why it is not installed.
+//! `rigup why`: which plugins require a binary, how it was installed, or why it is not.
 
 use serde_json::{Value, json};
 
