@@ -4,10 +4,13 @@ use std::path::Path;
 
 use crate::cli::ci;
 use crate::cli::message::message;
-use crate::engine::hook_logs::{self, RanHook};
+use crate::engine::hook_logs::{self, LogLimit, RanHook};
 use crate::report::ci::CiSystem;
 use crate::report::short_id::short_id;
 use crate::report::text::printable;
+
+/// How much of each log is printed: what a person may read, and not a whole log that runs away.
+const LIMIT: LogLimit = LogLimit { lines: 10_000, bytes: 1 << 20 };
 
 /// The option to print logs of hooks.
 #[derive(Debug, Default, Clone, Copy, clap::Args)]
@@ -36,7 +39,7 @@ impl ShowLogsArgs {
         if self.show_logs.is_none_or(|shown| shown == ShownLogs::Failed && !hook.has_failed) {
             return;
         }
-        let logs = hook_logs::read(data_dir, hook, None);
+        let logs = hook_logs::read(data_dir, hook, LIMIT);
         if logs.is_empty() {
             let id = short_id(hook.process.id);
             message!("==> {} (process {id}): wrote nothing <==", printable(&hook.label));

@@ -1,17 +1,17 @@
 //! What the hooks of a command wrote.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::step_result::StepResult;
 use crate::install::resolver::Resolved;
 use crate::model::{ExitReason, Outcome, Process, ProcessId};
 use crate::process::run_dir;
-use crate::process::tail::LogFollower;
+use crate::process::tail;
 use crate::report::item_log::ItemLog;
 use crate::report::log_text::LogText;
 use crate::report::short_id::short_id;
 use crate::report::text::{self, printable};
+use crate::report::units;
 use crate::store::Store;
 
 /// A hook that a command ran.
@@ -58,37 +58,43 @@ pub(crate) fn of_results(results: &[StepResult], store: &Store) -> Vec<RanHook> 
     hooks.collect()
 }
 
-/// Returns what a hook wrote, at most the last `lines` lines of each stream. Returns nothing if its logs have expired.
-pub(crate) fn read(data_dir: &Path, hook: &RanHook, lines: Option<usize>) -> Vec<ItemLog> {
+/// How much of the end of each log is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogLimit {
+    /// The number of lines.
+    pub lines: usize,
+    /// The number of bytes, whatever the lines are.
+    pub bytes: u64,
+}
+
+/// Returns the end of what a hook wrote to each stream, below a line that says how much is left out, if anything is. Returns
+/// nothing if its logs have expired.
+pub(crate) fn read(data_dir: &Path, hook: &RanHook, limit: LogLimit) -> Vec<ItemLog> {
     let RanHook { label, process, .. } = hook;
-    let heading = |stream: &str| format!("{} (process {}): {stream}", printable(label), short_id(process.id));
+    let id = short_id(process.id);
+    let heading = |stream: &str| format!("{} (process {id}): {stream}", printable(label));
     let spawn_failure = process.exit().filter(|exit| exit.reason == ExitReason::SpawnFailed);
     if let Some(exit) = spawn_failure {
-        return vec![ItemLog {
-            heading: heading("stderr"),
-            text: filtered(|add| add(exit.stderr_tail.as_bytes())),
-        }];
+        return vec![ItemLog { heading: heading("stderr"), text: filtered(exit.stderr_tail.as_bytes()) }];
     }
     let Some(run_dir) = run_dir::of(data_dir, process) else { return Vec::new() };
     let read = |(stream, path): (&str, PathBuf)| {
-        let text =
-            filtered(|add| match LogFollower::open(&path, lines).and_then(|mut log| log.read(&mut *add)) {
-                Ok(()) => Ok(()),
-                Err(error) => add(format!("cannot read the log: {error}\n").as_bytes()),
-            });
+        let text = match tail::of_series(&path, limit.lines, limit.bytes) {
+            Ok((end, 0)) => filtered(&end),
+            Ok((end, omitted)) => {
+                let size = units::bytes(omitted);
+                format!("... {size} left out; run `rigup process logs {id}` to see the whole log\n")
+                    + &filtered(&end)
+            }
+            Err(error) => format!("cannot read the log: {}\n", printable(&error.to_string())),
+        };
         (!text.is_empty()).then(|| ItemLog { heading: heading(stream), text })
     };
     [("stdout", run_dir.stdout()), ("stderr", run_dir.stderr())].into_iter().filter_map(read).collect()
 }
 
 /// Returns the text of a log without anything that controls a terminal.
-fn filtered(read: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>) -> String {
+fn filtered(log: &[u8]) -> String {
     let mut filter = LogText::new(false);
-    let mut text = String::new();
-    let read = read(&mut |bytes| {
-        text += &filter.push(bytes);
-        Ok(())
-    });
-    debug_assert!(read.is_ok(), "a text takes everything");
-    text + &filter.finish()
+    filter.push(log) + &filter.finish()
 }

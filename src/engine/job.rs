@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use crate::clock;
 use crate::engine::catalog::Catalog;
 use crate::engine::error::EngineError;
-use crate::engine::hook_logs::{self, RanHook};
+use crate::engine::hook_logs::{self, LogLimit, RanHook};
 use crate::engine::install::InstallPlan;
 use crate::engine::lockfile_update::LockReport;
 use crate::engine::session::{self, Session};
@@ -24,8 +24,8 @@ use crate::report::tables;
 use crate::settings::Settings;
 use crate::store::Store;
 
-/// The number of lines of each log in a report.
-const LOG_LINES: usize = 200;
+/// How much of each log is in a report.
+const LOG_LIMIT: LogLimit = LogLimit { lines: 200, bytes: 64 << 10 };
 
 /// The headings of reports about binaries, and of those about hooks.
 const BINARY_COLUMNS: [&str; 6] = ["binary", "status", "version", "provider", "reason", "time"];
@@ -63,7 +63,7 @@ fn binary_items(plan: &InstallPlan, results: &[StepResult], store: &Store, data_
         let own: Vec<&RanHook> = ids.filter_map(|id| hooks.get(&id)).collect();
         let is_done = result.is_linked();
         let logs = own.iter().filter(|hook| !is_done && reported.insert(hook.process.id));
-        let logs = logs.flat_map(|hook| hook_logs::read(data_dir, hook, Some(LOG_LINES))).collect();
+        let logs = logs.flat_map(|hook| hook_logs::read(data_dir, hook, LOG_LIMIT)).collect();
         let installed = result.installed();
         let value = |value: Option<&str>| value.unwrap_or_default().to_owned();
         JobItem {
@@ -208,7 +208,7 @@ pub(crate) fn of_hook(
         reason,
         elapsed: tables::elapsed(&ran.process, clock::now()),
         place: is_failure.then(|| Place { file: hook.path.to_string_lossy().into_owned(), line: None }),
-        logs: if is_failure { hook_logs::read(data_dir, ran, Some(LOG_LINES)) } else { Vec::new() },
+        logs: if is_failure { hook_logs::read(data_dir, ran, LOG_LIMIT) } else { Vec::new() },
     }
 }
 

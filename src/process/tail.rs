@@ -20,13 +20,21 @@ pub(crate) fn of(log: &Log, lines: usize, bytes: u64) -> io::Result<String> {
     let start = log.size().saturating_sub(bytes);
     let mut end = Vec::new();
     log.read_from(start, bytes).read_to_end(&mut end)?;
-    let text = String::from_utf8_lossy(&end);
-    // A line that was cut off is kept only if it is the only one.
-    let whole = match text.split_once('\n') {
-        Some((_, rest)) if start > 0 && !rest.is_empty() => rest,
-        _ => &text,
-    };
-    Ok(last_lines(whole, lines).to_owned())
+    Ok(String::from_utf8_lossy(last_whole_lines(&end, start > 0, lines)).into_owned())
+}
+
+/// Returns the last `lines` lines within the last `bytes` bytes of a log with the parts that rotation moved out of it, and the
+/// number of bytes before them. Reads no more than it returns.
+pub(crate) fn of_series(path: &Path, lines: usize, bytes: u64) -> io::Result<(Vec<u8>, u64)> {
+    let log = LogSeries::open(path)?;
+    let (oldest, end) = log.range()?;
+    let start = end.saturating_sub(bytes).max(oldest);
+    let mut tail = vec![0; usize::try_from(end - start).unwrap_or_default()];
+    let count = read_whole(&log, start, &mut tail)?;
+    tail.truncate(count);
+    let omitted = tail.len() - last_whole_lines(&tail, start > oldest, lines).len();
+    tail.drain(..omitted);
+    Ok((tail, start - oldest + omitted as u64))
 }
 
 /// Adds the sizes and the last lines of both logs to an exit.
@@ -68,8 +76,8 @@ fn start_of_last_lines(log: &LogSeries, count: usize) -> io::Result<(u64, usize)
     Ok((first, found))
 }
 
-/// Reads from an offset until the buffer is full or the log ends.
-fn read_whole(log: &LogSeries, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+/// Reads from an offset until the buffer is full or the log ends, and returns the number of bytes.
+fn read_whole(log: &LogSeries, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match log.read_at(offset + filled as u64, &mut buffer[filled..])? {
@@ -77,7 +85,7 @@ fn read_whole(log: &LogSeries, offset: u64, buffer: &mut [u8]) -> io::Result<()>
             (_, count) => filled += count,
         }
     }
-    Ok(())
+    Ok(filled)
 }
 
 /// The time between two reads of a log that is followed.
@@ -138,16 +146,25 @@ impl LogFollower {
     }
 }
 
+/// Returns the last `count` lines of the end of a log. If its beginning is cut off, its first line is left out, unless it is
+/// the only one.
+fn last_whole_lines(end: &[u8], is_cut: bool, count: usize) -> &[u8] {
+    let whole = match memchr::memchr(b'\n', end) {
+        _ if !is_cut => end,
+        Some(newline) if newline + 1 < end.len() => &end[newline + 1..],
+        _ => {
+            let is_continuation = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
+            &end[end.iter().take(3).take_while(is_continuation).count()..]
+        }
+    };
+    last_lines(whole, count)
+}
+
 /// Returns the last `count` lines of a text.
-pub(crate) fn last_lines(text: &str, count: usize) -> &str {
-    if count == 0 {
-        return "";
-    }
-    let body = text.strip_suffix('\n').unwrap_or(text);
-    match body.rmatch_indices('\n').nth(count - 1) {
-        Some((at, _)) => &text[at + 1..],
-        None => text,
-    }
+fn last_lines(text: &[u8], count: usize) -> &[u8] {
+    let Some(before) = count.checked_sub(1) else { return &[] };
+    let body = text.strip_suffix(b"\n").unwrap_or(text);
+    memchr::memrchr_iter(b'\n', body).nth(before).map_or(text, |newline| &text[newline + 1..])
 }
 
 #[cfg(test)]
@@ -156,13 +173,13 @@ mod tests {
 
     #[test]
     fn returns_the_requested_number_of_last_lines() {
-        let text = "one\ntwo\nthree\n";
-        assert_eq!(last_lines(text, 0), "");
-        assert_eq!(last_lines(text, 1), "three\n");
-        assert_eq!(last_lines(text, 2), "two\nthree\n");
+        let text = b"one\ntwo\nthree\n";
+        assert_eq!(last_lines(text, 0), b"");
+        assert_eq!(last_lines(text, 1), b"three\n");
+        assert_eq!(last_lines(text, 2), b"two\nthree\n");
         assert_eq!(last_lines(text, 9), text);
-        assert_eq!(last_lines("one\ntwo", 1), "two");
-        assert_eq!(last_lines("", 3), "");
+        assert_eq!(last_lines(b"one\ntwo", 1), b"two");
+        assert_eq!(last_lines(b"", 3), b"");
     }
 
     #[test]
@@ -216,5 +233,25 @@ mod tests {
         assert_eq!(read(1000), "first line\nsecond\u{fffd}\n");
         fs_err::write(&path, "x".repeat(100)).unwrap();
         assert_eq!(read(12), "x".repeat(12));
+        fs_err::write(&path, "größe").unwrap();
+        assert_eq!(read(4), "ße", "a character that is cut off is left out");
+    }
+
+    #[test]
+    fn the_end_of_a_log_comes_with_the_number_of_bytes_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let end = |lines, bytes| {
+            let (tail, omitted) = of_series(&path, lines, bytes).unwrap();
+            (String::from_utf8(tail).unwrap(), omitted)
+        };
+        fs_err::write(&path, "one\ntwo\nthree\n").unwrap();
+        assert_eq!(end(9, 99), ("one\ntwo\nthree\n".to_owned(), 0));
+        assert_eq!(end(2, 99), ("two\nthree\n".to_owned(), 4));
+        assert_eq!(end(9, 8), ("three\n".to_owned(), 8));
+        fs_err::write(&path, "x".repeat(100)).unwrap();
+        assert_eq!(end(9, 12), ("x".repeat(12), 88));
+        fs_err::write(&path, "").unwrap();
+        assert_eq!(end(9, 12), (String::new(), 0));
     }
 }

@@ -93,3 +93,30 @@ fn the_last_line_says_how_much_is_done_and_how_long_it_took() {
     context.script("here/plugins/p/on_Test__2_bad.sh", "#!/bin/sh\nexit 1\n");
     assert_eq!(last(&["run", "Test"]), "1 of 2 hooks succeeded, 1 failed");
 }
+
+#[test]
+fn the_end_of_a_log_is_shown_with_how_much_is_left_out() {
+    let context = TestContext::new();
+    context.script(
+        "here/plugins/p/on_Test__1_big.sh",
+        "#!/bin/sh\nhead -c 5000000 /dev/zero | tr '\\0' y\nseq 300 >&2\nexit 1\n",
+    );
+    let junit = context.path("here/run.xml");
+    for system in ["github", "gitlab", "azure", "buildkite"] {
+        let output = context.run(&["run", "--ci", system, "--junit", "run.xml", "Test"]).exits_with(1);
+        let id = context.hook_processes().pop().unwrap()["id"].as_str().unwrap().to_owned();
+        let see =
+            format!("left out; run `rigup process logs {}` to see the whole log\n", &id[id.len() - 8..]);
+        // Buildkite's logs are indented.
+        let printed = output.stderr.replace("\n  ", "\n");
+        for report in [printed, std::fs::read_to_string(&junit).unwrap()] {
+            assert!((64 << 10..80_000).contains(&report.len()), "{system}: {} bytes", report.len());
+            assert!(report.contains(&format!("\n... 4.7 MiB {see}yyyy")), "{system}");
+            assert!(report.contains(&format!("\n... 292 B {see}101\n102\n")), "{system}");
+        }
+    }
+    let shown = context.run(&["run", "--show-logs", "Test"]).exits_with(1).stderr;
+    assert!((1 << 20..1_100_000).contains(&shown.len()), "{} bytes", shown.len());
+    assert!(shown.contains("stdout <==\n... 3.8 MiB left out; run `rigup process logs "));
+    assert!(shown.contains("stderr <==\n1\n2\n"));
+}
