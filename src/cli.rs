@@ -14,6 +14,7 @@ use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::engine::ExitStatus;
 use crate::exhaustion;
 use crate::process::signals;
+use crate::report::text::printable;
 use crate::settings::{Environment, Flags, Settings};
 
 mod apply;
@@ -302,7 +303,7 @@ fn run_with_settings(
 
 /// Prints the help, the version, or the usage error.
 fn print_usage(error: clap::Error) -> ExitStatus {
-    let error = typed::with_tip(error);
+    let error = typed::with_tip(with_printable_arguments(error));
     let error = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             requested_help().unwrap_or(error)
@@ -321,6 +322,19 @@ fn print_usage(error: clap::Error) -> ExitStatus {
         false => STDOUT.write_and_drain(&text),
     };
     if is_error { ExitStatus::Usage } else { ExitStatus::Success }
+}
+
+/// Returns the error for the arguments of this process without characters that control the terminal, because clap quotes
+/// arguments unchanged. If there is none, returns the same error.
+fn with_printable_arguments(error: clap::Error) -> clap::Error {
+    let texts = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let (texts, shown): (Vec<String>, Vec<String>) =
+        texts.map(|text| (text.clone(), printable(&text))).unzip();
+    // What replaces the bytes of an argument that is not UTF-8 is valid.
+    if texts == shown || error.kind() == ErrorKind::InvalidUtf8 {
+        return error;
+    }
+    command_line().try_get_matches_from(shown).err().unwrap_or(error)
 }
 
 /// Returns the help that the arguments of this process request.

@@ -63,7 +63,7 @@ pub(crate) fn config(args: &ConfigArgs, context: &mut Context) -> CommandResult 
             if context.output.is_json_requested() {
                 context.output.records([json!({ "path": path })]);
             } else {
-                context.output.line(path.display());
+                context.output.path(&path);
             }
             Ok(ExitStatus::Success)
         }

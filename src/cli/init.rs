@@ -53,7 +53,7 @@ pub(crate) fn run(command: InitCommand, context: &mut Context) -> CommandResult 
         if output.is_json() {
             output.record(&json!({"type": "File", "path": file.to_string_lossy()}));
         } else {
-            output.line(file.display());
+            output.path(file);
         }
     }
     output.flush();

@@ -21,7 +21,7 @@ pub(crate) fn write(command: &Command, dir: &Path, context: &mut Context) -> Com
         if context.output.is_json() {
             context.output.records([json!({ "type": "ManPage", "path": path })]);
         } else {
-            context.output.line(path.display());
+            context.output.path(path);
         }
     }
     Ok(ExitStatus::Success)

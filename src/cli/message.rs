@@ -34,14 +34,14 @@ pub(crate) fn print_times() {
     HAS_TIMES.store(true, Ordering::Relaxed);
 }
 
-/// Prints a message to standard error. Replaces control characters, because the message may contain paths and lines of
-/// files that others wrote, and makes it inert for the CI system that reads it. Writes the message in one call, because other rigups may print at the same time. Ignores
-/// errors, because a closed standard error does not make a command fail.
+/// Prints a message to standard error, as one line. Replaces control characters and line breaks, because the message may
+/// contain arguments, paths and lines of files that others wrote, and makes it inert for the CI system that reads it. Writes
+/// the message in one call, because other rigups may print at the same time. Ignores errors, because a closed standard error
+/// does not make a command fail.
 pub(crate) fn print_message(text: &str) {
     let has_times = HAS_TIMES.load(Ordering::Relaxed);
     let time = if has_times { clock::format(clock::now()) + " " } else { String::new() };
-    let lines: String = text.split('\n').map(|line| time.clone() + &printable(line) + "\n").collect();
-    let _ = STDERR.write(job_log::inert(lines).as_bytes());
+    let _ = STDERR.write(job_log::inert(time + &printable(text) + "\n").as_bytes());
 }
 
 /// Prints an event of the engine, except for the progress of a request.

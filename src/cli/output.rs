@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 
 use clap::ColorChoice;
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::jsonl;
 use crate::report::record;
 use crate::report::table::Table;
+use crate::report::text::printable;
 use crate::settings::{Environment, FORMAT_VARIABLE};
 
 /// The size from which the buffer is written: the capacity of a pipe on Linux, in bytes.
@@ -143,6 +145,15 @@ impl Output {
     /// Writes whole lines for people.
     pub(crate) fn text(&mut self, lines: String) {
         self.raw(job_log::inert(lines).as_bytes());
+    }
+
+    /// Writes the path of a file on a line: unchanged, because scripts read it, except for a terminal, which it must not
+    /// control.
+    pub(crate) fn path(&mut self, path: &Path) {
+        match self.width {
+            Some(_) => self.text(printable(&path.to_string_lossy()) + "\n"),
+            None => self.raw(&[path.as_os_str().as_encoded_bytes(), b"\n"].concat()),
+        }
     }
 
     /// Writes a line of text, unchanged.

@@ -28,7 +28,7 @@ pub(crate) fn report(args: ReportArgs, context: &mut Context) -> CommandResult {
     if context.output.is_json_requested() {
         context.output.records([json!({ "type": "Report", "path": path })]);
     } else {
-        context.output.line(path.display());
+        context.output.path(path);
     }
     Ok(ExitStatus::Success)
 }

@@ -118,7 +118,8 @@ pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
         }
     }
     // The subcommands of a command have no tips.
-    let first = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let first = arguments.find(|argument| !argument.starts_with('-'));
     let tip = typed.filter(|typed| Some(typed) == first.as_ref()).and_then(|typed| tip(&typed));
     if let Some(tip) = tip {
         error.remove(ContextKind::SuggestedSubcommand);

@@ -241,7 +241,7 @@ fn await_ready(
         let answer = daemons::request(settings, &ControlRequest::AwaitReady { names, timeout }, None);
         answer.map_err(|error| match error {
             // A line for each daemon that has failed or is not ready.
-            EngineError::NotFound(text) => CliError::not_found(text.replace('\n', "\nerror: ")),
+            EngineError::NotFound(text) => CliError::not_found(print_all_but_last(text.split('\n'))),
             error => error.into(),
         })
     })??;
@@ -268,12 +268,8 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
         warning!("{diagnostic}");
     }
     let (specs, warnings) =
-        daemons::declared(&catalog, files, &context.settings).map_err(|ManifestError(mut problems)| {
-            let last = problems.pop().unwrap_or_default();
-            for problem in problems {
-                error!("{problem}");
-            }
-            CliError::setup(last)
+        daemons::declared(&catalog, files, &context.settings).map_err(|ManifestError(problems)| {
+            CliError::setup(print_all_but_last(problems.iter().map(String::as_str)))
         })?;
     for text in &warnings {
         warning!("{text}");
@@ -289,6 +285,14 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
     }
     policy::check(&specs).map_err(CliError::setup)?;
     Ok(specs)
+}
+
+/// Prints all problems but the last, and returns that one, which ends the command.
+fn print_all_but_last<'p>(problems: impl DoubleEndedIterator<Item = &'p str>) -> &'p str {
+    let mut problems = problems;
+    let last = problems.next_back().unwrap_or_default();
+    problems.for_each(|problem| error!("{problem}"));
+    last
 }
 
 /// Whether a plugin or the project declares a daemon with this name. Prints nothing, also if a manifest is invalid.

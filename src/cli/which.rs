@@ -99,7 +99,7 @@ fn print(name: &str, installed: &Installed, path: PathBuf, is_all: bool, context
             let is_own = index == 0 || *path == installed.abspath;
             context.output.records([record(name, path, is_own.then_some(installed))]);
         } else {
-            context.output.line(path.display());
+            context.output.path(path);
         }
     }
 }

@@ -351,7 +351,8 @@ fn check_owner(settings: &Settings) -> Result<(), EngineError> {
     let owner = owner_blocked_by_root(&settings.data_dir)
         .filter(|owner| !is_declared_trusted && !users::is_unknown(*owner));
     let Some(owner) = owner else { return Ok(()) };
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let arguments: Vec<String> = arguments.collect();
     let next = if let Some(advice) = settings.trust.ci_advice(&settings.data_dir) {
         advice
     } else if settings.is_default_data_dir {

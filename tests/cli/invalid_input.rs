@@ -1,5 +1,6 @@
 //! Invalid input is reported with its path and line, and leaves nothing unfinished.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -275,4 +276,59 @@ fn commands_that_need_plugins_fail_if_there_is_no_plugin_folder() {
     context.write("here/plugins/p/README", "");
     context.run(&["run", "E"]).succeeds();
     context.run(&["install"]).succeeds();
+}
+
+#[test]
+fn an_argument_cannot_add_lines_to_a_message_or_control_the_terminal() {
+    let context = TestContext::new();
+    context.fixture("good");
+    context.plugin("p", &[json!({"type": "Binary", "name": "x", "binproviders": "good"})]);
+    context.run(&["install"]).succeeds();
+    let word = "a\nerror: forged\x1b[31m\rb";
+    for args in [
+        &["process", "show", word] as &[&str],
+        &["process", "logs", word],
+        &["plugin", "show", word],
+        &["binary", "show", word],
+        &["config", word],
+        &["config", "set", word],
+        &["install", "--plugins", word],
+        &["install", "--binproviders", word],
+        &["install", "--locked", "--lockfile", word],
+        &["run", "--plugins", word, "Test"],
+        &["run", word],
+        &["report", "--html", &format!("plugins/p/binaries.jsonl/{word}")],
+        &["hook", "test", word],
+        &["exec", "--", word],
+        &["stop", word],
+        &["logs", word],
+        &["up", "-f", word],
+        &["apply", word],
+        &["--plugins-dir", word, "install"],
+        // Errors of the parser.
+        &[word],
+        &["machine", "show", word],
+        &["env", "--shell", word],
+        &["start", "--slug", word, "--", "true"],
+        &["install", &format!("--{word}")],
+    ] {
+        let output = context.run(args);
+        assert_ne!(output.code, Some(0), "{args:?}");
+        let lines: Vec<&str> = output.stderr.lines().collect();
+        assert!(lines.iter().any(|line| line.contains("forged")), "{args:?}: {lines:?}");
+        assert!(!lines.iter().any(|line| line.starts_with("error: forged")), "{args:?}: {lines:?}");
+        let is_raw = |line: &&str| line.contains(char::is_control);
+        assert!(!lines.iter().any(is_raw), "{args:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn an_argument_that_is_not_utf8_is_an_error_without_a_panic() {
+    let context = TestContext::new();
+    for args in [&[b"\xff" as &[u8]] as &[&[u8]], &[b"-q", b"\xff"], &[b"plugin", b"\xff"]] {
+        let mut command = context.command(&[]);
+        let output = command.args(args.iter().map(|arg| OsStr::from_bytes(arg))).output().unwrap();
+        let output = CommandOutput::new(&[], &output).exits_with(2);
+        assert!(output.stderr.starts_with("error: "), "{output:?}");
+    }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity, interrupt};
 use crate::cli::junit::{JunitArgs, JunitFile};
-use crate::cli::message::{message, print_event, warning};
+use crate::cli::message::{error, message, print_event, warning};
 use crate::cli::output::Output;
 use crate::clock;
 use crate::engine::ExitStatus;
@@ -235,8 +235,10 @@ impl Report<'_> {
             let reason = printable(reason);
             match outcome {
                 CheckOutcome::Broken => {
-                    let place = look_at.as_ref().map(|line| format!("\n  see {line}")).unwrap_or_default();
-                    message!("error: {check}: {reason}{place}");
+                    error!("{check}: {reason}");
+                    if let Some(line) = look_at {
+                        message!("  see {line}");
+                    }
                 }
                 _ if reason.is_empty() => {}
                 CheckOutcome::Skipped => self.verbosity.note(&format!("skipped: {check}: {reason}")),
