@@ -141,7 +141,7 @@ impl Settings {
             ["data_dir", "lib_dir", "lib_bin_dir"].contains(&named.name) && named.origin.starts_with("--")
         };
         let option = if self.paths.iter().any(is_option) {
-            format!("--lib-bin-dir {} ", shell::quote_text(&self.lib_bin_dir.to_string_lossy()))
+            format!("--lib-bin-dir {} ", shell::quote_path(&self.lib_bin_dir))
         } else {
             String::new()
         };

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::path::Path;
 
 /// An expression for the folder of the running script.
 pub(crate) const SCRIPT_DIR: &str = r#"$(dirname -- "$(realpath -- "$0")")"#;
@@ -27,6 +28,11 @@ pub(crate) fn quote(word: &[u8]) -> io::Result<Cow<'_, [u8]>> {
 pub(crate) fn quote_text(text: &str) -> String {
     let quoted = quote(text.as_bytes());
     quoted.map_or_else(|_| text.to_owned(), |quoted| String::from_utf8_lossy(&quoted).into_owned())
+}
+
+/// Quotes a path for a shell, if it needs quotes, for a message.
+pub(crate) fn quote_path(path: &Path) -> String {
+    quote_text(&path.to_string_lossy())
 }
 
 /// Returns the line with which a shell runs a command, for a message.

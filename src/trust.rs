@@ -16,7 +16,8 @@ use std::sync::Arc;
 use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Group, geteuid};
 
-use untrusted::{ALL_SHARE_IT, IF_ALONE, IF_OWNER, Remedy, is_shared, quoted};
+use crate::shell;
+use untrusted::{ALL_SHARE_IT, IF_ALONE, IF_OWNER, Remedy, is_shared};
 use users::{is_unknown, is_user_private_group, user};
 
 mod untrusted;
@@ -223,7 +224,7 @@ impl<'a> Inspection<'a> {
                     if links > MAX_LINKS {
                         let cause =
                             format!("it is one of more than {MAX_LINKS} links that lead to each other");
-                        let fix = format!("correct the link `{}`", quoted(&reached));
+                        let fix = format!("correct the link `{}`", shell::quote_path(&reached));
                         return Err(Untrusted::new(
                             &reached,
                             cause,
@@ -386,7 +387,7 @@ fn acl_writers(list: &[u8]) -> impl Iterator<Item = Writer> {
 
 fn unreadable(path: &Path, error: &io::Error, circumstances: &Arc<Circumstances>) -> Untrusted {
     let cause = format!("cannot read its owner and permissions: {error}");
-    Untrusted::new(path, cause, Remedy::Other(format!("check `{}`", quoted(path))), circumstances)
+    Untrusted::new(path, cause, Remedy::Other(format!("check `{}`", shell::quote_path(path))), circumstances)
 }
 
 #[cfg(test)]

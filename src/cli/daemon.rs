@@ -17,6 +17,7 @@ use crate::model::{Daemon, DaemonSpec, DaemonStatus, ExitReason, Health, Process
 use crate::report::table::{Cell, Column, Table};
 use crate::report::text::printable;
 use crate::report::{tables, units};
+use crate::shell;
 use crate::store::ProcessFilter;
 use crate::supervisor::control::ControlRequest;
 use crate::supervisor::{execution, policy};
@@ -214,7 +215,8 @@ fn missing_code(record: &Value, is_supervised: bool) -> String {
         format!("{name} was not started: {error}")
     } else {
         let command = if is_supervised { "start" } else { "up -d" };
-        format!("{name} has not been started; start it with `rigup {command} {name}`")
+        let started = shell::quote_text(&name);
+        format!("{name} has not been started; start it with `rigup {command} {started}`")
     }
 }
 

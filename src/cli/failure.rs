@@ -8,7 +8,7 @@ use crate::install::resolver::Resolved;
 use crate::model::{Attempt, Binary, Installed, Outcome, VersionRange};
 use crate::plugin::requirement::Providers;
 use crate::report::short_id::short_id;
-use crate::report::text::printable;
+use crate::report::text::{self, printable};
 use crate::shell;
 
 /// Prints why a step failed, if it did. A lookup does not try to install anything, so it only states that the binary is
@@ -26,7 +26,7 @@ pub(crate) fn print(result: &StepResult, is_lookup: bool) {
         StepResult::Deferred(request, binary, retry_at) => {
             error!(
                 "cannot install {request}: it failed and is not tried again before {retry_at}; run `rigup install {}` to try now",
-                binary.name
+                shell::quote_text(&binary.name)
             );
             message!("  {}", printable(&binary.backoff.last_error));
             print_earlier(binary, None);
@@ -46,11 +46,9 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
     let wanted = || if request.is_restricted { typed(request) } else { shell::quote_text(&named(request)) };
     let problem = resolved.problem.as_deref().map(printable);
     if let (true, Some(installed), Some(reason)) = (is_lookup, binary.installed(), &problem) {
-        error!(
-            "cannot load {label}: {}, but {reason}; run `rigup install {}`",
-            described(binary, installed, "is installed"),
-            wanted()
-        );
+        let state = described(binary, installed, "is installed");
+        let problem = format!("cannot load {label}: {state}, but {reason}");
+        error!("{}", text::with_next_step(problem, &format!("run `rigup install {}`", wanted())));
     } else if is_lookup {
         error!("{label} is not installed; run `rigup install {}`", wanted());
     } else if has_failed_last {

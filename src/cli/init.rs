@@ -10,6 +10,7 @@ use crate::cli::message::message;
 use crate::engine::ExitStatus;
 use crate::plugin::hook_name::HookName;
 use crate::plugin::template::{self, TemplateError};
+use crate::shell;
 
 /// The subcommands of `rigup init`.
 #[derive(Debug, Subcommand)]
@@ -58,7 +59,7 @@ pub(crate) fn run(command: InitCommand, context: &mut Context) -> CommandResult 
     }
     output.flush();
     if let Some(hook) = files.iter().find(|file| HookName::of_file(file).is_some()) {
-        message!("next: rigup hook test {}", hook.display());
+        message!("next: rigup hook test {}", shell::quote_path(hook));
     }
     Ok(ExitStatus::Success)
 }

@@ -8,6 +8,7 @@ use crate::engine::EngineError;
 use crate::model::{Daemon, DaemonStatus, Health, Process};
 use crate::report::tables;
 use crate::report::text::printable;
+use crate::shell;
 use crate::store::Store;
 
 /// A display of the status of daemons. Several threads may call it at the same time.
@@ -90,7 +91,7 @@ fn state(daemon: &Daemon, process: Option<&Process>) -> String {
             format!("{}{}{health}", daemon.status, pid.unwrap_or_default())
         }
         DaemonStatus::Backoff | DaemonStatus::Failed => {
-            let name = printable(&daemon.name);
+            let name = printable(&shell::quote_text(&daemon.name));
             format!("{}: {} (rigup logs {name})", daemon.status, printable(&daemon.last_error))
         }
         DaemonStatus::Exited => {

@@ -288,8 +288,7 @@ pub(crate) fn read(files: &[PathBuf], context: &Context) -> Result<Vec<DaemonSpe
 }
 
 /// Prints all problems but the last, and returns that one, which ends the command.
-fn print_all_but_last<'p>(problems: impl DoubleEndedIterator<Item = &'p str>) -> &'p str {
-    let mut problems = problems;
+fn print_all_but_last<'p>(mut problems: impl DoubleEndedIterator<Item = &'p str>) -> &'p str {
     let last = problems.next_back().unwrap_or_default();
     problems.for_each(|problem| error!("{problem}"));
     last

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::engine::error::EngineError;
 use crate::engine::processes;
 use crate::model::{MachineId, Outcome, Process, ProcessId, ProcessType};
+use crate::shell;
 use crate::store::{ProcessFilter, Store};
 
 /// A process whose log is shown, and a note about it.
@@ -47,7 +48,8 @@ pub(crate) fn find(store: &Store, machine_id: Option<MachineId>, typed: &str) ->
                 Ok(Logged { process, note })
             }
             None => Err(EngineError::NotFound(reason.unwrap_or_else(|| {
-                format!("no hook was run for {typed}, so there is no log; `rigup binary show {typed}` shows its record")
+                let shown = shell::quote_text(typed);
+                format!("no hook was run for {typed}, so there is no log; `rigup binary show {shown}` shows its record")
             }))),
         };
     }

@@ -15,9 +15,11 @@ use crate::process::executable::{self, ExecutableError};
 use crate::process::foreground::Foreground;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::spawn::{CommandSpec, SpawnError};
+use crate::report::text;
 use crate::runs::gc::{Gc, GcReport};
 use crate::runs::start::{self, RunRequest};
 use crate::settings::Settings;
+use crate::shell;
 
 /// Starts a detached run, and returns its record as soon as it runs or cannot be started.
 pub(crate) fn start(session: &Session<'_>, request: RunRequest) -> Result<Process, EngineError> {
@@ -164,7 +166,10 @@ fn check_installed(program: &OsString, binary: &Binary, settings: &Settings) -> 
         reason: match problem {
             // A recorded file of that kind is a module.
             ExecutableError::NoProgram => format!("{file} is a module, not a program"),
-            problem => format!("{file} {problem}; run `rigup install {}`", binary.name),
+            problem => {
+                let next = format!("run `rigup install {}`", shell::quote_text(&binary.name));
+                text::with_next_step(format!("{file} {problem}"), &next)
+            }
         },
         is_missing: true,
         is_exhausted: false,

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::fs::remove::remove_tree;
+use crate::shell;
 
 /// A new folder that is removed with this value, whatever programs have put into it: folders of any depth, and folders
 /// that nothing may be removed from. If a file system is mounted in it, it is kept.
@@ -30,7 +31,10 @@ impl TemporaryFolder {
             let (cause, next) = if parent.exists() {
                 (error.to_string(), String::new())
             } else {
-                ("it does not exist".to_owned(), format!("create it with `mkdir -m 1777 {place}`, or "))
+                (
+                    "it does not exist".to_owned(),
+                    format!("create it with `mkdir -m 1777 {}`, or ", shell::quote_path(parent)),
+                )
             };
             let text = "cannot create a folder for temporary files in";
             io::Error::new(

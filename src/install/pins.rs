@@ -12,6 +12,7 @@ use crate::lockfile::{Lockfile, Pin};
 use crate::model::{Installed, ProviderName, VersionRange, version};
 use crate::plugin::requirement::Providers;
 use crate::settings::Settings;
+use crate::shell;
 
 /// The pins of a lock file for this platform and its providers.
 #[derive(Debug)]
@@ -46,7 +47,8 @@ impl Pins<'_> {
         let path = self.path.display();
         let pin = self.lockfile.get(&self.platform, request.name.as_str());
         let pin = pin.ok_or_else(|| {
-            format!("{path} has no pin for {}; run `rigup lock {}`", self.platform, request.name)
+            let name = shell::quote_text(request.name.as_str());
+            format!("{path} has no pin for {}; run `rigup lock {name}`", self.platform)
         })?;
         let provider = &pin.binprovider;
         // The pin of a name that no plugin requires was reviewed, so that it chooses the provider.

@@ -12,6 +12,7 @@ use crate::plugin::overrides::Overrides;
 use crate::process::executable::{self, ExecutableError};
 use crate::process::signals::Interrupt;
 use crate::process::wrapper::{self, LinkKind};
+use crate::report::text;
 use crate::settings::Settings;
 use crate::shell;
 use crate::store::{Store, StoreError};
@@ -138,8 +139,7 @@ pub(crate) fn link_problem(
         }
         Some(problem) => {
             let problem = format!("{} {problem}", installed.abspath.display());
-            let has_fix = problem.contains("; ");
-            if has_fix { problem } else { format!("{problem}; run `rigup install --force {request}`") }
+            text::with_next_step(problem, &format!("run `rigup install --force {request}`"))
         }
         None if is_linked(name, installed, settings) => return None,
         None if in_place.as_ref().is_ok_and(Metadata::is_dir) => {

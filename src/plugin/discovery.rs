@@ -243,7 +243,7 @@ impl RootScan<'_, '_> {
                 let warning = format!(
                     "{0}: not a hook, because it has no exec bit and is not a .sh, .py or .js file; if it should be one, run `chmod +x {1}`",
                     path.display(),
-                    shell::quote_text(&path.to_string_lossy())
+                    shell::quote_path(&path)
                 );
                 self.warn(&plugin, warning);
             }
@@ -320,7 +320,7 @@ pub(crate) enum HookFileError {
     /// Its first line ends with a carriage return, which is not a part of the interpreter's name.
     #[error(
         "cannot be started: its first line ends with a carriage return, as in a file of Windows; run `sed -i 's/\\r$//' {path}`",
-        path = shell::quote_text(&.0.to_string_lossy())
+        path = shell::quote_path(.0)
     )]
     CarriageReturn(PathBuf),
 }

@@ -43,7 +43,7 @@ pub(crate) enum ExecutableError {
     #[error("is not a file")]
     NotFile,
     /// Nobody may execute the file.
-    #[error("has no exec bit; run `chmod +x {}`", shell::quote_text(&.0.to_string_lossy()))]
+    #[error("has no exec bit; run `chmod +x {}`", shell::quote_path(.0))]
     NoExecBit(PathBuf),
     /// Nobody may execute the file, and it has no beginning of a program.
     #[error("has no exec bit, and does not begin like a program; name another file")]

@@ -18,9 +18,11 @@ use nix::unistd::Pid;
 
 use crate::clock;
 use crate::exhaustion;
+use crate::model::BinaryName;
 use crate::process::executable::{self, ExecutableError};
 use crate::process::handle::Handle;
 use crate::process::{poll, subreaper, system};
+use crate::shell;
 
 /// A command with its environment and working directory.
 #[derive(Debug, Clone)]
@@ -162,10 +164,12 @@ impl CommandSpec {
                 format!("{subject} {problem}{next_step}")
             }
             io::ErrorKind::NotFound => {
-                format!(
-                    "it is not on PATH; run `rigup install {}`, or install it yourself",
-                    program.display()
-                )
+                let name = program.to_string_lossy();
+                let next = match BinaryName::parse(&name, None) {
+                    Ok(_) => format!("run `rigup install {}`", shell::quote_text(&name)),
+                    Err(_) => "install it".to_owned(),
+                };
+                format!("it is not on PATH; {next}")
             }
             io::ErrorKind::ArgumentListTooLong => "its arguments and environment are too long".to_owned(),
             _ if error.raw_os_error() == Some(libc::ETXTBSY) => {

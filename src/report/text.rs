@@ -57,6 +57,11 @@ pub(crate) fn list(words: &[impl AsRef<str>], max: usize) -> String {
     }
 }
 
+/// Returns a problem with the next step, unless it has its own.
+pub(crate) fn with_next_step(problem: String, next: &str) -> String {
+    if problem.contains("; ") { problem } else { format!("{problem}; {next}") }
+}
+
 /// Returns how many columns of a terminal a text takes.
 pub(crate) fn width(text: &str) -> usize {
     text.width()

@@ -10,6 +10,7 @@ use rusqlite::ffi::{
 };
 
 use crate::exhaustion;
+use crate::shell;
 use crate::store::files::with_suffix;
 
 /// An error of the store.
@@ -129,7 +130,8 @@ impl StoreError {
             Some(
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
             ) => {
-                let unknown = || format!("another process (`fuser {}` shows its pid)", path.display());
+                let unknown =
+                    || format!("another process (`fuser {}` shows its pid)", shell::quote_path(&path));
                 let holder = write_lock_holder(&path).unwrap_or_else(unknown);
                 Self::Busy(path, holder)
             }

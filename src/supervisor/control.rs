@@ -20,6 +20,7 @@ use crate::jsonl;
 use crate::process::handle::Handle;
 use crate::process::{poll, system};
 use crate::report::text::printable;
+use crate::shell;
 
 pub(crate) use client::{Client, drain};
 pub(crate) use message::{Answer, ControlRequest};
@@ -197,8 +198,8 @@ pub(crate) fn unknown_daemon(name: &str) -> String {
 
 /// Returns the note about a daemon that stays stopped because it was stopped by name, with the command that starts it.
 pub(crate) fn stopped_note(name: &str, command: &str) -> String {
-    let name = printable(name);
-    format!("{name} was stopped by name; start it with `rigup {command} {name}`")
+    let (name, started) = (printable(name), printable(&shell::quote_text(name)));
+    format!("{name} was stopped by name; start it with `rigup {command} {started}`")
 }
 
 /// Whether a transfer failed because the supervisor has closed the connection.

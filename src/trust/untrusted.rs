@@ -22,7 +22,7 @@ impl Circumstances {
     /// Returns the command that declares a file or folder trusted, with all others that are wrong for the same reason: the
     /// checkout, or `folder` if that is elsewhere.
     pub(super) fn declaration(&self, target: &Path, folder: &Path) -> String {
-        let folder = quoted(self.checkout_of(target).unwrap_or(folder));
+        let folder = shell::quote_path(self.checkout_of(target).unwrap_or(folder));
         let earlier = if self.has_declared { format!("\"${TRUST_VARIABLE}\":") } else { String::new() };
         format!("run `export {TRUST_VARIABLE}={earlier}{folder}`")
     }
@@ -111,14 +111,16 @@ impl Untrusted {
             Remedy::Command(..) if self.circumstances.is_ci => return declared(IF_ALONE),
             Remedy::Other(fix) => fix.clone(),
             Remedy::Command(program, change) => match self.circumstances.checkout_of(&self.path) {
-                Some(checkout) => format!("fix it with `{program} -R {change} {}`", quoted(checkout)),
-                None => format!("fix it with `{program} {change} {}`", quoted(&self.path)),
+                Some(checkout) => {
+                    format!("fix it with `{program} -R {change} {}`", shell::quote_path(checkout))
+                }
+                None => format!("fix it with `{program} {change} {}`", shell::quote_path(&self.path)),
             },
         };
-        let declare = format!("declare it trusted with --trust-dir {}", quoted(folder));
+        let declare = format!("declare it trusted with --trust-dir {}", shell::quote_path(folder));
         // A settings file cannot declare itself trusted.
         let other_way = if self.target().ends_with("rigup.toml") {
-            format!("{TRUST_VARIABLE}={}", quoted(folder))
+            format!("{TRUST_VARIABLE}={}", shell::quote_path(folder))
         } else {
             format!("trust_dirs = [{:?}] in your own rigup.toml", folder.display().to_string())
         };
@@ -149,8 +151,4 @@ pub(super) fn is_shared(path: &Path) -> bool {
     let is_of_root = metadata.uid() == 0;
     is_of_root && (is_open_folder || is_other_file)
         || ["/dev", "/proc", "/sys"].iter().any(|folder| path.starts_with(folder))
-}
-
-pub(super) fn quoted(path: &Path) -> String {
-    shell::quote_text(&path.to_string_lossy())
 }

@@ -1,7 +1,8 @@
 //! No text of a requirement is run by a shell or becomes an option of a package manager. Each built-in provider runs
 //! with fake package managers that record their arguments.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -179,4 +180,34 @@ fn no_other_text_of_a_requirement_becomes_an_option_or_a_command() {
         });
         assert_no_injection(&context, provider, &names.chain(others).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn the_words_of_a_command_in_a_hint_are_quoted_for_the_shell() {
+    let context = TestContext::new();
+    let name = "b;id";
+    context.run(&["exec", "--", name]).exits_with(127).stderr_contains("; run `rigup install 'b;id'`\n");
+    context.run(&["exec", "--", "-x"]).exits_with(127).stderr_contains("it is not on PATH; install it\n");
+    context.run(&["load", name]).exits_with(1).stderr_contains("; run `rigup install 'b;id'`\n");
+    context.write("here/rigup.lock", "{\"type\":\"Lockfile\",\"version\":1}\n");
+    context.run(&["install", "--locked", name]).exits_with(1).stderr_contains("; run `rigup lock 'b;id'`\n");
+    context.write("here/rigup.toml", "[daemons.'c;id']\ncommand = 'sleep 600'\n");
+    context.run(&["logs", "c;id"]).exits_with(1).stderr_contains("; start it with `rigup up 'c;id'`\n");
+    context
+        .run(&["init", "plugin", "p", "--dir", "a b"])
+        .succeeds()
+        .stderr_contains("next: rigup hook test 'a b/p/");
+}
+
+#[test]
+fn a_program_without_an_exec_bit_leads_to_one_next_step() {
+    let mut context = TestContext::new();
+    let file = context.script("tools/it", "#!/bin/sh\necho 1.2.3\n");
+    let path = format!("{}:/usr/bin:/bin", context.path("tools").display());
+    context.set("PATH", path);
+    context.run(&["install", "it"]).succeeds();
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let next = format!("has no exec bit; run `chmod +x {}`\n", file.display());
+    context.run(&["load", "it"]).exits_with(1).stderr_contains(&next);
+    context.run(&["exec", "--", "it"]).exits_with(127).stderr_contains(&next);
 }

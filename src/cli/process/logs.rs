@@ -19,6 +19,7 @@ use crate::process::poll;
 use crate::process::run_dir::{self, RunDir};
 use crate::process::tail::{LogFollower, POLL_INTERVAL};
 use crate::report::short_id::short_id;
+use crate::shell;
 use crate::store::Store;
 
 /// The arguments of `rigup process logs`.
@@ -152,7 +153,8 @@ fn explained(error: EngineError, name: &str, context: &Context) -> CliError {
 
 /// Returns the error for a declared daemon that has not been started.
 fn not_started(name: &str) -> CliError {
-    CliError::not_found(format!("{name} has not been started; start it with `rigup up {name}`"))
+    let started = shell::quote_text(name);
+    CliError::not_found(format!("{name} has not been started; start it with `rigup up {started}`"))
 }
 
 fn failures(store: &Store, context: &mut Context) -> Result<Vec<Process>, CliError> {

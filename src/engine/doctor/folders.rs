@@ -10,6 +10,7 @@ use crate::exhaustion;
 use crate::fs::dir;
 use crate::process::executable;
 use crate::settings::Settings;
+use crate::shell;
 
 /// The free space below which an install may fail, in bytes: a venv or a browser takes about as much.
 const LOW_SPACE: u64 = 256 << 20;
@@ -37,7 +38,10 @@ fn search_path(settings: &Settings) -> Option<Finding> {
 fn temporary_folder(folder: &Path) -> Option<Finding> {
     let shown = folder.display();
     if !folder.is_dir() {
-        let fix = format!("create it with `mkdir -m 1777 {shown}`, or set TMPDIR to a folder that exists");
+        let fix = format!(
+            "create it with `mkdir -m 1777 {}`, or set TMPDIR to a folder that exists",
+            shell::quote_path(folder)
+        );
         return Some(Finding::new(
             "temp",
             Level::Fault,

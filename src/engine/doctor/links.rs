@@ -69,7 +69,7 @@ fn dangling(link: &Path) -> Option<Finding> {
     let fix = if lib_dir::is_marked_link(link) {
         "run `rigup uninstall --orphaned --yes`, or install it again".to_owned()
     } else {
-        format!("run `rm {}`", shell::quote_text(&link.to_string_lossy()))
+        format!("run `rm {}`", shell::quote_path(link))
     };
     (!target.exists()).then(|| Finding::new("links", Level::Fault, message, fix))
 }

@@ -8,6 +8,7 @@ use crate::duration;
 use crate::model::DaemonName;
 use crate::process::run_dir::{self, RunDir};
 use crate::report::text::printable;
+use crate::shell;
 use crate::supervisor::control::Answer;
 use crate::supervisor::control_loop::ControlLoop;
 use crate::supervisor::control_loop::connected_client::{
@@ -96,7 +97,7 @@ impl ControlLoop<'_> {
         if is_in_vain || wait.refusal_at.is_some_and(|at| at <= now) {
             let lines = problems().map(|(name, problem)| {
                 let next = if self.has_written(&name) {
-                    format!("; see `rigup logs {name}`")
+                    format!("; see `rigup logs {}`", shell::quote_text(&name))
                 } else {
                     String::new()
                 };

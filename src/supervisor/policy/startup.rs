@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::daemon::{CheckedState, DaemonState, SupervisedDaemon};
 use crate::model::{DaemonName, DaemonStatus, Health};
+use crate::shell;
 
 /// How long a daemon without a check of readiness has to run before it counts as started, because one that cannot work often
 /// starts and then fails.
@@ -99,8 +100,9 @@ impl SupervisedDaemon {
             |name: &DaemonName| daemons.iter().any(|daemon| daemon.spec.name == *name && daemon.is_stopped());
         let mut stopped = needed.filter(|dependency| is_stopped(&dependency.name));
         let stopped = &stopped.next().filter(|_| self.state.status == DaemonStatus::Waiting)?.name;
+        let started = shell::quote_text(stopped);
         let text =
-            format!("it waits for {stopped}, which is stopped; start that with `rigup start {stopped}`");
+            format!("it waits for {stopped}, which is stopped; start that with `rigup start {started}`");
         Some(Startup::Failing(self.spec.name.clone(), text))
     }
 
