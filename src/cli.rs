@@ -427,7 +427,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Why(args) => why::why(&args, context),
         Command::Which(args) => which::which(&args, context),
         Command::Doctor => doctor::doctor(context),
-        Command::Env(args) => Ok(env::env(&args, context)),
+        Command::Env(args) => env::env(&args, context),
         Command::Exec(args) => exec::exec(&args, context),
         Command::Start(args) => start::start(args, context),
         Command::Post(args) => start::post(&args, context),

@@ -1,6 +1,8 @@
 //! `rigup env` in every shell that is installed here.
 
+use std::ffi::OsString;
 use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -159,4 +161,26 @@ fn install_on_a_terminal_says_how_to_put_the_folder_on_path() {
     assert!(String::from_utf8(shown).unwrap().contains(&hint), "{hint}");
     let install = context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
     assert!(!install.stderr.contains("PATH"), "{}", install.stderr);
+}
+
+#[test]
+fn a_path_that_a_format_cannot_hold_is_refused_and_never_changed() {
+    let mut context = TestContext::new();
+    context.set("PATH", OsString::from_vec(b"/usr/bin:/x\xff/bin".to_vec()));
+    for format in ["json", "dotenv"] {
+        let output = context.run(&["env", "--shell", format]).exits_with(3);
+        assert_eq!(output.stdout, "");
+        output.stderr_contains("its folder /x\\xff/bin is not UTF-8; remove that from PATH");
+    }
+    for format in ["sh", "fish", "nu", "pwsh", "github"] {
+        context.run(&["env", "--shell", format]).succeeds();
+    }
+}
+
+#[test]
+fn the_folder_in_a_powershell_snippet_cannot_end_its_string() {
+    let mut context = TestContext::new();
+    context.set("RIGUP_LIB_BIN_DIR", "/a\u{201d}; id #/b\u{2019}");
+    let snippet = context.run(&["env", "--shell", "pwsh"]).succeeds().stdout;
+    assert!(snippet.contains("\"/a`\u{201d}; id #/b`\u{2019}\""), "{snippet}");
 }
