@@ -1,13 +1,16 @@
 //! The command line: one file for each command. Commands call the engine and print what it returns.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::ci::CiCommand;
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
+use crate::cli::error_report::ErrorReport;
+use crate::cli::hook::HookCommand;
+use crate::cli::junit::JunitArgs;
 use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::output_queue::{STDERR, STDOUT};
@@ -31,6 +34,7 @@ mod daemon;
 mod daemon_binaries;
 mod doctor;
 mod env;
+mod error_report;
 mod events;
 mod exec;
 mod failure;
@@ -243,10 +247,22 @@ fn run_command_line() -> ExitStatus {
     let environment = Environment::of_this_process();
     job_log::set_reader(ci::system_of(&environment));
     let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_or_else(print_usage, |Cli { global, command }| {
-        let (uses, ci) = (command.settings_use(), command.ci());
-        run_with_settings(global, environment, uses, ci, |context| run(command, context))
-    })
+    let parsed = parsed.map_err(|error| typed::with_tip(with_printable_arguments(error)));
+    match parsed {
+        Err(error) => {
+            let reported = error_report::of_parser(&error);
+            let status = print_usage(error);
+            if let Some(error) = reported {
+                let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+                ErrorReport::of_rejected(&arguments, &command_line()).publish(&error, &environment);
+            }
+            status
+        }
+        Ok(Cli { global, command }) => {
+            let (uses, report) = (command.settings_use(), command.error_report());
+            run_with_settings(global, environment, uses, report, |context| run(command, context))
+        }
+    }
 }
 
 /// Returns the parser of the command line.
@@ -277,12 +293,12 @@ fn run_with_settings(
     global: Global,
     environment: Environment,
     uses: SettingsUse,
-    ci: Option<CiCommand>,
+    report: Option<ErrorReport>,
     run: impl FnOnce(&mut Context) -> CommandResult,
 ) -> ExitStatus {
     let Global { folders, json, format, color, verbosity } = global;
     let output = Output::new(format.or(json.then_some(Format::Jsonl)), color, &environment);
-    let ci = ci.map(|ci| (ci, environment.clone()));
+    let report = report.map(|report| (report, environment.clone()));
     let status = output.map_err(CliError::usage).and_then(|output| {
         let settings = Settings::merge_for(uses == SettingsUse::Values, folders, environment)?;
         // A rigup that runs this one because of a record has printed them.
@@ -294,8 +310,8 @@ fn run_with_settings(
     });
     status.unwrap_or_else(|error| {
         error!("{error}");
-        if let Some((ci, environment)) = ci {
-            ci.publish_error(&error, &environment);
+        if let Some((report, environment)) = report {
+            report.publish(&error, &environment);
         }
         error.status
     })
@@ -303,7 +319,6 @@ fn run_with_settings(
 
 /// Prints the help, the version, or the usage error.
 fn print_usage(error: clap::Error) -> ExitStatus {
-    let error = typed::with_tip(with_printable_arguments(error));
     let error = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             requested_help().unwrap_or(error)
@@ -379,16 +394,17 @@ fn run_and_flush(run: impl FnOnce(&mut Context) -> CommandResult, context: &mut 
 }
 
 impl Command {
-    /// Returns how it reports to CI systems, or `None` if it does not.
-    fn ci(&self) -> Option<CiCommand> {
-        let (name, args) = match self {
-            Self::Install(args) => ("rigup install", args.ci),
-            Self::Load(args) => ("rigup load", args.ci),
-            Self::Lock(args) => ("rigup lock", args.ci),
-            Self::Run(args) => ("rigup run", args.ci),
+    /// Returns how it reports the error that ends it, or `None` if it only prints that.
+    fn error_report(&self) -> Option<ErrorReport> {
+        let (command, ci, junit) = match self {
+            Self::Install(args) => ("rigup install", Some(args.ci), args.junit.clone()),
+            Self::Load(args) => ("rigup load", Some(args.ci), JunitArgs::default()),
+            Self::Lock(args) => ("rigup lock", Some(args.ci), JunitArgs::default()),
+            Self::Run(args) => ("rigup run", Some(args.ci), args.junit.clone()),
+            Self::Hook(HookCommand::Test(args)) => ("rigup hook test", None, args.junit.clone()),
             _ => return None,
         };
-        Some(CiCommand { name, args })
+        Some(ErrorReport { command: command.to_owned(), ci, junit })
     }
 
     /// Returns how it uses the settings.

@@ -6,7 +6,7 @@ pub(crate) mod binary;
 pub(crate) mod binary_spec;
 pub(crate) mod daemon;
 pub(crate) mod daemon_hooks;
-mod error_line;
+pub(crate) mod error_line;
 pub(crate) mod health;
 pub(crate) mod id;
 pub(crate) mod import;

@@ -1,18 +1,21 @@
 //! `--ci`: shows what a command did in the form of the CI system that runs it.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use clap::ValueEnum as _;
 
 use crate::cli::choice;
 use crate::cli::command::CliError;
 use crate::cli::job_log;
 use crate::cli::message::warning;
 use crate::cli::output_queue::STDERR;
+use crate::cli::typed;
 use crate::clock;
-use crate::engine::ExitStatus;
 use crate::report::ci::{CiSystem, CommandFile};
-use crate::report::job_report::{ItemOutcome, JobItem, JobReport};
+use crate::report::job_report::JobReport;
 use crate::settings::{self, CI_VARIABLE, Environment};
 
 /// The option for the CI system.
@@ -35,6 +38,13 @@ enum CiChoice {
 }
 
 impl CiArgs {
+    /// Returns the option with the system that arguments name, even if others of them are invalid.
+    pub(crate) fn in_arguments(arguments: &[OsString]) -> Self {
+        let value = typed::value_of("--ci", arguments);
+        let choice = value.and_then(|value| CiChoice::from_str(value.to_str()?, false).ok());
+        Self { ci: choice }
+    }
+
     /// Returns the CI system to report to, or `None` if there is none, and makes all further text inert for the system that
     /// reads it.
     pub(crate) fn begin(self, environment: &Environment) -> Result<Option<CiSystem>, CliError> {
@@ -68,42 +78,6 @@ impl CiChoice {
 pub(crate) fn system_of(environment: &Environment) -> Option<CiSystem> {
     let chosen: Option<CiChoice> = choice::of(environment, CI_VARIABLE).unwrap_or_default();
     chosen.unwrap_or(CiChoice::Auto).system(environment)
-}
-
-/// A command that reports to CI systems.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CiCommand {
-    /// The command, such as `rigup install`.
-    pub(crate) name: &'static str,
-    /// Its option.
-    pub(crate) args: CiArgs,
-}
-
-impl CiCommand {
-    /// Reports the error that ended the command, unless there is no CI system.
-    pub(crate) fn publish_error(self, error: &CliError, environment: &Environment) {
-        // The error may be that the system is invalid.
-        let Ok(Some(system)) = self.args.begin(environment) else { return };
-        let kind = match error.status {
-            ExitStatus::Usage => "usage error",
-            ExitStatus::Setup => "setup error",
-            _ => "error",
-        };
-        let problem = JobItem {
-            name: kind.to_owned(),
-            outcome: ItemOutcome::Failed,
-            reason: error.to_string(),
-            place: error.place.clone(),
-            ..JobItem::default()
-        };
-        let mut report = JobReport {
-            command: self.name.to_owned(),
-            problems: vec![problem],
-            closing: kind.to_owned(),
-            ..JobReport::default()
-        };
-        publish(&mut report, system, environment);
-    }
 }
 
 /// Prints a report for a CI system to standard error, and appends it to the files that the system reads. A file that cannot be

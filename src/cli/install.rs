@@ -134,7 +134,7 @@ pub(crate) struct InstallArgs {
     #[command(flatten)]
     pub(crate) ci: CiArgs,
     #[command(flatten)]
-    junit: JunitArgs,
+    pub(crate) junit: JunitArgs,
 }
 
 /// The arguments of `rigup load`.

@@ -89,7 +89,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) ci: CiArgs,
     #[command(flatten)]
-    junit: JunitArgs,
+    pub(crate) junit: JunitArgs,
     /// Show which hooks of the `rigup run` with this id are still running
     #[arg(long, value_name = "ID", conflicts_with_all = ["event", "plugins", "hooks", "stdin", "timeout", "ready_timeout", "output_dir", "follow", "apply"], add = values(completion::processes))]
     status: Option<String>,
@@ -145,6 +145,9 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     }
     if without_hooks.len() == names.len() {
         check_plugin_folders(&context.settings)?;
+        if let Some(file) = junit {
+            file.write(&job::of_run(&catalog.discovery.diagnostics))?;
+        }
         return Ok(status);
     }
     let started = clock::now();

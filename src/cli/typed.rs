@@ -1,5 +1,8 @@
 //! What people type from habit: other names of commands, and tips for commands that rigup does not have.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
 use clap::Command;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -128,6 +131,19 @@ pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// Returns the value of an option that takes one, which may be a part of its word. The arguments after `--` are not rigup's.
+pub(crate) fn value_of(option: &str, arguments: &[OsString]) -> Option<OsString> {
+    let mut arguments = arguments.iter().take_while(|argument| *argument != "--");
+    while let Some(argument) = arguments.next() {
+        match argument.as_bytes().strip_prefix(option.as_bytes()) {
+            Some(b"") => return arguments.next().cloned(),
+            Some([b'=', value @ ..]) => return Some(OsStr::from_bytes(value).to_owned()),
+            _ => {}
+        }
+    }
+    None
+}
+
 fn tip(typed: &str) -> Option<&'static str> {
     TIPS.iter().find(|(name, _)| *name == typed).map(|(_, tip)| *tip)
 }
@@ -162,6 +178,20 @@ mod tests {
                 assert!(is_command(&command, &words), "{typed}: {named}");
             }
         }
+    }
+
+    #[test]
+    fn the_value_of_an_option_is_the_next_word_or_the_rest_of_its_word() {
+        let value = |line: &str| {
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            value_of("--ci", &arguments).map(|value| value.into_string().unwrap())
+        };
+        assert_eq!(value("install --ci github x").as_deref(), Some("github"));
+        assert_eq!(value("install --bad --ci=azure").as_deref(), Some("azure"));
+        assert_eq!(
+            [value("exec -- --ci github"), value("install --cid x"), value("install --ci")],
+            [None, None, None]
+        );
     }
 
     #[test]

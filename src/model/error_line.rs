@@ -8,7 +8,7 @@ const CLAP_END: &str = "For more information";
 /// Returns the line that says why a program failed, or `None` if there is none: the last line or, if that belongs to the
 /// stack of an exception, to what Node prints below it, or to the usage that clap prints below an error, the exception or
 /// the error.
-pub(super) fn find(stderr: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn find(stderr: &str) -> Option<Cow<'_, str>> {
     let lines: Vec<&str> = stderr.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = *lines.last()?;
     if last.starts_with(CLAP_END)

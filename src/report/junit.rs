@@ -20,7 +20,7 @@ impl Escaper for Xml {
     }
 }
 
-/// The file: one suite, with a case for each item.
+/// The file: one suite, with a case for each item, and an error for each further problem.
 #[derive(Template)]
 #[template(path = "junit.xml", config = "src/report/askama.toml", whitespace = "preserve")]
 struct JunitSuite<'r> {
@@ -31,6 +31,10 @@ struct JunitSuite<'r> {
 impl JunitSuite<'_> {
     fn count(&self, outcome: ItemOutcome) -> usize {
         self.report.items.iter().filter(|item| item.outcome == outcome).count()
+    }
+
+    fn tests(&self) -> usize {
+        self.report.items.len() + self.report.problems.len()
     }
 
     fn failures(&self) -> usize {
@@ -86,20 +90,26 @@ mod tests {
         let report = JobReport {
             command: "rigup run".to_owned(),
             items: vec![failed, skipped, JobItem { name: "ok".to_owned(), ..JobItem::default() }],
+            problems: vec![JobItem {
+                name: "p".to_owned(),
+                reason: "x & y".to_owned(),
+                ..JobItem::default()
+            }],
             elapsed: SignedDuration::from_secs(2),
             ..JobReport::default()
         };
         let escaped = "]]&gt;&lt;/failure&gt;&quot;&amp;\u{fffd}[2J\u{fffd}\u{fffd}";
         let expected = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-             <testsuites name=\"rigup run\" tests=\"3\" failures=\"1\" errors=\"0\" time=\"2.000\">\n\
-             <testsuite name=\"rigup run\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\" time=\"2.000\" timestamp=\"1970-01-01T00:00:00\">\n\
+             <testsuites name=\"rigup run\" tests=\"4\" failures=\"1\" errors=\"1\" time=\"2.000\">\n\
+             <testsuite name=\"rigup run\" tests=\"4\" failures=\"1\" errors=\"1\" skipped=\"1\" time=\"2.000\" timestamp=\"1970-01-01T00:00:00\">\n\
              <testcase classname=\"p\" name=\"a&lt;b\" time=\"1.500\">\n\
              <failure message=\"{escaped}\">{escaped}</failure>\n\
              <system-out>==&gt; x: stderr &lt;==\n&lt;log&gt;\n</system-out>\n\
              </testcase>\n\
              <testcase classname=\"rigup run\" name=\"s\">\n<skipped message=\"no\"/>\n</testcase>\n\
              <testcase classname=\"rigup run\" name=\"ok\">\n</testcase>\n\
+             <testcase classname=\"rigup run\" name=\"p\">\n<error message=\"x &amp; y\">x &amp; y</error>\n</testcase>\n\
              </testsuite>\n</testsuites>\n"
         );
         assert_eq!(file(&report, Timestamp::UNIX_EPOCH), expected);

@@ -30,6 +30,7 @@ mod doctor;
 mod durations;
 mod env;
 mod environment;
+mod error_report;
 mod event;
 mod event_environment;
 mod events;

@@ -45,7 +45,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "ITEM,...", value_delimiter = ',', value_parser = Check::parse)]
     only: Vec<Check>,
     #[command(flatten)]
-    junit: JunitArgs,
+    pub(crate) junit: JunitArgs,
     /// Arguments of a request that the hook can satisfy, such as `--name=jq`
     #[arg(last = true, value_name = "HOOK ARGUMENTS")]
     arguments: Vec<OsString>,
