@@ -46,6 +46,11 @@ impl OutputFile {
         &self.path
     }
 
+    /// Whether it is standard output, which then has only what is written.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self.target, Target::Stdout)
+    }
+
     /// Writes the file.
     pub(crate) fn write(&self, content: &[u8]) -> Result<(), CliError> {
         let written = match &self.target {
@@ -54,7 +59,11 @@ impl OutputFile {
             Target::Stdout => STDOUT.write(content).and_then(|()| STDOUT.drain()),
             Target::Stderr => STDERR.write(content).and_then(|()| STDERR.drain()),
         };
-        written.map_err(|error| write_error(self.contents, &self.path, &error))
+        match written {
+            // A closed standard output does not change the exit code, whatever was printed to it.
+            Err(error) if self.is_stdout() && error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| write_error(self.contents, &self.path, &error)),
+        }
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) fn report(args: ReportArgs, context: &mut Context) -> CommandResult {
     let page = page(&overview::read(&context.settings, store.as_deref())?);
     file.write((page + "\n").as_bytes())?;
     let path = file.path();
+    if file.is_stdout() {
+        return Ok(ExitStatus::Success);
+    }
     if context.output.is_json_requested() {
         context.output.records([json!({ "type": "Report", "path": path })]);
     } else {

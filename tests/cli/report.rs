@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::test_context::{TestContext, wait_until};
+use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// Writes the report, and returns its text.
 fn page(context: &TestContext) -> String {
@@ -140,4 +140,24 @@ fn a_large_data_dir_has_a_page_that_a_browser_can_show() {
     let page = page(&context);
     assert!(page.contains("130 more binaries are left out"));
     assert!(page.len() < 2_000_000, "{}", page.len());
+}
+
+#[test]
+fn a_page_on_standard_output_is_alone_there() {
+    let context = TestContext::new();
+    for args in
+        [&["report", "--html", "/dev/stdout"] as &[&str], &["report", "--json", "--html", "/dev/stdout"]]
+    {
+        let output = context.run(args).succeeds();
+        assert!(
+            output.stdout.starts_with("<!DOCTYPE html>") && output.stdout.ends_with("</html>\n"),
+            "{args:?}"
+        );
+        assert_eq!(output.stderr, "");
+    }
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut report = context.command(&["report", "--html", "/dev/stdout"]);
+    let output = CommandOutput::new(&[], &report.stdout(closed).output().unwrap()).succeeds();
+    assert_eq!(output.stderr, "", "a reader may close it early");
 }
