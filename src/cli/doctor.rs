@@ -4,6 +4,7 @@ use crate::cli::command::{CommandResult, Context, interrupt};
 use crate::engine::ExitStatus;
 use crate::engine::doctor::{self, Finding, Level};
 use crate::report::table::{Cell, Column, Table};
+use crate::report::text::printable;
 
 /// Runs `rigup doctor`.
 pub(crate) fn doctor(context: &mut Context) -> CommandResult {
@@ -12,17 +13,22 @@ pub(crate) fn doctor(context: &mut Context) -> CommandResult {
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }
-    let columns = [
-        Column::new("LEVEL"),
-        Column::new("CHECK"),
-        Column::new("FINDING").wrap(24),
-        Column::new("FIX").wrap(24),
-    ];
-    let rows = findings.iter().map(row);
-    let records = findings.iter().map(Finding::to_record);
-    context.output.list(records, "no problems found", || Table::with_rows(columns, rows));
+    let columns =
+        [Column::new("LEVEL"), Column::new("CHECK"), Column::new("FINDING").wrap(24), Column::new("FIX")];
+    let table = Table::with_rows(columns, findings.iter().map(row));
+    let output = &mut context.output;
+    if output.is_json() || table.fits(output.width()) {
+        output.list(findings.iter().map(Finding::to_record), "no problems found", || table);
+    } else {
+        output.text(findings.iter().map(lines).collect());
+    }
     let has_fault = findings.iter().any(|finding| finding.level == Level::Fault);
     Ok(if has_fault { ExitStatus::Incomplete } else { ExitStatus::Success })
+}
+
+/// Returns a finding and its fix, which has commands and addresses to copy, each on a line that is not broken.
+fn lines(Finding { check, level, message, fix }: &Finding) -> String {
+    format!("{level} ({check}): {}\n  {}\n", printable(message), printable(fix))
 }
 
 fn row(finding: &Finding) -> [Cell; 4] {

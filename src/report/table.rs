@@ -129,6 +129,12 @@ impl Table {
         self.rows.is_empty()
     }
 
+    /// Whether no column has to be narrower than its minimum width.
+    pub(crate) fn fits(&self, width: Option<usize>) -> bool {
+        let widths = (0..self.columns.len()).map(|index| self.min_width(index, self.natural_width(index)));
+        width.is_none_or(|width| total(widths) <= width)
+    }
+
     /// Returns the lines of the table, which are at most `width` columns wide; without a width, every column is as wide as
     /// its texts.
     pub(crate) fn render(&self, width: Option<usize>, color: bool) -> String {
@@ -169,10 +175,7 @@ impl Table {
             let Column { header, rank, .. } = self.columns[index];
             rank == 0 || !self.is_blank(index) || !(is_too_wide || header.is_empty())
         });
-        let min_width = |&(index, width): &(usize, usize)| match self.columns[index].overflow {
-            Some((_, min_width)) => width.min(min_width.max(text::width(self.columns[index].header))),
-            None => width,
-        };
+        let min_width = |&(index, width): &(usize, usize)| self.min_width(index, width);
         while total(layout.iter().map(min_width)) > width {
             let ranks = layout.iter().map(|&(index, _)| self.columns[index].rank).enumerate();
             match ranks.filter(|&(_, rank)| rank > 0).max_by_key(|&(_, rank)| rank) {
@@ -184,6 +187,11 @@ impl Table {
         // If the table is still too wide, every column shrinks below its minimum.
         shrink(&mut layout, width, |_column| 1);
         layout
+    }
+
+    fn min_width(&self, index: usize, width: usize) -> usize {
+        let Column { header, overflow, .. } = self.columns[index];
+        overflow.map_or(width, |(_, min_width)| width.min(min_width.max(text::width(header))))
     }
 
     fn natural_width(&self, index: usize) -> usize {

@@ -1,10 +1,12 @@
 //! `rigup doctor`: what keeps rigup, or the programs that it installed, from working.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use serde_json::{Value, json};
 
+use crate::pty::start_on_pty;
 use crate::test_context::TestContext;
 
 /// A program that prints a version.
@@ -200,4 +202,26 @@ fn doctor_finds_a_lock_file_that_check_would_reject() {
     assert!(context.findings("lock", 0).is_empty());
     context.write("here/rigup.lock", "{");
     assert!(context.findings("lock", 1)[0][1].contains("rigup.lock"));
+}
+
+#[test]
+fn a_narrow_terminal_does_not_break_the_fix_of_a_finding() {
+    let mut context = TestContext::new();
+    context.plugin("open", &[json!({"type": "Binary", "name": "sh"})]);
+    fs::set_permissions(context.path("here/plugins/open"), fs::Permissions::from_mode(0o777)).unwrap();
+    let findings = context.run(&["doctor"]).exits_with(1).records();
+    for columns in [40, 60, 120, 1000] {
+        let words = [env!("CARGO_BIN_EXE_rigup"), "doctor", "--color", "never"];
+        let (mut terminal, mut doctor) = start_on_pty(&mut context, &words, columns);
+        let mut shown = Vec::new();
+        // Reading from a terminal that no process has open any more fails.
+        let _ = terminal.read_to_end(&mut shown);
+        assert_eq!(doctor.wait().unwrap().code(), Some(1));
+        let shown = String::from_utf8(shown).unwrap();
+        assert_eq!(shown.starts_with("LEVEL "), columns == 1000, "{columns}: {shown}");
+        for finding in &findings {
+            let fix = finding["fix"].as_str().unwrap();
+            assert!(shown.lines().any(|line| line.ends_with(fix)), "{columns}: {fix}: {shown}");
+        }
+    }
 }
