@@ -64,7 +64,7 @@ impl Attachment<'_> {
     ) -> Result<(), EngineError> {
         let Self { output, display, shows_status, names, includes_others } = self;
         let is_shown = |daemon: &Daemon| includes_others || names.contains(&daemon.name);
-        let mut printer = output.map(|output| LinePrinter::with_names(output, names.clone()));
+        let mut printer = output.map(|output| LinePrinter::with_names(output, names.clone()).inert());
         let mut version = None;
         loop {
             let is_last = ended.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Disconnected);

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::cli::job_log;
 use crate::cli::output::Output;
 use crate::report::log_text::LogText;
 use crate::report::text::{printable, width};
@@ -10,11 +11,13 @@ use crate::report::text::{printable, width};
 const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];
 
 /// A printer of lines. To a program or a file, it writes the bytes of each line unchanged. On a terminal, it neutralizes what
-/// controls the terminal.
+/// controls the terminal, and in the log of a CI job, if the lines must be inert, also what controls the CI system.
 pub(crate) struct LinePrinter<'o> {
     output: &'o mut Output,
     /// The names in front of the lines; none if there is only one daemon.
     prefixes: Option<Prefixes>,
+    /// Whether the CI system that reads the output finds no command in the lines.
+    is_inert: bool,
     /// The number of lines that were printed.
     pub count: u64,
 }
@@ -28,24 +31,36 @@ struct Prefixes {
 impl<'o> LinePrinter<'o> {
     /// Returns a printer of lines without names.
     pub(crate) fn plain(output: &'o mut Output) -> Self {
-        Self { output, prefixes: None, count: 0 }
+        Self { output, prefixes: None, is_inert: false, count: 0 }
     }
 
     /// Returns a printer that writes a name in front of each line, padded to the longest of these.
     pub(crate) fn with_names(output: &'o mut Output, names: Vec<String>) -> Self {
         let width = names.iter().map(|name| width(&printable(name))).max().unwrap_or_default();
-        Self { output, prefixes: Some(Prefixes { names, width }), count: 0 }
+        Self { output, prefixes: Some(Prefixes { names, width }), is_inert: false, count: 0 }
+    }
+
+    /// Returns the same printer, in whose lines the CI system that reads the output finds no command.
+    #[must_use]
+    pub(crate) fn inert(self) -> Self {
+        Self { is_inert: true, ..self }
     }
 
     /// Prints a line of a daemon. Fails if standard output is closed.
     pub(crate) fn print(&mut self, name: &str, line: &[u8]) -> io::Result<()> {
         let has_color = self.output.has_color();
         let prefix = self.prefixes.as_mut().map_or_else(String::new, |prefixes| prefixes.of(name, has_color));
-        if self.output.width().is_some() {
-            let mut text = LogText::new(has_color);
+        let is_terminal = self.output.width().is_some();
+        if is_terminal || self.is_inert && job_log::reader().is_some() {
+            let mut text = LogText::new(has_color || !is_terminal);
             let text = text.push(&[line, b"\n"].concat()) + &text.finish();
             for line in text.lines() {
-                self.output.raw(format!("{prefix}{line}\n").as_bytes());
+                let line = format!("{prefix}{line}\n");
+                if self.is_inert {
+                    self.output.text(line);
+                } else {
+                    self.output.raw(line.as_bytes());
+                }
             }
         } else {
             self.output.raw(&[prefix.as_bytes(), line, b"\n"].concat());

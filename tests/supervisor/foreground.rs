@@ -197,3 +197,28 @@ fn a_new_up_prints_no_old_lines_of_a_daemon_of_another_manifest() {
     assert_eq!((exit_code(up), &*text(&context, "printed")), (Some(0), "web | new web\n"));
     assert_nothing_is_left(&context);
 }
+
+#[test]
+fn the_lines_of_daemons_in_a_ci_job_are_no_commands_of_its_system() {
+    let mut context = TestContext::with_manifest(
+        "[daemons.a]\nshell = true\n\
+         command = '''printf '##vso[task.setvariable variable=x]y\\n\\r::error::b\\n##[error]c\\n\\033[32mgreen\\033[0m\\n' '''\n",
+    );
+    let lines = |context: &TestContext, args: &[&str]| context.run(args).succeeds().stdout;
+    let raw = "##vso[task.setvariable variable=x]y\n\r::error::b\n##[error]c\n\u{1b}[32mgreen\u{1b}[0m\n";
+    assert_eq!(lines(&context, &["up"]).replace("a | ", ""), raw);
+    context.set("TF_BUILD", "True");
+    let shown = lines(&context, &["up"]);
+    assert_eq!(
+        shown,
+        "a | ## vso[task.setvariable variable=x]y\na | \na | ::error::b\na | ## [error]c\na | \u{1b}[32mgreen\u{1b}[0m\n"
+    );
+    assert_eq!(lines(&context, &["logs", "a"]), raw.repeat(2), "logs are printed unchanged");
+    context.unset("TF_BUILD").set("GITHUB_ACTIONS", "true");
+    let shown = lines(&context, &["up"]);
+    assert!(
+        !shown.lines().any(|line| line.trim_start().starts_with("::") || line.contains("##[")),
+        "{shown}"
+    );
+    assert_nothing_is_left(&context);
+}
