@@ -308,13 +308,17 @@ fn run_with_settings(
         }
         run_and_flush(run, &mut Context { settings, output, verbosity })
     });
-    status.unwrap_or_else(|error| {
-        error!("{error}");
-        if let Some((report, environment)) = report {
-            report.publish(&error, &environment);
+    match (&status, report) {
+        (Err(error), report) => {
+            error!("{error}");
+            if let Some((report, environment)) = report {
+                report.publish(error, &environment);
+            }
         }
-        error.status
-    })
+        (Ok(ExitStatus::Interrupted(signal)), Some((report, _))) => report.write_interrupt(*signal),
+        _ => {}
+    }
+    status.unwrap_or_else(|error| error.status)
 }
 
 /// Prints the help, the version, or the usage error.

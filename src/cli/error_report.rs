@@ -7,7 +7,7 @@ use clap::Command;
 use crate::cli::ci::{self, CiArgs};
 use crate::cli::command::CliError;
 use crate::cli::junit::JunitArgs;
-use crate::engine::ExitStatus;
+use crate::engine::{EngineError, ExitStatus};
 use crate::model::error_line;
 use crate::report::job_report::{ItemOutcome, JobItem, JobReport};
 use crate::settings::Environment;
@@ -43,30 +43,35 @@ impl ErrorReport {
 
     /// Reports the error.
     pub(crate) fn publish(self, error: &CliError, environment: &Environment) {
-        let kind = match error.status {
-            ExitStatus::Usage => "usage error",
-            ExitStatus::Setup => "setup error",
-            _ => "error",
-        };
-        let problem = JobItem {
-            name: kind.to_owned(),
-            outcome: ItemOutcome::Failed,
-            reason: error.to_string(),
-            place: error.place.clone(),
-            ..JobItem::default()
-        };
-        let mut report = JobReport {
-            command: self.command,
-            problems: vec![problem],
-            closing: kind.to_owned(),
-            ..JobReport::default()
-        };
+        let mut report = job_report(self.command, error);
         // The error may be that the system is invalid.
         if let Some(Ok(Some(system))) = self.ci.map(|ci| ci.begin(environment)) {
             ci::publish(&mut report, system, environment);
         }
         self.junit.write_error(&report);
     }
+
+    /// Writes to the file that a signal interrupted the command. The CI system knows that it has canceled the job.
+    pub(crate) fn write_interrupt(self, signal: i32) {
+        let error = EngineError::Interrupted(signal).into();
+        self.junit.write_error(&job_report(self.command, &error));
+    }
+}
+
+fn job_report(command: String, error: &CliError) -> JobReport {
+    let kind = match error.status {
+        ExitStatus::Usage => "usage error",
+        ExitStatus::Setup => "setup error",
+        _ => "error",
+    };
+    let problem = JobItem {
+        name: kind.to_owned(),
+        outcome: ItemOutcome::Failed,
+        reason: error.to_string(),
+        place: error.place.clone(),
+        ..JobItem::default()
+    };
+    JobReport { command, problems: vec![problem], closing: kind.to_owned(), ..JobReport::default() }
 }
 
 /// Returns the error of the parser as one that ends a command, or `None` if the user asked for help.

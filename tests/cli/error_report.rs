@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::test_context::TestContext;
+use nix::sys::signal::Signal;
+
+use crate::test_context::{TestContext, died_of, signal, wait_until};
 
 #[test]
 fn a_usage_error_of_the_parser_is_reported_to_the_ci_system() {
@@ -79,6 +81,19 @@ fn the_junit_file_has_the_error_that_ended_the_command() {
     assert!(report.contains(" tests=\"0\" failures=\"0\" errors=\"0\" "), "no hook ran: {report}");
     let other = written(&["plugin", "show", "--junit", "r.xml"], 2);
     assert_eq!(other, "of an earlier run", "it is no option of the command");
+}
+
+#[test]
+fn the_junit_file_says_that_the_command_was_interrupted() {
+    let context = TestContext::new();
+    context.write("here/r.xml", "of an earlier run");
+    context.script("here/plugins/p/on_Test__1_long.sh", "#!/bin/sh\nexec sleep 600\n");
+    let rigup = context.start(&["run", "--junit", "r.xml", "Test"]);
+    wait_until("the hook runs", || context.count_live("sleep") == 1);
+    signal(rigup.id(), Signal::SIGTERM);
+    assert!(died_of(rigup.wait_with_output().unwrap().status, Signal::SIGTERM));
+    let report = fs::read_to_string(context.path("here/r.xml")).unwrap();
+    assert!(report.contains("name=\"error\">\n<error message=\"interrupted\">"), "{report}");
 }
 
 #[test]
