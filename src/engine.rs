@@ -137,7 +137,7 @@ impl<'e> Engine<'e> {
         Ok(Self { session: Session::open(settings, on_event)? })
     }
 
-    /// Opens the data dir like [`Engine::open_with`], but creates nothing.
+    /// Opens the data dir for a dry run, which changes nothing in it.
     pub(crate) fn open_for_dry_run(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
         Ok(Self { session: Session::open_for_dry_run(settings, on_event)? })
     }

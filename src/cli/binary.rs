@@ -249,7 +249,7 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
     }
     let providers =
         args.binproviders.as_deref().map(Providers::parse).transpose().map_err(CliError::usage)?;
-    let session = context.session_for(args.dry_run)?;
+    let session = context.session_with_records(args.dry_run)?;
     let linker = session.linker();
     let (binaries, mut status) = selected(&session, &args.binaries)?;
     for Binary { machine_id, name, .. } in binaries {
@@ -304,7 +304,7 @@ fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
 
 /// Runs `rigup binary delete`.
 fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
-    let session = context.session_for(args.dry_run || !context.settings.data_dir.exists())?;
+    let session = context.session_with_records(args.dry_run)?;
     let (binaries, status) = selected(&session, &args.binaries)?;
     if !args.yes && !args.dry_run {
         let count = binaries.len();

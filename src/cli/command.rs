@@ -92,12 +92,18 @@ impl Context {
         Ok(Session::open(self.settings.clone(), &print_event)?)
     }
 
-    /// Opens the data dir like [`Context::session`], but creates nothing in a dry run.
+    /// Opens the data dir like [`Context::session`], but changes nothing in it in a dry run.
     pub(crate) fn session_for(&self, is_dry_run: bool) -> Result<Session<'static>, CliError> {
         if is_dry_run {
             return Ok(Session::open_for_dry_run(self.settings.clone(), &print_event)?);
         }
         self.session()
+    }
+
+    /// Opens the data dir like [`Context::session_for`], for a command that works with the records in it. A data dir that
+    /// does not exist has none, and is not created.
+    pub(crate) fn session_with_records(&self, is_dry_run: bool) -> Result<Session<'static>, CliError> {
+        self.session_for(is_dry_run || !self.settings.data_dir.exists())
     }
 
     /// Adds the paths that are stored for this machine to the catalog.

@@ -101,11 +101,10 @@ pub(crate) fn up(mut args: UpArgs, context: &mut Context) -> CommandResult {
     }
     let UpArgs { names, remove_orphans, detach, wait, wait_timeout, exit_code_from, .. } = args;
     let manifest = Manifest { specs, names, removes_orphans: remove_orphans };
-    let stored = context.store()?.map_or(Ok(Vec::new()), |store| store.daemons())?;
-    if !daemon_binaries::install(manifest.to_run(stored), context)? {
+    let session = context.session()?;
+    if !daemon_binaries::install(manifest.to_run(session.store.daemons()?), context)? {
         return Ok(ExitStatus::Incomplete);
     }
-    let session = context.session()?;
     let lock = loop {
         let lock = daemons::try_lock(&session.settings, LockHolder::Supervisor)?;
         // Another command may be stopping daemons without a supervisor.

@@ -103,16 +103,19 @@ impl<'e> Session<'e> {
         }
     }
 
-    /// Opens the data dir for a dry run. A missing store counts as empty, and is not created.
+    /// Opens the data dir for a dry run, which changes nothing in it. A store that does not exist counts as empty.
     pub(crate) fn open_for_dry_run(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
-        if Store::exists(&settings.data_dir) {
-            return Self::open(settings, on_event);
-        }
-        open_to_read(&settings, on_event)?;
-        let guid = machine::guid::find_or_invent(&settings.data_dir, is_container(&settings))
-            .map_err(|error| data_dir_error(&settings, error))?;
-        let store = OpenStore { store: Store::in_memory(&settings.data_dir, &settings.lib_dir)?, on_event };
-        let machine = find_machine(&store, guid, &settings)?;
+        let opened = open_to_read(&settings, on_event)?;
+        let guid = known_guid(&settings)?.unwrap_or_else(machine::guid::invent);
+        let (store, machine) = if let Some(store) = opened {
+            let known = store.machine_by_guid(&guid.value)?;
+            let new = || Machine::new(MachineId::generate(), guid, facts(&settings), clock::now());
+            (store, known.unwrap_or_else(new))
+        } else {
+            let store = Store::in_memory(&settings.data_dir, &settings.lib_dir)?;
+            let machine = find_machine(&store, guid, &settings)?;
+            (OpenStore { store, on_event }, machine)
+        };
         Ok(Self { settings, store, machine, on_event })
     }
 
@@ -287,8 +290,9 @@ impl<'e> Session<'e> {
     }
 }
 
-/// Opens the store for reading. Rebuilds it if it does not exist but there are run dirs with records. Returns `None` if
-/// there is no store.
+/// Opens the store for a command that only reads, which changes nothing in the data dir. Returns `None` if there is no
+/// store. Fails if the store is damaged, or is missing although there are run dirs with records: the next command that
+/// writes rebuilds it.
 pub(crate) fn open_to_read<'e>(
     settings: &Settings,
     on_event: OnEvent<'e>,
@@ -297,23 +301,15 @@ pub(crate) fn open_to_read<'e>(
         return Err(data_dir_error(settings, "it is not a folder"));
     }
     warn_once(check_data_dir(settings)?, on_event);
-    if let Some(store) = Store::open_existing(&settings.data_dir, &settings.lib_dir)? {
+    if let Some(store) = Store::open_to_read(&settings.data_dir, &settings.lib_dir)? {
         return Ok(Some(OpenStore { store, on_event }));
     }
     let has_record =
         |found: FoundRunDir| !found.is_partly_removed && RunDir::at(&found.path).has_record_file();
-    if !run_dir::list(&settings.data_dir).any(has_record) {
-        return Ok(None);
+    if run_dir::list(&settings.data_dir).any(has_record) {
+        return Err(StoreError::Missing(settings.data_dir.join(STORE_NAME)).into());
     }
-    let rebuilt = guid(settings).and_then(|guid| open_store(settings, &guid, false, on_event));
-    Ok(rebuilt.map_or_else(
-        |error| {
-            let cause = format!("the store is missing, and cannot be rebuilt from the run dirs: {error}");
-            warn_once(Some(cause), on_event);
-            None
-        },
-        Some,
-    ))
+    Ok(None)
 }
 
 /// Opens the store for reading, and returns it with the record of this machine. Returns `None` if there is no such
@@ -323,13 +319,19 @@ pub(crate) fn open_to_read_with_machine<'e>(
     on_event: OnEvent<'e>,
 ) -> Result<Option<(OpenStore<'e>, Machine)>, EngineError> {
     let Some(store) = open_to_read(settings, on_event)? else { return Ok(None) };
-    let machine = store.machine_by_guid(&guid(settings)?.value)?;
+    let machine = known_machine(settings, &store)?;
     Ok(machine.map(|machine| (store, machine)))
 }
 
 /// Returns the id of this machine, or `None` if the store has no record of it.
 pub(crate) fn machine_id(settings: &Settings, store: &Store) -> Result<Option<MachineId>, EngineError> {
-    Ok(store.machine_by_guid(&guid(settings)?.value)?.map(|machine| machine.id))
+    Ok(known_machine(settings, store)?.map(|machine| machine.id))
+}
+
+/// Returns this machine, or `None` if the store has no record of it.
+fn known_machine(settings: &Settings, store: &Store) -> Result<Option<Machine>, EngineError> {
+    let Some(guid) = known_guid(settings)? else { return Ok(None) };
+    Ok(store.machine_by_guid(&guid.value)?)
 }
 
 /// Rejects a data dir that other users may write to, because rigup runs hooks from it and relies on its records, and one
@@ -440,7 +442,13 @@ fn find_machine(store: &Store, guid: Guid, settings: &Settings) -> Result<Machin
     }
 }
 
-/// Returns the guid of this machine.
+/// Returns the guid of this machine, or `None` if it has no id yet. Writes nothing.
+fn known_guid(settings: &Settings) -> Result<Option<Guid>, EngineError> {
+    machine::guid::find(&settings.data_dir, is_container(settings))
+        .map_err(|error| data_dir_error(settings, error))
+}
+
+/// Returns the guid of this machine, and gives it an id if it has none.
 fn guid(settings: &Settings) -> Result<Guid, EngineError> {
     machine::guid::find_or_create(&settings.data_dir, is_container(settings))
         .map_err(|error| data_dir_error(settings, error))

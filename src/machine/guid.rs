@@ -38,36 +38,39 @@ const FILE_NAME: &str = "machine-id";
 ///
 /// Fails if the file in the data dir cannot be read, or is needed and cannot be written.
 pub(crate) fn find_or_create(data_dir: &Path, is_container: bool) -> io::Result<Guid> {
+    match find(data_dir, is_container)? {
+        Some(guid) => Ok(guid),
+        None => Ok(derive(&random_id(data_dir)?, RANDOM)),
+    }
+}
+
+/// Returns the guid like [`find_or_create`], or `None` if this machine has no id yet. Writes nothing.
+pub(crate) fn find(data_dir: &Path, is_container: bool) -> io::Result<Option<Guid>> {
     if let Some(id) = read_random_id(&data_dir.join(FILE_NAME))? {
-        return Ok(derive(&id, RANDOM));
+        return Ok(Some(derive(&id, RANDOM)));
     }
     if is_container {
-        return guid_from(&[], data_dir);
+        return Ok(None);
     }
     if cfg!(target_os = "macos")
         && let Some(id) = Product::uuid().ok().and_then(|text| machine_id(&text))
     {
-        return Ok(derive(&id, "IOPlatformUUID"));
+        return Ok(Some(derive(&id, "IOPlatformUUID")));
     }
-    guid_from(&["/var/lib/dbus/machine-id", "/etc/machine-id"].map(PathBuf::from), data_dir)
+    Ok(guid_from(&["/var/lib/dbus/machine-id", "/etc/machine-id"].map(PathBuf::from)))
 }
 
-/// Returns the guid like [`find_or_create`], but writes nothing: a new random id is lost.
-pub(crate) fn find_or_invent(data_dir: &Path, is_container: bool) -> io::Result<Guid> {
-    if data_dir.join(FILE_NAME).exists() {
-        return find_or_create(data_dir, is_container);
-    }
-    find_or_create(tempfile::tempdir()?.path(), is_container)
+/// Returns a new guid, which is stored nowhere.
+pub(crate) fn invent() -> Guid {
+    derive(&new_random_id(), RANDOM)
 }
 
-/// Returns the guid of the first file that contains an id, or else that of the random id.
-fn guid_from(files: &[PathBuf], data_dir: &Path) -> io::Result<Guid> {
-    for path in files {
-        if let Some(id) = fs_err::read_to_string(path).ok().and_then(|text| machine_id(&text)) {
-            return Ok(derive(&id, &path.to_string_lossy()));
-        }
-    }
-    Ok(derive(&random_id(data_dir)?, RANDOM))
+/// Returns the guid of the first file that contains an id.
+fn guid_from(files: &[PathBuf]) -> Option<Guid> {
+    files.iter().find_map(|path| {
+        let id = fs_err::read_to_string(path).ok().and_then(|text| machine_id(&text))?;
+        Some(derive(&id, &path.to_string_lossy()))
+    })
 }
 
 fn derive(id: &str, source: &str) -> Guid {
@@ -105,7 +108,7 @@ fn random_id(data_dir: &Path) -> io::Result<String> {
             ignore_missing(fs_err::remove_file(file.path())).map_err(failed)?;
         }
     }
-    let id = clock::new_id().simple().to_string();
+    let id = new_random_id();
     // The file is synced before it is renamed, so that a crash does not leave an empty file.
     let create = || {
         let mut file = atomic::create_private(&path)?;
@@ -115,6 +118,10 @@ fn random_id(data_dir: &Path) -> io::Result<String> {
     };
     create().map_err(failed)?;
     Ok(id)
+}
+
+fn new_random_id() -> String {
+    clock::new_id().simple().to_string()
 }
 
 /// Returns the random id in a file, or `None` if the file does not exist. Fails for a file without an id: if it were

@@ -34,6 +34,8 @@ const UNRECORDED_TTL: Duration = Duration::from_hours(24);
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
 /// The interval of automatic collections.
 const INTERVAL: Duration = Duration::from_hours(24);
+/// The reason for completing a record.
+const UNOBSERVED: &str = "its exit was not observed";
 /// The number of processes that an automatic collection may always prune, which takes about a second.
 const MIN_BUDGET: u64 = 1_000;
 
@@ -181,12 +183,15 @@ impl Gc<'_> {
         if let Some(lock) = &lock {
             lock.lock().map_err(GcError::Lock)?;
             for process in recover::recover_lost(self.store, self.machine_id)? {
-                let reason = "its exit was not observed".to_owned();
-                report.items.push(GcItem::of(GcAction::Finished, process, reason));
+                report.items.push(GcItem::of(GcAction::Finished, process, UNOBSERVED.to_owned()));
             }
         }
         for process in self.store.unfinished_processes(self.machine_id)? {
-            report.items.extend(self.terminate_if_overdue(&process)?);
+            let process = if self.dry_run { recover::as_found(self.store, process) } else { process };
+            report.items.extend(match process.exit() {
+                Some(_) => Some(GcItem::of(GcAction::Finished, process, UNOBSERVED.to_owned())),
+                None => self.terminate_if_overdue(&process)?,
+            });
         }
         self.remove_temporary_folders(&mut report)?;
         let removed = self.remove_expired(u64::MAX, &mut report)?;

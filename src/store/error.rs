@@ -29,10 +29,10 @@ pub enum StoreError {
         /// The newest version that this program supports.
         known: i64,
     },
-    /// The store has an older schema and is read-only, so it cannot be migrated.
+    /// The store has an older schema, and is only read, so it is not migrated.
     #[error(
-        "cannot open the store {path}: it has schema version {found}, older than {known}, and is read-only; \
-         run a rigup command as the user who owns it, which migrates it"
+        "cannot read the store {path}: it has schema version {found}, older than {known}; run `rigup process gc` as the \
+         user who owns it, which migrates it"
     )]
     Older {
         /// The store.
@@ -42,6 +42,12 @@ pub enum StoreError {
         /// The version that this program needs.
         known: i64,
     },
+    /// There is no store, or an empty file, although there are run dirs with records.
+    #[error(
+        "cannot read the store {0}: it is missing or empty, but there are run dirs with records; run `rigup process gc`, \
+         which restores those records"
+    )]
+    Missing(PathBuf),
     /// The file is damaged, or is not a database.
     #[error(
         "cannot read the store {0}: the file is damaged or is not a SQLite database ({1}); \

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::os::unix::fs::OpenOptionsExt;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, ffi};
 
 use crate::clock;
@@ -73,19 +74,19 @@ impl Store {
     /// Checks the whole store in `data_dir` for damage, if there is one. Changes nothing, not even an older schema.
     pub(crate) fn check(data_dir: &Path) -> Result<(), StoreError> {
         let path = data_dir.join(FILE_NAME);
-        if files::exists(&path) && !is_sound(&path)? {
-            return Err(sqlite_error(&path, ffi::SQLITE_CORRUPT));
+        if files::exists(&path)
+            && let Some((connection, found)) = connect_to_read(&path)?
+        {
+            schema::is_older(&path, found)?;
+            if !is_sound(&connection, &path)? {
+                return Err(sqlite_error(&path, ffi::SQLITE_CORRUPT));
+            }
         }
         Ok(())
     }
 
-    /// Returns whether there is a store in `data_dir`.
-    pub(crate) fn exists(data_dir: &Path) -> bool {
-        files::exists(&data_dir.join(FILE_NAME))
-    }
-
-    /// Opens the store in `data_dir` for a command that only reads, or returns `None` if there is no store. A store
-    /// that this user cannot write to is opened read-only.
+    /// Opens the store in `data_dir` for reading and writing, or returns `None` if there is no store. A store that this
+    /// user cannot write to is opened read-only.
     pub fn open_existing(data_dir: &Path, lib_dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = data_dir.join(FILE_NAME);
         if !files::exists(&path) {
@@ -97,8 +98,27 @@ impl Store {
         }
     }
 
-    /// Opens the store in `data_dir` only for reading, or returns `None` if there is no store. Creates no file next to it, so
-    /// what a killed process has left in the WAL is missing.
+    /// Opens the store in `data_dir` for a command that only reads, or returns `None` if there is no store. Changes nothing
+    /// in it, not even an older schema, and leaves what a killed process has left in the WAL where it is.
+    pub(crate) fn open_to_read(data_dir: &Path, lib_dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        if !files::exists(&path) {
+            // A process that holds the lock is about to put a store there.
+            let Ok(_lock) = lock(&path) else { return Ok(None) };
+            if !files::exists(&path) {
+                return Ok(None);
+            }
+        }
+        match connect_to_read(&path) {
+            Err(StoreError::Denied { .. }) => open_read_only(&path, lib_dir).map(Some),
+            Ok(Some((connection, found))) => read_only(path, connection, found, lib_dir).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the store like [`Store::open_to_read`], but creates no file next to it for a moment either, so what a killed
+    /// process has left in the WAL is missing.
     pub(crate) fn open_unchanged(data_dir: &Path, lib_dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = data_dir.join(FILE_NAME);
         if !path.is_file() || !files::exists(&path) {
@@ -170,6 +190,20 @@ fn connect(path: &Path) -> Result<Option<Connection>, StoreError> {
     Ok(Some(connection))
 }
 
+/// Connects as [`connect`] does, but changes nothing in the store. Returns its schema version, too.
+fn connect_to_read(path: &Path) -> Result<Option<(Connection, i64)>, StoreError> {
+    let has_wal = with_suffix(path, "-wal").exists();
+    let Some(connection) = connect(path)? else { return Ok(None) };
+    let prepare = || {
+        connection.execute_batch("PRAGMA query_only = ON")?;
+        // Otherwise, closing the store would move what a killed process has left in the WAL into the database.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_wal)?;
+        schema::version(&connection)
+    };
+    let found = prepare().map_err(|cause| StoreError::new(path, cause))?;
+    Ok(Some((connection, found)))
+}
+
 /// Creates a store under a temporary name and then renames it, so that no other process ever sees an incomplete store.
 /// The caller holds the lock, so any existing file with the temporary name was left by a killed process.
 fn create(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
@@ -200,7 +234,12 @@ fn create(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<(), Sto
 /// Moves the store aside if it is damaged, and returns its new path, or `None` if it is undamaged.
 fn move_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let _lock = lock(path)?;
-    match is_sound(path) {
+    let is_sound = || {
+        let Some(connection) = connect(path)? else { return Ok(true) };
+        schema::is_current(&connection, path)?;
+        is_sound(&connection, path)
+    };
+    match is_sound() {
         Ok(false) | Err(StoreError::Corrupt { .. }) => {}
         Ok(true) => return Ok(None),
         Err(error) => return Err(error),
@@ -214,10 +253,8 @@ fn move_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     Ok(Some(aside))
 }
 
-/// Returns whether a store is undamaged or missing.
-fn is_sound(path: &Path) -> Result<bool, StoreError> {
-    let Some(connection) = connect(path)? else { return Ok(true) };
-    schema::is_current(&connection, path)?;
+/// Returns whether a store is undamaged.
+fn is_sound(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     let result: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|cause| StoreError::new(path, cause))?;

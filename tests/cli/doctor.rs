@@ -150,6 +150,23 @@ fn doctor_finds_a_damaged_store_and_its_fix_repairs_it() {
 }
 
 #[test]
+fn doctor_finds_a_missing_store_and_its_fix_restores_it() {
+    let context = TestContext::new();
+    context.run(&["install", "sh", "--binproviders", "env"]).succeeds();
+    let store = context.path("data/rigup.sqlite3");
+    fs::remove_file(&store).unwrap();
+    let [finding] = &*context.findings("store", 1) else { panic!("the store is missing") };
+    assert!(
+        finding[1].ends_with("it is missing or empty, but there are run dirs with records"),
+        "{finding:?}"
+    );
+    assert!(finding[2].starts_with("run `rigup process gc`"), "{finding:?}");
+    assert!(!store.exists(), "it changes nothing");
+    context.run(&["process", "gc"]).succeeds();
+    assert!(context.findings("store", 0).is_empty());
+}
+
+#[test]
 fn doctor_finds_a_temporary_folder_that_cannot_be_used() {
     let mut context = TestContext::new();
     context.set("TMPDIR", context.path("none"));

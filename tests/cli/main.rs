@@ -73,6 +73,7 @@ mod process_list;
 mod providers;
 #[path = "../faults/pty.rs"]
 mod pty;
+mod read_only;
 mod readme;
 mod recovery;
 mod relocate;

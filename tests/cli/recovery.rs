@@ -87,7 +87,8 @@ fn each_command_that_writes_completes_lost_processes() {
         WHERE process_type = 'cli' AND id = (SELECT min(id) FROM process)";
     for (args, completes) in [
         (&["uninstall", "x"][..], true),
-        (&["uninstall", "--orphaned"], true),
+        (&["uninstall", "--orphaned", "--yes"], true),
+        (&["uninstall", "--orphaned"], false),
         (&["binary", "delete", "--yes", "y"], true),
         (&["binary", "update", "z", "--status", "queued"], true),
         (&["machine", "set", "SH_BINARY=/bin/sh"], true),

@@ -50,6 +50,7 @@ fn every_warning_about_a_hook_of_an_event_stands_in_its_record() {
     let many = found("on_E__3_c.sh");
     assert_eq!((many.len(), many[20].as_str()), (21, "and 10 more"));
     fs::remove_file(context.path("data/rigup.sqlite3")).unwrap();
+    context.run(&["process", "gc"]).succeeds();
     let rebuilt = context.hook_processes();
     assert!(
         rebuilt.iter().all(|hook| hook["warnings"] == of(hook["hook_name"].as_str().unwrap())["warnings"])

@@ -36,11 +36,13 @@ fn a_supervisor_goes_on_with_a_store_that_was_rebuilt() {
 }
 
 #[test]
-fn ps_shows_the_daemons_although_it_rebuilds_the_store() {
+fn a_supervisor_stores_its_daemons_again_after_a_rebuild() {
     let context = TestContext::with_manifest("[daemons.a]\ncommand = 'sleep 600'\n");
     context.run(&["up", "-d", "--wait"]).succeeds();
     let before = context.daemon("a");
     remove_store(&context);
+    context.run(&["ps"]).exits_with(3).stderr_contains("run `rigup process gc`");
+    context.run(&["process", "gc"]).succeeds();
     assert_eq!(context.daemon("a"), before);
     context.down();
 }

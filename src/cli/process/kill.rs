@@ -48,7 +48,7 @@ pub(crate) struct KillArgs {
 
 /// Runs `rigup process kill`.
 pub(crate) fn kill(args: KillArgs, context: &mut Context) -> CommandResult {
-    let session = context.session()?;
+    let session = context.session_with_records(false)?;
     let is_named = !args.processes.is_empty();
     let FoundProcesses { mut processes, errors } = if args.slug.is_some() || args.process_type.is_some() {
         let processes = processes::find_live(&session, args.slug, args.process_type)?;

@@ -26,7 +26,7 @@ const TIMED_OUT: ExitStatus = ExitStatus::Code(124);
 
 /// Runs `rigup process wait`.
 pub(crate) fn wait(args: &WaitArgs, context: &mut Context) -> CommandResult {
-    let session = context.session()?;
+    let session = context.session_with_records(false)?;
     let deadline = args.timeout.0.map(duration::deadline);
     let mut exited = Vec::new();
     let found = processes::find_all(&session, &args.processes)?;
