@@ -9,6 +9,7 @@ use crate::engine::error::EngineError;
 use crate::engine::session::Session;
 use crate::model::secret::MASKED;
 use crate::model::{Process, ProcessId, ProcessType};
+use crate::plugin::hook_name::HookName;
 use crate::process::handle::{self, Handle};
 use crate::process::run_dir::RunDir;
 use crate::process::{poll, recover};
@@ -170,10 +171,11 @@ pub(crate) struct RecordedCommand {
     pub(super) makes_folder: bool,
 }
 
-/// Returns the command of a process. Fails for a command of rigup, and if a secret that the command had is not in the
-/// caller's environment, because no record has its value.
+/// Returns the command of a process. Fails for a command of rigup, if a secret that the command had is not in the
+/// caller's environment, because no record has its value, and if the file with its standard input was removed.
 pub(crate) fn recorded_command(
     process: &Process,
+    store: &Store,
     settings: &Settings,
 ) -> Result<RecordedCommand, EngineError> {
     let Process { id, spec, .. } = process;
@@ -199,7 +201,12 @@ pub(crate) fn recorded_command(
         )));
     }
     let variables = variables.into_iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
-    let input = spec.run_dir.as_ref().map(|path| RunDir::at(path).input()).filter(|file| file.exists());
+    let input = spec.run_dir.as_ref().map(|path| RunDir::at(path).input()).filter(|file| file.is_file());
+    if input.is_none()
+        && let Some(command) = command_with_input(process, store)?
+    {
+        return Err(problem(format!("its recorded standard input was removed; run `rigup {command}`")));
+    }
     Ok(RecordedCommand {
         id: *id,
         words: spec.cmd.clone(),
@@ -208,6 +215,17 @@ pub(crate) fn recorded_command(
         input,
         makes_folder: spec.process_type == ProcessType::Hook,
     })
+}
+
+/// Returns the arguments of the rigup that gave a hook a standard input: a batch hook always has one, and a foreground hook
+/// of an event if that rigup had `--stdin`.
+fn command_with_input(process: &Process, store: &Store) -> Result<Option<String>, EngineError> {
+    let Some(name) = HookName::parse(&process.spec.hook_name) else { return Ok(None) };
+    let parent = process.parent_id.map(|id| store.process(id)).transpose()?.flatten();
+    let words = parent.map(|parent| parent.spec.cmd).unwrap_or_default();
+    let has_option = || name.background.is_none() && words.iter().any(|word| word == "--stdin");
+    let has_input = name.is_batch || has_option();
+    Ok(has_input.then(|| shell::quote_command(words.get(1..).unwrap_or_default())))
 }
 
 /// Splits processes into those that can be terminated at the same time, and those that an ancestor of them among the

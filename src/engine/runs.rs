@@ -1,6 +1,7 @@
 //! The work of `rigup start`, `rigup exec` and `rigup process gc`.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock;
@@ -9,7 +10,9 @@ use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::processes::RecordedCommand;
 use crate::engine::programs::Programs;
 use crate::engine::session::{self, Session};
+use crate::fs::temporary_folder::TemporaryFolder;
 use crate::hook::command;
+use crate::hook::run::RunError;
 use crate::model::{Binary, Process, ProcessExit, ProcessId, ProcessSpec, ProcessType};
 use crate::process::executable::{self, ExecutableError};
 use crate::process::foreground::Foreground;
@@ -42,9 +45,10 @@ pub(crate) fn exec(
     exec_with(session, program, arguments, &[], None)
 }
 
-/// Runs a recorded command in the foreground, as a child of the recorded process.
+/// Runs a recorded command in the foreground, as a child of the recorded process. If its folder for temporary files is gone,
+/// it gets another one until it has exited.
 pub(crate) fn replay(session: &Session<'_>, recorded: RecordedCommand) -> Result<ExitStatus, EngineError> {
-    let RecordedCommand { id, words, pwd, variables, input, makes_folder } = recorded;
+    let RecordedCommand { id, words, pwd, mut variables, input, makes_folder } = recorded;
     let enter = || {
         // The folder of a hook is removed at the end of the event if it is empty.
         if makes_folder {
@@ -60,7 +64,26 @@ pub(crate) fn replay(session: &Session<'_>, recorded: RecordedCommand) -> Result
     });
     let words: Vec<OsString> = read_input.chain(words.into_iter().map(OsString::from)).collect();
     let (program, arguments) = words.split_first().expect("a recorded command has a program");
+    let _temporary = replace_temporary_folder(&mut variables)?;
     exec_with(session, program, arguments, &variables, Some(id))
+}
+
+/// Replaces the folder for temporary files, which was removed at the end of its event, in these variables. Returns the new
+/// one, or `None` if there is no need.
+fn replace_temporary_folder(
+    variables: &mut [(String, OsString)],
+) -> Result<Option<TemporaryFolder>, EngineError> {
+    let recorded = variables.iter().find(|(name, _)| name == "TMP_DIR");
+    let recorded = recorded.map(|(_, value)| PathBuf::from(value)).filter(|folder| !folder.is_dir());
+    let Some(removed) = recorded else { return Ok(None) };
+    let folder = TemporaryFolder::create("rigup-").map_err(RunError::Temporary)?;
+    for (_, value) in variables {
+        // The profiles of browsers are in it.
+        if let Ok(below) = Path::new(value).strip_prefix(&removed) {
+            *value = folder.path().components().chain(below.components()).collect::<PathBuf>().into();
+        }
+    }
+    Ok(Some(folder))
 }
 
 /// Runs a command with these variables. Its parent is the process that called this rigup, unless `parent_id` is another.

@@ -1,5 +1,7 @@
 //! `rigup process replay`: the recorded command of a process once more.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::test_context::TestContext;
@@ -76,4 +78,62 @@ fn replay_says_why_a_process_cannot_be_replayed() {
     context.run(&["exec", "--", "nosuch"]).exits_with(127);
     let missing = newest(&context)["id"].as_str().unwrap().to_owned();
     context.run(&["process", "replay", &missing]).exits_with(127);
+}
+
+#[test]
+fn replay_gives_a_hook_of_an_event_a_folder_for_temporary_files() {
+    let context = TestContext::new();
+    let hook = "#!/bin/sh\necho text >\"$TMP_DIR/file\" || exit 1\nmkdir -p \"$PERSONAS_DIR\" || exit 2\n\
+        echo \"${PERSONAS_DIR#\"$TMP_DIR\"/personas/} $TMP_DIR\"\n";
+    context.script("here/plugins/p/on_E__10_p.sh", hook);
+    context.run(&["run", "E"]).succeeds();
+    let id = context.hook_processes().remove(0)["id"].as_str().unwrap().to_owned();
+    let first = context.run(&["process", "logs", &id]).succeeds().stdout;
+    let replay = context.run(&["process", "replay", &id]).succeeds().stdout;
+    let words =
+        |line: &str| line.trim_end().split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let ((persona, folder), (replayed_persona, new)) = (words(&first), words(&replay));
+    assert_eq!(persona, replayed_persona);
+    assert_ne!(folder, new);
+    assert!(!Path::new(&folder).exists() && !Path::new(&new).exists(), "{new} is removed");
+    // A replay is a record like another.
+    let second = newest(&context)["id"].as_str().unwrap().to_owned();
+    context.run(&["process", "replay", &second]).succeeds();
+}
+
+#[test]
+fn replay_keeps_the_folder_for_temporary_files_of_the_caller() {
+    let mut context = TestContext::new();
+    let folder = context.path("tmp");
+    std::fs::create_dir(&folder).unwrap();
+    context.set("TMP_DIR", folder.clone());
+    context.script("here/plugins/p/on_E__10_p.sh", "#!/bin/sh\necho text >\"$TMP_DIR/$RIGUP_PROCESS_ID\"\n");
+    context.run(&["run", "E"]).succeeds();
+    let id = context.hook_processes().remove(0)["id"].as_str().unwrap().to_owned();
+    context.unset("TMP_DIR").run(&["process", "replay", &id]).succeeds();
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 2);
+}
+
+#[test]
+fn replay_refuses_a_hook_whose_standard_input_was_removed() {
+    let context = TestContext::new();
+    let hook = "#!/bin/sh\ncat\n";
+    context.script("here/providers/p/on_BinaryRequest__50_p.batch.sh", hook);
+    context.script("here/plugins/q/on_E__10_q.sh", hook);
+    context.run(&["install", "x", "--binproviders", "p"]).exits_with(1);
+    context.run(&["run", "--stdin", "E"]).succeeds();
+    context.run(&["run", "E"]).succeeds();
+    let hooks = context.hook_processes();
+    for hook in &hooks {
+        std::fs::remove_dir_all(hook["run_dir"].as_str().unwrap()).unwrap();
+    }
+    let ids: Vec<&str> = hooks.iter().map(|hook| hook["id"].as_str().unwrap()).collect();
+    for (id, command) in [(ids[0], "install x --binproviders p"), (ids[1], "run --stdin E")] {
+        let refused = context.run(&["process", "replay", id]).exits_with(1);
+        let error = format!(
+            "error: cannot replay process {id}: its recorded standard input was removed; run `rigup {command}`\n"
+        );
+        assert_eq!((refused.stdout, refused.stderr), (String::new(), error));
+    }
+    assert_eq!(context.run(&["process", "replay", ids[2]]).succeeds().stdout, "", "it had none");
 }

@@ -18,7 +18,7 @@ pub(crate) struct ReplayArgs {
 pub(crate) fn replay(args: &ReplayArgs, context: &Context) -> CommandResult {
     // A data dir that does not exist has no process, and is not created for that.
     let (store, process) = context.process(&args.process)?;
-    let recorded = processes::recorded_command(&process, &context.settings)?;
+    let recorded = processes::recorded_command(&process, &store, &context.settings)?;
     drop(store);
     exec::exit_status(runs::replay(&context.session()?, recorded))
 }
