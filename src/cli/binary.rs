@@ -325,8 +325,8 @@ fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
     Ok(status)
 }
 
-/// Returns the binaries with these names or ids, or those whose records are on standard input. Warns about each name
-/// that has no record or several.
+/// Returns the binaries with these names or ids, or those whose records are on standard input. Prints an error for each
+/// name that has no record or several.
 fn selected(session: &Session<'_>, names: &[String]) -> Result<(Vec<Binary>, ExitStatus), CliError> {
     let names = if names.is_empty() {
         let ids = piped_ids()?;
@@ -347,11 +347,11 @@ fn selected(session: &Session<'_>, names: &[String]) -> Result<(Vec<Binary>, Exi
             Lookup::Found(binary) => binaries.push(binary),
             Lookup::NotFound => {
                 status = ExitStatus::Incomplete;
-                warning!("no binary has the name or id `{name}`");
+                error!("no binary has the name or id `{name}`");
             }
             Lookup::Ambiguous { count, .. } => {
                 status = ExitStatus::Incomplete;
-                warning!("{}", ambiguous(&name, count));
+                error!("{}", ambiguous(&name, count));
             }
         }
     }

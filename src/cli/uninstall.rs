@@ -44,10 +44,11 @@ pub(crate) fn uninstall(args: &UninstallArgs, context: &mut Context) -> CommandR
         named(&args.names, UninstallOptions { is_dry_run: is_preview, force: args.force }, &session)?
     };
     for result in &results {
-        if !result.reason().is_empty() {
-            message!("{}", result.reason());
+        for reason in &result.reasons {
+            message!("{reason}");
         }
-        if result.has_failed {
+        for failure in &result.failures {
+            error!("{failure}");
             status = status.or_incomplete();
         }
     }
@@ -78,7 +79,7 @@ impl UninstallArgs {
     }
 }
 
-/// Uninstalls binaries. Warns about each name that cannot be uninstalled.
+/// Uninstalls binaries. Prints why each of the others cannot be uninstalled.
 fn named(
     names: &[String],
     options: UninstallOptions,
@@ -86,17 +87,18 @@ fn named(
 ) -> Result<(Vec<Uninstalled>, ExitStatus), CliError> {
     let catalog = Catalog::read(&session.settings, &[], session.on_event)?;
     let interrupt = interrupt()?;
-    let mut status = ExitStatus::Success;
+    let (specs, mut problems) = uninstall::resolve(session, names, &catalog, options.force)?;
     let mut results = Vec::new();
-    for spec in uninstall::specs(session, names)? {
+    for spec in specs {
         match uninstall::uninstall(session, &spec, &catalog, options, &interrupt)? {
             Ok(uninstalled) => results.push(uninstalled),
-            Err(problem) => {
-                status = ExitStatus::Incomplete;
-                error!("{problem}");
-            }
+            Err(problem) => problems.push(problem),
         }
     }
+    for problem in &problems {
+        error!("{problem}");
+    }
+    let status = if problems.is_empty() { ExitStatus::Success } else { ExitStatus::Incomplete };
     Ok((results, status))
 }
 

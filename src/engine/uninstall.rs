@@ -1,5 +1,6 @@
 //! The work of `rigup uninstall` and `rigup binary delete`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -11,9 +12,11 @@ use crate::engine::package_command::{self, Change};
 use crate::engine::session::Session;
 use crate::fs::dir;
 use crate::fs::lib_dir::{self, Prefix};
+use crate::install::plan;
 use crate::install::prefix::{Orphan, RemovalError};
 use crate::install::users::Users;
 use crate::model::{Binary, BinaryName, BinarySpec, Installed};
+use crate::plugin::requirement::Providers;
 use crate::process::lock::{Holder, Lock, LockError};
 use crate::process::run_dir::{self, RunDir};
 use crate::process::signals::Interrupt;
@@ -32,9 +35,9 @@ pub(crate) struct Uninstalled {
     /// The size of the removed files, in bytes.
     pub(crate) bytes: u64,
     /// Why other files were kept.
-    reasons: Vec<String>,
-    /// Whether something cannot be removed.
-    pub(crate) has_failed: bool,
+    pub(crate) reasons: Vec<String>,
+    /// Why files could not be removed.
+    pub(crate) failures: Vec<String>,
     /// Whether the link is still in place.
     pub(crate) keeps_link: bool,
 }
@@ -48,19 +51,15 @@ impl Uninstalled {
     /// Returns the result as a record.
     pub(crate) fn to_record(&self) -> Value {
         let installed = self.binary.as_ref().and_then(Binary::installed);
+        let reasons = [&*self.reasons, &self.failures].concat();
         json!({
             "type": "Uninstall",
             "name": self.binary.as_ref().map_or("", |binary| &binary.name),
             "binprovider": installed.map_or("", |installed| &installed.binprovider),
             "removed": self.paths(),
             "bytes": self.bytes,
-            "reason": self.reason(),
+            "reason": reasons.join("; "),
         })
-    }
-
-    /// Returns why other files were kept; empty if there are none.
-    pub(crate) fn reason(&self) -> String {
-        self.reasons.join("; ")
     }
 
     /// Adds the result of removing a prefix or a link.
@@ -71,10 +70,8 @@ impl Uninstalled {
                 self.removed.extend(paths);
                 self.bytes += bytes;
             }
-            Err(error) => {
-                self.has_failed |= !matches!(error, RemovalError::Used(..));
-                self.reasons.push(error.to_string());
-            }
+            Err(error @ RemovalError::Used(..)) => self.reasons.push(error.to_string()),
+            Err(error) => self.failures.push(error.to_string()),
         }
     }
 }
@@ -90,14 +87,41 @@ pub(crate) fn delete(
     let _lock = lock(session, &name, interrupt)?;
     // Another rigup may have changed the record before the lock was taken.
     let stored = session.store.binary(binary.machine_id, &binary.name)?;
-    if let Some(binary) = stored.filter(|stored| stored.id == binary.id) {
-        unregister(session, &name, std::slice::from_ref(&binary))?;
+    if let Some(binary) = stored.filter(|stored| stored.id == binary.id)
+        && let Some(error) = unregister(session, &name, std::slice::from_ref(&binary))?
+    {
+        session.warn(error.to_string());
     }
     Ok(())
 }
 
+/// Parses the names of a command. Returns those of the binaries that can be uninstalled, each once, and why the others
+/// cannot: a binary is uninstalled only if it is all that its names ask for.
+pub(crate) fn resolve(
+    session: &Session<'_>,
+    names: &[String],
+    catalog: &Catalog,
+    force: bool,
+) -> Result<(Vec<BinarySpec>, Vec<String>), EngineError> {
+    let mut resolved = specs(session, names)?;
+    let (mut seen, mut problems) = (HashSet::new(), Vec::new());
+    for (index, spec) in resolved.iter().enumerate() {
+        if !resolved[..index].contains(spec)
+            && let Some(problem) = refusal(session, spec, &records(session, &spec.name)?, catalog, force)?
+        {
+            seen.insert(spec.name.clone());
+            // Several names of a missing binary have the same one.
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+    resolved.retain(|spec| seen.insert(spec.name.clone()));
+    Ok((resolved, problems))
+}
+
 /// Parses the names of a command. A recorded name is not split.
-pub(crate) fn specs(session: &Session<'_>, names: &[String]) -> Result<Vec<BinarySpec>, EngineError> {
+fn specs(session: &Session<'_>, names: &[String]) -> Result<Vec<BinarySpec>, EngineError> {
     let home = session.settings.home.as_deref();
     // An error of the store is reported when the binary is read.
     let is_known =
@@ -124,8 +148,50 @@ pub(crate) struct UninstallOptions {
     pub(crate) force: bool,
 }
 
+/// Returns why a binary with these records is not uninstalled, or `None` if it can be: if there is no record, if rigup did
+/// not install it, or if a plugin requires it.
+fn refusal(
+    session: &Session<'_>,
+    spec: &BinarySpec,
+    binaries: &[Binary],
+    catalog: &Catalog,
+    force: bool,
+) -> Result<Option<String>, EngineError> {
+    let name = &spec.name;
+    let Some(binary) = binaries.first() else {
+        return Ok(Some(format!("{name} is not installed; `rigup binary list` shows the binaries")));
+    };
+    let installed = binary.installed();
+    let possible =
+        installed.map_or(Providers::Any, |installed| Providers::Only(vec![installed.binprovider.clone()]));
+    // The plugin that installed it may be gone.
+    let is_installer =
+        installed.is_some_and(|installed| spec.provider.as_ref() == Some(&installed.binprovider));
+    if !is_installer && let Some(problem) = plan::unknown_provider(spec, &possible, &catalog.providers()) {
+        return Ok(Some(format!("cannot uninstall {spec}: {problem}")));
+    }
+    if let Some(installed) = installed
+        && let Some(mismatch) = spec.mismatch(installed).map_err(EngineError::invalid)?
+    {
+        return Ok(Some(format!("cannot uninstall {spec}: {mismatch}")));
+    }
+    if let Some(refusal) = package_command::refusal(binary, Change::Uninstall, catalog, &session.settings) {
+        let record = format!("`rigup binary delete --yes {}`", shell::quote_text(name.as_str()));
+        return Ok(Some(format!(
+            "cannot uninstall {name}: {refusal}; {record} removes only its record and its link"
+        )));
+    }
+    if installed.is_some()
+        && !force
+        && let Some(plugins) = required_by(name, catalog)
+    {
+        return Ok(Some(format!("cannot uninstall {name}: {plugins}; --force removes it all the same")));
+    }
+    Ok(None)
+}
+
 /// Uninstalls a binary: removes its link, its record, and the prefixes that no other binary uses. Returns why nothing is
-/// removed if no such binary is recorded, if rigup did not install it, or if a plugin requires it.
+/// removed if another rigup has changed the records since they were resolved.
 pub(crate) fn uninstall(
     session: &Session<'_>,
     spec: &BinarySpec,
@@ -136,26 +202,10 @@ pub(crate) fn uninstall(
     let name = &spec.name;
     let _lock = if is_dry_run { None } else { Some(lock(session, name, interrupt)?) };
     let mut binaries = records(session, name)?;
-    let Some(binary) = binaries.first().cloned() else {
-        return Ok(Err(format!("{name} is not installed; `rigup binary list` shows the binaries")));
-    };
-    if let Some(installed) = binary.installed()
-        && let Some(mismatch) = spec.mismatch(installed).map_err(EngineError::invalid)?
-    {
-        return Ok(Err(format!("cannot uninstall {spec}: {mismatch}")));
+    if let Some(problem) = refusal(session, spec, &binaries, catalog, force)? {
+        return Ok(Err(problem));
     }
-    if let Some(refusal) = package_command::refusal(&binary, Change::Uninstall, catalog, &session.settings) {
-        let record = format!("`rigup binary delete --yes {}`", shell::quote_text(name.as_str()));
-        let reason =
-            format!("cannot uninstall {name}: {refusal}; {record} removes only its record and its link");
-        return Ok(Err(reason));
-    }
-    if binary.installed().is_some()
-        && !force
-        && let Some(plugins) = required_by(name, catalog)
-    {
-        return Ok(Err(format!("cannot uninstall {name}: {plugins}; --force removes it all the same")));
-    }
+    let binary = binaries[0].clone();
     let abspath = |binary: &Binary| binary.installed().map(|installed| installed.abspath.clone());
     let file = abspath(&binary);
     binaries.retain(|other| other.id == binary.id || abspath(other) == file);
@@ -173,8 +223,8 @@ pub(crate) fn uninstall(
         let reason = format!("{kept} is kept: {binprovider} found or installed it outside LIB_DIR");
         uninstalled.reasons.push(reason);
     }
-    if !is_dry_run {
-        unregister(session, name, &binaries)?;
+    if !is_dry_run && let Some(error) = unregister(session, name, &binaries)? {
+        uninstalled.failures.push(error.to_string());
     }
     for prefix in of_binary {
         uninstalled.add(users.remove_prefix(&prefix, Some(name.as_str()), is_dry_run));
@@ -235,21 +285,28 @@ pub(crate) fn lock(
     })
 }
 
-/// Removes the link of a binary, unless it leads to another file.
-fn unlink(session: &Session<'_>, name: &BinaryName, binary: &Binary) {
+/// Removes the link of a binary, unless it leads to another file. Returns why it cannot be removed.
+fn unlink(session: &Session<'_>, name: &BinaryName, binary: &Binary) -> Option<RemovalError> {
     let (linker, file) = (session.linker(), binary.installed().map(|installed| &installed.abspath));
     let is_file = |target: &Path| file.is_some_and(|file| dir::is_same(target, file) == Some(true));
-    if let Err(error) = linker.unlink(&linker.path(name), name.as_str(), is_file, false) {
-        session.warn(error.to_string());
+    match linker.unlink(&linker.path(name), name.as_str(), is_file, false) {
+        Ok(_) => None,
+        Err(error @ RemovalError::Used(..)) => {
+            session.warn(error.to_string());
+            None
+        }
+        Err(error) => Some(error),
     }
 }
 
 /// Removes the link, the markers and then the records of a binary, whose lock is held: if this rigup is killed, the next
-/// uninstall does the rest. `binaries` are its records, which have the same file.
-fn unregister(session: &Session<'_>, name: &BinaryName, binaries: &[Binary]) -> Result<(), EngineError> {
-    if let Some(binary) = binaries.first() {
-        unlink(session, name, binary);
-    }
+/// uninstall does the rest. `binaries` are its records, which have the same file. Returns why the link cannot be removed.
+fn unregister(
+    session: &Session<'_>,
+    name: &BinaryName,
+    binaries: &[Binary],
+) -> Result<Option<RemovalError>, EngineError> {
+    let error = binaries.first().and_then(|binary| unlink(session, name, binary));
     let users = Users::new(&session.settings, &session.store, session.machine.id)?;
     for binary in binaries {
         let file = binary.installed().map(|installed| &installed.abspath);
@@ -264,5 +321,5 @@ fn unregister(session: &Session<'_>, name: &BinaryName, binaries: &[Binary]) -> 
         }
         session.store.delete_binary(binary.id)?;
     }
-    Ok(())
+    Ok(error)
 }

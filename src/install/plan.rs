@@ -252,8 +252,8 @@ fn specify(mut request: Request, spec: &BinarySpec, providers: &[ProviderName]) 
     };
     let source = spec.to_string();
     if let Some(provider) = &spec.provider {
-        if !providers.contains(provider) {
-            return refusal(unknown_provider(provider, spec, &request, providers));
+        if let Some(reason) = unknown_provider(spec, &request.providers, providers) {
+            return refusal(reason);
         }
         if spec.name.file().is_some() && provider != ENV {
             return refusal(format!("only env finds the file of a path; leave out `{provider}:`"));
@@ -265,16 +265,15 @@ fn specify(mut request: Request, spec: &BinarySpec, providers: &[ProviderName]) 
     restrict(request, versions, &source)
 }
 
-/// Returns why the provider of a spec cannot be used: it does not exist.
-fn unknown_provider(
-    unknown: &ProviderName,
+/// Returns why the provider of a spec cannot be used if it does not exist, and `None` if it does.
+pub(crate) fn unknown_provider(
     spec: &BinarySpec,
-    request: &Request,
+    allowed: &Providers,
     providers: &[ProviderName],
-) -> String {
-    let is_possible = |name: &&ProviderName| {
-        request.providers.allows(name) && (spec.name.file().is_none() || **name == ENV)
-    };
+) -> Option<String> {
+    let unknown = spec.provider.as_ref().filter(|provider| !providers.contains(provider))?;
+    let is_possible =
+        |name: &&ProviderName| allowed.allows(name) && (spec.name.file().is_none() || **name == ENV);
     let possible = providers.iter().filter(is_possible);
     let next = match closest(unknown, possible.map(ProviderName::as_str)) {
         Some(similar) => {
@@ -283,7 +282,7 @@ fn unknown_provider(
         }
         None => "`rigup hook list BinaryRequest` shows all providers".to_owned(),
     };
-    format!("there is no provider {unknown}; {next}")
+    Some(format!("there is no provider {unknown}; {next}"))
 }
 
 /// Restricts a request to the providers that `source` chooses.

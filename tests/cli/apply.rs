@@ -252,7 +252,7 @@ fn updates_the_binaries_listed_on_standard_input() {
     let input = format!("{unknown}\n{list}");
     let output = pipe(&context, &["binary", "update", "--min-version", "0.1"], &input).exits_with(1);
     assert_eq!(output.records().len(), 2, "the known binaries were updated");
-    output.stderr_contains("warning: no binary has the name or id `01a1fd03-");
+    output.stderr_contains("error: no binary has the name or id `01a1fd03-");
     assert!(
         context
             .run(&["binary", "list"])

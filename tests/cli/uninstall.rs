@@ -1,10 +1,11 @@
 //! `rigup uninstall`, `rigup binary delete` and what a failed attempt leaves behind.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::kernel;
 use crate::shared_folders::FINDER;
 use crate::test_context::{CommandOutput, TestContext, wait_until};
 
@@ -275,4 +276,43 @@ fn a_binary_that_only_a_provider_requires_is_uninstalled_without_force() {
     context.plugin("r", &[requirement]);
     context.install_p(&["tool"]).succeeds();
     context.run(&["uninstall", "tool"]).exits_with(1).stderr_contains("the plugin r (");
+}
+
+#[test]
+fn names_of_one_binary_are_resolved_before_anything_is_removed() {
+    let context = TestContext::new();
+    context.provider("p", &provider(""));
+    context.install_p(&["a", "b"]).succeeds();
+    let refused = context.run(&["uninstall", "b", "a", "a", "evil:a"]).exits_with(1);
+    let problem = "there is no provider evil; `rigup hook list BinaryRequest` shows all providers";
+    assert_eq!(refused.stderr, format!("error: cannot uninstall evil:a: {problem}\n"));
+    assert_eq!(refused.record()["name"], "b", "it is named correctly");
+    assert!(context.bin("a").is_symlink() && !context.bin("b").is_symlink());
+    let removed = context.run(&["uninstall", "a", "p:a", "a", "a@1.0"]).succeeds();
+    assert_eq!((removed.record()["name"].as_str(), &*removed.stderr), (Some("a"), ""));
+    // Nothing is installed, so no provider differs from the one that the name asks for.
+    context.run(&["install", "none", "--binproviders", "env"]).exits_with(1);
+    context.run(&["uninstall", "evil:none"]).exits_with(1).stderr_contains(problem);
+    context.run(&["uninstall", "none"]).succeeds();
+    let missing = "error: none is not installed; `rigup binary list` shows the binaries\n";
+    assert_eq!(context.run(&["uninstall", "none", "p:none", "none"]).exits_with(1).stderr, missing);
+}
+
+#[test]
+fn what_cannot_be_removed_is_an_error() {
+    let namespaces = ["--user", "--map-root-user", "--mount"];
+    if !kernel::unshares(&namespaces) {
+        return;
+    }
+    let context = TestContext::new();
+    context.provider("p", &provider(""));
+    context.install_p(&["a"]).succeeds();
+    let mounted = context.lib("p/a/bin");
+    let script = "mount --bind \"$1\" \"$1\"; shift; exec \"$@\"";
+    let rigup = [env!("CARGO_BIN_EXE_rigup"), "uninstall", "a"];
+    let args = [&namespaces[..], &["sh", "-c", script, "sh", mounted.to_str().unwrap()], &rigup].concat();
+    let output = context.command_for(Path::new("unshare"), &args).output().unwrap();
+    let output = CommandOutput::new(&args, &output).exits_with(1);
+    assert!(output.stderr.starts_with("error: cannot remove what nothing uses: "), "{}", output.stderr);
+    assert!(mounted.join("a").exists());
 }
