@@ -79,7 +79,7 @@ pub struct Settings {
     pub environment: Environment,
     /// The caller's environment as it is, for the commands of `exec` and `start`.
     pub command_environment: Environment,
-    /// The home folder, for `~/`.
+    /// The home folder, for `~/`: an absolute path.
     pub home: Option<PathBuf>,
     /// The data dir: records, run dirs, and LIB_DIR by default.
     pub data_dir: PathBuf,
@@ -184,7 +184,8 @@ impl Settings {
         let environment = if warning.is_some() { environment.without("TMPDIR") } else { environment };
         // A hook that runs rigup reads the form that is documented, and is not a step of a CI job.
         let environment = environment.without(FORMAT_VARIABLE).without(CI_VARIABLE);
-        let merged = Self::merge_in(here, std::env::home_dir(), rigup, needs_values, flags, environment)?;
+        let home = folders::home(&environment);
+        let merged = Self::merge_in(here, home, rigup, needs_values, flags, environment)?;
         let mut settings = Self { command_environment, ..merged };
         settings.warnings.extend(warning);
         Ok(settings)

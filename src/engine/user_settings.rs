@@ -73,7 +73,8 @@ fn raw_value(property: &Property, text: &str) -> Value {
 pub(crate) fn user_file(settings: &Settings) -> Result<&Path, EngineError> {
     settings.user_file.as_deref().ok_or_else(|| {
         EngineError::Setup(
-            "there is no configuration folder: HOME is not set; set XDG_CONFIG_HOME".to_owned(),
+            "cannot choose a configuration folder: HOME is not set to an absolute path; set it, or XDG_CONFIG_HOME"
+                .to_owned(),
         )
     })
 }

@@ -46,7 +46,7 @@ pub enum NameError {
     #[error("the name `{0}` is a template; only required_binaries in config.json may contain one")]
     Template(String),
     /// A `~` path, but the home folder is unknown.
-    #[error("the name `{0}` is below the home folder, but HOME is not set")]
+    #[error("the name `{0}` is below the home folder, but HOME is not set to an absolute path")]
     NoHome(String),
 }
 

@@ -8,7 +8,9 @@ use crate::trust::Untrusted;
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The data dir is not set, and there is no home folder.
-    #[error("cannot choose a data dir: HOME is not set; set --data-dir or RIGUP_DATA_DIR")]
+    #[error(
+        "cannot choose a data dir: HOME is not set to an absolute path; set it, or --data-dir or RIGUP_DATA_DIR"
+    )]
     NoDataDir,
     /// The path of a folder has a character that is not supported. The last text is the flag that chooses another
     /// folder.

@@ -134,6 +134,15 @@ pub(super) fn list_warnings<'a>(
     })
 }
 
+/// Returns the home folder: HOME or, if that is unset, the folder of this user, if it exists. Users without one often have
+/// `/nonexistent`. Returns `None` for a relative HOME, which would be another folder for each command.
+pub(super) fn home(environment: &Environment) -> Option<PathBuf> {
+    match environment.path(&["HOME"]) {
+        Some(home) => Some(home).filter(|home| home.is_absolute()),
+        None => std::env::home_dir().filter(|home| home.is_absolute() && home.is_dir()),
+    }
+}
+
 /// Returns the current folder, or `None` if it was removed.
 pub(super) fn current() -> Option<PathBuf> {
     std::env::current_dir().ok().filter(|folder| folder.is_absolute())

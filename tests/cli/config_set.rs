@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::invalid_input::run_as_nobody;
+use crate::kernel;
 use crate::test_context::{CommandOutput, TestContext};
 
 /// Creates a context with a plugin that has settings.
@@ -135,5 +137,31 @@ fn the_examples_of_the_help_work_with_the_plugins_of_this_repository() {
             command.envs(variable.iter().map(|word| word.split_once('=').unwrap()));
             CommandOutput::new(&args[1..], &command.output().unwrap()).succeeds();
         }
+    }
+}
+
+#[test]
+fn without_a_home_folder_the_next_step_is_named_instead_of_a_path() {
+    let mut context = context();
+    let check = |context: &TestContext, run: &dyn Fn(&[&str]) -> CommandOutput| {
+        let advice = "HOME is not set to an absolute path; set it, or XDG_CONFIG_HOME";
+        for args in [&["config", "path"][..], &["config", "set", "keep.days=3"]] {
+            let output = run(args).exits_with(3).stderr_contains(advice);
+            assert_eq!(output.stdout, "", "{args:?}");
+        }
+        assert_eq!(fs::read_dir(context.path("here")).unwrap().count(), 1, "only the plugins");
+    };
+    context.set("HOME", "relative");
+    check(&context, &|args| context.run(args));
+    let mut command = context.command(&["list"]);
+    let output = CommandOutput::new(&["list"], &command.env_remove("RIGUP_DATA_DIR").output().unwrap());
+    output.exits_with(3).stderr_contains("HOME is not set to an absolute path; set it, or --data-dir");
+    context.set("XDG_CONFIG_HOME", context.path("config"));
+    let path = context.path("config/rigup/rigup.toml");
+    assert_eq!(context.run(&["config", "path"]).succeeds().stdout, format!("{}\n", path.display()));
+    context.unset("XDG_CONFIG_HOME").unset("HOME");
+    // The home folder of this user in /etc/passwd does not exist.
+    if kernel::is_root() {
+        check(&context, &|args| run_as_nobody(&context, args));
     }
 }
