@@ -110,11 +110,12 @@ impl Untrusted {
             Remedy::Declare(condition) => return declared(condition),
             Remedy::Command(..) if self.circumstances.is_ci => return declared(IF_ALONE),
             Remedy::Other(fix) => fix.clone(),
+            // If a folder of the checkout has the wrong mode, everything in it has; a file may be the only one.
             Remedy::Command(program, change) => match self.circumstances.checkout_of(&self.path) {
-                Some(checkout) => {
+                Some(checkout) if self.path.is_dir() => {
                     format!("fix it with `{program} -R {change} {}`", shell::quote_path(checkout))
                 }
-                None => format!("fix it with `{program} {change} {}`", shell::quote_path(&self.path)),
+                _ => format!("fix it with `{program} {change} {}`", shell::quote_path(&self.path)),
             },
         };
         let declare = format!("declare it trusted with --trust-dir {}", shell::quote_path(folder));

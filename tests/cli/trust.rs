@@ -44,7 +44,7 @@ fn does_not_run_a_hook_that_others_can_write() {
     assert_rejected(
         &context,
         "good",
-        &format!("{}: others can write to it (mode 0777); fix it with `chmod -R o-w ", hook.display()),
+        &format!("{0}: others can write to it (mode 0777); fix it with `chmod o-w {0}`", hook.display()),
     );
     set_mode(&hook, 0o755);
     context.run(&["install"]).succeeds();
@@ -56,7 +56,8 @@ fn does_not_read_requirements_or_settings_that_others_can_write() {
         let context = context();
         let path = context.write(&format!("here/plugins/p/{file}"), "{}");
         set_mode(&path, 0o666);
-        assert_rejected(&context, "p", &format!("{}: others can write to it (mode 0666)", path.display()));
+        let advice = "others can write to it (mode 0666); fix it with `chmod o-w ";
+        assert_rejected(&context, "p", &format!("{0}: {advice}{0}`, or ", path.display()));
     }
 }
 
@@ -163,8 +164,10 @@ fn rejects_a_settings_file_that_others_can_write() {
     let context = context();
     let file = context.write("here/rigup.toml", "");
     set_mode(&file, 0o666);
-    let message =
-        format!("error: {}: others can write to it (mode 0666); fix it with `chmod -R o-w ", file.display());
+    let message = format!(
+        "error: {0}: others can write to it (mode 0666); fix it with `chmod o-w {0}`",
+        file.display()
+    );
     context.run(&["install"]).exits_with(3).stderr_contains(&message);
     set_mode(&file, 0o644);
     set_mode(&context.path("here"), 0o777);
@@ -213,7 +216,7 @@ fn rejects_a_lock_file_that_others_can_write() {
     let file = context.path("here/rigup.lock");
     set_mode(&file, 0o666);
     let message =
-        format!("{}: others can write to it (mode 0666); fix it with `chmod -R o-w ", file.display());
+        format!("{0}: others can write to it (mode 0666); fix it with `chmod o-w {0}`", file.display());
     for args in [&["install", "--locked"][..], &["lock", "--check"], &["lock"]] {
         context
             .run(args)
