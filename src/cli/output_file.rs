@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 
 use crate::cli::command::CliError;
 use crate::cli::output_queue::{STDERR, STDOUT};
-use crate::fs::atomic;
+use crate::fs::{atomic, link};
 
 /// A file that can be written.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct OutputFile {
 enum Target {
     /// A regular file, which is created or replaced as a whole.
     Regular,
-    /// A device or a FIFO, which is written to.
+    /// A device, a FIFO or a file that a process has open, which is written to.
     Open(File),
     /// The file that is standard output, of any kind: replacing it would lose what the command prints.
     Stdout,
@@ -34,8 +34,8 @@ enum Target {
 }
 
 impl OutputFile {
-    /// Checks that a file can be written, and creates its folder. A device or a FIFO is opened, and is never replaced; a
-    /// FIFO waits for its reader.
+    /// Checks that a file can be written, and creates its folder. A device, a FIFO or a file that a process has open is
+    /// opened, and is never replaced; a FIFO waits for its reader.
     pub(crate) fn open(path: PathBuf, contents: &'static str) -> Result<Self, CliError> {
         let target = Target::open(&path).map_err(|error| write_error(contents, &path, &error))?;
         Ok(Self { path, contents, target })
@@ -80,11 +80,12 @@ impl Target {
         if is_open_as(found.as_ref(), io::stderr()) {
             return Ok(Self::Stderr);
         }
-        if found.is_none_or(|found| found.is_file() || found.is_dir()) {
+        if found.is_none_or(|found| found.is_file() && !link::is_open_file(path) || found.is_dir()) {
             return atomic::check_for_user(path).map(|()| Self::Regular);
         }
         let flags = OFlags::NOCTTY.bits().cast_signed();
-        File::options().write(true).custom_flags(flags).open(path).map(Self::Open)
+        // A file that a process has open keeps what that one has written.
+        File::options().append(true).custom_flags(flags).open(path).map(Self::Open)
     }
 }
 

@@ -57,11 +57,15 @@ pub(crate) fn check_for_user(path: &Path) -> io::Result<()> {
     create(&path, USER_MODE).map(drop)
 }
 
-/// Follows the links of a path. Fails for what is not a regular file: a device or a FIFO would be replaced.
+/// Follows the links of a path. Fails for what is not a regular file, and for one that is named by a process that has it open:
+/// a device, a FIFO or the output of a command would be replaced.
 fn user_target(path: &Path) -> io::Result<PathBuf> {
     match path.metadata() {
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(found) if !found.is_file() => Err(io::Error::other("it is not a regular file")),
+        Ok(_) if link::is_open_file(path) => {
+            Err(io::Error::other("it is a link to a file that a process has open; name the file itself"))
+        }
         _ => link::resolve(path),
     }
 }

@@ -33,6 +33,14 @@ pub(crate) fn resolve_from(folder: &Path, path: &Path) -> PathBuf {
     resolved
 }
 
+/// Returns whether a path leads through a link in `/proc` to a file that a process has open, as `/dev/stdout` does. That
+/// file may have no name, and whoever opened it would not see one that replaces it.
+pub(crate) fn is_open_file(path: &Path) -> bool {
+    let is_in_proc =
+        |step: &Path| parent(step).canonicalize().is_ok_and(|folder| folder.starts_with("/proc"));
+    steps(path).any(|step| step.is_symlink() && is_in_proc(&step))
+}
+
 /// Follows the links of a path. Returns the canonical path of the file, or the path at which a missing file would be
 /// created.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {

@@ -121,3 +121,63 @@ fn files_that_rigup_reads_itself_are_regular() {
         fs::remove_file(&path).unwrap();
     }
 }
+
+/// Returns a command that a shell runs with these redirections.
+fn redirected(context: &TestContext, args: &[&str], redirections: &str) -> CommandOutput {
+    let script = format!("\"$0\" \"$@\" {redirections}");
+    let words = [&["-c", &*script, env!("CARGO_BIN_EXE_rigup")], args].concat();
+    let mut command = context.command_for("/bin/sh".as_ref(), &words);
+    CommandOutput::new(args, &command.output().unwrap())
+}
+
+#[test]
+fn what_a_descriptor_is_gets_the_file_after_what_it_contains() {
+    let context = context();
+    let file = context.path("here/out/file");
+    symlink("/proc/self/fd/3", &file).unwrap();
+    for (args, expected) in COMMANDS {
+        let written = context.write("written", "before\n");
+        redirected(&context, args, "3>>../written").succeeds();
+        let text = fs::read_to_string(written).unwrap();
+        assert!(text.starts_with("before\n") && text.contains(expected), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn no_settings_or_lock_file_replaces_what_a_process_has_open() {
+    let mut context = context();
+    context.set("XDG_CONFIG_HOME", context.path("config"));
+    let (settings, written) = (context.path("config/rigup/rigup.toml"), context.path("written"));
+    fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    for (target, redirections) in [
+        ("/proc/self/fd/3", "3>>../written"),
+        ("/dev/fd/3", "3>>../written"),
+        ("/dev/stdout", ">>../written"),
+        ("/proc/self/fd/1", "| cat"),
+        ("/dev/null", ""),
+    ] {
+        let _ = fs::remove_file(&settings);
+        symlink(target, &settings).unwrap();
+        let link = settings.to_str().unwrap();
+        for args in [
+            &["lock", "--lockfile", target][..],
+            &["lock", "--lockfile", link],
+            &["upgrade", "--lock", "--lockfile", link],
+            &["config", "set", "keep.days=3"],
+        ] {
+            fs::write(&written, "").unwrap();
+            let (files, id) =
+                (fs::read_dir(context.path("")).unwrap().count(), written.metadata().unwrap().ino());
+            let script = format!("{{ \"$0\" \"$@\"; echo $? >../code; }} {redirections}");
+            let words = [&["-c", &*script, env!("CARGO_BIN_EXE_rigup")], args].concat();
+            let output = context.command_for("/bin/sh".as_ref(), &words).output().unwrap();
+            let code = fs::read_to_string(context.path("code")).unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(code, "3\n", "{args:?} {target}: {stderr}");
+            assert_eq!(written.metadata().unwrap().ino(), id, "{args:?} {target}: it is not replaced");
+            fs::remove_file(context.path("code")).unwrap();
+            assert_eq!(fs::read_dir(context.path("")).unwrap().count(), files, "{args:?} {target}");
+            assert!(settings.is_symlink());
+        }
+    }
+}
