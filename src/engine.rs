@@ -70,6 +70,7 @@ mod output_files;
 pub(crate) mod overview;
 mod package_command;
 mod plugin_names;
+mod plugin_requirements;
 pub(crate) mod processes;
 pub(crate) mod programs;
 mod recovery;

@@ -66,8 +66,14 @@ fn summary(explanation: &Explanation) -> Vec<String> {
         _ => format!("{install} cannot install it: {problem}"),
     }));
     if explanation.requirements.is_empty() {
-        lines.push("no plugin requires it; it was requested by name".to_owned());
+        let plugin = if explanation.disabled.is_empty() { "plugin" } else { "enabled plugin" };
+        let origin = if binary.is_some() { "; it was requested by name" } else { "" };
+        lines.push(format!("no {plugin} requires it{origin}"));
     }
+    lines.extend(explanation.disabled.iter().map(|(Requirement { plugin, source, .. }, status)| {
+        let plugin = plugin.as_ref().map_or("", |plugin| plugin.as_str());
+        format!("the plugin {plugin} would require it ({source}), but {status}")
+    }));
     lines.extend(last.command.as_ref().map(|command| {
         let time = units::relative_time(command.created_at, clock::now());
         format!("last tried {time} by `{}`", why::command_line(command))

@@ -1,13 +1,13 @@
 //! The plugins that a command uses: their hooks, requirements and settings, read once.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Display;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
+use crate::engine::plugin_requirements;
 use crate::hook::run::Variables;
 use crate::install::plan::{self, Request, Selection};
 use crate::install::provider_deps;
@@ -16,11 +16,11 @@ use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
 use crate::plugin::config::enabled::{self, PluginConfigs, PluginStatus};
 use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::config::schema::{self, Property, Schema};
-use crate::plugin::config::value::{Origin, Setting, SettingResolver, Sources, Variable};
+use crate::plugin::config::schema::{Property, Schema};
+use crate::plugin::config::value::{Origin, Setting, Sources, Variable};
 use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
 use crate::plugin::hook_name::BINARY_REQUEST;
-use crate::plugin::requirement::{self, Diagnostic, Requirement, Substitution};
+use crate::plugin::requirement::{Diagnostic, Requirement};
 use crate::settings::{self, Settings};
 use crate::shell;
 use crate::trust::Inspection;
@@ -94,10 +94,8 @@ impl Catalog {
             } else {
                 continue;
             };
-            let listed = requirement::FILE_NAMES
-                .map(|file_name| listed_requirements(plugin, file_name, settings, &mut inspection));
-            let configured = configured_requirements(plugin, configs, &resolver, settings);
-            for (mut read, mut problems) in listed.into_iter().chain([configured]) {
+            let read = plugin_requirements::read(plugin, configs, &resolver, settings, &mut inspection);
+            for (mut read, mut problems) in read {
                 read.retain(|requirement| {
                     let cause = |provider: &str| discovery.why_no_provider(provider);
                     let checked = requirement.check_override_providers(&providers, cause);
@@ -435,56 +433,8 @@ fn selected_plugin(
     Err(EngineError::Setup(no_such_plugin(name, discovery, settings)))
 }
 
-/// Reads a file of a plugin's requirements; that of a built-in provider is part of the executable.
-fn listed_requirements(
-    plugin: &Plugin,
-    file_name: &str,
-    settings: &Settings,
-    inspection: &mut Inspection<'_>,
-) -> (Vec<Requirement>, Vec<Diagnostic>) {
-    let (home, path) = (settings.home.as_deref(), plugin.path.join(file_name));
-    match builtin::file(plugin, &settings.data_dir, file_name) {
-        Some(text) => requirement::read_from(Some(&plugin.name), &path, text, home),
-        None => requirement::read(Some(&plugin.name), &path, home, inspection),
-    }
-}
-
-/// Reads the `required_binaries` in the `config.json` of a plugin.
-fn configured_requirements(
-    plugin: &Plugin,
-    configs: &PluginConfigs,
-    resolver: &SettingResolver<'_>,
-    settings: &Settings,
-) -> (Vec<Requirement>, Vec<Diagnostic>) {
-    let schema = configs.schema(&plugin.name);
-    let entries = schema.map(|schema| schema.required_binaries.as_slice()).unwrap_or_default();
-    let fill = |name: &str| {
-        let folder = match name {
-            "LIB_DIR" | "ABXPKG_LIB_DIR" => &settings.lib_dir,
-            "LIB_BIN_DIR" => &settings.lib_bin_dir,
-            "DATA_DIR" => &settings.data_dir,
-            _ => return resolver.fill(name),
-        };
-        Substitution::Value(folder.to_string_lossy().into_owned())
-    };
-    let (mut requirements, mut diagnostics) = (Vec::new(), Vec::new());
-    for (number, entry) in (1..).zip(entries) {
-        let path = plugin.path.join(schema::FILE_NAME);
-        let source = format!("{}: required_binaries, entry {number}", path.display());
-        let problem = |text: &dyn Display| Diagnostic::new(plugin.name.as_str(), &source, text.to_string());
-        match requirement::parse_entry(Some(&plugin.name), entry, settings.home.as_deref(), fill) {
-            Ok((requirement, unknown)) => {
-                diagnostics
-                    .extend(unknown.map(|unknown| Diagnostic { is_warning: true, ..problem(&unknown) }));
-                requirements.push(Requirement { source, ..requirement });
-            }
-            Err(error) => diagnostics.push(problem(&error)),
-        }
-    }
-    (requirements, diagnostics)
-}
-
-fn sources(settings: &Settings) -> Sources<'_> {
+/// Returns the sources of the values of settings.
+pub(super) fn sources(settings: &Settings) -> Sources<'_> {
     Sources { environment: &settings.environment, files: &settings.files }
 }
 

@@ -6,17 +6,20 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::engine::catalog::{self, Catalog};
 use crate::engine::error::EngineError;
 use crate::engine::event::OnEvent;
 use crate::engine::install::{InstallPlan, InstallRequest};
-use crate::engine::{inventory, session};
+use crate::engine::{inventory, plugin_requirements, session};
 use crate::install::plan;
 use crate::install::status::install_status;
 use crate::model::{Attempt, Binary, BinaryName, Process, ProcessId, ProviderName, misspelling};
+use crate::plugin::config::enabled::PluginStatus;
 use crate::plugin::requirement::Requirement;
 use crate::settings::Settings;
 use crate::shell;
 use crate::store::{BinaryFilter, Store, StoreError};
+use crate::trust::Inspection;
 
 /// What is known about a binary.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(crate) struct Explanation {
     pub(crate) name: BinaryName,
     /// The requirements of plugins and providers for it.
     pub(crate) requirements: Vec<Requirement>,
+    /// The requirements of plugins that are not enabled, each with the status of its plugin.
+    pub(crate) disabled: Vec<(Requirement, PluginStatus)>,
     /// The providers that an install would try, in order; none if no provider may install it.
     pub(crate) candidates: Vec<ProviderName>,
     /// Its record; `None` if it was never requested.
@@ -50,14 +55,10 @@ impl Explanation {
     /// Returns it as a record.
     pub(crate) fn to_record(&self) -> Value {
         let installed = self.binary.as_ref().and_then(Binary::installed);
-        let required_by = self.requirements.iter().map(|requirement| {
-            json!({
-                "plugin": requirement.plugin,
-                "source": requirement.source,
-                "binproviders": requirement.providers.to_string(),
-                "min_version": requirement.min_version,
-                "max_version": requirement.max_version,
-            })
+        let disabled = self.disabled.iter().map(|(requirement, status)| {
+            let mut record = requirement_record(requirement);
+            record["reason"] = status.to_string().into();
+            record
         });
         let attempts = self.last.attempts.iter().map(|(attempt, at)| {
             let mut record = json!(attempt);
@@ -68,7 +69,8 @@ impl Explanation {
             "type": "Explanation",
             "name": self.name.as_str(),
             "status": self.binary.as_ref().map_or("missing", Binary::status),
-            "required_by": required_by.collect::<Vec<_>>(),
+            "required_by": self.requirements.iter().map(requirement_record).collect::<Vec<_>>(),
+            "disabled": disabled.collect::<Vec<_>>(),
             "candidates": self.candidates,
             "binprovider": installed.map_or("", |installed| &installed.binprovider),
             "abspath": installed.map(|installed| installed.abspath.to_string_lossy()).unwrap_or_default(),
@@ -84,6 +86,16 @@ impl Explanation {
     }
 }
 
+fn requirement_record(requirement: &Requirement) -> Value {
+    json!({
+        "plugin": requirement.plugin,
+        "source": requirement.source,
+        "binproviders": requirement.providers.to_string(),
+        "min_version": requirement.min_version,
+        "max_version": requirement.max_version,
+    })
+}
+
 /// Returns a command of rigup as someone types it.
 pub(crate) fn command_line(command: &Process) -> String {
     let arguments = command.spec.cmd.get(1..).unwrap_or_default();
@@ -91,7 +103,7 @@ pub(crate) fn command_line(command: &Process) -> String {
 }
 
 /// Explains a binary. Changes nothing. Also returns the plan of its install, which has the plugins. Fails if no plugin
-/// requires the binary and no record names it.
+/// requires the binary, enabled or not, and no record names it.
 pub(crate) fn explain(
     name: &str,
     settings: &Settings,
@@ -101,6 +113,7 @@ pub(crate) fn explain(
     let step = plan.steps.first().ok_or_else(|| EngineError::InvalidRequest("no name".to_owned()))?;
     let name = plan::name_of(step).clone();
     let requirements: Vec<Requirement> = plan.catalog.requirements_of(name.as_str()).cloned().collect();
+    let disabled = disabled_requirements(&name, &plan.catalog, settings);
     let store = session::open_to_read(settings, on_event)?;
     let machine_id = match &store {
         Some(store) => session::machine_id(settings, store)?,
@@ -111,7 +124,7 @@ pub(crate) fn explain(
         Some((store, machine_id)) => store.binary(machine_id, name.as_str())?,
         None => None,
     };
-    if binary.is_none() && requirements.is_empty() {
+    if binary.is_none() && requirements.is_empty() && disabled.is_empty() {
         let filter = BinaryFilter { machine_id, ..BinaryFilter::default() };
         let recorded = store.map(|(store, _)| store.binaries(&filter)).transpose()?.unwrap_or_default();
         let required = plan.catalog.all_requirements().map(|requirement| requirement.name.as_str());
@@ -139,11 +152,35 @@ pub(crate) fn explain(
         link_error: binary.as_ref().and_then(|binary| inventory::link_error(binary, settings)),
         name,
         requirements,
+        disabled,
         binary,
         problem,
         last,
     };
     Ok((explanation, plan))
+}
+
+/// Returns the requirements for a binary of the plugins that are not enabled, each with the status of its plugin. Leaves out
+/// problems in their files, which no install reads.
+fn disabled_requirements(
+    name: &BinaryName,
+    catalog: &Catalog,
+    settings: &Settings,
+) -> Vec<(Requirement, PluginStatus)> {
+    let mut inspection = Inspection::new(&settings.trust);
+    let resolver = catalog.configs.resolver(catalog::sources(settings));
+    let mut found = Vec::new();
+    // The requirements of a provider are read even if it is disabled.
+    for plugin in catalog.discovery.plugins.iter().filter(|plugin| !plugin.is_provider()) {
+        let status = &catalog.statuses[&plugin.name];
+        if *status != PluginStatus::Enabled {
+            let read =
+                plugin_requirements::read(plugin, &catalog.configs, &resolver, settings, &mut inspection);
+            let of_binary = read.flat_map(|(read, _problems)| read).filter(|read| read.name == *name);
+            found.extend(of_binary.map(|requirement| (requirement, status.clone())));
+        }
+    }
+    found
 }
 
 /// Returns what was tried last, of all attempts at a binary. An attempt that started no

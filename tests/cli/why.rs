@@ -101,3 +101,35 @@ fn why_suggests_a_known_name_for_an_unknown_one() {
     assert!(unknown("gallerydl").contains("did you mean `rigup why gallery-dl`?"));
     context.run(&["why", "../x"]).exits_with(2);
 }
+
+#[test]
+fn why_names_the_requirements_of_plugins_that_are_not_enabled() {
+    let mut context = TestContext::new();
+    let requirement =
+        json!({"type": "Binary", "name": "jq", "binproviders": "env,apt", "min_version": "1.5"});
+    context.plugin("off", std::slice::from_ref(&requirement)).plugin("other", &[requirement]);
+    context.write("here/plugins/off/config.json", json!({"required_binaries": [{"name": "jq"}]}).to_string());
+    context.set("OFF_ENABLED", "false").set("PLUGINS", "on").plugin("on", &[]);
+    let record = context.run(&["why", "jq"]).succeeds().record();
+    let disabled: Vec<[&str; 3]> = record["disabled"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| ["plugin", "reason", "min_version"].map(|key| found[key].as_str().unwrap()))
+        .collect();
+    let is_off = "is disabled because OFF_ENABLED is false (the variable OFF_ENABLED)";
+    let expected = [["off", is_off, "1.5"], ["off", is_off, ""], ["other", "is not selected", "1.5"]];
+    assert_eq!((&record["required_by"], &*disabled), (&json!([]), &expected[..]));
+    let text = context.run(&["why", "jq", "--format", "table"]).succeeds().stdout;
+    let source = context.path("here/plugins/other/binaries.jsonl:1");
+    for line in [
+        "no enabled plugin requires it\n".to_owned(),
+        format!("the plugin other would require it ({}), but is not selected\n", source.display()),
+    ] {
+        assert!(text.contains(&line), "`{line}` is not in\n{text}");
+    }
+    context.unset("PLUGINS").unset("OFF_ENABLED");
+    let record = context.run(&["why", "jq"]).succeeds().record();
+    assert_eq!((record["required_by"].as_array().unwrap().len(), &record["disabled"]), (3, &json!([])));
+    context.run(&["why", "nosuch"]).exits_with(1);
+}
