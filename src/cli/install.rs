@@ -25,7 +25,7 @@ use crate::engine::completion;
 use crate::engine::hook_logs;
 use crate::engine::install::InstallPlan;
 use crate::engine::job;
-use crate::engine::session::Session;
+use crate::engine::session::{self, Session};
 use crate::engine::step_result::StepResult;
 use crate::engine::{EngineEvent, InstallRequest};
 use crate::hook::command;
@@ -210,6 +210,9 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
     };
     if request.names.is_empty() && !request.is_due && request.lockfile.is_none() {
         check_plugin_folders(&context.settings)?;
+    }
+    if request.is_due && !args.dry_run {
+        session::make_store_readable(&context.settings, &print_event)?;
     }
     let plan = InstallPlan::new(&request, &context.settings, &print_event)?;
     if args.dry_run {

@@ -12,6 +12,7 @@ use crate::cli::progress::ProgressDisplay;
 use crate::clock;
 use crate::engine::completion;
 use crate::engine::lockfile_update::{self, LockChange};
+use crate::engine::session;
 use crate::engine::upgrade::{self, Upgrade, UpgradeOutcome, UpgradePlan};
 use crate::engine::{EngineEvent, ExitStatus, InstallReport};
 use crate::lockfile;
@@ -47,6 +48,9 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult
         lockfile_update::check_writable(&args.lockfile, &context.settings, &print_event)?;
     }
     let request = install::request_for(args.names, args.policy, args.jobs);
+    if !args.dry_run {
+        session::make_store_readable(&context.settings, &print_event)?;
+    }
     let plan = UpgradePlan::new(&request, &context.settings, &print_event)?;
     if args.dry_run {
         let results = plan.install.dry_run(&context.settings, &print_event)?;

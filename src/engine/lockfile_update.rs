@@ -149,6 +149,7 @@ pub(crate) fn lock(
     let file = LockfileOnDisk::read(&request.lockfile, settings, on_event)?;
     if !request.is_check {
         atomic::check_for_user(&file.path).map_err(|error| write_error(&file, &error))?;
+        session::make_store_readable(settings, on_event)?;
     }
     let plan = InstallPlan::new(&request.install, settings, on_event)?;
     let stored = session::open_to_read_with_machine(settings, on_event)?;

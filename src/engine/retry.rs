@@ -88,6 +88,7 @@ pub(crate) fn run(settings: &Settings, on_event: OnEvent<'_>) -> Result<ExitStat
 
 /// Returns the binaries of this machine that have failed and are not installed.
 fn failed_binaries(settings: &Settings, on_event: OnEvent<'_>) -> Result<Vec<Binary>, EngineError> {
+    session::make_store_readable(settings, on_event)?;
     let Some((store, machine)) = session::open_to_read_with_machine(settings, on_event)? else {
         return Ok(Vec::new());
     };

@@ -312,6 +312,17 @@ pub(crate) fn open_to_read<'e>(
     Ok(None)
 }
 
+/// Rebuilds the store if it is damaged or missing, and migrates an older one, for a command that reads it before it opens the
+/// data dir for writing. Any other problem is left to that command.
+pub(crate) fn make_store_readable(settings: &Settings, on_event: OnEvent<'_>) -> Result<(), EngineError> {
+    match open_to_read(settings, on_event) {
+        Err(EngineError::Store(
+            StoreError::Missing(_) | StoreError::Corrupt(..) | StoreError::Older { .. },
+        )) => Session::open(settings.clone(), on_event).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the store for reading, and returns it with the record of this machine. Returns `None` if there is no such
 /// record.
 pub(crate) fn open_to_read_with_machine<'e>(

@@ -145,6 +145,21 @@ fn commands_that_read_do_not_rebuild_a_missing_store() {
 }
 
 #[test]
+fn commands_that_write_rebuild_a_lost_store_before_they_read_it() {
+    let (context, _) = context();
+    let store = context.path("data/rigup.sqlite3");
+    context.write("here/rigup.toml", "[daemons.a]\ncommand = 'true'\nbinaries = ['one']\n");
+    for args in [&["upgrade"][..], &["lock"], &["install", "--due"], &["up"]] {
+        for (content, problem) in [("", "was missing or empty"), ("not a database", "was damaged")] {
+            fs::write(&store, content).unwrap();
+            let output = context.run(args).succeeds().stderr_contains(problem);
+            assert_eq!(output.stderr.matches("warning: the store").count(), 1, "{}", output.stderr);
+            assert_eq!(context.run(&["list"]).succeeds().records().len(), 1, "{args:?}");
+        }
+    }
+}
+
+#[test]
 fn a_command_that_names_a_record_creates_no_data_dir() {
     let context = TestContext::new();
     for args in [
