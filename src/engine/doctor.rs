@@ -64,6 +64,10 @@ fn examine_records(settings: &Settings, findings: &mut Vec<Finding>, on_event: O
     let fault =
         |error: &dyn ToString| Finding::from_text("store", Level::Fault, &error.to_string(), OTHER_DATA_DIR);
     match Store::check(&settings.data_dir) {
+        Ok(()) if session::is_store_lost(settings) => {
+            findings.push(fault(&session::lost_store(settings)));
+            return links::examine(settings, None, findings);
+        }
         Ok(()) => {}
         Err(error @ StoreError::Corrupt(..)) => {
             let fix =

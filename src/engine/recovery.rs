@@ -4,28 +4,31 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::clock;
+use crate::engine::event::{EngineEvent, OnEvent};
 use crate::install::probe;
-use crate::model::{Attempt, Binary, MachineId, Outcome, Process, ProcessExit, ProcessId};
+use crate::model::{Attempt, Binary, Machine, MachineId, Outcome, Process, ProcessExit, ProcessId};
 use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::{handle, tree};
+use crate::report::text;
+use crate::settings::Settings;
 use crate::store::{Store, StoreError, StoredPaths};
 
 /// The records that the run dirs contain.
 #[derive(Debug)]
-pub(crate) struct Recovered {
+struct Recovered {
     /// The machine of all records: that of the newest process.
-    pub(crate) machine_id: MachineId,
+    machine_id: MachineId,
     processes: Vec<Process>,
     /// The binaries, each with the attempt that installed it.
     binaries: Vec<(Binary, Attempt)>,
     /// The run dirs whose `process.json` is invalid, so that their processes are not recovered.
-    pub(crate) unreadable: Vec<String>,
+    unreadable: Vec<String>,
 }
 
 /// Reads all run dirs, and returns `None` if they contain no record. Leaves out a live process without a waiter, because
 /// its rigup uses another store. A binary is recovered only if it was accepted when its hook exited, and if its file
 /// still has the recorded digest.
-pub(crate) fn recover(data_dir: &Path, paths: &StoredPaths) -> Option<Recovered> {
+fn recover(data_dir: &Path, paths: &StoredPaths) -> Option<Recovered> {
     let now = clock::now();
     let mut run_dirs: Vec<FoundRunDir> =
         run_dir::list(data_dir).filter(|found| !found.is_partly_removed).collect();
@@ -50,14 +53,35 @@ pub(crate) fn recover(data_dir: &Path, paths: &StoredPaths) -> Option<Recovered>
     Some(Recovered { machine_id, processes, binaries, unreadable })
 }
 
-impl Recovered {
-    /// Returns the number of records.
-    pub(crate) fn count(&self) -> usize {
-        self.processes.len() + self.binaries.len()
+/// Adds the records of the run dirs to a new store, as those of the machine that `machine` returns for its id. Returns their
+/// number.
+pub(crate) fn refill(
+    store: &Store,
+    settings: &Settings,
+    machine: &dyn Fn(MachineId) -> Machine,
+    on_event: OnEvent<'_>,
+) -> Result<usize, StoreError> {
+    let paths = StoredPaths::new(&settings.lib_dir, &settings.data_dir);
+    let Some(recovered) = recover(&settings.data_dir, &paths) else { return Ok(0) };
+    if !recovered.unreadable.is_empty() {
+        on_event(&EngineEvent::Warning(format!(
+            "a process is not restored, because its process.json is empty or damaged: {}",
+            text::list(&recovered.unreadable, 3)
+        )));
     }
+    store.find_or_add_machine(&machine(recovered.machine_id))?;
+    recovered.store(store)?;
+    Ok(recovered.processes.len() + recovered.binaries.len())
+}
 
+/// Returns whether the data dir has run dirs with records.
+pub(crate) fn has_records(data_dir: &Path) -> bool {
+    run_dir::list(data_dir).any(|found| !found.is_partly_removed && RunDir::at(&found.path).has_record_file())
+}
+
+impl Recovered {
     /// Stores the records. The machine must already be stored.
-    pub(crate) fn store(&self, store: &Store) -> Result<(), StoreError> {
+    fn store(&self, store: &Store) -> Result<(), StoreError> {
         self.binaries.iter().try_for_each(|(binary, _)| store.save_binary(binary))?;
         self.processes.iter().try_for_each(|process| store.import_process(process).map(drop))?;
         self.binaries

@@ -25,15 +25,13 @@ use crate::model::{
 use crate::plugin::builtin;
 use crate::process::lock::ProcessLock;
 use crate::process::lock::{self, FOLDER_PATIENCE};
-use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::signals::Interrupt;
 use crate::process::system::{self, ProcessEntry};
 use crate::process::{recover, subreaper, tree};
-use crate::report::text;
 use crate::runs::gc::{Gc, GcAction};
 use crate::settings::{STORE_NAME, Settings};
 use crate::shell;
-use crate::store::{Store, StoreError, StoredPaths};
+use crate::store::{Store, StoreError};
 use crate::supervisor::control::{self, ControlRequest};
 use crate::trust::users;
 
@@ -86,6 +84,9 @@ const MAX_NESTING: usize = 32;
 
 /// How long a supervisor may take to go on with a store that was rebuilt.
 const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A command may open a lost store several times, but warns once.
+static WARNED_OF_LOST_STORE: Once = Once::new();
 
 impl<'e> Session<'e> {
     /// Opens the data dir, and creates it if it does not exist. Completes the records of processes whose rigup crashed.
@@ -291,8 +292,8 @@ impl<'e> Session<'e> {
 }
 
 /// Opens the store for a command that only reads, which changes nothing in the data dir. Returns `None` if there is no
-/// store. Fails if the store is damaged, or is missing although there are run dirs with records: the next command that
-/// writes rebuilds it.
+/// store. If it is missing although there are run dirs with records, returns a store in memory with those. Fails if the
+/// store is damaged.
 pub(crate) fn open_to_read<'e>(
     settings: &Settings,
     on_event: OnEvent<'e>,
@@ -304,23 +305,43 @@ pub(crate) fn open_to_read<'e>(
     if let Some(store) = Store::open_to_read(&settings.data_dir, &settings.lib_dir)? {
         return Ok(Some(OpenStore { store, on_event }));
     }
-    let has_record =
-        |found: FoundRunDir| !found.is_partly_removed && RunDir::at(&found.path).has_record_file();
-    if run_dir::list(&settings.data_dir).any(has_record) {
-        return Err(StoreError::Missing(settings.data_dir.join(STORE_NAME)).into());
+    if !recovery::has_records(&settings.data_dir) {
+        return Ok(None);
     }
-    Ok(None)
+    WARNED_OF_LOST_STORE.call_once(|| on_event(&EngineEvent::Warning(lost_store(settings))));
+    let guid = known_guid(settings)?.unwrap_or_else(machine::guid::invent);
+    let store = Store::in_memory(&settings.data_dir, &settings.lib_dir)?;
+    recovery::refill(&store, settings, &new_machine(settings, &guid), on_event)?;
+    Ok(Some(OpenStore { store, on_event }))
+}
+
+/// Returns whether the store is missing although there are run dirs with records.
+pub(crate) fn is_store_lost(settings: &Settings) -> bool {
+    matches!(Store::open_to_read(&settings.data_dir, &settings.lib_dir), Ok(None))
+        && recovery::has_records(&settings.data_dir)
+}
+
+/// Returns what is wrong with a lost store.
+pub(crate) fn lost_store(settings: &Settings) -> String {
+    let path = settings.data_dir.join(STORE_NAME);
+    format!(
+        "the store {} is missing or empty, so only records from the run dirs are known; `rigup process gc` restores them",
+        path.display()
+    )
 }
 
 /// Rebuilds the store if it is damaged or missing, and migrates an older one, for a command that reads it before it opens the
 /// data dir for writing. Any other problem is left to that command.
 pub(crate) fn make_store_readable(settings: &Settings, on_event: OnEvent<'_>) -> Result<(), EngineError> {
-    match open_to_read(settings, on_event) {
-        Err(EngineError::Store(
-            StoreError::Missing(_) | StoreError::Corrupt(..) | StoreError::Older { .. },
-        )) => Session::open(settings.clone(), on_event).map(drop),
-        _ => Ok(()),
+    let is_unreadable = match Store::open_to_read(&settings.data_dir, &settings.lib_dir) {
+        Ok(None) => recovery::has_records(&settings.data_dir),
+        Err(StoreError::Corrupt(..) | StoreError::Older { .. }) => true,
+        _ => false,
+    };
+    if is_unreadable {
+        Session::open(settings.clone(), on_event)?;
     }
+    Ok(())
 }
 
 /// Opens the store for reading, and returns it with the record of this machine. Returns `None` if there is no such
@@ -396,20 +417,8 @@ fn open_store<'e>(
     own_process()?;
     let restored = Cell::new(0);
     let refill = |store: &Store| -> Result<(), StoreError> {
-        let paths = StoredPaths::new(&settings.lib_dir, &settings.data_dir);
-        let Some(recovered) = recovery::recover(&settings.data_dir, &paths) else {
-            return Ok(());
-        };
-        restored.set(recovered.count());
-        if !recovered.unreadable.is_empty() {
-            on_event(&EngineEvent::Warning(format!(
-                "a process is not restored, because its process.json is empty or damaged: {}",
-                text::list(&recovered.unreadable, 3)
-            )));
-        }
-        let machine = Machine::new(recovered.machine_id, guid.clone(), facts(settings), clock::now());
-        store.find_or_add_machine(&machine)?;
-        recovered.store(store)
+        restored.set(recovery::refill(store, settings, &new_machine(settings, guid), on_event)?);
+        Ok(())
     };
     let (store, damaged) =
         Store::open_or_rebuild(&settings.data_dir, &settings.lib_dir, is_suspect, &refill)?;
@@ -451,6 +460,11 @@ fn find_machine(store: &Store, guid: Guid, settings: &Settings) -> Result<Machin
         }
         None => store.find_or_add_machine(&Machine::new(MachineId::generate(), guid, facts(settings), now)),
     }
+}
+
+/// Returns a function that returns the record of this machine with an id.
+fn new_machine<'a>(settings: &'a Settings, guid: &'a Guid) -> impl Fn(MachineId) -> Machine + 'a {
+    |id| Machine::new(id, guid.clone(), facts(settings), clock::now())
 }
 
 /// Returns the guid of this machine, or `None` if it has no id yet. Writes nothing.

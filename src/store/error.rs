@@ -42,12 +42,6 @@ pub enum StoreError {
         /// The version that this program needs.
         known: i64,
     },
-    /// There is no store, or an empty file, although there are run dirs with records.
-    #[error(
-        "cannot read the store {0}: it is missing or empty, but there are run dirs with records; run `rigup process gc`, \
-         which restores those records"
-    )]
-    Missing(PathBuf),
     /// The file is damaged, or is not a database.
     #[error(
         "cannot read the store {0}: the file is damaged or is not a SQLite database ({1}); \

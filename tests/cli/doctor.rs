@@ -157,10 +157,10 @@ fn doctor_finds_a_missing_store_and_its_fix_restores_it() {
     fs::remove_file(&store).unwrap();
     let [finding] = &*context.findings("store", 1) else { panic!("the store is missing") };
     assert!(
-        finding[1].ends_with("it is missing or empty, but there are run dirs with records"),
+        finding[1].ends_with("is missing or empty, so only records from the run dirs are known"),
         "{finding:?}"
     );
-    assert!(finding[2].starts_with("run `rigup process gc`"), "{finding:?}");
+    assert!(finding[2].starts_with("`rigup process gc` restores them"), "{finding:?}");
     assert!(!store.exists(), "it changes nothing");
     context.run(&["process", "gc"]).succeeds();
     assert!(context.findings("store", 0).is_empty());
