@@ -189,10 +189,20 @@ impl TestContext {
     pub(crate) fn kill_all(&self, mut rigup: Child) {
         rigup.kill().unwrap();
         rigup.wait().unwrap();
-        for (pid, _) in self.live_processes() {
-            let _ = kill(pid_of(pid), Signal::SIGKILL);
-        }
-        wait_until("all processes are dead", || self.live_processes().is_empty());
+        self.kill_live(|_| true);
+    }
+
+    /// Kills each live process with such a command line until none is left: one that is being executed, or that was started
+    /// at this moment, is not among those that live.
+    pub(crate) fn kill_live(&self, is_victim: impl Fn(&str) -> bool) {
+        wait_until("all processes are dead", || {
+            let mut victims = self.live_processes();
+            victims.retain(|(_, line)| is_victim(line));
+            for (pid, _) in &victims {
+                let _ = kill(pid_of(*pid), Signal::SIGKILL);
+            }
+            victims.is_empty()
+        });
     }
 }
 

@@ -12,16 +12,9 @@ use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 fn kill_everything(context: &TestContext) {
     // Each first: a waiter that lives records the exit of its daemon.
     for kind in [" supervise", " waiter "] {
-        let is_of_kind = |(_, line): &(u32, String)| format!("{line} ").contains(kind);
-        context
-            .live_processes()
-            .into_iter()
-            .filter(is_of_kind)
-            .for_each(|(pid, _)| signal(pid, Signal::SIGKILL));
-        wait_until("they are dead", || !context.live_processes().iter().any(is_of_kind));
+        context.kill_live(|line| format!("{line} ").contains(kind));
     }
-    context.live_processes().into_iter().for_each(|(pid, _)| signal(pid, Signal::SIGKILL));
-    wait_until("everything is dead", || context.live_processes().is_empty());
+    context.kill_live(|_| true);
 }
 
 #[test]
