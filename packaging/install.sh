@@ -41,15 +41,17 @@ download() {
     fi || error "cannot download $1; check RIGUP_VERSION and RIGUP_MIRROR, or the connection"
 }
 
-# Prints the digest of a file.
+# Prints the digest of a file, and then something else.
 sha256() {
     if command -v sha256sum >/dev/null; then
         sha256sum <"$1"
     elif command -v shasum >/dev/null; then
         shasum -a 256 <"$1"
-    else
+    elif command -v openssl >/dev/null; then
         openssl dgst -sha256 -r <"$1"
-    fi | cut -d ' ' -f 1
+    else
+        error "cannot check the download: none of sha256sum, shasum and openssl is on PATH"
+    fi
 }
 
 # Quotes a word for a POSIX shell, if it needs quotes.
@@ -92,12 +94,14 @@ main() {
     expected=$(echo "$digests" | sed -n "s/^\([0-9a-f]\{64\}\)  $archive\$/\1/p")
     [ -n "$expected" ] || error "$url/$archive: its sha256 is not known; it is not installed"
     actual=$(sha256 "$scratch/$archive")
+    actual=${actual%% *}
     [ "$actual" = "$expected" ] || error "$url/$archive: its sha256 is $actual, not $expected; it is not installed"
     gzip -dc "$scratch/$archive" | tar -xf - -C "$scratch"
 
     # The new file is complete, and known to run, before it takes the place of an earlier one.
     mkdir -p "$folder"
     folder=$(cd "$folder" && pwd)
+    [ ! -d "$folder/rigup" ] || error "$folder/rigup is a folder; move it away, or set RIGUP_INSTALL_DIR"
     new=$folder/.rigup.$$
     trap 'rm -rf "$scratch" "$new"' EXIT
     cp "$scratch/rigup-$target/rigup" "$new"

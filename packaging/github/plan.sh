@@ -16,15 +16,17 @@ choose() {
     esac
 }
 
-# Prints the digest of a file.
+# Prints the digest of a file, and then something else.
 digest() {
     if command -v sha256sum >/dev/null; then
         sha256sum <"$1"
     elif command -v shasum >/dev/null; then
         shasum -a 256 <"$1"
-    else
+    elif command -v openssl >/dev/null; then
         openssl dgst -sha256 -r <"$1"
-    fi | cut -d ' ' -f 1
+    else
+        error "cannot name the cache by rigup.lock: none of sha256sum, shasum and openssl is on PATH; set cache to false"
+    fi
 }
 
 has_lock=false
@@ -42,7 +44,10 @@ if [ "$cache" = true ] && [ "$has_lock" = false ]; then
     error "cache is true, but there is no rigup.lock in $PWD, which names what the cache contains; run rigup lock"
 fi
 key=
-[ "$cache" = false ] || key="$CACHE_KEY_PREFIX-$RUNNER_OS-$RUNNER_ARCH-$(digest rigup.lock)"
+if [ "$cache" = true ]; then
+    digest=$(digest rigup.lock)
+    key=$CACHE_KEY_PREFIX-$RUNNER_OS-$RUNNER_ARCH-${digest%% *}
+fi
 {
     echo "locked=$locked"
     echo "cache=$cache"

@@ -10,8 +10,8 @@ use crate::test_context::{CommandOutput, TestContext};
 const SCRIPT: &str = include_str!("../../packaging/install.sh");
 
 /// The programs that the script needs besides one that downloads.
-const TOOLS: [&str; 13] =
-    ["sh", "uname", "mktemp", "rm", "sha256sum", "cut", "sed", "cat", "gzip", "tar", "mkdir", "cp", "chmod"];
+const TOOLS: [&str; 12] =
+    ["sh", "uname", "mktemp", "rm", "sha256sum", "sed", "cat", "gzip", "tar", "mkdir", "cp", "chmod"];
 
 /// The releases of a mirror, and what installs them.
 struct Releases {
@@ -129,6 +129,19 @@ fn replaces_an_earlier_rigup_only_by_an_archive_with_the_digest() {
     }
     releases.run(&releases.script).exits_with(1).stderr_contains("; it is not installed");
     assert_eq!(releases.installed().as_deref(), Some("rigup 1.0.0\n"));
+}
+
+#[test]
+fn names_what_keeps_it_from_checking_or_installing() {
+    let mut releases = Releases::new();
+    let folder = releases.context.path("home/.local/bin/rigup");
+    fs::create_dir_all(&folder).unwrap();
+    releases.run(&releases.script).exits_with(1).stderr_contains("rigup is a folder; move it away");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    let tools: Vec<_> = TOOLS.into_iter().filter(|tool| *tool != "sha256sum").chain(["curl"]).collect();
+    put_only_on_path(&mut releases.context, &tools);
+    let output = releases.run(&releases.script).exits_with(1);
+    output.stderr_contains("none of sha256sum, shasum and openssl is on PATH");
 }
 
 #[test]
