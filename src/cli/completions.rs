@@ -148,7 +148,7 @@ fn candidates(find: impl FnOnce(&Settings) -> Completions) -> Vec<CompletionCand
     let flags = FLAGS.get().cloned().unwrap_or_default();
     let settings = Settings::merge_for(false, flags, Environment::of_this_process());
     let found = settings.ok().and_then(|settings| find(&settings).ok()).unwrap_or_default();
-    let plain = found.into_iter().filter(|candidate| is_plain(&candidate.value)).enumerate();
+    let plain = found.into_iter().filter(|candidate| is_typed_as_it_is(&candidate.value)).enumerate();
     plain
         .map(|(order, candidate)| {
             let help = Some(printable(&candidate.description)).filter(|help| !help.is_empty());
@@ -156,6 +156,11 @@ fn candidates(find: impl FnOnce(&Settings) -> Completions) -> Vec<CompletionCand
             completion.help(help.map(Into::into))
         })
         .collect()
+}
+
+/// Whether a name is one word in a shell, and neither an option, nor replaced by the shell, nor unknown in part.
+fn is_typed_as_it_is(name: &str) -> bool {
+    is_plain(name) && !name.starts_with(['~', '=', '-']) && !name.contains(char::REPLACEMENT_CHARACTER)
 }
 
 /// Whether a shell takes a text as one word that stands for itself, apart from `~` at its start.

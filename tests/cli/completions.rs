@@ -257,6 +257,12 @@ fn names_that_a_shell_would_expand_are_not_offered() {
     let hostile = ["$(touch x)", "`id`", "a b", "a;b", "a\nb", "plain", "a\u{1b}[31mb"];
     let lines = hostile.map(|name| json!({"type": "Binary", "name": name, "binproviders": "good"}));
     context.plugin("p", &lines);
+    for name in ["~root", "=ls", "-dash"] {
+        context.plugin(name, &lines);
+    }
+    let plugins = values(&context, &["plugin", "show", ""]);
+    assert!(plugins.iter().any(|name| name == "p"), "{plugins:?}");
+    assert!(!plugins.iter().any(|name| name.starts_with(['~', '=', '-']) && name.len() > 2), "{plugins:?}");
     context.write("here/$(touch x)", "");
     context.write("here/a b", "");
     context.run(&["install"]);
