@@ -45,9 +45,10 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
         resolved.attempts.last().is_some_and(|attempt| attempt.outcome != Outcome::Installed);
     let wanted = || if request.is_restricted { typed(request) } else { shell::quote_text(&named(request)) };
     let problem = resolved.problem.as_deref().map(printable);
-    if let (true, Some(installed), Some(reason)) = (is_lookup, binary.installed(), &problem) {
-        let state = described(binary, installed, "is installed");
-        let problem = format!("cannot load {label}: {state}, but {reason}");
+    if let (true, Some(reason)) = (is_lookup, &problem) {
+        let state =
+            binary.installed().map(|installed| described(binary, installed, "is installed") + ", but ");
+        let problem = format!("cannot load {label}: {}{reason}", state.unwrap_or_default());
         error!("{}", text::with_next_step(problem, &format!("run `rigup install {}`", wanted())));
     } else if is_lookup {
         error!("{label} is not installed; run `rigup install {}`", wanted());

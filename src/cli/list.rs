@@ -29,19 +29,20 @@ pub(crate) fn list(context: &mut Context) -> CommandResult {
 }
 
 fn row(listed: &ListedBinary) -> Vec<Cell> {
-    let ListedBinary { binary, bytes, required_by, link_error, .. } = listed;
+    let ListedBinary { binary, bytes, required_by, link_error, problem, .. } = listed;
     let (status, version, provider) = match binary.installed() {
         Some(installed) => {
-            let status = match link_error {
-                None => Cell::success("installed"),
-                Some(_) => Cell::failure("not linked"),
+            let status = match (link_error, problem) {
+                (Some(_), _) => Cell::failure("not linked"),
+                (None, Some(_)) => Cell::failure("changed"),
+                (None, None) => Cell::success("installed"),
             };
             (status, installed.version.as_str(), installed.binprovider.as_str())
         }
         None => (Cell::failure("queued"), "", binary.binproviders.as_str()),
     };
     let last_error = match &*binary.backoff.last_error {
-        "" => link_error.as_deref().unwrap_or_default(),
+        "" => link_error.as_deref().or(problem.as_deref()).unwrap_or_default(),
         error => error,
     };
     vec![

@@ -61,7 +61,10 @@ fn summary(explanation: &Explanation) -> Vec<String> {
         )),
     }
     lines.extend(link_error.as_ref().map(|error| format!("it cannot be run: {error}")));
-    lines.extend(problem.as_ref().map(|problem| match binary.as_ref().and_then(Binary::installed) {
+    // The error of the link may state the same problem.
+    let is_stated = |problem: &&String| link_error.as_ref().is_some_and(|error| error.starts_with(*problem));
+    let problem = problem.as_ref().filter(|problem| !is_stated(problem));
+    lines.extend(problem.map(|problem| match binary.as_ref().and_then(Binary::installed) {
         Some(_) if !candidates.is_empty() => format!("{install} resolves it again: {problem}"),
         _ => format!("{install} cannot install it: {problem}"),
     }));

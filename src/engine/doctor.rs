@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::install::InstallRequest;
 use crate::engine::lockfile_update::{self, LockRequest};
 use crate::engine::session;
 use crate::lockfile;
+use crate::plugin::config::enabled::PluginConfigs;
 use crate::process::signals::Interrupt;
 use crate::report::text;
 use crate::settings::Settings;
@@ -42,42 +44,51 @@ pub(crate) fn examine(settings: &Settings, interrupt: &Interrupt) -> Vec<Finding
         let check = if text.starts_with("TMPDIR=") { "temp" } else { "settings" };
         findings.push(Finding::from_text(check, level, text, CORRECT));
     }
+    let catalog = Catalog::read(settings, &[], &|_event| {});
+    // Without a catalog, the digest of a file decides whether it has changed.
+    let no_configs = PluginConfigs::default();
+    let configs = catalog.as_ref().map_or(&no_configs, |catalog| &catalog.configs);
     match session::check_data_dir(settings) {
         Err(error) => {
             findings.push(Finding::from_text("trust", Level::Fault, &error.to_string(), OTHER_DATA_DIR));
         }
-        Ok(_) => examine_records(settings, &mut findings, &on_event),
+        Ok(_) => examine_records(settings, configs, &mut findings, &on_event),
     }
     let warnings = warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
     findings.extend(
         warnings.iter().map(|text| Finding::from_text("store", Level::Warning, text, OTHER_DATA_DIR)),
     );
     findings.extend(folders::examine(settings));
-    examine_plugins(settings, interrupt, &mut findings);
+    examine_plugins(catalog, settings, interrupt, &mut findings);
     findings.extend(lock_file(settings));
     findings.sort_by_key(|finding| Level::ALL.iter().position(|level| *level == finding.level));
     findings
 }
 
-/// Checks the store, and the links of the binaries in it.
-fn examine_records(settings: &Settings, findings: &mut Vec<Finding>, on_event: OnEvent<'_>) {
+/// Checks the store, and the files and links of the binaries in it.
+fn examine_records(
+    settings: &Settings,
+    configs: &PluginConfigs,
+    findings: &mut Vec<Finding>,
+    on_event: OnEvent<'_>,
+) {
     let fault =
         |error: &dyn ToString| Finding::from_text("store", Level::Fault, &error.to_string(), OTHER_DATA_DIR);
     match Store::check(&settings.data_dir) {
         Ok(()) if session::is_store_lost(settings) => {
             findings.push(fault(&session::lost_store(settings)));
-            return links::examine(settings, None, findings);
+            return links::examine(settings, configs, None, findings);
         }
         Ok(()) => {}
         Err(error @ StoreError::Corrupt(..)) => {
             let fix =
                 "run `rigup process gc`, which moves it aside and restores its records from the run dirs";
             findings.push(Finding::new("store", Level::Fault, error.to_string(), fix));
-            return links::examine(settings, None, findings);
+            return links::examine(settings, configs, None, findings);
         }
         Err(error) => {
             findings.push(fault(&error));
-            return links::examine(settings, None, findings);
+            return links::examine(settings, configs, None, findings);
         }
     }
     let opened = session::open_to_read(settings, on_event).and_then(|store| {
@@ -90,14 +101,19 @@ fn examine_records(settings: &Settings, findings: &mut Vec<Finding>, on_event: O
         Ok(Some(binaries))
     });
     match opened {
-        Ok(binaries) => links::examine(settings, binaries, findings),
+        Ok(binaries) => links::examine(settings, configs, binaries, findings),
         Err(error) => findings.push(fault(&error)),
     }
 }
 
 /// Checks the plugins and what each provider lacks.
-fn examine_plugins(settings: &Settings, interrupt: &Interrupt, findings: &mut Vec<Finding>) {
-    let catalog = match Catalog::read(settings, &[], &|_event| {}) {
+fn examine_plugins(
+    catalog: Result<Catalog, EngineError>,
+    settings: &Settings,
+    interrupt: &Interrupt,
+    findings: &mut Vec<Finding>,
+) {
+    let catalog = match catalog {
         Ok(catalog) => catalog,
         Err(error) => {
             return findings.push(Finding::from_text("plugins", Level::Fault, &error.to_string(), CORRECT));

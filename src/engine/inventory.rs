@@ -7,9 +7,11 @@ use crate::engine::catalog::Catalog;
 use crate::engine::error::EngineError;
 use crate::engine::session;
 use crate::fs::lib_dir::Prefix;
-use crate::install::{prefix, status};
+use crate::install::prefix;
+use crate::install::status::{self, FileCheck};
 use crate::model::{Binary, Installed, PluginName};
 use crate::settings::Settings;
+use crate::shell;
 use crate::store::{BinaryFilter, Store, StoreError};
 
 /// A binary of this machine.
@@ -23,6 +25,8 @@ pub(crate) struct ListedBinary {
     pub(crate) required_by: Vec<PluginName>,
     /// Why it cannot be run although it is installed, and what to do; `None` if it can.
     pub(crate) link_error: Option<String>,
+    /// That its file has changed since it was installed, and what to do; `None` if it has not.
+    pub(crate) problem: Option<String>,
     record: Value,
 }
 
@@ -32,11 +36,15 @@ impl ListedBinary {
         let mut record = self.record.clone();
         record["bytes"] = json!(self.bytes);
         record["required_by"] = json!(self.required_by);
+        if let Some(problem) = &self.problem {
+            record["problem"] = problem.as_str().into();
+        }
         record
     }
 }
 
-/// Returns the binaries of this machine by name. Reads the sizes of files, not the files.
+/// Returns the binaries of this machine by name. Reads the sizes of files, and only those files whose fingerprints differ
+/// from the recorded ones.
 pub(crate) fn list(
     settings: &Settings,
     store: &Store,
@@ -46,12 +54,19 @@ pub(crate) fn list(
     let Some(machine_id) = machine_id else { return Ok(Vec::new()) };
     let filter = BinaryFilter { machine_id: Some(machine_id), ..BinaryFilter::default() };
     let binaries = store.binaries(&filter)?;
+    let file_check = FileCheck { settings, configs: &catalog.configs };
     // A prefix may have thousands of files.
-    let sizes: Vec<Option<u64>> =
-        binaries.par_iter().map(|binary| size(binary.installed()?, settings)).collect();
-    let listed = binaries.into_iter().zip(sizes).map(|(binary, bytes)| {
+    let files: Vec<(Option<u64>, Option<String>)> = binaries
+        .par_iter()
+        .map(|binary| {
+            let bytes = binary.installed().and_then(|installed| size(installed, settings));
+            (bytes, problem(binary, file_check))
+        })
+        .collect();
+    let listed = binaries.into_iter().zip(files).map(|(binary, (bytes, problem))| {
         Ok(ListedBinary {
             bytes,
+            problem,
             required_by: required_by(&binary.name, catalog),
             link_error: link_error(&binary, settings),
             record: record(store, &binary, settings)?,
@@ -75,6 +90,13 @@ pub(crate) fn record(store: &Store, binary: &Binary, settings: &Settings) -> Res
 /// Returns why an installed binary cannot be run, and what to do, or `None` if it can or is not installed.
 pub(crate) fn link_error(binary: &Binary, settings: &Settings) -> Option<String> {
     status::link_problem(&binary.name, &binary.name, binary.installed()?, settings)
+}
+
+/// Returns that the file of an installed binary has changed since it was installed, and what to do, or `None` if it has
+/// not, is gone, or is not installed.
+pub(crate) fn problem(binary: &Binary, file_check: FileCheck<'_>) -> Option<String> {
+    let modification = file_check.modification(binary.installed()?)?;
+    Some(format!("{modification}; run `rigup install {}`", shell::quote_text(&binary.name)))
 }
 
 /// Returns the size of the prefix of an installed binary, or of its file if it has none, or `None` if that is gone.

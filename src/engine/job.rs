@@ -108,8 +108,8 @@ fn reason(result: &StepResult, is_lookup: bool) -> String {
     match result {
         StepResult::Refused(Refusal { reason, .. }) => reason.clone(),
         StepResult::Unresolved(_, error) => error.to_string(),
-        StepResult::Resolved(request, Resolved { has_succeeded: false, .. }) if is_lookup => {
-            format!("{request} is not installed")
+        StepResult::Resolved(request, Resolved { has_succeeded: false, problem, .. }) if is_lookup => {
+            problem.clone().unwrap_or_else(|| format!("{request} is not installed"))
         }
         StepResult::Resolved(_, Resolved { binary, has_succeeded: false, .. }) => {
             binary.backoff.last_error.clone()

@@ -351,6 +351,8 @@ impl<'a> LockfileUpdate<'a> {
             InstallStatus::Other(_)
             | InstallStatus::Changed(_)
             | InstallStatus::Broken(..)
+            | InstallStatus::Gone(_)
+            | InstallStatus::Modified(_)
             | InstallStatus::Missing => None,
         }
     }

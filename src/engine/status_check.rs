@@ -83,6 +83,8 @@ impl StatusCheck<'_> {
             InstallStatus::Other(_)
             | InstallStatus::Changed(_)
             | InstallStatus::Broken(..)
+            | InstallStatus::Gone(_)
+            | InstallStatus::Modified(_)
             | InstallStatus::Missing => false,
         };
         if is_met && !options.reinstalls {

@@ -12,7 +12,7 @@ use crate::engine::event::OnEvent;
 use crate::engine::install::{InstallPlan, InstallRequest};
 use crate::engine::{inventory, plugin_requirements, session};
 use crate::install::plan;
-use crate::install::status::install_status;
+use crate::install::status::{FileCheck, install_status};
 use crate::model::{Attempt, Binary, BinaryName, Process, ProcessId, ProviderName, misspelling};
 use crate::plugin::config::enabled::PluginStatus;
 use crate::plugin::requirement::Requirement;
@@ -120,10 +120,13 @@ pub(crate) fn explain(
         None => None,
     };
     let store = store.as_ref().zip(machine_id);
-    let binary = match store {
+    let mut binary = match store {
         Some((store, machine_id)) => store.binary(machine_id, name.as_str())?,
         None => None,
     };
+    if let Some(binary) = &mut binary {
+        FileCheck { settings, configs: &plan.catalog.configs }.renew_fingerprint(binary);
+    }
     if binary.is_none() && requirements.is_empty() && disabled.is_empty() {
         let filter = BinaryFilter { machine_id, ..BinaryFilter::default() };
         let recorded = store.map(|(store, _)| store.binaries(&filter)).transpose()?.unwrap_or_default();

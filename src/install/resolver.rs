@@ -69,7 +69,8 @@ pub(crate) struct Resolved {
     pub unenforced: Vec<String>,
     /// Why the installed binary could not be linked; `None` if it is linked.
     pub link_error: Option<String>,
-    /// Why the earlier file did not meet the request; `None` if there was none.
+    /// Why the earlier file did not meet the request; `None` if there was none. A lookup also says that it is gone or has
+    /// changed.
     pub problem: Option<String>,
     /// The earlier file, if a hook of the request, which failed, has changed or removed it.
     pub lost: Option<Box<Installed>>,

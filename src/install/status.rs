@@ -31,7 +31,11 @@ pub(crate) enum InstallStatus<'a> {
     /// The binary is installed, but the system cannot start its file, which has not changed: its interpreter is gone, and
     /// may come back.
     Broken(&'a Installed, ExecutableError),
-    /// The binary is not installed, or its file has changed.
+    /// The binary is recorded as installed, but its file is gone.
+    Gone(&'a Installed),
+    /// The binary is recorded as installed, but its file has changed since then.
+    Modified(&'a Installed),
+    /// The binary is not installed.
     Missing,
 }
 
@@ -54,6 +58,14 @@ impl FileCheck<'_> {
         }
         let found = self.fingerprint_of_same_file(installed)?;
         Some(std::mem::replace(&mut installed.fingerprint, found))
+    }
+
+    /// Returns that the file of an installed binary has changed since it was installed, or `None` if it has not or is gone.
+    /// Reads the file only if its fingerprint is another one.
+    pub(crate) fn modification(self, installed: &Installed) -> Option<String> {
+        let found = probe::fingerprint(&installed.abspath)?;
+        let is_same = found == installed.fingerprint || self.fingerprint_of_same_file(installed).is_some();
+        (!is_same).then(|| modified(installed))
     }
 
     /// Renews the fingerprint of a binary, also in the store.
@@ -95,9 +107,10 @@ pub(crate) fn install_status<'a>(
     is_lookup: bool,
 ) -> InstallStatus<'a> {
     let Some(installed) = binary.installed() else { return InstallStatus::Missing };
-    let is_unchanged = probe::fingerprint(&installed.abspath).as_ref() == Some(&installed.fingerprint);
-    if !is_unchanged {
-        return InstallStatus::Missing;
+    match probe::fingerprint(&installed.abspath) {
+        None => return InstallStatus::Gone(installed),
+        Some(found) if found != installed.fingerprint => return InstallStatus::Modified(installed),
+        Some(_) => {}
     }
     if let Some(problem) = file_problem(installed, settings) {
         return InstallStatus::Broken(installed, problem);
@@ -135,7 +148,7 @@ pub(crate) fn link_problem(
     let in_place = link.symlink_metadata();
     Some(match file_problem(installed, settings) {
         Some(ExecutableError::Missing) => {
-            format!("{} is gone; run `rigup install {request}`", installed.abspath.display())
+            format!("{}; run `rigup install {request}`", gone(installed))
         }
         Some(problem) => {
             let problem = format!("{} {problem}", installed.abspath.display());
@@ -158,6 +171,14 @@ pub(crate) fn link_problem(
     })
 }
 
+fn gone(installed: &Installed) -> String {
+    format!("{} is gone", installed.abspath.display())
+}
+
+fn modified(installed: &Installed) -> String {
+    format!("{} has changed since it was installed", installed.abspath.display())
+}
+
 /// Returns the path of the link of a binary, which may not exist.
 pub(crate) fn link_path(name: &str, settings: &Settings) -> PathBuf {
     settings.lib_bin_dir.join(name::link_name(name))
@@ -174,15 +195,21 @@ pub(crate) fn is_linked(name: &str, installed: &Installed, settings: &Settings) 
 pub(crate) fn is_usable(binary: &Binary, request: &Request, settings: &Settings) -> bool {
     match install_status(binary, request, settings, false) {
         InstallStatus::Ready | InstallStatus::Unlinked(_) | InstallStatus::Changed(_) => true,
-        InstallStatus::Other(_) | InstallStatus::Broken(..) | InstallStatus::Missing => false,
+        InstallStatus::Other(_)
+        | InstallStatus::Broken(..)
+        | InstallStatus::Gone(_)
+        | InstallStatus::Modified(_)
+        | InstallStatus::Missing => false,
     }
 }
 
 impl InstallStatus<'_> {
-    /// Returns why the installed file of a binary does not meet the request, or `None` if it does or if there is none.
+    /// Returns why the recorded file of a binary does not meet the request, or `None` if it does or if there is none.
     pub(crate) fn problem(&self, request: &Request) -> Option<String> {
         match self {
             Self::Changed(_) => Some("its request has changed".to_owned()),
+            Self::Gone(installed) => Some(gone(installed)),
+            Self::Modified(installed) => Some(modified(installed)),
             Self::Broken(installed, problem) => Some(format!("{} {problem}", installed.abspath.display())),
             Self::Other(Installed { binprovider, version, package_version, .. }) => {
                 let versions = request.versions_of(binprovider);

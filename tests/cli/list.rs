@@ -99,3 +99,74 @@ fn list_creates_no_data_dir_and_names_a_plugin_that_cannot_be_read() {
     context.run(&["list"]).exits_with(1).stderr_contains("binaries.jsonl:1: not a JSON object");
     assert!(!context.path("data").exists());
 }
+
+#[test]
+fn a_file_that_changed_after_its_install_is_the_same_problem_everywhere() {
+    let context = TestContext::new();
+    context.provider("p", PROVIDER);
+    context.plugin("a", &[json!({"type": "Binary", "name": "one", "binproviders": "p"})]);
+    context.run(&["install"]).succeeds();
+    let file = context.linked_file("one");
+    let installed = fs::read(&file).unwrap();
+    fs::write(&file, [&installed[..], b"# more\n"].concat()).unwrap();
+    let changed = format!("{} has changed since it was installed", file.display());
+    let next = "; run `rigup install one`";
+    let load = context.run(&["load"]).exits_with(1);
+    assert_eq!(load.record()["last_error"], *changed);
+    load.stderr_contains(&format!("error: cannot load one: {changed}{next}\n"));
+    assert_eq!(context.run(&["why", "one"]).succeeds().record()["problem"], *changed);
+    let problem = || context.run(&["list"]).succeeds().record().get("problem").cloned();
+    assert_eq!(problem(), Some(json!(format!("{changed}{next}"))));
+    let table = context.run(&["list", "--format", "table"]).succeeds().stdout;
+    assert!(table.lines().nth(1).unwrap().starts_with("one     changed "), "{table}");
+    let finding = context.run(&["doctor"]).exits_with(1).records().swap_remove(0);
+    let fields = ["check", "message", "fix"].map(|key| finding[key].as_str().unwrap());
+    assert_eq!(fields, ["links", &changed, "run `rigup install one`"]);
+
+    // With the same bytes, it is the file that was installed.
+    fs::write(&file, &installed).unwrap();
+    assert_eq!(
+        [problem(), context.run(&["why", "one"]).record().get("problem").cloned()],
+        [None, Some(json!(null))]
+    );
+    context.run(&["load"]).succeeds();
+
+    fs::remove_file(&file).unwrap();
+    let gone = format!("{} is gone", file.display());
+    let load = context.run(&["load"]).exits_with(1);
+    assert_eq!(load.record()["last_error"], *gone);
+    load.stderr_contains(&format!("error: cannot load one: {gone}{next}\n"));
+    assert_eq!(context.run(&["why", "one"]).succeeds().record()["problem"], *gone);
+    let text = context.run(&["why", "one", "--format", "table"]).succeeds().stdout;
+    assert_eq!(text.matches("is gone").count(), 1, "it is said once:\n{text}");
+    context.run(&["install"]).succeeds();
+    context.run(&["load"]).succeeds();
+}
+
+/// A provider that installs the requested version.
+const VERSIONS: &str = r#"#!/bin/sh
+set -eu
+eval "$("$RIGUP" hook begin --provider v -- "$@")"
+mkdir -p "$prefix"
+printf '#!/bin/sh\necho %s\n' "$exact_version" >"$prefix/$name"
+chmod +x "$prefix/$name"
+"$RIGUP" hook binary --provider v --abspath "$prefix/$name" -- "$@"
+"#;
+
+#[test]
+fn a_replay_of_an_earlier_install_is_a_change_of_the_file() {
+    let context = TestContext::new();
+    context.provider("v", VERSIONS);
+    context.run(&["install", "v:one@1.0.0"]).succeeds();
+    let hook = context.hook_processes().swap_remove(0);
+    context.run(&["install", "v:one@2.0.0"]).succeeds();
+    context.run(&["process", "replay", hook["id"].as_str().unwrap()]).succeeds();
+    let listed = context.run(&["list"]).succeeds().record();
+    let changed = format!("{} has changed since it was installed", context.linked_file("one").display());
+    assert_eq!(
+        [&listed["version"], &listed["problem"]],
+        ["2.0.0", &*format!("{changed}; run `rigup install one`")]
+    );
+    context.run(&["load", "one"]).exits_with(1).stderr_contains(&format!("cannot load one: {changed}"));
+    assert_eq!(context.run(&["why", "one"]).succeeds().record()["problem"], *changed);
+}

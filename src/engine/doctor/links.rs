@@ -6,32 +6,53 @@ use std::path::{Path, PathBuf};
 use crate::engine::doctor::finding::{Finding, Level};
 use crate::engine::inventory;
 use crate::fs::{dir, lib_dir};
+use crate::install::plan::ENV;
+use crate::install::status::FileCheck;
 use crate::model::{Binary, name};
+use crate::plugin::config::enabled::PluginConfigs;
 use crate::process::wrapper;
 use crate::settings::Settings;
 use crate::shell;
 
-/// Checks the links of the recorded binaries, and then the others.
+/// Checks the files and links of the recorded binaries, and then the other links.
 pub(super) fn examine(
     settings: &Settings,
+    configs: &PluginConfigs,
     binaries: Option<HashMap<String, Binary>>,
     findings: &mut Vec<Finding>,
 ) {
     let mut binaries: Vec<Binary> = binaries.unwrap_or_default().into_values().collect();
     binaries.sort_by(|one, other| one.name.cmp(&other.name));
+    let file_check = FileCheck { settings, configs };
     let mut reported = HashSet::new();
     for binary in &binaries {
         if let Some(error) = inventory::link_error(binary, settings) {
             reported.insert(settings.lib_bin_dir.join(name::link_name(&binary.name)));
             let text = format!("{} is recorded, but {error}", binary.name);
             findings.push(Finding::from_text("links", Level::Fault, &text, "run `rigup install`"));
-        } else if settings.has_lib_bin_dir_on_path() {
+            continue;
+        }
+        if let Some(problem) = inventory::problem(binary, file_check) {
+            findings.push(Finding::from_text(
+                "links",
+                level_of_modified(binary),
+                &problem,
+                "run `rigup install`",
+            ));
+        }
+        if settings.has_lib_bin_dir_on_path() {
             findings.extend(shadowed(binary, settings));
         }
     }
     let others = links(settings);
     let others = others.iter().filter(|link| !reported.contains(*link));
     findings.extend(others.filter_map(|link| dangling(link)));
+}
+
+/// Returns how serious it is that the file of a binary has changed. A file that env found belongs to the user.
+fn level_of_modified(binary: &Binary) -> Level {
+    let is_of_user = binary.installed().is_some_and(|installed| installed.binprovider.as_str() == ENV);
+    if is_of_user { Level::Warning } else { Level::Fault }
 }
 
 /// Returns a finding if another program comes before the link of a binary on PATH.

@@ -118,7 +118,7 @@ impl ResolverState<'_, '_> {
 
     /// Adds a failure to the record of a request's binary.
     pub(super) fn add_failure(&mut self, index: RequestIndex) {
-        let RequestState { request, binary, attempts, lost, lock, .. } = &mut self.requests[index];
+        let RequestState { request, binary, attempts, lost, lock, problem, .. } = &mut self.requests[index];
         if let Some(binary) = binary {
             if lock.is_some() && !self.resolver.is_lookup {
                 *lost = self.resolver.remove_changed_file(request, binary);
@@ -127,7 +127,8 @@ impl ResolverState<'_, '_> {
                 set_request(binary, request);
             }
             let digest = request_digest::of_failure(request, self.resolver.runner.settings);
-            binary.fail(digest, summary(attempts), clock::now());
+            let problem = problem.clone().filter(|_| self.resolver.is_lookup);
+            binary.fail(digest, problem.unwrap_or_else(|| summary(attempts)), clock::now());
         }
     }
 }

@@ -197,7 +197,8 @@ impl<'r, 'a> ResolverState<'r, 'a> {
             stored.unwrap_or_else(|| Binary::new(BinaryId::generate(), machine_id, name, clock::now()));
         let has_lock = self.requests[index].lock.is_some();
         let status = install_status(&binary, &request, resolver.runner.settings, resolver.is_lookup);
-        let is_missing = status == InstallStatus::Missing;
+        let is_missing =
+            matches!(status, InstallStatus::Gone(_) | InstallStatus::Modified(_) | InstallStatus::Missing);
         if !resolver.reinstalls && matches!(status, InstallStatus::Ready | InstallStatus::Unlinked(_)) {
             let state = &mut self.requests[index];
             if let (InstallStatus::Unlinked(installed), true) = (status, has_lock) {
