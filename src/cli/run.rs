@@ -37,7 +37,8 @@ use crate::engine::{
     ProcessType, RunEvent, processes,
 };
 use crate::hook::command;
-use crate::model::{Process, ProcessExit};
+use crate::model::Process;
+use crate::model::process::SKIPPED;
 use crate::plugin::discovery::Hook;
 use crate::process::{handle, signals};
 use crate::report::ci::CiSystem;
@@ -276,9 +277,13 @@ impl EventDisplay<'_> {
             HookEvent::Warning(text) => {
                 warning!("{}/{}: {}", hook.plugin, hook.name.file_name, printable(&text));
             }
-            HookEvent::Skipped(process, reason) => {
+            HookEvent::NotStarted(process, reason) => {
                 warning!("{}/{}: skipped: {}", hook.plugin, hook.name.file_name, printable(reason));
                 self.end(hook, process, ItemOutcome::Skipped, reason.to_owned());
+            }
+            HookEvent::Skipped(process) => {
+                let reason = last_line(process).unwrap_or_else(|| format!("exit code {SKIPPED}"));
+                self.end(hook, process, ItemOutcome::Skipped, reason);
             }
             HookEvent::Succeeded(process) => self.end(hook, process, ItemOutcome::Done, String::new()),
             HookEvent::Failed(process) => {
@@ -299,7 +304,7 @@ impl EventDisplay<'_> {
         } += 1;
         let label = format!("{}/{}", hook.plugin, hook.name.file_name);
         let ran = RanHook { label, process: process.clone(), has_failed: outcome == ItemOutcome::Failed };
-        if outcome != ItemOutcome::Skipped {
+        if process.running().is_some() {
             self.logs.print(&ran, self.data_dir, self.ci);
         }
         if let Some(job) = &mut self.job {
@@ -414,7 +419,11 @@ fn print_status(id: &str, context: &mut Context) -> CommandResult {
 /// Returns how a hook failed, and the line that says why.
 fn failure_reason(process: &Process) -> String {
     let state = tables::process_state(process).text;
-    let line = process.exit().and_then(ProcessExit::error_line).map(|line| printable(&line));
-    let reason = line.map(|line| format!(": {}", line.chars().take(MAX_REASON_CHARS).collect::<String>()));
-    state + &reason.unwrap_or_default()
+    state + &last_line(process).map(|line| format!(": {line}")).unwrap_or_default()
+}
+
+/// Returns the line of a hook's standard error that says why it failed or skipped, or `None` if there is none.
+fn last_line(process: &Process) -> Option<String> {
+    let line = printable(&process.exit()?.error_line()?);
+    Some(line.chars().take(MAX_REASON_CHARS).collect())
 }

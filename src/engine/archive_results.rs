@@ -77,7 +77,7 @@ impl<'a> ArchiveResults<'a> {
                 self.printed.insert(hook.path.clone(), fields.clone());
                 self.add(hook, Record { fields, ..record }, on_event);
             }
-            HookEvent::Succeeded(process) | HookEvent::Failed(process) => {
+            HookEvent::Succeeded(process) | HookEvent::Skipped(process) | HookEvent::Failed(process) => {
                 let printed = self.printed.remove(&hook.path);
                 if let Some(status) = self.status_at_exit(process, printed.is_some()) {
                     let error = (status == "failed").then(|| error_of(process));
@@ -85,7 +85,7 @@ impl<'a> ArchiveResults<'a> {
                 }
                 on_event(hook, event);
             }
-            HookEvent::Skipped(_, reason) => {
+            HookEvent::NotStarted(_, reason) => {
                 self.add_made(hook, Map::new(), "skipped", Some(reason.to_owned()), on_event);
                 on_event(hook, event);
             }

@@ -21,12 +21,14 @@ pub enum HookEvent<'a> {
     Record(Record),
     /// A problem that does not change the result.
     Warning(String),
-    /// It finished, skipped its work, or exited when it was terminated at the end of the event.
+    /// It finished, or exited when it was terminated at the end of the event.
     Succeeded(&'a Process),
+    /// It exited with the code of a hook that skips its work.
+    Skipped(&'a Process),
     /// It failed.
     Failed(&'a Process),
     /// It was not started, for this reason.
-    Skipped(&'a Process, &'a str),
+    NotStarted(&'a Process, &'a str),
 }
 
 /// A reporter of the hooks of one rigup.
@@ -61,7 +63,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
 
     /// Reports a hook that is not started. Its record has the reason.
     pub(super) fn skip(&mut self, hook: &Hook, process: &Process, reason: &str) {
-        (self.on_event)(hook, HookEvent::Skipped(process, reason));
+        (self.on_event)(hook, HookEvent::NotStarted(process, reason));
     }
 
     /// Reads the rest of a hook's output of this size, and returns how many bytes are left after an interrupt.
@@ -122,7 +124,13 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
             self.runner.store.save_warnings(&process)?;
         }
         let has_ended_well = process.run_state() == "finished" || (was_terminated && process.is_clean_stop());
-        let event = if has_ended_well && !is_late { HookEvent::Succeeded } else { HookEvent::Failed };
+        let event = if !has_ended_well || is_late {
+            HookEvent::Failed
+        } else if process.is_skipped() {
+            HookEvent::Skipped
+        } else {
+            HookEvent::Succeeded
+        };
         on_event(hook, event(&process));
         Ok(process)
     }

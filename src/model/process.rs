@@ -329,6 +329,16 @@ impl Process {
         })
     }
 
+    /// Returns whether a hook did no work: it exited by itself with the code of one that skips, or rigup did not start it.
+    pub(crate) fn is_skipped(&self) -> bool {
+        let is_without_work = |exit: &ProcessExit| match exit.reason {
+            ExitReason::Exited => exit.exit_code == Some(SKIPPED),
+            ExitReason::Stopped => self.running().is_none(),
+            _ => false,
+        };
+        self.spec.process_type == ProcessType::Hook && self.exit().is_some_and(is_without_work)
+    }
+
     /// Returns whether an exit has the code 0, or that of a hook that skipped.
     fn has_success_code(&self, exit: &ProcessExit) -> bool {
         let is_hook = self.spec.process_type == ProcessType::Hook;

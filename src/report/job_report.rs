@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jiff::SignedDuration;
 
+use crate::model::Process;
 use crate::report::item_log::ItemLog;
 use crate::report::text::printable;
 
@@ -72,14 +73,27 @@ pub(crate) struct JobItem {
 
 /// The outcome of an item.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ItemOutcome {
+pub enum ItemOutcome {
     /// It is done.
     #[default]
     Done,
-    /// It was not tried.
+    /// It was not tried, or had nothing to do.
     Skipped,
     /// It failed.
     Failed,
+}
+
+impl ItemOutcome {
+    /// Returns the outcome of a hook. One that has not exited has failed.
+    pub(super) fn of_hook(process: &Process) -> Self {
+        if process.exit().is_none() || process.has_failed() {
+            Self::Failed
+        } else if process.is_skipped() {
+            Self::Skipped
+        } else {
+            Self::Done
+        }
+    }
 }
 
 /// A file, or a line of it.

@@ -82,6 +82,7 @@ impl OverviewPage<'_> {
         let class = match process.exit() {
             None => "mixed",
             Some(_) if process.has_failed() => "failed",
+            Some(_) if process.is_skipped() => "skipped",
             Some(_) => "installed",
         };
         (tables::process_state(process).text, class)

@@ -122,7 +122,7 @@ pub(crate) fn process_state(process: &Process) -> Cell {
     let code = exit.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
     let text = match exit.reason {
         ExitReason::Exited if exit.exit_code == Some(0) => return Cell::success("exit 0"),
-        ExitReason::Exited if process.run_state() == "finished" => "skipped".to_owned(),
+        ExitReason::Exited if process.is_skipped() => "skipped".to_owned(),
         ExitReason::Exited => format!("exit {code}"),
         ExitReason::Signalled => format!("signal {}", exit.signal.unwrap_or_default()),
         ExitReason::Timeout => {

@@ -192,9 +192,19 @@ fn the_ready_timeout_option_overrides_the_timeout_of_the_plugin() {
 }
 
 #[test]
-fn exit_code_10_of_a_hook_is_a_success() {
-    let context = context_with(&[("1_a.sh", "exit 10"), ("2_b.finite.bg.sh", "exit 10")]);
-    context.run(&["run", "E"]).succeeds();
+fn exit_code_10_of_a_hook_is_a_skip_and_no_failure() {
+    let context = context_with(&[("1_a.sh", "exit 10"), ("2_b.finite.bg.sh", "echo no feed >&2; exit 10")]);
+    let output = context.run(&["run", "--junit", "j.xml", "--show-logs", "E"]).succeeds();
+    assert!(output.stderr.contains("\n0 of 2 hooks succeeded, 2 skipped in "), "{}", output.stderr);
+    assert!(output.stderr.contains("no feed\n"), "a hook that ran has a log: {}", output.stderr);
+    let junit = fs::read_to_string(context.path("here/j.xml")).unwrap();
+    assert!(junit.contains(" failures=\"0\" errors=\"0\" skipped=\"2\" "), "{junit}");
+    for reason in ["exit code 10", "no feed"] {
+        assert!(junit.contains(&format!("<skipped message=\"{reason}\"/>")), "{junit}");
+    }
+    context.run(&["report", "--html", "r.html"]).succeeds();
+    let page = fs::read_to_string(context.path("here/r.html")).unwrap();
+    assert_eq!(page.matches("<div class=\"bar skipped").count(), 2, "{page}");
     assert!(
         context.hook_processes().iter().all(|hook| hook["state"] == "finished" && hook["exit_code"] == 10)
     );

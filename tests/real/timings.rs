@@ -68,7 +68,7 @@ fn a_browser_shows_a_page_with_one_bar_and_a_page_with_five_hundred() {
             started: at(start),
             ended,
             exit: "exit 0".to_owned(),
-            has_succeeded: None,
+            exit_outcome: None,
             subject: format!("tool-{n}"),
             attempts: vec![AttemptTiming {
                 binary: format!("tool-{n}"),

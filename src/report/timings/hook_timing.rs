@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::model::{Outcome, Process, ProcessId};
+use crate::report::job_report::ItemOutcome;
 use crate::report::{tables, text};
 
 /// An attempt at a binary, and when its outcome was known.
@@ -35,9 +36,9 @@ pub struct HookTiming {
     pub ended: Timestamp,
     /// How the hook exited, like `exit 0`.
     pub exit: String,
-    /// Whether a hook without attempts succeeded: that of an event, or one whose attempts are not stored. `None` if it has
+    /// The outcome of a hook without attempts: that of an event, or one whose attempts are not stored. `None` if it has
     /// attempts, or if it is that of a provider and has not exited.
-    pub has_succeeded: Option<bool>,
+    pub exit_outcome: Option<ItemOutcome>,
     /// The binary in its arguments; empty for a hook for several binaries.
     pub subject: String,
     /// The attempts, one for each binary; empty if they were never stored, or were removed with the records of the binaries.
@@ -65,8 +66,8 @@ impl HookTiming {
             started: process.running().map_or(ended, |running| running.started_at).min(ended),
             ended,
             exit: tables::process_state(process).text,
-            has_succeeded: (is_of_event || attempts.is_empty() && exit.is_some())
-                .then(|| exit.is_some() && !process.has_failed()),
+            exit_outcome: (is_of_event || attempts.is_empty() && exit.is_some())
+                .then(|| ItemOutcome::of_hook(process)),
             subject: process.subject().to_owned(),
             attempts,
             cpu_ms: usage.map(|usage| usage.user_ms + usage.sys_ms),
@@ -121,9 +122,10 @@ impl HookTiming {
     /// `unknown` before.
     pub(super) fn outcome(&self) -> &'static str {
         match self.attempts.as_slice() {
-            [] => match self.has_succeeded {
-                Some(true) => "succeeded",
-                Some(false) => "failed",
+            [] => match self.exit_outcome {
+                Some(ItemOutcome::Done) => "succeeded",
+                Some(ItemOutcome::Skipped) => "skipped",
+                Some(ItemOutcome::Failed) => "failed",
                 None => "unknown",
             },
             [first, rest @ ..] if rest.iter().all(|attempt| attempt.outcome == first.outcome) => {

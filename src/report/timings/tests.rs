@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::{Outcome, ProcessId};
+use crate::report::job_report::ItemOutcome;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap()
@@ -27,7 +28,7 @@ fn bar(id: u128, provider: &str, binaries: &[&str], times: [i64; 3], outcome: Ou
         started,
         ended,
         exit: "exit 0".to_owned(),
-        has_succeeded: None,
+        exit_outcome: None,
         subject: binaries.first().copied().unwrap_or_default().to_owned(),
         attempts: binaries.iter().map(attempt).collect(),
         cpu_ms: Some(5),
@@ -67,9 +68,9 @@ fn waits(timings: &Timings) -> Vec<i64> {
 #[test]
 fn what_failed_is_counted_by_binary_and_by_hook_of_an_event() {
     let failed = |id, binary, outcome| bar(id, "pip", &[binary], [1, 2, 3], outcome);
-    let event = |id, has_succeeded| HookTiming {
+    let event = |id, outcome| HookTiming {
         attempts: Vec::new(),
-        has_succeeded: Some(has_succeeded),
+        exit_outcome: Some(outcome),
         ..installed(id, "web", "", [1, 2, 2])
     };
     let timings = timings(vec![
@@ -77,8 +78,9 @@ fn what_failed_is_counted_by_binary_and_by_hook_of_an_event() {
         failed(2, "jq", Outcome::Declined),
         failed(3, "rg", Outcome::Rejected),
         installed(4, "apt", "rg", [4, 5, 6]),
-        event(5, false),
-        event(6, true),
+        event(5, ItemOutcome::Failed),
+        event(6, ItemOutcome::Done),
+        event(7, ItemOutcome::Skipped),
     ]);
     assert_eq!(timings.failed(), 2);
 }

@@ -7,6 +7,7 @@ use std::iter;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::Outcome;
+use crate::report::job_report::ItemOutcome;
 use crate::report::timings::hook_timing::{Bar, HookTiming};
 use crate::report::timings::provider_total::ProviderTotal;
 
@@ -66,7 +67,7 @@ impl Timings {
         for attempt in self.bars.iter().flat_map(|bar| &bar.hook.attempts) {
             *installed.entry(&attempt.binary).or_default() |= attempt.outcome == Outcome::Installed;
         }
-        let hooks = self.bars.iter().filter(|bar| bar.hook.has_succeeded == Some(false));
+        let hooks = self.bars.iter().filter(|bar| bar.hook.exit_outcome == Some(ItemOutcome::Failed));
         installed.values().filter(|is_installed| !**is_installed).count() + hooks.count()
     }
 
