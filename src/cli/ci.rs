@@ -1,9 +1,10 @@
 //! `--ci`: shows what a command did in the form of the CI system that runs it.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 
@@ -14,6 +15,7 @@ use crate::cli::message::warning;
 use crate::cli::output_queue::STDERR;
 use crate::cli::typed;
 use crate::clock;
+use crate::exhaustion;
 use crate::report::ci::{CiSystem, CommandFile};
 use crate::report::job_report::JobReport;
 use crate::settings::{self, CI_VARIABLE, Environment};
@@ -113,23 +115,52 @@ fn token() -> String {
     format!("rigup-{}", clock::new_id().simple())
 }
 
-fn append(file: &CommandFile, report: &JobReport, token: &str, environment: &Environment) -> io::Result<()> {
+/// An error because of which a report cannot be appended to a file.
+#[derive(Debug, thiserror::Error)]
+enum AppendError {
+    #[error("the variable is not set; {}", next_step(.0))]
+    NotSet(&'static str),
+    #[error("{} does not exist; {}", .0.display(), next_step(.1))]
+    Missing(PathBuf, &'static str),
+    #[error("{} is not a file; {}", .0.display(), next_step(.1))]
+    NoFile(PathBuf, &'static str),
+    #[error("{}: {}", .0.display(), exhaustion::explain(.1))]
+    Io(PathBuf, io::Error),
+}
+
+fn next_step(variable: &str) -> String {
+    format!("set {variable} to a file that rigup can append to, or {CI_VARIABLE} to none")
+}
+
+fn append(
+    file: &CommandFile,
+    report: &JobReport,
+    token: &str,
+    environment: &Environment,
+) -> Result<(), AppendError> {
     if (file.text)(report, token, 0).is_empty() {
         return Ok(());
     }
-    let path = environment.get(file.variable).map(Path::new);
-    let path = path.ok_or_else(|| io::Error::other("the variable is not set"))?;
-    let metadata = fs_err::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other(format!("{} is not a file", path.display())));
-    }
-    let mut opened = fs_err::OpenOptions::new().read(true).append(true).open(path)?;
-    // An earlier step, or a hook, may have left its last line without an end.
-    let mut last = [b'\n'];
-    if let Some(end) = metadata.len().checked_sub(1) {
-        opened.file().read_exact_at(&mut last, end)?;
-    }
-    let start = if last == [b'\n'] { "" } else { "\n" };
-    let text = (file.text)(report, token, metadata.len());
-    opened.write_all(format!("{start}{text}").as_bytes())
+    let path = environment.get(file.variable).map(PathBuf::from);
+    let path = path.ok_or(AppendError::NotSet(file.variable))?;
+    let metadata = match path.metadata() {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Ok(_) => return Err(AppendError::NoFile(path, file.variable)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(AppendError::Missing(path, file.variable));
+        }
+        Err(error) => return Err(AppendError::Io(path, error)),
+    };
+    let append = || -> io::Result<()> {
+        let mut opened = File::options().read(true).append(true).open(&path)?;
+        // An earlier step, or a hook, may have left its last line without an end.
+        let mut last = [b'\n'];
+        if let Some(end) = metadata.len().checked_sub(1) {
+            opened.read_exact_at(&mut last, end)?;
+        }
+        let start = if last == [b'\n'] { "" } else { "\n" };
+        let text = (file.text)(report, token, metadata.len());
+        opened.write_all(format!("{start}{text}").as_bytes())
+    };
+    append().map_err(|error| AppendError::Io(path.clone(), error))
 }

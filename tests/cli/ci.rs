@@ -122,17 +122,18 @@ fn a_file_that_cannot_be_appended_to_is_only_a_warning() {
     let output = context.run(&["install"]).succeeds();
     let warnings: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
     assert_eq!(warnings.len(), 3, "{}", output.stderr);
-    assert!(
-        warnings[0].starts_with("warning: cannot append to the file in GITHUB_PATH: "),
-        "{}",
-        warnings[0]
-    );
-    assert_eq!(warnings[1], "warning: cannot append to the file in GITHUB_OUTPUT: the variable is not set");
-    assert!(
-        warnings[2].contains("GITHUB_STEP_SUMMARY: ") && warnings[2].contains("No such file"),
-        "{}",
-        warnings[2]
-    );
+    let problems = [
+        ("GITHUB_PATH", format!("{} is not a file", context.path("runner").display())),
+        ("GITHUB_OUTPUT", "the variable is not set".to_owned()),
+        ("GITHUB_STEP_SUMMARY", format!("{} does not exist", context.path("missing").display())),
+    ];
+    let expected = problems.map(|(variable, problem)| {
+        format!(
+            "warning: cannot append to the file in {variable}: {problem}; set {variable} to a file that rigup can append \
+             to, or RIGUP_CI to none"
+        )
+    });
+    assert_eq!(warnings, expected);
     assert!(!context.path("missing").exists());
 }
 
