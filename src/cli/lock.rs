@@ -114,23 +114,19 @@ fn cells(row: &LockRow, is_check: bool) -> [Cell; 4] {
 
 /// Prints how each line differs, and how many lines were written.
 fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Context) {
-    let file_problem = report.file_problem(path, is_check);
-    if let Some(problem) = &file_problem {
+    if let Some(problem) = report.file_problem(path, is_check) {
         error!("{problem}");
     }
-    let path = path.display();
     for row in &report.rows {
-        match (row.problem(is_check), &row.change) {
-            (Some(problem), LockChange::Missing(_) | LockChange::Outdated(_)) => error!("{problem}"),
-            // That every binary is without a line needs no further error.
-            (Some(_), LockChange::Added) if file_problem.is_some() => {}
-            (Some(problem), _) => error!("{path}: {problem}"),
+        match (report.problem_of(row, path, is_check), &row.change) {
+            (Some(problem), _) => error!("{problem}"),
             (None, LockChange::Changed(values)) => {
                 context.verbosity.note(&format!("{}: {values}", row.name));
             }
             (None, _) => {}
         }
     }
+    let path = path.display();
     let count = |word: &str| report.rows.iter().filter(|row| row.change.as_str() == word).count();
     if is_check && !report.is_up_to_date && count("unchanged") == report.rows.len() {
         error!("{path}: the lines are not sorted and formatted as `rigup lock` writes them; run it");

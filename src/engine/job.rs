@@ -156,7 +156,10 @@ pub(crate) fn of_lock(
                 value(|line| &line.version),
                 value(|line| line.binprovider.as_str()),
             ],
-            reason: row.problem(is_check).or_else(|| file_problem.clone()).unwrap_or(installed.reason),
+            reason: report
+                .problem_of(row, lockfile, is_check)
+                .or_else(|| file_problem.clone())
+                .unwrap_or(installed.reason),
             elapsed: installed.elapsed,
             place: place.or_else(|| place_of_file(lockfile, None)),
             logs: installed.logs,

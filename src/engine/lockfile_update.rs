@@ -111,23 +111,29 @@ impl LockReport {
     pub(crate) fn file_problem(&self, path: &Path, is_check: bool) -> Option<String> {
         (is_check && !self.has_file).then(|| does_not_exist(path))
     }
-}
 
-impl LockRow {
-    /// Returns what is wrong with the line, or `None` if nothing is or the install or the whole file has the reason.
-    pub(crate) fn problem(&self, is_check: bool) -> Option<String> {
-        let Self { name, change, .. } = self;
+    /// Returns what is wrong with the line of a row, or `None` if nothing is or the install or the whole file has the reason.
+    pub(crate) fn problem_of(&self, row: &LockRow, path: &Path, is_check: bool) -> Option<String> {
+        let (LockRow { name, change, .. }, file) = (row, path.display());
         match change {
             LockChange::Missing(reason) | LockChange::Outdated(reason) => {
                 (!reason.is_empty()).then(|| format!("{name}: {reason}"))
             }
-            LockChange::Changed(values) if is_check => Some(format!("{name}: {values}; run `rigup lock`")),
-            LockChange::Added if is_check => Some(format!("{name} has no line; run `rigup lock`")),
-            LockChange::Removed if is_check => Some(format!("{name} has a line but is not required")),
+            LockChange::Changed(values) if is_check => {
+                Some(format!("{file}: {name}: {values}; run `rigup lock`"))
+            }
+            LockChange::Added if is_check && self.has_file => {
+                Some(format!("{name}: {}", pins::no_pin(path, &settings::platform(), name)))
+            }
+            LockChange::Removed if is_check => {
+                Some(format!("{file} pins {name}, which is not required; run `rigup lock --prune`"))
+            }
             _ => None,
         }
     }
+}
 
+impl LockRow {
     fn new(line: Pin, change: LockChange) -> Self {
         let mut record = line.to_record();
         record["status"] = change.as_str().into();

@@ -46,10 +46,7 @@ impl Pins<'_> {
     pub(crate) fn find(&self, request: &Request) -> Result<&Pin, String> {
         let path = self.path.display();
         let pin = self.lockfile.get(&self.platform, request.name.as_str());
-        let pin = pin.ok_or_else(|| {
-            let name = shell::quote_text(request.name.as_str());
-            format!("{path} has no pin for {}; run `rigup lock {name}`", self.platform)
-        })?;
+        let pin = pin.ok_or_else(|| no_pin(self.path, &self.platform, request.name.as_str()))?;
         let provider = &pin.binprovider;
         // The pin of a name that no plugin requires was reviewed, so that it chooses the provider.
         let is_chosen = request.required_by.is_empty()
@@ -93,6 +90,11 @@ impl Pins<'_> {
         }
         Ok(pin)
     }
+}
+
+/// Returns that a lock file has no pin for a binary, and the next step.
+pub(crate) fn no_pin(path: &Path, platform: &str, name: &str) -> String {
+    format!("{} has no pin for {platform}; run `rigup lock {}`", path.display(), shell::quote_text(name))
 }
 
 /// Returns the digest of a provider's hook. The digest of several hooks is the digest of their digests, one on each

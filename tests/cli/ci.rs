@@ -472,3 +472,27 @@ fn the_results_are_junit_xml() {
         .exits_with(3)
         .stderr_contains("cannot write the results to");
 }
+
+#[test]
+fn an_annotation_of_lock_check_is_the_error_that_the_command_prints() {
+    let context = context();
+    require(&context, &["good"]);
+    context.run(&["install"]).succeeds();
+    let check = |problem: &str| {
+        let output = context.run(&["lock", "--check"]).exits_with(1);
+        let title = "::error title=rigup lock --check%3A good,file=plugins/p/binaries.jsonl,line=1";
+        output
+            .stderr_contains(&format!("error: {problem}\n"))
+            .stderr_contains(&format!("{title}::{problem}\n"));
+    };
+    let missing = "rigup.lock does not exist; run `rigup lock` to create it";
+    check(missing);
+    let no_pin =
+        format!("good: rigup.lock has no pin for {}; run `rigup lock good`", rigup::settings::platform());
+    context.write("here/rigup.lock", "{\"type\":\"Lockfile\",\"version\":1}\n");
+    check(&no_pin);
+    context.run(&["binary", "delete", "--yes", "good"]).succeeds();
+    check(&no_pin);
+    fs::remove_file(context.path("here/rigup.lock")).unwrap();
+    check(missing);
+}

@@ -324,7 +324,7 @@ fn keeps_pins_of_other_platforms_and_removes_unused_ones_on_request() {
     context
         .run(&["lock", "--check", "--prune"])
         .exits_with(1)
-        .stderr_contains("b has a line but is not required");
+        .stderr_contains("rigup.lock pins b, which is not required; run `rigup lock --prune`");
     context.run(&["lock", "--prune"]).succeeds().stderr_contains("1 removed");
     let text = lockfile(&context);
     assert!(other.iter().all(|line| text.contains(line)), "{text}");
