@@ -247,7 +247,7 @@ fn run_command_line() -> ExitStatus {
     let environment = Environment::of_this_process();
     job_log::set_reader(ci::system_of(&environment));
     let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    let parsed = parsed.map_err(|error| typed::with_tip(with_printable_arguments(error)));
+    let parsed = parsed.map_err(|error| typed::with_tip(with_printable_arguments(error), command_line()));
     match parsed {
         Err(error) => {
             let reported = error_report::of_parser(&error);

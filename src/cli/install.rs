@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::UnknownArgumentValueParser;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -121,9 +120,6 @@ pub(crate) struct InstallArgs {
     /// Read pins from FILE [default: ./rigup.lock]
     #[arg(long, value_name = "FILE", requires = "locked")]
     lockfile: Option<PathBuf>,
-    /// Suggest to leave it out
-    #[arg(long, short = 'g', hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = UnknownArgumentValueParser::suggest(GLOBAL_TIP))]
-    global: Option<String>,
     #[command(flatten)]
     jobs: JobArgs,
     /// Write timings to FILE [default: rigup-timings.html]
@@ -142,9 +138,6 @@ pub(crate) struct InstallArgs {
 pub(crate) struct LoadArgs {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Suggest `rigup install --locked`
-    #[arg(long, alias = "lockfile", hide = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = UnknownArgumentValueParser::suggest(LOCKED_TIP))]
-    locked: Option<String>,
     #[command(flatten)]
     logs: ShowLogsArgs,
     #[command(flatten)]
@@ -159,13 +152,6 @@ struct Reports {
     ci: Option<CiSystem>,
     junit: Option<JunitFile>,
 }
-
-/// The tip for `rigup install -g`.
-const GLOBAL_TIP: &str = "leave out -g: rigup installs for all projects that use the same data dir";
-
-/// The tip for `rigup load --locked`.
-const LOCKED_TIP: &str =
-    "run `rigup install --locked`: it compares with the lock file and installs nothing if everything matches";
 
 /// Returns the request for these arguments.
 pub(crate) fn request(

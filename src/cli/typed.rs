@@ -1,11 +1,14 @@
-//! What people type from habit: other names of commands, and tips for commands that rigup does not have.
+//! What people type from habit or by mistake: other names of commands, and tips for commands and options that rigup does not
+//! have. clap is built without suggestions of its own, because it takes `--all` for `--postinstall-scripts`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use clap::Command;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgMatches, Command};
+
+use crate::model::misspelling;
 
 /// Names that mean the same as a command. Help and completions do not show them.
 const ALIASES: [(&str, &str); 15] = [
@@ -27,18 +30,21 @@ const ALIASES: [(&str, &str); 15] = [
 ];
 
 /// Names that mean something else or several things, each with the command to use.
-const TIPS: [(&str, &str); 43] = [
+const TIPS: [(&str, &str); 58] = [
     ("activate", ENV),
+    ("bundle", "`rigup install` installs everything that the plugins require, and `rigup load` checks it"),
     ("cache", "`rigup uninstall --orphaned` and `rigup process gc` show what can be removed"),
     ("check", "`rigup doctor` checks the installation, and `rigup lock --check` the lock file"),
     ("ci", LOCKED),
     ("clean", CLEAN),
     ("create", INIT),
+    ("current", "`rigup list` lists the installed versions"),
     ("daemon", "`rigup up` starts daemons, and `rigup ps` lists them"),
     ("daemons", "`rigup ps -a` lists the daemons"),
     ("delete", "`rigup uninstall` removes a binary, and `rigup binary delete` only its record and link"),
     ("deps", "`rigup plugin list` shows what each plugin requires"),
     ("downgrade", "`rigup install NAME@VERSION` installs that version"),
+    ("ensurepath", ENV),
     ("freeze", LOCK),
     ("gc", CLEAN),
     ("get", "`rigup config SETTING` shows a setting, and `rigup install NAME` installs a binary"),
@@ -54,7 +60,12 @@ const TIPS: [(&str, &str); 43] = [
     ("providers", "`rigup hook list BinaryRequest` shows the providers in their order"),
     ("prune", CLEAN),
     ("reinstall", "`rigup install --force NAME` installs a binary again"),
-    ("replay", "`rigup process replay` runs the command of a process again"),
+    ("replay", REPLAY),
+    ("rerun", REPLAY),
+    (
+        "reshim",
+        "`rigup env` puts one folder with a link for each binary on PATH; there are no shims to write again",
+    ),
     ("run-hooks", "`rigup run` runs the hooks of an event"),
     (
         "search",
@@ -62,26 +73,69 @@ const TIPS: [(&str, &str); 43] = [
     ),
     ("self-update", SELF),
     ("selfupdate", SELF),
+    ("service", SERVICES),
+    ("services", SERVICES),
     ("set", "`rigup config set` changes a setting"),
     ("shell", ENV),
     ("show", SHOW),
+    ("shutdown", "`rigup down` stops all daemons and their supervisor"),
     (
         "status",
         "`rigup list` shows the binaries, `rigup ps` the daemons, and `rigup process list` the processes",
     ),
     ("sync", LOCKED),
+    ("tail", "`rigup logs -f` follows the logs of daemons"),
+    ("task", TASKS),
+    ("tasks", TASKS),
     ("test", "`rigup hook test` tests a hook"),
+    ("tool", "`rigup why` explains how a binary was installed"),
     ("tree", "`rigup process tree` shows which process started which"),
     ("update", "`rigup upgrade` installs newer versions"),
+    ("update-shell", ENV),
+    ("upgrade-all", "`rigup upgrade` upgrades everything that is installed"),
     ("use", "`rigup install NAME@VERSION` installs a version; `rigup env` puts the binaries on PATH"),
+    ("uses", "`rigup why` shows which plugins require a binary"),
     ("verify", "`rigup lock --check` checks the lock file, and `rigup load` what is installed"),
     ("version", "`rigup --version` prints the version"),
     ("x", "`rigup exec -- CMD` runs a command with the installed binaries on PATH"),
 ];
 
-/// The similarity from which a word is taken for a misspelled command, from 0 to 1: `instal` and `lst`, but not `tap` for
-/// `stop` or `tasks` for `stats`, which clap suggests from 0.7.
-const MIN_SIMILARITY: f64 = 0.8;
+/// Options that other tools have, each with the commands that people type it for and what to do instead. `{}` stands for the
+/// option as it was typed.
+const OPTION_TIPS: [(&[&str], &[&str], &str); 9] = [
+    (
+        &["install", "list", "uninstall", "upgrade"],
+        &["--global", "-g"],
+        "leave out {}: rigup installs for all projects that use the same data dir",
+    ),
+    (
+        &["install", "load", "lock"],
+        &["--all", "-a"],
+        "leave out {}: without names, the command applies to everything that the plugins require",
+    ),
+    (
+        &["upgrade"],
+        &["--all", "-a"],
+        "leave out {}: without names, `rigup upgrade` upgrades everything that is installed",
+    ),
+    (&["install"], &["--frozen", "--frozen-lockfile", "--immutable"], LOCKED),
+    (
+        &["load"],
+        &["--frozen", "--locked", "--lockfile"],
+        "run `rigup install --locked`: it compares with the lock file and installs nothing if everything matches",
+    ),
+    (&["lock"], &["--frozen", "--locked"], "`rigup lock --check` checks the lock file without writing it"),
+    (
+        &["lock"],
+        &["--update", "--upgrade", "-U"],
+        "`rigup upgrade --lock` installs newer versions and updates the lock file",
+    ),
+    (&["install", "load", "lock"], &["--version", "-V"], "name a version as in `rigup install NAME@VERSION`"),
+    (&["upgrade"], &["--version", "-V"], "name a version as in `rigup upgrade NAME@VERSION`"),
+];
+
+/// Names of the values that may begin with `-`.
+const FREE_VALUES: [&str; 2] = ["HOOK ARGUMENTS", "TEXT"];
 
 const CLEAN: &str =
     "`rigup process gc` removes expired records and logs, and `rigup uninstall --orphaned` unused files";
@@ -90,10 +144,14 @@ const ENV: &str = "`rigup env` prints what puts the installed binaries on PATH; 
 const INIT: &str = "`rigup init plugin` and `rigup init provider` create one from a template";
 const LOCK: &str = "`rigup lock` writes the installed versions to the lock file";
 const LOCKED: &str = "`rigup install --locked` installs exactly what the lock file pins";
+const REPLAY: &str = "`rigup process replay` runs the command of a process again";
 const SELF: &str =
     "install a newer rigup in the way in which you installed this one; `rigup --version` prints its version";
+const SERVICES: &str = "`rigup ps` lists the daemons, and `rigup up` starts them";
 const SHOW: &str =
     "`rigup why` explains a binary, `rigup plugin show` a plugin, and `rigup process show` a process";
+
+const TASKS: &str = "rigup has no tasks; `rigup run` runs the hooks of an event";
 
 /// Adds the other names to the commands.
 pub(crate) fn with_aliases(command: Command) -> Command {
@@ -102,33 +160,87 @@ pub(crate) fn with_aliases(command: Command) -> Command {
     })
 }
 
-/// Replaces the similar commands in the error for an unknown one: by the command to use if people type that name from
-/// habit, and otherwise by the most similar one.
-pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
-    if error.kind() != ErrorKind::InvalidSubcommand {
-        return error;
-    }
-    let typed = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
-    if let Some(ContextValue::Strings(similar)) = error.remove(ContextKind::SuggestedSubcommand) {
-        let is_alias = |name: &String| ALIASES.iter().any(|(alias, _)| alias == name);
-        let is_meant = |name: &String| {
-            typed.as_ref().is_some_and(|typed| strsim::jaro(typed, name) >= MIN_SIMILARITY) && !is_alias(name)
-        };
-        // clap sorts them, the most similar last.
-        let most_similar: Vec<String> = similar.into_iter().rfind(is_meant).into_iter().collect();
-        if !most_similar.is_empty() {
-            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(most_similar));
+/// Adds to an error of the parser what the arguments of this process may mean: what to do instead of what people type from
+/// habit, and otherwise the command, option or value that the word looks like.
+pub(crate) fn with_tip(mut error: clap::Error, commands: Command) -> clap::Error {
+    let (kind, similar) = match error.kind() {
+        ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, ContextKind::SuggestedSubcommand),
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, ContextKind::SuggestedArg),
+        ErrorKind::InvalidValue => (ContextKind::InvalidValue, ContextKind::SuggestedValue),
+        _ => return error,
+    };
+    let Some(ContextValue::String(typed)) = error.get(kind).cloned() else { return error };
+    let mut commands = commands.ignore_errors(true);
+    commands.build();
+    let command = named_command(&commands);
+    let (tip, meant) = match (similar, error.get(ContextKind::ValidValue)) {
+        (ContextKind::SuggestedSubcommand, _) => {
+            // The subcommands of a command have no tips.
+            let tip = tip(&typed).filter(|_| command.get_name() == commands.get_name());
+            let names = command.get_subcommands().map(Command::get_name);
+            (tip.map(str::to_owned), misspelling::closest(&typed, names).map(str::to_owned))
         }
-    }
-    // The subcommands of a command have no tips.
-    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    let first = arguments.find(|argument| !argument.starts_with('-'));
-    let tip = typed.filter(|typed| Some(typed) == first.as_ref()).and_then(|typed| tip(&typed));
-    if let Some(tip) = tip {
-        error.remove(ContextKind::SuggestedSubcommand);
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
+        (ContextKind::SuggestedArg, _) if typed.starts_with('-') => {
+            // A name does not begin with `-`, not even after `--`.
+            if !takes_free_values(command) {
+                error.remove(ContextKind::Suggested);
+            }
+            let meant = closest_option(&typed, command).map(|option| format!("--{option}"));
+            let tip = option_tip(command.get_name(), &typed);
+            (tip.or_else(|| option_of_subcommand(&typed, command).filter(|_| meant.is_none())), meant)
+        }
+        (_, Some(ContextValue::Strings(values))) => {
+            let values = values.iter().map(String::as_str);
+            (None, misspelling::closest(&typed, values).map(str::to_owned))
+        }
+        _ => return error,
+    };
+    match (tip, meant) {
+        (Some(tip), _) => {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
+        }
+        (None, Some(meant)) => {
+            error.insert(similar, ContextValue::String(meant));
+        }
+        (None, None) => {}
     }
     error
+}
+
+/// Returns the command that the arguments of this process name, according to a parser that ignores errors.
+fn named_command(commands: &Command) -> &Command {
+    let matches = commands.clone().try_get_matches().ok();
+    let mut named = (commands, matches.as_ref());
+    while let (command, Some((name, matches))) = (named.0, named.1.and_then(ArgMatches::subcommand)) {
+        let Some(subcommand) = command.find_subcommand(name) else { break };
+        named = (subcommand, Some(matches));
+    }
+    named.0
+}
+
+fn takes_free_values(command: &Command) -> bool {
+    let mut names = command.get_positionals().filter_map(Arg::get_value_names).flatten();
+    names.any(|name| FREE_VALUES.contains(&name.as_str()))
+}
+
+/// Returns the long option that a long one looks like.
+fn closest_option<'a>(typed: &str, command: &'a Command) -> Option<&'a str> {
+    let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+    misspelling::closest(typed.strip_prefix("--")?, shown.filter_map(Arg::get_long))
+}
+
+/// Returns that a subcommand among the arguments of this process has the option that was typed before it.
+fn option_of_subcommand(typed: &str, command: &Command) -> Option<String> {
+    let subcommand = std::env::args_os().skip(1).find_map(|word| command.find_subcommand(word))?;
+    let option = closest_option(typed, subcommand)?;
+    Some(format!("'{} --{option}' exists", subcommand.get_name()))
+}
+
+fn option_tip(command: &str, typed: &str) -> Option<String> {
+    let is_meant = |(commands, options, _): &&(&[&str], &[&str], &str)| {
+        commands.contains(&command) && options.contains(&typed)
+    };
+    OPTION_TIPS.iter().find(is_meant).map(|(_, _, tip)| tip.replace("{}", typed))
 }
 
 /// Returns the value of an option that takes one, which may be a part of its word. The arguments after `--` are not rigup's.
