@@ -150,7 +150,6 @@ const SELF: &str =
 const SERVICES: &str = "`rigup ps` lists the daemons, and `rigup up` starts them";
 const SHOW: &str =
     "`rigup why` explains a binary, `rigup plugin show` a plugin, and `rigup process show` a process";
-
 const TASKS: &str = "rigup has no tasks; `rigup run` runs the hooks of an event";
 
 /// Adds the other names to the commands.
@@ -186,7 +185,8 @@ pub(crate) fn with_tip(mut error: clap::Error, commands: Command) -> clap::Error
                 error.remove(ContextKind::Suggested);
             }
             let meant = closest_option(&typed, command).map(|option| format!("--{option}"));
-            let tip = option_tip(command.get_name(), &typed);
+            let is_top = commands.get_subcommands().any(|top| std::ptr::eq(top, command));
+            let tip = option_tip(command.get_name(), &typed).filter(|_| is_top);
             (tip.or_else(|| option_of_subcommand(&typed, command).filter(|_| meant.is_none())), meant)
         }
         (_, Some(ContextValue::Strings(values))) => {
@@ -281,14 +281,29 @@ mod tests {
         }
         for (typed, tip) in TIPS {
             assert!(!is_command(&command, &[typed]), "{typed} is a command");
-            let mut commands = tip.split('`').skip(1).step_by(2).peekable();
-            assert!(commands.peek().is_some(), "{typed}: the tip names no command");
-            for named in commands {
-                let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
-                let words = named.strip_prefix("rigup ").unwrap().split(' ').take_while(is_word);
-                let words: Vec<&str> = words.collect();
-                assert!(is_command(&command, &words), "{typed}: {named}");
+            assert!(tip.contains('`'), "{typed}: the tip names no command");
+            assert_names_commands(&command, tip);
+        }
+        for (names, options, tip) in OPTION_TIPS {
+            assert_names_commands(&command, tip);
+            for name in names {
+                let named = command.find_subcommand(name).unwrap();
+                let has_option = |option: &&str| {
+                    named.get_arguments().any(|argument| {
+                        argument.get_long().is_some_and(|long| option.strip_prefix("--") == Some(long))
+                            || argument.get_short().is_some_and(|short| **option == format!("-{short}"))
+                    })
+                };
+                assert_eq!(options.iter().find(|option| has_option(option)), None, "{name}");
             }
+        }
+    }
+
+    fn assert_names_commands(command: &Command, tip: &str) {
+        for named in tip.split('`').skip(1).step_by(2) {
+            let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+            let words = named.strip_prefix("rigup ").unwrap().split(' ').take_while(is_word);
+            assert!(is_command(command, &words.collect::<Vec<&str>>()), "{tip}");
         }
     }
 

@@ -59,6 +59,8 @@ fn an_option_of_another_tool_leads_to_the_right_one_or_to_none() {
         ("upgrade -g", "-g", global),
         ("uninstall -g x", "-g", global),
         ("install --global=true x", "--global", &global.replace("-g", "--global")),
+        ("process list -g", "-g", ""),
+        ("hook lock --upgrade x -- true", "--upgrade", ""),
         ("install --user x", "--user", ""),
         ("load --junit x", "--junit", ""),
         ("lock --junit x", "--junit", ""),
