@@ -160,10 +160,10 @@ fn list(args: BinaryListArgs, context: &mut Context) -> CommandResult {
 }
 
 fn show(name: &str, context: &mut Context) -> CommandResult {
-    let store = context.store()?.ok_or_else(|| not_found(name))?;
+    let store = context.store()?.ok_or_else(|| CliError::not_found(not_found(name)))?;
     let machine_id = session::machine_id(&context.settings, &store)?;
     let binary = match store.find_binary(name, machine_id)? {
-        Lookup::NotFound => return Err(not_found(name)),
+        Lookup::NotFound => return Err(CliError::not_found(not_found(name))),
         Lookup::Ambiguous { count, .. } => return Err(CliError::not_found(ambiguous(name, count))),
         Lookup::Found(binary) => binary,
     };
@@ -180,10 +180,9 @@ fn attempts_of(store: &Store, binary: &Binary) -> Result<Vec<Attempt>, CliError>
     Ok(store.attempts(binary.id)?.into_iter().map(|(attempt, _)| attempt).collect())
 }
 
-fn not_found(name: &str) -> CliError {
-    CliError::not_found(format!(
-        "no binary has the name or id `{name}`; `rigup binary list` shows the binaries"
-    ))
+/// Describes a name that has no record.
+fn not_found(name: &str) -> String {
+    format!("no binary has the name or id `{name}`; `rigup binary list` shows the binaries")
 }
 
 /// Describes a name that matches several ids.
@@ -306,7 +305,7 @@ fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
 fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
     let session = context.session_with_records(args.dry_run)?;
     let (binaries, status) = selected(&session, &args.binaries)?;
-    if !args.yes && !args.dry_run {
+    if !binaries.is_empty() && !args.yes && !args.dry_run {
         let count = binaries.len();
         let noun = if count == 1 { "record" } else { "records" };
         return Err(CliError::not_found(format!(
@@ -347,7 +346,7 @@ fn selected(session: &Session<'_>, names: &[String]) -> Result<(Vec<Binary>, Exi
             Lookup::Found(binary) => binaries.push(binary),
             Lookup::NotFound => {
                 status = ExitStatus::Incomplete;
-                error!("no binary has the name or id `{name}`");
+                error!("{}", not_found(&name));
             }
             Lookup::Ambiguous { count, .. } => {
                 status = ExitStatus::Incomplete;

@@ -139,13 +139,16 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     let is_followed = context.settings.followed.is_some();
     let status = if is_followed { diagnostics_status(&catalog) } else { print_diagnostics(&catalog) };
     let without_hooks: Vec<&&str> = names.iter().filter(|event| !has_hooks(&catalog, event)).collect();
+    let has_no_hooks = without_hooks.len() == names.len();
+    if has_no_hooks {
+        check_plugin_folders(&context.settings)?;
+    }
     let followed = request.follow.names()?;
     let followed_without_hooks = followed.iter().filter(|event| !has_hooks(&catalog, event));
     for event in without_hooks.iter().copied().chain(followed_without_hooks) {
         context.verbosity.note(&event_plugins::why_no_hooks(&catalog, event, &context.settings));
     }
-    if without_hooks.len() == names.len() {
-        check_plugin_folders(&context.settings)?;
+    if has_no_hooks {
         if let Some(file) = junit {
             file.write(&job::of_run(&catalog.discovery.diagnostics))?;
         }

@@ -292,10 +292,11 @@ fn deletes_nothing_without_yes() {
     assert!(!context.bin("sh").is_symlink() && context.bin("ls").exists());
     context.run(&["binary", "show", "sh"]).exits_with(1);
     assert!(!context.hook_processes().is_empty(), "the process records remain");
-    context
-        .run(&["binary", "delete", "sh", "--yes"])
-        .exits_with(1)
-        .stderr_contains("no binary has the name or id `sh`");
+    for options in [&[][..], &["--yes"]] {
+        let output = context.run(&[&["binary", "delete", "sh"], options].concat()).exits_with(1);
+        let error = "error: no binary has the name or id `sh`; `rigup binary list` shows the binaries\n";
+        assert_eq!(output.stderr, error);
+    }
     pipe(&context, &["binary", "delete", "--yes"], "").exits_with(1).stderr_contains("no binaries");
 }
 

@@ -277,6 +277,14 @@ fn runs_only_selected_plugins_and_accepts_an_event_without_hooks() {
 }
 
 #[test]
+fn without_a_plugin_folder_an_event_has_one_error() {
+    let context = TestContext::new();
+    let output = context.run(&["run", "Snapshot"]).exits_with(3);
+    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    output.stderr_contains("error: there is no plugin folder at ");
+}
+
+#[test]
 fn an_interrupt_terminates_all_hooks_and_starts_no_other() {
     let context = context_with(&[
         ("1_d.bg.sh", DAEMON),
