@@ -62,7 +62,7 @@ fn print_attempts(request: &Request, resolved: &Resolved, is_lookup: bool) {
         let log = attempt.process_id.map(|id| format!(" (rigup process logs {})", short_id(id)));
         let log = log.unwrap_or_default();
         let reason = printable(&attempt.reason);
-        message!("  {} {}: {reason}{log}", attempt.provider, attempt.outcome);
+        message!("  {} {}: {reason}{log}", attempt.provider, attempt.outcome.verb());
     }
     if !is_lookup {
         print_earlier(binary, resolved.problem.as_deref());

@@ -63,7 +63,7 @@ impl ProgressDisplay {
                     matches!(attempt.outcome, Outcome::Failed | Outcome::Timeout | Outcome::Rejected);
                 if self.verbosity.verbose || is_notable {
                     let reason = printable(&attempt.reason);
-                    self.note(&format!("{name}: {} {}: {reason}", attempt.provider, attempt.outcome));
+                    self.note(&format!("{name}: {} {}: {reason}", attempt.provider, attempt.outcome.verb()));
                 }
                 if let (true, Some(id)) = (self.verbosity.verbose, attempt.process_id) {
                     self.note(&format!("{name}: rigup process logs {}", short_id(id)));

@@ -36,8 +36,8 @@ pub(crate) fn find(store: &Store, machine_id: Option<MachineId>, typed: &str) ->
         let started = attempts.iter().rev().find_map(|(attempt, _)| attempt.process_id);
         let reason = match last {
             Some(last) if last.process_id.is_none() => {
-                let (provider, outcome) = (&last.provider, last.outcome);
-                Some(format!("the last attempt at {typed} ({provider}: {outcome}) started no process"))
+                let (provider, outcome) = (&last.provider, last.outcome.verb());
+                Some(format!("the last attempt at {typed} ({provider} {outcome}) started no process"))
             }
             _ => None,
         };

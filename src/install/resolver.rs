@@ -255,8 +255,9 @@ pub(crate) fn untried(
 
 /// Returns why no provider installed a binary, in one line.
 pub(crate) fn summary(attempts: &[Attempt]) -> String {
-    let describe =
-        |Attempt { provider, outcome, reason, .. }: &Attempt| format!("{provider} {outcome}: {reason}");
+    let describe = |Attempt { provider, outcome, reason, .. }: &Attempt| {
+        format!("{provider} {}: {reason}", outcome.verb())
+    };
     let summary = attempts.iter().map(describe).collect::<Vec<_>>().join("; ");
     if attempts.is_empty() { "no provider to try".to_owned() } else { summary }
 }

@@ -25,6 +25,16 @@ text_enum! {
     }
 }
 
+impl Outcome {
+    /// Returns what the provider did, or what happened to it, as the verb of a sentence.
+    pub(crate) const fn verb(self) -> &'static str {
+        match self {
+            Self::Timeout => "timed out",
+            _ => self.as_str(),
+        }
+    }
+}
+
 /// An attempt of a provider for a request, with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attempt {

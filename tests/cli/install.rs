@@ -310,3 +310,16 @@ fn a_removed_name_of_a_file_in_a_cache_is_no_change_of_the_program() {
     assert_ne!(renewed["fingerprint"], again["fingerprint"], "the digest is not computed again");
     assert!(!context.path("data/cached").exists(), "the hook did not run again");
 }
+
+#[test]
+fn a_provider_that_reaches_its_timeout_timed_out() {
+    let context = TestContext::new();
+    context.script("here/providers/slow/on_BinaryRequest__50_slow.sh", "#!/bin/sh\nexec sleep 600\n");
+    let output = context.run(&["install", "x", "--binproviders", "slow", "--timeout", "1"]).exits_with(1);
+    let (record, reason) = (output.record(), "slow timed out: terminated after 1 s");
+    assert_eq!(record["last_error"], reason);
+    assert_eq!(record["attempts"][0]["outcome"], "timeout");
+    output
+        .stderr_contains(&format!("\n  {reason} (rigup process logs "))
+        .stderr_contains(&format!("x: {reason}\n"));
+}
