@@ -167,8 +167,10 @@ pub(crate) struct RecordedCommand {
     pub(super) variables: Vec<(String, OsString)>,
     /// The file with the standard input of a hook, if it had one.
     pub(super) input: Option<PathBuf>,
-    /// Whether the working directory is created if it does not exist: that of a hook.
-    pub(super) makes_folder: bool,
+    /// The plugin of a hook; empty for other processes.
+    pub(super) plugin: String,
+    /// The file name of a hook; empty for other processes.
+    pub(super) hook_name: String,
 }
 
 /// Returns the command of a process. Fails for a command of rigup, if a secret that the command had is not in the
@@ -180,7 +182,10 @@ pub(crate) fn recorded_command(
 ) -> Result<RecordedCommand, EngineError> {
     let Process { id, spec, .. } = process;
     let problem = |reason: String| EngineError::NotFound(format!("cannot replay process {id}: {reason}"));
-    if matches!(spec.process_type, ProcessType::Cli | ProcessType::Supervisord) {
+    if spec.process_type == ProcessType::Supervisord {
+        return Err(problem("it is a supervisor; start one with `rigup up -d`".to_owned()));
+    }
+    if !spec.process_type.is_replayable() {
         let arguments = shell::quote_command(spec.cmd.get(1..).unwrap_or_default());
         return Err(problem(format!("it is a command of rigup; run `rigup {arguments}`")));
     }
@@ -213,7 +218,8 @@ pub(crate) fn recorded_command(
         pwd: spec.pwd.clone(),
         variables: variables.map(|(name, value)| (name.clone(), value.into())).collect(),
         input,
-        makes_folder: spec.process_type == ProcessType::Hook,
+        plugin: spec.plugin.clone(),
+        hook_name: spec.hook_name.clone(),
     })
 }
 

@@ -145,7 +145,7 @@ fn install(settings: &Settings, foreground: &mut Foreground) -> Result<(), Engin
         env: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         cwd: std::env::current_dir().unwrap_or_else(|_error| "/".into()),
     };
-    let child = foreground.start(&command)?;
+    let child = foreground.start(&command, None)?;
     let waited = foreground.wait(&child);
     waited
         .map(|_exit| ())

@@ -1,6 +1,8 @@
 //! The work of `rigup start`, `rigup exec` and `rigup process gc`.
 
 use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crate::engine::session::{self, Session};
 use crate::fs::temporary_folder::TemporaryFolder;
 use crate::hook::command;
 use crate::hook::run::RunError;
-use crate::model::{Binary, Process, ProcessExit, ProcessId, ProcessSpec, ProcessType};
+use crate::model::{Binary, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::executable::{self, ExecutableError};
 use crate::process::foreground::Foreground;
 use crate::process::run_dir::{self, RunDir};
@@ -42,30 +44,39 @@ pub(crate) fn exec(
     program: &OsString,
     arguments: &[OsString],
 ) -> Result<ExitStatus, EngineError> {
-    exec_with(session, program, arguments, &[], None)
+    exec_with(session, program, arguments, &[], None, None)
 }
 
 /// Runs a recorded command in the foreground, as a child of the recorded process. If its folder for temporary files is gone,
 /// it gets another one until it has exited.
-pub(crate) fn replay(session: &Session<'_>, recorded: RecordedCommand) -> Result<ExitStatus, EngineError> {
-    let RecordedCommand { id, words, pwd, mut variables, input, makes_folder } = recorded;
+pub(crate) fn replay(session: &Session<'_>, recorded: &RecordedCommand) -> Result<ExitStatus, EngineError> {
+    let problem =
+        |reason: String| EngineError::NotFound(format!("cannot replay process {}: {reason}", recorded.id));
+    let pwd = &recorded.pwd;
     let enter = || {
         // The folder of a hook is removed at the end of the event if it is empty.
-        if makes_folder {
-            fs_err::create_dir_all(&pwd)?;
+        if !recorded.hook_name.is_empty() {
+            fs_err::create_dir_all(pwd)?;
         }
-        std::env::set_current_dir(&pwd)
+        std::env::set_current_dir(pwd)
     };
     enter().map_err(|error| {
-        EngineError::NotFound(format!("cannot replay process {id}: its folder {}: {error}", pwd.display()))
+        problem(match error.kind() {
+            io::ErrorKind::NotFound => {
+                let folder = pwd.to_string_lossy();
+                let quoted = shell::quote_text(&folder);
+                format!("its folder {folder} does not exist; create it with `mkdir -p {quoted}`")
+            }
+            _ => format!("its folder {}: {error}", pwd.display()),
+        })
     })?;
-    let read_input = input.iter().flat_map(|file| {
-        [OsString::from("/bin/sh"), "-c".into(), r#"exec "$@" <"$0""#.into(), file.clone().into_os_string()]
-    });
-    let words: Vec<OsString> = read_input.chain(words.into_iter().map(OsString::from)).collect();
+    let input = recorded.input.as_ref().map(fs_err::read).transpose();
+    let input = input.map_err(|error| problem(format!("cannot read its standard input: {error}")))?;
+    let words: Vec<OsString> = recorded.words.iter().map(OsString::from).collect();
     let (program, arguments) = words.split_first().expect("a recorded command has a program");
+    let mut variables = recorded.variables.clone();
     let _temporary = replace_temporary_folder(&mut variables)?;
-    exec_with(session, program, arguments, &variables, Some(id))
+    exec_with(session, program, arguments, &variables, input.as_deref(), Some(recorded))
 }
 
 /// Replaces the folder for temporary files, which was removed at the end of its event, in these variables. Returns the new
@@ -86,20 +97,26 @@ fn replace_temporary_folder(
     Ok(Some(folder))
 }
 
-/// Runs a command with these variables. Its parent is the process that called this rigup, unless `parent_id` is another.
+/// Runs a command with these variables, and with this standard input or that of rigup. Its parent is the process that called
+/// this rigup, or the one whose recorded command it is.
 fn exec_with(
     session: &Session<'_>,
     program: &OsString,
     arguments: &[OsString],
     variables: &[(String, OsString)],
-    parent_id: Option<ProcessId>,
+    input: Option<&[u8]>,
+    recorded: Option<&RecordedCommand>,
 ) -> Result<ExitStatus, EngineError> {
     let settings = &session.settings;
     let limits = catalog::core_settings(settings)?.keep();
     let mut foreground = Foreground::install().map_err(EngineError::Signals)?;
     let pwd = std::env::current_dir().unwrap_or_default();
     let mut process = session.queued(ProcessSpec::new(ProcessType::Binary, Vec::new(), &pwd))?;
-    process.parent_id = parent_id.or(process.parent_id);
+    if let Some(recorded) = recorded {
+        process.parent_id = Some(recorded.id);
+        process.spec.plugin.clone_from(&recorded.plugin);
+        process.spec.hook_name.clone_from(&recorded.hook_name);
+    }
     let id = process.id;
     let environment = command::environment_of_command(settings, id, variables);
     process.spec.env = environment.added;
@@ -113,9 +130,12 @@ fn exec_with(
     let (program, args) = (program.clone(), arguments.to_vec());
     let command = CommandSpec { program, args, env: environment.all, cwd };
     process.spec.cmd = command.words();
-    let (run_dir, lock) = RunDir::create(path, &process, &command, None)
+    let (run_dir, lock, stdin) = RunDir::create(path, &process, &command, input)
         .and_then(|run_dir| {
-            let prepare = || Ok((run_dir.clone().opened()?, run_dir.lock()?));
+            let prepare = || {
+                let stdin = input.map(|_| fs_err::File::open(run_dir.input())).transpose()?;
+                Ok((run_dir.clone().opened()?, run_dir.lock()?, stdin))
+            };
             prepare().inspect_err(|_| run_dir.discard())
         })
         .map_err(|error| session::data_dir_error(settings, error))?;
@@ -123,7 +143,7 @@ fn exec_with(
     let name = command.program.to_str();
     let named = name.map(|name| session.store.binary(session.machine.id, name)).transpose()?.flatten();
     let is_usable = named.map_or(Ok(()), |binary| check_installed(&command.program, &binary, settings));
-    let child = match is_usable.and_then(|()| foreground.start(&command)) {
+    let child = match is_usable.and_then(|()| foreground.start(&command, stdin.as_ref().map(AsFd::as_fd))) {
         Ok(child) => child,
         Err(error) => {
             let failed = ProcessExit::spawn_failed(error.to_string(), clock::now());

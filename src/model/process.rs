@@ -34,6 +34,13 @@ text_enum! {
     }
 }
 
+impl ProcessType {
+    /// Returns whether the command of such a process can be run again: not that of rigup itself.
+    pub(crate) const fn is_replayable(self) -> bool {
+        !matches!(self, Self::Cli | Self::Supervisord)
+    }
+}
+
 text_enum! {
     /// The reason why a process exited.
     #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use libc::c_int;
@@ -44,9 +44,15 @@ impl Foreground {
     }
 
     /// Starts the command in rigup's working directory, whatever the `cwd` of the command is.
-    pub(crate) fn start(&mut self, command: &CommandSpec) -> Result<Child, SpawnError> {
+    pub(crate) fn start(
+        &mut self,
+        command: &CommandSpec,
+        stdin: Option<BorrowedFd<'_>>,
+    ) -> Result<Child, SpawnError> {
         let defaults = signals::ignored_by_rigup_alone();
-        let child = command.start_with(PosixSpawnFlags::empty(), defaults, |_actions| Ok(()))?;
+        let child = command.start_with(PosixSpawnFlags::empty(), defaults, |actions| {
+            stdin.map_or(Ok(()), |stdin| Ok(actions.add_dup2(stdin.as_raw_fd(), libc::STDIN_FILENO)?))
+        })?;
         // A signal to the group that arrives in between is passed on a second time, rather than lost.
         self.witness = GroupWitness::start().ok();
         Ok(child)

@@ -43,7 +43,7 @@ pub(crate) fn run(
     // this process.
     let mut lock = Lock::take_in_lib_dir(lib_dir, name, interrupt, tree::descends_from, on_wait)?;
     lock.share_with_children().map_err(LockedError::Share)?;
-    let child = foreground.start(command)?;
+    let child = foreground.start(command, None)?;
     // An error is ignored, because the file still names this rigup as the holder.
     let _ = lock.set_holder(child.handle.entry.pid);
     let exit = foreground.wait(&child)?;

@@ -40,7 +40,15 @@ fn replay_gives_a_hook_its_arguments_variables_and_standard_input() {
     let (stdout, stderr) = (log("stdout"), log("stderr"));
     let replay = context.run(&["process", "replay", id]).succeeds();
     assert!(stdout.contains("\"name\":\"x\""), "{stdout}");
-    assert_eq!((replay.stdout, replay.stderr), (stdout, stderr));
+    assert_eq!((&replay.stdout, &replay.stderr), (&stdout, &stderr));
+    let second = newest(&context);
+    for field in ["plugin", "hook_name", "cmd", "pwd"] {
+        assert_eq!(second[field], hook[field], "{field}");
+    }
+    let list = context.run(&["process", "list", "--format", "table"]).succeeds().stdout;
+    assert_eq!(list.matches("p/on_BinaryRequest__50_p.batch.sh").count(), 2, "{list}");
+    let again = context.run(&["process", "replay", second["id"].as_str().unwrap()]).succeeds();
+    assert_eq!(again.stdout, stdout, "its own standard input is recorded, too");
 }
 
 #[test]
@@ -74,7 +82,9 @@ fn replay_says_why_a_process_cannot_be_replayed() {
     context.command(&["exec", "--", "true"]).current_dir(context.path("here/sub")).output().unwrap();
     let gone = newest(&context)["id"].as_str().unwrap().to_owned();
     std::fs::remove_dir(context.path("here/sub")).unwrap();
-    context.run(&["process", "replay", &gone]).exits_with(1).stderr_contains("its folder");
+    let folder = newest(&context)["pwd"].as_str().unwrap().to_owned();
+    let reason = format!("its folder {folder} does not exist; create it with `mkdir -p {folder}`\n");
+    context.run(&["process", "replay", &gone]).exits_with(1).stderr_contains(&reason);
     context.run(&["exec", "--", "nosuch"]).exits_with(127);
     let missing = newest(&context)["id"].as_str().unwrap().to_owned();
     context.run(&["process", "replay", &missing]).exits_with(127);

@@ -151,7 +151,11 @@ fn ps_lists_the_documented_fields_of_each_daemon() {
     assert!(failed["pid"].is_null());
     let processes = context.run(&["process", "list", "-n", "0"]).succeeds().records();
     assert!(processes.iter().any(|process| process["process_type"] == "worker"));
-    assert!(processes.iter().any(|process| process["process_type"] == "supervisord"));
+    let supervisor = processes.iter().find(|process| process["process_type"] == "supervisord").unwrap();
+    context
+        .run(&["process", "replay", supervisor["id"].as_str().unwrap()])
+        .exits_with(1)
+        .stderr_contains("it is a supervisor; start one with `rigup up -d`\n");
     context.down();
 }
 

@@ -20,5 +20,5 @@ pub(crate) fn replay(args: &ReplayArgs, context: &Context) -> CommandResult {
     let (store, process) = context.process(&args.process)?;
     let recorded = processes::recorded_command(&process, &store, &context.settings)?;
     drop(store);
-    exec::exit_status(runs::replay(&context.session()?, recorded))
+    exec::exit_status(runs::replay(&context.session()?, &recorded))
 }
