@@ -16,7 +16,7 @@ use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Shells, Z
 
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::engine::ExitStatus;
-use crate::engine::completion::{Completions, installed};
+use crate::engine::completion::{Candidate, Completions, installed};
 use crate::report::text::{is_printable, printable};
 use crate::settings::{Environment, Flags, Settings};
 use crate::shell;
@@ -37,6 +37,9 @@ const PLACEHOLDER: &str = "PATH_OF_RIGUP";
 
 /// The folders on the command line that is completed.
 static FLAGS: OnceLock<Flags> = OnceLock::new();
+
+/// The items before the last comma of the word that is completed, which are not offered again.
+static LISTED: OnceLock<Vec<String>> = OnceLock::new();
 
 /// The arguments of `rigup completions`.
 #[derive(Debug, clap::Args)]
@@ -75,6 +78,8 @@ pub(crate) fn complete(command: fn() -> Command) -> bool {
             let matches = command().ignore_errors(true).try_get_matches_from(&words);
             let _ = FLAGS.set(matches.ok().and_then(|matches| flags(&matches)).unwrap_or_default());
         }
+        let typed = words.last().map(|word| word.to_string_lossy());
+        let _ = LISTED.set(typed.as_deref().map(items_before).unwrap_or_default());
         let is_option_typed = words.last().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
         let mut command = command();
         command.build();
@@ -86,6 +91,13 @@ pub(crate) fn complete(command: fn() -> Command) -> bool {
         completion.try_complete(std::env::args_os(), folder.as_deref())
     };
     !matches!(panic::catch_unwind(panic::AssertUnwindSafe(complete)), Ok(Ok(false)))
+}
+
+/// Returns the items of a list before the one that is typed: of `--plugins=a,b,c`, those are `a` and `b`.
+fn items_before(word: &str) -> Vec<String> {
+    let (_, list) = word.split_once('=').filter(|_| word.starts_with('-')).unwrap_or(("", word));
+    let items = list.rsplit_once(',').map(|(before, _)| before.split(',').map(str::to_owned));
+    items.map(Iterator::collect).unwrap_or_default()
 }
 
 fn flags(matches: &ArgMatches) -> Option<Flags> {
@@ -148,7 +160,10 @@ fn candidates(find: impl FnOnce(&Settings) -> Completions) -> Vec<CompletionCand
     let flags = FLAGS.get().cloned().unwrap_or_default();
     let settings = Settings::merge_for(false, flags, Environment::of_this_process());
     let found = settings.ok().and_then(|settings| find(&settings).ok()).unwrap_or_default();
-    let plain = found.into_iter().filter(|candidate| is_typed_as_it_is(&candidate.value)).enumerate();
+    let listed = LISTED.get().map(Vec::as_slice).unwrap_or_default();
+    let is_new = |candidate: &Candidate| !listed.contains(&candidate.value);
+    let is_offered = |candidate: &Candidate| is_typed_as_it_is(&candidate.value) && is_new(candidate);
+    let plain = found.into_iter().filter(is_offered).enumerate();
     plain
         .map(|(order, candidate)| {
             let help = Some(printable(&candidate.description)).filter(|help| !help.is_empty());

@@ -135,12 +135,17 @@ pub(crate) fn assignments(values: &Settings) -> Completions {
 
 /// Returns the short ids of processes: the live ones, then the newest.
 pub(crate) fn processes(settings: &Settings) -> Completions {
-    of_processes(settings, false)
+    of_processes(settings, &ProcessFilter::default())
 }
 
 /// Returns the short ids of live processes.
 pub(crate) fn live_processes(settings: &Settings) -> Completions {
-    of_processes(settings, true)
+    of_processes(settings, &ProcessFilter { is_live: true, ..ProcessFilter::default() })
+}
+
+/// Returns the short ids of processes whose command can be run again.
+pub(crate) fn replayable_processes(settings: &Settings) -> Completions {
+    of_processes(settings, &ProcessFilter { is_replayable: true, ..ProcessFilter::default() })
 }
 
 /// Returns the slugs of runs.
@@ -279,10 +284,9 @@ fn description(binary: &Binary) -> String {
     }
 }
 
-fn of_processes(settings: &Settings, is_live: bool) -> Completions {
+fn of_processes(settings: &Settings, filter: &ProcessFilter) -> Completions {
     let Some(store) = store(settings)? else { return Ok(Vec::new()) };
-    let filter = ProcessFilter { is_live, limit: Some(MAX_PROCESSES), ..ProcessFilter::default() };
-    let processes = store.processes(&filter)?;
+    let processes = store.processes(&ProcessFilter { limit: Some(MAX_PROCESSES), ..filter.clone() })?;
     let ids = short_ids(processes.iter().map(|process| process.id));
     let description =
         |process: &Process| format!("{}: {}", tables::process_state(process).text, process.title());

@@ -228,6 +228,11 @@ pub(crate) fn parse_signal(text: &str) -> Result<Signal, String> {
     signal.ok_or_else(|| "not a signal; use a name such as TERM, or a number".to_owned())
 }
 
+/// Returns the names of the signals, without `SIG`.
+pub(crate) fn signal_names() -> impl Iterator<Item = &'static str> {
+    nix::sys::signal::Signal::iterator().filter_map(|signal| signal.as_str().strip_prefix("SIG"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -199,6 +199,8 @@ fn names_of_every_kind_complete_the_arguments_that_take_them() {
     let run = context.run(&["process", "list", "--slug", "nightly"]).succeeds().record();
     let id = run["id"].as_str().unwrap();
     let short_id = &id[id.len() - 8..];
+    let hook = context.hook_processes().remove(0)["id"].as_str().unwrap().to_owned();
+    let hook_id = hook[hook.len() - 8..].to_owned();
     for (words, expected) in [
         (&["which", ""][..], &["tool-one", "good:"][..]),
         (&["install", "tool-"], &["tool-one", "tool-three", "tool-two"]),
@@ -213,6 +215,12 @@ fn names_of_every_kind_complete_the_arguments_that_take_them() {
         (&["install", "--plugins", "pl"], &["plain"]),
         (&["install", "--plugins", "x,pl"], &["x,plain"]),
         (&["install", "--binproviders", "pip,go"], &["pip,go", "pip,good"]),
+        (&["install", "--binproviders", "pip,go,good,pi"], &[]),
+        (&["install", "--binproviders=pip,pi"], &[]),
+        (&["install", "--plugins", "plain,pl"], &[]),
+        (&["run", "--hooks=page,pa"], &[]),
+        (&["process", "kill", "-s", "USR"], &["USR1", "USR2"]),
+        (&["process", "replay", ""], &[short_id, &hook_id]),
         (&["plugin", "show", "pl"], &["plain"]),
         (&["run", "Sn"], &["Snapshot"]),
         (&["run", "--hooks", "pa"], &["page"]),

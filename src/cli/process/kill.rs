@@ -2,6 +2,7 @@
 
 use std::io::{self, BufReader, IsTerminal};
 
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -36,7 +37,7 @@ pub(crate) struct KillArgs {
     #[arg(long = "type", value_name = "TYPE", value_parser = type_parser())]
     process_type: Option<ProcessType>,
     /// Send this signal
-    #[arg(long, short, value_name = "SIGNAL", default_value = "TERM", value_parser = kill::parse_signal)]
+    #[arg(long, short, value_name = "SIGNAL", default_value = "TERM", value_parser = kill::parse_signal, add = ArgValueCandidates::new(signals))]
     signal: Signal,
     /// Kill whatever is still alive after TIME, or nothing (`none`) [default: 5]
     #[arg(long, value_name = "TIME", value_parser = duration::parse_limit)]
@@ -44,6 +45,10 @@ pub(crate) struct KillArgs {
     /// Terminate recorded descendants, too
     #[arg(long)]
     tree: bool,
+}
+
+fn signals() -> Vec<CompletionCandidate> {
+    kill::signal_names().map(CompletionCandidate::new).collect()
 }
 
 /// Runs `rigup process kill`.

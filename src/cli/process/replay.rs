@@ -10,7 +10,7 @@ use crate::engine::{completion, processes, runs};
 #[command(after_help = include_str!("../help/process_replay.txt"))]
 pub(crate) struct ReplayArgs {
     /// Pid or process id, or a unique prefix or suffix of the id
-    #[arg(add = values(completion::processes))]
+    #[arg(add = values(completion::replayable_processes))]
     process: String,
 }
 

@@ -12,6 +12,7 @@ use crate::store::row;
 
 /// A filter for lists of processes: a process passes if it meets every condition.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a condition of its own")]
 pub struct ProcessFilter {
     /// Only `queued`, `running` or `exited` processes.
     pub status: Option<String>,
@@ -27,6 +28,8 @@ pub struct ProcessFilter {
     pub slug: Option<String>,
     /// Only processes of this kind.
     pub process_type: Option<ProcessType>,
+    /// Only processes whose command can be run again, as [`ProcessType::is_replayable`] defines it.
+    pub is_replayable: bool,
     /// Only the children of this process.
     pub parent_id: Option<ProcessId>,
     /// Only processes without a parent.
@@ -116,6 +119,9 @@ impl ProcessFilter {
         add("created_at >= ?", self.since.map(|since| clock::format(since).into()));
         if self.has_failed {
             conditions.push(FAILED);
+        }
+        if self.is_replayable {
+            conditions.push("process_type NOT IN ('cli', 'supervisord')");
         }
         if self.is_root {
             conditions.push(if is_selective { "+parent_id IS NULL" } else { "parent_id IS NULL" });
