@@ -146,7 +146,7 @@ fn attempts(explanation: &Explanation) -> Table {
             Cell::plain(attempt.provider.as_str()),
             tables::outcome(attempt.outcome),
             Cell::plain(reason),
-            Cell::plain(id.map(|id| format!("rigup logs {id}")).unwrap_or_default()),
+            Cell::plain(id.map(|id| format!("rigup process logs {id}")).unwrap_or_default()),
         ]
     });
     let columns =

@@ -33,7 +33,7 @@ fn why_names_the_requirements_and_the_attempts_of_the_last_command() {
     assert_eq!(record["command"], "rigup install", "not the earlier command");
     let table = context.run(&["why", "two", "--format", "table"]).succeeds().stdout;
     let id = record["attempts"][0]["process_id"].as_str().unwrap();
-    let log = format!("rigup logs {}", &id[id.len() - 8..]);
+    let log = format!("rigup process logs {}", &id[id.len() - 8..]);
     for part in
         ["two is not installed: it failed once", "failing,env", "curated providers", &source("b"), &log]
     {
