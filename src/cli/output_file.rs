@@ -34,7 +34,7 @@ enum Target {
 }
 
 impl OutputFile {
-    /// Checks that a file can be written, and creates its folder. A device, a FIFO or a file that a process has open is
+    /// Checks that a file can be written, and creates its folder. `-` is standard output. A device, a FIFO or a file that a process has open is
     /// opened, and is never replaced; a FIFO waits for its reader.
     pub(crate) fn open(path: PathBuf, contents: &'static str) -> Result<Self, CliError> {
         let target = Target::open(&path).map_err(|error| write_error(contents, &path, &error))?;
@@ -69,6 +69,9 @@ impl OutputFile {
 
 impl Target {
     fn open(path: &Path) -> io::Result<Self> {
+        if path == Path::new("-") {
+            return Ok(Self::Stdout);
+        }
         // This follows a link in /proc to a pipe, too, which no path names.
         let found = match path.metadata() {
             Err(error) if error.kind() == ErrorKind::NotFound => None,

@@ -145,9 +145,11 @@ fn a_large_data_dir_has_a_page_that_a_browser_can_show() {
 #[test]
 fn a_page_on_standard_output_is_alone_there() {
     let context = TestContext::new();
-    for args in
-        [&["report", "--html", "/dev/stdout"] as &[&str], &["report", "--json", "--html", "/dev/stdout"]]
-    {
+    for args in [
+        &["report", "--html", "/dev/stdout"] as &[&str],
+        &["report", "--json", "--html", "/dev/stdout"],
+        &["report", "--html", "-"],
+    ] {
         let output = context.run(args).succeeds();
         assert!(
             output.stdout.starts_with("<!DOCTYPE html>") && output.stdout.ends_with("</html>\n"),
@@ -160,4 +162,5 @@ fn a_page_on_standard_output_is_alone_there() {
     let mut report = context.command(&["report", "--html", "/dev/stdout"]);
     let output = CommandOutput::new(&[], &report.stdout(closed).output().unwrap()).succeeds();
     assert_eq!(output.stderr, "", "a reader may close it early");
+    assert!(!context.path("here/-").exists());
 }
