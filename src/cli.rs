@@ -8,13 +8,13 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
-use crate::cli::error_report::ErrorReport;
+use crate::cli::command_report::{PendingReport, ReportOptions};
 use crate::cli::hook::HookCommand;
 use crate::cli::junit::JunitArgs;
 use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::output_queue::{STDERR, STDOUT};
-use crate::engine::ExitStatus;
+use crate::engine::{EngineError, ExitStatus};
 use crate::exhaustion;
 use crate::process::signals;
 use crate::report::text::printable;
@@ -26,7 +26,9 @@ mod background_supervisor;
 mod binary;
 mod choice;
 mod ci;
+mod cli_error;
 mod command;
+mod command_report;
 mod completions;
 mod config;
 mod count;
@@ -34,7 +36,6 @@ mod daemon;
 mod daemon_binaries;
 mod doctor;
 mod env;
-mod error_report;
 mod events;
 mod exec;
 mod failure;
@@ -250,17 +251,18 @@ fn run_command_line() -> ExitStatus {
     let parsed = parsed.map_err(|error| typed::with_tip(with_printable_arguments(error), command_line()));
     match parsed {
         Err(error) => {
-            let reported = error_report::of_parser(&error);
+            let reported = command_report::of_parser(&error);
             let status = print_usage(error);
             if let Some(error) = reported {
                 let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-                ErrorReport::of_rejected(&arguments, &command_line()).publish(&error, &environment);
+                let options = ReportOptions::of_rejected(&arguments, &command_line());
+                let _ = options.publish(PendingReport::default(), Some(&error), &environment);
             }
             status
         }
         Ok(Cli { global, command }) => {
-            let (uses, report) = (command.settings_use(), command.error_report());
-            run_with_settings(global, environment, uses, report, |context| run(command, context))
+            let (uses, options) = (command.settings_use(), command.report_options());
+            run_with_settings(global, environment, uses, options, |context| run(command, context))
         }
     }
 }
@@ -288,17 +290,18 @@ fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
     }
 }
 
-/// Runs a command that needs the settings. Prints its error, and reports it to the CI system.
+/// Runs a command that needs the settings. Prints its error, and publishes its report.
 fn run_with_settings(
     global: Global,
     environment: Environment,
     uses: SettingsUse,
-    report: Option<ErrorReport>,
+    options: Option<ReportOptions>,
     run: impl FnOnce(&mut Context) -> CommandResult,
 ) -> ExitStatus {
     let Global { folders, json, format, color, verbosity } = global;
     let output = Output::new(format.or(json.then_some(Format::Jsonl)), color, &environment);
-    let report = report.map(|report| (report, environment.clone()));
+    let options = options.map(|options| (options, environment.clone()));
+    let mut report = PendingReport::default();
     let status = output.map_err(CliError::usage).and_then(|output| {
         let settings = Settings::merge_for(uses == SettingsUse::Values, folders, environment)?;
         // A rigup that runs this one because of a record has printed them.
@@ -306,19 +309,28 @@ fn run_with_settings(
         for warning in settings.file_errors.iter().chain(&settings.warnings).filter(|_| is_printed) {
             warning!("{warning}");
         }
-        run_and_flush(run, &mut Context { settings, output, verbosity })
+        let mut context = Context { settings, output, verbosity, report: PendingReport::default() };
+        let status = run_and_flush(run, &mut context);
+        report = context.report;
+        status
     });
-    match (&status, report) {
-        (Err(error), report) => {
-            error!("{error}");
-            if let Some((report, environment)) = report {
-                report.publish(error, &environment);
-            }
+    let (status, ended_by) = match status {
+        Ok(status @ ExitStatus::Interrupted(signal)) => {
+            (status, Some(EngineError::Interrupted(signal).into()))
         }
-        (Ok(ExitStatus::Interrupted(signal)), Some((report, _))) => report.write_interrupt(*signal),
-        _ => {}
+        Ok(status) => (status, None),
+        Err(error) => {
+            error!("{error}");
+            (error.status, Some(error))
+        }
+    };
+    let published =
+        options.map(|(options, environment)| options.publish(report, ended_by.as_ref(), &environment));
+    if let Some(Err(error)) = published {
+        error!("{error}");
+        return status.or_incomplete();
     }
-    status.unwrap_or_else(|error| error.status)
+    status
 }
 
 /// Prints the help, the version, or the usage error.
@@ -398,8 +410,8 @@ fn run_and_flush(run: impl FnOnce(&mut Context) -> CommandResult, context: &mut 
 }
 
 impl Command {
-    /// Returns how it reports the error that ends it, or `None` if it only prints that.
-    fn error_report(&self) -> Option<ErrorReport> {
+    /// Returns the options for its report, or `None` if it only prints what it did.
+    fn report_options(&self) -> Option<ReportOptions> {
         let (command, ci, junit) = match self {
             Self::Install(args) => ("rigup install", Some(args.ci), args.junit.clone()),
             Self::Load(args) => ("rigup load", Some(args.ci), JunitArgs::default()),
@@ -408,7 +420,7 @@ impl Command {
             Self::Hook(HookCommand::Test(args)) => ("rigup hook test", None, args.junit.clone()),
             _ => return None,
         };
-        Some(ErrorReport { command: command.to_owned(), ci, junit })
+        Some(ReportOptions { command: command.to_owned(), ci, junit })
     }
 
     /// Returns how it uses the settings.

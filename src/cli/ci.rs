@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::ValueEnum as _;
 
 use crate::cli::choice;
-use crate::cli::command::CliError;
+use crate::cli::cli_error::CliError;
 use crate::cli::job_log;
 use crate::cli::message::warning;
 use crate::cli::output_queue::STDERR;

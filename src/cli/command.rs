@@ -1,76 +1,21 @@
 //! The context and the result of a command.
 
-use std::fmt::Display;
-
+pub(crate) use crate::cli::cli_error::CliError;
+use crate::cli::command_report::PendingReport;
 use crate::cli::message::{message, print_event};
 use crate::cli::output::Output;
 use crate::engine::catalog::Catalog;
 use crate::engine::session::{self, OpenStore, Session};
-use crate::engine::{Engine, EngineError, ExitStatus, OnEvent, job, processes};
+use crate::engine::{Engine, ExitStatus, OnEvent, processes};
 use crate::model::{MachineId, Process};
 use crate::process::signals::Interrupt;
-use crate::report::job_report::Place;
-use crate::settings::{Settings, SettingsError};
-use crate::store::{Lookup, Store, StoreError};
+use crate::settings::Settings;
+use crate::store::{Lookup, Store};
 
 /// The exit status of a command, or the error that ended it.
 pub(crate) type CommandResult = Result<ExitStatus, CliError>;
 
-/// An error that ends a command.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub(crate) struct CliError {
-    text: String,
-    /// The file, or the line of it, that the error is about.
-    pub(crate) place: Option<Place>,
-    /// The exit status of the command.
-    pub(crate) status: ExitStatus,
-}
-
-impl CliError {
-    /// Returns the error for an invalid command line, such as an invalid name or conflicting arguments.
-    pub(crate) fn usage(text: impl Display) -> Self {
-        Self { text: text.to_string(), place: None, status: ExitStatus::Usage }
-    }
-
-    /// Returns the error for an argument that names a missing record, file or setting.
-    pub(crate) fn not_found(text: impl Display) -> Self {
-        Self { text: text.to_string(), place: None, status: ExitStatus::Incomplete }
-    }
-
-    /// Returns the error for a file, a folder or a setting that rigup needs but cannot use.
-    pub(crate) fn setup(text: impl Display) -> Self {
-        Self { text: text.to_string(), place: None, status: ExitStatus::Setup }
-    }
-}
-
-impl From<EngineError> for CliError {
-    fn from(error: EngineError) -> Self {
-        let place = match &error {
-            EngineError::Lockfile { path, line, .. } => job::place_of_file(path, *line),
-            _ => None,
-        };
-        Self { text: error.to_string(), place, status: error.exit_status() }
-    }
-}
-
-impl From<SettingsError> for CliError {
-    fn from(error: SettingsError) -> Self {
-        let place = match &error {
-            SettingsError::File { path, line, .. } => job::place_of_file(path, *line),
-            _ => None,
-        };
-        Self { place, ..Self::setup(error) }
-    }
-}
-
-impl From<StoreError> for CliError {
-    fn from(error: StoreError) -> Self {
-        EngineError::from(error).into()
-    }
-}
-
-/// The settings, standard output and verbosity of a command.
+/// The settings, standard output, verbosity and report of a command.
 #[derive(Debug)]
 pub(crate) struct Context {
     /// Folders, environment and flags.
@@ -79,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     /// How much to print to standard error.
     pub(crate) verbosity: Verbosity,
+    /// What to report to the CI system and in a file.
+    pub(crate) report: PendingReport,
 }
 
 impl Context {

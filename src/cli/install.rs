@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::boolean;
-use crate::cli::ci::{self, CiArgs};
-use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
+use crate::cli::ci::CiArgs;
+use crate::cli::command::{CommandResult, Context};
 use crate::cli::completions::{list_of, specs, values};
 use crate::cli::count;
 use crate::cli::failure;
-use crate::cli::junit::{JunitArgs, JunitFile};
+use crate::cli::junit::JunitArgs;
 use crate::cli::message::{error, print_diagnostics, print_event};
 use crate::cli::progress::ProgressDisplay;
 use crate::cli::show_logs::ShowLogsArgs;
@@ -33,8 +33,6 @@ use crate::install::resolver::Resolved;
 use crate::lockfile::FILE_NAME;
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::model::{Policy, PolicyError};
-use crate::process::signals;
-use crate::report::ci::CiSystem;
 use crate::report::job_report::JobReport;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::{closing, tables};
@@ -144,15 +142,6 @@ pub(crate) struct LoadArgs {
     pub(crate) ci: CiArgs,
 }
 
-/// What a command reports besides its results.
-#[derive(Debug, Default)]
-struct Reports {
-    timings: Option<TimingsFile>,
-    logs: ShowLogsArgs,
-    ci: Option<CiSystem>,
-    junit: Option<JunitFile>,
-}
-
 /// Returns the request for these arguments.
 pub(crate) fn request(
     selection: SelectionArgs,
@@ -181,12 +170,9 @@ pub(crate) fn request_for(names: Vec<String>, policy: PolicyArgs, jobs: JobArgs)
 
 /// Runs `rigup install`.
 pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult {
-    let reports = Reports {
-        ci: args.ci.begin(&context.settings.command_environment)?,
-        timings: args.timings.map(TimingsFile::begin).transpose()?,
-        junit: args.junit.begin()?,
-        logs: args.logs,
-    };
+    context.report.ci = args.ci.begin(&context.settings.command_environment)?;
+    let timings = args.timings.map(TimingsFile::begin).transpose()?;
+    context.report.junit = args.junit.begin()?;
     let lockfile = args.locked.then(|| args.lockfile.unwrap_or_else(|| FILE_NAME.into()));
     let request = InstallRequest {
         is_due: args.due,
@@ -205,81 +191,82 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
         return dry_run(&plan, context);
     }
     let if_empty = if args.due { NOTHING_DUE } else { NOTHING_REQUIRED };
-    execute(&plan, if_empty, context, &reports)
+    execute(&plan, if_empty, context, args.logs, timings.as_ref())
 }
 
 /// Runs `rigup load`.
 pub(crate) fn load(args: LoadArgs, context: &mut Context) -> CommandResult {
-    let ci = args.ci.begin(&context.settings.command_environment)?;
-    let reports = Reports { logs: args.logs, ci, ..Reports::default() };
+    context.report.ci = args.ci.begin(&context.settings.command_environment)?;
     let SelectionArgs { names, plugins, min_version, max_version } = args.selection;
     let request = InstallRequest { names, plugins, min_version, max_version, ..InstallRequest::default() };
     if request.names.is_empty() {
         check_plugin_folders(&context.settings)?;
     }
     let plan = InstallPlan::lookup(&request, &context.settings, &print_event)?;
-    execute(&plan, NOTHING_REQUIRED, context, &reports)
+    execute(&plan, NOTHING_REQUIRED, context, args.logs, None)
 }
 
 /// Carries out a plan, prints the results or the note `if_empty`, and reports.
-fn execute(plan: &InstallPlan, if_empty: &str, context: &mut Context, reports: &Reports) -> CommandResult {
+fn execute(
+    plan: &InstallPlan,
+    if_empty: &str,
+    context: &mut Context,
+    logs: ShowLogsArgs,
+    timings: Option<&TimingsFile>,
+) -> CommandResult {
     let started = clock::now();
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
     let session = engine.session();
-    let (mut results_written, mut timings_written) = (Ok(()), Ok(()));
-    let verbosity = context.verbosity;
+    let (verbosity, mut timings_written) = (context.verbosity, Ok(()));
     let on_results = |results: &[StepResult]| {
         progress.clear();
         print_report(plan, results, if_empty, context);
-        if reports.logs.is_given() {
+        if logs.is_given() {
             for hook in hook_logs::of_results(results, &session.store) {
-                reports.logs.print(&hook, &session.settings.data_dir, reports.ci);
+                logs.print(&hook, &session.settings.data_dir, context.report.ci);
             }
         }
-        if signals::interrupted_by().is_none() {
-            results_written = close(plan, results, session, started, reports, verbosity);
-        }
+        close(plan, results, session, started, context);
         context.output.drain();
     };
     let report = engine.install_planned(plan, on_results, |report| {
-        if let Some(file) = &reports.timings {
+        if let Some(file) = timings {
             timings_written = file.write(&session.store, report.command, verbosity);
         }
     })?;
-    let mut status = report.exit_status();
-    for error in [results_written, timings_written].into_iter().filter_map(Result::err) {
-        error!("{error}");
-        status = status.or_incomplete();
-    }
-    Ok(status)
+    let status = report.exit_status();
+    Ok(timings_written.map_or_else(
+        |error| {
+            error!("{error}");
+            status.or_incomplete()
+        },
+        |()| status,
+    ))
 }
 
-/// Prints how much is installed, unless there was nothing to do, and reports it to the CI system.
+/// Prints how much is installed, unless there was nothing to do, and adds the results to the report.
 fn close(
     plan: &InstallPlan,
     results: &[StepResult],
     session: &Session<'_>,
     started: Timestamp,
-    reports: &Reports,
-    verbosity: Verbosity,
-) -> Result<(), CliError> {
+    context: &mut Context,
+) {
     let done = results.iter().filter(|result| result.is_linked()).count();
-    let rest = [(results.len() - done, if plan.options.is_lookup { "missing" } else { "failed" })];
+    let interrupted = results.iter().filter(|result| result.is_interrupted()).count();
+    let failed = results.len() - done - interrupted;
+    let rest =
+        [(failed, if plan.options.is_lookup { "missing" } else { "failed" }), (interrupted, "interrupted")];
     let elapsed = clock::now().duration_since(started);
     let closing = closing::line(done, results.len(), "installed", &rest, elapsed);
     if results.iter().any(|result| !matches!(result, StepResult::AlreadyInstalled(_))) {
-        verbosity.close(&closing, &session.settings);
+        context.verbosity.close(&closing, &session.settings);
     }
-    if reports.ci.is_none() && reports.junit.is_none() {
-        return Ok(());
+    if context.report.is_wanted() {
+        context.report.job = Some(JobReport { closing, elapsed, ..job::of_install(plan, results, session) });
     }
-    let mut job = JobReport { closing, elapsed, ..job::of_install(plan, results, session) };
-    if let Some(system) = reports.ci {
-        ci::publish(&mut job, system, &session.settings.command_environment);
-    }
-    reports.junit.as_ref().map_or(Ok(()), |file| file.write(&job))
 }
 
 fn print_report(plan: &InstallPlan, results: &[StepResult], if_empty: &str, context: &mut Context) {

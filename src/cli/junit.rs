@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::cli::command::CliError;
+use crate::cli::cli_error::CliError;
 use crate::cli::output_file::OutputFile;
 use crate::cli::typed;
 use crate::clock;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::ci::{self, CiArgs};
+use crate::cli::ci::CiArgs;
 use crate::cli::command::{CommandResult, Context};
 use crate::cli::completions::list_of;
 use crate::cli::failure;
@@ -45,7 +45,7 @@ pub(crate) struct LockArgs {
 
 /// Runs `rigup lock`.
 pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
-    let ci = args.ci.begin(&context.settings.command_environment)?;
+    context.report.ci = args.ci.begin(&context.settings.command_environment)?;
     let request = LockRequest {
         install: install::request(args.selection, args.binproviders, args.policy, args.jobs),
         lockfile: args.lockfile,
@@ -80,9 +80,9 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
         failure::print_open_registries(step, result, &report.plan);
     }
     print_changes(&report, &request.lockfile, request.is_check, context);
-    if let Some(system) = ci {
-        let mut job = job::of_lock(&report, &request.lockfile, request.is_check, &context.settings)?;
-        ci::publish(&mut job, system, &context.settings.command_environment);
+    if context.report.is_wanted() {
+        let job = job::of_lock(&report, &request.lockfile, request.is_check, &context.settings)?;
+        context.report.job = Some(job);
     }
     let is_ok = report.rows.iter().all(|row| row.change.is_ok(request.is_check))
         && (report.is_up_to_date || !request.is_check);

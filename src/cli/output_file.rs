@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::cli::command::CliError;
+use crate::cli::cli_error::CliError;
 use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::fs::{atomic, link};
 

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::ci::{self, CiArgs};
+use crate::cli::ci::CiArgs;
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::completions::{list_of, values};
 use crate::cli::count;
@@ -40,7 +40,7 @@ use crate::hook::command;
 use crate::model::Process;
 use crate::model::process::SKIPPED;
 use crate::plugin::discovery::Hook;
-use crate::process::{handle, signals};
+use crate::process::handle;
 use crate::report::ci::CiSystem;
 use crate::report::job_report::{ItemOutcome, JobReport};
 use crate::report::short_id::short_id;
@@ -114,7 +114,8 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
     if let Some(id) = &args.status {
         return print_status(id, context);
     }
-    let (ci, junit) = (args.ci.begin(&context.settings.command_environment)?, args.junit.begin()?);
+    context.report.ci = args.ci.begin(&context.settings.command_environment)?;
+    context.report.junit = args.junit.begin()?;
     let mut words = args.event.into_iter();
     let events = words.next().unwrap_or_default().to_string_lossy().into_owned();
     if events.starts_with('-') {
@@ -149,17 +150,16 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         context.verbosity.note(&event_plugins::why_no_hooks(&catalog, event, &context.settings));
     }
     if has_no_hooks {
-        if let Some(file) = junit {
-            file.write(&job::of_run(&catalog.discovery.diagnostics))?;
-        }
+        let job = job::of_run(&catalog.discovery.diagnostics);
+        context.report.job = Some(JobReport { closing: "no hooks".to_owned(), ..job });
         return Ok(status);
     }
     let started = clock::now();
-    let job = (ci.is_some() || junit.is_some()).then(|| job::of_run(&catalog.discovery.diagnostics));
+    let job = context.report.is_wanted().then(|| job::of_run(&catalog.discovery.diagnostics));
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let engine = context.engine(&on_event)?;
-    let Context { output, verbosity, settings } = context;
+    let Context { output, verbosity, settings, report } = context;
     let display = RefCell::new(EventDisplay {
         output,
         verbosity: *verbosity,
@@ -168,37 +168,25 @@ pub(crate) fn run(args: RunArgs, context: &mut Context) -> CommandResult {
         rows: Vec::new(),
         logs: args.logs,
         data_dir: &settings.data_dir,
-        ci,
+        ci: report.ci,
         counts: HookCounts::default(),
         job,
     });
-    let mut written = Ok(());
     let on_event = |event: RunEvent<'_>| display.borrow_mut().show(event);
     let on_end = |summary: &EventSummary| {
         let mut display = display.borrow_mut();
         display.finish(summary);
-        if !is_followed && signals::interrupted_by().is_none() {
+        if !is_followed {
             let elapsed = clock::now().duration_since(started);
             let closing = display.counts.closing(elapsed);
             display.verbosity.close(&closing, settings);
-            if let Some(job) = display.job.take() {
-                let mut job = JobReport { closing, elapsed, ..job };
-                if let Some(system) = ci {
-                    ci::publish(&mut job, system, &settings.command_environment);
-                }
-                written = junit.as_ref().map_or(Ok(()), |file| file.write(&job));
-            }
+            display.job = display.job.take().map(|job| JobReport { closing, elapsed, ..job });
         }
         display.output.drain();
     };
-    let status = engine.run_hooks(&mut catalog, &request, on_event, on_end)?.status;
-    Ok(written.map_or_else(
-        |error| {
-            error!("{error}");
-            status.or_incomplete()
-        },
-        |()| status,
-    ))
+    let ended = engine.run_hooks(&mut catalog, &request, on_event, on_end);
+    report.job = display.into_inner().job;
+    Ok(ended?.status)
 }
 
 /// Reads the standard input for the hooks.

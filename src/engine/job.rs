@@ -68,7 +68,11 @@ fn binary_items(plan: &InstallPlan, results: &[StepResult], store: &Store, data_
         let value = |value: Option<&str>| value.unwrap_or_default().to_owned();
         JobItem {
             name: name.to_string(),
-            outcome: if is_done { ItemOutcome::Done } else { ItemOutcome::Failed },
+            outcome: match result {
+                _ if is_done => ItemOutcome::Done,
+                _ if result.is_interrupted() => ItemOutcome::Skipped,
+                _ => ItemOutcome::Failed,
+            },
             cells: vec![
                 status(result, plan.options.is_lookup).to_owned(),
                 value(installed.map(|installed| installed.version.as_str())),
@@ -95,6 +99,7 @@ fn status(result: &StepResult, is_lookup: bool) -> &'static str {
     match result {
         result if result.is_linked() => "installed",
         result if result.is_installed() => "not linked",
+        result if result.is_interrupted() => "interrupted",
         _ if is_lookup => "missing",
         _ => "failed",
     }

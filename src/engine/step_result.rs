@@ -61,6 +61,11 @@ impl StepResult {
         self.is_installed() && self.link_error().is_none()
     }
 
+    /// Whether rigup was interrupted before the outcome of the request was known.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Unresolved(_, ResolveError::Interrupted))
+    }
+
     /// Returns the attempts, in their order; none if the request was not resolved.
     pub(crate) fn attempts(&self) -> &[Attempt] {
         if let Self::Resolved(_, resolved) = self { &resolved.attempts } else { &[] }

@@ -77,7 +77,7 @@ pub enum ItemOutcome {
     /// It is done.
     #[default]
     Done,
-    /// It was not tried, or had nothing to do.
+    /// It was not tried, or not to its end, or had nothing to do.
     Skipped,
     /// It failed.
     Failed,

@@ -48,6 +48,7 @@ mod install;
 mod install_script;
 mod interpreter;
 mod interrupt;
+mod interrupted_report;
 mod invalid_input;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity, interrupt};
-use crate::cli::junit::{JunitArgs, JunitFile};
+use crate::cli::command_report::PendingReport;
+use crate::cli::junit::JunitArgs;
 use crate::cli::message::{error, message, print_event, warning};
 use crate::cli::output::Output;
 use crate::clock;
@@ -53,9 +54,9 @@ pub(crate) struct TestArgs {
 
 /// Tests a hook.
 pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
-    let Context { settings, output, verbosity } = context;
+    let Context { settings, output, verbosity, report: PendingReport { junit, job, .. } } = context;
     let started = clock::now();
-    let junit = args.junit.begin()?;
+    *junit = args.junit.begin()?;
     let file = std::path::absolute(&args.file).map_err(CliError::setup)?;
     if !file.is_file() {
         return Err(CliError::usage(format!("{} is not a file; give a hook's file", file.display())));
@@ -74,7 +75,7 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
                 report.add(check, result);
             }
             report.print(None);
-            report.write(junit.as_ref(), started)?;
+            *job = Some(report.to_job(started));
             return Ok(report.status());
         }
     };
@@ -117,13 +118,11 @@ pub(crate) fn test(args: TestArgs, context: &mut Context) -> CommandResult {
         Err(TestError::Interrupted) => ExitStatus::Interrupted(interrupt.signal().unwrap_or_default()),
         Err(_) => ExitStatus::Setup,
     };
+    *job = Some(report.to_job(started));
     session.finish(command, exit)?;
     match checked {
-        Ok(()) => {
-            report.print(report.has_broken().then(|| sandbox.keep()));
-            report.write(junit.as_ref(), started)?;
-        }
-        Err(TestError::Interrupted) => {}
+        Ok(()) => report.print(report.has_broken().then(|| sandbox.keep())),
+        Err(TestError::Interrupted) => report.print(None),
         Err(error) => return Err(CliError::setup(error)),
     }
     Ok(exit)
@@ -202,17 +201,11 @@ impl Report<'_> {
         self.results.push((check, result));
     }
 
-    /// Writes the results to a file, if the user asks for it.
-    fn write(&self, file: Option<&JunitFile>, started: Timestamp) -> Result<(), CliError> {
-        let Some(file) = file else { return Ok(()) };
+    /// Returns the results for a file.
+    fn to_job(&self, started: Timestamp) -> JobReport {
         let items = self.results.iter().map(|(check, result)| result.to_item(*check, &self.hook)).collect();
         let elapsed = clock::now().duration_since(started);
-        file.write(&JobReport {
-            command: "rigup hook test".to_owned(),
-            items,
-            elapsed,
-            ..JobReport::default()
-        })
+        JobReport { command: "rigup hook test".to_owned(), items, elapsed, ..JobReport::default() }
     }
 
     fn has_broken(&self) -> bool {
