@@ -9,6 +9,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::command_report::{PendingReport, ReportOptions};
+use crate::cli::generate::GenerateCommand;
 use crate::cli::hook::HookCommand;
 use crate::cli::junit::JunitArgs;
 use crate::cli::message::{error, warning};
@@ -18,7 +19,7 @@ use crate::engine::{EngineError, ExitStatus};
 use crate::exhaustion;
 use crate::process::signals;
 use crate::report::text::printable;
-use crate::settings::{Environment, Flags, Settings};
+use crate::settings::{Environment, FORMAT_VARIABLE, Flags, Settings, SettingsUse};
 
 mod apply;
 mod attachment;
@@ -262,6 +263,8 @@ fn run_command_line() -> ExitStatus {
         }
         Ok(Cli { global, command }) => {
             let (uses, options) = (command.settings_use(), command.report_options());
+            let environment =
+                if command.has_one_form() { environment.without(FORMAT_VARIABLE) } else { environment };
             run_with_settings(global, environment, uses, options, |context| run(command, context))
         }
     }
@@ -303,7 +306,7 @@ fn run_with_settings(
     let options = options.map(|options| (options, environment.clone()));
     let mut report = PendingReport::default();
     let status = output.map_err(CliError::usage).and_then(|output| {
-        let settings = Settings::merge_for(uses == SettingsUse::Values, folders, environment)?;
+        let settings = Settings::merge_for(uses, folders, environment)?;
         // A rigup that runs this one because of a record has printed them.
         let is_printed = settings.followed.is_none() && uses != SettingsUse::Examined;
         for warning in settings.file_errors.iter().chain(&settings.warnings).filter(|_| is_printed) {
@@ -425,25 +428,37 @@ impl Command {
 
     /// Returns how it uses the settings.
     fn settings_use(&self) -> SettingsUse {
-        use Command::{Doctor, Down, Events, Logs, Process, Ps, Report, Restart, Stats, Stop, Wait};
+        use Command::{
+            Completions, Config, Doctor, Down, Env, Events, Generate, Hook, Init, Logs, Post, Process, Ps,
+            Report, Restart, Stats, Stop, Wait, Which,
+        };
         match self {
             Doctor => SettingsUse::Examined,
             Down(..) | Events(..) | Logs(..) | Process(..) | Ps(..) | Report(..) | Restart(..)
-            | Stats(..) | Stop(..) | Wait(..) => SettingsUse::Folders,
+            | Stats(..) | Stop(..) | Wait(..) | Which(..) => SettingsUse::Folders,
+            Config(args) if args.is_path() => SettingsUse::Paths,
+            Completions(..)
+            | Env(..)
+            | Generate(GenerateCommand::Man { .. })
+            | Hook(HookCommand::Ready)
+            | Init(..)
+            | Post(..)
+            | Self::Result(..) => SettingsUse::Paths,
             _ => SettingsUse::Values,
         }
     }
-}
 
-/// How a command uses the settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SettingsUse {
-    /// It needs the values in the files.
-    Values,
-    /// It works also while a file is being edited.
-    Folders,
-    /// Like [`SettingsUse::Folders`], and it reports what is wrong with the files.
-    Examined,
+    /// Whether it prints the same in each form of data, so that it does not read `RIGUP_FORMAT`. Startup files and scripts
+    /// run these commands.
+    fn has_one_form(&self) -> bool {
+        match self {
+            Self::Completions(..) | Self::Env(..) | Self::Post(..) | Self::Result(..) | Self::Which(..) => {
+                true
+            }
+            Self::Config(args) => args.is_path(),
+            _ => false,
+        }
+    }
 }
 
 fn run(command: Command, context: &mut Context) -> CommandResult {

@@ -117,6 +117,19 @@ pub struct Settings {
     pub(crate) followed: Option<Followed>,
 }
 
+/// How a command uses the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SettingsUse {
+    /// It needs the values in the files.
+    Values,
+    /// It works also while a file is being edited: a file that cannot be used is only one of the `file_errors`.
+    Folders,
+    /// Like [`SettingsUse::Folders`], and it reports what is wrong with the files.
+    Examined,
+    /// It needs only the paths of folders and files. No file sets these, so it reads none.
+    Paths,
+}
+
 /// The default of `RIGUP_OUTPUT_LIMIT`: 64 MiB.
 const OUTPUT_LIMIT: u64 = 64 << 20;
 
@@ -160,13 +173,12 @@ impl Settings {
 
     /// Merges flags, environment, files and defaults.
     pub fn merge(flags: Flags, environment: Environment) -> Result<Self, SettingsError> {
-        Self::merge_for(true, flags, environment)
+        Self::merge_for(SettingsUse::Values, flags, environment)
     }
 
-    /// Like [`Self::merge`]. For a command that does not need the values in the files, a `rigup.toml` that cannot be used is
-    /// only one of the `file_errors`.
+    /// Like [`Self::merge`], for a command that uses the settings in this way.
     pub(crate) fn merge_for(
-        needs_values: bool,
+        needs: SettingsUse,
         flags: Flags,
         environment: Environment,
     ) -> Result<Self, SettingsError> {
@@ -185,7 +197,7 @@ impl Settings {
         // A hook that runs rigup reads the form that is documented, and is not a step of a CI job.
         let environment = environment.without(FORMAT_VARIABLE).without(CI_VARIABLE);
         let home = folders::home(&environment);
-        let merged = Self::merge_in(here, home, rigup, needs_values, flags, environment)?;
+        let merged = Self::merge_in(here, home, rigup, needs, flags, environment)?;
         let mut settings = Self { command_environment, ..merged };
         settings.warnings.extend(warning);
         Ok(settings)
@@ -202,7 +214,7 @@ impl Settings {
         here: Option<&Path>,
         home: Option<PathBuf>,
         rigup: PathBuf,
-        needs_values: bool,
+        needs: SettingsUse,
         flags: Flags,
         environment: Environment,
     ) -> Result<Self, SettingsError> {
@@ -258,23 +270,16 @@ impl Settings {
         let projects = here.map(|here| here.join(FILE_NAME)).filter(|path| !is_users(path));
         let shared = config_dir.as_ref().map(|folder| folder.join(file::ENV_FILE_NAME));
         paths.extend(folders::files(projects.as_ref(), users.as_ref(), shared.as_ref()));
-        let (mut files, mut file_errors) = (Vec::new(), Vec::new());
-        for (path, is_project) in [(users.clone(), false), (projects, true)] {
-            let Some(path) = path else { continue };
-            match file::read(path, is_project, home.as_deref(), &mut trust, &mut warnings) {
-                Ok(file) => files.extend(file),
-                Err(error) if needs_values => return Err(error),
-                Err(error) => file_errors.push(error.to_string()),
-            }
+        let paths_of_files = [users.clone(), projects, shared];
+        let (files, file_errors) =
+            read_files(needs, paths_of_files, home.as_deref(), &mut trust, &mut warnings)?;
+        let mut output_limit = OUTPUT_LIMIT;
+        if needs != SettingsUse::Paths {
+            let plugin_path = plugin_path.iter().map(PathBuf::as_path);
+            warnings.extend(folders::list_warnings(plugin_path, "finds no plugins there"));
+            warnings.extend(folders::list_warnings(trust.exceptions(), "does not trust it"));
+            output_limit = self::output_limit(&environment)?;
         }
-        files.reverse();
-        files.extend(shared.and_then(|path| file::read_env(path, &trust, &mut warnings)));
-        warnings.extend(folders::list_warnings(
-            plugin_path.iter().map(PathBuf::as_path),
-            "finds no plugins there",
-        ));
-        warnings.extend(folders::list_warnings(trust.exceptions(), "does not trust it"));
-        let output_limit = output_limit(&environment)?;
         // A hook that runs this rigup has the output dir of another event.
         let is_inherited = environment.get(OUTPUT_DIR_VARIABLE) == environment.get(SNAP_DIR);
         let environment = if is_inherited { environment.without(SNAP_DIR) } else { environment };
@@ -310,6 +315,32 @@ impl Settings {
             parent_process,
         })
     }
+}
+
+/// Reads the user's `rigup.toml`, the project's and the `config.env` of abx. Returns those that exist in order of precedence,
+/// and why others cannot be used whose values the command does not need.
+fn read_files(
+    needs: SettingsUse,
+    [users, projects, shared]: [Option<PathBuf>; 3],
+    home: Option<&Path>,
+    trust: &mut Trust,
+    warnings: &mut Vec<String>,
+) -> Result<(Vec<SettingsFile>, Vec<String>), SettingsError> {
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    if needs == SettingsUse::Paths {
+        return Ok((files, errors));
+    }
+    for (path, is_project) in [(users, false), (projects, true)] {
+        let Some(path) = path else { continue };
+        match file::read(path, is_project, home, trust, warnings) {
+            Ok(file) => files.extend(file),
+            Err(error) if needs == SettingsUse::Values => return Err(error),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    files.reverse();
+    files.extend(shared.and_then(|path| file::read_env(path, trust, warnings)));
+    Ok((files, errors))
 }
 
 /// Returns the process that started this rigup, if rigup started that process itself.

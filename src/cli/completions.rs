@@ -18,7 +18,7 @@ use crate::cli::command::{CliError, CommandResult, Context};
 use crate::engine::ExitStatus;
 use crate::engine::completion::{Candidate, Completions, installed};
 use crate::report::text::{is_printable, printable};
-use crate::settings::{Environment, Flags, Settings};
+use crate::settings::{Environment, Flags, Settings, SettingsUse};
 use crate::shell;
 
 /// The variable with which the script of a shell starts rigup. It contains the name of the shell.
@@ -158,7 +158,7 @@ fn begins_with(candidate: &CompletionCandidate, text: &OsStr) -> bool {
 /// Returns values for a shell. A name that a shell would have to quote is left out, because plugins choose names.
 fn candidates(find: impl FnOnce(&Settings) -> Completions) -> Vec<CompletionCandidate> {
     let flags = FLAGS.get().cloned().unwrap_or_default();
-    let settings = Settings::merge_for(false, flags, Environment::of_this_process());
+    let settings = Settings::merge_for(SettingsUse::Folders, flags, Environment::of_this_process());
     let found = settings.ok().and_then(|settings| find(&settings).ok()).unwrap_or_default();
     let listed = LISTED.get().map(Vec::as_slice).unwrap_or_default();
     let is_new = |candidate: &Candidate| !listed.contains(&candidate.value);

@@ -43,6 +43,13 @@ enum ConfigCommand {
     Path,
 }
 
+impl ConfigArgs {
+    /// Whether it prints only the path of the user's own `rigup.toml`.
+    pub(crate) fn is_path(&self) -> bool {
+        matches!(self.command, Some(ConfigCommand::Path))
+    }
+}
+
 /// A row of the table, as a record.
 struct ConfigRow {
     plugin: String,

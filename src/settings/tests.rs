@@ -4,8 +4,15 @@ use super::*;
 
 fn merge(flags: Flags, environment: Environment) -> Settings {
     let home = Some(PathBuf::from("/home/me"));
-    Settings::merge_in(Some(Path::new("/here")), home, PathBuf::from("/bin/rigup"), true, flags, environment)
-        .unwrap()
+    Settings::merge_in(
+        Some(Path::new("/here")),
+        home,
+        PathBuf::from("/bin/rigup"),
+        SettingsUse::Values,
+        flags,
+        environment,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -34,8 +41,15 @@ fn the_output_limit_is_a_number_of_mebibytes() {
     let limit = |text: &str| {
         let environment = Environment::from_iter([("DATA_DIR", "/d"), ("RIGUP_OUTPUT_LIMIT", text)]);
         let flags = Flags::default();
-        Settings::merge_in(Some(Path::new("/")), None, PathBuf::new(), true, flags, environment)
-            .map(|settings| settings.output_limit)
+        Settings::merge_in(
+            Some(Path::new("/")),
+            None,
+            PathBuf::new(),
+            SettingsUse::Values,
+            flags,
+            environment,
+        )
+        .map(|settings| settings.output_limit)
     };
     assert_eq!(limit("").unwrap(), 64 << 20);
     assert_eq!(limit("2000").unwrap(), 2000 << 20);
@@ -55,8 +69,16 @@ fn the_projects_file_overrides_the_users_and_invalid_toml_is_reported() {
     let xdg = folder.path().join("config");
     let environment =
         || Environment::from_iter([("DATA_DIR", "/d"), ("XDG_CONFIG_HOME", xdg.to_str().unwrap())]);
-    let read =
-        || Settings::merge_in(Some(&here), None, PathBuf::new(), true, Flags::default(), environment());
+    let read = || {
+        Settings::merge_in(
+            Some(&here),
+            None,
+            PathBuf::new(),
+            SettingsUse::Values,
+            Flags::default(),
+            environment(),
+        )
+    };
     let values: Vec<Value> = read().unwrap().files.into_iter().map(|file| file.values.into()).collect();
     assert_eq!(values, [serde_json::json!({"T": 1, "LIST": ["a", "b"]}), serde_json::json!({"T": 2})]);
     fs_err::write(here.join(FILE_NAME), "T = ").unwrap();
@@ -72,9 +94,16 @@ fn a_folder_with_an_unsupported_path_is_an_error() {
     use std::os::unix::ffi::OsStrExt;
     let error = |flags: Flags| {
         let environment = Environment::from_iter([("DATA_DIR", "/d")]);
-        Settings::merge_in(Some(Path::new("/here")), None, PathBuf::new(), true, flags, environment)
-            .unwrap_err()
-            .to_string()
+        Settings::merge_in(
+            Some(Path::new("/here")),
+            None,
+            PathBuf::new(),
+            SettingsUse::Values,
+            flags,
+            environment,
+        )
+        .unwrap_err()
+        .to_string()
     };
     let not_text = PathBuf::from(OsStr::from_bytes(b"/d\xff"));
     let message = error(Flags { data_dir: Some(not_text), ..Flags::default() });

@@ -83,6 +83,7 @@ mod report;
 mod requirement_keys;
 mod running;
 mod runs;
+mod settings_files;
 mod shared_folders;
 mod show_logs;
 mod snapshot_hooks;
