@@ -20,6 +20,8 @@ use crate::plugin::config::schema::Property;
 use crate::plugin::config::value::{self, Setting, Sources};
 use crate::settings::{FILE_NAME, Settings, SettingsFile};
 
+mod removal;
+
 /// A new value of a setting.
 #[derive(Debug)]
 struct Assignment {
@@ -27,6 +29,16 @@ struct Assignment {
     name: String,
     /// The value, or `None` to remove the setting from the file.
     value: Option<toml_edit::Value>,
+}
+
+impl Assignment {
+    /// Returns the text of a `rigup.toml` with this change.
+    fn apply(&self, text: &str) -> Result<String, TomlError> {
+        let Some(value) = &self.value else { return removal::without(text, &self.name) };
+        let mut document: DocumentMut = text.parse()?;
+        insert(document.as_table_mut(), &self.name, value);
+        Ok(document.to_string())
+    }
 }
 
 /// Parses `KEY=VALUE`, and checks the value against the schema of the setting. An empty value removes the setting.
@@ -89,8 +101,8 @@ pub(crate) fn undeclared(catalog: &Catalog, settings: &Settings) -> Vec<(PluginN
     undeclared.map(|(plugin, property)| (plugin, resolver.resolve(&property))).collect()
 }
 
-/// Changes settings, given as `KEY=VALUE`, in the user's own `rigup.toml`, whose comments and order stay as they are, and
-/// creates the file if it does not exist. Changes nothing if rigup could not use the new values. Returns the names of the
+/// Changes settings, given as `KEY=VALUE`, in the user's own `rigup.toml`, whose order and comments stay as they are, except
+/// those of a removed setting, and creates the file if it does not exist. Changes nothing if rigup could not use the new values. Returns the names of the
 /// settings.
 pub(crate) fn set(
     assignments: &[String],
@@ -129,12 +141,8 @@ fn store(
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
         read => read.map_err(|error| problem(&error))?,
     };
-    let parsed = text.parse();
-    let mut document: DocumentMut = parsed.map_err(|error: TomlError| problem(&error.message()))?;
-    for Assignment { name, value } in assignments {
-        change(document.as_table_mut(), name, value.as_ref());
-    }
-    let text = document.to_string();
+    let changed = assignments.iter().try_fold(text, |text, assignment| assignment.apply(&text));
+    let text = changed.map_err(|error| problem(&error.message()))?;
     let values = toml::from_str(&text).map_err(|error| problem(&error.message()))?;
     // The project's file comes first, and that of abx last.
     let position = others.iter().position(|file| !file.path.ends_with(FILE_NAME)).unwrap_or(others.len());
@@ -145,22 +153,18 @@ fn store(
     atomic::write_for_user(&path, text.as_bytes()).map_err(|error| problem(&error))
 }
 
-/// Sets or removes a value in a table. An existing value keeps the comments around it, and an empty table is removed.
-fn change(table: &mut dyn TableLike, name: &str, value: Option<&toml_edit::Value>) {
+/// Sets a value in a table. An existing value keeps the comments around it.
+fn insert(table: &mut dyn TableLike, name: &str, value: &toml_edit::Value) {
     if let (Some((outer, inner)), false) = (name.split_once('.'), table.contains_key(name)) {
         let inside = table.entry(outer).or_insert_with(|| Item::Table(Table::new()));
         if let Some(inside) = inside.as_table_like_mut() {
-            change(inside, inner, value);
-        }
-        if inside.as_table_like().is_some_and(TableLike::is_empty) {
-            table.remove(outer);
+            insert(inside, inner, value);
         }
         return;
     }
-    match (value.cloned(), table.get_mut(name)) {
-        (Some(value), Some(earlier)) => *earlier = with_decor_of(earlier, value),
-        (Some(value), None) => drop(table.insert(name, Item::Value(value))),
-        (None, _) => drop(table.remove(name)),
+    match table.get_mut(name) {
+        Some(earlier) => *earlier = with_decor_of(earlier, value.clone()),
+        None => drop(table.insert(name, Item::Value(value.clone()))),
     }
 }
 

@@ -88,6 +88,35 @@ fn config_set_writes_typed_values_and_keeps_comments() {
 }
 
 #[test]
+fn removing_a_setting_keeps_the_comments_that_are_not_its_own() {
+    let context = context();
+    let file = "# my machine\n\nMIN_RELEASE_AGE = 3\n\n# section about keeping\n[keep]\n# a week\ndays = 7\n# processes = 100\n";
+    for (removed, kept) in [
+        (
+            &["MIN_RELEASE_AGE="][..],
+            "# my machine\n\n# section about keeping\n[keep]\n# a week\ndays = 7\n# processes = 100\n",
+        ),
+        (
+            &["keep.days="],
+            "# my machine\n\nMIN_RELEASE_AGE = 3\n\n# section about keeping\n[keep]\n# processes = 100\n",
+        ),
+        (
+            &["keep.days=", "MIN_RELEASE_AGE="],
+            "# my machine\n\n# section about keeping\n[keep]\n# processes = 100\n",
+        ),
+        (&["W_LIMIT=", "keep.processes="], file),
+        (
+            &["keep.days=", "keep.days=2"],
+            "# my machine\n\nMIN_RELEASE_AGE = 3\n\n# section about keeping\n[keep]\ndays = 2\n# processes = 100\n",
+        ),
+    ] {
+        context.write(FILE, file);
+        context.run(&[&["config", "set"], removed].concat()).succeeds();
+        assert_eq!(fs::read_to_string(context.path(FILE)).unwrap(), kept, "{removed:?}");
+    }
+}
+
+#[test]
 fn config_set_changes_nothing_if_a_value_cannot_be_used() {
     let context = context();
     for (assignment, code, error) in [
