@@ -11,6 +11,7 @@ use crate::cli::completions::{list_of, values};
 use crate::cli::count;
 use crate::cli::message::{error, message, warning};
 use crate::cli::standard_stream::StandardStream;
+use crate::cli::uninstall::print_refused;
 use crate::clock;
 use crate::engine::completion;
 use crate::engine::session::{self, Session};
@@ -250,7 +251,12 @@ fn update(args: &UpdateArgs, context: &mut Context) -> CommandResult {
         args.binproviders.as_deref().map(Providers::parse).transpose().map_err(CliError::usage)?;
     let session = context.session_with_records(args.dry_run)?;
     let linker = session.linker();
-    let (binaries, mut status) = selected(&session, &args.binaries)?;
+    let (binaries, problems) = selected(&session, &args.binaries)?;
+    let mut status = ExitStatus::Success;
+    for problem in problems {
+        error!("{problem}");
+        status = ExitStatus::Incomplete;
+    }
     for Binary { machine_id, name, .. } in binaries {
         let parsed = BinaryName::parse(&name, None).map_err(CliError::usage)?;
         let _lock =
@@ -304,7 +310,12 @@ fn changed_fields(binary: &Binary, args: &UpdateArgs) -> Map<String, Value> {
 /// Runs `rigup binary delete`.
 fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
     let session = context.session_with_records(args.dry_run)?;
-    let (binaries, status) = selected(&session, &args.binaries)?;
+    let (binaries, problems) = selected(&session, &args.binaries)?;
+    if !problems.is_empty() {
+        let others = binaries.into_iter().map(|binary| binary.name).collect();
+        print_refused(&uninstall::Refused { problems, others });
+        return Ok(ExitStatus::Incomplete);
+    }
     if !binaries.is_empty() && !args.yes && !args.dry_run {
         let count = binaries.len();
         let noun = if count == 1 { "record" } else { "records" };
@@ -321,12 +332,12 @@ fn delete(args: &DeleteArgs, context: &mut Context) -> CommandResult {
         }
         context.output.record(&binary.to_record(&[]));
     }
-    Ok(status)
+    Ok(ExitStatus::Success)
 }
 
-/// Returns the binaries with these names or ids, or those whose records are on standard input. Prints an error for each
-/// name that has no record or several.
-fn selected(session: &Session<'_>, names: &[String]) -> Result<(Vec<Binary>, ExitStatus), CliError> {
+/// Returns the binaries with these names or ids, or those whose records are on standard input, and an error for each name
+/// that has no record or several.
+fn selected(session: &Session<'_>, names: &[String]) -> Result<(Vec<Binary>, Vec<String>), CliError> {
     let names = if names.is_empty() {
         let ids = piped_ids()?;
         if ids.is_empty() {
@@ -338,23 +349,17 @@ fn selected(session: &Session<'_>, names: &[String]) -> Result<(Vec<Binary>, Exi
     } else {
         names.to_vec()
     };
-    let mut status = ExitStatus::Success;
+    let mut problems = Vec::new();
     let mut binaries: Vec<Binary> = Vec::new();
     for name in names {
         match session.store.find_binary(&name, Some(session.machine.id))? {
             Lookup::Found(binary) if binaries.iter().any(|known| known.id == binary.id) => {}
             Lookup::Found(binary) => binaries.push(binary),
-            Lookup::NotFound => {
-                status = ExitStatus::Incomplete;
-                error!("{}", not_found(&name));
-            }
-            Lookup::Ambiguous { count, .. } => {
-                status = ExitStatus::Incomplete;
-                error!("{}", ambiguous(&name, count));
-            }
+            Lookup::NotFound => problems.push(not_found(&name)),
+            Lookup::Ambiguous { count, .. } => problems.push(ambiguous(&name, count)),
         }
     }
-    Ok((binaries, status))
+    Ok((binaries, problems))
 }
 
 /// Reads the records of binaries from standard input, and returns the id of each, or its name if it has no id. Returns

@@ -7,9 +7,9 @@ use crate::engine::ExitStatus;
 use crate::engine::catalog::Catalog;
 use crate::engine::completion;
 use crate::engine::session::Session;
-use crate::engine::uninstall::{self, UninstallOptions, Uninstalled};
+use crate::engine::uninstall::{self, Refused, UninstallOptions, Uninstalled};
 use crate::report::table::{Cell, Column, Table};
-use crate::report::units;
+use crate::report::{text, units};
 
 /// The arguments of `rigup uninstall`.
 #[derive(Debug, clap::Args)]
@@ -79,7 +79,7 @@ impl UninstallArgs {
     }
 }
 
-/// Uninstalls binaries. Prints why each of the others cannot be uninstalled.
+/// Uninstalls binaries, or none of them if one cannot be uninstalled. Prints why.
 fn named(
     names: &[String],
     options: UninstallOptions,
@@ -87,19 +87,37 @@ fn named(
 ) -> Result<(Vec<Uninstalled>, ExitStatus), CliError> {
     let catalog = Catalog::read(&session.settings, &[], session.on_event)?;
     let interrupt = interrupt()?;
-    let (specs, mut problems) = uninstall::resolve(session, names, &catalog, options.force)?;
-    let mut results = Vec::new();
+    let specs = match uninstall::resolve(session, names, &catalog, options.force)? {
+        Ok(specs) => specs,
+        Err(refused) => {
+            print_refused(&refused);
+            return Ok((Vec::new(), ExitStatus::Incomplete));
+        }
+    };
+    let (mut results, mut status) = (Vec::new(), ExitStatus::Success);
     for spec in specs {
         match uninstall::uninstall(session, &spec, &catalog, options, &interrupt)? {
             Ok(uninstalled) => results.push(uninstalled),
-            Err(problem) => problems.push(problem),
+            Err(problem) => {
+                error!("{problem}");
+                status = ExitStatus::Incomplete;
+            }
         }
     }
-    for problem in &problems {
+    Ok((results, status))
+}
+
+/// Prints why nothing is removed, and what could be.
+pub(crate) fn print_refused(Refused { problems, others }: &Refused) {
+    for problem in problems {
         error!("{problem}");
     }
-    let status = if problems.is_empty() { ExitStatus::Success } else { ExitStatus::Incomplete };
-    Ok((results, status))
+    if !others.is_empty() {
+        error!(
+            "nothing is removed unless everything can be; leave out what is named above to remove {}",
+            text::list(others, text::MAX_LISTED)
+        );
+    }
 }
 
 fn row(result: &Uninstalled) -> Vec<Cell> {

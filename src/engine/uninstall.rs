@@ -95,14 +95,23 @@ pub(crate) fn delete(
     Ok(())
 }
 
-/// Parses the names of a command. Returns those of the binaries that can be uninstalled, each once, and why the others
-/// cannot: a binary is uninstalled only if it is all that its names ask for.
+/// Why nothing is removed.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Why a binary cannot be removed, for each that cannot.
+    pub(crate) problems: Vec<String>,
+    /// The names of the binaries that could be removed without the others.
+    pub(crate) others: Vec<String>,
+}
+
+/// Parses the names of a command, and returns each binary once, or why nothing is removed: because one of them cannot be, or
+/// is not what all its names ask for.
 pub(crate) fn resolve(
     session: &Session<'_>,
     names: &[String],
     catalog: &Catalog,
     force: bool,
-) -> Result<(Vec<BinarySpec>, Vec<String>), EngineError> {
+) -> Result<Result<Vec<BinarySpec>, Refused>, EngineError> {
     let mut resolved = specs(session, names)?;
     let (mut seen, mut problems) = (HashSet::new(), Vec::new());
     for (index, spec) in resolved.iter().enumerate() {
@@ -117,7 +126,10 @@ pub(crate) fn resolve(
         }
     }
     resolved.retain(|spec| seen.insert(spec.name.clone()));
-    Ok((resolved, problems))
+    if problems.is_empty() {
+        return Ok(Ok(resolved));
+    }
+    Ok(Err(Refused { problems, others: resolved.iter().map(|spec| spec.name.to_string()).collect() }))
 }
 
 /// Parses the names of a command. A recorded name is not split.

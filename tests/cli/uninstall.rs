@@ -279,20 +279,54 @@ fn a_binary_that_only_a_provider_requires_is_uninstalled_without_force() {
 }
 
 #[test]
-fn names_of_one_binary_are_resolved_before_anything_is_removed() {
+fn nothing_is_removed_unless_every_name_can_be() {
     let context = TestContext::new();
     context.provider("p", &provider(""));
-    context.install_p(&["a", "b"]).succeeds();
-    let refused = context.run(&["uninstall", "b", "a", "a", "evil:a"]).exits_with(1);
-    let problem = "there is no provider evil; `rigup hook list BinaryRequest` shows all providers";
-    assert_eq!(refused.stderr, format!("error: cannot uninstall evil:a: {problem}\n"));
-    assert_eq!(refused.record()["name"], "b", "it is named correctly");
-    assert!(context.bin("a").is_symlink() && !context.bin("b").is_symlink());
+    context.install_p(&["a", "b", "c"]).succeeds();
+    let provider = "there is no provider evil; `rigup hook list BinaryRequest` shows all providers";
+    let missing = "error: nosuch is not installed; `rigup binary list` shows the binaries\n";
+    let next = |names: &str| {
+        format!(
+            "error: nothing is removed unless everything can be; leave out what is named above to remove {names}\n"
+        )
+    };
+    for (args, expected) in [
+        (
+            &["b", "a", "a", "evil:a"][..],
+            format!("error: cannot uninstall evil:a: {provider}\n{}", next("b")),
+        ),
+        (&["a", "b@7"], format!("error: cannot uninstall b@7: b has 1; leave out `@7`\n{}", next("a"))),
+        (&["a", "nosuch", "b", "c"], format!("{missing}{}", next("a, b and c"))),
+        (&["a", "a@7"], "error: cannot uninstall a@7: a has 1; leave out `@7`\n".to_owned()),
+        (&["nosuch"], missing.to_owned()),
+    ] {
+        for options in [&[][..], &["--dry-run"], &["--force"]] {
+            let refused = context.run(&[&["uninstall"], args, options].concat()).exits_with(1);
+            assert_eq!((&*refused.stdout, refused.stderr), ("", expected.clone()), "{args:?}");
+        }
+    }
+    for options in [&[][..], &["--yes"], &["--dry-run"]] {
+        let refused = context.run(&[&["binary", "delete", "a", "nosuch"], options].concat()).exits_with(1);
+        let expected = format!("error: no binary has the name or id `nosuch`\n{}", next("a"));
+        assert_eq!((&*refused.stdout, refused.stderr), ("", expected));
+    }
+    for name in ["a", "b", "c"] {
+        assert!(context.bin(name).exists(), "{name}");
+    }
+    context.run(&["uninstall", "b", "c"]).succeeds();
+    assert!(!context.bin("b").is_symlink() && !context.bin("c").is_symlink());
+}
+
+#[test]
+fn a_binary_with_several_names_is_removed_once() {
+    let context = TestContext::new();
+    context.provider("p", &provider(""));
+    context.install_p(&["a"]).succeeds();
     let removed = context.run(&["uninstall", "a", "p:a", "a", "a@1.0"]).succeeds();
     assert_eq!((removed.record()["name"].as_str(), &*removed.stderr), (Some("a"), ""));
     // Nothing is installed, so no provider differs from the one that the name asks for.
     context.run(&["install", "none", "--binproviders", "env"]).exits_with(1);
-    context.run(&["uninstall", "evil:none"]).exits_with(1).stderr_contains(problem);
+    context.run(&["uninstall", "evil:none"]).exits_with(1).stderr_contains("there is no provider evil");
     context.run(&["uninstall", "none"]).succeeds();
     let missing = "error: none is not installed; `rigup binary list` shows the binaries\n";
     assert_eq!(context.run(&["uninstall", "none", "p:none", "none"]).exits_with(1).stderr, missing);
