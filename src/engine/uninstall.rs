@@ -23,7 +23,7 @@ use crate::process::signals::Interrupt;
 use crate::report::text;
 use crate::settings::Settings;
 use crate::shell;
-use crate::store::{BinaryFilter, StoreError};
+use crate::store::StoreError;
 
 /// The result for one binary, or for one prefix or link that no record names.
 #[derive(Debug, Default)]
@@ -70,7 +70,14 @@ impl Uninstalled {
                 self.removed.extend(paths);
                 self.bytes += bytes;
             }
-            Err(error @ RemovalError::Used(..)) => self.reasons.push(error.to_string()),
+            Err(error @ (RemovalError::Used(..) | RemovalError::Foreign(..))) => {
+                self.reasons.push(error.to_string());
+            }
+            // The record of the binary is gone.
+            Err(error @ RemovalError::Io(_)) if self.binary.is_some() => {
+                let next_step = "remove the cause, then run `rigup uninstall --orphaned --yes`";
+                self.failures.push(format!("{error}; {next_step}"));
+            }
             Err(error) => self.failures.push(error.to_string()),
         }
     }
@@ -136,17 +143,15 @@ pub(crate) fn resolve(
 fn specs(session: &Session<'_>, names: &[String]) -> Result<Vec<BinarySpec>, EngineError> {
     let home = session.settings.home.as_deref();
     // An error of the store is reported when the binary is read.
-    let is_known =
-        |name: &BinaryName| records(session, name).is_ok_and(|binaries: Vec<Binary>| !binaries.is_empty());
+    let is_known = |name: &BinaryName| session.store.has_binary(name.as_str()).unwrap_or_default();
     let specs = names.iter().map(|name| BinarySpec::parse(name, home, is_known));
     specs.collect::<Result<_, _>>().map_err(EngineError::invalid)
 }
 
 /// Returns the records of a binary, that of this machine first: the data dir may have come from another machine, which
-/// recorded the same file.
+/// recorded the same file. A record that cannot be read is an error: it is not missing.
 fn records(session: &Session<'_>, name: &BinaryName) -> Result<Vec<Binary>, StoreError> {
-    let filter = BinaryFilter { name: Some(name.to_string()), ..BinaryFilter::default() };
-    let mut binaries = session.store.binaries(&filter)?;
+    let mut binaries = session.store.binaries_named(name.as_str())?;
     binaries.sort_by_key(|binary| binary.machine_id != session.machine.id);
     Ok(binaries)
 }
@@ -221,7 +226,9 @@ pub(crate) fn uninstall(
     let abspath = |binary: &Binary| binary.installed().map(|installed| installed.abspath.clone());
     let file = abspath(&binary);
     binaries.retain(|other| other.id == binary.id || abspath(other) == file);
-    let mut uninstalled = Uninstalled::default();
+    // Nothing is removed if a record that may use the same files cannot be read.
+    session.store.binary_files()?;
+    let mut uninstalled = Uninstalled { binary: Some(binary.clone()), ..Uninstalled::default() };
     let lib_dir = &session.settings.lib_dir;
     let users = Users::new(&session.settings, &session.store, session.machine.id)?;
     let mut of_binary = users.prefixes_named_after(name);
@@ -242,7 +249,6 @@ pub(crate) fn uninstall(
         uninstalled.add(users.remove_prefix(&prefix, Some(name.as_str()), is_dry_run));
     }
     uninstalled.keeps_link = !is_dry_run && session.linker().path(name).symlink_metadata().is_ok();
-    uninstalled.binary = Some(binary);
     Ok(Ok(uninstalled))
 }
 

@@ -235,7 +235,7 @@ impl<'a> OwnPrefix<'a> {
                     self.users.remove_prefix(&self.prefix, Some(self.name.as_str()), false).map(drop)
                 };
                 match removed {
-                    Ok(()) | Err(RemovalError::Used(..)) => {}
+                    Ok(()) | Err(RemovalError::Used(..) | RemovalError::Foreign(..)) => {}
                     Err(error) => on_event(InstallEvent::Warning(error.to_string())),
                 }
             }

@@ -9,9 +9,9 @@ use crate::fs::dir;
 use crate::fs::lib_dir::{self, Prefix};
 use crate::fs::remove::{ignore_missing, remove_tree};
 use crate::install::users::{Owner, Users};
-use crate::model::{Binary, BinaryName};
+use crate::model::BinaryName;
 use crate::process::lock::{Lock, LockError};
-use crate::store::{BinaryFilter, StoreError};
+use crate::store::StoreError;
 
 /// A prefix, or a part of one, or a link, that nothing uses.
 #[derive(Debug)]
@@ -28,6 +28,9 @@ pub(crate) enum RemovalError {
     /// The prefix is in use.
     #[error("{path} is kept: {1} uses it", path = .0.display())]
     Used(PathBuf, String),
+    /// Nothing shows that rigup made the prefix.
+    #[error("{path} is kept: nothing shows that rigup made it; if it did, remove the folder yourself", path = .0.display())]
+    Foreign(PathBuf),
     /// Only another user can remove the path, with the id of that user.
     #[error("cannot remove {path}: it belongs to the user {1}", path = .0.display())]
     OtherOwner(PathBuf, u32),
@@ -49,8 +52,8 @@ impl Users<'_> {
         let mut prefixes: Vec<Prefix> = self.made().collect();
         prefixes.sort();
         prefixes.dedup();
-        let binaries = self.store.binaries(&BinaryFilter::default())?;
-        prefixes.retain(|prefix| matches!(self.unused_of(prefix, None, &binaries), Ok(Some(_))));
+        let files = self.store.binary_files()?;
+        prefixes.retain(|prefix| matches!(self.unused_of(prefix, None, &files), Ok(Some(_))));
         Ok(prefixes)
     }
 
@@ -75,7 +78,7 @@ impl Users<'_> {
         except: Option<&str>,
         is_dry_run: bool,
     ) -> Result<Option<Orphan>, RemovalError> {
-        let find = || self.unused_of(prefix, except, &self.store.binaries(&BinaryFilter::default())?);
+        let find = || self.unused_of(prefix, except, &self.store.binary_files()?);
         let markers = prefix.markers(&self.settings.lib_dir);
         if is_dry_run || !markers.is_dir() {
             return find();
@@ -115,19 +118,18 @@ impl Users<'_> {
     }
 
     /// Returns what exists of a prefix and has no user: for `--orphaned` (without `except`), what an unfinished install
-    /// left beside a prefix that is in use. `binaries` are those of all machines in the store.
+    /// left beside a prefix that is in use. `files` are the names and paths of the binaries of all machines in the store.
     fn unused_of(
         &self,
         prefix: &Prefix,
         except: Option<&str>,
-        binaries: &[Binary],
+        files: &[(String, Option<PathBuf>)],
     ) -> Result<Option<Orphan>, RemovalError> {
         let path = prefix.path(&self.settings.lib_dir);
-        let is_user = |binary: &&Binary| {
-            except != Some(&binary.name)
-                && binary.installed().is_some_and(|installed| installed.abspath.starts_with(&path))
+        let is_user = |(name, file): &&(String, Option<PathBuf>)| {
+            except != Some(name) && file.as_ref().is_some_and(|file| file.starts_with(&path))
         };
-        let mut used_by = binaries.iter().find(is_user).map(|binary| binary.name.clone());
+        let mut used_by = files.iter().find(is_user).map(|(name, _)| name.clone());
         let mut is_installing = false;
         let users = self.list(&prefix.markers(&self.settings.lib_dir)).into_iter();
         for user in users.filter(|user| !user.is_former(except.unwrap_or_default())) {
@@ -148,8 +150,10 @@ impl Users<'_> {
         }
         paths.retain(|path| path.symlink_metadata().is_ok());
         let bytes = paths.iter().map(|path| size(path)).sum();
-        if let (Some(user), []) = (used_by, &*paths) {
-            return Err(RemovalError::Used(path, user));
+        match (used_by, &*paths) {
+            (Some(user), []) => return Err(RemovalError::Used(path, user)),
+            (None, []) if !is_made && lib_dir::is_filled(&path) => return Err(RemovalError::Foreign(path)),
+            _ => {}
         }
         Ok((!paths.is_empty()).then_some(Orphan { paths, bytes }))
     }

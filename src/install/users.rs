@@ -22,7 +22,7 @@ use crate::model::{BinaryName, Installed, Machine, MachineId};
 use crate::process::lock::is_binary_locked;
 use crate::process::wrapper;
 use crate::settings::Settings;
-use crate::store::{BinaryFilter, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// How long to wait for the lock on the markers, which each holder needs only for a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -310,7 +310,6 @@ impl<'a> Users<'a> {
 
     /// Returns whether the store has a record of a binary, or cannot be read.
     fn is_recorded(&self, name: &str) -> bool {
-        let filter = BinaryFilter { name: Some(name.to_owned()), ..BinaryFilter::default() };
-        self.store.binaries(&filter).map_or(true, |binaries| !binaries.is_empty())
+        self.store.has_binary(name).unwrap_or(true)
     }
 }

@@ -88,6 +88,25 @@ impl Store {
         Ok(all.into_iter().map(|ProgramRow { id, name, abspath }| (id, name, abspath)).collect())
     }
 
+    /// Returns the name and the path of each binary of all machines. Unlike a list, this fails if a record cannot be read:
+    /// what no record names is removed, so none may be left out. The other columns are not read.
+    pub fn binary_files(&self) -> Result<Vec<(String, Option<PathBuf>)>, StoreError> {
+        let all: Vec<ProgramRow> = self.with(|connection| row::all(connection, "", []))?;
+        Ok(all.into_iter().map(|ProgramRow { name, abspath, .. }| (name, abspath)).collect())
+    }
+
+    /// Returns the binaries with this name on all machines, newest first. Fails if one of them cannot be read.
+    pub fn binaries_named(&self, name: &str) -> Result<Vec<Binary>, StoreError> {
+        let rest = "WHERE name = ?1 ORDER BY created_at DESC, id DESC";
+        self.with(|connection| row::all(connection, rest, [name]))
+    }
+
+    /// Returns whether a binary with this name is recorded on any machine, even if its record cannot be read.
+    pub fn has_binary(&self, name: &str) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT EXISTS (SELECT 1 FROM binary WHERE name = ?1)";
+        self.with(|connection| connection.prepare_cached(SQL)?.query_row([name], |row| row.get(0)))
+    }
+
     /// Returns the binaries that pass the filter, sorted by name; binaries of one name are sorted newest first.
     pub fn binaries(&self, filter: &BinaryFilter) -> Result<Vec<Binary>, StoreError> {
         self.list(

@@ -92,6 +92,7 @@ mod timings;
 mod trust;
 mod typed;
 mod uninstall;
+mod unreadable_records;
 mod unused_files;
 mod upgrade;
 mod warnings;

@@ -350,3 +350,39 @@ fn what_cannot_be_removed_is_an_error() {
     assert!(output.stderr.starts_with("error: cannot remove what nothing uses: "), "{}", output.stderr);
     assert!(mounted.join("a").exists());
 }
+
+#[test]
+fn a_prefix_without_evidence_is_kept_and_named() {
+    let context = TestContext::new();
+    context.provider("p", &provider(""));
+    context.install_p(&["a"]).succeeds();
+    fs::remove_dir_all(context.lib(".prefixes")).unwrap();
+    let kept = context.run(&["uninstall", "a"]).succeeds().record();
+    let path = context.lib("p/a");
+    let reason = "is kept: nothing shows that rigup made it; if it did, remove the folder yourself";
+    assert_eq!(kept["reason"], format!("{} {reason}", path.display()));
+    assert!(path.exists() && kept["removed"] == json!([]));
+}
+
+#[test]
+fn a_prefix_that_cannot_be_removed_now_can_be_removed_later() {
+    let context = TestContext::new();
+    context.provider("p", &provider(""));
+    context.install_p(&["a"]).succeeds();
+    let path = context.lib("p/a/bin");
+    let change = |flag: &str| {
+        let made = std::process::Command::new("chattr").arg(flag).arg(&path).output();
+        made.is_ok_and(|output| output.status.success())
+    };
+    if !change("+i") {
+        return kernel::print_skipped("chattr cannot make a folder immutable here");
+    }
+    let output = context.run(&["uninstall", "a"]);
+    assert!(change("-i"));
+    let next = "; remove the cause, then run `rigup uninstall --orphaned --yes`";
+    output
+        .exits_with(1)
+        .stderr_contains(&format!("{}/a: Operation not permitted (os error 1){next}\n", path.display()));
+    context.run(&["uninstall", "--orphaned", "--yes"]).succeeds();
+    assert!(!context.lib("p/a").exists());
+}
