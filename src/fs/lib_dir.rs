@@ -7,6 +7,7 @@
 //! | `<prefix>.part` | a prefix that a hook is building |
 //! | `<prefix>.part/.rigup-old` | the earlier version of a prefix that the bash provider is building in place |
 //! | `.prefixes/<prefix>` | the markers of the users of a prefix |
+//! | `.prefixes/<provider>/.linked-<digest>/<name>` | the same, if the folder of the provider is a link to that folder |
 //! | `.links/bin/<name>` | the markers of the users of a link |
 //! | `.locks` | the locks of hooks |
 //! | `.cache/<uid>` | the caches of package managers of a user whose own folders cannot be used |
@@ -24,6 +25,7 @@ use nix::unistd::geteuid;
 use rustix::fs::OFlags;
 
 use crate::fs::atomic::{TEMPORARY, create_private};
+use crate::fs::digest;
 use crate::fs::dir::parent;
 use crate::fs::remove::{ignore_missing, remove_files_with_prefix};
 
@@ -32,6 +34,9 @@ pub(crate) const LOCKS: &str = ".locks";
 
 /// The folder of the markers of all prefixes.
 pub(crate) const PREFIXES: &str = ".prefixes";
+
+/// The beginning of the name of the folder of the markers of prefixes in a folder that is a link.
+const LINKED: &str = ".linked-";
 
 /// The folder below `LIB_DIR/<provider>` that contains further prefixes, as in abx-plugins.
 pub(crate) const PACKAGES: &str = "packages";
@@ -147,9 +152,22 @@ impl Prefix {
         path.into()
     }
 
-    /// Returns the folder of its markers.
+    /// Returns the folder of its markers. If a folder around the prefix is a link, they are about the folder that it leads
+    /// to now: what another folder contains that took its place was not made by rigup.
     pub(crate) fn markers(&self, lib_dir: &Path) -> PathBuf {
-        lib_dir.join(PREFIXES).join(&self.0)
+        let markers = lib_dir.join(PREFIXES).join(&self.0);
+        if !self.folders(lib_dir).any(|folder| folder.is_symlink()) {
+            return markers;
+        }
+        let Ok(folder) = fs_err::canonicalize(parent(&self.path(lib_dir))) else { return markers };
+        let digest = digest::short(folder.as_os_str().as_encoded_bytes());
+        markers.with_file_name(format!("{LINKED}{digest}")).join(self.0.file_name().unwrap_or_default())
+    }
+
+    /// Returns the folders between LIB_DIR and the prefix.
+    fn folders(&self, lib_dir: &Path) -> impl Iterator<Item = PathBuf> {
+        let folders = parent(&self.0).ancestors().filter(|folder| !folder.as_os_str().is_empty());
+        folders.map(|folder| lib_dir.join(folder))
     }
 
     /// Returns whether rigup made the prefix, or what an unfinished install left beside it. A copy of LIB_DIR contains the
@@ -178,9 +196,7 @@ impl Prefix {
     /// Returns an error if a folder between LIB_DIR and the prefix is the link of another user, who could make this one
     /// write elsewhere.
     pub(crate) fn check_folders(&self, lib_dir: &Path) -> io::Result<()> {
-        let folders = parent(&self.0).ancestors().filter(|folder| !folder.as_os_str().is_empty());
-        let mut paths = folders.map(|folder| lib_dir.join(folder));
-        paths.try_for_each(|path| ignore_missing(check_owner_of_link(lib_dir, &path)))
+        self.folders(lib_dir).try_for_each(|folder| ignore_missing(check_owner_of_link(lib_dir, &folder)))
     }
 
     /// Returns the name of its lock, which hooks hold while they install into the prefix. A hook may hold the lock with

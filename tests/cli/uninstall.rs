@@ -365,6 +365,32 @@ fn a_prefix_without_evidence_is_kept_and_named() {
 }
 
 #[test]
+fn what_a_link_in_the_place_of_a_provider_folder_leads_to_is_kept() {
+    for inside in [false, true] {
+        let context = TestContext::new();
+        context.provider("p", &provider(""));
+        context.install_p(&["a", "b"]).succeeds();
+        let target = if inside { context.lib("other") } else { context.path("out") };
+        for name in ["a", "b"] {
+            context.write(target.join(name).join("mine").to_str().unwrap(), "precious");
+        }
+        context.run(&["binary", "delete", "b", "--yes"]).succeeds();
+        fs::rename(context.lib("p"), context.lib("p.old")).unwrap();
+        std::os::unix::fs::symlink(&target, context.lib("p")).unwrap();
+        let mine = || ["a", "b"].map(|name| target.join(name).join("mine").exists());
+        context.run(&["uninstall", "--orphaned", "--yes"]).succeeds();
+        assert_eq!(mine(), [true; 2]);
+        let kept = context.run(&["uninstall", "a"]).succeeds().record();
+        assert!(kept["reason"].as_str().unwrap().contains("nothing shows that rigup made it"), "{kept}");
+        assert_eq!(mine(), [true; 2]);
+        // What rigup installs through the link can be removed.
+        context.install_p(&["c"]).succeeds();
+        context.run(&["uninstall", "c"]).succeeds();
+        assert!(!target.join("c").exists());
+    }
+}
+
+#[test]
 fn a_prefix_that_cannot_be_removed_now_can_be_removed_later() {
     let context = TestContext::new();
     context.provider("p", &provider(""));
