@@ -313,11 +313,13 @@ fn unanswered(settings: &Settings, text: &str, patience: Duration) -> EngineErro
 pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, EngineError> {
     let is_supervised = || matches!(lock::is_locked(&store.data_dir().join(LOCK)), Ok(Some(true)));
     let with_process = |mut daemon: Daemon| {
-        let process = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten();
+        let process = daemon.process_id.map(|id| store.readable_process(id)).transpose()?.flatten();
+        let is_unreadable =
+            process.is_none() && daemon.process_id.map_or(Ok(false), |id| store.has_process(id))?;
         let process = process.map(|process| recover::as_found(store, process));
         let is_alive = process.as_ref().is_some_and(|process| process.exit().is_none());
         // A supervisor is about to judge the exit.
-        if daemon.status.is_alive() && !is_alive && !is_supervised() {
+        if daemon.status.is_alive() && !is_alive && !is_unreadable && !is_supervised() {
             daemon.status = status_after(&daemon, process.as_ref().and_then(Process::exit));
         }
         let machine_id = process.as_ref().map(|process| process.machine_id).filter(|_| is_alive);

@@ -58,7 +58,7 @@ fn missing(store: &Store, binary: Binary) -> Result<MissingBinary, StoreError> {
     attempts.drain(..attempts.len().saturating_sub(MAX_ATTEMPTS));
     attempts.reverse();
     let with_log = |(attempt, at): (Attempt, Timestamp)| {
-        let process = attempt.process_id.map(|id| store.process(id)).transpose()?.flatten();
+        let process = attempt.process_id.map(|id| store.readable_process(id)).transpose()?.flatten();
         let log = process.as_ref().and_then(Process::exit).map(|exit| last_bytes(&exit.stderr_tail, MAX_LOG));
         let log = log.unwrap_or_default().trim_end().replace("\r\n", "\n");
         Ok((attempt, at, log))

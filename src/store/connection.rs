@@ -115,6 +115,11 @@ impl Store {
         self.with(|connection| connection.pragma_query_value(None, "data_version", |row| row.get(0)))
     }
 
+    /// Whether rows were left out of lists since their messages were taken.
+    pub(crate) fn has_unreadable(&self) -> bool {
+        !self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Returns a message for each row that was left out of a list since the last call.
     pub(crate) fn take_unreadable(&self) -> Vec<String> {
         let rows = std::mem::take(&mut *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner));

@@ -186,6 +186,11 @@ impl Store {
         self.with(|connection| row::first(connection, "WHERE id = ?1", [id]))
     }
 
+    /// Returns the process with this id, or `None` if there is none. One that cannot be read is left out, as in a list.
+    pub fn readable_process(&self, id: ProcessId) -> Result<Option<Process>, StoreError> {
+        Ok(self.list("WHERE id = ?1", [id])?.pop())
+    }
+
     /// Returns whether a process with this id is stored.
     pub fn has_process(&self, id: ProcessId) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT EXISTS (SELECT 1 FROM process WHERE id = ?1)";
@@ -236,7 +241,7 @@ impl Store {
         let mut processes: Vec<Process> = Vec::new();
         let mut next = Some(id);
         while let Some(id) = next.filter(|id| !processes.iter().any(|process| process.id == *id))
-            && let Some(process) = self.list::<Process>("WHERE id = ?1", [id])?.pop()
+            && let Some(process) = self.readable_process(id)?
         {
             next = process.parent_id;
             processes.push(process);

@@ -82,3 +82,18 @@ fn the_link_of_a_binary_whose_record_cannot_be_read_is_not_replaced() {
     other.stderr_contains("it is the link of a; --force replaces it");
     assert_eq!(fs::read_link(context.path("lib/bin/a")).unwrap(), PathBuf::from("../p/a/a"));
 }
+
+#[test]
+fn a_report_leaves_out_a_process_that_cannot_be_read() {
+    let context = context();
+    context.run(&["install", "p:bad"]).exits_with(1);
+    context.store().execute_batch("UPDATE process SET cmd = 'nope' WHERE process_type = 'hook'").unwrap();
+    context.run(&["report"]).succeeds().stderr_contains("column cmd");
+    assert!(fs::read_to_string(context.path("here/rigup-report.html")).unwrap().contains("bad"));
+    for args in [&["logs", "--failed"][..], &["process", "logs", "--failed"]] {
+        context
+            .run(args)
+            .stderr_contains("column cmd")
+            .stderr_contains("no process that can be read failed in");
+    }
+}

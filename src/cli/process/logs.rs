@@ -163,7 +163,8 @@ fn failures(store: &Store, context: &mut Context) -> Result<Vec<Process>, CliErr
     if failures.is_empty() {
         let command = command.title();
         let next = "`rigup logs NAME` shows the last attempt to install a binary";
-        context.verbosity.note(&format!("no process failed in `{command}`; {next}"));
+        let subject = if store.has_unreadable() { "no process that can be read" } else { "no process" };
+        context.verbosity.note(&format!("{subject} failed in `{command}`; {next}"));
     }
     Ok(failures)
 }
