@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -19,6 +20,7 @@ use crate::fs::digest::is_sha256;
 use crate::jsonl::{self, StrictValue};
 use crate::model::version::{MAX_VERSION_LENGTH, is_valid_version};
 use crate::model::{BinaryName, NameError, ProviderName, VersionRange};
+use crate::shell;
 
 /// The default name of the file, in the current folder.
 pub(crate) const FILE_NAME: &str = "rigup.lock";
@@ -145,6 +147,17 @@ pub enum PinError {
 enum LockLine {
     Lockfile { version: u64 },
     Lock(Pin),
+}
+
+/// Returns the command that writes the lines of these names to a lock file, or those of all binaries if there are none. An
+/// option may be among them.
+pub(crate) fn command(path: &Path, names: &[&str]) -> String {
+    let mut words = vec!["rigup".to_owned(), "lock".to_owned()];
+    if path != Path::new(FILE_NAME) {
+        words.extend(["--lockfile".to_owned(), path.to_string_lossy().into_owned()]);
+    }
+    words.extend(names.iter().map(|name| (*name).to_owned()));
+    shell::quote_command(&words)
 }
 
 impl Lockfile {

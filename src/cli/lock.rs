@@ -126,10 +126,11 @@ fn print_changes(report: &LockReport, path: &Path, is_check: bool, context: &Con
             (None, _) => {}
         }
     }
-    let path = path.display();
+    let (file, path) = (path, path.display());
     let count = |word: &str| report.rows.iter().filter(|row| row.change.as_str() == word).count();
     if is_check && !report.is_up_to_date && count("unchanged") == report.rows.len() {
-        error!("{path}: the lines are not sorted and formatted as `rigup lock` writes them; run it");
+        let command = lockfile::command(file, &[]);
+        error!("{path}: the lines are not sorted and formatted as `{command}` writes them; run it");
     } else if report.is_up_to_date && report.rows.iter().all(|row| row.change.is_ok(is_check)) {
         context.verbosity.note(&format!("{path} is up to date"));
     } else if !is_check && !report.is_up_to_date {

@@ -18,7 +18,6 @@ use crate::engine::{EngineEvent, ExitStatus, InstallReport};
 use crate::lockfile;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::{closing, text};
-use crate::shell;
 
 /// The arguments of `rigup upgrade`.
 #[derive(Debug, clap::Args)]
@@ -83,8 +82,10 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult
     } else {
         let outdated = upgrade::outdated_lines(&args.lockfile, &upgrades, &context.settings);
         if !outdated.is_empty() {
-            let (path, names) = (args.lockfile.display(), shell::quote_command(&outdated));
-            message!("{path} still pins the earlier versions; to update it, run `rigup lock {names}`");
+            let names: Vec<&str> = outdated.iter().map(String::as_str).collect();
+            let command = lockfile::command(&args.lockfile, &names);
+            let path = args.lockfile.display();
+            message!("{path} still pins the earlier versions; to update it, run `{command}`");
         }
     }
     Ok(status)

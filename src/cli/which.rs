@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use crate::cli::command::{CliError, CommandResult, Context};
 use crate::cli::completions::specs;
 use crate::cli::message::error;
+use crate::engine::catalog::Catalog;
 use crate::engine::completion;
 use crate::engine::{ExitStatus, session};
-use crate::install::status;
+use crate::install::{plan, status};
 use crate::model::{Binary, BinaryName, BinarySpec, Installed};
+use crate::plugin::requirement::Providers;
 use crate::report::text::printable;
 use crate::settings::Settings;
 use crate::shell;
@@ -63,6 +65,16 @@ fn find<'b>(
 ) -> Result<(&'b Installed, PathBuf), String> {
     let next = format!("run `rigup install {}`", shell::quote_text(&spec.to_string()));
     let name = printable(spec.name.as_str());
+    let unknown_provider = || {
+        let catalog = Catalog::find(settings, &[], &|_event| {}).ok().filter(|_| spec.provider.is_some())?;
+        let problem = plan::unknown_provider(spec, &Providers::Any, &catalog.providers())?;
+        Some(format!("cannot find {spec}: {problem}"))
+    };
+    if binary.is_none_or(|binary| binary.installed().is_none())
+        && let Some(problem) = unknown_provider()
+    {
+        return Err(problem);
+    }
     let Some(binary) = binary else { return Err(format!("{name} is not installed; {next}")) };
     let Some(installed) = binary.installed() else {
         let reason = match &*binary.backoff.last_error {

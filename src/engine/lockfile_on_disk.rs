@@ -9,7 +9,7 @@ use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::install::pins::{self, Pins};
 use crate::install::plan::{self, Step};
-use crate::lockfile::{Lockfile, MAX_SIZE};
+use crate::lockfile::{self, Lockfile, MAX_SIZE};
 use crate::model::{BinaryName, BinarySpec, ProviderName};
 use crate::plugin::builtin;
 use crate::plugin::discovery::{Hook, Plugin};
@@ -85,7 +85,8 @@ pub(crate) fn read_existing(
 ) -> Result<LockfileOnDisk, EngineError> {
     let file = LockfileOnDisk::read(path, settings, on_event)?;
     if file.bytes.is_none() {
-        return Err(lockfile_error(path, "it does not exist; run `rigup lock` to create it"));
+        let command = lockfile::command(path, &[]);
+        return Err(lockfile_error(path, format!("it does not exist; run `{command}` to create it")));
     }
     Ok(file)
 }

@@ -18,7 +18,7 @@ use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
 use crate::install::status::{FileCheck, InstallStatus, install_status};
 use crate::install::{pins, relocatable, request_digest};
-use crate::lockfile::{Lockfile, Pin};
+use crate::lockfile::{self, Lockfile, Pin};
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
 use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::signals::Interrupt;
@@ -115,18 +115,20 @@ impl LockReport {
     /// Returns what is wrong with the line of a row, or `None` if nothing is or the install or the whole file has the reason.
     pub(crate) fn problem_of(&self, row: &LockRow, path: &Path, is_check: bool) -> Option<String> {
         let (LockRow { name, change, .. }, file) = (row, path.display());
+        let command = |options: &[&str]| lockfile::command(path, options);
         match change {
             LockChange::Missing(reason) | LockChange::Outdated(reason) => {
                 (!reason.is_empty()).then(|| format!("{name}: {reason}"))
             }
             LockChange::Changed(values) if is_check => {
-                Some(format!("{file}: {name}: {values}; run `rigup lock`"))
+                Some(format!("{file}: {name}: {values}; run `{}`", command(&[])))
             }
             LockChange::Added if is_check && self.has_file => {
                 Some(format!("{name}: {}", pins::no_pin(path, &settings::platform(), name)))
             }
             LockChange::Removed if is_check => {
-                Some(format!("{file} pins {name}, which is not required; run `rigup lock --prune`"))
+                let command = command(&["--prune"]);
+                Some(format!("{file} pins {name}, which is not required; run `{command}`"))
             }
             _ => None,
         }
@@ -226,7 +228,7 @@ pub(crate) fn check_writable(
 
 /// Returns what is wrong with a lock file that does not exist, and the next step.
 fn does_not_exist(path: &Path) -> String {
-    format!("{} does not exist; run `rigup lock` to create it", path.display())
+    format!("{} does not exist; run `{}` to create it", path.display(), lockfile::command(path, &[]))
 }
 
 fn write_error(file: &LockfileOnDisk, error: &io::Error) -> EngineError {

@@ -249,7 +249,11 @@ fn decide(
     catalog: &Catalog,
     settings: &Settings,
 ) -> Result<Request, Unchanged> {
-    let next = format!("run `rigup install {}`", shell::quote_text(request.name.as_str()));
+    let provider =
+        request.named_provider.as_ref().map_or_else(String::new, |provider| format!("{provider}:"));
+    let version = request.versions().exact().map_or_else(String::new, |version| format!("@{version}"));
+    let spec = format!("{provider}{}{version}", request.name);
+    let next = format!("run `rigup install {}`", shell::quote_text(&spec));
     let Some((binary, installed)) = earlier.and_then(|binary| Some((binary, binary.installed()?))) else {
         return Err(Unchanged::Refused(format!("it is not installed; {next}")));
     };

@@ -8,11 +8,10 @@ use sha2::{Digest, Sha256};
 use crate::fs::digest::hex;
 use crate::install::plan::{Refusal, Request, Step};
 use crate::install::{package, request_digest, verify};
-use crate::lockfile::{Lockfile, Pin};
+use crate::lockfile::{self, Lockfile, Pin};
 use crate::model::{Installed, ProviderName, VersionRange, version};
 use crate::plugin::requirement::Providers;
 use crate::settings::Settings;
-use crate::shell;
 
 /// The pins of a lock file for this platform and its providers.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ impl Pins<'_> {
 
     /// Returns the pin of a request, or why the lock file has none that can be met.
     pub(crate) fn find(&self, request: &Request) -> Result<&Pin, String> {
-        let path = self.path.display();
+        let (path, update) = (self.path.display(), lockfile::command(self.path, &[]));
         let pin = self.lockfile.get(&self.platform, request.name.as_str());
         let pin = pin.ok_or_else(|| no_pin(self.path, &self.platform, request.name.as_str()))?;
         let provider = &pin.binprovider;
@@ -54,9 +53,7 @@ impl Pins<'_> {
             && request.name.file().is_none();
         if !is_chosen && !request.candidates.contains(provider) {
             let allowed = request.candidates.join(", ");
-            return Err(format!(
-                "{path} pins {provider}, but only {allowed} may install it; run `rigup lock`"
-            ));
+            return Err(format!("{path} pins {provider}, but only {allowed} may install it; run `{update}`"));
         }
         let Some(found) = self.hooks.get(provider) else {
             return Err(format!(
@@ -65,7 +62,7 @@ impl Pins<'_> {
         };
         if *found != pin.hook_sha256 {
             return Err(format!(
-                "the hook of {provider} has sha256 {found}, but {path} pins {}; review the change, then run `rigup lock`",
+                "the hook of {provider} has sha256 {found}, but {path} pins {}; review the change, then run `{update}`",
                 pin.hook_sha256
             ));
         }
@@ -76,17 +73,17 @@ impl Pins<'_> {
         let versions = VersionRange { min: of_program(required.min), max: of_program(required.max) };
         if !versions.contains(&pin.version) {
             if pin.version.is_empty() {
-                return Err(format!("{path} pins no version, but {versions} is required; run `rigup lock`"));
+                return Err(format!("{path} pins no version, but {versions} is required; run `{update}`"));
             }
             let pinned = &pin.version;
             let VersionRange { min, max } = versions;
             let is_old = !(VersionRange { min, max: "" }).contains(pinned);
             let problem = if is_old { format!("older than {min}") } else { format!("newer than {max}") };
-            return Err(format!("{path} pins version {pinned}, which is {problem}; run `rigup lock`"));
+            return Err(format!("{path} pins version {pinned}, which is {problem}; run `{update}`"));
         }
         let overrides_sha256 = request_digest::of_overrides(request, provider, self.settings);
         if pin.overrides_sha256 != overrides_sha256 {
-            return Err(format!("overrides.{provider} changed since {path} was written; run `rigup lock`"));
+            return Err(format!("overrides.{provider} changed since {path} was written; run `{update}`"));
         }
         Ok(pin)
     }
@@ -94,7 +91,7 @@ impl Pins<'_> {
 
 /// Returns that a lock file has no pin for a binary, and the next step.
 pub(crate) fn no_pin(path: &Path, platform: &str, name: &str) -> String {
-    format!("{} has no pin for {platform}; run `rigup lock {}`", path.display(), shell::quote_text(name))
+    format!("{} has no pin for {platform}; run `{}`", path.display(), lockfile::command(path, &[name]))
 }
 
 /// Returns the digest of a provider's hook. The digest of several hooks is the digest of their digests, one on each

@@ -40,6 +40,7 @@ mod follow;
 mod foreign_providers;
 mod fuzz_corpus;
 mod gc;
+mod hints;
 mod hook_contract;
 mod hook_test;
 mod init;
