@@ -348,14 +348,28 @@ fn print_usage(error: clap::Error) -> ExitStatus {
     if is_error && hook::is_evaluated(std::env::args_os().skip(1), error.kind()) {
         let _ = STDOUT.write_and_drain(hook::EXIT_IN_SHELL);
     }
-    // A closed output does not change the exit code. Only a terminal shows styles.
-    let _ = match is_error {
+    // Only a terminal shows styles.
+    let printed = match is_error {
         true if io::stderr().is_terminal() => error.print(),
         true => STDERR.write_and_drain(&job_log::inert(text)),
         false if io::stdout().is_terminal() => error.print(),
         false => STDOUT.write_and_drain(&text),
     };
-    if is_error { ExitStatus::Usage } else { ExitStatus::Success }
+    match printed {
+        // That nobody reads the messages, or the rest of the help, does not change the exit code.
+        _ if is_error => ExitStatus::Usage,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let error = output_error(&error);
+            error!("{error}");
+            error.status
+        }
+        _ => ExitStatus::Success,
+    }
+}
+
+/// Returns the error for standard output that cannot be written.
+fn output_error(error: &io::Error) -> CliError {
+    CliError::setup(format!("cannot write to standard output: {}", exhaustion::explain(error)))
 }
 
 /// Returns the error for the arguments of this process without characters that control the terminal, because clap quotes
@@ -404,9 +418,7 @@ fn run_and_flush(run: impl FnOnce(&mut Context) -> CommandResult, context: &mut 
     let interrupted_by = signals::interrupted_by();
     let finished = context.output.finish();
     let status = status?;
-    finished.map_err(|error| {
-        CliError::setup(format!("cannot write to standard output: {}", exhaustion::explain(&error)))
-    })?;
+    finished.map_err(|error| output_error(&error))?;
     // A signal counts until everything is printed.
     let during = signals::interrupted_by().filter(|_| interrupted_by.is_none());
     Ok(during.map_or(status, ExitStatus::Interrupted))

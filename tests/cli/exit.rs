@@ -240,3 +240,14 @@ fn terminates_a_background_hook_with_endless_output() {
     context.run(&["run", "E"]).exits_with(1).stderr_contains("it wrote more than 2 MiB");
     assert_eq!(context.hook_processes()[0]["exit_reason"], "stopped");
 }
+
+#[test]
+fn help_that_cannot_be_written_is_a_setup_error() {
+    let context = TestContext::new();
+    for args in [&["--help"][..], &["--version"], &["help", "install"], &["install", "-h"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = CommandOutput::new(args, &context.command(args).stdout(full).output().unwrap());
+        let problem = "error: cannot write to standard output: No space left on device";
+        output.exits_with(3).stderr_contains(problem);
+    }
+}
