@@ -10,6 +10,7 @@ use crate::engine::{Engine, ExitStatus, OnEvent, processes};
 use crate::model::{MachineId, Process};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
+use crate::shell;
 use crate::store::{Lookup, Store};
 
 /// The exit status of a command, or the error that ended it.
@@ -79,7 +80,8 @@ pub(crate) fn machine_with_id(store: &Store, id: &str) -> Result<MachineId, CliE
     match store.find_machine(id)? {
         Lookup::Found(machine) => Ok(machine.id),
         Lookup::NotFound | Lookup::Ambiguous { .. } => Err(CliError::not_found(format!(
-            "no machine has the id {id}; `rigup machine list` shows the ids"
+            "no machine has the id {}; `rigup machine list` shows the ids",
+            shell::quote_text(id)
         ))),
     }
 }

@@ -62,7 +62,8 @@ pub(crate) fn find(store: &Store, machine_id: Option<MachineId>, typed: &str) ->
 /// Returns the error for a text that names no process.
 pub(crate) fn not_found(typed: &str) -> EngineError {
     EngineError::NotFound(format!(
-        "no process has the id {typed}, and no daemon or binary has that name; `rigup process list` shows the ids"
+        "no process has the id {}, and no daemon or binary has that name; `rigup process list` shows the ids",
+        shell::quote_text(typed)
     ))
 }
 

@@ -90,7 +90,10 @@ fn find_by_pid(store: &Store, pid: u32) -> Result<Option<Process>, EngineError> 
 /// Returns the error for an unknown process id or pid.
 pub(crate) fn not_found(typed: &str) -> EngineError {
     let noun = if parse_pid(typed).is_some() { "pid or id" } else { "id" };
-    EngineError::NotFound(format!("no process has the {noun} {typed}; `rigup process list` shows the ids"))
+    EngineError::NotFound(format!(
+        "no process has the {noun} {}; `rigup process list` shows the ids",
+        shell::quote_text(typed)
+    ))
 }
 
 /// The processes that a command names.

@@ -1,8 +1,8 @@
 //! Atomic writes of files and links: each is created under a temporary name and then renamed.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::clock;
-use crate::fs::dir::parent;
+use crate::fs::dir::{parent, with_path};
 use crate::fs::link;
 use crate::fs::lock::FileLock;
 use crate::fs::remove::{check_mounts, remove_tree};
@@ -27,12 +27,18 @@ const LINK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Creates a temporary file with mode 0600 in the folder of `path`. The caller writes it and persists it at `path`.
 pub(crate) fn create_private(path: &Path) -> io::Result<NamedTempFile> {
-    create(path, 0o600)
+    create(path, 0o600).map_err(|error| with_path(path, error))
 }
 
+/// Creates a temporary file in the folder of `path`. An error does not name it: the user knows only `path`.
 fn create(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY).permissions(Permissions::from_mode(mode)).tempfile_in(parent(path))
+    let mut cause = None;
+    let open = |temporary: &Path| {
+        let opened = File::options().read(true).write(true).create_new(true).mode(mode).open(temporary);
+        opened.inspect_err(|error| cause = error.raw_os_error())
+    };
+    let created = tempfile::Builder::new().prefix(TEMPORARY).make_in(parent(path), open);
+    created.map_err(|error| cause.map_or(error, io::Error::from_raw_os_error))
 }
 
 /// Writes or replaces a file with mode 0600.
@@ -45,7 +51,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Writes or replaces an executable file, with its folder, that every user can run.
 pub(crate) fn write_program(path: &Path, content: &[u8]) -> io::Result<()> {
     fs_err::create_dir_all(parent(path))?;
-    let mut file = create(path, 0o777)?;
+    let mut file = create(path, 0o777).map_err(|error| with_path(path, error))?;
     file.write_all(content)?;
     Ok(file.persist(path).map(drop)?)
 }

@@ -78,3 +78,11 @@ fn a_hint_to_install_a_binary_is_what_an_install_accepts() {
         context.run(&args).succeeds();
     }
 }
+
+#[test]
+fn an_id_that_is_empty_is_shown_as_a_shell_writes_it() {
+    let context = context();
+    context.run(&["install"]).succeeds();
+    let replay = context.run(&["process", "replay", ""]).exits_with(1);
+    replay.stderr_contains("no process has the id ''; `rigup process list`");
+}

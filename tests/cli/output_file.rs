@@ -181,3 +181,14 @@ fn no_settings_or_lock_file_replaces_what_a_process_has_open() {
         }
     }
 }
+
+#[test]
+fn an_error_names_the_file_that_the_user_named() {
+    let context = context();
+    for file in ["/proc/x", "/dev/fd/99", "/proc/self/fd/99"] {
+        let output = context.run(&["install", "--junit", file]).exits_with(3);
+        let problem =
+            format!("error: cannot write the results to {file}: No such file or directory (os error 2)\n");
+        assert_eq!(output.stderr, problem);
+    }
+}
