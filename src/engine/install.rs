@@ -323,8 +323,8 @@ fn selection(request: &InstallRequest) -> Result<Selection, EngineError> {
     let providers = request.binproviders.as_deref().map(Providers::parse).transpose();
     Ok(Selection {
         providers: providers.map_err(EngineError::invalid)?,
-        min_version: request.min_version.clone(),
-        max_version: request.max_version.clone(),
+        min_version: request.min_version.trim().to_owned(),
+        max_version: request.max_version.trim().to_owned(),
         policy: request.policy,
         ..Selection::default()
     })

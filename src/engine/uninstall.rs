@@ -144,8 +144,12 @@ fn specs(session: &Session<'_>, names: &[String]) -> Result<Vec<BinarySpec>, Eng
     let home = session.settings.home.as_deref();
     // An error of the store is reported when the binary is read.
     let is_known = |name: &BinaryName| session.store.has_binary(name.as_str()).unwrap_or_default();
-    let specs = names.iter().map(|name| BinarySpec::parse(name, home, is_known));
-    specs.collect::<Result<_, _>>().map_err(EngineError::invalid)
+    let parse = |name| {
+        let spec = BinarySpec::parse(name, home, is_known).map_err(EngineError::invalid)?;
+        spec.versions().map_err(EngineError::invalid)?;
+        Ok(spec)
+    };
+    names.iter().map(|name| parse(name)).collect()
 }
 
 /// Returns the records of a binary, that of this machine first: the data dir may have come from another machine, which

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::model::binary::Installed;
 use crate::model::name::{BinaryName, NameError};
 use crate::model::plugin_name::ProviderName;
-use crate::model::version::VersionRange;
+use crate::model::version::{Version, VersionRange};
 
 /// A name from the command line, with the provider and the version that it asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +59,9 @@ impl BinarySpec {
 
     /// Returns the accepted versions.
     pub fn versions(&self) -> Result<VersionRange<'_>, SpecVersionError> {
-        let is_wildcard = |part: &str| matches!(part, "x" | "X" | "*");
         let version = self.version.strip_prefix('@').map(|text| text.strip_prefix('v').unwrap_or(text));
-        let is_version = |text: &&str| {
-            text.starts_with(|c: char| c.is_ascii_digit())
-                && !text.contains(['@', '/'])
-                && !text.split('.').any(is_wildcard)
-        };
+        let is_version =
+            |text: &&str| text.starts_with(|c: char| c.is_ascii_digit()) && Version::looks_like_version(text);
         match version.filter(is_version) {
             Some(version) => Ok(VersionRange::exactly(version)),
             None if self.version.is_empty() => Ok(VersionRange::default()),
@@ -198,7 +194,25 @@ mod tests {
         let versions = |text: &str| parse(text, &[]).unwrap().versions().map(|range| range.to_string());
         assert_eq!(versions("x"), Ok(String::new()));
         assert_eq!(versions("x@v1.2"), Ok("== 1.2".to_owned()));
-        for text in ["x@next", "x@latest", "x@", "x@1@2", "x==1.2", "x>=1", "x@3.x", "x@1.*", "pip:x@*"] {
+        for text in [
+            "x@next",
+            "x@latest",
+            "x@",
+            "x@1@2",
+            "x==1.2",
+            "x>=1",
+            "x@3.x",
+            "x@1.*",
+            "pip:x@*",
+            "x=1",
+            "x@1\n2",
+            "x@1.0; rm -rf",
+            "x@1..2",
+            "x@-1",
+            "x@1/2",
+            "x@1 2",
+            "x@1\u{202e}",
+        ] {
             assert!(versions(text).is_err(), "{text}");
         }
         let error = parse("pip:x@latest", &[]).unwrap().versions().unwrap_err().to_string();

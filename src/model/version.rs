@@ -33,10 +33,17 @@ type Part = (Vec<i64>, u64);
 const END: i64 = 0;
 
 impl Version {
-    /// Returns whether `text` starts like a version. If a minimum version did not, every version would satisfy it.
+    /// Returns whether `text` is a version that a user or a plugin may ask for: a number, after a `v` if need be, and
+    /// whatever the versions of package managers contain. Anything else would be compared as another version than it means:
+    /// every version satisfies a minimum of `latest`, and `1.x` is no range.
     pub fn looks_like_version(text: &str) -> bool {
         let text = text.trim();
-        text.strip_prefix(['v', 'V']).unwrap_or(text).starts_with(|c: char| c.is_ascii_digit())
+        let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-+~:!^".contains(c);
+        text.starts_with(|c: char| c.is_ascii_digit())
+            && text.len() <= MAX_VERSION_LENGTH
+            && text.chars().all(is_allowed)
+            && text.split('.').all(|part| !matches!(part, "" | "x" | "X"))
     }
 
     /// Parses any text. Unknown parts are ignored, so parsing never fails.

@@ -317,10 +317,9 @@ fn parse_fields(
         .map(|names| names.join(","))
         .filter(|list| !has_control(list))
         .ok_or(LineError::WrongValue("binproviders", "a string such as \"pip,env\""))?;
-    let is_version = |text: &str| !has_control(text) && Version::looks_like_version(text);
     let version = |key| {
         let text = stated(key).map_or(Some(""), Value::as_str).map(str::trim);
-        text.filter(|version| version.is_empty() || is_version(version))
+        text.filter(|version| version.is_empty() || Version::looks_like_version(version))
             .ok_or(LineError::WrongValue(key, "a version such as \"1.2\""))
     };
     let (min, max) = (version("min_version")?, version("max_version")?);

@@ -176,14 +176,14 @@ mod tests {
         let request = parse(&[
             "--name=rg",
             "--binproviders=apt,env",
-            "--overrides={\"apt\":[\"ripgrep\"]}",
-            "--min-version=13=x",
+            "--overrides={\"apt\":[\"ripgrep=13\"]}",
+            "--min-version=13",
             "--other",
         ])
         .unwrap();
-        assert_eq!(request.packages("apt", &ProviderConfig::default()).unwrap(), ["ripgrep"]);
+        assert_eq!(request.packages("apt", &ProviderConfig::default()).unwrap(), ["ripgrep=13"]);
         assert_eq!(request.packages("brew", &ProviderConfig::default()).unwrap(), ["rg"]);
-        assert_eq!(request.min_version, "13=x");
+        assert_eq!(request.min_version, "13");
         assert!(request.providers.allows("env") && !request.providers.allows("pip"));
     }
 

@@ -182,3 +182,28 @@ fn which_and_uninstall_compare_the_provider_and_the_version() {
     context.run(&["uninstall", "shop:x@1.2"]).succeeds();
     context.run(&["which", "shop:x"]).exits_with(1).stderr_contains("run `rigup install shop:x`");
 }
+
+#[test]
+fn no_hook_gets_a_text_that_is_not_a_version() {
+    let context = context();
+    for version in ["1\n2", "1.0; rm -rf", "1..2", "-1", "1.x"] {
+        let spec = format!("shop:x@{version}");
+        let refused = context.run(&["install", &spec]).exits_with(1);
+        let reason = format!("{version:?} is not a version; use shop:x for any version");
+        refused.stderr_contains(&reason);
+        context.run(&["install", "shop:x", "--min-version", version]).exits_with(2);
+        let requirement =
+            json!({"type": "Binary", "name": "y", "binproviders": "shop", "max_version": version});
+        context.plugin("p", &[requirement]);
+        context.run(&["install"]).exits_with(1).stderr_contains("max_version");
+    }
+    for spec in ["shop:a=b", "a=b"] {
+        context.run(&["uninstall", spec]).exits_with(2).stderr_contains("\"=b\" is not a version");
+        context.run(&["install", spec]).exits_with(1).stderr_contains("\"=b\" is not a version");
+    }
+    assert!(context.hook_processes().is_empty());
+    context.plugin("p", &[]);
+    for version in ["1.2.3-rc.1+build", "2024a", "v1.2", "1:2.3~deb"] {
+        context.run(&["install", "--dry-run", &format!("shop:x@{version}")]).succeeds();
+    }
+}

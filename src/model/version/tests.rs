@@ -206,11 +206,27 @@ proptest! {
 }
 
 #[test]
-fn a_text_that_starts_with_a_number_looks_like_a_version() {
-    for version in ["1", " v1.2", "2024.01.02", "1:2.3-4+deb12u1"] {
+fn a_number_and_what_package_managers_add_to_it_is_a_version() {
+    for version in [
+        "1",
+        " v1.2",
+        "2024.01.02",
+        "1:2.3-4+deb12u1",
+        "1.2.3-rc.1+build",
+        "2024a",
+        "1:2.3~deb",
+        "1!2.0.post1",
+        "1.2.3_1",
+        "0.0.0-20191109021931-daa7c04131f5",
+        "10.0.19041.1",
+        "1.0^git",
+    ] {
         assert!(Version::looks_like_version(version), "{version}");
     }
-    for other in ["", "latest", "abc", "v", "vv1", "-1", ">=2"] {
+    for other in [
+        "", "latest", "abc", "v", "vv1", "-1", ">=2", "1..2", "1.", "1.x", "1.*", "1\n2", "1 2", "1;2",
+        "1/2", "1@2",
+    ] {
         assert!(!Version::looks_like_version(other), "{other}");
     }
 }
