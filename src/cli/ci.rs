@@ -16,6 +16,7 @@ use crate::cli::output_queue::STDERR;
 use crate::cli::typed;
 use crate::clock;
 use crate::exhaustion;
+use crate::fs::dir;
 use crate::report::ci::{CiSystem, CommandFile};
 use crate::report::job_report::JobReport;
 use crate::settings::{self, CI_VARIABLE, Environment};
@@ -87,10 +88,7 @@ pub(crate) fn system_of(environment: &Environment) -> Option<CiSystem> {
 pub(crate) fn publish(report: &mut JobReport, system: CiSystem, environment: &Environment) {
     let workspace = environment.get(system.workspace_variable()).map(PathBuf::from);
     if let Some(workspace) = workspace.or_else(|| std::path::absolute(".").ok()) {
-        report.make_relative_to(&workspace);
-        if let Ok(workspace) = workspace.canonicalize() {
-            report.make_relative_to(&workspace);
-        }
+        report.map_files(|file| dir::relative_to(file, &workspace));
     }
     let token = token();
     let _ = STDERR.write(system.lines(report, &token, clock::now().as_second()).as_bytes());

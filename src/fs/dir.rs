@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
@@ -104,6 +104,20 @@ pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Returns the path of a file or a folder below `folder` as others name it there: relative to `folder`, without links, `.`
+/// and `..`. A link out of the folder is not followed, and a path elsewhere is returned unchanged; `.` is the folder itself.
+pub(crate) fn relative_to(path: &Path, folder: &Path) -> PathBuf {
+    let real = path.canonicalize().ok().zip(folder.canonicalize().ok());
+    let relative = real.as_ref().and_then(|(path, folder)| path.strip_prefix(folder).ok());
+    let relative = relative.or_else(|| path.strip_prefix(folder).ok());
+    let relative = relative.filter(|path| !path.components().any(|part| part == Component::ParentDir));
+    match relative {
+        None => path.to_owned(),
+        Some(same) if same.as_os_str().is_empty() => ".".into(),
+        Some(relative) => relative.components().collect(),
+    }
+}
+
 /// Returns the path that `~` or `~/...` stands for, or `None` if the path begins with something else or there is no
 /// home folder.
 pub(crate) fn expand_home(path: &Path, home: Option<&Path>) -> Option<PathBuf> {
@@ -113,6 +127,32 @@ pub(crate) fn expand_home(path: &Path, home: Option<&Path>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_relative_path_has_no_links_and_no_dots() {
+        let root = tempfile::tempdir().unwrap();
+        let work = root.path().join("work");
+        let other = root.path().join("other");
+        fs_err::create_dir_all(work.join("a/b")).unwrap();
+        fs_err::create_dir(&other).unwrap();
+        for (name, target) in [("in", work.join("a")), ("out", other.clone())] {
+            fs_err::os::unix::fs::symlink(target, work.join(name)).unwrap();
+        }
+        fs_err::os::unix::fs::symlink(&work, root.path().join("link")).unwrap();
+        for (path, expected) in [
+            ("work/a/../a/./b", "a/b"),
+            ("work/in/b", "a/b"),
+            ("link/a/b", "a/b"),
+            ("work/out/./none", "out/none"),
+            ("work/.", "."),
+        ] {
+            assert_eq!(relative_to(&root.path().join(path), &work), Path::new(expected), "{path}");
+        }
+        assert_eq!(relative_to(&work.join("in/b"), &root.path().join("link")), Path::new("a/b"));
+        for elsewhere in [other.clone(), work.join("../other"), work.join("../none")] {
+            assert_eq!(relative_to(&elsewhere, &work), elsewhere);
+        }
+    }
 
     #[test]
     fn expands_a_tilde_only_as_a_whole_path_component() {

@@ -496,3 +496,19 @@ fn an_annotation_of_lock_check_is_the_error_that_the_command_prints() {
     fs::remove_file(context.path("here/rigup.lock")).unwrap();
     check(missing);
 }
+
+#[test]
+fn the_path_of_an_annotation_is_that_of_the_file_in_the_checkout() {
+    let context = context();
+    require(&context, &["bad"]);
+    context.write("here/bad.lock", "x\n");
+    fs::create_dir(context.path("here/sub")).unwrap();
+    std::os::unix::fs::symlink("plugins", context.path("here/linked")).unwrap();
+    for (args, expected) in [
+        (&["install", "--plugins-dir", "./plugins/."] as &[&str], ",file=plugins/p/binaries.jsonl,line=1::"),
+        (&["install", "--plugins-dir", "sub/../linked"], ",file=plugins/p/binaries.jsonl,line=1::"),
+        (&["install", "--locked", "--lockfile", "sub/../bad.lock"], ",file=bad.lock,line=1::"),
+    ] {
+        context.run(args).stderr_contains(expected);
+    }
+}
