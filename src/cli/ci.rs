@@ -83,6 +83,11 @@ pub(crate) fn system_of(environment: &Environment) -> Option<CiSystem> {
     chosen.unwrap_or(CiChoice::Auto).system(environment)
 }
 
+/// Returns why the variable that chooses the CI system cannot be used, or `None` if it can.
+pub(crate) fn variable_error(environment: &Environment) -> Option<String> {
+    choice::of::<CiChoice>(environment, CI_VARIABLE).err()
+}
+
 /// Prints a report for a CI system to standard error, and appends it to the files that the system reads. A file that cannot be
 /// written is only a warning.
 pub(crate) fn publish(report: &mut JobReport, system: CiSystem, environment: &Environment) {

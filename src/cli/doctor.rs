@@ -1,5 +1,6 @@
 //! `rigup doctor`: what keeps rigup, or the programs that it installed, from working.
 
+use crate::cli::ci;
 use crate::cli::command::{CommandResult, Context, interrupt};
 use crate::engine::ExitStatus;
 use crate::engine::doctor::{self, Finding, Level};
@@ -9,7 +10,8 @@ use crate::report::text::printable;
 /// Runs `rigup doctor`.
 pub(crate) fn doctor(context: &mut Context) -> CommandResult {
     let interrupt = interrupt()?;
-    let findings = doctor::examine(&context.settings, &interrupt);
+    let variable_error = ci::variable_error(&context.settings.command_environment);
+    let findings = doctor::examine(&context.settings, variable_error.as_deref(), &interrupt);
     if let Some(signal) = interrupt.signal() {
         return Ok(ExitStatus::Interrupted(signal));
     }

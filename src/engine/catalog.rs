@@ -369,7 +369,7 @@ fn check_file_keys(
         for key in unknown {
             if let Some(known) = misspelling::closest(key, own.iter().copied()) {
                 let path = file.path.display();
-                return Err(EngineError::Setup(format!("{path}: unknown setting {key}; write {known}")));
+                return Err(EngineError::Setting(format!("{path}: unknown setting {key}; write {known}")));
             }
         }
     }
@@ -378,7 +378,7 @@ fn check_file_keys(
 
 /// Returns rigup's own settings.
 pub(crate) fn core_settings(settings: &Settings) -> Result<CoreSettings, EngineError> {
-    CoreSettings::read(sources(settings)).map_err(EngineError::Setup)
+    CoreSettings::read(sources(settings)).map_err(EngineError::Setting)
 }
 
 /// Returns an error if none of the folders that rigup searches for plugins exists.

@@ -119,7 +119,7 @@ pub(crate) fn settings(settings: &Settings) -> Completions {
         all.extend(names.map(|name| (name, plugin.to_string())));
     }
     let sources = Sources { environment: &settings.environment, files: &settings.files };
-    let core = CoreSettings::read(sources).map_err(EngineError::Setup)?.settings.into_iter();
+    let core = CoreSettings::read(sources).map_err(EngineError::Setting)?.settings.into_iter();
     all.extend(core.map(|setting| (setting.name, "rigup".to_owned())));
     Ok(all.into_iter().map(|(name, plugin)| Candidate::new(name, plugin)).collect())
 }

@@ -1,6 +1,6 @@
 //! The work of `rigup doctor`: finds what keeps rigup, or the programs that it installed, from working. Changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -30,8 +30,13 @@ const CORRECT: &str = "correct what the message names, or remove it";
 /// The fix for a data dir or a store that cannot be used for the cause that the message names.
 const OTHER_DATA_DIR: &str = "remove the cause, or set RIGUP_DATA_DIR to another folder";
 
-/// Returns everything that was found, first the faults, then the warnings.
-pub(crate) fn examine(settings: &Settings, interrupt: &Interrupt) -> Vec<Finding> {
+/// Returns everything that was found, first the faults, then the warnings. `variable_error` is what is wrong with a variable
+/// that only the command line reads.
+pub(crate) fn examine(
+    settings: &Settings,
+    variable_error: Option<&str>,
+    interrupt: &Interrupt,
+) -> Vec<Finding> {
     let warnings = Mutex::new(Vec::new());
     let on_event = |event: &EngineEvent<'_>| {
         if let EngineEvent::Warning(text) = event {
@@ -39,8 +44,10 @@ pub(crate) fn examine(settings: &Settings, interrupt: &Interrupt) -> Vec<Finding
         }
     };
     let mut findings = Vec::new();
-    let in_files = settings.file_errors.iter().map(|text| (Level::Fault, text));
-    for (level, text) in in_files.chain(settings.warnings.iter().map(|text| (Level::Warning, text))) {
+    let errors = settings.file_errors.iter().map(String::as_str).chain(variable_error);
+    let errors = errors.map(|text| (Level::Fault, text));
+    let warned = settings.warnings.iter().map(|text| (Level::Warning, text.as_str()));
+    for (level, text) in errors.chain(warned) {
         let check = if text.starts_with("TMPDIR=") { "temp" } else { "settings" };
         findings.push(Finding::from_text(check, level, text, CORRECT));
     }
@@ -116,7 +123,8 @@ fn examine_plugins(
     let catalog = match catalog {
         Ok(catalog) => catalog,
         Err(error) => {
-            return findings.push(Finding::from_text("plugins", Level::Fault, &error.to_string(), CORRECT));
+            let check = if matches!(error, EngineError::Setting(_)) { "settings" } else { "plugins" };
+            return findings.push(Finding::from_text(check, Level::Fault, &error.to_string(), CORRECT));
         }
     };
     for diagnostic in &catalog.discovery.diagnostics {
@@ -129,8 +137,11 @@ fn examine_plugins(
         };
         findings.push(Finding::from_text(check, Level::Fault, &diagnostic.to_string(), &fix));
     }
+    let about_values: HashSet<&str> =
+        catalog.plugin_warnings.iter().map(|(_, warning)| warning.as_str()).collect();
     for warning in catalog.warnings() {
-        findings.push(Finding::from_text("plugins", Level::Warning, warning, CORRECT));
+        let check = if about_values.contains(warning) { "settings" } else { "plugins" };
+        findings.push(Finding::from_text(check, Level::Warning, warning, CORRECT));
     }
     findings.extend(providers::examine(&catalog, settings, interrupt));
 }

@@ -30,7 +30,10 @@ pub enum EngineError {
         /// The reason.
         reason: String,
     },
-    /// A setting, a plugin that is selected by name or something else that the call needs cannot be used.
+    /// A value of a setting cannot be used, or its name is misspelled.
+    #[error("{0}")]
+    Setting(String),
+    /// A plugin that is selected by name or something else that the call needs cannot be used.
     #[error("{0}")]
     Setup(String),
     /// A lock file cannot be used.

@@ -20,7 +20,7 @@ impl TemporaryFolder {
     /// Creates a folder in the folder of temporary files, whose name begins with `prefix`, for this user only: a browser
     /// keeps its profile there.
     pub(crate) fn create(prefix: &str) -> io::Result<Self> {
-        Self::create_in(&std::env::temp_dir(), prefix)
+        Self::create_in(&tempfile::env::temp_dir(), prefix)
     }
 
     fn create_in(parent: &Path, prefix: &str) -> io::Result<Self> {

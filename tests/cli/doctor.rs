@@ -174,6 +174,9 @@ fn doctor_finds_a_temporary_folder_that_cannot_be_used() {
     assert_eq!(finding[0], "warning");
     assert!(finding[1].ends_with("is not a writable folder, so /tmp is used instead"), "{finding:?}");
     assert_eq!(finding[2], "set TMPDIR to a folder that you can write to");
+    context.fixture("good").run(&["install", "x", "--binproviders", "good"]).succeeds();
+    let hook = "providers/good/on_BinaryRequest__50_good.sh";
+    context.run(&["hook", "test", hook, "--only", "starts"]).succeeds();
 }
 
 #[test]
@@ -240,5 +243,45 @@ fn a_narrow_terminal_does_not_break_the_fix_of_a_finding() {
             let fix = finding["fix"].as_str().unwrap();
             assert!(shown.lines().any(|line| line.ends_with(fix)), "{columns}: {fix}: {shown}");
         }
+    }
+}
+
+#[test]
+fn doctor_finds_values_of_settings_that_cannot_be_used() {
+    let mut context = TestContext::new();
+    let number = json!({"type": "object", "properties": {"Q_N": {"type": "integer", "default": 1}}});
+    context.write("here/plugins/q/config.json", number.to_string());
+    context.write("here/rigup.toml", "Q_N = \"x\"\n");
+    let found = |context: &TestContext, code: i32, text: &str| {
+        assert!(context.findings("plugins", code).is_empty());
+        let findings = context.findings("settings", code);
+        assert!(findings.len() == 1 && findings[0][1].contains(text), "{findings:?}");
+        findings[0][0].clone()
+    };
+    assert_eq!(found(&context, 0, "cannot use Q_N in "), "warning");
+    context.write("here/rigup.toml", "MIN_RELEASE_AGE = \"x\"\n");
+    assert_eq!(found(&context, 1, "cannot use MIN_RELEASE_AGE in "), "fault");
+    context.write("here/rigup.toml", "MIN_RELEASE_AG = 3\n");
+    assert_eq!(found(&context, 1, "unknown setting MIN_RELEASE_AG"), "fault");
+    context.write("here/rigup.toml", "");
+    context.set("RIGUP_CI", "zz");
+    assert_eq!(found(&context, 1, "cannot use RIGUP_CI=zz: set it to one of auto, "), "fault");
+    context.run(&["install"]).exits_with(2);
+}
+
+#[test]
+fn doctor_finds_a_temporary_folder_in_which_nothing_can_be_created() {
+    let mut context = TestContext::new();
+    context.fixture("good");
+    // Its mode lets root write.
+    context.set("TMPDIR", "/proc");
+    let findings = context.findings("temp", i32::from(nix::unistd::geteuid().is_root()));
+    let install = context.run(&["install", "x", "--binproviders", "good"]);
+    if findings[0][0] == "fault" {
+        assert!(findings[0][1].starts_with("cannot create a folder for temporary files in /proc: "));
+        assert_eq!(findings[0][2], "set TMPDIR to another folder");
+        install.exits_with(1).stderr_contains("cannot create a folder for temporary files in /proc: ");
+    } else {
+        install.succeeds();
     }
 }

@@ -8,9 +8,9 @@ use std::path::Path;
 use crate::engine::doctor::finding::{Finding, Level};
 use crate::exhaustion;
 use crate::fs::dir;
+use crate::fs::temporary_folder::TemporaryFolder;
 use crate::process::executable;
 use crate::settings::Settings;
-use crate::shell;
 
 /// The free space below which an install may fail, in bytes: a venv or a browser takes about as much.
 const LOW_SPACE: u64 = 256 << 20;
@@ -36,24 +36,12 @@ fn search_path(settings: &Settings) -> Option<Finding> {
 }
 
 fn temporary_folder(folder: &Path) -> Option<Finding> {
-    let shown = folder.display();
-    if !folder.is_dir() {
-        let fix = format!(
-            "create it with `mkdir -m 1777 {}`, or set TMPDIR to a folder that exists",
-            shell::quote_path(folder)
-        );
-        return Some(Finding::new(
-            "temp",
-            Level::Fault,
-            format!("the temporary folder {shown} does not exist"),
-            fix,
-        ));
-    }
-    if !dir::is_writable(folder) {
-        let message = format!("cannot write to the temporary folder {shown}");
+    // Some file systems, such as that of /proc, allow root to write, and create nothing.
+    if let Err(error) = TemporaryFolder::create("rigup-doctor-") {
         let fix = "set TMPDIR to a folder that you can write to";
-        return Some(Finding::new("temp", Level::Fault, message, fix));
+        return Some(Finding::from_text("temp", Level::Fault, &error.to_string(), fix));
     }
+    let shown = folder.display();
     let message = format!("the temporary folder {shown} is mounted noexec, so some packages cannot be built");
     let fix = "set TMPDIR to a folder on a file system that is mounted with exec";
     executable::is_mounted_noexec(folder).then(|| Finding::new("temp", Level::Warning, message, fix))
