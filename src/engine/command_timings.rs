@@ -47,7 +47,19 @@ fn is_of_event(process: &Process) -> bool {
 pub(crate) fn command(process: &Process, now: Timestamp) -> TimedCommand {
     let ended = process.exit().map_or(now, |exit| exit.ended_at);
     let started = process.running().map_or(ended, |running| running.started_at).min(ended);
-    TimedCommand { command_line: command_line(process.spec.cmd.clone()), started, ended }
+    TimedCommand { command_line: recorded_command_line(process), started, ended }
+}
+
+/// Returns the command line of a recorded command of rigup. The record of a command that rigup ran has the words of that alone.
+fn recorded_command_line(process: &Process) -> String {
+    let words = &process.spec.cmd;
+    let options = match (process.spec.process_type, &process.spec.run) {
+        (ProcessType::Binary, None) => vec!["rigup", "exec", "--"],
+        (ProcessType::Binary, Some(run)) => vec!["rigup", "start", "--slug", &run.slug, "--"],
+        _ => return command_line(words.clone()),
+    };
+    let words: Vec<String> = options.into_iter().map(str::to_owned).chain(words.iter().cloned()).collect();
+    shell::quote_command(&words)
 }
 
 /// Returns the command line of these words, with the program's name instead of its path.

@@ -67,17 +67,20 @@ fn missing(store: &Store, binary: Binary) -> Result<MissingBinary, StoreError> {
     Ok(MissingBinary { binary, attempts })
 }
 
-/// Returns the newest commands, newest first.
+/// Returns the newest commands, newest first: those with a record of their own, and those that `exec` and `start` ran.
 fn commands(store: &Store, now: Timestamp) -> Result<Vec<RecentCommand>, StoreError> {
-    let filter = ProcessFilter {
-        is_root: true,
-        process_type: Some(ProcessType::Cli),
-        limit: Some(MAX_COMMANDS),
-        ..ProcessFilter::default()
-    };
-    let mut processes = store.processes(&filter)?;
-    // The live ones are first.
+    let mut processes = Vec::new();
+    for process_type in [ProcessType::Cli, ProcessType::Binary] {
+        processes.extend(store.processes(&ProcessFilter {
+            is_root: true,
+            process_type: Some(process_type),
+            limit: Some(MAX_COMMANDS),
+            ..ProcessFilter::default()
+        })?);
+    }
+    // In each list, the live ones are first.
     processes.sort_by_key(|process| std::cmp::Reverse((process.created_at, process.id)));
+    processes.truncate(MAX_COMMANDS as usize);
     let mut left = MAX_HOOKS;
     let mut commands = Vec::new();
     for process in processes {

@@ -164,3 +164,17 @@ fn a_page_on_standard_output_is_alone_there() {
     assert_eq!(output.stderr, "", "a reader may close it early");
     assert!(!context.path("here/-").exists());
 }
+
+#[test]
+fn the_commands_that_exec_and_start_ran_are_shown_as_they_were_typed() {
+    let context = TestContext::new();
+    context.run(&["exec", "--", "echo", "a b"]).succeeds();
+    context.run(&["start", "--slug", "job", "--", "true"]).succeeds();
+    wait_until("the run has ended", || {
+        context.run(&["process", "list", "--slug", "job", "--status", "exited"]).records().len() == 1
+    });
+    let page = page(&context);
+    let (start, exec) = page.split_once("rigup exec -- echo ").expect("the command is on the page");
+    assert!(start.contains(">rigup start --slug job -- true</code>"), "the newest is the first: {page}");
+    assert!(exec.contains("a b"), "{exec}");
+}
