@@ -40,6 +40,7 @@ enum ConfigCommand {
         assignments: Vec<String>,
     },
     /// Print the path of your own rigup.toml, which `set` writes
+    #[command(after_help = include_str!("help/config_path.txt"))]
     Path,
 }
 
