@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::engine::error::EngineError;
 use crate::engine::session::Session;
+use crate::install::plan;
 use crate::model::secret::MASKED;
 use crate::model::{Process, ProcessId, ProcessType};
-use crate::plugin::hook_name::HookName;
+use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
 use crate::process::handle::{self, Handle};
 use crate::process::run_dir::RunDir;
 use crate::process::{poll, recover};
@@ -174,6 +175,8 @@ pub(crate) struct RecordedCommand {
     pub(super) plugin: String,
     /// The file name of a hook; empty for other processes.
     pub(super) hook_name: String,
+    /// Whether it is the hook of a provider that installs into LIB_DIR.
+    pub(super) installs: bool,
 }
 
 /// Returns the command of a process. Fails for a command of rigup, if a secret that the command had is not in the
@@ -208,10 +211,13 @@ pub(crate) fn recorded_command(
             text::list(&missing, missing.len())
         )));
     }
+    let hook = replayed_hook(process, store)?;
+    let name = hook.as_ref().and_then(|hook| HookName::parse(&hook.spec.hook_name));
     let variables = variables.into_iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
     let input = spec.run_dir.as_ref().map(|path| RunDir::at(path).input()).filter(|file| file.is_file());
     if input.is_none()
-        && let Some(command) = command_with_input(process, store)?
+        && let (Some(hook), Some(name)) = (&hook, &name)
+        && let Some(command) = command_with_input(hook, name, store)?
     {
         return Err(problem(format!("its recorded standard input was removed; run `rigup {command}`")));
     }
@@ -223,14 +229,22 @@ pub(crate) fn recorded_command(
         input,
         plugin: spec.plugin.clone(),
         hook_name: spec.hook_name.clone(),
+        installs: hook.is_some_and(|hook| hook.spec.plugin != plan::ENV)
+            && name.is_some_and(|name| name.event == BINARY_REQUEST),
     })
+}
+
+/// Returns the hook that a process is or, if it is a replay, that it repeats; `None` if that is no hook.
+fn replayed_hook(process: &Process, store: &Store) -> Result<Option<Process>, EngineError> {
+    let lineage = store.process_with_ancestors(process.id)?;
+    let mut repeated = lineage.into_iter().take_while(|ancestor| ancestor.spec.cmd == process.spec.cmd);
+    Ok(repeated.find(|ancestor| ancestor.spec.process_type == ProcessType::Hook))
 }
 
 /// Returns the arguments of the rigup that gave a hook a standard input: a batch hook always has one, and a foreground hook
 /// of an event if that rigup had `--stdin`.
-fn command_with_input(process: &Process, store: &Store) -> Result<Option<String>, EngineError> {
-    let Some(name) = HookName::parse(&process.spec.hook_name) else { return Ok(None) };
-    let parent = process.parent_id.map(|id| store.process(id)).transpose()?.flatten();
+fn command_with_input(hook: &Process, name: &HookName, store: &Store) -> Result<Option<String>, EngineError> {
+    let parent = hook.parent_id.map(|id| store.process(id)).transpose()?.flatten();
     let words = parent.map(|parent| parent.spec.cmd).unwrap_or_default();
     let has_option = || name.background.is_none() && words.iter().any(|word| word == "--stdin");
     let has_input = name.is_batch || has_option();

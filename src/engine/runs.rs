@@ -15,6 +15,7 @@ use crate::engine::session::{self, Session};
 use crate::fs::temporary_folder::TemporaryFolder;
 use crate::hook::command;
 use crate::hook::run::RunError;
+use crate::hook_test::sandbox::Sandbox;
 use crate::model::{Binary, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::executable::{self, ExecutableError};
 use crate::process::foreground::Foreground;
@@ -48,7 +49,8 @@ pub(crate) fn exec(
 }
 
 /// Runs a recorded command in the foreground, as a child of the recorded process. If its folder for temporary files is gone,
-/// it gets another one until it has exited.
+/// it gets another one until it has exited. A hook that installs gets an empty LIB_DIR until it has exited, because the
+/// binaries in the real one have records.
 pub(crate) fn replay(session: &Session<'_>, recorded: &RecordedCommand) -> Result<ExitStatus, EngineError> {
     let problem =
         |reason: String| EngineError::NotFound(format!("cannot replay process {}: {reason}", recorded.id));
@@ -76,7 +78,31 @@ pub(crate) fn replay(session: &Session<'_>, recorded: &RecordedCommand) -> Resul
     let (program, arguments) = words.split_first().expect("a recorded command has a program");
     let mut variables = recorded.variables.clone();
     let _temporary = replace_temporary_folder(&mut variables)?;
+    let _sandbox =
+        recorded.installs.then(|| replace_lib_dir(&mut variables, &session.settings)).transpose()?;
     exec_with(session, program, arguments, &variables, input.as_deref(), Some(recorded))
+}
+
+/// Replaces LIB_DIR and LIB_BIN_DIR in these variables with empty folders, which are removed with the returned value. PATH
+/// keeps LIB_BIN_DIR, for the programs that a provider needs.
+fn replace_lib_dir(
+    variables: &mut Vec<(String, OsString)>,
+    settings: &Settings,
+) -> Result<TemporaryFolder, EngineError> {
+    let folder = TemporaryFolder::create("rigup-").map_err(RunError::Temporary)?;
+    let sandbox = Sandbox::create(folder.path().to_owned(), settings).map_err(RunError::Temporary)?;
+    let Settings { lib_dir, lib_bin_dir, .. } = &sandbox.settings;
+    let replaced = [
+        ("LIB_DIR", lib_dir.clone()),
+        ("ABXPKG_LIB_DIR", lib_dir.clone()),
+        ("RIGUP_LIB_DIR", lib_dir.clone()),
+        ("LIB_BIN_DIR", lib_bin_dir.clone()),
+        ("RIGUP_LIB_BIN_DIR", lib_bin_dir.clone()),
+        ("NODE_MODULES_DIR", lib_dir.join("npm/node_modules")),
+    ];
+    variables.retain(|(variable, _)| replaced.iter().all(|(name, _)| name != variable));
+    variables.extend(replaced.map(|(name, path)| (name.to_owned(), path.into_os_string())));
+    Ok(folder)
 }
 
 /// Replaces the folder for temporary files, which was removed at the end of its event, in these variables. Returns the new

@@ -31,7 +31,7 @@ fn replay_runs_a_command_again_in_its_folder_with_its_variables() {
 #[test]
 fn replay_gives_a_hook_its_arguments_variables_and_standard_input() {
     let context = TestContext::new();
-    let hook = "#!/bin/sh\ncat\necho \"$0 $* in ${PWD##*/} for $LIB_DIR\" >&2\n";
+    let hook = "#!/bin/sh\ncat\necho \"$0 $* in ${PWD##*/} for $DATA_DIR\" >&2\n";
     context.script("here/providers/p/on_BinaryRequest__50_p.batch.sh", hook);
     context.run(&["install", "x", "--binproviders", "p"]).exits_with(1);
     let hook = context.hook_processes().remove(0);
@@ -146,4 +146,53 @@ fn replay_refuses_a_hook_whose_standard_input_was_removed() {
         assert_eq!((refused.stdout, refused.stderr), (String::new(), error));
     }
     assert_eq!(context.run(&["process", "replay", ids[2]]).succeeds().stdout, "", "it had none");
+}
+
+#[test]
+fn a_replay_of_a_provider_leaves_installed_binaries_alone() {
+    let mut context = TestContext::new();
+    let hook = "#!/bin/sh\neval \"$(\"$RIGUP\" hook begin --provider p -- \"$@\")\"\nmkdir -p \"$prefix\" \"$LIB_BIN_DIR\"\n\
+        printf '#!/bin/sh\\necho %s\\n' \"${V:-1.0}\" >\"$prefix/$name\"\nchmod +x \"$prefix/$name\"\n\
+        echo \"$ABXPKG_LIB_DIR\" >\"$LIB_BIN_DIR/$name.txt\"\n\
+        \"$RIGUP\" hook binary --provider p --abspath \"$prefix/$name\" -- \"$@\"\n";
+    context.provider("p", hook);
+    context.run(&["install", "p:a"]).succeeds();
+    let id = context.hook_processes().remove(0)["id"].as_str().unwrap().to_owned();
+    let file = context.linked_file("a");
+    let installed = std::fs::read(&file).unwrap();
+    std::fs::remove_file(context.bin("a.txt")).unwrap();
+    context.set("V", "9");
+    let first = context.run(&["process", "replay", &id]).succeeds();
+    // A replay of a replay installs nothing either.
+    let second = newest(&context)["id"].as_str().unwrap().to_owned();
+    for replay in [first, context.run(&["process", "replay", &second]).succeeds()] {
+        let record = replay.record();
+        assert_eq!(record["version"], "9", "{}", replay.stdout);
+        let replayed = Path::new(record["abspath"].as_str().unwrap());
+        assert!(!replayed.ancestors().nth(3).unwrap().exists(), "{} is removed", replayed.display());
+        assert_eq!(std::fs::read(&file).unwrap(), installed);
+        assert!(!context.bin("a.txt").exists());
+    }
+    context.run(&["uninstall", "a"]).succeeds();
+    context.run(&["process", "replay", &id]).succeeds();
+    assert!(!file.exists());
+}
+
+#[test]
+fn replay_names_the_hook_that_cannot_be_started() {
+    let context = TestContext::new();
+    let hook = "#!/bin/sh\ncat\n";
+    let file = context.script("here/providers/p/on_BinaryRequest__50_p.batch.sh", hook);
+    context.run(&["install", "x", "--binproviders", "p"]).exits_with(1);
+    let first = context.hook_processes().remove(0);
+    let id = first["id"].as_str().unwrap();
+    let input = context.run(&["process", "replay", id]).succeeds().stdout;
+    let second = newest(&context);
+    assert_eq!(second["cmd"], first["cmd"]);
+    let again = context.run(&["process", "replay", second["id"].as_str().unwrap()]).succeeds();
+    assert_eq!((again.stdout, input.contains("\"name\":\"x\"")), (input, true));
+    std::fs::remove_file(&file).unwrap();
+    let failed = context.run(&["process", "replay", id]).exits_with(127);
+    let error = format!("error: cannot start {}: it does not exist\n", file.display());
+    assert_eq!((failed.stdout, failed.stderr), (String::new(), error));
 }
