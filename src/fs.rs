@@ -1,6 +1,7 @@
 //! Operations on files and folders, each implemented only once.
 
 pub(crate) mod atomic;
+pub(crate) mod copy;
 pub(crate) mod digest;
 pub(crate) mod dir;
 pub(crate) mod lib_dir;

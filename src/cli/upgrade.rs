@@ -130,8 +130,8 @@ fn print(plan: &UpgradePlan, upgrades: &[Upgrade], context: &mut Context) -> Exi
         }
     }
     let is_limited = |upgrade: &&Upgrade| {
-        matches!(upgrade.outcome, UpgradeOutcome::Upgraded | UpgradeOutcome::UpToDate)
-            && upgrade.release_age > 0.0
+        use UpgradeOutcome::{HeldBack, UpToDate, Upgraded};
+        matches!(upgrade.outcome, Upgraded | UpToDate | HeldBack) && upgrade.release_age > 0.0
     };
     let ages = upgrades.iter().filter(is_limited).map(|upgrade| upgrade.release_age.to_string());
     let ages: Vec<String> = ages.collect::<BTreeSet<_>>().into_iter().collect();
@@ -158,6 +158,9 @@ fn print_outcome(plan: &UpgradePlan, upgrade: &Upgrade, context: &Context) {
         (UpgradeOutcome::UpToDate, _) => {
             context.verbosity.note(&format!("{name} is up to date ({}){limit}", or_unknown(version)));
         }
+        (UpgradeOutcome::HeldBack, _) => {
+            context.verbosity.note(&format!("{name} is held back ({previous}): {reason}"));
+        }
         (UpgradeOutcome::Planned, _) => {}
         (UpgradeOutcome::Foreign, _) if !plan.is_failure(*outcome) => {
             context.verbosity.note(&format!("{name} is not upgraded: {reason}"));
@@ -175,7 +178,10 @@ fn cells(upgrade: &Upgrade) -> [Cell; 5] {
     let status = match upgrade.outcome {
         UpgradeOutcome::Upgraded => Cell::success(word),
         UpgradeOutcome::Failed => Cell::failure(word),
-        UpgradeOutcome::UpToDate | UpgradeOutcome::Foreign | UpgradeOutcome::Planned => Cell::plain(word),
+        UpgradeOutcome::UpToDate
+        | UpgradeOutcome::HeldBack
+        | UpgradeOutcome::Foreign
+        | UpgradeOutcome::Planned => Cell::plain(word),
     };
     let (earlier, now) = (upgrade.earlier.as_ref(), upgrade.installed());
     [

@@ -223,7 +223,7 @@ impl InstallReport {
         match self.interrupted {
             Some(signal) => ExitStatus::Interrupted(signal),
             None if self.is_unrecorded || self.results.iter().any(is_unresolved) => ExitStatus::Setup,
-            None if self.results.iter().all(StepResult::is_linked) && self.diagnostics.is_empty() => {
+            None if self.results.iter().all(StepResult::is_done) && self.diagnostics.is_empty() => {
                 ExitStatus::Success
             }
             None => ExitStatus::Incomplete,

@@ -66,9 +66,19 @@ impl StepResult {
         matches!(self, Self::Unresolved(_, ResolveError::Interrupted))
     }
 
+    /// Whether the binary is installed and linked, or an upgrade keeps the installed version.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_linked() || self.held_back().is_some()
+    }
+
     /// Returns the attempts, in their order; none if the request was not resolved.
     pub(crate) fn attempts(&self) -> &[Attempt] {
         if let Self::Resolved(_, resolved) = self { &resolved.attempts } else { &[] }
+    }
+
+    /// Returns why an upgrade keeps the installed version although the provider works, or `None` if it does not.
+    pub(crate) fn held_back(&self) -> Option<&str> {
+        self.attempts().last().filter(|_| self.lost().is_none() && !self.is_installed())?.held_back()
     }
 
     /// Returns why the binary is installed without a link, or `None` if it is linked or not installed.

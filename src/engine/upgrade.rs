@@ -77,6 +77,8 @@ pub(crate) enum UpgradeOutcome {
     Upgraded,
     /// The same version is installed.
     UpToDate,
+    /// The provider offers only an older version.
+    HeldBack,
     /// Another program upgrades it.
     Foreign,
     /// The provider would run again; only in a dry run.
@@ -91,6 +93,7 @@ impl UpgradeOutcome {
         match self {
             Self::Upgraded => "upgraded",
             Self::UpToDate => "up to date",
+            Self::HeldBack => "held back",
             Self::Foreign => "not upgraded",
             Self::Planned => "planned",
             Self::Failed => "failed",
@@ -188,7 +191,10 @@ impl UpgradePlan {
         match outcome {
             UpgradeOutcome::Failed => true,
             UpgradeOutcome::Foreign => self.has_names,
-            UpgradeOutcome::Upgraded | UpgradeOutcome::UpToDate | UpgradeOutcome::Planned => false,
+            UpgradeOutcome::Upgraded
+            | UpgradeOutcome::UpToDate
+            | UpgradeOutcome::HeldBack
+            | UpgradeOutcome::Planned => false,
         }
     }
 
@@ -224,11 +230,14 @@ impl Upgrade {
                     UpgradeOutcome::Upgraded
                 }
             }
+            (_, None) if result.held_back().is_some() => UpgradeOutcome::HeldBack,
             (_, None) => UpgradeOutcome::Failed,
         };
         if self.outcome != UpgradeOutcome::Failed {
             let max = request.versions_of(provider).max;
-            if !max.is_empty() {
+            if let Some(reason) = result.held_back() {
+                reason.clone_into(&mut self.reason);
+            } else if !max.is_empty() {
                 self.reason = format!("max_version {max} ({})", request.version_sources.join(", "));
             }
             let enforces = catalog.configs.schema(provider).map(|schema| schema.provider.enforces);
@@ -237,7 +246,12 @@ impl Upgrade {
                 self.release_age = request.policy_of(provider).age();
             }
         }
-        self.record = result.to_record();
+        self.record = match &result {
+            StepResult::Resolved(_, resolved) if self.outcome == UpgradeOutcome::HeldBack => {
+                resolved.binary.to_record(&resolved.attempts)
+            }
+            result => result.to_record(),
+        };
         self.result = Some(result);
     }
 }
@@ -276,6 +290,11 @@ fn decide(
             request.version_sources.join(", ")
         };
         return Err(Unchanged::Exact(format!("exactly {exact} is required ({source})")));
+    }
+    // A request that excludes the installed version may ask for an older one.
+    let is_accepted = versions.contains_program(version, package_version);
+    if is_accepted && !request.is_restricted {
+        request.not_below.clone_from(version);
     }
     if request.providers == Providers::Default {
         let mut all = request.candidates.clone();

@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::exhaustion;
+use crate::fs::copy::copy_tree;
 use crate::fs::dir::make_private_dir;
 use crate::fs::lib_dir::Prefix;
+use crate::fs::remove::remove_tree;
 use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::event::InstallEvent;
 use crate::install::plan::{ENV, Request};
@@ -93,13 +95,18 @@ pub(crate) fn run(
         on_event(InstallEvent::Output(line));
     };
     let foreign = Prefix::all_foreign(&hook.plugin, &runner.settings.lib_dir);
-    let own_prefix = OwnPrefix::mark(runner, hook, targets)?;
+    let mut own_prefix = OwnPrefix::mark(runner, hook, targets)?;
     let may_run_concurrently = may_run_concurrently(hook, config);
     let lock = (!may_run_concurrently).then(|| provider_lock(runner, provider, &on_event)).transpose()?;
     let ready = runner.prepare(job, on_wait)?;
     let unsaved: Vec<&Binary> =
         targets.iter().filter(|target| target.is_unsaved).map(|target| &target.binary).collect();
     runner.store.begin_attempts(&ready.process, &unsaved)?;
+    if let Some(own_prefix) = &mut own_prefix
+        && !builtin::is_builtin(&hook.path, &runner.settings.data_dir)
+    {
+        own_prefix.keep_copy(&ready.run_dir.path().join(EARLIER), &on_event);
+    }
     let on_tick = |logs: &Logs| {
         if let Some(line) = last_line(&logs.stderr) {
             on_event(InstallEvent::Output(line));
@@ -122,6 +129,7 @@ pub(crate) fn run(
             version_args: &request.overrides.of(provider).version_args,
             pin: request.pin.as_ref().map(|pin| (pin, settings.lib_dir.as_path())),
             needs_exact_version: config.is_some_and(ProviderConfig::needs_exact_version),
+            not_below: &request.not_below,
             is_measured: builtin::is_builtin(&hook.path, &settings.data_dir),
             lib_dir: Some(&settings.lib_dir),
             prober: Some(&prober),
@@ -178,6 +186,9 @@ fn provider_lock(
     }
 }
 
+/// The folder, in the run dir of a hook, of the copy of the prefix that it installs into.
+const EARLIER: &str = "earlier";
+
 /// The prefix of the only request of a hook.
 struct OwnPrefix<'a> {
     users: Users<'a>,
@@ -188,6 +199,8 @@ struct OwnPrefix<'a> {
     is_old: bool,
     /// Whether it contains the earlier file of the binary.
     is_used: bool,
+    /// The copy of what it contained.
+    copy: Option<PathBuf>,
 }
 
 impl<'a> OwnPrefix<'a> {
@@ -209,11 +222,38 @@ impl<'a> OwnPrefix<'a> {
         let (is_used, version) = (used.is_some(), used.map_or("", |installed| &*installed.version));
         // If LIB_DIR cannot be written, the hook reports that.
         let _ = users.mark_prefix(&prefix, name, version);
-        Ok(Some(Self { users, prefix, name, path, is_old, is_used }))
+        Ok(Some(Self { users, prefix, name, path, is_old, is_used, copy: None }))
     }
 
-    /// Removes what the hook has installed so far, if nothing was there before. Marks the prefix that it installed into.
-    fn settle(self, verdict: &Verdict, on_event: &impl Fn(InstallEvent)) {
+    /// Copies the prefix if it contains the earlier file of the binary: a hook may change it in its place. A prefix that
+    /// another data dir uses, too, is not copied, because that one may change it meanwhile.
+    fn keep_copy(&mut self, copy: &Path, on_event: &impl Fn(InstallEvent)) {
+        if self.is_used && self.users.others_with_another_version(&self.prefix, "").is_empty() {
+            match copy_tree(&self.path, copy) {
+                Ok(()) => self.copy = Some(copy.to_owned()),
+                Err(error) => {
+                    let path = self.path.display();
+                    on_event(InstallEvent::Warning(format!("cannot keep a copy of {path}: {error}")));
+                    let _ = remove_tree(copy);
+                }
+            }
+        }
+    }
+
+    /// Puts the copy back if the hook failed. A hook that declined or skipped the request has changed nothing.
+    fn restore(&self, outcome: Outcome, on_event: &impl Fn(InstallEvent)) {
+        if let Some(copy) = &self.copy
+            && !matches!(outcome, Outcome::Declined | Outcome::Skipped)
+            && let Err(error) = self.users.restore_prefix(&self.prefix, copy)
+        {
+            let path = self.path.display();
+            on_event(InstallEvent::Warning(format!("cannot restore {path}: {error}")));
+        }
+    }
+
+    /// Removes what the hook has installed so far, if nothing was there before, or restores what was. Marks the prefix that
+    /// it installed into.
+    fn settle(&self, verdict: &Verdict, on_event: &impl Fn(InstallEvent)) {
         match verdict {
             Verdict::Installed(installed, _) => {
                 if installed.abspath.starts_with(&self.path) {
@@ -223,7 +263,8 @@ impl<'a> OwnPrefix<'a> {
                 }
                 let _ = self.users.mark_installed(installed, self.name);
             }
-            Verdict::NotInstalled(..) => {
+            Verdict::NotInstalled(outcome, _) => {
+                self.restore(*outcome, on_event);
                 let removed = if self.is_old {
                     let removed = self.users.remove_part(&self.prefix);
                     // Another data dir may have installed it.
@@ -239,6 +280,10 @@ impl<'a> OwnPrefix<'a> {
                     Err(error) => on_event(InstallEvent::Warning(error.to_string())),
                 }
             }
+        }
+        if let Some(copy) = &self.copy {
+            // What is left is removed with the run dir.
+            let _ = remove_tree(copy);
         }
     }
 

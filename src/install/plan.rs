@@ -67,6 +67,8 @@ pub struct Request {
     pub pays_from: Option<u32>,
     /// The pin that the binary must match, or `None` without `--locked`.
     pub pin: Option<Pin>,
+    /// For an upgrade: the installed version, which no older one may replace; empty if any may.
+    pub not_below: String,
 }
 
 impl Request {
@@ -91,6 +93,7 @@ impl Request {
             named_provider: None,
             pays_from: None,
             pin: None,
+            not_below: String::new(),
         }
     }
 

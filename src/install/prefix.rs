@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::fs::dir;
+use crate::fs::copy::copy_tree;
 use crate::fs::lib_dir::{self, Prefix};
 use crate::fs::remove::{ignore_missing, remove_tree};
+use crate::fs::{atomic, dir};
 use crate::install::users::{Owner, Users};
 use crate::model::BinaryName;
 use crate::process::lock::{Lock, LockError};
@@ -115,6 +116,16 @@ impl Users<'_> {
             remove(&part)?;
         }
         Ok(())
+    }
+
+    /// Replaces a prefix with its earlier copy, unless a hook is installing into it.
+    pub(crate) fn restore_prefix(&self, prefix: &Prefix, copy: &Path) -> Result<(), RemovalError> {
+        let lib_dir = &self.settings.lib_dir;
+        let (path, part) = (prefix.path(lib_dir), prefix.part(lib_dir));
+        let _hook_locks = self.lock_out_hooks(prefix)?;
+        remove(&part)?;
+        copy_tree(copy, &part)?;
+        Ok(atomic::replace_folder(&path, &part)?)
     }
 
     /// Returns what exists of a prefix and has no user: for `--orphaned` (without `except`), what an unfinished install

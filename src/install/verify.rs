@@ -11,6 +11,7 @@ use crate::fs::dir::parent;
 use crate::install::probe::{self, ProbeError, Prober, Program};
 use crate::install::{relocatable, request_digest};
 use crate::lockfile::Pin;
+use crate::model::attempt::HELD_BACK;
 use crate::model::version::{self, MAX_VERSION_LENGTH, is_valid_version};
 use crate::model::{Installed, Outcome, ProviderName, VersionRange, name};
 use crate::process::executable::{self, ExecutableError};
@@ -63,6 +64,9 @@ pub(crate) enum VerifyError {
     /// The version in the record is newer than the maximum version, with the next step.
     #[error("version {0} is newer than {1}{2}")]
     TooNew(String, String, &'static str),
+    /// The version in the record, of the binary with this name, is older than the installed one, which is upgraded.
+    #[error("{HELD_BACK}version {0} is older than the installed {1}; `rigup upgrade {spec}` installs it", spec = shell::quote_text(&format!("{}@{}", .2, .0)))]
+    HeldBack(String, String, String),
     /// The request restricts the version, but the record has none.
     #[error("the version is unknown, but {0} is required")]
     NoVersion(String),
@@ -125,6 +129,8 @@ pub(crate) struct Expected<'a> {
     pub pin: Option<(&'a Pin, &'a Path)>,
     /// Whether the provider installs the newest release unless exactly one version is requested.
     pub needs_exact_version: bool,
+    /// The installed version, which no older one may replace; empty if any may.
+    pub not_below: &'a str,
     /// Whether a built-in hook printed the record, so that `rigup hook binary` computed its digest.
     pub is_measured: bool,
 }
@@ -149,6 +155,7 @@ impl<'a> Expected<'a> {
             version_args: &[],
             pin: None,
             needs_exact_version: false,
+            not_below: "",
             is_measured: false,
         }
     }
@@ -288,6 +295,14 @@ pub(crate) fn check_versions(
     })
 }
 
+/// Checks that a version, unless it is unknown, is not older than the installed one of the binary with this name.
+pub(crate) fn check_not_older(version: &str, not_below: &str, name: &str) -> Result<(), VerifyError> {
+    if version.is_empty() || (VersionRange { min: not_below, max: "" }).contains(version) {
+        return Ok(());
+    }
+    Err(VerifyError::HeldBack(version.to_owned(), not_below.to_owned(), name.to_owned()))
+}
+
 /// Checks the digest of a file against the pinned name and digest. The file is read again only if `sha256`, the digest of
 /// its bytes, differs, as it does if the file contains the path of LIB_DIR.
 pub(crate) fn check_digest(
@@ -310,6 +325,7 @@ pub(crate) fn check_digest(
 
 fn check_version(found: &str, package_version: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
     check_versions(found, package_version, expected.versions, expected.needs_exact_version)?;
+    check_not_older(found, expected.not_below, expected.name)?;
     match expected.pin {
         Some((pin, _)) if !pin.versions().contains(found) => {
             Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone(), pin.name.clone()))

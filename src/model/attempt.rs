@@ -35,6 +35,9 @@ impl Outcome {
     }
 }
 
+/// The start of the reason for a rejected program that is older than the installed one.
+pub(crate) const HELD_BACK: &str = "held back: ";
+
 /// An attempt of a provider for a request, with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attempt {
@@ -46,4 +49,11 @@ pub struct Attempt {
     pub reason: String,
     /// The process of the hook, or `None` if no hook was started.
     pub process_id: Option<ProcessId>,
+}
+
+impl Attempt {
+    /// Returns why an upgrade keeps the installed version although the provider works, or `None` if it does not.
+    pub(crate) fn held_back(&self) -> Option<&str> {
+        self.reason.strip_prefix(HELD_BACK).filter(|_| self.outcome == Outcome::Rejected)
+    }
 }

@@ -109,6 +109,7 @@ impl ProgramFacts {
         let (found, package_version, exact) = (&self.version, &self.package_version, &request.exact_version);
         let versions = request.versions();
         verify::check_versions(found, package_version, versions, config.needs_exact_version())?;
+        verify::check_not_older(found, &request.not_below, request.name.as_str())?;
         if !VersionRange::exactly(exact).contains_program(found, package_version) {
             return Err(
                 VerifyError::OtherVersion(found.clone(), exact.clone(), request.name.to_string()).into()

@@ -27,6 +27,8 @@ pub struct HookRequest {
     pub exact_version: String,
     /// `--exact-sha256`: the pinned digest, with `{LIB_DIR}` for LIB_DIR; empty for any.
     pub exact_sha256: String,
+    /// `--not-below`: the installed version, which no older one may replace; empty if any may.
+    pub not_below: String,
     /// `--min-release-age`, `--postinstall-scripts`
     pub policy: Policy,
     /// `--best-effort`: the rules that are only defaults.
@@ -36,13 +38,14 @@ pub struct HookRequest {
 }
 
 /// The keys of a request, which are arguments of a hook.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "name",
     "binproviders",
     "min_version",
     "max_version",
     "exact_version",
     "exact_sha256",
+    "not_below",
     MIN_RELEASE_AGE_KEY,
     POSTINSTALL_SCRIPTS_KEY,
     "best_effort",
@@ -117,6 +120,7 @@ impl HookRequest {
             max_version: requirement.max_version,
             exact_version: text("exact_version").to_owned(),
             exact_sha256: text("exact_sha256").to_owned(),
+            not_below: text("not_below").to_owned(),
             policy: requirement.policy,
             best_effort: text("best_effort").split(',').map(str::to_owned).collect(),
             overrides: requirement.overrides,

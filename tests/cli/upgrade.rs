@@ -95,7 +95,7 @@ fn an_earlier_version_that_the_hook_has_changed_is_not_installed() {
     let context = context();
     context.provider(
         "mine",
-        "#!/bin/sh\neval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"\n\
+        "#!/bin/sh\neval \"$(\"$RIGUP\" hook begin --provider mine -- \"$@\")\"\nprefix=$DATA_DIR/elsewhere\n\
          release=$(cat \"$DATA_DIR/release\")\nmkdir -p \"$prefix\"\nrm -f \"$prefix/$name\"\n\
          [ \"$release\" != gone ] || exit 1\n\
          printf '#!/bin/sh\\necho %s %s\\n' \"$name\" \"$release\" >\"$prefix/$name\"\nchmod +x \"$prefix/$name\"\n\
@@ -239,4 +239,74 @@ fn upgrade_replaces_no_file_in_the_place_of_its_link() {
     assert_eq!(outcomes(&output.records()), [["a", "1", "2", "upgraded"]]);
     output.stderr_contains("--force replaces it");
     assert_eq!(fs::read_to_string(mine).unwrap(), "mine");
+}
+
+/// A provider that changes its prefix, and then fails if there is a file `broken`.
+const IN_PLACE: &str = r#"#!/bin/sh
+eval "$("$RIGUP" hook begin --provider mine -- "$@")"
+mkdir -p "$prefix"
+rm -f "$prefix/$name" "$prefix/data"
+release=${exact_version:-$(cat "$DATA_DIR/release")}
+printf '#!/bin/sh\necho %s %s\n' "$name" "$release" >"$prefix/$name"
+chmod +x "$prefix/$name"
+echo "$release" >"$prefix/data"
+[ ! -e "$DATA_DIR/broken" ] || exit 1
+"$RIGUP" hook binary --provider mine --abspath "$prefix/$name" -- "$@"
+"#;
+
+#[test]
+fn upgrade_does_not_replace_a_version_with_an_older_one() {
+    let context = context();
+    context.provider("mine", IN_PLACE);
+    context.write("data/release", "2.0");
+    context.plugin("p", &[json!({"type": "Binary", "name": "a", "binproviders": "shop"})]);
+    context.run(&["lock"]).succeeds();
+    context.run(&["install", "mine:b"]).succeeds();
+    let lockfile = fs::read_to_string(context.path("here/rigup.lock")).unwrap();
+    context.write("data/release", "1.9");
+    let held = context.run(&["upgrade", "--lock"]).succeeds();
+    assert_eq!(
+        outcomes(&held.records()),
+        [["a", "2.0", "2.0", "held back"], ["b", "2.0", "2.0", "held back"]]
+    );
+    for (name, record) in ["a", "b"].iter().zip(held.records()) {
+        let reason =
+            format!("version 1.9 is older than the installed 2.0; `rigup upgrade {name}@1.9` installs it");
+        assert!(held.stderr.contains(&format!("{name} is held back (2.0): {reason}\n")), "{}", held.stderr);
+        assert_eq!([&record["type"], &record["reason"]], ["Binary", &*reason]);
+        assert_eq!([&record["attempt_count"], &record["num_uses_failed"]], [0, 0]);
+        assert!(fs::read_to_string(context.linked_file(name)).unwrap().contains("2.0"));
+    }
+    assert!(held.stderr.contains("\n0 of 2 upgraded in "), "{}", held.stderr);
+    assert_eq!(fs::read_to_string(context.path("here/rigup.lock")).unwrap(), lockfile);
+    context.run(&["install"]).succeeds().stderr_contains("a is already installed");
+    assert_eq!(
+        context.processes().iter().filter(|process| process["exit_code"] == 1).count(),
+        2,
+        "the hooks"
+    );
+
+    context
+        .plugin("p", &[json!({"type": "Binary", "name": "a", "binproviders": "shop", "max_version": "1.5"})]);
+    let asked = context.run(&["upgrade", "a", "b@1.9"]).succeeds().records();
+    assert_eq!(outcomes(&asked), [["a", "2.0", "1.5", "upgraded"], ["b", "2.0", "1.9", "upgraded"]]);
+}
+
+#[test]
+fn a_prefix_that_a_failed_hook_has_changed_is_restored() {
+    let context = context();
+    context.provider("mine", IN_PLACE);
+    context.run(&["install", "mine:b"]).succeeds();
+    let data = || fs::read_to_string(context.linked_file("b").with_file_name("data")).unwrap();
+    context.write("data/release", "2");
+    context.write("data/broken", "");
+    for args in [&["upgrade"][..], &["install", "--force", "b"], &["install", "b", "--min-version", "2"]] {
+        let failed = context.run(args).exits_with(1);
+        assert!(failed.stderr.contains("b 1, which mine installed, stays installed"), "{}", failed.stderr);
+        assert_eq!(data(), "1\n");
+        assert_eq!(context.run(&["load", "b"]).succeeds().record()["version"], "1");
+    }
+    fs::remove_file(context.path("data/broken")).unwrap();
+    assert_eq!(outcomes(&context.run(&["upgrade"]).succeeds().records()), [["b", "1", "2", "upgraded"]]);
+    assert_eq!(data(), "2\n");
 }

@@ -18,6 +18,7 @@ pub fn arguments(
 ) -> Vec<OsString> {
     let mut fields = fields(request, provider, binary_id, machine_id).to_vec();
     fields.push(("exact_sha256", request.pin.as_ref().map(|pin| pin.sha256.as_str()).into()));
+    fields.push(("not_below", request.not_below.as_str().into()));
     for (_, value) in &mut fields {
         // As text, because an argument with the value false would be left out.
         if let Value::Bool(flag) = value {

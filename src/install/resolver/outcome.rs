@@ -126,6 +126,9 @@ impl ResolverState<'_, '_> {
             if lost.is_some() {
                 set_request(binary, request);
             }
+            if lost.is_none() && attempts.last().is_some_and(|attempt| attempt.held_back().is_some()) {
+                return;
+            }
             let digest = request_digest::of_failure(request, self.resolver.runner.settings);
             let problem = problem.clone().filter(|_| self.resolver.is_lookup);
             binary.fail(digest, problem.unwrap_or_else(|| summary(attempts)), clock::now());
