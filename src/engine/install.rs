@@ -22,6 +22,7 @@ use crate::install::resolver::Resolver;
 use crate::model::{
     Binary, BinaryName, BinarySpec, MachineId, Policy, Process, ProcessId, Version, VersionRange,
 };
+use crate::plugin::overrides::Rules;
 use crate::plugin::requirement::{self, Diagnostic, Providers, Requirement};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
@@ -123,9 +124,19 @@ impl InstallPlan {
             |name: &BinaryName| requirements.iter().any(|requirement| requirement.name == *name);
         let only_stored: Vec<_> =
             stored.into_iter().filter(|requirement| !is_required(&requirement.name)).collect();
+        let from_stored = requirements.len();
         requirements.extend(only_stored);
         selection.names =
             if is_only_stored { names } else { specs(&request.names, &requirements, settings)? };
+        for requirement in &mut requirements[from_stored..] {
+            let states_version = |spec: &BinarySpec| {
+                spec.name == requirement.name
+                    && spec.versions().is_ok_and(|versions| versions != VersionRange::default())
+            };
+            if selection.names.iter().any(states_version) {
+                allow_any_version(requirement);
+            }
+        }
         let steps = if is_only_stored && selection.names.is_empty() {
             Vec::new()
         } else {
@@ -286,6 +297,15 @@ pub(crate) fn stored_requirements(
         Some(Requirement { source: "the stored request".to_owned(), ..requirement })
     };
     Ok(wanted.iter().filter_map(parse).collect())
+}
+
+/// Removes the versions of a stored request, which the user replaces with another one.
+fn allow_any_version(requirement: &mut Requirement) {
+    let Requirement { min_version, max_version, overrides, .. } = requirement;
+    (*min_version, *max_version) = (String::new(), String::new());
+    let stated = overrides.clone();
+    let versions = VersionRange::default();
+    overrides.replace_rules(|provider| Rules { versions, policy: stated.of(provider).policy });
 }
 
 /// Parses the names of a command. A required name is not split.

@@ -285,7 +285,7 @@ fn decide(
     {
         let source = if request.required_by.is_empty() {
             let name = shell::quote_text(request.name.as_str());
-            format!("it was installed so; for the newest, run `rigup install --force {name}`")
+            format!("by the request that installed it; for the newest, run `rigup install --force {name}`")
         } else {
             request.version_sources.join(", ")
         };

@@ -165,7 +165,7 @@ fn upgrade_says_what_limits_the_version() {
     let to = context.run(&["upgrade", "most@1.7", "exact"]).succeeds().records();
     assert_eq!(outcomes(&to), [["most", "1.5", "1.7", "upgraded"], ["exact", "1", "2", "upgraded"]]);
     context.run(&["install", "shop:one@1"]).succeeds();
-    let hint = "(it was installed so; for the newest, run `rigup install --force one`)";
+    let hint = "(by the request that installed it; for the newest, run `rigup install --force one`)";
     context.run(&["upgrade", "one"]).succeeds().stderr_contains(hint);
     let newest = context.run(&["install", "--force", "one"]).succeeds().record();
     assert_eq!(newest["version"], "2");
@@ -309,4 +309,24 @@ fn a_prefix_that_a_failed_hook_has_changed_is_restored() {
     fs::remove_file(context.path("data/broken")).unwrap();
     assert_eq!(outcomes(&context.run(&["upgrade"]).succeeds().records()), [["b", "1", "2", "upgraded"]]);
     assert_eq!(data(), "2\n");
+}
+
+#[test]
+fn a_named_version_replaces_that_of_the_stored_request() {
+    let context = context();
+    context.run(&["install", "shop:a@1.0"]).succeeds();
+    context.write("data/release", "3");
+    let held = context.run(&["upgrade", "a"]).succeeds();
+    let next = "exactly 1.0 is required (by the request that installed it; for the newest, run `rigup install --force a`)";
+    assert_eq!(held.record()["reason"], next);
+    let upgraded = context.run(&["upgrade", "a@2"]).succeeds();
+    assert_eq!(outcomes(&upgraded.records()), [["a", "1.0", "2", "upgraded"]]);
+    let stored = context.run(&["binary", "show", "a"]).succeeds().record();
+    assert_eq!([&stored["min_version"], &stored["max_version"]], ["2", "2"]);
+    assert_eq!(outcomes(&context.run(&["upgrade", "shop:a@1.0"]).succeeds().records())[0][2], "1.0");
+
+    context
+        .plugin("p", &[json!({"type": "Binary", "name": "a", "binproviders": "shop", "max_version": "1.5"})]);
+    let limited = context.run(&["upgrade", "a@2"]).exits_with(1);
+    assert!(limited.stderr.contains("no version satisfies both <= 1.5 ("), "{}", limited.stderr);
 }
