@@ -15,7 +15,6 @@ use crate::engine::session::{self, Session};
 use crate::fs::temporary_folder::TemporaryFolder;
 use crate::hook::command;
 use crate::hook::run::RunError;
-use crate::hook_test::sandbox::Sandbox;
 use crate::model::{Binary, Process, ProcessExit, ProcessSpec, ProcessType};
 use crate::process::executable::{self, ExecutableError};
 use crate::process::foreground::Foreground;
@@ -77,46 +76,30 @@ pub(crate) fn replay(session: &Session<'_>, recorded: &RecordedCommand) -> Resul
     let words: Vec<OsString> = recorded.words.iter().map(OsString::from).collect();
     let (program, arguments) = words.split_first().expect("a recorded command has a program");
     let mut variables = recorded.variables.clone();
-    let _temporary = replace_temporary_folder(&mut variables)?;
-    let _sandbox =
-        recorded.installs.then(|| replace_lib_dir(&mut variables, &session.settings)).transpose()?;
+    let _temporary = replace_folder(&mut variables, "TMP_DIR", Path::is_dir)?;
+    if recorded.installs {
+        // That of the caller would take precedence.
+        let lib_dir = variables.iter().find(|(name, _)| name == "LIB_DIR").map(|(_, value)| value.clone());
+        variables.extend(lib_dir.map(|lib_dir| ("RIGUP_LIB_DIR".to_owned(), lib_dir)));
+    }
+    let _lib_dir = replace_folder(&mut variables, "LIB_DIR", |_folder| !recorded.installs)?;
     exec_with(session, program, arguments, &variables, input.as_deref(), Some(recorded))
 }
 
-/// Replaces LIB_DIR and LIB_BIN_DIR in these variables with empty folders, which are removed with the returned value. PATH
-/// keeps LIB_BIN_DIR, for the programs that a provider needs.
-fn replace_lib_dir(
-    variables: &mut Vec<(String, OsString)>,
-    settings: &Settings,
-) -> Result<TemporaryFolder, EngineError> {
-    let folder = TemporaryFolder::create("rigup-").map_err(RunError::Temporary)?;
-    let sandbox = Sandbox::create(folder.path().to_owned(), settings).map_err(RunError::Temporary)?;
-    let Settings { lib_dir, lib_bin_dir, .. } = &sandbox.settings;
-    let replaced = [
-        ("LIB_DIR", lib_dir.clone()),
-        ("ABXPKG_LIB_DIR", lib_dir.clone()),
-        ("RIGUP_LIB_DIR", lib_dir.clone()),
-        ("LIB_BIN_DIR", lib_bin_dir.clone()),
-        ("RIGUP_LIB_BIN_DIR", lib_bin_dir.clone()),
-        ("NODE_MODULES_DIR", lib_dir.join("npm/node_modules")),
-    ];
-    variables.retain(|(variable, _)| replaced.iter().all(|(name, _)| name != variable));
-    variables.extend(replaced.map(|(name, path)| (name.to_owned(), path.into_os_string())));
-    Ok(folder)
-}
-
-/// Replaces the folder for temporary files, which was removed at the end of its event, in these variables. Returns the new
-/// one, or `None` if there is no need.
-fn replace_temporary_folder(
+/// Replaces the folder of a variable, and those below it, in these variables with a new one, unless it can be used. Returns
+/// the new one, or `None` if there is no need. Lists of folders, such as PATH, keep it.
+fn replace_folder(
     variables: &mut [(String, OsString)],
+    variable: &str,
+    is_usable: impl Fn(&Path) -> bool,
 ) -> Result<Option<TemporaryFolder>, EngineError> {
-    let recorded = variables.iter().find(|(name, _)| name == "TMP_DIR");
-    let recorded = recorded.map(|(_, value)| PathBuf::from(value)).filter(|folder| !folder.is_dir());
-    let Some(removed) = recorded else { return Ok(None) };
+    let recorded = variables.iter().find(|(name, _)| name == variable);
+    let recorded = recorded.map(|(_, value)| PathBuf::from(value)).filter(|folder| !is_usable(folder));
+    let Some(replaced) = recorded else { return Ok(None) };
     let folder = TemporaryFolder::create("rigup-").map_err(RunError::Temporary)?;
-    for (_, value) in variables {
-        // The profiles of browsers are in it.
-        if let Ok(below) = Path::new(value).strip_prefix(&removed) {
+    for (_, value) in variables.iter_mut().filter(|(name, _)| !name.ends_with("PATH")) {
+        // The profiles of browsers are in TMP_DIR, and the links in LIB_DIR.
+        if let Ok(below) = Path::new(value).strip_prefix(&replaced) {
             *value = folder.path().components().chain(below.components()).collect::<PathBuf>().into();
         }
     }
