@@ -1,10 +1,8 @@
 //! The command line: one file for each command. Commands call the engine and print what it returns.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
@@ -14,11 +12,9 @@ use crate::cli::hook::HookCommand;
 use crate::cli::junit::JunitArgs;
 use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
-use crate::cli::output_queue::{STDERR, STDOUT};
+use crate::cli::output_queue::STDERR;
 use crate::engine::{EngineError, ExitStatus};
-use crate::exhaustion;
 use crate::process::signals;
-use crate::report::text::printable;
 use crate::settings::{Environment, FORMAT_VARIABLE, Flags, Settings, SettingsUse};
 
 mod apply;
@@ -73,11 +69,10 @@ mod typed;
 mod uninstall;
 mod up;
 mod upgrade;
+mod usage;
 mod waiter;
 mod which;
 mod why;
-
-const GLOBAL_OPTIONS_HINT: &str = "Run `rigup --help` to see the global options.";
 
 /// Installs the binaries that plugins require, runs their hooks, and records every process it starts
 #[derive(Debug, Parser)]
@@ -241,7 +236,8 @@ pub fn main() -> ExitCode {
 fn run_command_line() -> ExitStatus {
     let name = std::env::args_os().nth(1).unwrap_or_default();
     if InternalCommand::has_subcommand(&name.to_string_lossy()) {
-        return InternalCli::try_parse().map_or_else(print_usage, run_internal);
+        return InternalCli::try_parse()
+            .map_or_else(|error| usage::print(error, command_line()), run_internal);
     }
     if completions::complete(command_line) {
         return ExitStatus::Success;
@@ -249,11 +245,13 @@ fn run_command_line() -> ExitStatus {
     let environment = Environment::of_this_process();
     job_log::set_reader(ci::system_of(&environment));
     let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    let parsed = parsed.map_err(|error| typed::with_tip(with_printable_arguments(error), command_line()));
+    let parsed = parsed.map_err(|error| {
+        typed::with_tip(usage::with_printable_arguments(error, command_line()), command_line())
+    });
     match parsed {
         Err(error) => {
             let reported = command_report::of_parser(&error);
-            let status = print_usage(error);
+            let status = usage::print(error, command_line());
             if let Some(error) = reported {
                 let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
                 let options = ReportOptions::of_rejected(&arguments, &command_line());
@@ -336,89 +334,12 @@ fn run_with_settings(
     status
 }
 
-/// Prints the help, the version, or the usage error.
-fn print_usage(error: clap::Error) -> ExitStatus {
-    let error = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            requested_help().unwrap_or(error)
-        }
-        _ => error,
-    };
-    let (is_error, text) = (error.use_stderr(), error.render().to_string());
-    if is_error && hook::is_evaluated(std::env::args_os().skip(1), error.kind()) {
-        let _ = STDOUT.write_and_drain(hook::EXIT_IN_SHELL);
-    }
-    // Only a terminal shows styles.
-    let printed = match is_error {
-        true if io::stderr().is_terminal() => error.print(),
-        true => STDERR.write_and_drain(&job_log::inert(text)),
-        false if io::stdout().is_terminal() => error.print(),
-        false => STDOUT.write_and_drain(&text),
-    };
-    match printed {
-        // That nobody reads the messages, or the rest of the help, does not change the exit code.
-        _ if is_error => ExitStatus::Usage,
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let error = output_error(&error);
-            error!("{error}");
-            error.status
-        }
-        _ => ExitStatus::Success,
-    }
-}
-
-/// Returns the error for standard output that cannot be written.
-fn output_error(error: &io::Error) -> CliError {
-    CliError::setup(format!("cannot write to standard output: {}", exhaustion::explain(error)))
-}
-
-/// Returns the error for the arguments of this process without characters that control the terminal, because clap quotes
-/// arguments unchanged. If there is none, returns the same error.
-fn with_printable_arguments(error: clap::Error) -> clap::Error {
-    let texts = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
-    let (texts, shown): (Vec<String>, Vec<String>) =
-        texts.map(|text| (text.clone(), printable(&text))).unzip();
-    // What replaces the bytes of an argument that is not UTF-8 is valid.
-    if texts == shown || error.kind() == ErrorKind::InvalidUtf8 {
-        return error;
-    }
-    command_line().try_get_matches_from(shown).err().unwrap_or(error)
-}
-
-/// Returns the help that the arguments of this process request.
-fn requested_help() -> Option<clap::Error> {
-    let command = without_global_options(command_line());
-    command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)).err()
-}
-
-/// Hides the global options of the subcommands, so that only the help of rigup itself shows them.
-fn without_global_options(mut command: clap::Command) -> clap::Command {
-    command.build();
-    for subcommand in command.get_subcommands_mut() {
-        hide_global_options(subcommand);
-    }
-    command
-}
-
-fn hide_global_options(command: &mut clap::Command) {
-    // The examples of most commands come from a file, which ends with a line break.
-    let help = command.get_after_help().map(|help| format!("{}\n\n", help.to_string().trim_end()));
-    let help = help.unwrap_or_default();
-    let hidden = std::mem::take(command)
-        .mut_args(|argument| if argument.is_global_set() { argument.hide(true) } else { argument })
-        .after_help(format!("{help}{GLOBAL_OPTIONS_HINT}"));
-    *command = hidden;
-    for subcommand in command.get_subcommands_mut() {
-        hide_global_options(subcommand);
-    }
-}
-
 fn run_and_flush(run: impl FnOnce(&mut Context) -> CommandResult, context: &mut Context) -> CommandResult {
     let status = run(context);
     let interrupted_by = signals::interrupted_by();
     let finished = context.output.finish();
     let status = status?;
-    finished.map_err(|error| output_error(&error))?;
+    finished.map_err(|error| usage::output_error(&error))?;
     // A signal counts until everything is printed.
     let during = signals::interrupted_by().filter(|_| interrupted_by.is_none());
     Ok(during.map_or(status, ExitStatus::Interrupted))
@@ -446,6 +367,8 @@ impl Command {
         };
         match self {
             Doctor => SettingsUse::Examined,
+            // What a file keeps must not be removed by the default limits.
+            Process(command) if command.prunes() => SettingsUse::Values,
             Down(..) | Events(..) | Logs(..) | Process(..) | Ps(..) | Report(..) | Restart(..)
             | Stats(..) | Stop(..) | Wait(..) | Which(..) => SettingsUse::Folders,
             Config(args) if args.is_path() => SettingsUse::Paths,
@@ -508,7 +431,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Stats(args) => stats::stats(args, context),
         Command::Graph(args) => graph::graph(&args, context),
         Command::Generate(command) => {
-            let command_line = || without_global_options(Cli::command().disable_help_subcommand(true));
+            let command_line = || usage::without_global_options(Cli::command().disable_help_subcommand(true));
             generate::run(&command, command_line, context)
         }
         Command::Report(args) => report::report(args, context),

@@ -42,6 +42,13 @@ pub(crate) enum ProcessCommand {
     Gc(gc::GcArgs),
 }
 
+impl ProcessCommand {
+    /// Whether it prunes what has expired by the limits in the settings.
+    pub(crate) const fn prunes(&self) -> bool {
+        matches!(self, Self::Gc(..) | Self::Replay(..))
+    }
+}
+
 /// Runs `rigup process`.
 pub(crate) fn run(command: ProcessCommand, context: &mut Context) -> CommandResult {
     match command {

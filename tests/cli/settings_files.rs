@@ -113,3 +113,14 @@ fn which_prints_a_path_while_the_settings_are_being_edited() {
     assert_eq!(output.stdout, path);
     output.stderr_contains(&format!("warning: cannot use {}: not TOML: line 1", file.display()));
 }
+
+#[test]
+fn what_prunes_by_the_settings_does_not_run_without_them() {
+    let context = TestContext::new();
+    context.run(&["exec", "--", "true"]).succeeds();
+    context.write("here/rigup.toml", "keep.days = 4000 x\n");
+    let ran = &context.run(&["process", "list"]).succeeds().records()[0];
+    for args in [&["process", "gc"][..], &["process", "replay", ran["id"].as_str().unwrap()]] {
+        context.run(args).exits_with(3).stderr_contains("here/rigup.toml: not TOML: line 1");
+    }
+}
