@@ -70,10 +70,12 @@ impl ReportOptions {
     ) -> Result<(), CliError> {
         let PendingReport { ci, junit, job } = pending;
         let problem = ended_by.map(problem);
-        if job.is_none() && problem.is_none() {
+        if job.is_none() && problem.is_none() && junit.is_none() {
             return Ok(());
         }
-        let junit = junit.filter(|_| job.is_some());
+        // A device or a FIFO gets only results.
+        let junit = junit.filter(|file| job.is_some() || file.is_replaced());
+        let has_content = job.is_some() || problem.is_some();
         let mut job = job.unwrap_or_else(|| JobReport { command: self.command, ..JobReport::default() });
         if job.closing.is_empty() {
             job.closing = problem.as_ref().map(|problem| problem.name.clone()).unwrap_or_default();
@@ -81,7 +83,7 @@ impl ReportOptions {
         job.problems.extend(problem);
         // The error may be that the system is invalid.
         let system = ci.or_else(|| self.ci?.begin(environment).ok()?);
-        if let Some(system) = system {
+        if let Some(system) = system.filter(|_| has_content) {
             ci::publish(&mut job, system, environment);
         }
         if let Some(file) = junit {

@@ -9,7 +9,7 @@ use crate::cli::cli_error::CliError;
 use crate::cli::output_file::OutputFile;
 use crate::cli::typed;
 use crate::clock;
-use crate::report::job_report::JobReport;
+use crate::report::job_report::{ItemOutcome, JobItem, JobReport};
 use crate::report::junit;
 
 /// The option for the file.
@@ -28,9 +28,21 @@ pub(crate) struct JunitFile {
 }
 
 impl JunitArgs {
-    /// Checks that the file can be written, before the command does any work.
+    /// Checks that the file can be written, before the command does any work. Until the end of the command, a regular file says
+    /// that there are no results, because a killed command writes none.
     pub(crate) fn begin(self) -> Result<Option<JunitFile>, CliError> {
-        self.junit.map(JunitFile::begin).transpose()
+        let Some(file) = self.junit.map(JunitFile::begin).transpose()? else { return Ok(None) };
+        if file.is_replaced() {
+            let unfinished = JobItem {
+                name: "unfinished".to_owned(),
+                outcome: ItemOutcome::Failed,
+                reason: "the command has not ended yet, or was killed".to_owned(),
+                ..JobItem::default()
+            };
+            let command = "rigup".to_owned();
+            file.write(&JobReport { command, problems: vec![unfinished], ..JobReport::default() })?;
+        }
+        Ok(Some(file))
     }
 
     /// Returns the option with the file that arguments name, even if others of them are invalid.
@@ -52,6 +64,11 @@ impl JunitFile {
     fn begin(path: PathBuf) -> Result<Self, CliError> {
         let file = OutputFile::open(path, "the results")?;
         Ok(Self { file, started: clock::now() })
+    }
+
+    /// Whether it is a regular file, and not a device or a FIFO.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.file.is_replaced()
     }
 
     /// Writes the file.

@@ -34,8 +34,8 @@ enum Target {
 }
 
 impl OutputFile {
-    /// Checks that a file can be written, and creates its folder. `-` is standard output. A device, a FIFO or a file that a process has open is
-    /// opened, and is never replaced; a FIFO waits for its reader.
+    /// Checks that a file can be written, and creates its folder. `-` is standard output. A device, a FIFO or a file that a
+    /// process has open is opened, and is never replaced; a FIFO waits for its reader.
     pub(crate) fn open(path: PathBuf, contents: &'static str) -> Result<Self, CliError> {
         let target = Target::open(&path).map_err(|error| write_error(contents, &path, &error))?;
         Ok(Self { path, contents, target })
@@ -44,6 +44,11 @@ impl OutputFile {
     /// The path, as the user named it.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether each write replaces the file.
+    pub(crate) fn is_replaced(&self) -> bool {
+        matches!(self.target, Target::Regular)
     }
 
     /// Whether it is standard output, which then has only what is written.

@@ -97,6 +97,24 @@ fn the_junit_file_says_that_the_command_was_interrupted() {
 }
 
 #[test]
+fn the_junit_file_is_not_that_of_an_earlier_command_after_a_kill_or_a_dry_run() {
+    let context = TestContext::new();
+    context.script("here/plugins/p/on_Test__1_long.sh", "#!/bin/sh\nexec sleep 600\n");
+    context.write("here/r.xml", "of an earlier run");
+    let report = || fs::read_to_string(context.path("here/r.xml")).unwrap();
+    let rigup = context.start(&["run", "--junit", "r.xml", "Test"]);
+    wait_until("the hook runs", || context.count_live("sleep") == 1);
+    context.kill_all(rigup);
+    assert!(
+        report().contains("<error message=\"the command has not ended yet, or was killed\">"),
+        "{}",
+        report()
+    );
+    context.run(&["install", "--dry-run", "--junit", "r.xml"]).succeeds();
+    assert!(report().contains(" tests=\"0\" failures=\"0\" errors=\"0\" "), "{}", report());
+}
+
+#[test]
 fn an_invalid_line_of_a_plugin_is_an_error_in_the_junit_file() {
     let context = TestContext::new();
     context.write("here/plugins/p/binaries.jsonl", "x\n");
