@@ -142,31 +142,3 @@ fn a_file_that_changed_after_its_install_is_the_same_problem_everywhere() {
     context.run(&["install"]).succeeds();
     context.run(&["load"]).succeeds();
 }
-
-/// A provider that installs the requested version.
-const VERSIONS: &str = r#"#!/bin/sh
-set -eu
-eval "$("$RIGUP" hook begin --provider v -- "$@")"
-mkdir -p "$prefix"
-printf '#!/bin/sh\necho %s\n' "$exact_version" >"$prefix/$name"
-chmod +x "$prefix/$name"
-"$RIGUP" hook binary --provider v --abspath "$prefix/$name" -- "$@"
-"#;
-
-#[test]
-fn a_replay_of_an_earlier_install_is_a_change_of_the_file() {
-    let context = TestContext::new();
-    context.provider("v", VERSIONS);
-    context.run(&["install", "v:one@1.0.0"]).succeeds();
-    let hook = context.hook_processes().swap_remove(0);
-    context.run(&["install", "v:one@2.0.0"]).succeeds();
-    context.run(&["process", "replay", hook["id"].as_str().unwrap()]).succeeds();
-    let listed = context.run(&["list"]).succeeds().record();
-    let changed = format!("{} has changed since it was installed", context.linked_file("one").display());
-    assert_eq!(
-        [&listed["version"], &listed["problem"]],
-        ["2.0.0", &*format!("{changed}; run `rigup install one`")]
-    );
-    context.run(&["load", "one"]).exits_with(1).stderr_contains(&format!("cannot load one: {changed}"));
-    assert_eq!(context.run(&["why", "one"]).succeeds().record()["problem"], *changed);
-}

@@ -99,7 +99,7 @@ fn the_name_of_a_binary_means_its_last_attempt() {
     // An attempt that starts no process has no log.
     context.store().execute("UPDATE attempt SET process_id = NULL WHERE provider = 'bad'", ()).unwrap();
     let earlier =
-        context.run(&["logs", "fd"]).succeeds().stderr_contains("the last attempt at fd (bad: failed)");
+        context.run(&["logs", "fd"]).succeeds().stderr_contains("the last attempt at fd (bad failed)");
     assert_eq!(earlier.stdout, good.stdout);
     context.run(&["binary", "create", "--name", "sh", "--abspath", "/bin/sh"]).succeeds();
     context.run(&["logs", "sh"]).exits_with(1).stderr_contains("no hook was run for sh");

@@ -307,7 +307,10 @@ fn nothing_is_removed_unless_every_name_can_be() {
     }
     for options in [&[][..], &["--yes"], &["--dry-run"]] {
         let refused = context.run(&[&["binary", "delete", "a", "nosuch"], options].concat()).exits_with(1);
-        let expected = format!("error: no binary has the name or id `nosuch`\n{}", next("a"));
+        let expected = format!(
+            "error: no binary has the name or id `nosuch`; `rigup binary list` shows the binaries\n{}",
+            next("a")
+        );
         assert_eq!((&*refused.stdout, refused.stderr), ("", expected));
     }
     for name in ["a", "b", "c"] {
