@@ -1,7 +1,6 @@
 //! `--ci` and `--junit`, as CI systems and their users see them.
 
 use std::fs;
-use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -11,7 +10,7 @@ use crate::test_context::TestContext;
 const FILES: [&str; 3] = ["GITHUB_PATH", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"];
 
 /// Creates a context like a step of a GitHub job in `here`, with a provider that installs `good` and fails for `bad`.
-fn context() -> TestContext {
+pub(crate) fn context() -> TestContext {
     let mut context = TestContext::new();
     context.concurrent_provider(
         "mixed",
@@ -30,7 +29,7 @@ fn context() -> TestContext {
     context
 }
 
-fn require(context: &TestContext, names: &[&str]) {
+pub(crate) fn require(context: &TestContext, names: &[&str]) {
     let requirement = |name: &&str| json!({"type": "Binary", "name": name, "binproviders": "mixed"});
     context.plugin("p", &names.iter().map(requirement).collect::<Vec<_>>());
 }
@@ -426,51 +425,6 @@ fn an_error_that_ends_the_command_has_an_annotation_at_its_file() {
     assert!(stderr.contains(issue), "{stderr}");
     context.set("RIGUP_PROCESS_ID", "01a22c2c-873f-724c-a73e-1bb93d4a987f");
     assert!(!context.run(&["install"]).exits_with(3).stderr.contains("##vso"));
-}
-
-/// Reads a file with Python's XML parser, and returns a line for each element, with its attributes.
-fn elements(path: &PathBuf) -> Vec<String> {
-    let program = "import sys, xml.etree.ElementTree as t\n\
-                   for e in t.parse(sys.argv[1]).iter(): print(e.tag, *('%s=%s' % a for a in e.attrib.items() if 'time' not in a[0]))";
-    let output = std::process::Command::new("python3").args(["-c", program]).arg(path).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
-}
-
-#[test]
-fn the_results_are_junit_xml() {
-    let context = context();
-    context.script("here/plugins/p/on_Test__1_good.sh", "#!/bin/sh\n:\n");
-    context.script(
-        "here/plugins/p/on_Test__2_bad.sh",
-        "#!/bin/sh\nprintf '\\033[31m<&\\001]]>\\n' >&2\nexit 4\n",
-    );
-    let file = context.path("here/out/run.xml");
-    context.run(&["run", "--ci=none", "--junit", "out/run.xml", "Test"]).exits_with(1);
-    let found = elements(&file);
-    assert_eq!(found[0], "testsuites name=rigup run tests=2 failures=1 errors=0");
-    assert_eq!(found[2], "testcase classname=p name=p/on_Test__1_good.sh");
-    assert!(found[4].starts_with("failure message=exit 4: ") && found[5] == "system-out", "{found:?}");
-
-    require(&context, &["good", "bad"]);
-    context.run(&["install", "--ci=none", "--junit=out/run.xml"]).exits_with(1);
-    let found = elements(&file);
-    assert_eq!(
-        found[2..4],
-        ["testcase classname=rigup install name=good", "testcase classname=rigup install name=bad"]
-    );
-
-    let hook = "providers/mixed/on_BinaryRequest__50_mixed.sh";
-    context.run(&["hook", "test", hook, "--junit", "out/run.xml", "--only", "name,answer"]).succeeds();
-    let found = elements(&file);
-    assert!(found[1].contains("tests=2 failures=0 errors=0 skipped=1"), "{found:?}");
-    assert!(found[4].starts_with("skipped message="), "{found:?}");
-
-    context.write("here/file", "");
-    context
-        .run(&["run", "--junit", "file/x.xml", "Test"])
-        .exits_with(3)
-        .stderr_contains("cannot write the results to");
 }
 
 #[test]

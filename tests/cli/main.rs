@@ -51,6 +51,7 @@ mod interpreter;
 mod interrupt;
 mod interrupted_report;
 mod invalid_input;
+mod junit;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]
 mod kernel;
