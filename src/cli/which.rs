@@ -10,8 +10,10 @@ use crate::cli::message::error;
 use crate::engine::catalog::Catalog;
 use crate::engine::completion;
 use crate::engine::{ExitStatus, session};
-use crate::install::{plan, status};
+use crate::install::status::FileCheck;
+use crate::install::{adopt, plan, status};
 use crate::model::{Binary, BinaryName, BinarySpec, Installed};
+use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::requirement::Providers;
 use crate::report::text::printable;
 use crate::settings::Settings;
@@ -35,17 +37,23 @@ pub(crate) fn which(args: &WhichArgs, context: &mut Context) -> CommandResult {
     let machine_id =
         store.as_deref().map(|store| session::machine_id(&context.settings, store)).transpose()?;
     let mut status = ExitStatus::Success;
-    let stored = |name: &BinaryName| match (&store, machine_id.flatten()) {
-        (Some(store), Some(machine_id)) => store.binary(machine_id, name.as_str()),
-        _ => Ok(None),
-    };
+    // To be fast, this reads no plugin: the digest decides whether the file of another machine's record has changed.
+    let configs = PluginConfigs::default();
     for name in &args.names {
         // An error of the store is reported when the binary is read.
-        let is_known = |name: &BinaryName| stored(name).is_ok_and(|binary| binary.is_some());
+        let is_known = |name: &BinaryName| {
+            store.as_ref().is_some_and(|store| store.has_binary(name.as_str()).unwrap_or_default())
+        };
         let spec = BinarySpec::parse(name, context.settings.home.as_deref(), is_known);
         let spec = spec.map_err(CliError::usage)?;
         spec.versions().map_err(CliError::usage)?;
-        let binary = stored(&spec.name)?;
+        let binary = match &store {
+            Some(store) => {
+                let file_check = FileCheck { settings: &context.settings, configs: &configs };
+                adopt::binary(store, file_check, machine_id.flatten(), spec.name.as_str())?
+            }
+            None => None,
+        };
         match find(&spec, binary.as_ref(), &context.settings) {
             Ok((installed, path)) => print(spec.name.as_str(), installed, path, args.all, context),
             Err(problem) => {

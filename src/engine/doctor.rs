@@ -1,6 +1,6 @@
 //! The work of `rigup doctor`: finds what keeps rigup, or the programs that it installed, from working. Changes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -10,6 +10,8 @@ use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::install::InstallRequest;
 use crate::engine::lockfile_update::{self, LockRequest};
 use crate::engine::session;
+use crate::install::adopt;
+use crate::install::status::FileCheck;
 use crate::lockfile;
 use crate::plugin::config::enabled::PluginConfigs;
 use crate::process::signals::Interrupt;
@@ -101,11 +103,7 @@ fn examine_records(
     let opened = session::open_to_read(settings, on_event).and_then(|store| {
         let Some(store) = store else { return Ok(None) };
         let machine_id = session::machine_id(settings, &store)?;
-        let binaries = match machine_id {
-            Some(machine_id) => store.binaries_of(machine_id)?,
-            None => HashMap::new(),
-        };
-        Ok(Some(binaries))
+        Ok(Some(adopt::binaries(&store, FileCheck { settings, configs }, machine_id)?))
     });
     match opened {
         Ok(binaries) => links::examine(settings, configs, binaries, findings),

@@ -1,7 +1,7 @@
 //! The work of `rigup install` and `rigup load`: plans the requests, resolves those that are not installed, and reports
 //! the result of each.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,10 +87,7 @@ impl InstallPlan {
         settings: &Settings,
         on_event: OnEvent<'_>,
     ) -> Result<Self, EngineError> {
-        let is_due = |binary: &Binary| {
-            binary.installed().is_none() && binary.backoff.pending_retry(clock::now()).is_none()
-        };
-        let due = request.is_due.then(|| stored_requirements(settings, on_event, is_due)).transpose()?;
+        let due = request.is_due.then(|| due_requirements(settings, on_event)).transpose()?;
         Self::with_stored(request, due, settings, on_event)
     }
 
@@ -280,23 +277,31 @@ pub(crate) fn execute(
     Ok(report)
 }
 
-/// Returns the stored requests of these binaries of this machine, sorted by name.
-pub(crate) fn stored_requirements(
-    settings: &Settings,
-    on_event: OnEvent<'_>,
-    is_wanted: impl Fn(&Binary) -> bool,
-) -> Result<Vec<Requirement>, EngineError> {
+/// Returns the stored requests of the binaries of this machine that an install of what is due tries now.
+fn due_requirements(settings: &Settings, on_event: OnEvent<'_>) -> Result<Vec<Requirement>, EngineError> {
     let Some((store, machine)) = session::open_to_read_with_machine(settings, on_event)? else {
         return Ok(Vec::new());
     };
-    let mut wanted: Vec<Binary> = store.binaries_of(machine.id)?.into_values().filter(is_wanted).collect();
-    wanted.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut binaries = store.binaries_of(machine.id)?;
+    binaries.retain(|_, binary| {
+        binary.installed().is_none() && binary.backoff.pending_retry(clock::now()).is_none()
+    });
+    Ok(stored_requirements(&binaries, settings))
+}
+
+/// Returns the stored requests of binaries, sorted by name.
+pub(crate) fn stored_requirements(
+    binaries: &HashMap<String, Binary>,
+    settings: &Settings,
+) -> Vec<Requirement> {
+    let mut binaries: Vec<&Binary> = binaries.values().collect();
+    binaries.sort_by(|one, other| one.name.cmp(&other.name));
     let parse = |binary: &Binary| {
         let record = binary.to_record(&[]);
         let requirement = requirement::parse_record(record.as_object()?, settings.home.as_deref()).ok()?;
         Some(Requirement { source: "the stored request".to_owned(), ..requirement })
     };
-    Ok(wanted.iter().filter_map(parse).collect())
+    binaries.into_iter().filter_map(parse).collect()
 }
 
 /// Removes the versions of a stored request, which the user replaces with another one.

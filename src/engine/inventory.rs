@@ -7,12 +7,12 @@ use crate::engine::catalog::Catalog;
 use crate::engine::error::EngineError;
 use crate::engine::session;
 use crate::fs::lib_dir::Prefix;
-use crate::install::prefix;
 use crate::install::status::{self, FileCheck};
+use crate::install::{adopt, prefix};
 use crate::model::{Binary, Installed, PluginName};
 use crate::settings::Settings;
 use crate::shell;
-use crate::store::{BinaryFilter, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// A binary of this machine.
 #[derive(Debug)]
@@ -43,18 +43,18 @@ impl ListedBinary {
     }
 }
 
-/// Returns the binaries of this machine by name. Reads the sizes of files, and only those files whose fingerprints differ
-/// from the recorded ones.
+/// Returns the binaries of this machine, and those of other machines that count as installed on it, sorted by name. Reads
+/// the sizes of files, and only those files whose fingerprints differ from the recorded ones or that another machine
+/// recorded.
 pub(crate) fn list(
     settings: &Settings,
     store: &Store,
     catalog: &Catalog,
 ) -> Result<Vec<ListedBinary>, EngineError> {
     let machine_id = session::machine_id(settings, store)?;
-    let Some(machine_id) = machine_id else { return Ok(Vec::new()) };
-    let filter = BinaryFilter { machine_id: Some(machine_id), ..BinaryFilter::default() };
-    let binaries = store.binaries(&filter)?;
     let file_check = FileCheck { settings, configs: &catalog.configs };
+    let mut binaries: Vec<Binary> = adopt::binaries(store, file_check, machine_id)?.into_values().collect();
+    binaries.sort_by(|one, other| one.name.cmp(&other.name));
     // A prefix may have thousands of files.
     let files: Vec<(Option<u64>, Option<String>)> = binaries
         .par_iter()

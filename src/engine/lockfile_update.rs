@@ -17,7 +17,7 @@ use crate::fs::lock::FileLock;
 use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
 use crate::install::status::{FileCheck, InstallStatus, install_status};
-use crate::install::{pins, relocatable, request_digest};
+use crate::install::{adopt, pins, relocatable, request_digest};
 use crate::lockfile::{self, Lockfile, Pin};
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
 use crate::process::lock::{self, FOLDER_PATIENCE};
@@ -160,14 +160,15 @@ pub(crate) fn lock(
         session::make_store_readable(settings, on_event)?;
     }
     let plan = InstallPlan::new(&request.install, settings, on_event)?;
-    let stored = session::open_to_read_with_machine(settings, on_event)?;
-    let mut binaries = stored.map(|(store, machine)| store.binaries_of(machine.id)).transpose()?;
-    let file_check = FileCheck { settings, configs: &plan.catalog.configs };
-    for binary in binaries.iter_mut().flat_map(HashMap::values_mut) {
-        file_check.renew_fingerprint(binary);
-    }
     let mut update = LockfileUpdate::new(file, &plan.catalog, settings);
-    update.binaries = binaries.unwrap_or_default();
+    if let Some(store) = session::open_to_read(settings, on_event)? {
+        let file_check = FileCheck { settings, configs: &plan.catalog.configs };
+        let machine_id = session::machine_id(settings, &store)?;
+        update.binaries = adopt::binaries(&store, file_check, machine_id)?;
+        for binary in update.binaries.values_mut() {
+            file_check.renew_fingerprint(binary);
+        }
+    }
     let installed = if request.is_check { None } else { Some(update.install_missing(&plan, on_event)?) };
     let status = match &installed {
         Some(report) => report.exit_status(),

@@ -14,9 +14,12 @@ use crate::engine::lockfile_update::{self, LockRow};
 use crate::engine::package_command::{self, Change};
 use crate::engine::session;
 use crate::engine::step_result::{StepResult, unresolved};
+use crate::install::adopt;
 use crate::install::plan::{self, Refusal, Request};
+use crate::install::status::FileCheck;
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
+use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::requirement::Providers;
 use crate::settings::{self, Settings};
 use crate::shell;
@@ -126,14 +129,19 @@ impl UpgradePlan {
         settings: &Settings,
         on_event: OnEvent<'_>,
     ) -> Result<Self, EngineError> {
-        let is_installed = |binary: &Binary| binary.installed().is_some();
-        let stored = install::stored_requirements(settings, on_event, is_installed)?;
+        let mut binaries = match session::open_to_read(settings, on_event)? {
+            Some(store) => {
+                // The provider runs again, so the digest of a file is enough.
+                let file_check = FileCheck { settings, configs: &PluginConfigs::default() };
+                let machine_id = session::machine_id(settings, &store)?;
+                adopt::binaries(&store, file_check, machine_id)?
+            }
+            None => HashMap::new(),
+        };
+        binaries.retain(|_, binary| binary.installed().is_some());
+        let stored = install::stored_requirements(&binaries, settings);
         let mut install = InstallPlan::with_stored(request, Some(stored), settings, on_event)?;
         install.options.reinstalls = true;
-        let opened = session::open_to_read_with_machine(settings, on_event)?;
-        let binaries = opened.map(|(store, machine)| store.binaries_of(machine.id)).transpose()?;
-        let mut binaries: HashMap<String, Binary> = binaries.unwrap_or_default();
-        binaries.retain(|_, binary| binary.installed().is_some());
         let steps = std::mem::take(&mut install.steps);
         let plan_one = |step: plan::Step| {
             let name = plan::name_of(&step).clone();

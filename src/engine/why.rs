@@ -11,8 +11,8 @@ use crate::engine::error::EngineError;
 use crate::engine::event::OnEvent;
 use crate::engine::install::{InstallPlan, InstallRequest};
 use crate::engine::{inventory, plugin_requirements, session};
-use crate::install::plan;
 use crate::install::status::{FileCheck, install_status};
+use crate::install::{adopt, plan};
 use crate::model::{Attempt, Binary, BinaryName, Process, ProcessId, ProviderName, misspelling};
 use crate::plugin::config::enabled::PluginStatus;
 use crate::plugin::requirement::Requirement;
@@ -119,17 +119,17 @@ pub(crate) fn explain(
         Some(store) => session::machine_id(settings, store)?,
         None => None,
     };
-    let store = store.as_ref().zip(machine_id);
-    let mut binary = match store {
-        Some((store, machine_id)) => store.binary(machine_id, name.as_str())?,
+    let file_check = FileCheck { settings, configs: &plan.catalog.configs };
+    let mut binary = match &store {
+        Some(store) => adopt::binary(store, file_check, machine_id, name.as_str())?,
         None => None,
     };
     if let Some(binary) = &mut binary {
-        FileCheck { settings, configs: &plan.catalog.configs }.renew_fingerprint(binary);
+        file_check.renew_fingerprint(binary);
     }
     if binary.is_none() && requirements.is_empty() && disabled.is_empty() {
         let filter = BinaryFilter { machine_id, ..BinaryFilter::default() };
-        let recorded = store.map(|(store, _)| store.binaries(&filter)).transpose()?.unwrap_or_default();
+        let recorded = store.as_ref().map(|store| store.binaries(&filter)).transpose()?.unwrap_or_default();
         let required = plan.catalog.all_requirements().map(|requirement| requirement.name.as_str());
         let known = required.chain(recorded.iter().map(|binary| binary.name.as_str()));
         let next = match misspelling::closest(name.as_str(), known) {
@@ -140,8 +140,8 @@ pub(crate) fn explain(
             "no plugin requires {name}, and it was never requested; {next}"
         )));
     }
-    let last = match (store, &binary) {
-        (Some((store, _)), Some(binary)) => last_resolution(store.attempts(binary.id)?, store)?,
+    let last = match (&store, &binary) {
+        (Some(store), Some(binary)) => last_resolution(store.attempts(binary.id)?, store)?,
         _ => LastResolution::default(),
     };
     let problem = match step {

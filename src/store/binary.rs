@@ -192,9 +192,16 @@ impl Store {
         })
     }
 
-    /// Returns the binaries with this name on other machines, newest first.
-    pub fn binaries_elsewhere(&self, machine_id: MachineId, name: &str) -> Result<Vec<Binary>, StoreError> {
-        let rest = "WHERE machine_id <> ?1 AND name = ?2 ORDER BY created_at DESC, id DESC";
+    /// Returns the binaries that other machines have and a machine has not, with this name or with any, sorted by name;
+    /// binaries of one name are sorted newest first. Without a machine, returns those of all machines.
+    pub fn binaries_elsewhere(
+        &self,
+        machine_id: Option<MachineId>,
+        name: Option<&str>,
+    ) -> Result<Vec<Binary>, StoreError> {
+        let rest = "WHERE machine_id IS NOT ?1 AND (?2 IS NULL OR name = ?2) \
+                        AND name NOT IN (SELECT name FROM binary WHERE machine_id = ?1) \
+                    ORDER BY name, created_at DESC, id DESC";
         self.list(rest, params![machine_id, name])
     }
 

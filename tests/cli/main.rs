@@ -83,6 +83,7 @@ mod relocate;
 mod replay;
 mod report;
 mod requirement_keys;
+mod restored;
 mod running;
 mod runs;
 mod settings_files;
