@@ -5,10 +5,29 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
 use crate::engine::session::Session;
-use crate::model::BinaryId;
+use crate::install::adopt;
+use crate::install::status::FileCheck;
 use crate::model::name::link_name;
+use crate::model::{Binary, BinaryId};
 use crate::store::StoreError;
+
+/// Returns the binary that has the name of a program, or `None` if there is none. Adopts one that counts as installed because
+/// another machine recorded it, so that only the first command of a restored data dir reads the plugins and the file.
+pub(crate) fn named(session: &Session<'_>, program: &OsStr) -> Result<Option<Binary>, EngineError> {
+    let Some(name) = program.to_str() else { return Ok(None) };
+    let Session { settings, store, machine, .. } = session;
+    let stored = store.binary(machine.id, name)?;
+    if stored.is_some() || store.binaries_elsewhere(Some(machine.id), Some(name))?.is_empty() {
+        return Ok(stored);
+    }
+    // Without the plugins, it is unknown which package has to own the file. The command runs all the same.
+    let Ok(catalog) = Catalog::find(settings, &[], &|_event| {}) else { return Ok(None) };
+    let check = FileCheck { settings, configs: &catalog.configs };
+    Ok(adopt::find_or_adopt(store, check, machine.id, name, None, false)?)
+}
 
 /// The programs of this machine's binaries.
 #[derive(Debug)]

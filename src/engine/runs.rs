@@ -10,7 +10,7 @@ use crate::clock;
 use crate::engine::catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::processes::RecordedCommand;
-use crate::engine::programs::Programs;
+use crate::engine::programs::{self, Programs};
 use crate::engine::session::{self, Session};
 use crate::fs::temporary_folder::TemporaryFolder;
 use crate::hook::command;
@@ -32,6 +32,7 @@ pub(crate) fn start(session: &Session<'_>, request: RunRequest) -> Result<Proces
     let mut process = session.queued(ProcessSpec::new(ProcessType::Binary, Vec::new(), &request.cwd))?;
     let set_path = request.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
     let search_path = || set_path.unwrap_or_else(|| command::search_path(&session.settings, &[]));
+    programs::named(session, &request.program)?;
     process.binary_id = Programs::of(session)?.binary_id(&request.program, &request.cwd, search_path);
     let process = start::start(&session.settings, &session.store, process, request)?;
     session.prune_if_due(process.id, None, limits);
@@ -131,6 +132,7 @@ fn exec_with(
     process.spec.env = environment.added;
     let set_path = variables.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
     let search_path = || set_path.unwrap_or_else(|| command::search_path(settings, &[]));
+    let named = programs::named(session, program)?;
     process.binary_id = Programs::of(session)?.binary_id(program, &process.spec.pwd, search_path);
     let path = run_dir::path(&settings.data_dir, id);
     process.spec.run_dir = Some(path.clone());
@@ -149,8 +151,6 @@ fn exec_with(
         })
         .map_err(|error| session::data_dir_error(settings, error))?;
     session.store.save_process(&process).inspect_err(|_| run_dir.discard())?;
-    let name = command.program.to_str();
-    let named = name.map(|name| session.store.binary(session.machine.id, name)).transpose()?.flatten();
     let is_usable = named.map_or(Ok(()), |binary| check_installed(&command.program, &binary, settings));
     let child = match is_usable.and_then(|()| foreground.start(&command, stdin.as_ref().map(AsFd::as_fd))) {
         Ok(child) => child,

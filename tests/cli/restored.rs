@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::test_context::{CommandOutput, TestContext};
+use crate::test_context::{CommandOutput, TestContext, wait_until};
 
 /// Returns a context whose data dir has the binaries `a` and `b` of another machine. The file of `b` has changed since.
 fn restored() -> TestContext {
@@ -72,4 +72,19 @@ fn upgrade_upgrades_a_binary_of_a_restored_data_dir() {
     assert_eq!([&upgraded["upgrade"], &upgraded["previous_version"]], ["up to date", "2.0.1"]);
     assert_eq!(names(&context.run(&["list", "--json"]).succeeds()), ["a"]);
     assert_eq!(names(&context.run(&["binary", "list", "--json"]).succeeds()), ["a"]);
+}
+
+#[test]
+fn commands_of_a_restored_data_dir_belong_to_its_binaries() {
+    for args in [&["exec", "--", "a"][..], &["start", "--slug", "run", "--", "a"]] {
+        let context = restored();
+        context.run(args).succeeds();
+        wait_until("the command has exited", || context.live_processes().is_empty());
+        let own = context.run(&["binary", "show", "a"]).succeeds().record();
+        let processes = context.processes();
+        let of_binary: Vec<_> =
+            processes.iter().filter(|process| process["binary_id"] == own["id"]).collect();
+        assert_eq!(of_binary.len(), 1, "{args:?}");
+        assert_eq!(context.hook_processes().len(), 2, "no hook ran again");
+    }
 }
