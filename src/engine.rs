@@ -47,6 +47,7 @@ mod archive_results;
 pub(crate) mod catalog;
 pub(crate) mod command_timings;
 pub(crate) mod completion;
+pub(crate) mod current_processes;
 pub(crate) mod daemon_logs;
 pub(crate) mod daemons;
 pub(crate) mod doctor;

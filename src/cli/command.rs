@@ -5,6 +5,7 @@ use crate::cli::command_report::PendingReport;
 use crate::cli::message::{message, print_event};
 use crate::cli::output::Output;
 use crate::engine::catalog::Catalog;
+use crate::engine::current_processes::CurrentProcesses;
 use crate::engine::session::{self, OpenStore, Session};
 use crate::engine::{Engine, ExitStatus, OnEvent, processes};
 use crate::model::{MachineId, Process};
@@ -67,10 +68,11 @@ impl Context {
         Ok(session::open_to_read(&self.settings, &print_event)?)
     }
 
-    /// Returns the open store, and the process with this id or pid; see [`processes::find`].
+    /// Returns the open store, and the process with this id or pid as it is now; see [`processes::find`].
     pub(crate) fn process(&self, id: &str) -> Result<(OpenStore<'static>, Process), CliError> {
         let store = self.store()?.ok_or_else(|| processes::not_found(id))?;
         let process = processes::find(&store, id)?;
+        let process = CurrentProcesses::new(&store, &self.settings)?.now(process);
         Ok((store, process))
     }
 }

@@ -12,6 +12,7 @@ use crate::cli::process::table;
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::engine::completion;
+use crate::engine::current_processes::CurrentProcesses;
 use crate::engine::daemons::{self, not_found, stored};
 use crate::model::{Daemon, DaemonSpec, DaemonStatus, ExitReason, Health, Process};
 use crate::report::table::{Cell, Column, Table};
@@ -53,7 +54,7 @@ pub(crate) fn ps(args: &PsArgs, context: &mut Context) -> CommandResult {
     });
     let filter =
         ProcessFilter { is_live: !args.all, limit: args.all.then_some(50), ..ProcessFilter::default() };
-    let mut runs = store.processes(&filter)?;
+    let mut runs = CurrentProcesses::new(&store, &context.settings)?.list(&filter)?;
     runs.retain(|process| {
         let is_daemon = |id| daemons.iter().any(|(daemon, _)| daemon.process_id == Some(id));
         process.spec.run.as_ref().is_some_and(|run| !execution::is_execution(run)) && !is_daemon(process.id)

@@ -1,5 +1,6 @@
 //! `rigup install --timings`: a file that shows where the time went.
 
+use std::convert::identity;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -47,7 +48,7 @@ impl TimingsFile {
         verbosity: Verbosity,
     ) -> Result<(), CliError> {
         let ended = clock::now();
-        let hooks = process_id.map(|id| command_timings::hooks(store, id, ended)).transpose();
+        let hooks = process_id.map(|id| command_timings::hooks(store, id, ended, identity)).transpose();
         let hooks = hooks.map_err(|error| CliError::setup(format!("cannot read the timings: {error}")))?;
         let command = TimedCommand { command_line: command_line(), started: self.started, ended };
         let timings = Timings::new(command, hooks.unwrap_or_default());

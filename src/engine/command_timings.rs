@@ -12,11 +12,12 @@ use crate::shell;
 use crate::store::{Store, StoreError};
 
 /// Returns the hooks that a process started, with their attempts. The time of a hook includes that of the hooks that it
-/// started.
+/// started. `as_of_now` returns a recorded hook as it is now.
 pub(crate) fn hooks(
     store: &Store,
     parent_id: ProcessId,
     now: Timestamp,
+    as_of_now: impl Fn(Process) -> Process,
 ) -> Result<Vec<HookTiming>, StoreError> {
     let mut attempts: HashMap<ProcessId, Vec<AttemptTiming>> = HashMap::new();
     for stored in store.attempts_of_children(parent_id)? {
@@ -30,10 +31,11 @@ pub(crate) fn hooks(
     let mut hooks = store.process_children(parent_id)?;
     hooks.retain(|process| process.spec.process_type == ProcessType::Hook);
     Ok(hooks
-        .iter()
+        .into_iter()
         .map(|hook| {
+            let hook = as_of_now(hook);
             let attempts = attempts.remove(&hook.id).unwrap_or_default();
-            HookTiming::of(hook, is_of_event(hook), attempts, now)
+            HookTiming::of(&hook, is_of_event(&hook), attempts, now)
         })
         .collect())
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::engine::catalog::Catalog;
+use crate::engine::current_processes::CurrentProcesses;
 use crate::engine::daemons;
 use crate::engine::error::EngineError;
 use crate::engine::plugin_names::{self, Folders};
@@ -286,7 +287,8 @@ fn description(binary: &Binary) -> String {
 
 fn of_processes(settings: &Settings, filter: &ProcessFilter) -> Completions {
     let Some(store) = store(settings)? else { return Ok(Vec::new()) };
-    let processes = store.processes(&ProcessFilter { limit: Some(MAX_PROCESSES), ..filter.clone() })?;
+    let filter = ProcessFilter { limit: Some(MAX_PROCESSES), ..filter.clone() };
+    let processes = CurrentProcesses::new(&store, settings)?.list(&filter)?;
     let ids = short_ids(processes.iter().map(|process| process.id));
     let description =
         |process: &Process| format!("{}: {}", tables::process_state(process).text, process.title());

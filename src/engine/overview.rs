@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::clock;
 use crate::engine::command_timings;
+use crate::engine::current_processes::CurrentProcesses;
 use crate::engine::daemons;
 use crate::engine::error::EngineError;
 use crate::install::status;
@@ -48,7 +49,7 @@ pub(crate) fn read(settings: &Settings, store: Option<&Store>) -> Result<Overvie
             None => overview.missing.push(missing(store, binary)?),
         }
     }
-    overview.commands = commands(store, overview.at)?;
+    overview.commands = commands(&CurrentProcesses::new(store, settings)?, store, overview.at)?;
     overview.daemons = daemons::stored(store)?;
     Ok(overview)
 }
@@ -68,10 +69,14 @@ fn missing(store: &Store, binary: Binary) -> Result<MissingBinary, StoreError> {
 }
 
 /// Returns the newest commands, newest first: those with a record of their own, and those that `exec` and `start` ran.
-fn commands(store: &Store, now: Timestamp) -> Result<Vec<RecentCommand>, StoreError> {
+fn commands(
+    current: &CurrentProcesses<'_>,
+    store: &Store,
+    now: Timestamp,
+) -> Result<Vec<RecentCommand>, StoreError> {
     let mut processes = Vec::new();
     for process_type in [ProcessType::Cli, ProcessType::Binary] {
-        processes.extend(store.processes(&ProcessFilter {
+        processes.extend(current.list(&ProcessFilter {
             is_root: true,
             process_type: Some(process_type),
             limit: Some(MAX_COMMANDS),
@@ -84,7 +89,7 @@ fn commands(store: &Store, now: Timestamp) -> Result<Vec<RecentCommand>, StoreEr
     let mut left = MAX_HOOKS;
     let mut commands = Vec::new();
     for process in processes {
-        let mut hooks = command_timings::hooks(store, process.id, now)?;
+        let mut hooks = command_timings::hooks(store, process.id, now, |hook| current.now(hook))?;
         let hooks_left_out = hooks.len().saturating_sub(left);
         hooks.truncate(left);
         left -= hooks.len();

@@ -285,15 +285,17 @@ impl Drop for ProcessLock {
     }
 }
 
-/// Returns whether a rigup holds the lock of this process. Removes the file if that rigup was killed, unless it names a
-/// folder.
+/// Returns whether a rigup holds the lock of this process.
 pub(crate) fn is_process_locked(data_dir: &Path, process_id: ProcessId) -> io::Result<bool> {
+    Ok(file_lock::is_locked(&process_lock(data_dir, process_id))? == Some(true))
+}
+
+/// Removes the lock of a process whose rigup was killed, unless it names a folder.
+pub(crate) fn remove_killed_process_lock(data_dir: &Path, process_id: ProcessId) {
     let path = process_lock(data_dir, process_id);
-    let is_locked = file_lock::is_locked(&path)?;
-    if is_locked == Some(false) && path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+    if path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
         let _ = fs_err::remove_file(&path);
     }
-    Ok(is_locked == Some(true))
 }
 
 /// Writes the path of a folder to the lock of a process, so that gc removes the folder if the process is killed. A path

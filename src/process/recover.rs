@@ -22,9 +22,9 @@ pub(crate) fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<P
     processes.iter().filter_map(|process| recover_if_lost(store, process).transpose()).collect()
 }
 
-/// Completes and returns the record of one process, or returns `None` if it has exited or is still supervised, or if rigup
-/// cannot find that out, such as without enough descriptors.
-pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
+/// Returns the stored record of one process, or `None` if it has exited or is still supervised, or if rigup cannot find
+/// that out, such as without enough descriptors.
+fn read_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
     if process.spec.run_dir.is_none()
         && !matches!(lock::is_process_locked(store.data_dir(), process.id), Ok(false))
     {
@@ -36,7 +36,16 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
         return Ok(None);
     }
     // Nor is it lost if its waiter stored its exit, and released the lock, between the two looks.
-    let Some(process) = read()? else { return Ok(None) };
+    read()
+}
+
+/// Completes and returns the record of one process, or returns `None` if it has exited or is still supervised, or if rigup
+/// cannot find that out.
+pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option<Process>, StoreError> {
+    let Some(process) = read_if_lost(store, process)? else { return Ok(None) };
+    if process.spec.run_dir.is_none() {
+        lock::remove_killed_process_lock(store.data_dir(), process.id);
+    }
     let run_dir = run_dir::of(store.data_dir(), &process);
     let run_dir = run_dir.as_ref();
     let read_or_terminate = || -> io::Result<_> {
@@ -52,12 +61,19 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
 
 /// Returns a process with its exit if it is over, even if no rigup has completed its record yet. Stores nothing.
 pub(crate) fn as_found(store: &Store, process: Process) -> Process {
-    if process.exit().is_some() || !matches!(is_supervised(store, &process), Ok(false)) {
+    if process.exit().is_some() || !matches!(read_if_lost(store, &process), Ok(Some(_))) {
         return process;
     }
     let run_dir = run_dir::of(store.data_dir(), &process);
-    let observed = run_dir.and_then(|run_dir| run_dir.read_exit().ok().flatten());
-    process.into_exited(observed.unwrap_or_else(|| ProcessExit::lost(clock::now())))
+    let observed = run_dir.as_ref().and_then(|run_dir| run_dir.read_exit().ok().flatten());
+    process.into_exited(observed.unwrap_or_else(|| unobserved_exit(run_dir.as_ref())))
+}
+
+/// Returns the exit of a process that no process observed.
+fn unobserved_exit(run_dir: Option<&RunDir>) -> ProcessExit {
+    let exit = ProcessExit::lost(clock::now());
+    let reason = run_dir.map_or(exit.reason, |run_dir| run_dir.exit_reason(&exit));
+    ProcessExit { reason, ..exit }
 }
 
 /// Returns whether a rigup or a waiter will record the exit of a process that has not exited according to its record, or
@@ -86,14 +102,11 @@ pub(crate) fn complete(
     observed: Option<ProcessExit>,
 ) -> Result<Process, StoreError> {
     let is_observed = observed.is_some();
-    let mut exit = observed.unwrap_or_else(|| ProcessExit::lost(clock::now()));
+    let exit = observed.unwrap_or_else(|| unobserved_exit(run_dir));
     let Some(run_dir) = run_dir else {
         let process = process.into_exited(exit);
         return store.save_process(&process).map(|()| process);
     };
-    if !is_observed {
-        exit.reason = run_dir.exit_reason(&exit);
-    }
     let exit = run_dir.add_logs(exit, process.spec.process_type);
     let mut process = process.into_exited(exit);
     process.warnings.extend(run_dir.read_warnings().texts());
@@ -128,8 +141,8 @@ pub(crate) fn is_elsewhere(store: &Store, process: &Process) -> Result<bool, Sto
     Ok(is_elsewhere().unwrap_or(false) && !has_exited()?)
 }
 
-/// Returns whether a process lives, in whichever data dir it works.
-fn is_alive(process: &Process) -> io::Result<bool> {
+/// Returns whether a process that has not exited according to its record lives, in whichever data dir it works.
+pub(crate) fn is_alive(process: &Process) -> io::Result<bool> {
     Ok(match process.state {
         ProcessState::Queued => !tree::find_by_id(process.id)?.is_empty(),
         _ => handle::find_running(process)?.is_some(),

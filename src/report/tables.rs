@@ -139,9 +139,13 @@ pub(crate) fn process_state(process: &Process) -> Cell {
     if process.has_failed() { Cell::failure(text) } else { Cell::plain(text) }
 }
 
-/// Returns how long a process ran or has been running, or `None` if it was never started.
+/// Returns how long a process ran or has been running, or `None` if it was never started or no process observed its exit.
 pub(crate) fn elapsed(process: &Process, now: Timestamp) -> Option<SignedDuration> {
-    let end = process.exit().map_or(now, |exit| exit.ended_at);
+    let end = match process.exit() {
+        Some(exit) if exit.reason == ExitReason::Lost => return None,
+        Some(exit) => exit.ended_at,
+        None => now,
+    };
     Some(end.duration_since(process.running()?.started_at))
 }
 

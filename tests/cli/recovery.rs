@@ -22,12 +22,56 @@ fn terminates_a_hook_of_a_killed_rigup_and_records_it_as_lost() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!context.live_processes().is_empty());
-    assert_eq!(statuses(&context), [r#""running" null"#; 2], "listing changes no record");
+    let shown = [r#""exited" "lost""#, r#""running" null"#];
+    assert_eq!(statuses(&context), shown, "rigup is gone, and the hook is not");
 
     context.run(&["install", "y", "--binproviders", "good"]).succeeds();
     assert_eq!(context.live_processes(), []);
     assert_eq!(statuses(&context)[..2], [r#""exited" "lost""#; 2]);
     assert_eq!(context.processes()[1]["exit_code"], serde_json::Value::Null);
+}
+
+#[test]
+fn reading_commands_show_a_dead_process_as_lost_and_write_nothing() {
+    let context = TestContext::new();
+    context.run(&["exec", "--", "false"]).exits_with(1);
+    let child = context.start(&["exec", "--", "sleep", "603"]);
+    let list = |args: &[&str]| context.run(&[&["process", "list"], args].concat()).succeeds();
+    wait_until("the command runs, and is recorded", || {
+        context.count_live("sleep") == 1 && list(&["--status", "running"]).records().len() == 1
+    });
+    let id = list(&["--status", "running"]).record()["id"].as_str().unwrap().to_owned();
+    context.kill_all(child);
+    let files = || {
+        let files = walkdir::WalkDir::new(context.path("data/processes")).sort_by_file_name();
+        files.into_iter().map(|entry| entry.unwrap().into_path()).collect::<Vec<_>>()
+    };
+    let before = files();
+
+    let failed = list(&["--failed"]).records();
+    assert_eq!((failed[0]["id"].as_str(), failed.len()), (Some(&*id), 2), "the newest first");
+    assert_eq!(failed[0]["exit_reason"], "lost");
+    for (args, count) in [
+        (&["--status", "running"][..], 0),
+        (&["--status", "exited"], 2),
+        (&["--failed"], 2),
+        (&["--failed", "-n", "1"], 1),
+        (&[], 2),
+    ] {
+        assert_eq!(list(args).records().len(), count, "{args:?}");
+        if !args.contains(&"-n") {
+            assert_eq!(list(&[args, &["--count"]].concat()).stdout, format!("{count}\n"), "{args:?}");
+        }
+    }
+    let shown = context.run(&["process", "show", &id]).succeeds().record();
+    assert_eq!((&shown["exit_reason"], &shown["elapsed_seconds"]), (&"lost".into(), &().into()));
+    assert_eq!(context.run(&["process", "tree", &id]).succeeds().record()["exit_reason"], "lost");
+    let page = context.run(&["report", "--html", "-"]).succeeds().stdout;
+    assert!(page.contains(">lost<"), "{page}");
+
+    assert_eq!(files(), before);
+    let running = "SELECT count(*) FROM process WHERE status = 'running'";
+    assert_eq!(context.store().query_row(running, (), |row| row.get::<_, u32>(0)).unwrap(), 1);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::cli::process::table::write;
 use crate::clock;
 use crate::duration::{self, Limit};
 use crate::engine::completion;
+use crate::engine::current_processes::CurrentProcesses;
 use crate::engine::{ExitStatus, processes};
 use crate::model::ProcessType;
 use crate::report::units;
@@ -86,15 +87,16 @@ pub(crate) fn list(args: ListArgs, context: &mut Context) -> CommandResult {
         limit: Some(args.limit).filter(|limit| *limit > 0),
         ..ProcessFilter::default()
     };
+    let processes = CurrentProcesses::new(&store, &context.settings)?;
     if args.count {
-        context.output.count(store.count_processes(&filter, None)?);
+        context.output.count(processes.count(&filter, None)?);
         return Ok(ExitStatus::Success);
     }
-    let listed = store.processes(&filter)?;
+    let listed = processes.list(&filter)?;
     write(&listed, &mut context.output);
     if !context.verbosity.quiet && filter.limit.is_some_and(|limit| listed.len() == limit as usize) {
         let max = MAX_COUNTED.max(args.limit.saturating_mul(2));
-        let all = store.count_processes(&filter, Some(max.saturating_add(1)))?;
+        let all = processes.count(&filter, Some(max.saturating_add(1)))?;
         let (shown, max) = (listed.len() as u64, max.into());
         if all > shown {
             context.output.flush();

@@ -28,7 +28,9 @@ pub(crate) fn show(id: &str, context: &mut Context) -> CommandResult {
         record["live"]["pids"] = json!(pids);
     }
     let run_dir = run_dir::of(store.data_dir(), &process);
-    if let (Some(run_dir), None) = (&run_dir, process.exit()) {
+    let has_tails =
+        process.exit().is_some_and(|exit| !(exit.stdout_tail.is_empty() && exit.stderr_tail.is_empty()));
+    if let (Some(run_dir), false) = (&run_dir, has_tails) {
         let tail = |path: &Path| tail::of(&Log::open(path)?, tail::RECORD_LINES, tail::RECORD_BYTES);
         for (key, log) in [("stdout_tail", run_dir.stdout()), ("stderr_tail", run_dir.stderr())] {
             record[key] = tail(&log).unwrap_or_default().into();

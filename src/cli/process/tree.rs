@@ -7,7 +7,9 @@ use crate::cli::completions::values;
 use crate::cli::count;
 use crate::cli::process::table::{live_usage, table};
 use crate::engine::completion;
+use crate::engine::current_processes::CurrentProcesses;
 use crate::engine::{ExitStatus, processes};
+use crate::model::Process;
 use crate::report::process_tree;
 use crate::store::ProcessFilter;
 
@@ -39,6 +41,8 @@ pub(crate) fn tree(args: &TreeArgs, context: &mut Context) -> CommandResult {
         (store, Vec::new(), roots)
     };
     processes.extend(processes::with_descendants(&store, roots)?);
+    let current = CurrentProcesses::new(&store, &context.settings)?;
+    let processes: Vec<Process> = processes.into_iter().map(|process| current.now(process)).collect();
     let nodes = process_tree::arrange(&processes);
     let records = nodes.iter().map(|node| {
         let mut record = node.process.to_record();

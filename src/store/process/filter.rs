@@ -75,6 +75,13 @@ pub(super) enum ListPart {
 }
 
 impl ProcessFilter {
+    /// Returns whether the state of a process meets the conditions on the state.
+    pub(crate) fn accepts_state(&self, process: &Process) -> bool {
+        self.status.as_deref().is_none_or(|status| status == process.status())
+            && (!self.is_live || process.exit().is_none())
+            && (!self.has_failed || process.has_failed())
+    }
+
     /// Returns the parts that can contain processes that pass.
     fn parts(&self) -> &'static [ListPart] {
         let needs_exit = self.has_failed || self.status.as_deref() == Some("exited");
