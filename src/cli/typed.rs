@@ -33,7 +33,7 @@ const ALIASES: [(&str, &str); 15] = [
 const TIPS: [(&str, &str); 58] = [
     ("activate", ENV),
     ("bundle", "`rigup install` installs everything that the plugins require, and `rigup load` checks it"),
-    ("cache", "`rigup uninstall --orphaned` and `rigup process gc` show what can be removed"),
+    ("cache", "`rigup uninstall --orphaned` and `rigup process gc --dry-run` show what can be removed"),
     ("check", "`rigup doctor` checks the installation, and `rigup lock --check` the lock file"),
     ("ci", LOCKED),
     ("clean", CLEAN),

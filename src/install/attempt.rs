@@ -240,10 +240,9 @@ impl<'a> OwnPrefix<'a> {
         }
     }
 
-    /// Puts the copy back if the hook failed. A hook that declined or skipped the request has changed nothing.
-    fn restore(&self, outcome: Outcome, on_event: &impl Fn(InstallEvent)) {
+    /// Puts the copy back, whatever the hook says that it did: one that declines may have changed its prefix, too.
+    fn restore(&self, on_event: &impl Fn(InstallEvent)) {
         if let Some(copy) = &self.copy
-            && !matches!(outcome, Outcome::Declined | Outcome::Skipped)
             && let Err(error) = self.users.restore_prefix(&self.prefix, copy)
         {
             let path = self.path.display();
@@ -263,8 +262,8 @@ impl<'a> OwnPrefix<'a> {
                 }
                 let _ = self.users.mark_installed(installed, self.name);
             }
-            Verdict::NotInstalled(outcome, _) => {
-                self.restore(*outcome, on_event);
+            Verdict::NotInstalled(..) => {
+                self.restore(on_event);
                 let removed = if self.is_old {
                     let removed = self.users.remove_part(&self.prefix);
                     // Another data dir may have installed it.

@@ -241,7 +241,7 @@ fn upgrade_replaces_no_file_in_the_place_of_its_link() {
     assert_eq!(fs::read_to_string(mine).unwrap(), "mine");
 }
 
-/// A provider that changes its prefix, and then fails if there is a file `broken`.
+/// A provider that changes its prefix, and then exits with the code in the file `broken`, if there is one.
 const IN_PLACE: &str = r#"#!/bin/sh
 eval "$("$RIGUP" hook begin --provider mine -- "$@")"
 mkdir -p "$prefix"
@@ -250,7 +250,7 @@ release=${exact_version:-$(cat "$DATA_DIR/release")}
 printf '#!/bin/sh\necho %s %s\n' "$name" "$release" >"$prefix/$name"
 chmod +x "$prefix/$name"
 echo "$release" >"$prefix/data"
-[ ! -e "$DATA_DIR/broken" ] || exit 1
+[ ! -e "$DATA_DIR/broken" ] || exit "$(cat "$DATA_DIR/broken")"
 "$RIGUP" hook binary --provider mine --abspath "$prefix/$name" -- "$@"
 "#;
 
@@ -299,8 +299,14 @@ fn a_prefix_that_a_failed_hook_has_changed_is_restored() {
     context.run(&["install", "mine:b"]).succeeds();
     let data = || fs::read_to_string(context.linked_file("b").with_file_name("data")).unwrap();
     context.write("data/release", "2");
-    context.write("data/broken", "");
-    for args in [&["upgrade"][..], &["install", "--force", "b"], &["install", "b", "--min-version", "2"]] {
+    for (args, code) in [
+        (&["upgrade"][..], "1"),
+        (&["install", "--force", "b"], "1"),
+        (&["install", "b", "--min-version", "2"], "1"),
+        (&["upgrade"], "10"),
+        (&["upgrade"], "0"),
+    ] {
+        context.write("data/broken", code);
         let failed = context.run(args).exits_with(1);
         assert!(failed.stderr.contains("b 1, which mine installed, stays installed"), "{}", failed.stderr);
         assert_eq!(data(), "1\n");
