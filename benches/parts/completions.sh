@@ -4,7 +4,7 @@
 # that reads nothing.
 
 ask() { echo "env RIGUP_COMPLETE=fish $rigup -- rigup $*"; }
-"$rigup" load sh >/dev/null
+"$rigup" --quiet load sh >/dev/null
 baseline="env $rigup --version"
 measure few "$(ask which s)" "$baseline"
 compare "completion of a name" "rigup --version" few 1 "below 5"

@@ -54,11 +54,15 @@ pub(crate) fn ps(args: &PsArgs, context: &mut Context) -> CommandResult {
     });
     let filter =
         ProcessFilter { is_live: !args.all, limit: args.all.then_some(50), ..ProcessFilter::default() };
-    let mut runs = CurrentProcesses::new(&store, &context.settings)?.list(&filter)?;
+    let mut runs = store.processes(&filter)?;
     runs.retain(|process| {
         let is_daemon = |id| daemons.iter().any(|(daemon, _)| daemon.process_id == Some(id));
         process.spec.run.as_ref().is_some_and(|run| !execution::is_execution(run)) && !is_daemon(process.id)
     });
+    // Only now, because the records of daemons are known already.
+    let current = CurrentProcesses::new(&store, &context.settings)?;
+    runs = runs.into_iter().map(|run| current.now(run)).collect();
+    runs.retain(|run| args.all || run.exit().is_none());
     print_daemons(&daemons, context);
     if !runs.is_empty() {
         table::write(&runs, &mut context.output);
