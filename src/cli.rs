@@ -23,6 +23,7 @@ mod background_supervisor;
 mod binary;
 mod choice;
 mod ci;
+mod ci_log;
 mod cli_error;
 mod command;
 mod command_report;
@@ -41,7 +42,6 @@ mod graph;
 mod hook;
 mod init;
 mod install;
-mod job_log;
 mod junit;
 mod launch;
 mod line_printer;
@@ -243,7 +243,7 @@ fn run_command_line() -> ExitStatus {
         return ExitStatus::Success;
     }
     let environment = Environment::of_this_process();
-    job_log::set_reader(ci::system_of(&environment));
+    ci_log::set_reader(ci::system_of(&environment));
     let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let parsed = parsed.map_err(|error| {
         typed::with_tip(usage::with_printable_arguments(error, command_line()), command_line())

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::ValueEnum as _;
 
 use crate::cli::choice;
+use crate::cli::ci_log;
 use crate::cli::cli_error::CliError;
-use crate::cli::job_log;
 use crate::cli::message::warning;
 use crate::cli::output_queue::STDERR;
 use crate::cli::typed;
@@ -57,7 +57,7 @@ impl CiArgs {
         };
         let chosen = chosen.unwrap_or(CiChoice::Auto);
         let system = chosen.system(environment);
-        job_log::set_reader(system);
+        ci_log::set_reader(system);
         // The output of a hook is not the log of a step.
         let is_hook = chosen == CiChoice::Auto && settings::parent_process(environment).is_some();
         Ok(system.filter(|_| !is_hook))
@@ -108,7 +108,7 @@ pub(crate) fn publish(report: &mut JobReport, system: CiSystem, environment: &En
 pub(crate) fn print_log(log: String, system: Option<CiSystem>) {
     let lines = match system {
         Some(system) => system.inert_log(&log, &token()),
-        None => job_log::inert(log),
+        None => ci_log::inert(log),
     };
     let _ = STDERR.write(lines.as_bytes());
 }

@@ -25,11 +25,19 @@ use crate::shell;
 const VARIABLE: &str = "RIGUP_COMPLETE";
 
 const SHELLS: Shells<'_> = Shells(&[
-    &WithScript { shell: PlainValues(Bash), script: include_str!("completions/rigup.bash") },
+    &AdaptedShell {
+        shell: Bash,
+        script: Some(include_str!("completions/rigup.bash")),
+        needs_plain_values: true,
+    },
     &Elvish,
     &Fish,
-    &PlainValues(Powershell),
-    &WithScript { shell: Zsh, script: include_str!("completions/rigup.zsh") },
+    &AdaptedShell { shell: Powershell, script: None, needs_plain_values: true },
+    &AdaptedShell {
+        shell: Zsh,
+        script: Some(include_str!("completions/rigup.zsh")),
+        needs_plain_values: false,
+    },
 ]);
 
 /// The word in a script that stands for the path of rigup.
@@ -187,57 +195,17 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.chars().all(is_plain)
 }
 
-/// A shell that inserts values into the command line without quoting them, so only plain ones may be offered.
-struct PlainValues<S>(S);
-
-impl<S: EnvCompleter> EnvCompleter for PlainValues<S> {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn is(&self, name: &str) -> bool {
-        self.0.is(name)
-    }
-
-    fn write_registration(
-        &self,
-        var: &str,
-        name: &str,
-        bin: &str,
-        completer: &str,
-        buf: &mut dyn Write,
-    ) -> io::Result<()> {
-        self.0.write_registration(var, name, bin, completer, buf)
-    }
-
-    fn write_complete(
-        &self,
-        command: &mut Command,
-        words: Vec<OsString>,
-        folder: Option<&Path>,
-        buf: &mut dyn Write,
-    ) -> io::Result<()> {
-        let mut lines = Vec::new();
-        self.0.write_complete(command, words, folder, &mut lines)?;
-        // PowerShell gets the description after a tab.
-        for line in String::from_utf8_lossy(&lines).split_inclusive('\n') {
-            let value = line.split(['\n', '\t']).next().unwrap_or_default();
-            if is_plain(value) {
-                buf.write_all(line.as_bytes())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A shell with a script of rigup's own. The script that `clap_complete` has for bash passes the parts of a word such as
-/// `pip:ruff` as words, and that for zsh ends the word `pip:` with a space.
-struct WithScript<S> {
+/// A shell whose script or values are not those of `clap_complete`.
+struct AdaptedShell<S> {
     shell: S,
-    script: &'static str,
+    /// A script of rigup's own: `clap_complete`'s script for bash passes the parts of a word such as `pip:ruff` as words, and
+    /// that for zsh ends the word `pip:` with a space.
+    script: Option<&'static str>,
+    /// Whether only plain values are offered, because the shell inserts values into the command line without quoting them.
+    needs_plain_values: bool,
 }
 
-impl<S: EnvCompleter> EnvCompleter for WithScript<S> {
+impl<S: EnvCompleter> EnvCompleter for AdaptedShell<S> {
     fn name(&self) -> &'static str {
         self.shell.name()
     }
@@ -248,13 +216,18 @@ impl<S: EnvCompleter> EnvCompleter for WithScript<S> {
 
     fn write_registration(
         &self,
-        _var: &str,
-        _name: &str,
-        _bin: &str,
+        var: &str,
+        name: &str,
+        bin: &str,
         completer: &str,
         buf: &mut dyn Write,
     ) -> io::Result<()> {
-        buf.write_all(self.script.replace(PLACEHOLDER, &shell::quote_text(completer)).as_bytes())
+        match self.script {
+            Some(script) => {
+                buf.write_all(script.replace(PLACEHOLDER, &shell::quote_text(completer)).as_bytes())
+            }
+            None => self.shell.write_registration(var, name, bin, completer, buf),
+        }
     }
 
     fn write_complete(
@@ -264,6 +237,18 @@ impl<S: EnvCompleter> EnvCompleter for WithScript<S> {
         folder: Option<&Path>,
         buf: &mut dyn Write,
     ) -> io::Result<()> {
-        self.shell.write_complete(command, words, folder, buf)
+        if !self.needs_plain_values {
+            return self.shell.write_complete(command, words, folder, buf);
+        }
+        let mut lines = Vec::new();
+        self.shell.write_complete(command, words, folder, &mut lines)?;
+        // PowerShell gets the description after a tab.
+        for line in String::from_utf8_lossy(&lines).split_inclusive('\n') {
+            let value = line.split(['\n', '\t']).next().unwrap_or_default();
+            if is_plain(value) {
+                buf.write_all(line.as_bytes())?;
+            }
+        }
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::cli::job_log;
+use crate::cli::ci_log;
 use crate::cli::output::Output;
 use crate::report::log_text::LogText;
 use crate::report::text::{printable, width};
@@ -51,7 +51,7 @@ impl<'o> LinePrinter<'o> {
         let has_color = self.output.has_color();
         let prefix = self.prefixes.as_mut().map_or_else(String::new, |prefixes| prefixes.of(name, has_color));
         let is_terminal = self.output.width().is_some();
-        if is_terminal || self.is_inert && job_log::reader().is_some() {
+        if is_terminal || self.is_inert && ci_log::reader().is_some() {
             let mut text = LogText::new(has_color || !is_terminal);
             let text = text.push(&[line, b"\n"].concat()) + &text.finish();
             for line in text.lines() {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cli::job_log;
+use crate::cli::ci_log;
 use crate::cli::output_queue::STDERR;
 use crate::clock;
 use crate::engine::catalog::Catalog;
@@ -41,7 +41,7 @@ pub(crate) fn print_times() {
 pub(crate) fn print_message(text: &str) {
     let has_times = HAS_TIMES.load(Ordering::Relaxed);
     let time = if has_times { clock::format(clock::now()) + " " } else { String::new() };
-    let _ = STDERR.write(job_log::inert(time + &printable(text) + "\n").as_bytes());
+    let _ = STDERR.write(ci_log::inert(time + &printable(text) + "\n").as_bytes());
 }
 
 /// Prints an event of the engine, except for the progress of a request.

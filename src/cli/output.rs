@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::choice;
-use crate::cli::job_log;
+use crate::cli::ci_log;
 use crate::cli::message::message;
 use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::jsonl;
@@ -95,7 +95,7 @@ impl Output {
     /// Writes records as JSONL, one on each line.
     pub(crate) fn records<R: Serialize>(&mut self, records: impl IntoIterator<Item = R>) {
         for record in records {
-            self.raw(&job_log::inert_json(jsonl::line(&record)));
+            self.raw(&ci_log::inert_json(jsonl::line(&record)));
         }
     }
 
@@ -144,7 +144,7 @@ impl Output {
 
     /// Writes whole lines for people.
     pub(crate) fn text(&mut self, lines: String) {
-        self.raw(job_log::inert(lines).as_bytes());
+        self.raw(ci_log::inert(lines).as_bytes());
     }
 
     /// Writes the path of a file on a line: unchanged, because scripts read it, except for a terminal, which it must not

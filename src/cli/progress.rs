@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::ci_log;
 use crate::cli::command::{Context, Verbosity};
-use crate::cli::job_log;
 use crate::cli::message::{message, print_event};
 use crate::engine::EngineEvent;
 use crate::install::event::InstallEvent;
@@ -32,7 +32,7 @@ impl ProgressDisplay {
     /// Returns a display with bars on a terminal, unless `CI` or `--quiet` is set or a CI system reads the messages.
     pub(crate) fn new(context: &Context) -> Self {
         let bars = MultiProgress::new();
-        let is_job = context.settings.environment.get("CI").is_some() || job_log::reader().is_some();
+        let is_job = context.settings.environment.get("CI").is_some() || ci_log::reader().is_some();
         if is_job || context.verbosity.quiet {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }

@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal};
 use clap::Command;
 use clap::error::ErrorKind;
 
+use crate::cli::ci_log;
 use crate::cli::cli_error::CliError;
 use crate::cli::hook;
-use crate::cli::job_log;
 use crate::cli::message::error;
 use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::engine::ExitStatus;
@@ -32,7 +32,7 @@ pub(crate) fn print(error: clap::Error, commands: Command) -> ExitStatus {
     // Only a terminal shows styles.
     let printed = match is_error {
         true if io::stderr().is_terminal() => error.print(),
-        true => STDERR.write_and_drain(&job_log::inert(text)),
+        true => STDERR.write_and_drain(&ci_log::inert(text)),
         false if io::stdout().is_terminal() => error.print(),
         false => STDOUT.write_and_drain(&text),
     };

@@ -288,7 +288,7 @@ fn description(binary: &Binary) -> String {
 fn of_processes(settings: &Settings, filter: &ProcessFilter) -> Completions {
     let Some(store) = store(settings)? else { return Ok(Vec::new()) };
     let filter = ProcessFilter { limit: Some(MAX_PROCESSES), ..filter.clone() };
-    let processes = CurrentProcesses::new(&store, settings)?.list(&filter)?;
+    let processes = CurrentProcesses::new(&store, settings)?.matching(&filter)?.list()?;
     let ids = short_ids(processes.iter().map(|process| process.id));
     let description =
         |process: &Process| format!("{}: {}", tables::process_state(process).text, process.title());

@@ -31,39 +31,50 @@ impl<'s> CurrentProcesses<'s> {
         process
     }
 
-    /// Returns the processes that pass the filter now, in the order of [`Store::processes`].
-    pub(crate) fn list(&self, filter: &ProcessFilter) -> Result<Vec<Process>, StoreError> {
-        let over = self.over(filter)?;
+    /// Finds the processes that pass a filter now.
+    pub(crate) fn matching<'f>(&self, filter: &'f ProcessFilter) -> Result<Matching<'s, 'f>, StoreError> {
+        // All conditions of the filter but those on the state.
+        let live =
+            ProcessFilter { status: None, has_failed: false, is_live: true, limit: None, ..filter.clone() };
+        let pairs =
+            self.store.processes(&live)?.into_iter().map(|process| (process.clone(), self.now(process)));
+        let over = pairs.filter(|(_, now)| now.exit().is_some()).collect();
+        Ok(Matching { store: self.store, filter, over })
+    }
+}
+
+/// The processes that pass a filter now.
+pub(crate) struct Matching<'s, 'f> {
+    store: &'s Store,
+    filter: &'f ProcessFilter,
+    /// Those that are recorded as live but are over, as they are recorded and as they are now, whatever their state.
+    over: Vec<(Process, Process)>,
+}
+
+impl Matching<'_, '_> {
+    /// Returns the processes, in the order of [`Store::processes`].
+    pub(crate) fn list(&self) -> Result<Vec<Process>, StoreError> {
+        let Self { store, filter, over } = self;
         let more = u32::try_from(over.len()).unwrap_or(u32::MAX);
         let limit = filter.limit.map(|limit| limit.saturating_add(more));
-        let mut listed = self.store.processes(&ProcessFilter { limit, ..filter.clone() })?;
+        let mut listed = store.processes(&ProcessFilter { limit, ..(*filter).clone() })?;
         if over.is_empty() {
             return Ok(listed);
         }
         listed.retain(|process| over.iter().all(|(recorded, _)| recorded.id != process.id));
-        listed.extend(over.into_iter().map(|(_, now)| now).filter(|now| filter.accepts_state(now)));
+        listed.extend(over.iter().map(|(_, now)| now).filter(|now| filter.accepts_state(now)).cloned());
         listed.sort_by_key(|process| (process.exit().is_some(), Reverse((process.created_at, process.id))));
         listed.truncate(filter.limit.map_or(usize::MAX, |limit| limit as usize));
         Ok(listed)
     }
 
-    /// Returns the number of processes that pass the filter now, as [`Store::count_processes`] does.
-    pub(crate) fn count(&self, filter: &ProcessFilter, max: Option<u32>) -> Result<u64, StoreError> {
-        let mut count = self.store.count_processes(filter, max)?;
-        for (recorded, now) in self.over(filter)? {
-            count += u64::from(filter.accepts_state(&now));
-            count = count.saturating_sub(filter.accepts_state(&recorded).into());
+    /// Returns their number, as [`Store::count_processes`] does.
+    pub(crate) fn count(&self, max: Option<u32>) -> Result<u64, StoreError> {
+        let mut count = self.store.count_processes(self.filter, max)?;
+        for (recorded, now) in &self.over {
+            count += u64::from(self.filter.accepts_state(now));
+            count = count.saturating_sub(self.filter.accepts_state(recorded).into());
         }
         Ok(count)
-    }
-
-    /// Returns the processes that are recorded as live but are over, as they are recorded and as they are now, that meet all
-    /// conditions of the filter but those on the state.
-    fn over(&self, filter: &ProcessFilter) -> Result<Vec<(Process, Process)>, StoreError> {
-        let live =
-            ProcessFilter { status: None, has_failed: false, is_live: true, limit: None, ..filter.clone() };
-        let pairs =
-            self.store.processes(&live)?.into_iter().map(|process| (process.clone(), self.now(process)));
-        Ok(pairs.filter(|(_, now)| now.exit().is_some()).collect())
     }
 }

@@ -76,12 +76,13 @@ fn commands(
 ) -> Result<Vec<RecentCommand>, StoreError> {
     let mut processes = Vec::new();
     for process_type in [ProcessType::Cli, ProcessType::Binary] {
-        processes.extend(current.list(&ProcessFilter {
+        let filter = ProcessFilter {
             is_root: true,
             process_type: Some(process_type),
             limit: Some(MAX_COMMANDS),
             ..ProcessFilter::default()
-        })?);
+        };
+        processes.extend(current.matching(&filter)?.list()?);
     }
     // In each list, the live ones are first.
     processes.sort_by_key(|process| std::cmp::Reverse((process.created_at, process.id)));

@@ -34,7 +34,7 @@ pub(crate) fn resolve_from(folder: &Path, path: &Path) -> PathBuf {
 }
 
 /// Returns whether a path leads through a link in `/proc` to a file that a process has open, as `/dev/stdout` does. That
-/// file may have no name, and whoever opened it would not see one that replaces it.
+/// file may have no name, and the process would not see one that replaces it.
 pub(crate) fn is_open_file(path: &Path) -> bool {
     let is_in_proc =
         |step: &Path| parent(step).canonicalize().is_ok_and(|folder| folder.starts_with("/proc"));

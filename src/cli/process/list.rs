@@ -87,16 +87,16 @@ pub(crate) fn list(args: ListArgs, context: &mut Context) -> CommandResult {
         limit: Some(args.limit).filter(|limit| *limit > 0),
         ..ProcessFilter::default()
     };
-    let processes = CurrentProcesses::new(&store, &context.settings)?;
+    let processes = CurrentProcesses::new(&store, &context.settings)?.matching(&filter)?;
     if args.count {
-        context.output.count(processes.count(&filter, None)?);
+        context.output.count(processes.count(None)?);
         return Ok(ExitStatus::Success);
     }
-    let listed = processes.list(&filter)?;
+    let listed = processes.list()?;
     write(&listed, &mut context.output);
     if !context.verbosity.quiet && filter.limit.is_some_and(|limit| listed.len() == limit as usize) {
         let max = MAX_COUNTED.max(args.limit.saturating_mul(2));
-        let all = processes.count(&filter, Some(max.saturating_add(1)))?;
+        let all = processes.count(Some(max.saturating_add(1)))?;
         let (shown, max) = (listed.len() as u64, max.into());
         if all > shown {
             context.output.flush();
