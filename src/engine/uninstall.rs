@@ -307,10 +307,11 @@ pub(crate) fn lock(
     })
 }
 
-/// Removes the link of a binary, unless it leads to another file. Returns why it cannot be removed.
+/// Removes the link of a binary, unless it leads to another file than that of its record. A queued binary has no file,
+/// but can have a link: that of a file that was lost, or of an install that was killed. Returns why it cannot be removed.
 fn unlink(session: &Session<'_>, name: &BinaryName, binary: &Binary) -> Option<RemovalError> {
     let (linker, file) = (session.linker(), binary.installed().map(|installed| &installed.abspath));
-    let is_file = |target: &Path| file.is_some_and(|file| dir::is_same(target, file) == Some(true));
+    let is_file = |target: &Path| file.is_none_or(|file| dir::is_same(target, file) == Some(true));
     match linker.unlink(&linker.path(name), name.as_str(), is_file, false) {
         Ok(_) => None,
         Err(error @ RemovalError::Used(..)) => {

@@ -63,6 +63,25 @@ fn uninstall_removes_link_record_and_a_prefix_that_nothing_else_uses() {
 }
 
 #[test]
+fn the_link_of_a_queued_binary_is_removed_with_its_record() {
+    let context = TestContext::new();
+    context.provider("p", &provider(""));
+    for remove in [&["uninstall", "a"][..], &["binary", "delete", "a", "--yes"]] {
+        context.install_p(&["a"]).succeeds();
+        // As after a kill between the link and the record of an install.
+        context.run(&["binary", "update", "a", "--status", "queued"]).succeeds();
+        context.run(remove).succeeds();
+        assert!(!context.bin("a").is_symlink(), "{remove:?}");
+    }
+    context.install_p(&["a"]).succeeds();
+    fs::remove_file(context.bin("a")).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", context.bin("a")).unwrap();
+    context.run(&["binary", "update", "a", "--status", "queued"]).succeeds();
+    context.run(&["uninstall", "a"]).succeeds();
+    assert_eq!(fs::read_link(context.bin("a")).unwrap(), Path::new("/bin/sh"));
+}
+
+#[test]
 fn what_rigup_did_not_install_is_removed_by_its_own_command() {
     let mut context = TestContext::new();
     let tool = context.script("tools/tool", "#!/bin/sh\necho tool 1.2.0\n");
