@@ -169,7 +169,7 @@ fn no_line_of_the_notes_below_a_help_is_wrapped() {
 const PAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands");
 
 /// Asserts the text of a file. Like a snapshot, the file is written if `INSTA_UPDATE` is `always`.
-fn check_file(file: &Path, text: &str) {
+pub(crate) fn check_file(file: &Path, text: &str) {
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
         fs::write(file, text).unwrap();
     }

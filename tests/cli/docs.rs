@@ -5,7 +5,6 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::builtin_providers;
 use crate::test_context::{TestContext, wait_until};
 
 /// A fenced block: the text after the backticks (a language, and optionally a file) and the lines of the block.
@@ -114,39 +113,6 @@ fn the_examples_of_docs_lock_work() {
 #[test]
 fn the_examples_of_docs_plugins_work() {
     run_page(&context(), include_str!("../../docs/plugins.md"));
-}
-
-#[test]
-fn docs_providers_has_a_row_for_each_built_in_provider() {
-    let page = include_str!("../../docs/providers.md");
-    let providers = builtin_providers::providers();
-    for provider in &providers {
-        let row = page.lines().find(|line| line.starts_with(&format!("| {provider} (")));
-        let row = row.unwrap_or_else(|| panic!("docs/providers.md has no row for {provider}"));
-        let config = builtin_providers::config(provider);
-        for option in config["options"].as_array().into_iter().flatten() {
-            let option = option.as_str().unwrap().replace('=', "=...");
-            assert!(row.contains(&format!("`{option}`")), "{provider}: {option}");
-        }
-        let enforces = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
-        for (rule, word) in [("min_release_age", "age"), ("postinstall_scripts", "scripts")] {
-            assert_eq!(config["enforces"][rule] == true, enforces.contains(word), "{provider}: {rule}");
-        }
-        assert_eq!(
-            config["curated"] == true && provider != "env",
-            enforces.contains("curated"),
-            "{provider}"
-        );
-    }
-    let is_row = |line: &&str| {
-        let cell = line.strip_prefix("| ").and_then(|rest| rest.split(" |").next());
-        cell.and_then(|cell| cell.split_once(" (")?.1.strip_suffix(')')?.parse::<u32>().ok()).is_some()
-    };
-    assert_eq!(
-        page.lines().filter(is_row).count(),
-        providers.len(),
-        "each row is that of a built-in provider"
-    );
 }
 
 #[test]

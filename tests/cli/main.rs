@@ -73,6 +73,7 @@ mod pip_and_uv;
 mod policy;
 mod process_kill;
 mod process_list;
+mod provider_tables;
 mod providers;
 #[path = "../faults/pty.rs"]
 mod pty;
