@@ -6,6 +6,7 @@ pub(crate) mod event;
 pub(crate) mod link;
 pub(crate) mod module;
 pub(crate) mod package;
+pub(crate) mod package_script;
 pub(crate) mod pins;
 pub(crate) mod plan;
 pub(crate) mod prefix;

@@ -62,7 +62,7 @@ pub(crate) fn owner(
 }
 
 /// Returns the entries of a folder, sorted; none if it cannot be read.
-fn entries(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
     let mut entries: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     entries.sort();
@@ -77,6 +77,16 @@ pub(crate) fn python_module(bin: &Path, name: &str) -> Option<PathBuf> {
     folders
         .flat_map(|folder| files.each_ref().map(|file| folder.join(file)))
         .find(|file| module::is_module(file))
+}
+
+/// Returns whether the venv that has this folder of programs has a module, such as `package.module`.
+pub(super) fn has_python_module(bin: &Path, module: &str) -> bool {
+    let path: PathBuf = module.split('.').collect();
+    let is_found = |folder: &PathBuf| {
+        let file = folder.join(&path);
+        file.is_dir() || file.with_extension("py").exists()
+    };
+    module.split('.').all(|name| !name.is_empty()) && site_packages(bin).iter().any(is_found)
 }
 
 /// Returns the folders of Python packages in the venv that has this folder of programs.
@@ -111,7 +121,7 @@ fn dist_info(file: &Path) -> Option<Package> {
 }
 
 /// Returns the `package.json` of the Node package that contains a program, which is a link into it.
-fn node_package(program: &Path) -> Option<Value> {
+pub(super) fn node_package(program: &Path) -> Option<Value> {
     let file = program.canonicalize().ok()?;
     file.ancestors().skip(1).find_map(|folder| {
         let text = fs_err::read_to_string(folder.join("package.json")).ok()?;
@@ -128,9 +138,12 @@ fn package_json(program: &Path) -> Option<Package> {
 /// Returns the name of the Node package that contains a program, if a script is part of its installation.
 pub(crate) fn node_package_with_install_script(program: &Path) -> Option<String> {
     let package = node_package(program)?;
-    let has_script =
-        ["preinstall", "install", "postinstall"].iter().any(|name| package["scripts"][name].is_string());
-    has_script.then(|| package["name"].as_str().unwrap_or_default().to_owned())
+    has_install_script(&package).then(|| package["name"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Returns whether a script is part of the installation of the package with this `package.json`.
+pub(super) fn has_install_script(package: &Value) -> bool {
+    ["preinstall", "install", "postinstall"].iter().any(|name| package["scripts"][name].is_string())
 }
 
 /// Finds the crate of a program in the list of `cargo install`: `"ripgrep 14.1.0 (registry+...)" = ["rg"]`.

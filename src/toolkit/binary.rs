@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fs::digest;
 use crate::install::package;
+use crate::install::package_script;
 use crate::install::probe::{self, ProbeError, ProbeResult, Prober, Program};
 use crate::install::verify::{self, VerifyError};
 use crate::model::policy::UNENFORCED;
@@ -191,6 +192,13 @@ impl Search<'_> {
             if let Some(stated) = &overrides.version {
                 let needs_wrapper = self.prober.needs_wrapper(program, stated)?;
                 return Ok(ProbeResult { version: Some(stated.clone()), needs_wrapper, is_timed_out: false });
+            }
+            if let (Some(metadata), Some(version)) = (self.metadata, of_package)
+                && overrides.version_args.is_empty()
+                && package_script::is_complete(metadata, &file, self.settings, self.prober.interrupt())
+            {
+                let version = Some(version.to_owned());
+                return Ok(ProbeResult { version, needs_wrapper: false, is_timed_out: false });
             }
             self.prober.probe(program, of_package)
         };

@@ -68,6 +68,7 @@ mod modules;
 mod output_file;
 mod output_format;
 mod package_managers;
+mod package_scripts;
 mod package_version;
 mod pip_and_uv;
 mod policy;
