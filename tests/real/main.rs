@@ -30,6 +30,7 @@ mod timings;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../faults/tracer.rs"]
 mod tracer;
+mod wheels;
 
 use std::fs;
 use std::path::Path;
