@@ -38,6 +38,9 @@ impl Package {
     }
 }
 
+/// The folder of Node packages.
+pub(super) const NODE_MODULES: &str = "node_modules";
+
 /// The folder of Python packages in a venv.
 const SITE_PACKAGES: &str = "site-packages";
 
@@ -120,15 +123,16 @@ fn dist_info(file: &Path) -> Option<Package> {
     metadata.lines().find_map(|line| line.strip_prefix("Version: ")).map(Package::new)
 }
 
-/// Returns the `package.json` of the Node package that contains a program, which is a link into it.
+/// Returns the `package.json` of the Node package that contains a program, which is a link into it: of the folder in
+/// `node_modules`, or in a scope there. Folders of a package can have a `package.json`, too.
 pub(super) fn node_package(program: &Path) -> Option<Value> {
     let file = program.canonicalize().ok()?;
-    file.ancestors().skip(1).find_map(|folder| {
-        let text = fs_err::read_to_string(folder.join("package.json")).ok()?;
-        let json: Value = serde_json::from_str(&text).ok()?;
-        // A package.json without a name only sets options for a folder of a package.
-        json["name"].is_string().then_some(json)
-    })
+    let folder = file.ancestors().find(|folder| {
+        let name = |level: usize| folder.ancestors().nth(level).and_then(Path::file_name);
+        let is_scope = name(1).is_some_and(|name| name.as_encoded_bytes().starts_with(b"@"));
+        name(if is_scope { 2 } else { 1 }) == Some(OsStr::new(NODE_MODULES))
+    })?;
+    serde_json::from_str(&fs_err::read_to_string(folder.join("package.json")).ok()?).ok()
 }
 
 fn package_json(program: &Path) -> Option<Package> {
@@ -263,11 +267,14 @@ mod tests {
         assert_eq!(version(dist_info(&site.join("lit/__init__.py"))), "2.14.7");
 
         write(&path("node_modules/x/package.json"), r#"{"name": "x", "version": "3.10.1"}"#);
-        write(&path("node_modules/x/dist/package.json"), r#"{"type": "module"}"#);
+        write(&path("node_modules/x/dist/package.json"), r#"{"name": "x-module", "version": "0.0.0"}"#);
         write(&path("node_modules/x/dist/cli.js"), "");
         fs_err::create_dir(path("node_modules/.bin")).unwrap();
         symlink("../x/dist/cli.js", path("node_modules/.bin/x")).unwrap();
         assert_eq!(version(package_json(&path("node_modules/.bin/x"))), "3.10.1");
+        write(&path("node_modules/@scope/y/package.json"), r#"{"name": "@scope/y", "version": "2.0.0"}"#);
+        write(&path("node_modules/@scope/y/bin/y"), "");
+        assert_eq!(version(package_json(&path("node_modules/@scope/y/bin/y"))), "2.0.0");
 
         write(
             &path(".crates.toml"),

@@ -73,8 +73,10 @@ fn is_node_program(program: &Path, settings: &Settings, interrupt: &Interrupt) -
             return Some(false);
         }
     }
-    let modules =
-        file.ancestors().filter(|folder| folder.file_name() == Some(OsStr::new("node_modules"))).last()?;
+    let modules = file
+        .ancestors()
+        .filter(|folder| folder.file_name() == Some(OsStr::new(package::NODE_MODULES)))
+        .last()?;
     Some(node_packages(modules).iter().all(|folder| is_installed_by_copying(folder)))
 }
 
@@ -102,7 +104,7 @@ fn node_packages(modules: &Path) -> Vec<PathBuf> {
         let (scopes, found): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(is_scope);
         folders.extend(scopes);
         folders.extend(
-            found.iter().map(|package| package.join("node_modules")).filter(|nested| nested.is_dir()),
+            found.iter().map(|package| package.join(package::NODE_MODULES)).filter(|nested| nested.is_dir()),
         );
         packages.extend(found);
     }
