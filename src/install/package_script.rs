@@ -90,19 +90,19 @@ fn version_of_node(node: OsString, settings: &Settings, interrupt: &Interrupt) -
     capture::stdout(command, Instant::now() + TIMEOUT, interrupt).ok()?
 }
 
-/// Returns the folders of the packages in a `node_modules` folder, and in those of its packages.
+/// Returns the folders of the packages in a `node_modules` folder, and in those of its packages. Scopes, and folders such as
+/// `.pnpm`, contain packages.
 fn node_packages(modules: &Path) -> Vec<PathBuf> {
-    let is_hidden =
-        |path: &PathBuf| path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    let is_scope =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"@"));
+    let contains_packages = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| matches!(name.as_encoded_bytes().first(), Some(b'@' | b'.')))
+    };
     let mut packages = Vec::new();
     let mut folders = vec![modules.to_owned()];
     while let Some(folder) = folders.pop() {
-        let entries =
-            package::entries(&folder).into_iter().filter(|entry| !is_hidden(entry) && !entry.is_symlink());
-        let (scopes, found): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(is_scope);
-        folders.extend(scopes);
+        let entries = package::entries(&folder).into_iter();
+        let entries = entries.filter(|entry| entry.is_dir() && !entry.is_symlink());
+        let (parents, found): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(contains_packages);
+        folders.extend(parents);
         folders.extend(
             found.iter().map(|package| package.join(package::NODE_MODULES)).filter(|nested| nested.is_dir()),
         );

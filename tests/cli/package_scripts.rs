@@ -22,9 +22,10 @@ exec "$RIGUP" hook binary --provider venv --abspath "$root/bin/tool" -- "$@"
 /// A provider that fills a `node_modules` folder with a package and a dependency.
 const NODE_MODULES: &str = r#"#!/bin/sh
 root=$LIB_DIR/modules/tool/node_modules
-mkdir -p "$root/.bin" "$root/tool" "$root/@scope/dep"
+read -r dep <"$HOME/dep"
+rm -rf "$root" && mkdir -p "$root/.bin" "$root/tool" "$root/$dep"
 cp "$HOME/tool.json" "$root/tool/package.json"
-cp "$HOME/dep.json" "$root/@scope/dep/package.json"
+cp "$HOME/dep.json" "$root/$dep/package.json"
 printf '#!/usr/bin/env node\n' >"$root/tool/cli.js"
 chmod +x "$root/tool/cli.js"
 ln -sf ../tool/cli.js "$root/.bin/tool"
@@ -94,6 +95,9 @@ fn the_script_of_a_node_package_is_run_only_if_something_may_be_missing() {
             package["version"] = "6.1".into();
             context.write(&format!("home/{file}.json"), package.to_string());
         }
-        assert_runs(&context, is_run, &format!("{tool} {dependency}"));
+        for folder in ["@scope/dep", "tool/node_modules/dep", ".pnpm/dep@1/node_modules/dep"] {
+            context.write("home/dep", format!("{folder}\n"));
+            assert_runs(&context, is_run, &format!("{tool} {dependency} {folder}"));
+        }
     }
 }
