@@ -5,4 +5,5 @@ pub(crate) mod config;
 pub(crate) mod facts;
 pub(crate) mod guid;
 pub(crate) mod interface;
+pub(crate) mod libc;
 mod stats;

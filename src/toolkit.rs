@@ -1,5 +1,6 @@
 //! The `rigup hook` commands for hook scripts: the parts of the contract that are hard to implement in shell.
 
+pub(crate) mod asset;
 pub(crate) mod batch;
 pub(crate) mod begin;
 pub(crate) mod binary;

@@ -40,6 +40,7 @@ use crate::toolkit::single::SingleSearch;
 use crate::toolkit::{begin, policy, relocate, toml_keys};
 use crate::trust::Inspection;
 
+mod asset;
 mod test;
 
 /// List and test hooks. Hook scripts call the other commands, and pass their own arguments on with `-- "$@"`.
@@ -118,6 +119,8 @@ pub(crate) enum HookCommand {
         /// Files, the first of which takes precedence; lists are joined
         files: Vec<PathBuf>,
     },
+    /// For hook scripts: choose an asset of a release by the names on stdin
+    Asset(asset::AssetArgs),
     /// For hook scripts: find the binary, probe its version and print its Binary record
     Binary(BinaryArgs),
     /// For daemons with `ready.notify`: report that the daemon is ready
@@ -227,7 +230,7 @@ pub(crate) fn is_evaluated(arguments: impl IntoIterator<Item = OsString>, error:
         && (error == ErrorKind::InvalidSubcommand || arguments.next().is_some_and(|word| word == "begin"))
 }
 
-/// The exit code of a hook whose provider the request does not allow.
+/// The exit code of a hook whose provider the request does not allow, and of a choice without a result.
 const SKIPPED: ExitStatus = ExitStatus::Code(10);
 
 /// Runs the command.
@@ -236,6 +239,10 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
     match command {
         HookCommand::List { event } => return list(event.as_deref(), context),
         HookCommand::Test(args) => return test::test(args, context),
+        HookCommand::Asset(args) => {
+            let is_chosen = asset::choose(&args, context)?;
+            return Ok(if is_chosen { ExitStatus::Success } else { SKIPPED });
+        }
         HookCommand::Binary(args) => return print_binaries(&args, context),
         HookCommand::Begin { lock, batch, of } => {
             // The shell that evaluates the output does not check the exit code of this command.

@@ -93,7 +93,7 @@ fn distribution() -> Option<String> {
 
 /// Returns the first 16 KiB of a file, or an empty text if it cannot be opened. The first CPU in `/proc/cpuinfo` is
 /// enough, and the kernel needs a long time to list a hundred of them.
-fn head(path: &str) -> String {
+pub(super) fn head(path: &str) -> String {
     let mut bytes = Vec::new();
     // If reading fails, the bytes that were read before are used.
     let _ = fs_err::File::open(path).and_then(|file| file.take(16 * 1024).read_to_end(&mut bytes));

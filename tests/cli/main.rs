@@ -10,6 +10,7 @@ mod action;
 mod appearance;
 mod apply;
 mod archive_results;
+mod asset;
 mod background;
 mod bash_and_node;
 mod bash_prefix;
