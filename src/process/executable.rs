@@ -8,92 +8,32 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
-use object::elf::{
-    EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_X86_64, ET_DYN, ET_EXEC, FileHeader32, FileHeader64,
-};
-use object::read::elf::{FileHeader, ProgramHeader};
-use object::{Endianness, FileKind, ReadCache, ReadRef};
+use object::elf::{FileHeader32, FileHeader64};
+use object::{Endianness, FileKind};
 
 use crate::fs::dir;
 use crate::fs::regular_file;
 use crate::process::wrapper;
 use crate::shebang::Shebang;
-use crate::shell::{self, ENV_LAUNCHER, PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
+use crate::shell::{ENV_LAUNCHER, PYTHON_TRAMPOLINE, SCRIPT_DIR, split_line};
+
+mod elf;
+mod error;
+
+pub(crate) use error::ExecutableError;
 
 /// The number of bytes at the start of a file that are read to tell its format. The kernel reads 256 bytes of a `#!`
 /// line, but a trampoline has the path of its interpreter in the second line.
 const HEAD: usize = 4096;
+
+/// The number of bytes that tell whether a file is a program.
+pub(crate) const PROGRAM_HEAD: usize = 8;
 
 /// The file in which a provider keeps the path of a prefix, if files of the prefix contain that path.
 const BUILT_PATH: &str = ".rigup-built-path";
 
 /// The maximum number of interpreters of interpreters, as in the Linux kernel.
 const MAX_DEPTH: usize = 5;
-
-/// The reason why the system cannot start a program. It completes a sentence that starts with the path of the file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ExecutableError {
-    /// The file does not exist.
-    #[error("does not exist")]
-    Missing,
-    /// The file cannot be found, with the error of the system.
-    #[error("cannot be read: {0}")]
-    Unreadable(String),
-    /// The path leads to a folder or a device.
-    #[error("is not a file")]
-    NotFile,
-    /// Nobody may execute the file.
-    #[error("has no exec bit; run `chmod +x {}`", shell::quote_path(.0))]
-    NoExecBit(PathBuf),
-    /// Nobody may execute the file, and it has no beginning of a program.
-    #[error("has no exec bit, and does not begin like a program; name another file")]
-    NoProgram,
-    /// Only other users may execute the file.
-    #[error("may not be executed by this user; change its owner or its mode")]
-    Forbidden,
-    /// The file system forbids the execution of its files.
-    #[error("is on a file system that is mounted noexec; move it to another, or remount this one with exec")]
-    Noexec,
-    /// The file has no content.
-    #[error("is empty")]
-    Empty,
-    /// The file is HTML, as a download that failed leaves it.
-    #[error("is a web page, not a program")]
-    WebPage,
-    /// The file is neither a program nor a script.
-    #[error("has no executable format; a script begins with a line such as #!/bin/sh")]
-    UnknownFormat,
-    /// The file is a program for another processor or operating system.
-    #[error("was built for another system ({0})")]
-    Foreign(String),
-    /// The end of the file is missing.
-    #[error("is incomplete: it has {0} of at least {1} bytes")]
-    Incomplete(u64, u64),
-    /// The loader of the program does not exist.
-    #[error("needs the loader {path}, which does not exist: it was built for another system", path = .0.display())]
-    NoLoader(PathBuf),
-    /// The first line of the script names no interpreter.
-    #[error("names no interpreter after #!; a script begins with a line such as #!/bin/sh")]
-    NoName,
-    /// The interpreter of the script cannot be started.
-    #[error("needs the interpreter {path:?}, which {1}", path = .0)]
-    NoInterpreter(PathBuf, Box<ExecutableError>),
-    /// The program that the wrapper executes cannot be started.
-    #[error("is a wrapper of {path}, which {1}", path = .0.display())]
-    NoWrapped(PathBuf, Box<ExecutableError>),
-    /// The venv of the Python has no packages for its version.
-    #[error("belongs to a venv that was made for another Python than {python}", python = .0.display())]
-    OtherPython(PathBuf),
-    /// Files of the program contain the path of the folder that they were built in, which is not this one.
-    #[error("was built in {path} and moved; its files contain that path", path = .0.display())]
-    BuiltElsewhere(PathBuf),
-    /// The interpreter that `env` searches for is not on PATH.
-    #[error("needs the interpreter `{name}`, which is not on PATH", name = .0.display())]
-    NotOnPath(OsString),
-    /// The interpreters of a script are scripts themselves, without an end.
-    #[error("is a script whose interpreter is a script, and so on")]
-    Loop,
-}
 
 /// Returns the value of PATH. Few programs need it.
 type SearchPath<'a> = &'a dyn Fn() -> OsString;
@@ -121,17 +61,28 @@ fn check_access(path: &Path) -> Result<(), ExecutableError> {
     // For root, access(2) succeeds only if at least one exec bit is set, which exec also requires.
     access(path, AccessFlags::X_OK).map_err(|_| match metadata.mode() & 0o111 {
         _ if is_mounted_noexec(path) => ExecutableError::Noexec,
-        0 if begins_like_program(path) => ExecutableError::NoExecBit(path.to_owned()),
+        0 if has_program_head(path) => ExecutableError::NoExecBit(path.to_owned()),
         0 => ExecutableError::NoProgram,
         _ => ExecutableError::Forbidden,
     })
 }
 
-/// Returns whether a file begins with a shebang, or like ELF or Mach-O.
-fn begins_like_program(path: &Path) -> bool {
-    let mut beginning = [0; 2];
-    File::open(path).is_ok_and(|mut file| file.read_exact(&mut beginning).is_ok())
-        && matches!(beginning, [b'#', b'!'] | [0x7f | 0xca | 0xcf | 0xfe, _])
+/// Returns whether a file begins like a program.
+fn has_program_head(path: &Path) -> bool {
+    let mut head = Vec::new();
+    File::open(path).is_ok_and(|file| file.take(PROGRAM_HEAD as u64).read_to_end(&mut head).is_ok())
+        && begins_like_program(&head)
+}
+
+/// Returns whether the first [`PROGRAM_HEAD`] bytes of a file are a shebang, or those of an ELF or a Mach-O file.
+pub(crate) fn begins_like_program(head: &[u8]) -> bool {
+    match head {
+        [b'#', b'!', ..] | [0x7f, b'E', b'L', b'F', ..] => true,
+        [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => true,
+        // The number of the architectures in a Mach-O file. In a Java class, it is the version of Java, which is larger.
+        [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, count, ..] => *count < 40,
+        _ => false,
+    }
 }
 
 /// Returns whether the file system of this file or folder is mounted noexec.
@@ -285,62 +236,11 @@ fn check_format(file: File, head: &[u8]) -> Result<(), ExecutableError> {
         Ok(FileKind::Elf32 | FileKind::Elf64) if cfg!(target_os = "macos") => {
             Err(ExecutableError::Foreign("Linux".to_owned()))
         }
-        Ok(FileKind::Elf32) => check_elf::<FileHeader32<Endianness>>(file, head),
-        Ok(FileKind::Elf64) => check_elf::<FileHeader64<Endianness>>(file, head),
+        Ok(FileKind::Elf32) => elf::check::<FileHeader32<Endianness>>(file, head),
+        Ok(FileKind::Elf64) => elf::check::<FileHeader64<Endianness>>(file, head),
         _ if head.starts_with(b"\x7fELF") => Err(ExecutableError::Incomplete(head.len() as u64, 64)),
         _ => Err(ExecutableError::UnknownFormat),
     }
-}
-
-/// Checks an ELF file by its head, which usually contains everything, and otherwise by the file.
-fn check_elf<Elf: FileHeader<Endian = Endianness>>(file: File, head: &[u8]) -> Result<(), ExecutableError> {
-    let length = file.metadata().map_or(0, |metadata| metadata.len());
-    match check_elf_data::<Elf, _>(head, length) {
-        Err(ExecutableError::Incomplete(..)) => check_elf_data::<Elf, _>(&ReadCache::new(file), length),
-        checked => checked,
-    }
-}
-
-fn check_elf_data<'d, Elf, R>(data: R, length: u64) -> Result<(), ExecutableError>
-where
-    Elf: FileHeader<Endian = Endianness>,
-    R: ReadRef<'d>,
-{
-    let is_cut = |_error: object::read::Error| ExecutableError::Incomplete(length, length + 1);
-    let header = Elf::parse(data).map_err(is_cut)?;
-    let endian = header.endian().map_err(|_| ExecutableError::UnknownFormat)?;
-    if ![ET_EXEC, ET_DYN].contains(&header.e_type(endian)) {
-        return Err(ExecutableError::UnknownFormat);
-    }
-    let machine = header.e_machine(endian);
-    let runs = match std::env::consts::ARCH {
-        "x86_64" => [EM_X86_64, EM_386].contains(&machine),
-        "aarch64" => [EM_AARCH64, EM_ARM].contains(&machine),
-        _ => true,
-    };
-    if !runs {
-        let name = match machine {
-            EM_X86_64 => "x86_64".to_owned(),
-            EM_386 => "x86".to_owned(),
-            EM_AARCH64 => "aarch64".to_owned(),
-            EM_ARM => "arm".to_owned(),
-            EM_RISCV => "riscv".to_owned(),
-            other => format!("machine type {other:?}"),
-        };
-        return Err(ExecutableError::Foreign(name));
-    }
-    for segment in header.program_headers(endian, data).map_err(is_cut)? {
-        let end = segment.p_offset(endian).into().saturating_add(segment.p_filesz(endian).into());
-        if end > length {
-            return Err(ExecutableError::Incomplete(length, end));
-        }
-        let loader = segment.interpreter(endian, data).map_err(is_cut)?;
-        let loader = loader.map(|loader| PathBuf::from(OsStr::from_bytes(loader)));
-        if let Some(loader) = loader.filter(|loader| !loader.exists()) {
-            return Err(ExecutableError::NoLoader(loader));
-        }
-    }
-    Ok(())
 }
 
 /// Whether Linux may run foreign formats, with the emulators that are registered at `binfmt_misc`.
@@ -372,6 +272,9 @@ mod tests {
         let mut without_loader = shell.clone();
         let loader = memchr::memmem::find(&shell, b"/ld-linux").unwrap();
         without_loader[loader + 1] = b'X';
+        let mut newer = shell.clone();
+        let version = memchr::memmem::find(&shell, b"GLIBC_2.").unwrap();
+        newer[version + "GLIBC_".len()] = b'9';
         let incomplete = format!("is incomplete: it has {} of at least ", shell.len() / 2);
         for (content, expected) in [
             (b"".as_slice(), "is empty"),
@@ -385,6 +288,7 @@ mod tests {
             (b"\xcf\xfa\xed\xfe", "was built for another system (macOS)"),
             (&foreign, "was built for another system ("),
             (&without_loader, "needs the loader /"),
+            (&newer, "needs glibc 9."),
             (&shell[..shell.len() / 2], &incomplete),
             (&shell[..20], "is incomplete: it has 20 of at least 21 bytes"),
             (b"#!\n", "names no interpreter after #!"),
@@ -431,6 +335,14 @@ mod tests {
         ] {
             assert_eq!(problem(folder.path(), content), None);
         }
+    }
+
+    #[test]
+    fn a_java_class_begins_differently_from_a_program() {
+        let count_after = |magic: &[u8], count| begins_like_program(&[magic, &[0, 0, 0, count]].concat());
+        assert!(count_after(b"\xca\xfe\xba\xbe", 2) && !count_after(b"\xca\xfe\xba\xbe", 52));
+        assert!(begins_like_program(b"#!/bin/sh") && begins_like_program(b"\x7fELF\x02"));
+        assert!(!begins_like_program(b"\x7fEL") && !begins_like_program(b""));
     }
 
     #[test]
