@@ -13,3 +13,4 @@ pub(crate) mod relocate;
 pub(crate) mod request;
 pub(crate) mod single;
 pub(crate) mod toml_keys;
+pub(crate) mod unpack;

@@ -41,6 +41,7 @@ use crate::toolkit::{begin, policy, relocate, toml_keys};
 use crate::trust::Inspection;
 
 mod asset;
+mod archive;
 mod test;
 
 /// List and test hooks. Hook scripts call the other commands, and pass their own arguments on with `-- "$@"`.
@@ -123,6 +124,8 @@ pub(crate) enum HookCommand {
     Asset(asset::AssetArgs),
     /// For hook scripts: find the binary, probe its version and print its Binary record
     Binary(BinaryArgs),
+    /// For hook scripts: unpack an archive
+    Unpack(archive::UnpackArgs),
     /// For daemons with `ready.notify`: report that the daemon is ready
     Ready,
     /// For hook scripts: run a command while holding an exclusive lock
@@ -243,6 +246,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
             let is_chosen = asset::choose(&args, context)?;
             return Ok(if is_chosen { ExitStatus::Success } else { SKIPPED });
         }
+        HookCommand::Unpack(args) => return archive::unpack(&args),
         HookCommand::Binary(args) => return print_binaries(&args, context),
         HookCommand::Begin { lock, batch, of } => {
             // The shell that evaluates the output does not check the exit code of this command.

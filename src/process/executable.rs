@@ -77,8 +77,7 @@ fn has_program_head(path: &Path) -> bool {
 /// Returns whether the first [`PROGRAM_HEAD`] bytes of a file are a shebang, or those of an ELF or a Mach-O file.
 pub(crate) fn begins_like_program(head: &[u8]) -> bool {
     match head {
-        [b'#', b'!', ..] | [0x7f, b'E', b'L', b'F', ..] => true,
-        [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => true,
+        [b'#', b'!', ..] | [0x7f, b'E', b'L', b'F', ..] | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => true,
         // The number of the architectures in a Mach-O file. In a Java class, it is the version of Java, which is larger.
         [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, count, ..] => *count < 40,
         _ => false,

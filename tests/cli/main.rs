@@ -98,6 +98,7 @@ mod timings;
 mod trust;
 mod typed;
 mod uninstall;
+mod unpack;
 mod unreadable_records;
 mod unused_files;
 mod upgrade;

@@ -1,0 +1,58 @@
+//! Zip archives.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use flate2::bufread::DeflateDecoder;
+use rawzip::{CompressionMethod, Error, ErrorKind, RECOMMENDED_BUFFER_SIZE, ZipArchive};
+
+use crate::toolkit::unpack::error::UnpackError;
+use crate::toolkit::unpack::format::Compression;
+use crate::toolkit::unpack::tree::Tree;
+use crate::toolkit::unpack::unix_mode::UnixMode;
+
+/// Adds the entries of an archive to a tree.
+pub(super) fn unpack(file: File, archive: &Path, tree: &mut Tree<'_>) -> Result<(), UnpackError> {
+    let damaged = |error: Error| match error.into_kind() {
+        ErrorKind::IO(error) => UnpackError::of_reader(archive, error),
+        kind => UnpackError::Damaged(kind.to_string()),
+    };
+    let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
+    let zip = ZipArchive::from_file(file, &mut buffer).map_err(damaged)?;
+    let mut entries = zip.entries(&mut buffer);
+    while let Some(entry) = entries.next_entry().map_err(damaged)? {
+        // Some programs on Windows write their own separators.
+        let name: Vec<u8> = entry
+            .file_path()
+            .as_bytes()
+            .iter()
+            .map(|byte| if *byte == b'\\' { b'/' } else { *byte })
+            .collect();
+        let path = Path::new(OsStr::from_bytes(&name));
+        if entry.flags().is_encrypted() {
+            return Err(UnpackError::Unsupported("encryption".to_owned()));
+        }
+        let mode = UnixMode(entry.external_attributes() >> 16);
+        if mode.is_folder() || name.ends_with(b"/") {
+            tree.add_folder(path)?;
+            continue;
+        }
+        let data = zip.get_entry(entry.wayfinder()).map_err(damaged)?;
+        let reader = BufReader::new(data.reader());
+        let reader: Box<dyn Read> = match entry.compression_method() {
+            CompressionMethod::STORE => Box::new(reader),
+            CompressionMethod::DEFLATE => Box::new(DeflateDecoder::new(reader)),
+            CompressionMethod::BZIP2 => Compression::Bzip2.reader(reader),
+            CompressionMethod::XZ => Compression::Xz.reader(reader),
+            CompressionMethod::ZSTD => Compression::Zstd.reader(reader),
+            method => {
+                return Err(UnpackError::Unsupported(format!("the compression method {method:?}")));
+            }
+        };
+        mode.add(path, archive, data.verifying_reader(reader), tree)?;
+    }
+    Ok(())
+}
