@@ -1,7 +1,6 @@
 //! `rigup hook`: lists and tests hooks, and provides the toolkit for hook scripts.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -10,38 +9,29 @@ use serde_json::{Value, json};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::completions::values;
-use crate::cli::message::{message, print_diagnostics, print_event, warning};
-use crate::cli::standard_stream::StandardStream;
+use crate::cli::hook::provider_args::ProviderArgs;
+use crate::cli::message::{message, print_diagnostics, print_event};
 use crate::clock;
+use crate::engine::ExitStatus;
 use crate::engine::catalog::Catalog;
 use crate::engine::completion;
-use crate::engine::{EngineError, ExitStatus};
-use crate::install::probe::Prober;
-use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
-use crate::model::{BinaryName, Outcome};
-use crate::plugin::builtin;
-use crate::plugin::config::provider::ProviderConfig;
-use crate::plugin::config::schema;
+use crate::model::Outcome;
 use crate::plugin::discovery::Hook;
 use crate::plugin::hook_name::canonical_event;
 use crate::process::foreground::Foreground;
 use crate::process::lock::{Holder, LockError};
 use crate::process::notify;
 use crate::process::spawn::CommandSpec;
-use crate::process::subreaper;
 use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
-use crate::toolkit::batch::{self, BatchSearch};
-use crate::toolkit::binary::Search;
-use crate::toolkit::built::BuiltPrefix;
+use crate::toolkit::batch;
 use crate::toolkit::lock::{self, LockedError};
-use crate::toolkit::request::{HookRequest, RequestError};
-use crate::toolkit::single::SingleSearch;
-use crate::toolkit::{begin, policy, relocate, toml_keys};
-use crate::trust::Inspection;
+use crate::toolkit::{begin, policy, toml_keys};
 
 mod asset;
 mod archive;
+mod binary;
+mod provider_args;
 mod test;
 
 /// List and test hooks. Hook scripts call the other commands, and pass their own arguments on with `-- "$@"`.
@@ -64,6 +54,9 @@ pub(crate) enum HookCommand {
         /// Read requests from stdin; for batch hooks
         #[arg(long)]
         batch: bool,
+        /// Append versions in this format, such as `=={}` [default: `version_format`]
+        #[arg(long, value_name = "FORMAT")]
+        pin: Option<String>,
         #[command(flatten)]
         of: ProviderArgs,
     },
@@ -126,6 +119,7 @@ pub(crate) enum HookCommand {
     Binary(BinaryArgs),
     /// For hook scripts: unpack an archive
     Unpack(archive::UnpackArgs),
+    Binary(binary::BinaryArgs),
     /// For daemons with `ready.notify`: report that the daemon is ready
     Ready,
     /// For hook scripts: run a command while holding an exclusive lock
@@ -136,90 +130,6 @@ pub(crate) enum HookCommand {
         #[arg(last = true, required = true, value_name = "CMD")]
         command: Vec<OsString>,
     },
-}
-
-/// A provider and a request.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ProviderArgs {
-    /// Name of the provider
-    #[arg(long, value_name = "NAME")]
-    provider: String,
-    /// Arguments of the hook
-    #[arg(last = true, value_name = "HOOK ARGUMENTS")]
-    arguments: Vec<String>,
-}
-
-impl ProviderArgs {
-    /// Parses the request in the arguments of the hook.
-    fn request(&self, settings: &Settings) -> Result<HookRequest, CliError> {
-        HookRequest::parse(&self.arguments, settings.home.as_deref()).map_err(CliError::usage)
-    }
-
-    /// Reads the input of a batch hook. Returns it with the requests that allow the provider.
-    fn input(&self, settings: &Settings) -> Result<(String, Vec<HookRequest>), CliError> {
-        let error = |error: io::Error| CliError::setup(format!("cannot read stdin: {error}"));
-        let warn = |diagnostic: String| warning!("stdin: {diagnostic}");
-        let mut input = Vec::new();
-        StandardStream(io::stdin()).read_to_end(&mut input).map_err(error)?;
-        let home = settings.home.as_deref();
-        let requests = batch::requests(&input[..], &self.provider, home, warn).map_err(error)?;
-        Ok((String::from_utf8_lossy(&input).into_owned(), requests))
-    }
-
-    /// Whether a request allows the provider. Prints a message if it does not.
-    fn is_accepted_by(&self, request: &HookRequest) -> bool {
-        let HookRequest { providers, .. } = request;
-        let is_accepted = providers.allows(&self.provider);
-        if !is_accepted {
-            message!("{} is not one of the providers that the request allows: {providers}", self.provider);
-        }
-        is_accepted
-    }
-
-    /// Reads the configuration of the provider from its `config.json`. Like discovery, it uses the first plugin of this
-    /// name on the search path. A provider that does not exist has the default configuration.
-    fn config(&self, settings: &Settings) -> Result<ProviderConfig, CliError> {
-        let folders = settings.plugin_path.iter().map(|root| root.join(&self.provider));
-        let schema = match folders.into_iter().find(|folder| folder.is_dir()) {
-            Some(folder) => {
-                schema::read(&folder, &mut Inspection::new(&settings.trust)).map_err(|error| {
-                    let path = folder.join(schema::FILE_NAME);
-                    CliError::setup(format!("{}: {error}", path.display()))
-                })?
-            }
-            None => builtin::config(&self.provider)
-                .map_err(|error| CliError::setup(format!("{}: {error}", self.provider)))?,
-        };
-        Ok(schema.map(|schema| schema.provider).unwrap_or_default())
-    }
-}
-
-/// The arguments of `rigup hook binary`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct BinaryArgs {
-    #[command(flatten)]
-    of: ProviderArgs,
-    /// Name of the binary [default: the one in the hook's arguments]
-    #[arg(long)]
-    name: Option<String>,
-    /// Path of the binary [default: the first match on PATH, ignoring LIB_BIN_DIR]
-    #[arg(long, value_name = "PATH")]
-    abspath: Option<PathBuf>,
-    /// Probe the binary in this folder, and then move the folder to the prefix
-    #[arg(long, value_name = "FOLDER", requires = "abspath", conflicts_with = "or_decline")]
-    built: Option<PathBuf>,
-    /// If the binary does not exist, decline: exit with 0 and print no record
-    #[arg(long)]
-    or_decline: bool,
-    /// State in the record that the provider could not enforce this rule of the policy, which is only a default
-    #[arg(long, value_name = "RULE", value_parser = [MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY])]
-    unenforced: Vec<String>,
-    /// Read the requests from stdin; print a record for each
-    #[arg(long, conflicts_with_all = ["name", "abspath"])]
-    batch: bool,
-    /// If a binary does not exist, name the programs of its packages, whose files CMD lists
-    #[arg(long, value_name = "CMD", requires = "batch")]
-    list_files: Option<String>,
 }
 
 /// The shell code that ends a hook with a usage error.
@@ -249,8 +159,10 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         HookCommand::Unpack(args) => return archive::unpack(&args),
         HookCommand::Binary(args) => return print_binaries(&args, context),
         HookCommand::Begin { lock, batch, of } => {
+        HookCommand::Binary(args) => return binary::run(&args, context),
+        HookCommand::Begin { lock, batch, pin, of } => {
             // The shell that evaluates the output does not check the exit code of this command.
-            let result = begin(&of, lock.as_deref(), batch, settings);
+            let result = begin(&of, lock.as_deref(), batch, pin, settings);
             output.raw(result.as_ref().map_or(EXIT_IN_SHELL, |(script, _)| script).as_bytes());
             return result.map(|(_, status)| status);
         }
@@ -260,8 +172,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         }
         HookCommand::Packages { batch, pin, of } => {
             let requests = if batch { of.input(settings)?.1 } else { vec![of.request(settings)?] };
-            let mut config = of.config(settings)?;
-            config.version_format = pin.or(config.version_format);
+            let config = of.config(settings, pin)?;
             let plan = begin::plan(&requests, &of.provider, &config).map_err(CliError::usage)?;
             if batch {
                 output.raw(plan.as_bytes());
@@ -294,11 +205,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
             output.raw(&[prefix.as_os_str().as_encoded_bytes(), b"\n"].concat());
         }
         HookCommand::Relocate { prefix } => {
-            let fixed_scripts = relocate::relocate(&prefix, &settings.lib_dir)
-                .map_err(|error| CliError::setup(format!("cannot relocate {}: {error}", prefix.display())))?;
-            for script in fixed_scripts {
-                message!("{} works only in this folder, which it names", script.display());
-            }
+            binary::relocate(&prefix, settings)?;
         }
         HookCommand::Toml { keys, files } => {
             output.raw(toml_keys::select(&files, &keys).map_err(CliError::setup)?.as_bytes());
@@ -342,16 +249,18 @@ fn begin(
     of: &ProviderArgs,
     lock: Option<&str>,
     is_batch: bool,
+    pin: Option<String>,
     settings: &Settings,
 ) -> Result<(String, ExitStatus), CliError> {
     if is_batch {
-        let restart = begin::restart(lock.unwrap_or(&of.provider), settings).map_err(CliError::usage)?;
+        let config = of.config(settings, pin)?;
+        let lock = lock.map_or_else(|| begin::lock_name(&config, of.provider.clone()), str::to_owned);
+        let restart = begin::restart(&lock, settings).map_err(CliError::usage)?;
         let script = if let Some(script) = restart {
             script
         } else {
             let (input, requests) = of.input(settings)?;
-            begin::batch_script(&input, &requests, &of.provider, &of.config(settings)?)
-                .map_err(CliError::usage)?
+            begin::batch_script(&input, &requests, &of.provider, &config).map_err(CliError::usage)?
         };
         return Ok((script, ExitStatus::Success));
     }
@@ -359,7 +268,7 @@ fn begin(
     if !of.is_accepted_by(&request) {
         return Ok(("exit 10\n".to_owned(), SKIPPED));
     }
-    let config = of.config(settings)?;
+    let config = of.config(settings, pin)?;
     let script = begin::script(&request, &of.provider, lock, &config, settings, clock::now());
     Ok((script.map_err(CliError::usage)?, ExitStatus::Success))
 }
@@ -398,94 +307,4 @@ fn list(event: Option<&str>, context: &mut Context) -> CommandResult {
     ];
     context.output.list(records, "no hooks", || Table::with_rows(columns, rows));
     Ok(print_diagnostics(&catalog))
-}
-
-/// Runs `rigup hook binary`.
-fn print_binaries(args: &BinaryArgs, context: &mut Context) -> CommandResult {
-    // A subreaper becomes the parent of the processes that a version probe leaves behind, so that it can terminate
-    // them.
-    subreaper::become_subreaper();
-    // Files are probed in parallel, and rayon's implicit pool panics if it cannot start a thread.
-    rayon::ThreadPoolBuilder::new().build_global().map_err(EngineError::from)?;
-    if args.batch { print_batch(args, context) } else { print_binary(args, context) }
-}
-
-fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
-    let settings = &context.settings;
-    let request = match (&args.name, args.of.arguments.is_empty()) {
-        (Some(_), true) => None,
-        _ => Some(args.of.request(settings)?),
-    };
-    let name = match (&args.name, &request) {
-        (Some(name), _) => BinaryName::parse(name, settings.home.as_deref()).map_err(CliError::usage)?,
-        (None, Some(request)) => request.name.clone(),
-        (None, None) => return Err(CliError::usage(RequestError::NoName)),
-    };
-    let built = match (&args.built, &request) {
-        (Some(built), Some(request)) => {
-            let prefix = request.prefix(&args.of.provider, &settings.lib_dir).map_err(CliError::usage)?;
-            Some(BuiltPrefix { built, prefix: prefix.path(&settings.lib_dir), lib_dir: &settings.lib_dir })
-        }
-        _ => None,
-    };
-    let interrupt = interrupt()?;
-    let config = args.of.config(settings)?;
-    let search = SingleSearch {
-        search: Search {
-            provider: &args.of.provider,
-            metadata: config.metadata,
-            settings,
-            prober: Prober::new(settings, &interrupt),
-        },
-        name: &name,
-        request: request.as_ref(),
-        abspath: args.abspath.as_deref(),
-        built,
-        config: &config,
-        or_decline: args.or_decline,
-        unenforced: &args.unenforced,
-    };
-    let found = search.records();
-    if let Some(signal) = interrupt.signal() {
-        return Ok(ExitStatus::Interrupted(signal));
-    }
-    match found {
-        Ok(records) => context.output.records(records),
-        Err((Outcome::Declined, reason)) => message!("{reason}"),
-        Err((outcome, reason)) => {
-            if outcome == Outcome::Rejected {
-                context.output.records([batch::failure(name.as_str(), outcome, &reason)]);
-            }
-            return Err(CliError::not_found(reason));
-        }
-    }
-    Ok(ExitStatus::Success)
-}
-
-/// Prints a record for each request of a batch.
-fn print_batch(args: &BinaryArgs, context: &mut Context) -> CommandResult {
-    let settings = &context.settings;
-    let (_, requests) = args.of.input(settings)?;
-    let list_files = match &args.list_files {
-        Some(command) => Some((command.as_str(), args.of.config(settings)?.version_format)),
-        None => None,
-    };
-    let interrupt = interrupt()?;
-    let search = BatchSearch {
-        search: Search {
-            provider: &args.of.provider,
-            metadata: args.of.config(settings)?.metadata,
-            settings,
-            prober: Prober::new(settings, &interrupt),
-        },
-        or_decline: args.or_decline,
-        list_files,
-        interrupt: &interrupt,
-    };
-    let records = search.records(&requests);
-    if let Some(signal) = interrupt.signal() {
-        return Ok(ExitStatus::Interrupted(signal));
-    }
-    context.output.records(records);
-    Ok(ExitStatus::Success)
 }

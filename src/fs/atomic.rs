@@ -115,8 +115,9 @@ pub(crate) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
 }
 
 /// Replaces a folder with another one on the same file system. A process that is killed meanwhile leaves the old or the
-/// new folder in place, unless the file system cannot exchange them. In any case, what is left is in one of the two.
-pub(crate) fn replace_folder(folder: &Path, new: &Path) -> io::Result<()> {
+/// new folder in place, unless the file system cannot exchange them. In that case, the old one is in `aside`, which is the
+/// new folder or one around it.
+pub(crate) fn replace_folder(folder: &Path, new: &Path, aside: &Path) -> io::Result<()> {
     check_mounts(folder)?;
     match rustix::fs::renameat_with(CWD, new, CWD, folder, RenameFlags::EXCHANGE) {
         Ok(()) => {
@@ -125,14 +126,16 @@ pub(crate) fn replace_folder(folder: &Path, new: &Path) -> io::Result<()> {
             Ok(())
         }
         Err(Errno::NOENT) => fs_err::rename(new, folder),
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::XDEV) => replace_in_steps(folder, new),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::XDEV) => {
+            replace_in_steps(folder, new, aside)
+        }
         Err(error) => Err(error.into()),
     }
 }
 
 /// Like [`replace_folder`], for file systems that cannot exchange two folders.
-fn replace_in_steps(folder: &Path, new: &Path) -> io::Result<()> {
-    let old = new.join(TEMPORARY);
+fn replace_in_steps(folder: &Path, new: &Path, aside: &Path) -> io::Result<()> {
+    let old = aside.join(TEMPORARY);
     match fs_err::rename(folder, &old) {
         // A container cannot rename a folder that comes from its image.
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => remove_tree(folder)?,
@@ -141,7 +144,9 @@ fn replace_in_steps(folder: &Path, new: &Path) -> io::Result<()> {
     fs_err::rename(new, folder).inspect_err(|_| {
         let _ = fs_err::rename(&old, folder);
     })?;
-    let _ = remove_tree(&folder.join(TEMPORARY));
+    for old in [old, folder.join(TEMPORARY)] {
+        let _ = remove_tree(&old);
+    }
     Ok(())
 }
 

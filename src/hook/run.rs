@@ -155,7 +155,16 @@ impl Runner<'_> {
             run_dir.discard();
             dir_error(error)
         })?;
-        Ok(PreparedProcess { process, run_dir, logs, input, memory_limit, attributes: None, command })
+        Ok(PreparedProcess {
+            process,
+            run_dir,
+            logs,
+            input,
+            lock: None,
+            memory_limit,
+            attributes: None,
+            command,
+        })
     }
 
     fn environment(

@@ -20,17 +20,18 @@ use crate::install::probe::Prober;
 use crate::install::users::Users;
 use crate::install::verdict::{self, Verdict};
 use crate::install::verify::Expected;
-use crate::model::{Binary, BinaryName, Identity, Outcome, Process, ProviderName, name};
+use crate::model::{Binary, BinaryName, Outcome, Process, name};
 use crate::plugin::builtin;
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
-use crate::process::lock::{Holder, Lock, LockError};
+use crate::process::lock::{LOCKED, LockError};
 use crate::process::log::{Log, Logs};
 use crate::process::run_dir::RunDir;
-use crate::process::{tail, tree};
+use crate::process::tail;
 use crate::store::StoreError;
 
 pub mod arguments;
+mod locks;
 
 /// A request for which a hook is run, with its binary.
 #[derive(Debug, Clone)]
@@ -94,11 +95,19 @@ pub(crate) fn run(
         let line = format!("waiting for another rigup to unpack {}", hook.name.file_name);
         on_event(InstallEvent::Output(line));
     };
+    let may_run_concurrently = may_run_concurrently(hook, config);
+    let lock =
+        (!may_run_concurrently).then(|| locks::of_provider(runner, provider, &on_event)).transpose()?;
+    let hook_lock = locks::of_hook(runner, hook, config, targets, &on_event)?;
     let foreign = Prefix::all_foreign(&hook.plugin, &runner.settings.lib_dir);
     let mut own_prefix = OwnPrefix::mark(runner, hook, targets)?;
-    let may_run_concurrently = may_run_concurrently(hook, config);
-    let lock = (!may_run_concurrently).then(|| provider_lock(runner, provider, &on_event)).transpose()?;
-    let ready = runner.prepare(job, on_wait)?;
+    let mut ready = runner.prepare(job, on_wait)?;
+    if let Some((lock, variable)) = hook_lock {
+        // Not in `cmd.sh`: a hook that is started again by hand takes the lock itself.
+        ready.command.env.retain(|(name, _)| name != LOCKED);
+        ready.command.env.push((LOCKED.into(), variable.into()));
+        ready.lock = Some(lock);
+    }
     let unsaved: Vec<&Binary> =
         targets.iter().filter(|target| target.is_unsaved).map(|target| &target.binary).collect();
     runner.store.begin_attempts(&ready.process, &unsaved)?;
@@ -163,27 +172,6 @@ pub(crate) fn run(
 /// Returns whether several hooks of a provider may run at once: they lock what they change, or change nothing.
 pub(crate) fn may_run_concurrently(hook: &Hook, config: Option<&ProviderConfig>) -> bool {
     hook.plugin.as_str() == ENV || config.is_some_and(|config| config.concurrent)
-}
-
-/// Takes the lock of a provider whose hooks must not run at once. Returns `None` if the hook that called this rigup holds
-/// it, and waits for this rigup, or if LIB_DIR cannot be written, which the hook reports.
-fn provider_lock(
-    runner: &Runner<'_>,
-    provider: &ProviderName,
-    on_event: &impl Fn(InstallEvent),
-) -> Result<Option<Lock>, AttemptError> {
-    let on_wait = |holder: &Holder| {
-        let line = format!("waiting for another hook of {provider} ({holder})");
-        on_event(InstallEvent::Output(line));
-    };
-    // Another thread of this rigup may hold the lock.
-    let waits_for_this = |holder: &Identity| holder.pid != std::process::id() && tree::descends_from(holder);
-    let (lib_dir, name) = (&runner.settings.lib_dir, format!("hooks-{provider}"));
-    match Lock::take_in_lib_dir(lib_dir, &name, runner.interrupt, waits_for_this, on_wait) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(LockError::Circular(..) | LockError::Io(_)) => Ok(None),
-        Err(error @ LockError::Interrupted(_)) => Err(AttemptError::Lock(error)),
-    }
 }
 
 /// The folder, in the run dir of a hook, of the copy of the prefix that it installs into.

@@ -125,7 +125,7 @@ impl Users<'_> {
         let _hook_locks = self.lock_out_hooks(prefix)?;
         remove(&part)?;
         copy_tree(copy, &part)?;
-        Ok(atomic::replace_folder(&path, &part)?)
+        Ok(atomic::replace_folder(&path, &part, &part)?)
     }
 
     /// Returns what exists of a prefix and has no user: for `--orphaned` (without `except`), what an unfinished install

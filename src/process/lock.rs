@@ -21,6 +21,14 @@ use crate::process::signals::Interrupt;
 use crate::process::system::{self, BOOT_ID, PID_NAMESPACE};
 use crate::process::tree;
 
+/// The environment variable that names the lock in LIB_DIR under which a hook runs.
+pub(crate) const LOCKED: &str = "RIGUP_LOCKED";
+
+/// Returns the value of [`LOCKED`] for a lock.
+pub(crate) fn id(lib_dir: &Path, name: &str) -> PathBuf {
+    lib_dir.join(name)
+}
+
 /// The pause between two tries to take a lock.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -135,6 +143,11 @@ impl Lock {
     /// Shares the lock with all processes that this one starts from now on. They keep it when this one exits.
     pub(crate) fn share_with_children(&self) -> io::Result<()> {
         Ok(rustix::io::fcntl_setfd(self.0.file(), FdFlags::empty())?)
+    }
+
+    /// Returns the file of the lock. A process that inherits its descriptor holds the lock, too.
+    pub(crate) fn file(&self) -> &File {
+        self.0.file()
     }
 
     /// Writes the pid of the holder to the file of the lock.

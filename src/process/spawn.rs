@@ -99,6 +99,17 @@ impl CommandSpec {
         stdout: &File,
         stderr: &File,
     ) -> Result<Child, SpawnError> {
+        self.start_with_lock(None, stdin, stdout, stderr)
+    }
+
+    /// Starts the command as [`Self::start`] does. It inherits the file of a lock, so that it holds the lock, too.
+    pub(crate) fn start_with_lock(
+        &self,
+        lock: Option<&File>,
+        stdin: Option<&File>,
+        stdout: &File,
+        stderr: &File,
+    ) -> Result<Child, SpawnError> {
         let session = PosixSpawnFlags::from_bits_retain(system::SETSID.into());
         self.start_with(session, SigSet::all(), |actions| {
             let stdin = match stdin {
@@ -108,6 +119,10 @@ impl CommandSpec {
             change_folder(actions, &self.cwd)?;
             for (target, stream) in (0..).zip([stdin, stdout, stderr]) {
                 actions.add_dup2(stream.as_raw_fd(), target)?;
+            }
+            if let Some(lock) = lock {
+                // Onto itself: no other command that this process starts inherits it.
+                actions.add_dup2(lock.as_raw_fd(), lock.as_raw_fd())?;
             }
             Ok(())
         })

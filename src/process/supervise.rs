@@ -12,6 +12,7 @@ use crate::clock;
 use crate::duration;
 use crate::model::{ExitReason, Identity, Process, ProcessAttributes, ProcessExit, ProcessId, ProcessType};
 use crate::process::drain::drain;
+use crate::process::lock::Lock;
 use crate::process::log::Logs;
 use crate::process::memory::MemoryWatch;
 use crate::process::reserved_exit::ReservedExit;
@@ -46,6 +47,8 @@ pub(crate) struct PreparedProcess {
     pub logs: Logs,
     /// Its standard input; `None` for `/dev/null`.
     pub input: Option<File>,
+    /// The lock that it holds until it exits.
+    pub lock: Option<Lock>,
     /// How much memory it and its descendants may use, in bytes; `None` for no limit.
     pub memory_limit: Option<u64>,
     /// Its user, its priority and its limits; `None` for those of rigup.
@@ -126,13 +129,14 @@ impl Supervision<'_> {
         record: impl FnOnce(&Process, &RunDir, &Identity) -> Result<(), E>,
         tick: impl FnMut(&Logs) -> Option<Duration>,
     ) -> Result<FinishedProcess, E> {
-        let PreparedProcess { process, run_dir, logs, input, memory_limit, attributes, command } = prepared;
+        let PreparedProcess { process, run_dir, logs, input, mut lock, memory_limit, attributes, command } =
+            prepared;
         let tick = RefCell::new(tick);
         let tick = || (tick.borrow_mut())(&logs);
         let (mut warnings, mut is_recorded) = (Vec::new(), false);
         let (stdout, stderr) = (logs.stdout.file(), logs.stderr.file());
         let started = match &attributes {
-            None => command.start(input.as_ref(), stdout, stderr),
+            None => command.start_with_lock(lock.as_ref().map(Lock::file), input.as_ref(), stdout, stderr),
             Some(attributes) => launcher::start(&command, attributes, stdout, stderr),
         };
         // Freed while the process runs, rather than when the next one could be started.
@@ -143,6 +147,8 @@ impl Supervision<'_> {
             Ok(child) => {
                 let deadline = process.spec.timeout.map(duration::deadline);
                 let identity = child.handle.entry.identity();
+                // An error is ignored, because the file still names this rigup as the holder.
+                let _ = lock.as_mut().map(|lock| lock.set_holder(identity.pid));
                 let process = process.into_running(identity.clone(), child.started_at);
                 let memory = MemoryWatch::new(identity.pid, process.id, memory_limit);
                 let mut outcome = WaitOutcome::Exited;
@@ -175,6 +181,10 @@ impl Supervision<'_> {
                 if outcome == WaitOutcome::Exited && may_leave() {
                     let leftovers = self.end_leftovers(&process, &child, &run_dir, &logs, deadline, rotate);
                     warnings.extend(leftovers);
+                }
+                if exit.signal.is_none() {
+                    // A service that the process left behind shares the lock, and must not keep other hooks waiting.
+                    let _ = lock.take().map(Lock::release);
                 }
                 exit.reason = match outcome {
                     WaitOutcome::Timeout => ExitReason::Timeout,

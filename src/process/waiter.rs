@@ -296,7 +296,16 @@ pub(crate) fn run(
         store.take().map_or(Ok(()), |store| save(&store, process))?;
         report_ready()
     };
-    let prepared = PreparedProcess { process, run_dir, logs, input: None, memory_limit, attributes, command };
+    let prepared = PreparedProcess {
+        process,
+        run_dir,
+        logs,
+        input: None,
+        lock: None,
+        memory_limit,
+        attributes,
+        command,
+    };
     let mut finished =
         supervision.run(prepared, record, |logs| rotation.as_mut().map(|rotation| rotation.tick(logs)))?;
     finished.process.warnings.extend(rotation.and_then(Rotation::end));

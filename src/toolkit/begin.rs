@@ -8,15 +8,13 @@ use nix::unistd::geteuid;
 
 use crate::fs::dir::{nearest_existing, other_owner, owner_blocked_by_root, parent};
 use crate::fs::lib_dir::{self, make_shared_dir};
-use crate::plugin::config::provider::ProviderConfig;
+use crate::plugin::config::provider::{HookLock, ProviderConfig};
 use crate::plugin::overrides::OptionError;
+use crate::process::lock::{self, LOCKED};
 use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::request::{HookRequest, RequestError};
 use crate::toolkit::{package_spec, policy};
-
-/// The environment variable that identifies the lock under which a hook runs.
-pub(crate) const LOCKED: &str = "RIGUP_LOCKED";
 
 /// The shell code that sets the arguments to the command that starts the hook again. Like rigup, it starts a script
 /// without an exec bit or a shebang with bash.
@@ -53,7 +51,8 @@ pub(crate) fn script(
     now: Timestamp,
 ) -> Result<String, RequestError> {
     let prefix = request.prefix(provider, &settings.lib_dir)?;
-    if let Some(restart) = restart(lock.unwrap_or(&prefix.lock_name()), settings)? {
+    let lock = lock.map_or_else(|| lock_name(config, prefix.lock_name()), str::to_owned);
+    if let Some(restart) = restart(&lock, settings)? {
         return Ok(restart);
     }
     let is_shared = !prefix.is_named(request.name.link_name());
@@ -148,9 +147,17 @@ pub(crate) fn plan(
     requests.iter().map(line).collect()
 }
 
+/// Returns the name of the lock that a hook of a provider holds, which is `own` unless the provider names another.
+pub(crate) fn lock_name(config: &ProviderConfig, own: String) -> String {
+    match &config.lock {
+        Some(HookLock::Named(name)) => name.clone(),
+        Some(HookLock::Prefix) | None => own,
+    }
+}
+
 /// Returns the shell code that starts the hook again under a lock, or `None` if the hook holds it.
 pub(crate) fn restart(lock: &str, settings: &Settings) -> Result<Option<String>, RequestError> {
-    let lock_id = settings.lib_dir.join(lock);
+    let lock_id = lock::id(&settings.lib_dir, lock);
     if settings.environment.get(LOCKED) == Some(lock_id.as_os_str()) {
         return Ok(None);
     }

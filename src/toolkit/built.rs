@@ -10,7 +10,7 @@ use crate::toolkit::binary::BinaryError;
 /// A folder that a hook has filled, and the prefix that it replaces.
 #[derive(Debug)]
 pub(crate) struct BuiltPrefix<'a> {
-    /// The folder, on the same file system as the prefix.
+    /// The folder, on the same file system as the prefix: the one in which hooks build it, or a folder in that.
     pub built: &'a Path,
     /// The prefix.
     pub prefix: PathBuf,
@@ -36,7 +36,8 @@ impl BuiltPrefix<'_> {
         let prefix = &self.prefix;
         let failed = |error| BinaryError::Replace(prefix.clone(), error);
         let is_in_place = self.built == prefix;
-        if let Some(place) = Prefix::new(prefix, self.lib_dir) {
+        let place = Prefix::new(prefix, self.lib_dir);
+        if let Some(place) = &place {
             place.check_folders(self.lib_dir).map_err(failed)?;
             if !is_in_place && !place.has_evidence(self.lib_dir) && lib_dir::is_filled(prefix) {
                 return Err(BinaryError::Foreign(prefix.clone()));
@@ -46,9 +47,13 @@ impl BuiltPrefix<'_> {
         if is_in_place {
             return Ok(file.to_owned());
         }
-        atomic::replace_folder(prefix, self.built).map_err(|error| match denying_owner(prefix, &error) {
-            Some(owner) => BinaryError::OtherOwner(prefix.clone(), owner),
-            None => failed(error),
+        let part = place.as_ref().map(|place| place.part(self.lib_dir));
+        let aside = part.as_deref().filter(|part| self.built.starts_with(part)).unwrap_or(self.built);
+        atomic::replace_folder(prefix, self.built, aside).map_err(|error| {
+            match denying_owner(prefix, &error) {
+                Some(owner) => BinaryError::OtherOwner(prefix.clone(), owner),
+                None => failed(error),
+            }
         })?;
         Ok(file.strip_prefix(self.built).map_or_else(|_| file.to_owned(), |inside| prefix.join(inside)))
     }

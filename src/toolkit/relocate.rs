@@ -20,11 +20,13 @@ mod interpreter;
 mod python_script;
 mod roots;
 mod shell_script;
+mod venv;
 
-/// Rewrites the links and launchers below `prefix`. Returns the scripts that still name their own folder.
+/// Rewrites the links and launchers below `prefix`, and cleans it if it is a venv. Returns the scripts that still name their own folder.
 pub(crate) fn relocate(prefix: &Path, lib_dir: &Path) -> io::Result<Vec<PathBuf>> {
     let real = fs_err::canonicalize(prefix)?;
     let roots = Roots::new(prefix, &real, lib_dir)?;
+    venv::clean(&real)?;
     let mut fixed_scripts = Vec::new();
     // The entries are collected first, because rewriting a file adds one to its folder.
     for entry in WalkDir::new(&real).min_depth(1).into_iter().collect::<Result<Vec<_>, _>>()? {

@@ -119,6 +119,69 @@ fn a_detached_service_does_not_keep_the_lock_of_its_command() {
     wait_until("the service has exited", || context.live_processes().is_empty());
 }
 
+/// Writes a provider whose hook calls `hook begin`, and for which rigup takes this lock.
+fn provider_with_lock(context: &TestContext, lock: &str, body: &str) {
+    let config = json!({"type": "object", "properties": {}, "concurrent": true, "lock": lock});
+    context.write("here/providers/p/config.json", config.to_string());
+    let hook = format!(
+        "#!/bin/sh\necho started >>\"$DATA_DIR/starts\"\neval \"$(\"$RIGUP\" hook begin --provider p -- \"$@\")\"\n{body}\n\
+         \"$RIGUP\" hook binary --provider p --abspath /bin/sh -- \"$@\"\n"
+    );
+    context.provider("p", &hook);
+}
+
+#[test]
+fn rigup_takes_the_lock_that_a_provider_states_before_its_hook_starts() {
+    for (lock, name) in [("prefix", "p/x"), ("all", "all")] {
+        let context = TestContext::new();
+        let nested = format!("! \"$RIGUP\" hook lock {name} -- true 2>\"$DATA_DIR/nested\"");
+        provider_with_lock(&context, lock, &nested);
+        context.run(&["install", "x", "--binproviders", "p"]).succeeds();
+        assert_eq!(fs::read_to_string(context.path("data/starts")).unwrap(), "started\n");
+        let message = fs::read_to_string(context.path("data/nested")).unwrap();
+        assert!(message.contains("holds it and waits for this process"), "{message}");
+        context.run(&["hook", "lock", name, "--", "true"]).succeeds();
+        let run_dir = context.hook_processes()[0]["run_dir"].as_str().unwrap().to_owned();
+        let script = fs::read_to_string(Path::new(&run_dir).join("cmd.sh")).unwrap();
+        assert!(
+            !script.contains("RIGUP_LOCKED"),
+            "a hook that is started by hand takes the lock itself: {script}"
+        );
+    }
+}
+
+#[test]
+fn an_install_says_that_it_waits_for_the_lock_of_its_provider() {
+    let context = TestContext::new();
+    let holder = context.start(&["hook", "lock", "x", "--", "sh", "-c", WORK]);
+    wait_until("the command runs", || context.path("here/ready").exists());
+    provider_with_lock(&context, "x", &format!("test -e '{}'", context.path("here/done").display()));
+    let mut install = context.start(&["install", "y", "z", "--binproviders", "p", "-j", "2"]);
+    let lines = BufReader::new(install.stderr.take().unwrap()).lines();
+    let waits = lines.map(Result::unwrap).find(|line| line.contains("waiting for the lock x, held by pid"));
+    assert!(waits.is_some());
+    assert!(!context.path("data/starts").exists());
+    fs::write(context.path("here/go"), "").unwrap();
+    assert!(holder.wait_with_output().unwrap().status.success());
+    assert!(install.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(context.path("data/starts")).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn a_hook_keeps_the_lock_of_its_rigup_if_that_is_killed() {
+    let context = TestContext::new();
+    provider_with_lock(&context, "x", &format!("cd \"$DATA_DIR\" && {WORK}"));
+    let mut install = context.start(&["install", "y", "--binproviders", "p"]);
+    wait_until("the hook runs", || context.path("data/ready").exists());
+    install.kill().unwrap();
+    install.wait().unwrap();
+    let done = context.path("data/done");
+    let waiting = wait_for_lock(&context, &["test", "-e", done.to_str().unwrap()]);
+    fs::write(context.path("data/go"), "").unwrap();
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
+    wait_until("the hook has exited", || context.live_processes().is_empty());
+}
+
 #[test]
 fn a_hook_may_install_a_binary_that_is_being_resolved() {
     const PAIR: &str = r#"#!/bin/sh

@@ -389,11 +389,17 @@ fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
     assert!(code.ends_with(&locking), "{code}");
     context.set("RIGUP_LOCKED", prefix);
     let code = context.run(&begin).succeeds().stdout;
+    let pinned =
+        ["hook", "begin", "--provider", "mine", "--pin", "@{}", "--", "--name=it", "--exact-version=1.2"];
     let start = format!(
         "name=it\nprefix={prefix}\npackages=it==1.2\nlocations=''\nmin_version=''\nexact_version=1.2\n\
          min_release_age=7\n"
     );
     assert!(code.starts_with(&start), "{code}");
+    context.set("RIGUP_LOCKED", prefix.replace("/pip/", "/mine/"));
+    let code_with_pin = context.run(&pinned).succeeds().stdout;
+    assert!(code_with_pin.contains("\npackages=it@1.2\n"), "{code_with_pin}");
+    context.set("RIGUP_LOCKED", prefix);
     assert!(code.contains("\nmust_keep_scripts=\nmax_version=''\nshared=''\n"), "{code}");
     let others = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--binproviders=apt"];
     assert_eq!(context.run(&others).exits_with(10).stdout, "exit 10\n");

@@ -1,7 +1,8 @@
 //! `rigup hook relocate`: what a provider installed still works after its folder was moved.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 
 use crate::test_context::TestContext;
@@ -46,6 +47,56 @@ fn a_relocated_prefix_works_after_it_was_moved() {
         let output = Command::new(program).arg("a b").output().unwrap();
         let expected = format!("python {} a b\n", program.file_name().unwrap().to_str().unwrap());
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
+    }
+}
+
+#[test]
+fn a_relocated_venv_has_no_files_that_nothing_needs() {
+    let context = TestContext::new();
+    let venv = context.path("venv");
+    let configuration = "home = /usr/bin\ncommand = python3 -m venv /somewhere\nversion = 3.11\n";
+    context.write("venv/pyvenv.cfg", configuration);
+    context.write("venv/uv-receipt.toml", "[tool.options]\nindex = [{ url = \"https://me:secret@host\" }]\n");
+    let kept = "activate-global-python-argcomplete";
+    for name in ["activate", "Activate.ps1", "activate_this.py", "deactivate.nu", kept] {
+        context.write(&format!("venv/bin/{name}"), "");
+    }
+    context.run(&["hook", "relocate", venv.to_str().unwrap()]).succeeds();
+    let names = |folder: &str| {
+        let entries = fs::read_dir(venv.join(folder)).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("."), ["bin", "pyvenv.cfg"]);
+    assert_eq!(names("bin"), [kept]);
+    let left = fs::read_to_string(venv.join("pyvenv.cfg")).unwrap();
+    assert_eq!(left, "home = /usr/bin\nversion = 3.11\n");
+}
+
+#[test]
+fn a_folder_in_the_part_of_a_prefix_is_relocated_and_replaces_it() {
+    let context = TestContext::new();
+    let lib_dir = context.run(&["hook", "prefix", "--provider", "p", "--", "--name=x"]).succeeds().stdout;
+    let prefix = Path::new(lib_dir.trim_end());
+    for version in ["1.0", "2.0"] {
+        let built = prefix.with_extension("part").join("venv");
+        fs::create_dir_all(built.join("bin")).unwrap();
+        fs::write(built.join("bin/real"), format!("#!/bin/sh\necho {version}\n")).unwrap();
+        fs::set_permissions(built.join("bin/real"), fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(built.join("bin/real"), built.join("bin/x")).unwrap();
+        let (built, program) = (built.to_str().unwrap(), prefix.join("bin/x"));
+        let flags =
+            ["--built", built, "--relocate", "--abspath", program.to_str().unwrap(), "--", "--name=x"];
+        let record =
+            context.run(&[&["hook", "binary", "--provider", "p"], &flags[..]].concat()).succeeds().record();
+        assert_eq!(
+            (&record["abspath"], &record["version"]),
+            (&program.to_str().unwrap().into(), &version.into())
+        );
+        assert_eq!(fs::read_link(program).unwrap(), Path::new("real"));
+        fs::remove_dir(prefix.with_extension("part")).unwrap();
     }
 }
 

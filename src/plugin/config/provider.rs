@@ -45,12 +45,30 @@ pub struct ProviderConfig {
     pub check: Option<String>,
     /// Whether several hooks of the provider may run at once, because they lock what they change.
     pub concurrent: bool,
+    /// The lock that rigup takes before it starts a hook of the provider. `None` if the hook takes one itself.
+    pub lock: Option<HookLock>,
     /// The parts of the policy that the provider enforces.
     pub enforces: PolicySupport,
     /// The metadata that states the version of the package that owns a program. `None` if the program is probed.
     pub metadata: Option<PackageMetadata>,
     /// Whether someone reviews what the provider installs, as in a distribution. `None` if the file does not state it.
     pub curated: Option<bool>,
+}
+
+/// The lock that a hook holds while it runs, in LIB_DIR.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum HookLock {
+    /// The lock of the prefix that the hook installs into.
+    Prefix,
+    /// The lock with this name.
+    Named(String),
+}
+
+impl From<String> for HookLock {
+    fn from(text: String) -> Self {
+        if text == "prefix" { Self::Prefix } else { Self::Named(text) }
+    }
 }
 
 /// The metadata of a package manager.
@@ -106,6 +124,7 @@ impl ProviderConfig {
         let version_format = "a string with {} for the version, such as \"=={}\"";
         let version_numbers = "a number such as 3";
         let boolean = "true or false";
+        let lock = "\"prefix\" or the name of a lock";
         let metadata = "dist-info, package.json, .crates.toml, gemspec, go, cellar or dpkg";
         let config = Self {
             options: stated(keys, "options", options)?,
@@ -124,6 +143,7 @@ impl ProviderConfig {
                 .unwrap_or_default(),
             check: stated(keys, "needs_check", "a shell command")?,
             concurrent: stated(keys, "concurrent", boolean)?.unwrap_or_default(),
+            lock: stated(keys, "lock", lock)?,
             enforces: PolicySupport {
                 min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
                 postinstall_scripts: stated(&enforces, POSTINSTALL_SCRIPTS_KEY, boolean)?,
@@ -131,6 +151,9 @@ impl ProviderConfig {
             metadata: stated(keys, "metadata", metadata)?,
             curated: stated(keys, "curated", boolean)?,
         };
+        if matches!(&config.lock, Some(HookLock::Named(name)) if name.trim().is_empty()) {
+            return Err(KeyError("lock", lock));
+        }
         if !config.options.iter().flatten().all(|option| is_option(option)) {
             return Err(KeyError("options", options));
         }

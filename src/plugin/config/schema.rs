@@ -16,9 +16,10 @@ pub(crate) const FILE_NAME: &str = "config.json";
 const MAX_SIZE: u64 = 1 << 20;
 
 /// The keys that rigup reads, besides `type`.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "caches",
     "concurrent",
+    "lock",
     "curated",
     "enforces",
     "exact_versions",
