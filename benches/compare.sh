@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly root=$PWD
-readonly all_parts=(hooks start runs supervision list completions memory plan load warm env-cold pip-cold npm-cold many-cold digest growth million)
+readonly all_parts=(hooks start runs supervision list completions memory plan load warm env-cold pip-cold pip-warm npm-cold npm-warm many-cold digest growth million)
 
 runs=20
 parts=()

@@ -49,6 +49,29 @@ from_npm() {
     echo "$prefix/node_modules/.bin/$2"
 }
 
+# with_registry: starts the registry of benches/registry.py, which is killed with this part, and sets `registry` to its
+# address. The settings of the user's package managers, which may name another registry, do not apply.
+with_registry() {
+    local index npm
+    index=${PIP_INDEX_URL:-$(python3 -m pip config get global.index-url 2>/dev/null)} || index=https://pypi.org/simple
+    npm=$(npm config get registry 2>/dev/null) || npm=https://registry.npmjs.org
+    python3 "$root/benches/registry.py" "$index" "$npm" >registry.url 2>registry.log &
+    # shellcheck disable=SC2064 # the pid of now
+    trap "kill $!" EXIT
+    until [ -s registry.url ]; do kill -0 $! && sleep 0.05; done
+    registry=$(cat registry.url)
+    unset "${!PIP_@}" "${!UV_@}" "${!npm_config_@}"
+    mkdir -p home/.config
+    export HOME=$PWD/home XDG_CONFIG_HOME=$PWD/home/.config
+}
+
+# with_mise: makes mise use the registry, and folders of its own.
+with_mise() {
+    local folder
+    for folder in DATA CACHE CONFIG STATE; do export "MISE_${folder}_DIR=$PWD/mise/$folder"; done
+    export MISE_PIPX_REGISTRY_URL=$registry/pypi/{}/json MISE_YES=1
+}
+
 # version NAME PROGRAM [ARG...]: records the version of a program for the documentation.
 version() { figures version "$rows" "$1" "$("${@:2}" 2>/dev/null | head -n 1)"; }
 
