@@ -12,25 +12,62 @@ check_wheels
 # Variables that choose another Python or its modules.
 unset PIP_PYTHON PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 
-# pip itself merges its files and variables into lines like global.index-url='https://example.org/simple'.
-unread=''
-settings=$(export PIP_QUIET=0 && base_python -m pip config list 2>pip.err) || {
-    # pip quotes the file that it cannot read, in which there may be passwords.
-    ! command -v python3 >/dev/null || grep -q 'No module named pip' pip.err ||
-        fail "cannot read pip's settings$(sed -n "s/.*'\(\/[^']*\)'.*/: \1 is not valid/p" pip.err | head -n 1); see python3 -m pip config list"
-    # The first of the files and variables that have settings.
-    unread=$({ find -L "${PIP_CONFIG_FILE:-/dev/null}" /etc/pip.conf /etc/xdg/pip/pip.conf "$HOME/.pip/pip.conf" \
-        "${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf" "$HOME/Library/Application Support/pip/pip.conf" \
-        -maxdepth 0 -type f 2>/dev/null || :; env | sed -n 's/^\(PIP_[A-Z_]*\)=.*/\1/p'; } | head -n 1)
+# Returns whether pip may have a file with settings: one of the system, of the user, or of the python3 on PATH.
+has_settings_file() {
+    set -- "${PIP_CONFIG_FILE-}" /etc/pip.conf "$HOME/.pip/pip.conf" "${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf" \
+        "/Library/Application Support/pip/pip.conf" "$HOME/Library/Application Support/pip/pip.conf"
+    IFS=:
+    for folder in ${XDG_CONFIG_DIRS:-/etc/xdg}; do set -- "$@" "$folder/pip/pip.conf"; done
+    IFS='
+'
+    python=$(command -v python3) || :
+    case $python in
+        */shims/*)
+            # A version manager has a folder for each version.
+            set +f
+            set -- "$@" "${python%/shims/*}"/versions/*/pip.conf "${python%/shims/*}"/installs/python/*/pip.conf
+            set -f ;;
+        */bin/*)
+            set -- "$@" "${python%/bin/*}/pip.conf"
+            if [ -L "$python" ] && [ "$python" != /usr/bin/python3 ] && [ ! -e "${python%/bin/*}/pyvenv.cfg" ]; then
+                python=$(readlink -f "$python")
+                set -- "$@" "${python%/bin/*}/pip.conf"
+            fi ;;
+    esac
+    for settings_file; do [ ! -f "$settings_file" ] || return 0; done
+    return 1
 }
+# Settings are lines like global.index-url='https://example.org/simple'. pip itself merges its files and variables into
+# them, which takes longer than the rest of this hook. Without files, they are the variables.
+unread='' settings='' own_index=''
+if has_settings_file; then
+    settings=$(export PIP_QUIET=0 && base_python -m pip config list 2>pip.err) || {
+        # pip quotes the file that it cannot read, in which there may be passwords.
+        ! command -v python3 >/dev/null || grep -q 'No module named pip' pip.err ||
+            fail "cannot read pip's settings$(sed -n "s/.*'\(\/[^']*\)'.*/: \1 is not valid/p" pip.err | head -n 1); see python3 -m pip config list"
+        unread=$settings_file
+    }
+else
+    case $(export -p) in
+        *PIP_*) settings=$(awk 'BEGIN {
+            for (variable in ENVIRON) if (variable ~ /^PIP_./ && ENVIRON[variable] != "") {
+                key = tolower(substr(variable, 5)); gsub(/_/, "-", key)
+                value = ENVIRON[variable]; gsub(/[[:space:]]+/, " ", value)
+                print ":env:." key "='\''" value "'\''"
+            } }') ;;
+    esac
+fi
 # If they choose an index, none in the settings of uv is added to it.
-own_index=$(printf '%s\n' "$settings" | grep -E "^(global|install|:env:)\.((extra-)?index-url|no-index)=...") || :
+case $settings in *index*) own_index=$(printf '%s\n' "$settings" | grep -E "^(global|install|:env:)\.((extra-)?index-url|no-index)=...") || : ;; esac
 ! command -v uv >/dev/null || filter_uv_settings ${own_index:+without-indexes}
 # They become variables of pip, and of uv if it has such a setting, except for those that would install elsewhere, for
 # another Python or without dependencies.
-only_pip='' no_index='' no_age=''
+only_pip='' no_index='' no_age='' sections="global
+install
+:env:"
 is_on() { case $1 in 0 | [fFnN]* | [oO][fF]*) return 1 ;; esac; }
-for section in global install :env:; do
+[ "$settings" ] || sections=
+for section in $sections; do
     for setting in $(printf '%s\n' "$settings" |
         sed -nE "/^$section\.[a-z0-9-]+=.../{ s/^$section\.//; s/=./=/; s/.\$//; s/(\\\\[nt]| )+/ /g; s/= /=/; p; }"); do
         key=${setting%%=*} value=${setting#*=}
@@ -83,7 +120,9 @@ else
     fi
     case $* in *--pays-from=*) [ -z "$only_pip" ] || decline "uv would not be used$or_uv" ;; esac
     needs python3 "install it with apt-get install python3 python3-pip$or_uv"
-    pip=$(base_python -c 'import venv, pip; print(pip.__version__.split(".")[0])' 2>/dev/null) || pip=0
+    pip=$(base_python -c 'import venv, pip
+print(pip.__version__.split(".")[0], pip.__path__[0] + "/__pip-runner__.py")' 2>/dev/null) || pip=0
+    runner=${pip#* } pip=${pip%% *}
     [ "$pip" -gt 22 ] ||
         decline "python3 has no venv or no pip >= 23; install them with apt-get install python3-venv python3-pip$or_uv"
     if [ "$released_before" ] && [ "$pip" -lt 26 ]; then
@@ -91,10 +130,10 @@ else
         [ -z "$must_keep_age" ] || fail "$no_age; $with_uv"
         unenforced=min_release_age
     fi
-    use_pip
+    use_pip "$runner"
 fi
 
 fill_venv pip
-"$RIGUP" hook binary --provider pip --built "$part" --abspath "$prefix/bin/$name" \
+"$RIGUP" hook binary --provider pip --built "$venv" --relocate --abspath "$prefix/bin/$name" \
     ${unenforced:+"--unenforced=$unenforced"} -- "$@"
 if [ "$no_age" ] && once "pip-$pip"; then warn "$no_age and installs the newest releases; $with_uv"; fi

@@ -9,27 +9,20 @@ base_python() { (cd / && python3 "$@"); }
 filter_uv_settings() {
     unset PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR UV_LINK_MODE UV_PROJECT UV_SYSTEM_PYTHON UV_VENV_SEED UV_WORKING_DIR
     for variable in BUILD_CONSTRAINT CONSTRAINT EXCLUDE FIND_LINKS OVERRIDE; do
-        eval "check_paths 'the variable UV_$variable' \"\${UV_$variable-}\""
+        eval "value=\${UV_$variable-}"
+        [ -z "$value" ] || check_paths "the variable UV_$variable" "$value"
     done
-    keys="concurrent-builds concurrent-downloads concurrent-installs constraint-dependencies override-dependencies \
-allow-insecure-host cache-dir http-proxy https-proxy keyring-provider native-tls no-cache no-proxy offline system-certs \
-exclude-newer fork-strategy prerelease resolution required-version python-downloads python-downloads-json-url \
-python-install-mirror python-preference pypy-install-mirror"
-    if [ "$run_scripts" ]; then
-        keys="$keys build-constraint-dependencies config-settings config-settings-package extra-build-dependencies \
-extra-build-variables no-binary no-binary-package no-build-isolation no-build-isolation-package"
-    else unset UV_NO_BINARY UV_NO_BINARY_PACKAGE; fi
-    if [ "${1-}" ]; then
-        unset UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_INDEX UV_INDEX_STRATEGY UV_INDEX_URL UV_NO_INDEX UV_TORCH_BACKEND
-    else
-        keys="$keys extra-index-url find-links index-strategy index-url no-index torch-backend index.authenticate \
-index.cache-control index.default index.explicit index.format index.ignore-error-codes index.name index.url"
-    fi
+    if [ -z "$run_scripts" ]; then unset UV_NO_BINARY UV_NO_BINARY_PACKAGE; fi
+    [ -z "${1-}" ] || unset UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_INDEX UV_INDEX_STRATEGY UV_INDEX_URL \
+        UV_NO_INDEX UV_TORCH_BACKEND
     # As uv does: one file that UV_CONFIG_FILE names, or that of the user and the first one of the system.
     user=${XDG_CONFIG_HOME:-$HOME/.config}/uv/uv.toml system=
-    for folder in $(printf '%s\n' "${XDG_CONFIG_DIRS:-/etc/xdg}" | tr : '\n') /etc; do
+    old_ifs=$IFS IFS=:
+    for folder in ${XDG_CONFIG_DIRS:-/etc/xdg} /etc; do
         [ "$system" ] || [ ! -e "$folder/uv/uv.toml" ] || system=$folder/uv/uv.toml
     done
+    IFS=$old_ifs
+    [ -e "$user" ] || user=
     if [ "${UV_CONFIG_FILE-}" ]; then
         check_paths 'the variable UV_CONFIG_FILE' "$UV_CONFIG_FILE"
         [ -e "$UV_CONFIG_FILE" ] || fail "UV_CONFIG_FILE names $UV_CONFIG_FILE, which does not exist"
@@ -37,24 +30,50 @@ index.cache-control index.default index.explicit index.format index.ignore-error
     elif [ "${UV_NO_CONFIG-}" ]; then
         case $UV_NO_CONFIG in 0 | [fFnN]* | [oO][fF]*) ;; *) user='' system='' ;; esac
     fi
+    unset UV_CONFIG_FILE UV_NO_CONFIG
+    if [ -z "$user$system" ]; then
+        export UV_NO_CONFIG=1
+        return
+    fi
+    keys="concurrent-builds concurrent-downloads concurrent-installs constraint-dependencies override-dependencies \
+allow-insecure-host cache-dir http-proxy https-proxy keyring-provider native-tls no-cache no-proxy offline system-certs \
+exclude-newer fork-strategy prerelease resolution required-version python-downloads python-downloads-json-url \
+python-install-mirror python-preference pypy-install-mirror"
+    [ -z "$run_scripts" ] || keys="$keys build-constraint-dependencies config-settings config-settings-package \
+extra-build-dependencies extra-build-variables no-binary no-binary-package no-build-isolation no-build-isolation-package"
+    [ "${1-}" ] || keys="$keys extra-index-url find-links index-strategy index-url no-index torch-backend \
+index.authenticate index.cache-control index.default index.explicit index.format index.ignore-error-codes index.name index.url"
     # shellcheck disable=SC2086 # no file is an empty word
     "$RIGUP" hook toml --keys "$(printf %s "$keys" | sed 's/[^ ]*/& pip.&/g')" ${user:+"$user"} ${system:+"$system"} >uv.toml ||
         exit 1
     export UV_CONFIG_FILE="$PWD/uv.toml"
-    unset UV_NO_CONFIG
+    # `uv tool` does not read the table for `uv pip`.
+    ! grep -qE '^\[*pip[].]' uv.toml || has_pip_table=yes
     # This empty file keeps uv from reading the project files of the folders above.
     : >pyproject.toml
 }
-# Makes fill_venv use uv, with the option $1. uv takes no --only-binary beside --no-build, which is stricter.
+# Makes fill_venv use uv, with the option $1: `uv tool install`, which is one process, or `uv venv` and `uv pip install` for
+# what it cannot do. uv takes no --only-binary beside --no-build, which is stricter.
 use_uv() {
-    [ "$run_scripts" ] || packages=$(printf '%s\n' "$packages" | grep -v '^--only-binary=')
-    no_build=--no-build age=${released_before:+--exclude-newer=$released_before} option=${1-}
+    no_build=--no-build age=${released_before:+--exclude-newer=$released_before} option=${1-} is_tool=
+    case $run_scripts/$packages in /*--only-binary=*) packages=$(printf '%s\n' "$packages" | grep -v '^--only-binary=') ;; esac
+    case $shared$locations${has_pip_table-}/$packages in /*--no-deps* | /*--only-binary=*) ;; /*) is_tool=yes ;; esac
     make_venv() { (cd / && uv venv --quiet "$part"); }
-    install() { uv pip install --python "$part/bin/python" $option ${reinstall:+--reinstall} "$@"; }
+    install() { uv pip install --python "$part/bin/python" $option ${reinstall:+--reinstall} "$@" $packages; }
 }
-# Makes fill_venv use pip. $no_age is not empty if pip cannot enforce the age of releases.
+# Installs the first package with `uv tool install`, which makes a venv in $part, and the others into the same venv.
+install_tool() {
+    first=yes
+    for package in $packages; do
+        case $first$package in -* | yes-*) ;; yes*) first='' ;; *) package=--with=$package ;; esac
+        set -- "$@" "$package"
+    done
+    # On PATH, because uv warns if its links are not.
+    (cd / && PATH=$part/.bin:$PATH UV_TOOL_DIR=$part UV_TOOL_BIN_DIR=$part/.bin uv tool install $option "$@")
+}
+# Makes fill_venv use the pip that the file $1 runs. $no_age is not empty if pip cannot enforce the age of releases.
 use_pip() {
-    no_build=--only-binary=:all: age=
+    no_build=--only-binary=:all: age='' is_tool='' runner=$1
     [ "$no_age" ] || age=${released_before:+--uploaded-prior-to=$released_before}
     make_venv() { base_python -m venv --without-pip "$part"; }
     # pip would build a dependency that a package names by its URL. A build is a process, and pip needs no other, except
@@ -66,26 +85,20 @@ def check(event, args):
 sys.addaudithook(check)
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")'
-    runner=$(base_python -c 'import pip; print(pip.__path__[0] + "/__pip-runner__.py")')
+    # As `pip --python` does, but without a pip that only starts this one.
     install() {
-        set -- install --no-compile --no-warn-script-location --log "$PWD/pip.log" ${reinstall:+--force-reinstall} "$@"
-        if [ "$run_scripts" ]; then base_python -m pip --python "$part/bin/python" "$@"
+        set -- install --no-compile --no-warn-script-location --log "$PWD/pip.log" ${reinstall:+--force-reinstall} "$@" $packages
+        if [ "$run_scripts" ]; then "$part/bin/python" "$runner" "$@"
         else "$part/bin/python" -I -c "$no_processes" "$runner" "$@"; fi
     }
 }
-# Makes $part with a venv, and installs the packages. The hook defines how: make_venv, and install, whose options are
-# $no_build and $age. $1 is the program whose configuration names the index.
+# Makes $part and in it $venv, a venv in which the packages are installed. The hook defines how: make_venv, and install,
+# whose options are $no_build and $age. $1 is the program whose configuration names the index.
 fill_venv() {
     make_part
-    reinstall=
+    venv=$part reinstall=
     if [ -e "$part/pyvenv.cfg" ]; then reinstall=yes
-    else
-        make_venv >&2
-        # Nothing reads the path in this line.
-        sed '/^command = /d' "$part/pyvenv.cfg" >pyvenv.cfg && cp pyvenv.cfg "$part/pyvenv.cfg"
-        # hook relocate makes the venv movable, except for the scripts that activate it.
-        find "$part/bin" -iname '*activate*' -delete
-    fi
+    elif [ -z "$is_tool" ]; then make_venv >&2; fi
     if [ "$run_scripts" ]; then no_build=; fi
     venv_try || { [ -z "$must_keep_age" ] && venv_has_no_dates && age= &&
         warn_of_age "the index has no release dates, so the newest releases are installed" && venv_try; } || {
@@ -97,13 +110,21 @@ proxy in $1's configuration"
         if venv_needs_build; then fail "$reason; a package that must be built needs --postinstall-scripts"; fi
         fail "$reason$(venv_other_python)"
     }
-    "$RIGUP" hook relocate "$part"
 }
 # The last of conflicting options counts.
 venv_try() {
     code=0 && : >pip.log
-    install $packages $no_build $age >&2 2>errors || code=$?
-    cat errors >&2
+    if [ -z "$is_tool" ]; then install $no_build $age >&2 2>errors || code=$?
+    else install_tool $no_build $age >&2 2>errors || code=$?; fi
+    while IFS= read -r line || [ "$line" ]; do printf '%s\n' "$line"; done <errors >&2
+    if [ "$is_tool" ] && [ "$code" = 0 ]; then
+        set +f
+        for venv in "$part"/*/; do venv=${venv%/}; done
+        set -f
+    elif [ "$is_tool" ] && venv_saw 'No executables are provided|unexpected argument|unrecognized subcommand'; then
+        is_tool=
+        make_venv >&2 && venv_try && return
+    fi
     [ "$code" = 0 ]
 }
 venv_saw() { grep -qE "$1" errors pip.log; }

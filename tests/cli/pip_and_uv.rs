@@ -14,8 +14,8 @@ use crate::test_context::{TestContext, signal, wait_until};
 /// `hang` exists, it never ends.
 const INSTALL: &str = r#"install() {
     [ ! -e "$DATA_DIR/../hang" ] || { mkdir "$DATA_DIR/hangs" && exec tail -f /dev/null; }
-    [ ! -e "$DATA_DIR/../errors" ] || { cat "$DATA_DIR/../log" >pip.log && cat "$DATA_DIR/../errors$dry_run" >&2 && exit 1; }
-    echo "$1 $(env | grep -vE ^UV_CONFIG_FILE | grep -E "^(UV_|PYTHONPATH|XDG_(CACHE|DATA|STATE)|ALL_PROXY|SSL_$2)" | sort | tr '\n' ' ')$options" >"$DATA_DIR/installed-by"
+    [ ! -e "$DATA_DIR/../errors" ] || { [ "$PWD" = / ] || cat "$DATA_DIR/../log" >pip.log; cat "$DATA_DIR/../errors$dry_run" >&2 && exit 1; }
+    echo "$1 $(env | grep -vE '^UV_(CONFIG_FILE|NO_CONFIG|TOOL)' | grep -E "^(UV_|PYTHONPATH|XDG_(CACHE|DATA|STATE)|ALL_PROXY|SSL_$2)" | sort | tr '\n' ' ')$options" >"$DATA_DIR/installed-by"
     printf '#!/bin/sh\necho 1.0\n' >"${python%/python}/x" && chmod +x "${python%/python}/x"
 }
 options='' dry_run=
@@ -24,18 +24,21 @@ for arg; do case $arg in --no-index | --only-*=x) options=$options$arg ;; --dry-
 
 const UV: &str = r#"case $1 in
     venv) mkdir -p "$3/bin" && ln -s /bin/sh "$3/bin/python" ;;
-    pip) install uv && cp "$UV_CONFIG_FILE" "$DATA_DIR/uv-config" ;;
+    pip) install uv && cp "${UV_CONFIG_FILE:-/dev/null}" "$DATA_DIR/uv-config" ;;
+    tool)
+        python=$UV_TOOL_DIR/x/bin/python
+        mkdir -p "$UV_TOOL_DIR/x/bin" "$UV_TOOL_BIN_DIR" && ln -s /bin/sh "$python" || exit
+        install uv && cp "${UV_CONFIG_FILE:-/dev/null}" "$DATA_DIR/uv-config" ;;
 esac
 "#;
 
 /// `pip config list` prints the content of the file `settings`.
 const PYTHON: &str = r#"case "$1 $2 $3" in
-    "-c import venv"*) echo 26 ;;
-    "-c import pip"*) echo /pip/__pip-runner__.py ;;
+    "-c import venv"*) echo 26 /pip/__pip-runner__.py ;;
     "-m pip config") cat "$DATA_DIR/../settings" ;;
     "-m venv"*) mkdir -p "$4/bin" && ln -s "$0" "$4/bin/python" ;;
     "-I -c "*) python=$0 && install pip '|PIP_(CONFIG|INDEX|NO_DEPS|PRE|TARGET)' ;;
-    "-m pip"*) install pip '|PIP_(CONFIG|INDEX|NO_DEPS|PRE|TARGET)' ;;
+    /pip/__pip-runner__.py*) python=$0 && install pip '|PIP_(CONFIG|INDEX|NO_DEPS|PRE|TARGET)' ;;
 esac
 "#;
 
@@ -47,6 +50,7 @@ fn context() -> TestContext {
     }
     fs::create_dir(context.path("home")).unwrap();
     context.write("settings", "");
+    context.write("config/pip/pip.conf", "");
     context.set("XDG_CONFIG_HOME", context.path("config"));
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools/bin").display()));
     context
