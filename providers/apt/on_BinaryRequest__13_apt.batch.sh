@@ -8,17 +8,12 @@ set -euf
 IFS='
 '
 eval "$("$RIGUP" hook begin --provider apt --batch)"
-as_root() {
-    # The hook reads apt's messages, which LANGUAGE translates even if LC_ALL is set.
-    set -- env -u TMPDIR DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 LANGUAGE= "$@"
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
-
 needs apt-get
-as_root true 2>/dev/null || decline "apt-get needs root; run rigup as root, or allow sudo without a password"
+needs_root apt-get
+unattended() { as_root env DEBIAN_FRONTEND=noninteractive "$@"; }
 
 log=$PWD/apt.log
-lock_error='' update_error='' is_updated=''
+lock_error='' is_updated=''
 fetch_error() { sed -n 's/^[EW]: Failed to fetch \([^ ]*\) */cannot fetch \1: /p' "$log" | head -n 1; }
 error() { sed -n 's/^E: //p' "$log" | head -n 1; }
 update() {
@@ -35,7 +30,7 @@ if [ -z "$(find "$lists" -name '*_Packages*' 2>/dev/null)" ] || [ -z "$(find "$s
 fi
 
 # A killed dpkg leaves a journal, and apt-get refuses to work until dpkg has processed it.
-[ -z "$(ls /var/lib/dpkg/updates)" ] || as_root dpkg --force-confdef --force-confold --configure -a >&2 || :
+[ -z "$(ls /var/lib/dpkg/updates)" ] || unattended dpkg --force-confdef --force-confold --configure -a >&2 || :
 
 # A request has the version that the program reports, but apt needs the full version, with epoch and revision. For 1.2,
 # prefer 1.2-1 and 1.2+b1; use 1.2.3-1 only if there is no other, because some programs omit the end of their version.
@@ -61,7 +56,7 @@ esac
 
 apt_get_install() {
     timeout=$1 && shift
-    as_root apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout="$timeout" \
+    unattended apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout="$timeout" \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
         -o APT::Cmd::Pattern-Only=true "$@" >&2 2>"$log"
 }
@@ -90,10 +85,6 @@ reason() {
     echo "${reason:-$(error)}"
 }
 unknown() { sed -n "s/^E: Unable to locate package //p; s/^E: Package '\(.*\)' has no .*/\1/p" "$log"; }
-decline_unknown() {
-    if [ "$update_error" ]; then failure "$1" "cannot update the package lists, which have no package named $2: $update_error"
-    else failure "$1" --declined "apt has no package named $2"; fi
-}
 
 # apt-get also takes patterns and files, removes the package x for `x-`, and installs it for `x+`, unless a package is
 # called `x+`. dpkg counts a package as installed even if its program is missing or damaged.
@@ -103,7 +94,7 @@ missing_plus() {
         apt-cache pkgnames "$package" | grep -qxF -e "$package" || echo "$package"
     done
 }
-alone='' damaged='' together=''
+damaged='' together=''
 for line in $plan; do
     odd=$(packages "$line" | grep -vxE "$name_pattern" | head -n 1)
     missing=$(missing_plus "$line" | head -n 1)
@@ -114,19 +105,7 @@ for line in $plan; do
         grep -q -e "bin/$(name "$line")\$" -e "games/$(name "$line")\$"; then damaged="$damaged$line$IFS"
     else together="$together$line$IFS"; fi
 done
-# shellcheck disable=SC2046 # one package a line
-[ -z "$together" ] || install $(packages "$together") || {
-    # Report unknown packages, and retry the others.
-    unknown=$(unknown) known=
-    for line in $together; do
-        missing=$(packages "$line" | sed 's/=.*//' | grep -Fx "$unknown" | paste -sd ' ' -) || :
-        if [ "$unknown" ] && [ "$missing" ]; then decline_unknown "$line" "$missing"
-        else known="$known$line$IFS"; fi
-    done
-    if [ -z "$unknown" ] || { [ "$known" ] && ! install $(packages "$known"); }; then alone=$known; fi
-}
-# shellcheck disable=SC2046 # one package a line
-for line in $alone; do install $(packages "$line") || failure "$line" "$(reason)"; done
+install_all "$together"
 # shellcheck disable=SC2046 # one package a line
 for line in $damaged; do install --reinstall $(packages "$line") || failure "$line" "$(reason)"; done
 

@@ -100,7 +100,7 @@ pub(crate) struct UpdateArgs {
     #[arg(long, value_name = "V")]
     version: Option<String>,
     /// Set the providers that may install the binary
-    #[arg(long, value_name = "X,Y", add = list_of(completion::providers))]
+    #[arg(long, value_name = "X,Y", add = list_of(completion::provider_list))]
     binproviders: Option<String>,
     /// Set the minimum version
     #[arg(long, value_name = "V")]

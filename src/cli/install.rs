@@ -99,7 +99,7 @@ pub(crate) struct InstallArgs {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Try only these providers, in this order
-    #[arg(long, value_name = "X,Y", add = list_of(completion::providers))]
+    #[arg(long, value_name = "X,Y", add = list_of(completion::provider_list))]
     binproviders: Option<String>,
     /// Install only queued binaries whose retry time has come
     #[arg(long, conflicts_with_all = ["names", "plugins", "force", "locked"])]

@@ -24,7 +24,7 @@ pub(crate) struct LockArgs {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Try only these providers, in this order
-    #[arg(long, value_name = "X,Y", add = list_of(completion::providers))]
+    #[arg(long, value_name = "X,Y", add = list_of(completion::provider_list))]
     binproviders: Option<String>,
     #[command(flatten)]
     policy: PolicyArgs,

@@ -104,12 +104,7 @@ impl<'a> Applier<'a> {
             session,
             interrupt,
             options,
-            selection: Selection {
-                policy,
-                settings_policy: catalog.core.policy(),
-                curated: catalog.curated_providers(),
-                ..Selection::default()
-            },
+            selection: Selection { policy, settings_policy: catalog.core.policy(), ..catalog.selection() },
             providers: catalog.providers(),
             is_dry_run,
             within,

@@ -1,6 +1,7 @@
 //! The plugins that a command uses: their hooks, requirements and settings, read once.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -8,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::engine::plugin_requirements;
+use crate::hook::command;
 use crate::hook::run::Variables;
 use crate::install::plan::{self, Request, Selection};
 use crate::install::provider_deps;
@@ -20,7 +22,7 @@ use crate::plugin::config::schema::{Property, Schema};
 use crate::plugin::config::value::{Origin, Setting, Sources, Variable};
 use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
 use crate::plugin::hook_name::BINARY_REQUEST;
-use crate::plugin::requirement::{Diagnostic, Requirement};
+use crate::plugin::requirement::{Diagnostic, Requirement, SYSTEM};
 use crate::settings::{self, Settings};
 use crate::shell;
 use crate::trust::Inspection;
@@ -49,6 +51,8 @@ pub(crate) struct Catalog {
     pub(crate) statuses: HashMap<PluginName, PluginStatus>,
     /// Warnings about the settings of a plugin, and why one cannot be used.
     pub(crate) plugin_warnings: Vec<(PluginName, String)>,
+    /// The PATH of the hooks of providers.
+    search_path: OsString,
 }
 
 impl Catalog {
@@ -165,6 +169,7 @@ impl Catalog {
             settings: values,
             statuses,
             plugin_warnings,
+            search_path: command::search_path(settings, &[]),
         };
         Ok((catalog, unreadable))
     }
@@ -213,7 +218,7 @@ impl Catalog {
 
     /// Returns the requests that each provider depends on.
     pub(crate) fn provider_deps(&self) -> HashMap<ProviderName, Vec<Request>> {
-        let selection = Selection { curated: self.curated_providers(), ..Selection::default() };
+        let selection = self.selection();
         let providers = self.providers();
         let is_of_provider = |requirement: &&Requirement| {
             requirement.provider().is_some_and(|provider| providers.contains(&provider))
@@ -238,11 +243,59 @@ impl Catalog {
         self.providers().into_iter().map(|name| (name.clone(), config(&name))).collect()
     }
 
-    /// Returns the curated providers, in hook order: all except the open registries.
+    /// Returns the programs on which a provider depends and that are not on PATH, each with how to install it.
+    pub(crate) fn missing_programs<'a>(
+        &self,
+        config: &'a ProviderConfig,
+    ) -> impl Iterator<Item = (&'a String, &'a String)> {
+        config
+            .needs
+            .iter()
+            .filter(|(program, _)| which::which_in(program, Some(&self.search_path), "/").is_err())
+    }
+
+    /// Returns the package managers of the system that are on PATH, in hook order, each with whether it installs as root.
+    fn package_managers(&self) -> Vec<(ProviderName, bool)> {
+        let configs = self.provider_configs();
+        let as_root = |name: &ProviderName| Some(configs[name].commands.as_ref()?.as_root);
+        let mut managers = self.providers();
+        managers.retain(|name| self.missing_programs(&configs[name]).next().is_none());
+        managers.into_iter().filter_map(|name| as_root(&name).map(|as_root| (name, as_root))).collect()
+    }
+
+    /// Returns the providers for which `system` stands: the package managers that install as root, as the system's own
+    /// does, then the others.
+    fn system_providers(&self) -> Vec<ProviderName> {
+        if self.providers().iter().any(|name| name == SYSTEM) {
+            // A plugin has the name.
+            return vec![ProviderName::from_static(SYSTEM)];
+        }
+        let mut managers = self.package_managers();
+        managers.sort_by_key(|(_, as_root)| !as_root);
+        managers.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Returns the providers of a request that names none, in hook order: all except the open registries. Of the package
+    /// managers that install as root, only the first on PATH is the system's own.
     pub(crate) fn curated_providers(&self) -> Vec<ProviderName> {
+        let configs = self.provider_configs();
+        let managers = self.package_managers();
+        let own = managers.iter().find(|(_, as_root)| *as_root).map(|(name, _)| name);
         let mut providers = self.providers();
-        providers.retain(|name| self.configs.is_curated(name));
+        providers.retain(|name| {
+            let as_root = configs[name].commands.as_ref().is_some_and(|commands| commands.as_root);
+            self.configs.is_curated(name) && (!as_root || own == Some(name))
+        });
         providers
+    }
+
+    /// Returns the options of a plan that follow from the providers.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            curated: self.curated_providers(),
+            system: self.system_providers(),
+            ..Selection::default()
+        }
     }
 
     /// Returns the providers of open registries that enforce the whole default policy: the first for each kind of

@@ -13,7 +13,7 @@ use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
 use crate::plugin::config::value::Sources;
 use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
-use crate::plugin::requirement::Providers;
+use crate::plugin::requirement::{Providers, SYSTEM};
 use crate::report::short_id::short_ids;
 use crate::report::tables;
 use crate::settings::Settings;
@@ -75,7 +75,8 @@ pub(crate) fn binary_specs(settings: &Settings, typed: &str) -> Completions {
     let provider = typed.split(':').next().unwrap_or_default();
     folders.retain(|name, _| name.starts_with(provider));
     let providers = of_hooks(settings, &folders, provider_of).into_iter();
-    let providers: Vec<String> = providers.map(|provider| provider.value).collect();
+    let providers: Vec<String> =
+        providers.map(|provider| provider.value).chain([SYSTEM.to_owned()]).collect();
     Ok(specs(known, &providers, typed))
 }
 
@@ -94,6 +95,13 @@ pub(crate) fn plugins(settings: &Settings) -> Completions {
 /// Returns the names of providers, in hook order.
 pub(crate) fn providers(settings: &Settings) -> Completions {
     Ok(of_hooks(settings, &plugin_names::folders(settings)?, provider_of))
+}
+
+/// Returns the names in a list of providers: those of the providers, and the one for the package managers of the system.
+pub(crate) fn provider_list(settings: &Settings) -> Completions {
+    let mut names = providers(settings)?;
+    names.push(Candidate::new(SYSTEM, "the package managers of this system"));
+    Ok(names)
 }
 
 /// Returns the events that have hooks.

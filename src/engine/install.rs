@@ -107,7 +107,8 @@ impl InstallPlan {
             schema.is_some_and(|schema| !schema.required_binaries.is_empty())
                 || requirement::FILE_NAMES.iter().any(|name| plugin.path.join(name).exists())
         });
-        selection.curated = catalog.curated_providers();
+        let Selection { curated, system, .. } = catalog.selection();
+        (selection.curated, selection.system) = (curated, system);
         selection.settings_policy = catalog.core.policy();
         let mut requirements = catalog.requirements.clone();
         let is_only_stored = request.names.is_empty() && stored.is_some();

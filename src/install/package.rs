@@ -1,42 +1,22 @@
 //! The version of a program in the metadata of the package manager that installed it.
 
-use std::ffi::{OsStr, OsString};
-use std::io;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use memchr::memmem;
 use serde_json::Value;
 
-use crate::fs::link;
-use crate::hook::command;
 use crate::install::module;
 use crate::plugin::config::provider::PackageMetadata;
-use crate::process::capture;
 use crate::process::signals::Interrupt;
-use crate::process::spawn::CommandSpec;
 use crate::settings::Settings;
 
-/// The time in which dpkg must find a package.
-const TIMEOUT: Duration = Duration::from_secs(20);
+mod identity;
+mod system;
 
-/// The package that owns a program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "records have a `version` and a `package_version`, too")]
-pub(crate) struct Package {
-    /// The name by which a package manager of the system knows it; empty for one of another kind.
-    pub name: String,
-    /// The version to compare with others: that of the author, without the distribution's epoch and revision.
-    pub version: String,
-    /// The version as the package manager writes it.
-    pub package_version: String,
-}
-
-impl Package {
-    fn new(version: &str) -> Self {
-        Self { name: String::new(), version: version.to_owned(), package_version: version.to_owned() }
-    }
-}
+pub(crate) use identity::Package;
+pub(super) use identity::upstream_version;
+use system::Database;
 
 /// The folder of Node packages.
 pub(super) const NODE_MODULES: &str = "node_modules";
@@ -53,6 +33,7 @@ pub(crate) fn owner(
 ) -> Option<Package> {
     let bin = program.parent()?;
     let name = program.file_name()?.to_str()?;
+    let of_system = |database| system::owner(database, program, settings, interrupt).ok()?;
     match metadata {
         PackageMetadata::DistInfo => dist_info(program),
         PackageMetadata::PackageJson => package_json(program),
@@ -60,7 +41,9 @@ pub(crate) fn owner(
         PackageMetadata::Gemspec => gemspec(&bin.join("../specifications"), name),
         PackageMetadata::Go => go_module(program),
         PackageMetadata::Cellar => cellar(program),
-        PackageMetadata::Dpkg => dpkg(program, settings, interrupt).ok()?,
+        PackageMetadata::Dpkg => of_system(Database::Dpkg),
+        PackageMetadata::Rpm => of_system(Database::Rpm),
+        PackageMetadata::Pacman => of_system(Database::Pacman),
     }
 }
 
@@ -193,47 +176,6 @@ fn cellar(program: &Path) -> Option<Package> {
     Some(Package { name, version, package_version })
 }
 
-/// Asks dpkg for the package that owns a program, or the file that the program is a link to.
-fn dpkg(program: &Path, settings: &Settings, interrupt: &Interrupt) -> io::Result<Option<Package>> {
-    let deadline = Instant::now() + TIMEOUT;
-    let run = |args: &[&OsStr]| {
-        let command = CommandSpec {
-            program: "dpkg-query".into(),
-            args: args.iter().map(OsString::from).collect(),
-            env: command::environment_of_program(settings, &[], vec![("LC_ALL", "C".into())]),
-            cwd: PathBuf::from("/"),
-        };
-        capture::stdout(command, deadline, interrupt)
-    };
-    for step in link::steps(program) {
-        // Where /bin is a link to /usr/bin, dpkg knows only the path in the package.
-        let unmerged = step.strip_prefix("/usr").map(|path| Path::new("/").join(path));
-        for path in [Some(step), unmerged.ok()].into_iter().flatten() {
-            let Some(found) = run(&["-S".as_ref(), path.as_os_str()])? else { continue };
-            let mut owners = found.lines().filter(|line| !line.starts_with("diversion "));
-            let Some(owner) = owners.next().and_then(|line| line.split([',', ' ']).next()) else { continue };
-            let owner = owner.trim_end_matches(':');
-            let version = run(&["-W".as_ref(), "-f=${Version}".as_ref(), owner.as_ref()])?;
-            return Ok(version.map(|package_version| Package {
-                name: owner.to_owned(),
-                version: upstream_version(&package_version).to_owned(),
-                package_version,
-            }));
-        }
-    }
-    Ok(None)
-}
-
-/// Returns the author's part of a Debian version: `10.11.19` of `1:10.11.19+dfsg-0+deb12u1`.
-pub(super) fn upstream_version(version: &str) -> &str {
-    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
-    let version = version.rsplit_once('-').map_or(version, |(upstream, _)| upstream);
-    let version = version.rsplit_once("+really").map_or(version, |(_, real)| real);
-    let repacked = ["+dfsg", "~dfsg", ".dfsg", "+ds", "~ds", "+repack"];
-    let end = repacked.iter().filter_map(|suffix| version.find(suffix)).min();
-    &version[..end.unwrap_or(version.len())]
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -297,19 +239,5 @@ mod tests {
         let package = cellar(&path("Cellar/jq/1.7.1_2/bin/jq")).unwrap();
         let Package { name, version, package_version } = &package;
         assert_eq!([name, version, package_version], ["jq", "1.7.1", "1.7.1_2"]);
-    }
-
-    #[test]
-    fn the_version_of_a_debian_package_is_that_of_its_author() {
-        for (version, expected) in [
-            ("1:10.11.19-0+deb12u1", "10.11.19"),
-            ("18.19.0+dfsg-6~deb12u2", "18.19.0"),
-            ("2.14.7+ds-1", "2.14.7"),
-            ("3.0+really2.9-1", "2.9"),
-            ("1.2.3", "1.2.3"),
-            ("3.0~rc1-2", "3.0~rc1"),
-        ] {
-            assert_eq!(upstream_version(version), expected);
-        }
     }
 }

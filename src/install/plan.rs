@@ -9,7 +9,7 @@ use crate::lockfile::Pin;
 use crate::model::misspelling::closest;
 use crate::model::{BinaryName, BinarySpec, PluginName, Policy, ProviderName, VersionRange, name};
 use crate::plugin::overrides::{Overrides, Rules};
-use crate::plugin::requirement::{Providers, Requirement};
+use crate::plugin::requirement::{Providers, Requirement, SYSTEM};
 
 /// The provider that finds installed programs and installs nothing.
 pub(crate) const ENV: &str = "env";
@@ -28,6 +28,8 @@ pub struct Selection {
     /// The providers of a request that names none, in hook order. In an open registry, a mistyped name may be a package
     /// by an unknown author.
     pub curated: Vec<ProviderName>,
+    /// The package managers of this system, for which the provider `system` stands, in order of preference.
+    pub system: Vec<ProviderName>,
     /// The policy of the command line, which overrides requirements and settings.
     pub policy: Policy,
     /// The policy of the user's settings, which requirements can only make stricter.
@@ -97,7 +99,7 @@ impl Request {
         }
     }
 
-    fn from_requirement(requirement: &Requirement) -> Self {
+    fn from_requirement(requirement: &Requirement, system: &[ProviderName]) -> Self {
         let source = Some(&requirement.source).filter(|source| !source.is_empty());
         Self {
             min_version: requirement.min_version.clone(),
@@ -113,7 +115,7 @@ impl Request {
                 .collect(),
             settings: requirement.setting.iter().cloned().collect(),
             pays_from: requirement.pays_from,
-            ..Self::new(requirement.name.clone(), requirement.providers.clone())
+            ..Self::new(requirement.name.clone(), requirement.providers.expand_system(system))
         }
     }
 
@@ -213,14 +215,15 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
     let mut merged: Vec<Step> = Vec::new();
     let mut indexes: HashMap<&BinaryName, usize> = HashMap::new();
     for requirement in requirements {
+        let request = Request::from_requirement(requirement, &selection.system);
         match indexes.get(&requirement.name) {
             None => {
                 indexes.insert(&requirement.name, merged.len());
-                merged.push(Ok(Request::from_requirement(requirement)));
+                merged.push(Ok(request));
             }
             Some(&index) => {
                 if let Ok(first) = &merged[index] {
-                    merged[index] = merge(first, Request::from_requirement(requirement), &selection.curated);
+                    merged[index] = merge(first, request, &selection.curated);
                 }
             }
         }
@@ -238,7 +241,7 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
                 steps.len() - 1
             });
             if let Ok(request) = &steps[position] {
-                steps[position] = specify(request.clone(), spec, providers);
+                steps[position] = specify(request.clone(), spec, &selection.system, providers);
             }
         }
         steps
@@ -247,7 +250,12 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
 }
 
 /// Restricts a request to the provider and the version of a spec.
-fn specify(mut request: Request, spec: &BinarySpec, providers: &[ProviderName]) -> Step {
+fn specify(
+    mut request: Request,
+    spec: &BinarySpec,
+    system: &[ProviderName],
+    providers: &[ProviderName],
+) -> Step {
     let refusal = |reason| Err(Refusal { name: spec.name.clone(), reason });
     let versions = match spec.versions() {
         Ok(versions) => versions,
@@ -255,13 +263,16 @@ fn specify(mut request: Request, spec: &BinarySpec, providers: &[ProviderName]) 
     };
     let source = spec.to_string();
     if let Some(provider) = &spec.provider {
-        if let Some(reason) = unknown_provider(spec, &request.providers, providers) {
+        if provider != SYSTEM
+            && let Some(reason) = unknown_provider(spec, &request.providers, providers)
+        {
             return refusal(reason);
         }
         if spec.name.file().is_some() && provider != ENV {
             return refusal(format!("only env finds the file of a path; leave out `{provider}:`"));
         }
-        request = choose_providers(request, &Providers::Only(vec![provider.clone()]), &source)?;
+        let chosen = Providers::Only(vec![provider.clone()]).expand_system(system);
+        request = choose_providers(request, &chosen, &source)?;
         request.named_provider = Some(provider.clone());
         request.provider_sources.push(source.clone());
     }
@@ -386,7 +397,8 @@ fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName
     if let Some(selected) = &selection.providers
         && request.name.file().is_none()
     {
-        request = choose_providers(request, selected, "--binproviders")?;
+        let selected = selected.expand_system(&selection.system);
+        request = choose_providers(request, &selected, "--binproviders")?;
     }
     let versions = VersionRange { min: &selection.min_version, max: &selection.max_version };
     let mut request = restrict(request, versions, COMMAND_LINE)?;
@@ -397,6 +409,11 @@ fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName
         Providers::Any => providers.to_vec(),
         Providers::Only(names) => names.clone(),
     };
+    if selection.system.is_empty() && request.candidates == [SYSTEM] {
+        let reason =
+            "no package manager of this system is on PATH, so `system` stands for no provider; name others";
+        return Err(Refusal { name: request.name, reason: reason.to_owned() });
+    }
     Ok(request)
 }
 

@@ -23,6 +23,7 @@ use fill::FillError;
 pub use fill::Substitution;
 use keys::MisspelledKey;
 pub use providers::Providers;
+pub(crate) use providers::SYSTEM;
 
 /// The names of the file in a plugin's folder. The oldest plugins have the second one.
 pub(crate) const FILE_NAMES: [&str; 2] = ["binaries.jsonl", "dependencies.jsonl"];
@@ -70,7 +71,7 @@ impl Requirement {
         cause: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<String>, LineError> {
         let named = if let Providers::Only(names) = &self.providers { names.as_slice() } else { &[] };
-        let known = || existing.iter().chain(named);
+        let known = || existing.iter().chain(named.iter().filter(|name| *name != SYSTEM));
         let (mut unknown, mut causes) = (Vec::new(), String::new());
         for provider in self.overrides.providers().filter(|provider| !known().any(|name| name == *provider)) {
             // With overrides for both apk and apt, apk is no misspelling.

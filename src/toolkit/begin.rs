@@ -113,8 +113,8 @@ pub(crate) fn script(
     Ok(script + &format!("umask {umask:03o}\n{FUNCTIONS}{}", REQUEST_FUNCTIONS.concat()))
 }
 
-/// Returns the shell code that a batch hook evaluates at its start, under its lock. It sets the variables `requests`, to
-/// the input of the hook, and `plan`, and it defines functions.
+/// Returns the shell code that a batch hook evaluates at its start, under its lock. It sets the variables `provider`,
+/// `requests`, to the input of the hook, and `plan`, and it defines functions.
 pub(crate) fn batch_script(
     input: &str,
     requests: &[HookRequest],
@@ -123,7 +123,8 @@ pub(crate) fn batch_script(
 ) -> Result<String, RequestError> {
     let (input, plan) = (quoted(input.trim_end())?, quoted(plan(requests, provider, config)?.trim_end())?);
     let hints = how_to_install(config)?;
-    Ok(format!("requests={input}\nplan={plan}\n{hints}{FUNCTIONS}{}", include_str!("begin_batch.sh")))
+    let functions = [FUNCTIONS, include_str!("begin_batch.sh")].concat();
+    Ok(format!("provider={}\nrequests={input}\nplan={plan}\n{hints}{functions}", quoted(provider)?))
 }
 
 /// Returns the shell function that prints how to install a program which the provider needs.

@@ -344,6 +344,9 @@ fn hook_packages_limits_releases_if_the_package_manager_can() {
         ("gem", "x:<=3.0.0"),
         ("go", "x"),
         ("apt", "x"),
+        ("dnf", "x"),
+        ("zypper", "x<=3.0.0"),
+        ("pacman", "x<=3.0.0"),
         ("brew", "x"),
     ];
     assert_packages("--max-version=3", &expected);
@@ -360,6 +363,7 @@ fn hook_packages_writes_a_short_exact_version_so_that_it_is_no_range() {
         ("go", "x@v7.5.0"),
         ("gem", "x:7.5"),
         ("apt", "x=7.5"),
+        ("dnf", "x=7.5"),
     ];
     assert_packages("--exact-version=7.5", &expected);
 }

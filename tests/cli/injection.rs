@@ -15,10 +15,14 @@ const RECORD: &str = "for arg; do printf '%s|%s\\n' \"${0##*/}\" \"$arg\" >>\"$A
 
 /// The fake package managers: each name, and a shell command that gives the provider's hook the output it needs to get
 /// as far as the installation.
-const FAKE_PACKAGE_MANAGERS: [(&str, &str); 14] = [
+const FAKE_PACKAGE_MANAGERS: [(&str, &str); 18] = [
     ("apt-config", "echo \"state='$HOME/' lists='$HOME/'\""),
     ("apt-get", "[ \"$1\" = update ]"),
     ("dpkg", "true"),
+    ("dnf", "false"),
+    ("zypper", "false"),
+    ("pacman", "false"),
+    ("pacman-conf", "echo x"),
     ("brew", "[ \"$1\" = --prefix ] && echo /nowhere"),
     ("cargo", "false"),
     ("go", "[ \"$1\" = env ]"),

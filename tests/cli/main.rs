@@ -93,6 +93,7 @@ mod settings_files;
 mod shared_folders;
 mod show_logs;
 mod snapshot_hooks;
+mod system_provider;
 mod test_context;
 mod timings;
 mod trust;

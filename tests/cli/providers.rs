@@ -95,7 +95,7 @@ fn a_provider_declines_without_its_package_manager() {
     }
     context.set("PATH", tools);
     let record = context
-        .run(&["install", "no-such-tool", "--binproviders", "npm,pip,brew,apt"])
+        .run(&["install", "no-such-tool", "--binproviders", "npm,pip,brew,apt,dnf,zypper,pacman"])
         .exits_with(1)
         .record();
     let attempts = record["attempts"].as_array().unwrap();
@@ -104,6 +104,9 @@ fn a_provider_declines_without_its_package_manager() {
         "python3 is not on PATH",
         "brew is not on PATH",
         "apt-get is not on PATH",
+        "dnf is not on PATH",
+        "zypper is not on PATH",
+        "pacman is not on PATH",
     ]) {
         assert_eq!(attempt["outcome"], "declined", "{attempt}");
         assert!(attempt["reason"].as_str().unwrap().starts_with(reason), "{attempt}");

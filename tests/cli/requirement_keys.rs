@@ -37,7 +37,7 @@ fn a_misspelled_provider_is_an_error_and_an_unknown_one_a_warning() {
     let lines = [
         overrides("sh", "npm,env", "npn"),
         json!({"type": "Binary", "name": "sh", "providers": "env"}),
-        overrides("ls", "env", "zypper"),
+        overrides("ls", "env", "portage"),
         overrides("cat", "apk,env", "apk"),
         json!({"type": "Binary", "name": "id", "binproviders": "env", "overrides": {"apk": ["x"], "apt": ["x"]}}),
         json!({"type": "Binary", "name": "nosuch", "binproviders": "npn"}),
@@ -51,7 +51,7 @@ fn a_misspelled_provider_is_an_error_and_an_unknown_one_a_warning() {
     for expected in [
         "binaries.jsonl:1: overrides.npn: there is no such provider; write overrides.npm\n",
         "binaries.jsonl:2: unknown key \"providers\"; write \"binproviders\"\n",
-        "binaries.jsonl:3: ignored overrides.zypper, because there is no such provider\n",
+        "binaries.jsonl:3: ignored overrides.portage, because there is no such provider\n",
         "binaries.jsonl:5: ignored overrides.apk, because there is no such provider\n",
         "binaries.jsonl:8: overrides.apt_sources: there is no such provider; write overrides.apt\n",
         "no provider is in both npn (",

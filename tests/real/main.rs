@@ -13,6 +13,9 @@ mod chrome;
 mod ci;
 mod ecosystem;
 mod isolation;
+#[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
+#[path = "../faults/kernel.rs"]
+mod kernel;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
 mod lock;
@@ -23,6 +26,7 @@ mod relocated;
 mod report;
 mod server;
 mod shells;
+mod system_packages;
 #[expect(dead_code, reason = "shared with the tests in tests/cli, which use all of it")]
 #[path = "../cli/test_context.rs"]
 mod test_context;

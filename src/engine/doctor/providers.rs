@@ -24,7 +24,7 @@ pub(super) fn examine(catalog: &Catalog, settings: &Settings, interrupt: &Interr
     let configs = catalog.provider_configs();
     let mut notes = Vec::new();
     for provider in catalog.providers() {
-        let mut missing = missing_programs(&provider, &configs[&provider], catalog, settings);
+        let mut missing = missing_programs(&provider, &configs[&provider], catalog);
         if missing.is_empty() {
             missing = check(&configs[&provider], settings, interrupt);
         }
@@ -36,19 +36,11 @@ pub(super) fn examine(catalog: &Catalog, settings: &Settings, interrupt: &Interr
 }
 
 /// Describes the programs that a provider needs, that are not on PATH, and that rigup does not install for it.
-fn missing_programs(
-    provider: &ProviderName,
-    config: &ProviderConfig,
-    catalog: &Catalog,
-    settings: &Settings,
-) -> Vec<String> {
-    let path = command::search_path(settings, &[]);
-    let is_missing = |program: &str| which::which_in(program, Some(&path), "/").is_err();
+fn missing_programs(provider: &ProviderName, config: &ProviderConfig, catalog: &Catalog) -> Vec<String> {
     let is_required = |program: &str| {
         catalog.requirements_of(program).any(|requirement| requirement.provider().as_ref() == Some(provider))
     };
-    let missing = config.needs.iter().filter(|(program, _)| is_missing(program));
-    let texts = missing.map(|(program, hint)| {
+    let texts = catalog.missing_programs(config).map(|(program, hint)| {
         let or_rigup = if is_required(program) { ", or let rigup install it for a request" } else { "" };
         format!("{program} is not on PATH; {hint}{or_rigup}")
     });

@@ -91,6 +91,10 @@ pub enum PackageMetadata {
     Cellar,
     /// The database of dpkg.
     Dpkg,
+    /// The database of rpm.
+    Rpm,
+    /// The database of pacman.
+    Pacman,
 }
 
 /// The commands of a package manager, to which the names of packages are appended.
@@ -125,7 +129,7 @@ impl ProviderConfig {
         let version_numbers = "a number such as 3";
         let boolean = "true or false";
         let lock = "\"prefix\" or the name of a lock";
-        let metadata = "dist-info, package.json, .crates.toml, gemspec, go, cellar or dpkg";
+        let metadata = "dist-info, package.json, .crates.toml, gemspec, go, cellar, dpkg, rpm or pacman";
         let config = Self {
             options: stated(keys, "options", options)?,
             override_keys: stated(keys, "override_keys", "a list of keys such as \"install_root\"")?,
@@ -222,7 +226,7 @@ mod tests {
             (json!({"version_format": "{}"}), "\"version_format\" must be a string with {}"),
             (json!({"max_version_format": "<="}), "\"max_version_format\" must be a string with {}"),
             (json!({"version_numbers": "3"}), "\"version_numbers\" must be a number such as 3"),
-            (json!({"metadata": "rpm"}), "\"metadata\" must be dist-info"),
+            (json!({"metadata": "apk"}), "\"metadata\" must be dist-info"),
             (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),
             (json!({"caches": ["GOPATH"]}), "\"caches\" must be an object"),
             (json!({"exact_versions": 1}), "\"exact_versions\" must be true or false"),

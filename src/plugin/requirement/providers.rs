@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::model::{PluginNameError, ProviderName};
 
+/// The name that stands for the package managers of the system in a list of providers.
+pub(crate) const SYSTEM: &str = "system";
+
 /// The providers that may install a binary, in order of preference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Providers {
@@ -29,6 +32,19 @@ impl Providers {
             }
         }
         Ok(if names.is_empty() { Self::Default } else { Self::Only(names) })
+    }
+
+    /// Returns the list with `managers`, the package managers of this system, in place of `system`. If there are none and
+    /// the list names nothing else, it stays as it is.
+    pub(crate) fn expand_system(&self, managers: &[ProviderName]) -> Self {
+        let Self::Only(names) = self else { return self.clone() };
+        let mut expanded: Vec<ProviderName> = Vec::new();
+        for name in names {
+            let meant = if name == SYSTEM { managers } else { std::slice::from_ref(name) };
+            let new = meant.iter().filter(|name| !expanded.contains(name)).cloned().collect::<Vec<_>>();
+            expanded.extend(new);
+        }
+        Self::Only(if expanded.is_empty() { names.clone() } else { expanded })
     }
 
     /// Returns whether the list allows this provider. The default forbids none: it only limits which providers are
@@ -79,5 +95,22 @@ mod tests {
         assert_eq!(Providers::Any.both(&only("")), Some(Providers::Any));
         assert_eq!(only("apt").both(&Providers::Any), Some(only("apt")));
         assert_eq!(only("pip").both(&only("npm")), None);
+    }
+
+    #[test]
+    fn system_stands_for_the_package_managers_of_this_system() {
+        let managers = ["apt", "brew"].map(ProviderName::from_static);
+        for (list, expected) in [
+            ("system", "apt,brew"),
+            ("pip,system,env", "pip,apt,brew,env"),
+            ("brew,system", "brew,apt"),
+            ("*", "*"),
+            ("", ""),
+        ] {
+            assert_eq!(Providers::parse(list).unwrap().expand_system(&managers).to_string(), expected);
+        }
+        for (list, expected) in [("system", "system"), ("system,env", "env")] {
+            assert_eq!(Providers::parse(list).unwrap().expand_system(&[]).to_string(), expected);
+        }
     }
 }
