@@ -14,7 +14,7 @@ check_locations
 
 # Options take precedence over the user's files and variables, of which only registries, proxies, certificates and the
 # like apply. No file of a project applies: every npm command uses the prefix, or starts in a folder without parents.
-log=$PWD/npm.log dates=$PWD/npm.dates npm=$(command -v npm)
+log=$PWD/npm.log npm=$(command -v npm)
 begin_node -- /etc/npmrc "${npm%/bin/npm}/etc/npmrc"
 # shellcheck disable=SC2086 # one option a line
 isolated=$(printf '%s\n' --prefix "$part" --global=false --location=project --workspaces=false --dry-run=false --save=true \
@@ -42,19 +42,8 @@ explain() {
 own_age=$(printf '%s\n' "$packages" | grep -E '^--min-release-age=') || :
 if [ "$must_keep_age" ]; then packages=$(printf '%s\n' "$packages" | grep -vE '^--min-release-age='); fi
 if [ "$own_age" ] && [ -z "$must_keep_age" ]; then released_before=; fi
-# If a registry has no release dates, npm treats every release as old enough, so check whether it has dates. A registry
-# that has dates is not checked again for a day, and only one of several concurrent hooks checks it.
-package=$(printf '%s\n' "$packages" | grep -v '^-' | head -n 1)
-case $package in @*) scope=${package%%/*} ;; *) scope= ;; esac
-registry=npm-$({ echo "$scope" && printf '%s\n' "$settings" | grep -i registry; } | cksum | tr ' ' -) check_pid=
-fetch_dates() { npm view "$package" time >"$dates" 2>"$1"; }
-if [ "$must_keep_age" ]; then
-    fetch_dates "$log" || { explain && exit 1; }
-    [ -s "$dates" ] || fail "cannot enforce min_release_age: the registry has no release date of $packages"
-elif [ "$released_before" ] && [ -z "$locations$(find "$stamps/$registry" -mtime -1 2>/dev/null)" ] &&
-    once "$registry-asked" 1; then
-    { fetch_dates /dev/null || rm -f "$dates"; } & check_pid=$!
-fi
+fetch_dates() { npm view "$package" time; }
+start_check_of_dates
 
 # overrides.npm.overrides becomes npm's own field `overrides`, which replaces transitive dependencies.
 overrides=$("$RIGUP" hook override overrides --provider npm -- "$@")
@@ -77,11 +66,7 @@ npm install --no-audit --no-fund --no-progress --no-update-notifier $packages $s
     [ -z "$check_pid" ] || wait "$check_pid"
     explain && exit 1
 }
-if [ "$check_pid" ]; then
-    wait "$check_pid"
-    if [ -s "$dates" ]; then : >"$stamps/$registry"
-    elif [ -e "$dates" ]; then warn_of_age "the registry has no release dates, so the newest releases are installed"; fi
-fi
+end_check_of_dates
 
 "$RIGUP" hook binary --provider npm --built "$part" --abspath "$prefix/node_modules/.bin/$name" \
     ${unenforced:+"--unenforced=$unenforced"} -- "$@"

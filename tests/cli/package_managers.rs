@@ -15,12 +15,13 @@ use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 const FAKE: &str = r#"#!/bin/sh
 here=${0%/*} previous=
 for arg; do
-    case $previous in --prefix | --dir) bin=$arg/node_modules/.bin ;; --root) bin=$arg/bin ;; --bindir) bin=$arg ;; esac
+    case $previous in --prefix | --dir | --cwd) bin=$arg/node_modules/.bin ;; --root) bin=$arg/bin ;; --bindir) bin=$arg ;; esac
     previous=$arg
 done
 case " $* " in
     *" install "* | *" add "*) ;;
     *" view "*) echo view >>"$here/viewed"; echo dates; exit ;;
+    *" --version "*) echo 99.0 && exit ;;
     *" -vV "*) echo host: this-host; exit ;;
     *) exit 0 ;;
 esac
@@ -47,7 +48,7 @@ sed -n 2p "$stub"
 /// Creates a context in which the fake is the package manager of every provider.
 fn context() -> TestContext {
     let mut context = TestContext::new();
-    for manager in ["npm", "pnpm", "cargo", "go", "gem"] {
+    for manager in PROVIDERS {
         context.script(&format!("fake/{manager}"), FAKE);
     }
     context.script("fake/node", "#!/bin/sh\n");
@@ -78,7 +79,7 @@ fn package(provider: &str) -> Value {
 }
 
 /// The providers that build a prefix with the fake.
-const PROVIDERS: [&str; 5] = ["npm", "pnpm", "cargo", "go", "gem"];
+const PROVIDERS: [&str; 6] = ["npm", "pnpm", "bun", "cargo", "go", "gem"];
 
 /// Returns the names in a provider's folder in LIB_DIR.
 fn prefixes(context: &TestContext, provider: &str) -> Vec<String> {
@@ -153,7 +154,7 @@ fn package_managers_start_in_the_root_folder_without_foreign_options() {
         let mut lines = seen.lines();
         assert_eq!(lines.next(), Some("/"), "{provider}");
         let expected = match provider {
-            "npm" | "pnpm" => "NODE_OPTIONS=--use-openssl-ca ",
+            "npm" | "pnpm" | "bun" => "NODE_OPTIONS=--use-openssl-ca ",
             "go" => "GOFLAGS=-trimpath ",
             "gem" => "RUBYOPT=",
             _ => continue,

@@ -16,6 +16,7 @@ mod isolation;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]
 mod kernel;
+mod javascript;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
 mod lock;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -13,8 +14,8 @@ use crate::test_context::TestContext;
 const MISSING: [&str; 12] =
     ["apt-get", "brew", "bun", "curl", "go", "node", "nodejs", "npm", "npx", "sudo", "uv", "wget"];
 
-/// Puts every program of the system on PATH, except for those in [`MISSING`].
-fn hide_programs(context: &mut TestContext) {
+/// Puts every program of the system on PATH, except for those in [`MISSING`]. Returns the folder of the others.
+pub(crate) fn hide_programs(context: &mut TestContext) -> PathBuf {
     let programs = context.path("programs");
     fs::create_dir(&programs).unwrap();
     for program in fs::read_dir("/usr/bin").unwrap() {
@@ -23,7 +24,8 @@ fn hide_programs(context: &mut TestContext) {
             symlink(program.path(), programs.join(program.file_name())).unwrap();
         }
     }
-    context.set("PATH", programs);
+    context.set("PATH", programs.clone());
+    programs
 }
 
 #[test]
