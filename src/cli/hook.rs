@@ -28,8 +28,8 @@ use crate::toolkit::batch;
 use crate::toolkit::lock::{self, LockedError};
 use crate::toolkit::{begin, policy, toml_keys};
 
-mod asset;
 mod archive;
+mod asset;
 mod binary;
 mod provider_args;
 mod test;
@@ -115,8 +115,6 @@ pub(crate) enum HookCommand {
     },
     /// For hook scripts: choose an asset of a release by the names on stdin
     Asset(asset::AssetArgs),
-    /// For hook scripts: find the binary, probe its version and print its Binary record
-    Binary(BinaryArgs),
     /// For hook scripts: unpack an archive
     Unpack(archive::UnpackArgs),
     Binary(binary::BinaryArgs),
@@ -157,8 +155,6 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
             return Ok(if is_chosen { ExitStatus::Success } else { SKIPPED });
         }
         HookCommand::Unpack(args) => return archive::unpack(&args),
-        HookCommand::Binary(args) => return print_binaries(&args, context),
-        HookCommand::Begin { lock, batch, of } => {
         HookCommand::Binary(args) => return binary::run(&args, context),
         HookCommand::Begin { lock, batch, pin, of } => {
             // The shell that evaluates the output does not check the exit code of this command.

@@ -194,10 +194,10 @@ mod tests {
             for file in ["first", "second"] {
                 fs_err::create_dir(&new).unwrap();
                 fs_err::write(new.join(file), "").unwrap();
-                (if folder.exists() { replace } else { replace_folder })(&folder, &new).unwrap();
+                (if folder.exists() { replace } else { replace_folder })(&folder, &new, &new).unwrap();
                 assert_eq!((names(parent.path()), names(&folder)), (vec!["x".into()], vec![file.into()]));
             }
-            replace(&folder, &new).unwrap_err();
+            replace(&folder, &new, &new).unwrap_err();
             assert_eq!(names(&folder), ["second"], "the folder is still in place");
         }
     }

@@ -13,10 +13,10 @@ mod chrome;
 mod ci;
 mod ecosystem;
 mod isolation;
+mod javascript;
 #[expect(dead_code, reason = "shared with the tests in tests/faults, which use all of it")]
 #[path = "../faults/kernel.rs"]
 mod kernel;
-mod javascript;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
 mod lock;
