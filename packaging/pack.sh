@@ -34,7 +34,7 @@ documents() {
 archive() {
     local folder=rigup-$1
     mkdir "$scratch/$folder"
-    cp "$out/$1/rigup" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$scratch/$folder"
+    cp "$out/$1/rigup" README.md CHANGELOG.md LICENSE-* "$scratch/$folder"
     cp -r "$scratch/share" "$scratch/$folder"
     chmod 755 "$scratch/$folder/rigup"
     tar --directory "$scratch" --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
@@ -56,7 +56,7 @@ npm_package() {
     mkdir -p "$folder/bin"
     sed -e "s|@VERSION@|$version|g; s|@DESCRIPTION@|$description|; s|@OS@|${3:-}|g; s|@CPU@|${4:-}|g" \
         -e "s|@REPOSITORY@|$repository|; /\"repository\": \"\"/d" "packaging/npm/$1" >"$folder/package.json"
-    cp "$2" README.md LICENSE-APACHE LICENSE-MIT "$folder"
+    cp "$2" README.md LICENSE-* "$folder"
     mv "$folder/${2##*/}" "$folder/bin"
     chmod 755 "$folder/bin/${2##*/}"
     npm pack --silent --pack-destination "$out" "$folder" >/dev/null

@@ -10,6 +10,7 @@ pub(crate) mod package_spec;
 pub(crate) mod policy;
 pub(crate) mod programs;
 pub(crate) mod relocate;
+pub(crate) mod repository;
 pub(crate) mod request;
 pub(crate) mod single;
 pub(crate) mod toml_keys;

@@ -32,6 +32,7 @@ mod archive;
 mod asset;
 mod binary;
 mod provider_args;
+mod repository;
 mod test;
 
 /// List and test hooks. Hook scripts call the other commands, and pass their own arguments on with `-- "$@"`.
@@ -115,9 +116,16 @@ pub(crate) enum HookCommand {
     },
     /// For hook scripts: choose an asset of a release by the names on stdin
     Asset(asset::AssetArgs),
+    /// For hook scripts: print the repositories on GitHub whose releases contain a program
+    Repository {
+        /// Name of the program
+        #[arg(long)]
+        name: String,
+    },
+    /// For hook scripts: find the binary, probe its version and print its Binary record
+    Binary(binary::BinaryArgs),
     /// For hook scripts: unpack an archive
     Unpack(archive::UnpackArgs),
-    Binary(binary::BinaryArgs),
     /// For daemons with `ready.notify`: report that the daemon is ready
     Ready,
     /// For hook scripts: run a command while holding an exclusive lock
@@ -141,8 +149,13 @@ pub(crate) fn is_evaluated(arguments: impl IntoIterator<Item = OsString>, error:
         && (error == ErrorKind::InvalidSubcommand || arguments.next().is_some_and(|word| word == "begin"))
 }
 
-/// The exit code of a hook whose provider the request does not allow, and of a choice without a result.
+/// The exit code of a hook whose provider the request does not allow, and of a search without a result.
 const SKIPPED: ExitStatus = ExitStatus::Code(10);
+
+/// Returns the exit status of a search, or of the question whether a request allows the provider.
+fn found(is_found: bool) -> ExitStatus {
+    if is_found { ExitStatus::Success } else { SKIPPED }
+}
 
 /// Runs the command.
 pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult {
@@ -150,10 +163,8 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
     match command {
         HookCommand::List { event } => return list(event.as_deref(), context),
         HookCommand::Test(args) => return test::test(args, context),
-        HookCommand::Asset(args) => {
-            let is_chosen = asset::choose(&args, context)?;
-            return Ok(if is_chosen { ExitStatus::Success } else { SKIPPED });
-        }
+        HookCommand::Asset(args) => return Ok(found(asset::choose(&args, context)?)),
+        HookCommand::Repository { name } => return Ok(found(repository::print(&name, context))),
         HookCommand::Unpack(args) => return archive::unpack(&args),
         HookCommand::Binary(args) => return binary::run(&args, context),
         HookCommand::Begin { lock, batch, pin, of } => {
@@ -163,8 +174,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
             return result.map(|(_, status)| status);
         }
         HookCommand::Accepts(of) => {
-            let is_accepted = of.is_accepted_by(&of.request(settings)?);
-            return Ok(if is_accepted { ExitStatus::Success } else { SKIPPED });
+            return Ok(found(of.is_accepted_by(&of.request(settings)?)));
         }
         HookCommand::Packages { batch, pin, of } => {
             let requests = if batch { of.input(settings)?.1 } else { vec![of.request(settings)?] };

@@ -1,4 +1,4 @@
-//! `rigup hook asset`: the choice of a release asset.
+//! `rigup hook asset` and `rigup hook repository`: the choice of a release asset, and where it is.
 
 use std::fs::File;
 
@@ -61,4 +61,19 @@ fn rejects_what_is_not_a_platform() {
 fn prints_a_name_as_it_was_read() {
     let output = choose(b"\r\n\r\nx\xff y-linux-x64.gz\r\n", &["--platform", "linux-x86_64-gnu"]).succeeds();
     assert_eq!(output.stdout, "x\u{fffd} y-linux-x64.gz\n", "the invalid byte is replaced only by the test");
+}
+
+#[test]
+fn prints_the_repositories_of_a_program() {
+    let context = TestContext::new();
+    let repositories = |name| context.run(&["hook", "repository", "--name", name]);
+    assert_eq!(repositories("rg").succeeds().stdout, "BurntSushi/ripgrep\n");
+    assert_eq!(repositories("kubecolor").succeeds().stdout, "hidetatz/kubecolor\nkubecolor/kubecolor\n");
+    let output = repositories("ripgrep").exits_with(10);
+    assert_eq!(output.stdout, "");
+    output.stderr_contains(
+        "no repository of a program called ripgrep is known; the project of this name releases rg",
+    );
+    let output = repositories("no such").exits_with(10);
+    assert_eq!(output.stderr, "no repository of a program called no such is known\n");
 }

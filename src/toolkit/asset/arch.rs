@@ -14,7 +14,7 @@ pub(crate) enum Arch {
 }
 
 impl Arch {
-    /// The names by which platforms are written, which are also those of Rust's targets.
+    /// The names by which platforms are written.
     pub(crate) const NAMES: [(Self, &str); 8] = [
         (Self::X86_64, "x86_64"),
         (Self::Aarch64, "aarch64"),
