@@ -35,9 +35,9 @@ pub(crate) fn rank(names: &[impl AsRef<str>], program: &str, platform: Platform)
         .filter_map(|asset| {
             let fit = Fit::of(asset, &release, platform)?;
             let words = asset.other_words.len();
-            let length = names[asset.place].as_ref().len();
+            let name = names[asset.place].as_ref();
             let end = (asset.format, asset.end);
-            Some((words, fit.is_translated(), asset.limits, fit, end, length, asset.place))
+            Some((words, fit.is_translated(), asset.limits, fit, end, name.len(), name, asset.place))
         })
         .collect();
     fitting.sort();

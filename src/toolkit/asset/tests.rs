@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -273,5 +274,43 @@ fn a_platform_is_read_and_written_in_the_same_way() {
         ["", "linux", "linux-x86_64", "linux-z80-gnu", "linux-mips-gnu", "windows-x86_64", "darwin-arm64-gnu"]
     {
         assert!(text.parse::<Platform>().is_err(), "{text}");
+    }
+}
+
+/// Names like those of releases, and any other text.
+fn any_name() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        r"(x|x-y|tool|src|v?[0-9]{1,3}(\.[0-9]{1,3})*)",
+        "(linux|darwin|win|musl|gnu|x86_64|x86|arm64|arm|64|bit|static|all|universal|alpine|apple|debug)",
+        r"\.(tar\.gz|zip|gz|exe|deb|sha256|json|AppImage|1|pkg\.tar\.zst)",
+        r"\PC{0,3}",
+    ];
+    let separator = prop_oneof![Just("-"), Just("_"), Just("."), Just("")];
+    let parts = prop::collection::vec((part, separator), 0..7);
+    parts.prop_map(|parts| {
+        parts.into_iter().flat_map(|(part, separator)| [part, separator.to_owned()]).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_names_give_different_places_that_do_not_depend_on_the_order(
+        names in prop::collection::vec(any_name(), 0..12),
+        program in prop_oneof![Just("x".to_owned()), Just("x-y".to_owned()), any_name()],
+        platform in prop::sample::select(&PLATFORMS[..]),
+    ) {
+        let platform = platform.parse().expect("valid");
+        let ranked = rank(&names, &program, platform);
+        let mut places = ranked.clone();
+        places.sort_unstable();
+        places.dedup();
+        prop_assert_eq!(places.len(), ranked.len());
+        prop_assert!(places.iter().all(|&place| place < names.len()));
+
+        let reversed: Vec<&String> = names.iter().rev().collect();
+        let chosen: Vec<&String> = ranked.iter().map(|&place| &names[place]).collect();
+        let again: Vec<&String> =
+            rank(&reversed, &program, platform).iter().map(|&place| reversed[place]).collect();
+        prop_assert_eq!(chosen, again);
     }
 }
