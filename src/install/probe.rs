@@ -242,7 +242,7 @@ impl<'a> Prober<'a> {
         }
         Ok(ProbeResult {
             version: known.map(str::to_owned).or(found.version),
-            needs_wrapper: needs_wrapper || is_python_of_venv(program.file),
+            needs_wrapper: needs_wrapper || needs_wrapper_always(program.file),
             is_timed_out: found.is_timed_out,
         })
     }
@@ -252,7 +252,7 @@ impl<'a> Prober<'a> {
     pub(crate) fn needs_wrapper(&self, program: Program<'_>, version: &str) -> Result<bool, ProbeError> {
         match self.probe(program, Some(version)) {
             Ok(found) => Ok(found.needs_wrapper),
-            Err(ProbeError::CannotRun(_)) => Ok(is_python_of_venv(program.file)),
+            Err(ProbeError::CannotRun(_)) => Ok(needs_wrapper_always(program.file)),
             Err(error) => Err(error),
         }
     }
@@ -416,8 +416,14 @@ fn is_shim(file: &Path) -> bool {
     [file, &target].iter().any(|file| parent(file).ends_with("shims") || file.ends_with("rustup"))
 }
 
+/// Returns whether a program needs a wrapper whatever it prints. One without a `#!` line needs the line of the wrapper: not
+/// every program starts it with a shell.
+pub(crate) fn needs_wrapper_always(file: &Path) -> bool {
+    is_python_of_venv(file) || executable::lacks_shebang(file)
+}
+
 /// Returns whether a file is the Python of a venv, which finds the venv by the path that it is called by.
-pub(crate) fn is_python_of_venv(file: &Path) -> bool {
+fn is_python_of_venv(file: &Path) -> bool {
     let target = file.canonicalize().unwrap_or_default();
     let name = target.file_name().unwrap_or_default().as_encoded_bytes();
     let is_python = [b"python".as_slice(), b"pypy"].iter().any(|start| {

@@ -217,7 +217,7 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
     }
     pinned?;
     let is_stated = |key: &str| fields.get(key).and_then(Value::as_bool) == Some(true);
-    let mut needs_wrapper = is_stated("needs_wrapper") || probe::is_python_of_venv(&abspath);
+    let mut needs_wrapper = is_stated("needs_wrapper") || probe::needs_wrapper_always(&abspath);
     let mut is_timed_out = is_stated(TIMED_OUT);
     // Running the program comes last, because it takes the most time.
     if let Some(prober) = prober {

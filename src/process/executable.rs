@@ -118,10 +118,27 @@ fn check_program(
     if let Some(script) = head.strip_prefix(b"#!") {
         return check_script(program, script, search_path, depth);
     }
+    if is_bare_script(&head) {
+        return check_interpreter(Path::new(SHELL), search_path, depth);
+    }
     match check_format(file, &head) {
         Err(ExecutableError::Foreign(_) | ExecutableError::UnknownFormat) if has_emulators() => Ok(()),
         checked => checked,
     }
+}
+
+/// The shell that runs a script without a `#!` line.
+pub(crate) const SHELL: &str = "/bin/sh";
+
+/// Returns whether a file is a script that begins with a comment other than `#!`: `execvp` and shells run it with [`SHELL`].
+pub(crate) fn lacks_shebang(program: &Path) -> bool {
+    let mut head = Vec::new();
+    File::open(program).is_ok_and(|file| file.take(HEAD as u64).read_to_end(&mut head).is_ok())
+        && is_bare_script(&head)
+}
+
+fn is_bare_script(head: &[u8]) -> bool {
+    head.starts_with(b"#") && !head.starts_with(b"#!") && !head.contains(&0)
 }
 
 /// Checks the interpreter of a script. `script` is the text after `#!`.
@@ -323,6 +340,7 @@ mod tests {
         symlink("/bin/sh", folder.path().join("python")).unwrap();
         for content in [
             b"#!/bin/sh\n".as_slice(),
+            b"# pnpm's native binary replaces this file\nexec node\n",
             b"#! /bin/sh -e",
             b"#!/usr/bin/env sh\n",
             b"#!/usr/bin/env -S sh -e\n",

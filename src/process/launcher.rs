@@ -110,7 +110,10 @@ fn become_program(command: &CommandSpec) -> SpawnError {
         Ok(())
     };
     let error = execute().err().unwrap_or_else(|| io::ErrorKind::Other.into());
-    command.error(&error)
+    match command.in_shell(Some(&error)) {
+        Some(command) => become_program(&command),
+        None => command.error(&error),
+    }
 }
 
 /// Applies the attributes to this process. Returns the reason if that fails.

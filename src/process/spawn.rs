@@ -143,9 +143,22 @@ impl CommandSpec {
             attributes.set_flags(flags | signal_flags)?;
             attributes.set_sigdefault(&defaults)?;
             attributes.set_sigmask(&SigSet::empty())?;
-            self.try_start(&actions, &attributes)
+            let started = self.try_start(&actions, &attributes);
+            match self.in_shell(started.as_ref().err()) {
+                Some(command) => command.try_start(&actions, &attributes),
+                None => started,
+            }
         };
         start().map_err(|error| self.error(&error))
+    }
+
+    /// Returns the command as a shell runs it if the system does not start the program because it is a script without a `#!`
+    /// line.
+    pub(super) fn in_shell(&self, error: Option<&io::Error>) -> Option<Self> {
+        error.filter(|error| error.raw_os_error() == Some(libc::ENOEXEC))?;
+        let script = self.find_program().ok().filter(|program| executable::lacks_shebang(program))?;
+        let command = Self { program: script.into(), ..self.clone() };
+        Some(command.started_by(vec![executable::SHELL.into()]))
     }
 
     /// Returns the error of a start, with its cause.

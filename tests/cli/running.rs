@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -135,6 +136,22 @@ fn commands_get_only_four_variables_on_top_of_the_callers_environment() {
             output.stdout.contains("DATA_DIR=/other\n") && output.stdout.contains("NODE_PATH=/modules\n")
         );
     }
+}
+
+#[test]
+fn a_script_without_a_shebang_is_run_by_a_shell_and_gets_a_wrapper() {
+    let mut context = TestContext::new();
+    let script = context.script("tools/bare", "# A launcher of npm's.\necho \"bare 1.2.3 $1\"\n");
+    context.set("PATH", format!("{}:/usr/bin:/bin", script.parent().unwrap().display()));
+    let record = context.run(&["install", "bare", "--binproviders", "env"]).succeeds().record();
+    assert_eq!((&record["version"], &record["needs_wrapper"]), (&json!("1.2.3"), &json!(true)));
+    // The kernel starts the wrapper.
+    let output = Command::new(context.bin("bare")).arg("x").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "bare 1.2.3 x\n");
+    let path = script.to_str().unwrap();
+    assert_eq!(context.run(&["exec", "--", path, "y"]).succeeds().stdout, "bare 1.2.3 y\n");
+    fs::write(&script, "no comment\n").unwrap();
+    context.run(&["exec", "--", path]).exits_with(126).stderr_contains("has no executable format");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn uv_installs_once_for_ten_commands_and_repairs() {
 #[ignore = "installs from a registry: run with --ignored"]
 fn uv_completes_an_install_that_was_killed() {
     check_killed_install(&context_with_uv(), "uv", "pycodestyle", |prefix| {
-        prefix.with_extension("part").join("bin/python").exists()
+        prefix.with_extension("part").join("pycodestyle/bin/python").exists()
     });
 }
 
@@ -171,6 +171,17 @@ fn pnpm_completes_an_install_that_was_killed() {
     check_killed_install(&context, "pnpm", "json", |prefix| {
         prefix.with_extension("part").join("package.json").exists()
     });
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn a_pnpm_whose_launcher_has_no_shebang_runs() {
+    let context = context_with_registries();
+    let pnpm = ["install", "pnpm@12.21.0", "--binproviders", "npm", "--min-release-age", "0"];
+    context.run(&pnpm).succeeds();
+    let output = Command::new(context.bin("pnpm")).arg("--version").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "12.21.0\n");
+    check_install_and_repair(&context, "pnpm", "json");
 }
 
 #[test]
