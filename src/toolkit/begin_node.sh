@@ -8,8 +8,9 @@ begin_node() {
     [ -e "$part/package.json" ] || echo '{"private": true}' >"$part/package.json"
     cd /
     unset NODE_PATH npm_config_workspace NPM_CONFIG_WORKSPACE
-    NODE_OPTIONS=$(printf %s "${NODE_OPTIONS:-}" | tr ' ' '\n' | grep -E '^--(dns|max|openssl|tls|use)-' | tr '\n' ' ') || :
-    export NODE_OPTIONS
+    [ -z "${NODE_OPTIONS-}" ] ||
+        NODE_OPTIONS=$(printf %s "$NODE_OPTIONS" | tr ' ' '\n' | grep -E '^--(dns|max|openssl|tls|use)-' | tr '\n' ' ') || :
+    export NODE_OPTIONS="${NODE_OPTIONS-}"
     retry=$(printf '%s\n' "$1fetch-retry-mintimeout=1000" "$1fetch-retry-maxtimeout=3000")
     shift
     settings=$({ env; cat "${NPM_CONFIG_USERCONFIG:-${npm_config_userconfig:-$HOME/.npmrc}}" "$@"; } 2>/dev/null) || :
@@ -20,8 +21,12 @@ begin_node() {
 # A registry that has dates is not checked again for a day, and only one of several concurrent hooks checks it.
 start_check_of_dates() {
     package=$(printf '%s\n' "$packages" | grep -v '^-' | head -n 1) dates=${log%.log}.dates check_pid=
+    # The registry of npm has dates.
+    registry=$(printf '%s\n' "$settings" | grep -iE 'registry|scopes' |
+        grep -viE '^(omit-lockfile-registry-resolved|cargo_.*|(npm_config_)?registry) *= *"?(true|false|https://registry\.npmjs\.org/?)?"? *$') ||
+        return 0
     case ${package#npm:} in @*) scope=${package%%/*} ;; *) scope= ;; esac
-    registry=npm-$({ echo "$scope" && printf '%s\n' "$settings" | grep -i registry; } | cksum | tr ' ' -)
+    registry=npm-$(printf '%s\n' "$scope" "$registry" | cksum | tr ' ' -)
     if [ "$must_keep_age" ]; then
         fetch_dates >"$dates" 2>"$log" || { explain && exit 1; }
         [ -s "$dates" ] || fail "cannot enforce min_release_age: the registry has no release date of $packages"

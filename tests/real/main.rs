@@ -9,6 +9,7 @@
 
 mod apt;
 mod browser;
+mod bun;
 mod chrome;
 mod ci;
 mod ecosystem;
