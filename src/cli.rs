@@ -51,6 +51,7 @@ mod logs;
 mod machine;
 mod man_pages;
 mod message;
+mod outdated;
 mod output;
 mod output_file;
 mod output_queue;
@@ -111,6 +112,8 @@ enum Command {
     Lock(lock::LockArgs),
     /// Report which binaries are installed, without installing any
     Load(install::LoadArgs),
+    /// Show which installed binaries have a newer version
+    Outdated(outdated::OutdatedArgs),
     /// Install newer versions of installed binaries
     Upgrade(upgrade::UpgradeArgs),
     /// Remove binaries with the files that no other binary uses
@@ -401,6 +404,7 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Install(args) => install::install(args, context),
         Command::Lock(args) => lock::lock(args, context),
         Command::Load(args) => install::load(args, context),
+        Command::Outdated(args) => outdated::outdated(args, context),
         Command::Upgrade(args) => upgrade::upgrade(args, context),
         Command::Uninstall(args) => uninstall::uninstall(&args, context),
         Command::Apply(args) => apply::apply(&args, context),

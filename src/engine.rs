@@ -67,6 +67,7 @@ pub(crate) mod job;
 pub(crate) mod lockfile_on_disk;
 pub(crate) mod lockfile_update;
 pub(crate) mod logs;
+pub(crate) mod outdated;
 mod output_files;
 pub(crate) mod overview;
 mod package_command;
@@ -85,6 +86,7 @@ pub(crate) mod step_result;
 pub(crate) mod uninstall;
 pub(crate) mod upgrade;
 pub(crate) mod user_settings;
+mod version_status;
 pub(crate) mod why;
 
 use std::time::Duration;
@@ -119,6 +121,8 @@ use crate::engine::catalog::Catalog;
 use crate::engine::install::InstallPlan;
 use crate::engine::session::Session;
 use crate::engine::step_result::StepResult;
+use crate::engine::upgrade::UpgradePlan;
+use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 
 /// An open data dir, and the operations on it.
@@ -165,13 +169,45 @@ impl<'e> Engine<'e> {
         on_results: impl FnOnce(&[StepResult]),
         on_report: impl FnOnce(&InstallReport),
     ) -> Result<InstallReport, EngineError> {
-        let report = install::execute(&self.session, plan, &plan.steps, on_results)?;
+        let report = install::execute(&self.session, plan, &plan.steps, None, on_results)?;
         on_report(&report);
         if let Some(command) = report.command {
             daemons::announce_installs(&self.session.settings);
             self.session.prune_if_due(command, report.interrupted, plan.catalog.core.keep());
         }
         Ok(report)
+    }
+
+    /// Carries out an upgrade: asks providers for the versions of their binaries, and runs those providers again for which
+    /// there is a newer one or that cannot tell. Returns the results of their steps.
+    pub(crate) fn upgrade(
+        &self,
+        plan: &mut UpgradePlan,
+        on_results: impl FnOnce(&[StepResult]),
+    ) -> Result<Option<InstallReport>, EngineError> {
+        let session = &self.session;
+        if !plan.asks() {
+            if plan.install.steps.is_empty() {
+                return Ok(None);
+            }
+            return self.install_planned(&plan.install, on_results, |_report| {}).map(Some);
+        }
+        let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+        let command = session.begin()?;
+        let id = command.process.id;
+        plan.ask(session, &command.process, &interrupt)?;
+        plan.leave_out_newest(&session.settings);
+        let report = install::execute(
+            session,
+            &plan.install,
+            &plan.install.steps,
+            Some(&command.process),
+            on_results,
+        )?;
+        session.finish(command, report.exit_status())?;
+        daemons::announce_installs(&session.settings);
+        session.prune_if_due(id, interrupt.signal(), plan.install.catalog.core.keep());
+        Ok(Some(report))
     }
 
     /// Runs every hook of one or more events, foreground hooks in order and background hooks in parallel, and the events

@@ -4,6 +4,7 @@ pub(crate) mod adopt;
 pub(crate) mod attempt;
 pub(crate) mod event;
 pub(crate) mod link;
+pub(crate) mod listing;
 pub(crate) mod module;
 pub(crate) mod package;
 pub(crate) mod package_script;

@@ -19,6 +19,7 @@ pub(crate) mod plugin_name;
 pub(crate) mod policy;
 pub(crate) mod process;
 pub(crate) mod readiness;
+pub(crate) mod release;
 pub(crate) mod restart_history;
 pub(crate) mod retention;
 pub(crate) mod secret;
@@ -32,6 +33,7 @@ pub(crate) use id::AttemptId;
 pub(crate) use interface::{InterfaceFacts, NetworkInterface};
 pub(crate) use policy::PolicySupport;
 pub(crate) use readiness::{Readiness, ReadinessCheck};
+pub(crate) use release::{Release, ReleaseFilter};
 pub(crate) use restart_history::RestartHistory;
 pub(crate) use retention::RetentionLimits;
 

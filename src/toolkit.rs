@@ -15,3 +15,4 @@ pub(crate) mod request;
 pub(crate) mod single;
 pub(crate) mod toml_keys;
 pub(crate) mod unpack;
+pub(crate) mod versions;

@@ -34,6 +34,7 @@ mod binary;
 mod provider_args;
 mod repository;
 mod test;
+mod versions;
 
 /// List and test hooks. Hook scripts call the other commands, and pass their own arguments on with `-- "$@"`.
 #[derive(Debug, Subcommand)]
@@ -58,6 +59,9 @@ pub(crate) enum HookCommand {
         /// Append versions in this format, such as `=={}` [default: `version_format`]
         #[arg(long, value_name = "FORMAT")]
         pin: Option<String>,
+        /// Read requests from stdin, and take no lock; for batch hooks that list versions
+        #[arg(long, conflicts_with_all = ["batch", "lock", "pin"])]
+        versions: bool,
         #[command(flatten)]
         of: ProviderArgs,
     },
@@ -124,6 +128,9 @@ pub(crate) enum HookCommand {
     },
     /// For hook scripts: find the binary, probe its version and print its Binary record
     Binary(binary::BinaryArgs),
+    /// For hook scripts: download pages of a registry and print the versions on them
+    #[command(after_help = include_str!("help/hook_versions.txt"))]
+    Versions(versions::VersionsArgs),
     /// For hook scripts: unpack an archive
     Unpack(archive::UnpackArgs),
     /// For daemons with `ready.notify`: report that the daemon is ready
@@ -167,9 +174,14 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         HookCommand::Repository { name } => return Ok(found(repository::print(&name, context))),
         HookCommand::Unpack(args) => return archive::unpack(&args),
         HookCommand::Binary(args) => return binary::run(&args, context),
-        HookCommand::Begin { lock, batch, pin, of } => {
+        HookCommand::Versions(args) => return versions::print(&args, context),
+        HookCommand::Begin { lock, batch, pin, versions, of } => {
             // The shell that evaluates the output does not check the exit code of this command.
-            let result = begin(&of, lock.as_deref(), batch, pin, settings);
+            let result = if versions {
+                begin_versions(&of, settings)
+            } else {
+                begin(&of, lock.as_deref(), batch, pin, settings)
+            };
             output.raw(result.as_ref().map_or(EXIT_IN_SHELL, |(script, _)| script).as_bytes());
             return result.map(|(_, status)| status);
         }
@@ -276,6 +288,13 @@ fn begin(
     }
     let config = of.config(settings, pin)?;
     let script = begin::script(&request, &of.provider, lock, &config, settings, clock::now());
+    Ok((script.map_err(CliError::usage)?, ExitStatus::Success))
+}
+
+/// Returns the shell code that starts a hook which lists versions.
+fn begin_versions(of: &ProviderArgs, settings: &Settings) -> Result<(String, ExitStatus), CliError> {
+    let (_, requests) = of.input(settings)?;
+    let script = begin::versions_script(&requests, &of.provider, &of.config(settings, None)?);
     Ok((script.map_err(CliError::usage)?, ExitStatus::Success))
 }
 

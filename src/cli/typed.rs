@@ -30,7 +30,7 @@ const ALIASES: [(&str, &str); 15] = [
 ];
 
 /// Names that mean something else or several things, each with the command to use.
-const TIPS: [(&str, &str); 58] = [
+const TIPS: [(&str, &str); 57] = [
     ("activate", ENV),
     ("bundle", "`rigup install` installs everything that the plugins require, and `rigup load` checks it"),
     ("cache", "`rigup uninstall --orphaned` and `rigup process gc --dry-run` show what can be removed"),
@@ -53,7 +53,6 @@ const TIPS: [(&str, &str); 58] = [
     ("info", SHOW),
     ("kill", "`rigup process kill` terminates processes, and `rigup stop` stops daemons"),
     ("new", INIT),
-    ("outdated", "`rigup upgrade --dry-run` shows which binaries would be resolved again"),
     ("pin", LOCK),
     ("plugins", "`rigup plugin list` shows the plugins"),
     ("processes", "`rigup process list` shows the processes"),

@@ -30,7 +30,7 @@ pub(crate) struct UpgradeArgs {
     policy: PolicyArgs,
     #[command(flatten)]
     jobs: JobArgs,
-    /// Show which binaries would be resolved again
+    /// Show which binaries have a newer version, without installing it
     #[arg(long)]
     dry_run: bool,
     /// Also update their lines in the lock file
@@ -50,8 +50,14 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult
     if !args.dry_run {
         session::make_store_readable(&context.settings, &print_event)?;
     }
-    let plan = UpgradePlan::new(&request, &context.settings, &print_event)?;
+    let mut plan = UpgradePlan::new(&request, &context.settings, &print_event)?;
     if args.dry_run {
+        if plan.asks() {
+            if let Some(signal) = plan.ask_alone(&context.settings, &print_event)? {
+                return Ok(ExitStatus::Interrupted(signal));
+            }
+            plan.leave_out_newest(&context.settings);
+        }
         let results = plan.install.dry_run(&context.settings, &print_event)?;
         return Ok(print(&plan, &plan.finish(results), context));
     }
@@ -61,7 +67,7 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult
         let progress = ProgressDisplay::new(context);
         let on_event = |event: &EngineEvent<'_>| progress.show(event);
         let engine = context.engine(&on_event)?;
-        report = Some(engine.install_planned(&plan.install, |_results| progress.clear(), |_report| {})?);
+        report = engine.upgrade(&mut plan, |_results| progress.clear())?;
     }
     let has_run = report.is_some();
     let interrupted = report.as_ref().map_or(ExitStatus::Success, InstallReport::exit_status);
@@ -161,7 +167,11 @@ fn print_outcome(plan: &UpgradePlan, upgrade: &Upgrade, context: &Context) {
         (UpgradeOutcome::HeldBack, _) => {
             context.verbosity.note(&format!("{name} is held back ({previous}): {reason}"));
         }
-        (UpgradeOutcome::Planned, _) => {}
+        (UpgradeOutcome::Planned, _) => {
+            if let Some(wanted) = &upgrade.wanted {
+                context.verbosity.note(&format!("{name}: {} -> {wanted}", or_unknown(previous)));
+            }
+        }
         (UpgradeOutcome::Foreign, _) if !plan.is_failure(*outcome) => {
             context.verbosity.note(&format!("{name} is not upgraded: {reason}"));
         }

@@ -21,7 +21,7 @@ use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::config::schema::{Property, Schema};
 use crate::plugin::config::value::{Origin, Setting, Sources, Variable};
 use crate::plugin::discovery::{self, Discovery, Hook, Plugin};
-use crate::plugin::hook_name::BINARY_REQUEST;
+use crate::plugin::hook_name::{self, BINARY_REQUEST};
 use crate::plugin::requirement::{Diagnostic, Requirement, SYSTEM};
 use crate::settings::{self, Settings};
 use crate::shell;
@@ -355,7 +355,7 @@ impl Catalog {
 
     /// Returns the variable that says whether a plugin is enabled, or `None` for a provider, which always is.
     fn enabled_variable(&self, plugin: &Plugin) -> Option<Variable> {
-        let is_provider = |hook: &Hook| hook.name.event == BINARY_REQUEST;
+        let is_provider = |hook: &Hook| hook_name::is_of_provider(&hook.name.event);
         if !plugin.hooks.is_empty() && plugin.hooks.iter().all(is_provider) {
             return None;
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::model::{Process, ProcessId, ProcessType};
-use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
+use crate::plugin::hook_name::{self, HookName};
 use crate::report::timings::{AttemptTiming, HookTiming, TimedCommand};
 use crate::shell;
 use crate::store::{Store, StoreError};
@@ -42,7 +42,7 @@ pub(crate) fn hooks(
 
 /// Whether a hook is that of an event, and not that of a provider.
 fn is_of_event(process: &Process) -> bool {
-    HookName::parse(&process.spec.hook_name).is_some_and(|hook| hook.event != BINARY_REQUEST)
+    HookName::parse(&process.spec.hook_name).is_some_and(|hook| !hook_name::is_of_provider(&hook.event))
 }
 
 /// Returns the times of a recorded command. That of a running command ends at `now`.

@@ -12,7 +12,7 @@ use crate::model::{Binary, PluginName, Process};
 use crate::plugin::builtin;
 use crate::plugin::config::core::CoreSettings;
 use crate::plugin::config::value::Sources;
-use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
+use crate::plugin::hook_name::{self, BINARY_REQUEST, HookName};
 use crate::plugin::requirement::{Providers, SYSTEM};
 use crate::report::short_id::short_ids;
 use crate::report::tables;
@@ -111,7 +111,8 @@ pub(crate) fn events(settings: &Settings) -> Completions {
 
 /// Returns the names of the hooks of events.
 pub(crate) fn hooks(settings: &Settings) -> Completions {
-    let name = |_: &PluginName, hook: &HookName| (hook.event != BINARY_REQUEST).then(|| hook.name.clone());
+    let is_of_provider = |hook: &HookName| hook_name::is_of_provider(&hook.event);
+    let name = |_: &PluginName, hook: &HookName| (!is_of_provider(hook)).then(|| hook.name.clone());
     Ok(of_hooks(settings, &plugin_names::folders(settings)?, name))
 }
 

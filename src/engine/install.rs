@@ -241,11 +241,12 @@ impl InstallReport {
 }
 
 /// Carries out the steps of a plan, or pinned copies of them, and calls `on_results` before it records the exit of this
-/// command. Starts no process if everything is installed.
+/// command, unless the steps are part of the command `within`. Starts no process if everything is installed.
 pub(crate) fn execute(
     session: &Session<'_>,
     InstallPlan { catalog, options, .. }: &InstallPlan,
     steps: &[Step],
+    within: Option<&Process>,
     on_results: impl FnOnce(&[StepResult]),
 ) -> Result<InstallReport, EngineError> {
     let (store, settings, machine_id) = (&session.store, &session.settings, session.machine.id);
@@ -260,7 +261,7 @@ pub(crate) fn execute(
     };
     if report.results.iter().any(|result| result.planned().is_some()) {
         let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
-        let installer = Installer::open(catalog, session, options, steps.len(), &interrupt, None)?;
+        let installer = Installer::open(catalog, session, options, steps.len(), &interrupt, within)?;
         report.command = Some(installer.command_id());
         report.results = installer.resolve(report.results)?;
         on_results(&report.results);

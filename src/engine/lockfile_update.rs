@@ -283,7 +283,7 @@ impl<'a> LockfileUpdate<'a> {
         });
         let steps: Vec<Step> = pinned.collect();
         let session = Session::open(self.settings.clone(), on_event)?;
-        install::execute(&session, plan, &steps, |_results| {})
+        install::execute(&session, plan, &steps, None, |_results| {})
     }
 
     /// Locks the folder of the file until the returned lock is dropped, and reads the file again, because another

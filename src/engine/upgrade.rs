@@ -6,21 +6,23 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::engine::catalog::Catalog;
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::OnEvent;
 use crate::engine::install::{self, InstallPlan, InstallRequest};
 use crate::engine::lockfile_on_disk::LockfileOnDisk;
 use crate::engine::lockfile_update::{self, LockRow};
 use crate::engine::package_command::{self, Change};
-use crate::engine::session;
+use crate::engine::session::{self, Session};
 use crate::engine::step_result::{StepResult, unresolved};
+use crate::engine::version_status::{self, Target, VersionStatus};
 use crate::install::adopt;
 use crate::install::plan::{self, Refusal, Request};
-use crate::install::status::FileCheck;
+use crate::install::status::{self, FileCheck};
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
-use crate::model::{Binary, BinaryName, Installed, ProviderName};
+use crate::model::{Binary, BinaryName, Installed, Process, ProviderName, Release, Version};
 use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::requirement::Providers;
+use crate::process::signals::Interrupt;
 use crate::settings::{self, Settings};
 use crate::shell;
 
@@ -30,25 +32,33 @@ pub(crate) struct UpgradePlan {
     /// The plan of the binaries whose providers run again.
     pub(crate) install: InstallPlan,
     /// All binaries, in order.
-    rows: Vec<PlannedUpgrade>,
+    pub(super) rows: Vec<PlannedUpgrade>,
     /// Whether the command line names the binaries.
     has_names: bool,
 }
 
 /// A binary, and what is done with it.
 #[derive(Debug)]
-struct PlannedUpgrade {
-    name: BinaryName,
-    earlier: Option<Binary>,
-    /// The request, if the provider runs again; otherwise why it does not.
-    step: Result<Request, Unchanged>,
+pub(super) struct PlannedUpgrade {
+    /// Its name.
+    pub(super) name: BinaryName,
+    /// Its record; `None` if it is not installed.
+    pub(super) earlier: Option<Binary>,
+    /// Its request, with the provider that installed it as the only candidate; `None` if there is none.
+    request: Option<Request>,
+    /// Why the provider does not run again; `None` if it does.
+    pub(super) unchanged: Option<Unchanged>,
+    /// What the registry has, or why that is unknown; `None` if the provider was not asked.
+    pub(super) status: Option<Result<VersionStatus, String>>,
 }
 
 /// Why the provider of a binary does not run again.
 #[derive(Debug, Clone)]
-enum Unchanged {
+pub(super) enum Unchanged {
     /// Only the installed version is accepted.
     Exact(String),
+    /// The registry has nothing newer that the request accepts.
+    Newest,
     /// Something else upgrades the binary, with the next step.
     Foreign(String),
     /// The request cannot be resolved.
@@ -62,6 +72,10 @@ pub(crate) struct Upgrade {
     pub(crate) name: String,
     /// The earlier file; `None` if the binary was not installed.
     pub(crate) earlier: Option<Installed>,
+    /// The newest version that the request accepts; `None` if the provider does not list versions.
+    pub(crate) wanted: Option<String>,
+    /// The newest version of all; `None` if the provider does not list versions.
+    pub(crate) latest: Option<String>,
     /// The outcome.
     pub(crate) outcome: UpgradeOutcome,
     /// What limits the version or why nothing was done, for people; may be empty.
@@ -117,8 +131,51 @@ impl Upgrade {
         let mut record = self.record.clone();
         record["previous_version"] = self.earlier.as_ref().map(|earlier| earlier.version.as_str()).into();
         record["upgrade"] = self.outcome.as_str().into();
+        record["wanted"] = self.wanted.clone().into();
+        record["latest"] = self.latest.clone().into();
         record["reason"] = self.reason.clone().into();
         record
+    }
+}
+
+impl PlannedUpgrade {
+    /// Returns the request with which the provider runs again, or `None` if it does not.
+    fn step(&self) -> Option<&Request> {
+        self.request.as_ref().filter(|_| self.unchanged.is_none())
+    }
+
+    /// Returns what keeps the newest release of all from being installed, for people; empty if it is installed.
+    fn limit(&self) -> String {
+        let status = self.status.as_ref().and_then(|status| status.as_ref().ok());
+        let (Some(target), Some(latest)) = (self.target(), status.and_then(|status| status.latest.as_ref()))
+        else {
+            return String::new();
+        };
+        let Installed { binprovider: provider, .. } = target.installed;
+        let is_newer = Version::parse(&latest.version) > Version::parse(target.installed.listed_version());
+        let max = target.request.versions_of(provider).max;
+        match is_newer {
+            false => String::new(),
+            true if max.is_empty() => format!("{} is not allowed yet", latest.version),
+            true => {
+                let sources = target.request.version_sources.join(", ");
+                format!("max_version {max} ({sources}) excludes {}", latest.version)
+            }
+        }
+    }
+
+    /// Whether the registry has nothing newer than the installed file, which meets its request.
+    fn is_newest(&self, settings: &Settings) -> bool {
+        let is_known =
+            matches!(&self.status, Some(Ok(status)) if status.wanted.is_some() && !status.is_outdated);
+        let is_current = |target: Target<'_>| status::is_current(target.binary, target.request, settings);
+        is_known && self.step().is_some() && self.target().is_some_and(is_current)
+    }
+
+    /// Returns the installed binary with its request, or `None` if there is none.
+    fn target(&self) -> Option<Target<'_>> {
+        let binary = self.earlier.as_ref()?;
+        Some(Target { request: self.request.as_ref()?, binary, installed: binary.installed()? })
     }
 }
 
@@ -146,15 +203,84 @@ impl UpgradePlan {
         let plan_one = |step: plan::Step| {
             let name = plan::name_of(&step).clone();
             let earlier = binaries.get(name.as_str()).cloned();
-            let step = match step {
-                Ok(request) => decide(request, earlier.as_ref(), &install.catalog, settings),
-                Err(Refusal { reason, .. }) => Err(Unchanged::Refused(reason)),
+            let (request, unchanged) = match step {
+                Ok(request) => {
+                    let unchanged = obstacle(&request, earlier.as_ref(), &install.catalog, settings);
+                    let installed = earlier.as_ref().and_then(Binary::installed);
+                    let installed = installed.filter(|_| !matches!(unchanged, Some(Unchanged::Refused(_))));
+                    (installed.map(|installed| of_provider(request, installed)), unchanged)
+                }
+                Err(Refusal { reason, .. }) => (None, Some(Unchanged::Refused(reason))),
             };
-            PlannedUpgrade { name, earlier, step }
+            PlannedUpgrade { name, earlier, request, unchanged, status: None }
         };
         let rows: Vec<PlannedUpgrade> = steps.into_iter().map(plan_one).collect();
-        install.steps = rows.iter().filter_map(|row| Some(Ok(row.step.as_ref().ok()?.clone()))).collect();
-        Ok(Self { install, rows, has_names: !request.names.is_empty() })
+        let mut plan = Self { install, rows, has_names: !request.names.is_empty() };
+        plan.update_steps();
+        Ok(plan)
+    }
+
+    /// Makes the plan of the install that of the binaries whose providers run again.
+    fn update_steps(&mut self) {
+        let steps = self.rows.iter().filter_map(|row| Some(Ok(row.step()?.clone())));
+        self.install.steps = steps.collect();
+    }
+
+    /// Whether a provider of an installed binary lists versions, so that [`UpgradePlan::ask`] runs a hook.
+    pub(crate) fn has_lister(&self) -> bool {
+        version_status::has_lister(&self.targets(), &self.install.catalog)
+    }
+
+    /// Whether the provider of a binary that would be upgraded lists versions.
+    pub(crate) fn asks(&self) -> bool {
+        let targets = self.rows.iter().filter(|row| row.step().is_some()).filter_map(PlannedUpgrade::target);
+        version_status::has_lister(&targets.collect::<Vec<_>>(), &self.install.catalog)
+    }
+
+    /// Asks the providers of the installed binaries what their registries have. The hooks are part of the command `within`.
+    pub(crate) fn ask(
+        &mut self,
+        session: &Session<'_>,
+        within: &Process,
+        interrupt: &Interrupt,
+    ) -> Result<(), EngineError> {
+        let InstallPlan { catalog, options, .. } = &self.install;
+        let statuses = version_status::ask(session, catalog, *options, &self.targets(), within, interrupt)?;
+        let asked = self.rows.iter_mut().filter(|row| row.target().is_some());
+        for (row, status) in asked.zip(statuses) {
+            row.status = Some(status);
+        }
+        Ok(())
+    }
+
+    /// Asks the providers in a command of its own. Returns the signal that interrupted it.
+    pub(crate) fn ask_alone(
+        &mut self,
+        settings: &Settings,
+        on_event: OnEvent<'_>,
+    ) -> Result<Option<i32>, EngineError> {
+        let session = Session::open(settings.clone(), on_event)?;
+        let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
+        let command = session.begin()?;
+        let id = command.process.id;
+        self.ask(&session, &command.process, &interrupt)?;
+        let interrupted = interrupt.signal();
+        session.finish(command, interrupted.map_or(ExitStatus::Success, ExitStatus::Interrupted))?;
+        session.prune_if_due(id, interrupted, self.install.catalog.core.keep());
+        Ok(interrupted)
+    }
+
+    /// Leaves out the binaries for which there is nothing newer, so that their providers do not run again.
+    pub(crate) fn leave_out_newest(&mut self, settings: &Settings) {
+        for row in self.rows.iter_mut().filter(|row| row.is_newest(settings)) {
+            row.unchanged = Some(Unchanged::Newest);
+        }
+        self.update_steps();
+    }
+
+    /// Returns the installed binaries whose requests are known.
+    fn targets(&self) -> Vec<Target<'_>> {
+        self.rows.iter().filter_map(PlannedUpgrade::target).collect()
     }
 
     /// Returns what becomes of each binary, given the results of the steps of [`Self::install`].
@@ -162,8 +288,12 @@ impl UpgradePlan {
         let mut results = results.into_iter();
         let finish = |row: &PlannedUpgrade| {
             let earlier = row.earlier.as_ref().and_then(Binary::installed).cloned();
+            let status = row.status.as_ref().and_then(|status| status.as_ref().ok());
+            let version_of = |release: Option<&Release>| release.map(|release| release.version.clone());
             let mut upgrade = Upgrade {
                 name: row.name.to_string(),
+                wanted: version_of(status.and_then(|status| status.wanted.as_ref())),
+                latest: version_of(status.and_then(|status| status.latest.as_ref())),
                 outcome: UpgradeOutcome::Failed,
                 reason: String::new(),
                 release_age: 0.0,
@@ -171,18 +301,23 @@ impl UpgradePlan {
                 result: None,
                 earlier,
             };
-            match &row.step {
-                Ok(request) => {
+            match (&row.unchanged, row.step()) {
+                (None, None) => {}
+                (None, Some(request)) => {
                     if let Some(result) = results.next() {
                         upgrade.settle(request, result, &self.install.catalog);
                     }
                 }
-                Err(unchanged) => {
+                (Some(unchanged), _) => {
                     (upgrade.outcome, upgrade.reason) = match unchanged.clone() {
                         Unchanged::Exact(reason) => (UpgradeOutcome::UpToDate, reason),
+                        Unchanged::Newest => (UpgradeOutcome::UpToDate, row.limit()),
                         Unchanged::Foreign(reason) => (UpgradeOutcome::Foreign, reason),
                         Unchanged::Refused(reason) => (UpgradeOutcome::Failed, reason),
                     };
+                    if matches!(unchanged, Unchanged::Newest) {
+                        upgrade.release_age = status.map_or(0.0, |status| status.release_age);
+                    }
                     upgrade.record = row.earlier.as_ref().map_or_else(
                         || unresolved(&row.name, &upgrade.reason),
                         |binary| binary.to_record(&[]),
@@ -216,7 +351,7 @@ impl UpgradePlan {
     ) -> Result<Vec<LockRow>, EngineError> {
         let installed = self.rows.iter().zip(upgrades).filter_map(|(row, upgrade)| {
             let installed = upgrade.result.as_ref().and_then(StepResult::installed)?;
-            Some((row.step.as_ref().ok()?, installed))
+            Some((row.step()?, installed))
         });
         let installed: Vec<_> = installed.collect();
         lockfile_update::update_existing_lines(path, &installed, &self.install.catalog, settings, on_event)
@@ -264,43 +399,45 @@ impl Upgrade {
     }
 }
 
-/// Returns the request with which the provider of a binary runs again, or why it does not.
-fn decide(
-    mut request: Request,
+/// Returns why the provider of a binary does not run again, or `None` if it does.
+fn obstacle(
+    request: &Request,
     earlier: Option<&Binary>,
     catalog: &Catalog,
     settings: &Settings,
-) -> Result<Request, Unchanged> {
+) -> Option<Unchanged> {
     let provider =
         request.named_provider.as_ref().map_or_else(String::new, |provider| format!("{provider}:"));
     let version = request.versions().exact().map_or_else(String::new, |version| format!("@{version}"));
     let spec = format!("{provider}{}{version}", request.name);
     let next = format!("run `rigup install {}`", shell::quote_text(&spec));
     let Some((binary, installed)) = earlier.and_then(|binary| Some((binary, binary.installed()?))) else {
-        return Err(Unchanged::Refused(format!("it is not installed; {next}")));
+        return Some(Unchanged::Refused(format!("it is not installed; {next}")));
     };
     let Installed { binprovider: provider, version, package_version, .. } = installed;
     if !request.providers.allows(provider) {
         let problem = format!("{provider} installed it, and its request does not allow {provider}; {next}");
-        return Err(Unchanged::Refused(problem));
+        return Some(Unchanged::Refused(problem));
     }
     if let Some(refusal) = package_command::refusal(binary, Change::Upgrade, catalog, settings) {
-        return Err(Unchanged::Foreign(refusal));
+        return Some(Unchanged::Foreign(refusal));
     }
     let versions = request.versions_of(provider);
-    if let Some(exact) = versions.exact()
-        && versions.contains_program(version, package_version)
-    {
-        let source = if request.required_by.is_empty() {
-            let name = shell::quote_text(request.name.as_str());
-            format!("by the request that installed it; for the newest, run `rigup install --force {name}`")
-        } else {
-            request.version_sources.join(", ")
-        };
-        return Err(Unchanged::Exact(format!("exactly {exact} is required ({source})")));
-    }
+    let exact = versions.exact().filter(|_| versions.contains_program(version, package_version))?;
+    let source = if request.required_by.is_empty() {
+        let name = shell::quote_text(request.name.as_str());
+        format!("by the request that installed it; for the newest, run `rigup install --force {name}`")
+    } else {
+        request.version_sources.join(", ")
+    };
+    Some(Unchanged::Exact(format!("exactly {exact} is required ({source})")))
+}
+
+/// Returns a request with the provider that installed its binary as the only candidate.
+fn of_provider(mut request: Request, installed: &Installed) -> Request {
+    let Installed { binprovider: provider, version, package_version, .. } = installed;
     // A request that excludes the installed version may ask for an older one.
-    let is_accepted = versions.contains_program(version, package_version);
+    let is_accepted = request.versions_of(provider).contains_program(version, package_version);
     if is_accepted && !request.is_restricted {
         request.not_below.clone_from(version);
     }
@@ -312,7 +449,7 @@ fn decide(
         request.providers = Providers::Only(all);
     }
     request.candidates = vec![provider.clone()];
-    Ok(request)
+    request
 }
 
 /// Returns the names of upgraded binaries whose lines in a lock file have another version, and were not updated.

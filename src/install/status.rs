@@ -190,6 +190,18 @@ pub(crate) fn is_linked(name: &str, installed: &Installed, settings: &Settings) 
         || module::needs_no_link(installed)
 }
 
+/// Whether a binary is installed and linked, and the request has the overrides with which it was installed. The policy of
+/// the request may be another one.
+pub(crate) fn is_current(binary: &Binary, request: &Request, settings: &Settings) -> bool {
+    match install_status(binary, request, settings, false) {
+        InstallStatus::Ready => true,
+        InstallStatus::Changed(installed) => {
+            has_overrides_of(binary, request) && is_linked(&binary.name, installed, settings)
+        }
+        _ => false,
+    }
+}
+
 /// Returns whether a binary is installed, perhaps for another request, and this request accepts its version and
 /// provider.
 pub(crate) fn is_usable(binary: &Binary, request: &Request, settings: &Settings) -> bool {

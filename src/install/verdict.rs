@@ -75,7 +75,7 @@ pub(crate) fn verdicts(
 }
 
 /// The reason for a hook whose exit is unknown.
-const NO_EXIT: &str = "no process observed its exit";
+pub(super) const NO_EXIT: &str = "no process observed its exit";
 
 /// The records in a hook's output that matter for its requests.
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ fn unenforced(fields: &Map<String, Value>) -> Vec<String> {
 }
 
 /// Returns the outcome of an exit after which the hook's output is ignored, or `None` after exit code 0.
-fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, String)> {
+pub(super) fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, String)> {
     let line = error_line(exit);
     let cause = match (exit.reason, exit.exit_code) {
         (ExitReason::Exited, Some(0)) => return None,
@@ -162,7 +162,7 @@ fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(Outcome, St
 
 /// Returns the line of a hook's standard error that says why it failed, without rigup's own prefix, or `None` if there is
 /// none.
-fn error_line(exit: &ProcessExit) -> Option<String> {
+pub(super) fn error_line(exit: &ProcessExit) -> Option<String> {
     let line = exit.error_line()?;
     Some(line.strip_prefix("error: ").unwrap_or(&line).to_owned())
 }

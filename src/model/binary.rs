@@ -85,6 +85,14 @@ pub struct Installed {
     pub needs_wrapper: bool,
 }
 
+impl Installed {
+    /// Returns the version as a registry lists it: that of the package or, if no package manager installed the program, its
+    /// own; empty if both are unknown.
+    pub(crate) fn listed_version(&self) -> &str {
+        if self.package_version.is_empty() { &self.version } else { &self.package_version }
+    }
+}
+
 impl Backoff {
     /// Returns the time before which `apply` does not try again, or `None` if that time has passed. Ignores a time that
     /// is further away than the wait after this number of failures, because the clock was ahead when it was stored.

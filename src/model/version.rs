@@ -71,6 +71,11 @@ impl Version {
         };
         Self { epoch, release, pre, revision: revision_parts(revision) }
     }
+
+    /// Returns whether this is a version before a release, such as `2.0-rc1`.
+    pub(crate) fn is_prerelease(&self) -> bool {
+        !self.pre.is_empty()
+    }
 }
 
 /// The maximum length of a version in a record, in characters.

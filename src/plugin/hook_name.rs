@@ -1,5 +1,5 @@
 //! The grammar of hook file names: `on_<Event>__<NN>_<name>[.finite|.daemon][.bg].<ext>`, and for providers
-//! `on_BinaryRequest__<NN>_<name>[.batch].<ext>`.
+//! `on_BinaryRequest__<NN>_<name>[.batch].<ext>` and `on_BinaryVersions__<NN>_<name>[.batch].<ext>`.
 
 use std::cmp::Ordering;
 use std::path::Path;
@@ -8,6 +8,9 @@ use crate::model::misspelling::closest;
 
 /// The event of provider hooks.
 pub(crate) const BINARY_REQUEST: &str = "BinaryRequest";
+
+/// The event of the hooks with which providers list the versions that they can install.
+pub(crate) const BINARY_VERSIONS: &str = "BinaryVersions";
 
 /// A parsed file name of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +59,7 @@ impl HookName {
             order,
             name: name.to_owned(),
             background: background(name, modifiers),
-            is_batch: event == BINARY_REQUEST && has_modifier(modifiers, "batch"),
+            is_batch: is_of_provider(event) && has_modifier(modifiers, "batch"),
             extension: extension.to_owned(),
         })
     }
@@ -106,6 +109,11 @@ pub(crate) fn intended(file_name: &str) -> Option<String> {
 /// Whether the name of an event differs from that of provider hooks only by a few characters.
 fn is_like_binary_request(event: &str) -> bool {
     closest(event, [BINARY_REQUEST]).is_some()
+}
+
+/// Whether the hooks of an event are those of providers, which get requests.
+pub(crate) fn is_of_provider(event: &str) -> bool {
+    [BINARY_REQUEST, BINARY_VERSIONS].contains(&event)
 }
 
 /// Returns an event's name without a trailing `Event`: `SnapshotEvent` is `Snapshot`.
@@ -185,6 +193,7 @@ mod tests {
     fn only_a_provider_can_have_a_batch_hook() {
         assert!(parse("on_BinaryRequest__13_apt.batch.sh").is_batch);
         assert!(!parse("on_BinaryRequest__13_batch.sh").is_batch);
+        assert!(parse("on_BinaryVersions__13_apt.batch.sh").is_batch);
         assert!(!parse("on_Snapshot__13_apt.batch.sh").is_batch);
     }
 

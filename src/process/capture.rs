@@ -1,5 +1,6 @@
 //! Running a program to capture its output, such as its version.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
@@ -53,8 +54,14 @@ impl CapturedExit {
 
 /// Runs a program, and terminates everything that it leaves behind, in any process group. On Linux, its output is kept
 /// in memory, so that a full disk cannot lose it.
-pub(crate) fn run(
+pub(crate) fn run(command: CommandSpec, deadline: Instant, interrupt: &Interrupt) -> io::Result<Captured> {
+    run_with_input(command, None, deadline, interrupt)
+}
+
+/// Like [`run`], but with a standard input; `None` for `/dev/null`.
+pub(crate) fn run_with_input(
     mut command: CommandSpec,
+    input: Option<&File>,
     deadline: Instant,
     interrupt: &Interrupt,
 ) -> io::Result<Captured> {
@@ -64,7 +71,7 @@ pub(crate) fn run(
     // their own.
     let id = ProcessId::generate();
     command.env.push((tree::CAPTURE_ID_VARIABLE.into(), id.to_string().into()));
-    let child = match command.start(None, logs.stdout.file(), logs.stderr.file()) {
+    let child = match command.start(input, logs.stdout.file(), logs.stderr.file()) {
         Ok(child) => child,
         Err(error) if error.is_exhausted => return Err(io::Error::other(error)),
         Err(error) => return Ok(Captured::NotStarted(error)),

@@ -8,13 +8,14 @@ use nix::unistd::geteuid;
 
 use crate::fs::dir::{nearest_existing, other_owner, owner_blocked_by_root, parent};
 use crate::fs::lib_dir::{self, make_shared_dir};
+use crate::model::Outcome;
 use crate::plugin::config::provider::{HookLock, ProviderConfig};
 use crate::plugin::overrides::OptionError;
 use crate::process::lock::{self, LOCKED};
 use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::request::{HookRequest, RequestError};
-use crate::toolkit::{package_spec, policy};
+use crate::toolkit::{batch, package_spec, policy};
 
 /// The shell code that sets the arguments to the command that starts the hook again. Like rigup, it starts a script
 /// without an exec bit or a shebang with bash.
@@ -34,8 +35,15 @@ const HOME: &str = "HOME";
 const FUNCTIONS: &str = include_str!("begin_all.sh");
 
 /// The shell code that defines functions for a hook with one request, also for one that installs Node or Python packages.
-const REQUEST_FUNCTIONS: [&str; 3] =
-    [include_str!("begin_request.sh"), include_str!("begin_node.sh"), include_str!("begin_python.sh")];
+const REQUEST_FUNCTIONS: [&str; 4] = [
+    include_str!("begin_request.sh"),
+    include_str!("begin_node.sh"),
+    UV_FUNCTIONS,
+    include_str!("begin_python.sh"),
+];
+
+/// The shell code that defines functions for a hook that reads the settings of uv.
+const UV_FUNCTIONS: &str = include_str!("begin_uv.sh");
 
 /// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
 /// starts the hook again under the lock. Otherwise, it sets the umask and the variables `name`, `prefix`, `packages` and
@@ -125,6 +133,43 @@ pub(crate) fn batch_script(
     let hints = how_to_install(config)?;
     let functions = [FUNCTIONS, include_str!("begin_batch.sh")].concat();
     Ok(format!("provider={}\nrequests={input}\nplan={plan}\n{hints}{functions}", quoted(provider)?))
+}
+
+/// Returns the shell code that a hook for `BinaryVersions` evaluates at its start. It prints a record for each request whose
+/// package is none that a registry lists, sets `plan` to a line for each of the others, with the name of the binary and
+/// that of its package separated by a tab, and defines functions.
+pub(crate) fn versions_script(
+    requests: &[HookRequest],
+    provider: &str,
+    config: &ProviderConfig,
+) -> Result<String, RequestError> {
+    let (mut plan, mut failures) = (String::new(), String::new());
+    for request in requests {
+        let name = request.name.link_name();
+        match listed_package(request, provider) {
+            Ok(package) => plan += &format!("{}\t{package}\n", request.name),
+            Err(reason) => failures += &format!("{}\n", batch::failure(name, Outcome::Failed, &reason)),
+        }
+    }
+    let (failures, plan) = (quoted(&failures)?, quoted(plan.trim_end())?);
+    let hints = how_to_install(config)?;
+    let functions =
+        [FUNCTIONS, include_str!("begin_batch.sh"), UV_FUNCTIONS, include_str!("begin_versions.sh")].concat();
+    Ok(format!("printf %s {failures}\nplan={plan}\n{hints}{functions}"))
+}
+
+/// Returns the name of the package that stands for a binary, or why its versions do not say what would be installed.
+fn listed_package<'r>(request: &'r HookRequest, provider: &str) -> Result<&'r str, String> {
+    const CHOOSING: [&str; 5] = ["--pre", "--version", "--exclude-newer", "--min-release-age", "--HEAD"];
+    let packages = &request.overrides.of(provider).packages;
+    let chooses = |package: &&String| CHOOSING.iter().any(|option| package.starts_with(option));
+    if let Some(option) = packages.iter().find(chooses) {
+        return Err(format!("the option {option} chooses the version"));
+    }
+    let package = packages.iter().find(|package| !package.starts_with('-'));
+    let package = package.map_or(request.name.link_name(), String::as_str);
+    package_spec::listed_name(package)
+        .ok_or_else(|| format!("its package {package} states more than the name of a package in a registry"))
 }
 
 /// Returns the shell function that prints how to install a program which the provider needs.

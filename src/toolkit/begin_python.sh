@@ -15,21 +15,8 @@ filter_uv_settings() {
     if [ -z "$run_scripts" ]; then unset UV_NO_BINARY UV_NO_BINARY_PACKAGE; fi
     [ -z "${1-}" ] || unset UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_INDEX UV_INDEX_STRATEGY UV_INDEX_URL \
         UV_NO_INDEX UV_TORCH_BACKEND
-    # As uv does: one file that UV_CONFIG_FILE names, or that of the user and the first one of the system.
-    user=${XDG_CONFIG_HOME:-$HOME/.config}/uv/uv.toml system=
-    old_ifs=$IFS IFS=:
-    for folder in ${XDG_CONFIG_DIRS:-/etc/xdg} /etc; do
-        [ "$system" ] || [ ! -e "$folder/uv/uv.toml" ] || system=$folder/uv/uv.toml
-    done
-    IFS=$old_ifs
-    [ -e "$user" ] || user=
-    if [ "${UV_CONFIG_FILE-}" ]; then
-        check_paths 'the variable UV_CONFIG_FILE' "$UV_CONFIG_FILE"
-        [ -e "$UV_CONFIG_FILE" ] || fail "UV_CONFIG_FILE names $UV_CONFIG_FILE, which does not exist"
-        user=$UV_CONFIG_FILE system=
-    elif [ "${UV_NO_CONFIG-}" ]; then
-        case $UV_NO_CONFIG in 0 | [fFnN]* | [oO][fF]*) ;; *) user='' system='' ;; esac
-    fi
+    [ -z "${UV_CONFIG_FILE-}" ] || check_paths 'the variable UV_CONFIG_FILE' "$UV_CONFIG_FILE"
+    uv_files
     unset UV_CONFIG_FILE UV_NO_CONFIG
     if [ -z "$user$system" ]; then
         export UV_NO_CONFIG=1

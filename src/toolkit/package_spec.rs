@@ -84,6 +84,18 @@ pub(crate) fn without_version<'a>(package: &'a str, format: Option<&str>) -> &'a
     end.map_or(package, |(at, _)| &package[..at])
 }
 
+/// Returns the name under which a registry lists a package, which may have extras, or `None` if it states versions of its
+/// own or is not from a registry.
+pub(crate) fn listed_name(package: &str) -> Option<&str> {
+    let is_end = |c: char| "@=<>!~[:; ".contains(c);
+    // An npm scope begins with the separator: @postlight/parser
+    let end = package.char_indices().skip(1).find(|&(_, c)| is_end(c));
+    let (name, rest) = package.split_at(end.map_or(package.len(), |(at, _)| at));
+    let has_only_extras = rest.is_empty() || rest.starts_with('[') && rest.find(']') == Some(rest.len() - 1);
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+@/".contains(&byte));
+    (has_only_extras && is_plain && is_name(name)).then_some(name)
+}
+
 /// Whether a package is a name with an optional version, and not a location.
 fn is_name(package: &str) -> bool {
     let is_location =
@@ -172,6 +184,27 @@ mod tests {
             ("node@22", None, "node@22"),
         ] {
             assert_eq!(without_version(package, format), expected);
+        }
+    }
+
+    #[test]
+    fn a_registry_lists_a_package_that_states_no_version() {
+        for (package, expected) in [
+            ("yt-dlp[default]", Some("yt-dlp")),
+            ("@postlight/parser", Some("@postlight/parser")),
+            ("golang.org/x/tools/cmd/stringer", Some("golang.org/x/tools/cmd/stringer")),
+            ("yt-dlp[default]>=1", None),
+            ("prettier@3", None),
+            ("@postlight/parser@1", None),
+            ("x @ https://example.org/x.whl", None),
+            ("https://example.org/x.whl", None),
+            ("git=1:2", None),
+            ("rake:13", None),
+            ("user/repository", None),
+            ("./x", None),
+            ("x?y", None),
+        ] {
+            assert_eq!(listed_name(package), expected, "{package}");
         }
     }
 

@@ -20,6 +20,8 @@ mod javascript;
 mod kernel;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod killed;
+#[path = "../cli/listed_versions.rs"]
+mod listed_versions;
 mod lock;
 mod lookup;
 mod package_managers;
@@ -36,6 +38,7 @@ mod timings;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../faults/tracer.rs"]
 mod tracer;
+mod versions;
 mod wheels;
 
 use std::fs;

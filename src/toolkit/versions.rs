@@ -1,0 +1,105 @@
+//! The versions in the pages of registries, and the records about them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::model::{Outcome, Release};
+use crate::process::signals::Interrupt;
+use crate::settings::Settings;
+use crate::toolkit::batch;
+use crate::toolkit::versions::download::Download;
+use crate::toolkit::versions::format::PageFormat;
+
+pub(crate) mod download;
+pub(crate) mod format;
+mod python;
+
+/// The number of releases in one record. The longest version leaves it below the limit for a line of a hook's output.
+const MAX_PER_RECORD: usize = 2500;
+
+/// A page of a registry about the package of a binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// The name of the binary.
+    pub name: String,
+    /// The URL of the page.
+    pub url: String,
+    /// The headers of the request, which may contain credentials.
+    pub headers: Vec<String>,
+}
+
+/// What the pages of registries say.
+#[derive(Debug)]
+pub(crate) struct VersionPages<'a> {
+    /// How the pages are written.
+    pub format: PageFormat,
+    /// The version of Python that the packages must support; `None` for any.
+    pub python: Option<&'a str>,
+    /// How the pages are downloaded.
+    pub download: Download<'a>,
+}
+
+impl Page {
+    /// Parses the lines that a hook writes: a name, a URL and headers, separated by tabs. Skips lines without a URL.
+    pub(crate) fn parse_lines(input: &str) -> Vec<Self> {
+        let page = |line: &str| {
+            let mut fields = line.split('\t').filter(|field| !field.is_empty()).map(str::to_owned);
+            Some(Self { name: fields.next()?, url: fields.next()?, headers: fields.collect() })
+        };
+        input.lines().filter_map(page).collect()
+    }
+}
+
+impl VersionPages<'_> {
+    /// Downloads the pages, and returns the records of each binary, in the order of their names. If a binary has several
+    /// pages, the first that lists versions counts.
+    pub(crate) fn records(
+        &self,
+        pages: &[Page],
+        settings: &Settings,
+        interrupt: &Interrupt,
+    ) -> io::Result<Vec<Value>> {
+        let bodies = self.download.run(pages, settings, interrupt)?;
+        let mut listings: Vec<(&str, Result<Vec<Release>, String>)> = Vec::new();
+        for (page, body) in pages.iter().zip(bodies) {
+            let listing = body.and_then(|path: PathBuf| self.read(page, &path));
+            match listings.iter_mut().find(|(name, _)| *name == page.name) {
+                Some((_, Ok(_))) => {}
+                Some((_, first)) => {
+                    if listing.is_ok() {
+                        *first = listing;
+                    }
+                }
+                None => listings.push((&page.name, listing)),
+            }
+        }
+        Ok(listings.into_iter().flat_map(|(name, listing)| records(name, listing)).collect())
+    }
+
+    fn read(&self, page: &Page, path: &Path) -> Result<Vec<Release>, String> {
+        let url = download::redacted(&page.url);
+        if path.metadata().is_ok_and(|metadata| metadata.len() > download::MAX_SIZE) {
+            return Err(format!("{url} is larger than {} bytes", download::MAX_SIZE));
+        }
+        let body = fs_err::read(path).map_err(|error| error.to_string())?;
+        let releases = self.format.parse(&page.name, &body, self.python);
+        let releases = releases.map_err(|error| format!("{url} {error}"))?;
+        if releases.is_empty() { Err(format!("{url} lists no version")) } else { Ok(releases) }
+    }
+}
+
+/// Returns the records about a binary: its releases, or why they are unknown.
+fn records(name: &str, listing: Result<Vec<Release>, String>) -> Vec<Value> {
+    match listing {
+        Err(reason) => vec![batch::failure(name, Outcome::Failed, &reason)],
+        Ok(releases) => releases
+            .chunks(MAX_PER_RECORD)
+            .map(|releases| {
+                let versions: Vec<Value> = releases.iter().map(Release::to_entry).collect();
+                json!({"type": "BinaryVersions", "name": name, "versions": versions})
+            })
+            .collect(),
+    }
+}

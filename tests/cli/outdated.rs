@@ -1,0 +1,185 @@
+//! `rigup outdated`, `rigup upgrade` with providers that list versions.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::test_context::TestContext;
+
+/// A provider that installs the requested version, or else the one in the file `release`.
+const SHOP: &str = r#"#!/bin/sh
+set -eu
+eval "$("$RIGUP" hook begin --provider shop -- "$@")"
+mkdir -p "$part"
+printf '#!/bin/sh\necho %s %s\n' "$name" "${exact_version:-$(cat "$DATA_DIR/release")}" >"$part/$name"
+chmod +x "$part/$name"
+"$RIGUP" hook binary --provider shop --built "$part" --abspath "$prefix/$name" -- "$@"
+"#;
+
+/// Lists the versions in the file `versions` for each binary, or does what the file `lister` says.
+const LISTER: &str = r#"#!/bin/sh
+set -eu
+IFS='
+'
+eval "$("$RIGUP" hook begin --provider shop --versions)"
+[ ! -e "$DATA_DIR/lister" ] || . "$DATA_DIR/lister"
+for line in $plan; do
+    printf '{"type":"BinaryVersions","name":"%s","versions":%s}\n' "$(name "$line")" "$(cat "$DATA_DIR/versions")"
+done
+"#;
+
+/// Creates a context in which the provider `shop` sells version 1.0.0 and lists these versions.
+fn context(versions: &Value) -> TestContext {
+    let context = TestContext::new();
+    context.provider("shop", SHOP);
+    context.script("here/providers/shop/on_BinaryVersions__50_shop.batch.sh", LISTER);
+    let config = json!({"type": "object", "properties": {}, "curated": false, "concurrent": true, "override_keys": [],
+        "version_format": "@{}", "enforces": {"min_release_age": true}});
+    context.write("here/providers/shop/config.json", config.to_string());
+    context.write("data/release", "1.0.0");
+    context.write("data/versions", versions.to_string());
+    context
+}
+
+/// Returns name, status, installed version, wanted version and latest version of each record.
+fn statuses(records: &[Value]) -> Vec<[&str; 5]> {
+    let keys = ["name", "status", "version", "wanted", "latest"];
+    records.iter().map(|record| keys.map(|key| record[key].as_str().unwrap_or("none"))).collect()
+}
+
+#[test]
+fn outdated_shows_what_an_upgrade_would_install_and_what_is_newest() {
+    let context = context(&json!([
+        {"version": "1.0.0", "released_at": "2024-01-01T00:00:00Z"},
+        {"version": "1.2.0", "released_at": "2024-02-01T00:00:00Z"},
+        {"version": "2.0.0", "released_at": "2024-03-01T00:00:00Z"},
+        {"version": "2.1.0", "released_at": "2024-03-01T00:00:00Z", "yanked": true},
+        {"version": "3.0.0-rc.1", "released_at": "2024-03-01T00:00:00Z"},
+        {"version": "2.2.0", "released_at": "9999-01-01T00:00:00Z"},
+    ]));
+    context.plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "most", "binproviders": "shop", "max_version": "1.9"})],
+    );
+    assert_eq!(context.run(&["outdated"]).succeeds().stdout, "");
+    context.run(&["install", "most", "shop:any"]).succeeds();
+    let hooks = context.hook_processes().len();
+    let before = fs::read_to_string(context.bin("any")).unwrap();
+    let output = context.run(&["outdated"]).succeeds();
+    assert_eq!(
+        statuses(&output.records()),
+        [["any", "outdated", "1.0.0", "2.0.0", "2.2.0"], ["most", "outdated", "1.0.0", "1.2.0", "2.2.0"]]
+    );
+    let first = &output.records()[0];
+    assert_eq!(
+        [&first["type"], &first["binprovider"], &first["released_at"], &first["reason"]],
+        [&json!("VersionStatus"), &json!("shop"), &json!("2024-03-01T00:00:00.000Z"), &Value::Null]
+    );
+    assert_eq!(context.hook_processes().len(), hooks + 1, "one hook for all binaries of a provider");
+    assert_eq!(fs::read_to_string(context.bin("any")).unwrap(), before);
+    let table = context.run(&["outdated", "any", "--format", "table"]).succeeds().stdout;
+    assert_eq!(
+        table,
+        "BINARY  STATUS    VERSION  WANTED  LATEST  PROVIDER\nany     outdated  1.0.0    2.0.0   2.2.0   shop\n"
+    );
+    context.run(&["outdated", "--check"]).exits_with(1);
+    let all = context.run(&["outdated", "any", "--min-release-age", "0"]).succeeds().records();
+    assert_eq!(statuses(&all), [["any", "outdated", "1.0.0", "2.2.0", "2.2.0"]]);
+    let none = context.run(&["outdated", "none"]).exits_with(1);
+    none.stderr_contains(
+        "cannot tell whether none is outdated: it is not installed; run `rigup install none`",
+    );
+}
+
+#[test]
+fn a_provider_that_cannot_tell_is_named_and_does_not_fail_the_check() {
+    let mut context = context(&json!([{"version": "1.0.0"}]));
+    let tool = context.script("tools/tool", "#!/bin/sh\necho tool 1.2.0\n");
+    context.set("PATH", format!("{}:/usr/bin:/bin", tool.parent().unwrap().display()));
+    context.run(&["install", "shop:a", "env:tool"]).succeeds();
+    let check = context.run(&["outdated", "--check"]).succeeds();
+    assert_eq!(
+        statuses(&check.records()),
+        [["a", "up to date", "1.0.0", "1.0.0", "1.0.0"], ["tool", "unknown", "1.2.0", "none", "none"]]
+    );
+    check.stderr_contains("cannot tell whether tool is outdated: env does not list versions\n");
+    for (lister, reason) in [
+        ("echo 'the shop is closed' >&2; exit 3", "exit code 3: the shop is closed"),
+        ("decline 'no list today'", "no list today"),
+        ("exit 0", "printed no BinaryVersions record"),
+        (
+            "echo '{\"type\":\"BinaryFailure\",\"name\":\"a\",\"reason\":\"a is secret\"}'; exit 0",
+            "a is secret",
+        ),
+        ("echo '{\"type\":\"BinaryVersions\",\"name\":\"a\",\"versions\":7}'; exit 0", "it lists no version"),
+        ("exec sleep 60", "terminated after 1 s"),
+    ] {
+        context.write("data/lister", lister);
+        let output = context.run(&["outdated", "a", "--check", "--timeout", "1"]).succeeds();
+        let record = output.record();
+        assert_eq!([&record["status"], &record["reason"]], ["unknown", reason], "{lister}");
+    }
+}
+
+#[test]
+fn an_enforced_age_without_release_dates_is_unknown_only_if_it_was_stated() {
+    let context = context(&json!([{"version": "1.0.0"}, {"version": "2.0.0"}]));
+    context.run(&["install", "shop:a"]).succeeds();
+    let by_default = context.run(&["outdated"]).succeeds().records();
+    assert_eq!(statuses(&by_default), [["a", "outdated", "1.0.0", "2.0.0", "2.0.0"]]);
+    let stated = context.run(&["outdated", "--min-release-age", "3"]).succeeds().record();
+    assert_eq!(stated["reason"], "the registry has no release dates");
+}
+
+#[test]
+fn a_hook_without_batch_is_asked_about_one_binary_at_a_time() {
+    let context = context(&json!([]));
+    fs::remove_file(context.path("here/providers/shop/on_BinaryVersions__50_shop.batch.sh")).unwrap();
+    context.script(
+        "here/providers/shop/on_BinaryVersions__50_shop.sh",
+        "#!/bin/sh\nfor arg; do case $arg in --name=*) name=${arg#--name=} ;; esac; done\n\
+         echo \"{\\\"type\\\":\\\"BinaryVersions\\\",\\\"name\\\":\\\"$name\\\",\\\"versions\\\":[{\\\"version\\\":\\\"1.1\\\"}]}\"\n",
+    );
+    context.run(&["install", "shop:a", "shop:b"]).succeeds();
+    let hooks = context.hook_processes().len();
+    let records = context.run(&["outdated", "-j", "1"]).succeeds().records();
+    assert_eq!(
+        statuses(&records),
+        [["a", "outdated", "1.0.0", "1.1", "1.1"], ["b", "outdated", "1.0.0", "1.1", "1.1"]]
+    );
+    assert_eq!(context.hook_processes().len(), hooks + 2);
+}
+
+#[test]
+fn upgrade_runs_only_the_hooks_that_have_something_newer() {
+    let context = context(&json!([{"version": "1.0.0"}]));
+    context.run(&["install", "shop:a", "shop:b"]).succeeds();
+    let installs = || {
+        let hooks = context.hook_processes();
+        hooks.iter().filter(|hook| hook["hook_name"] == "on_BinaryRequest__50_shop.sh").count()
+    };
+    assert_eq!(installs(), 2);
+    let newest = context.run(&["upgrade"]).succeeds();
+    assert!(newest.stderr.contains("a is up to date (1.0.0)\n"), "{}", newest.stderr);
+    assert_eq!(installs(), 2);
+    context.write("data/versions", json!([{"version": "1.0.0"}, {"version": "2.0.0"}]).to_string());
+    context.write("data/release", "2.0.0");
+    let planned = context.run(&["upgrade", "a", "--dry-run"]).succeeds();
+    let record = planned.record();
+    assert_eq!([&record["upgrade"], &record["wanted"]], ["planned", "2.0.0"]);
+    assert!(planned.stderr.contains("a: 1.0.0 -> 2.0.0\n"), "{}", planned.stderr);
+    assert_eq!(installs(), 2);
+    let upgraded = context.run(&["upgrade", "a"]).succeeds();
+    assert!(upgraded.stderr.contains("a: 1.0.0 -> 2.0.0\n"), "{}", upgraded.stderr);
+    assert_eq!(upgraded.record()["version"], "2.0.0");
+    assert_eq!(installs(), 3);
+    // What the shop cannot tell is resolved again.
+    context.write("data/lister", "exit 1");
+    context.run(&["upgrade", "b"]).succeeds().stderr_contains("b: 1.0.0 -> 2.0.0\n");
+    // So is a binary whose file is gone, although there is nothing newer.
+    fs::remove_file(context.path("data/lister")).unwrap();
+    fs::remove_file(context.linked_file("b")).unwrap();
+    context.run(&["upgrade", "b"]).succeeds();
+    assert!(context.linked_file("b").exists());
+    assert_eq!(installs(), 5);
+}
