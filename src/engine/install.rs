@@ -17,6 +17,7 @@ use crate::engine::lockfile_on_disk;
 use crate::engine::session::{self, CommandProcess, Session};
 use crate::engine::status_check::{InstallOptions, StatusCheck};
 use crate::engine::step_result::StepResult;
+use crate::engine::version_status;
 use crate::install::plan::{self, Selection, Step};
 use crate::install::resolver::Resolver;
 use crate::model::{
@@ -422,6 +423,7 @@ impl<'a> Installer<'a> {
         let resolver = Resolver {
             runner: self.session.runner(&self.command, self.catalog.variables(), self.interrupt),
             hooks: &self.catalog.provider_hooks(),
+            version_hooks: &version_status::hooks(self.catalog),
             provider_deps: &self.catalog.provider_deps(),
             discovery: &self.catalog.discovery,
             configs: &self.catalog.configs,

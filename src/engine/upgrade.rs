@@ -423,7 +423,10 @@ fn obstacle(
         return Some(Unchanged::Foreign(refusal));
     }
     let versions = request.versions_of(provider);
-    let exact = versions.exact().filter(|_| versions.contains_program(version, package_version))?;
+    // A newer version may begin with a partial one.
+    let is_open = versions.partial().is_some() && version_status::hooks(catalog).contains_key(provider);
+    let is_accepted = !is_open && versions.contains_program(version, package_version);
+    let exact = versions.exact().filter(|_| is_accepted)?;
     let source = if request.required_by.is_empty() {
         let name = shell::quote_text(request.name.as_str());
         format!("by the request that installed it; for the newest, run `rigup install --force {name}`")

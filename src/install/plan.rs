@@ -71,6 +71,8 @@ pub struct Request {
     pub pin: Option<Pin>,
     /// For an upgrade: the installed version, which no older one may replace; empty if any may.
     pub not_below: String,
+    /// The version that a partial one stands for, as the provider that is tried lists it; empty if it lists none.
+    pub listed_version: String,
 }
 
 impl Request {
@@ -96,6 +98,7 @@ impl Request {
             pays_from: None,
             pin: None,
             not_below: String::new(),
+            listed_version: String::new(),
         }
     }
 
@@ -136,7 +139,8 @@ impl Request {
     /// Returns the only version that is accepted from this provider, or `None` if there are several.
     pub fn exact_version_of(&self, provider: &str) -> Option<&str> {
         let pinned = self.pin.as_ref().map(|pin| pin.version.as_str()).filter(|version| !version.is_empty());
-        pinned.or_else(|| self.versions_of(provider).exact())
+        let listed = Some(self.listed_version.as_str()).filter(|version| !version.is_empty());
+        pinned.or(listed).or_else(|| self.versions_of(provider).exact())
     }
 
     /// Returns the providers as a record states them: those that are tried if the request names none.

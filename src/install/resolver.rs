@@ -27,6 +27,7 @@ mod bootstrap;
 mod deadlock;
 mod locks;
 mod outcome;
+mod partial_version;
 mod run;
 mod state;
 
@@ -36,6 +37,8 @@ pub(crate) struct Resolver<'a> {
     pub runner: Runner<'a>,
     /// The hooks of all providers, in hook order.
     pub hooks: &'a [&'a Hook],
+    /// The hook with which each provider lists versions, for those that have one.
+    pub version_hooks: &'a HashMap<ProviderName, &'a Hook>,
     /// The dependencies of each provider, which are installed if the provider declines without them.
     pub provider_deps: &'a HashMap<ProviderName, Vec<Request>>,
     /// The plugin folders, with what is wrong in them.

@@ -72,6 +72,13 @@ impl Version {
         Self { epoch, release, pre, revision: revision_parts(revision) }
     }
 
+    /// Returns whether the numbers begin with those of a partial version.
+    fn begins_with(&self, partial: &str) -> bool {
+        let numbers = partial.trim().trim_start_matches(['v', 'V']).split('.').map(number);
+        let of_this = self.release.iter().copied().chain(std::iter::repeat(0));
+        !self.release.is_empty() && numbers.zip(of_this).all(|(one, other)| one == other)
+    }
+
     /// Returns whether this is a version before a release, such as `2.0-rc1`.
     pub(crate) fn is_prerelease(&self) -> bool {
         !self.pre.is_empty()
@@ -139,8 +146,23 @@ impl<'a> VersionRange<'a> {
             && (max.is_empty() || found <= Version::parse(max))
     }
 
-    /// Returns whether the range has the version of a program, whose package may have another one. See [`comparable`].
+    /// Returns the only version in the range if it is partial, `14` or `14.1`, which stands for all versions that begin with
+    /// it. A version with three numbers, or with anything else, is complete.
+    pub(crate) fn partial(self) -> Option<&'a str> {
+        let is_partial = self.max.trim() == self.min.trim()
+            && self.max.trim().split('.').count() < 3
+            && self.max.trim().trim_start_matches(['v', 'V']).split('.').all(all_digits);
+        is_partial.then_some(self.max)
+    }
+
+    /// Returns whether the range has the version of a program, whose package may have another one. See [`comparable`]. A
+    /// partial version has all that begin with it.
     pub(crate) fn contains_program(self, version: &str, package_version: &str) -> bool {
+        if let Some(partial) = self.partial()
+            && Version::parse(version).begins_with(partial)
+        {
+            return true;
+        }
         let is_within = |range: Self, bound| range.contains(comparable(bound, version, package_version));
         is_within(Self { max: "", ..self }, self.min) && is_within(Self { min: "", ..self }, self.max)
     }

@@ -1,4 +1,4 @@
-//! `rigup outdated`, `rigup upgrade` with providers that list versions.
+//! `rigup outdated`, `rigup upgrade` with providers that list versions, and partial versions.
 
 use std::fs;
 
@@ -182,4 +182,37 @@ fn upgrade_runs_only_the_hooks_that_have_something_newer() {
     context.run(&["upgrade", "b"]).succeeds();
     assert!(context.linked_file("b").exists());
     assert_eq!(installs(), 5);
+}
+
+#[test]
+fn a_partial_version_is_the_newest_that_begins_with_it() {
+    let context = context(&json!([
+        {"version": "13.9.0"}, {"version": "14.0.0"}, {"version": "14.1.1"}, {"version": "14.2.0-rc.1"},
+        {"version": "15.0.0"},
+    ]));
+    let record = context.run(&["install", "shop:a@14"]).succeeds().record();
+    assert_eq!([&record["version"], &record["min_version"], &record["max_version"]], ["14.1.1", "14", "14"]);
+    context.run(&["install", "a@14"]).succeeds().stderr_contains("a is already installed");
+    context.run(&["which", "a@14"]).succeeds();
+    context.run(&["which", "a@15"]).exits_with(1);
+    assert_eq!(context.run(&["install", "shop:b@14.0"]).succeeds().record()["version"], "14.0.0");
+    assert_eq!(context.run(&["install", "shop:c@14.1.1"]).succeeds().record()["version"], "14.1.1");
+    // A version that the shop does not list is requested as it is, as if the shop listed none.
+    assert_eq!(context.run(&["install", "shop:d@16"]).succeeds().record()["version"], "16");
+
+    context.write("data/versions", json!([{"version": "14.3.0"}, {"version": "15.0.0"}]).to_string());
+    let outdated = context.run(&["outdated", "a"]).succeeds().records();
+    assert_eq!(statuses(&outdated), [["a", "outdated", "14.1.1", "14.3.0", "15.0.0"]]);
+    let upgraded = context.run(&["upgrade", "a", "c"]).succeeds().records();
+    assert_eq!(
+        [&upgraded[0]["version"], &upgraded[0]["max_version"], &upgraded[1]["version"]],
+        ["14.3.0", "14", "14.1.1"]
+    );
+    // The request of a pin is for exactly its version.
+    context.run(&["lock", "a"]).succeeds();
+    context.write("data/versions", json!([{"version": "14.4.0"}]).to_string());
+    assert_eq!(
+        context.run(&["install", "a", "--locked", "--force"]).succeeds().record()["version"],
+        "14.3.0"
+    );
 }

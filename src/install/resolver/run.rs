@@ -83,6 +83,7 @@ impl Resolver<'_> {
         };
         let hook = self.hooks[hook];
         let config = self.provider_configs.get(hook.plugin.as_str());
+        let targets = &self.with_listed_versions(hook, targets);
         attempt::run(&self.runner, hook, config, targets, self.timeout, on_event)
     }
 }

@@ -296,3 +296,26 @@ fn a_range_includes_both_bounds() {
         .map(|(min, max)| VersionRange { min, max }.to_string());
     assert_eq!(shown, [">= 1", "<= 3", ">= 1, <= 3", "== 2"]);
 }
+
+#[test]
+fn a_partial_version_stands_for_all_that_begin_with_it() {
+    for (partial, version, expected) in [
+        ("14", "14.1.2", true),
+        ("14", "14", true),
+        ("v14", "14.0.1", true),
+        ("14", "140.1", false),
+        ("14.1", "14.1.9", true),
+        ("14.1", "14.10", false),
+        ("14.0", "14.0.3", true),
+        ("14.0", "14.1", false),
+        ("14.1.0", "14.1.0.1", false),
+        ("14.1-1", "14.1.1", false),
+        ("14", "", false),
+        ("0", "", false),
+    ] {
+        let range = VersionRange::exactly(partial);
+        assert_eq!(range.contains_program(version, ""), expected, "{partial} {version}");
+    }
+    assert_eq!(VersionRange { min: "14", max: "" }.partial(), None);
+    assert_eq!(VersionRange::default().partial(), None);
+}
