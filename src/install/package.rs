@@ -44,6 +44,8 @@ pub(crate) fn owner(
         PackageMetadata::Dpkg => of_system(Database::Dpkg),
         PackageMetadata::Rpm => of_system(Database::Rpm),
         PackageMetadata::Pacman => of_system(Database::Pacman),
+        PackageMetadata::Nix => nix_store(program),
+        PackageMetadata::Image => image_of(program),
     }
 }
 
@@ -176,6 +178,32 @@ fn cellar(program: &Path) -> Option<Package> {
     Some(Package { name, version, package_version })
 }
 
+/// Returns the version in the path of a program in nix's store: `/nix/store/<digest>-<name>-<version>[-<output>]/bin/<program>`.
+fn nix_store(program: &Path) -> Option<Package> {
+    let file = program.canonicalize().ok()?;
+    let mut names = file.iter().skip_while(|name| *name != "store").skip(1);
+    let (_digest, name) = names.next()?.to_str()?.split_once('-')?;
+    // As nix parses it, the version follows the first `-` that no letter follows.
+    let starts_version = |(at, _): &(usize, &str)| name[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+    let (at, _) = name.match_indices('-').find(starts_version)?;
+    let version = &name[at + 1..];
+    let output =
+        version.rsplit_once('-').filter(|(_, last)| last.bytes().all(|byte| byte.is_ascii_lowercase()));
+    Some(Package::new(output.map_or(version, |(version, _)| version)))
+}
+
+/// Returns the tag and the digest of the image that a program names: `# image: example.org/jq:1.7@sha256:...`. A tag that
+/// is no number, such as `latest`, is no version.
+fn image_of(program: &Path) -> Option<Package> {
+    let script = fs_err::read_to_string(program).ok()?;
+    let image = script.lines().find_map(|line| line.strip_prefix("# image: "))?;
+    let (_, package_version) = image.rsplit('/').next()?.split_once(':')?;
+    let (tag, _) = package_version.split_once('@')?;
+    let version = tag.strip_prefix('v').unwrap_or(tag);
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit());
+    is_version.then(|| Package { package_version: package_version.to_owned(), ..Package::new(version) })
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -234,6 +262,27 @@ mod tests {
         assert_eq!(version(go_module(&path("go"))), "1.2.3");
         write(&path("go"), "\nmod\tx.org\t(devel)\t\n");
         assert_eq!(go_module(&path("go")), None);
+
+        for (folder, expected) in
+            [("jq-1.7.1-bin", "1.7.1"), ("hello", ""), ("git-lfs-3.5", "3.5"), ("7zz-24.08", "24.08")]
+        {
+            let file = path(&format!("store/0123abcd-{folder}/bin/x"));
+            write(&file, "");
+            assert_eq!(version(nix_store(&file)), expected);
+        }
+
+        let digest = "sha256:0123";
+        for (image, expected) in [
+            ("example.org:5000/jq:v1.7", Some(("1.7", "v1.7@sha256:0123"))),
+            ("alpine/jq:1.7", Some(("1.7", "1.7@sha256:0123"))),
+            ("jq:latest", None),
+            ("example.org:5000/jq", None),
+        ] {
+            write(&path("image"), &format!("#!/bin/sh\n# image: {image}@{digest}\n"));
+            let found = image_of(&path("image"));
+            let found = found.as_ref().map(|found| (&*found.version, &*found.package_version));
+            assert_eq!(found, expected);
+        }
 
         write(&path("Cellar/jq/1.7.1_2/bin/jq"), "");
         let package = cellar(&path("Cellar/jq/1.7.1_2/bin/jq")).unwrap();

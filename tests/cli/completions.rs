@@ -204,7 +204,7 @@ fn names_of_every_kind_complete_the_arguments_that_take_them() {
     for (words, expected) in [
         (&["which", ""][..], &["tool-one", "good:"][..]),
         (&["install", "tool-"], &["tool-one", "tool-three", "tool-two"]),
-        (&["install", "p"], &["pip:", "pnpm:", "pacman:"]),
+        (&["install", "p"], &["pip:", "pnpm:", "pacman:", "podman:"]),
         (&["install", "sy"], &["system:"]),
         (&["install", "--binproviders", "pip,sy"], &["pip,system"]),
         (&["install", "good:"], &["good:tool-one", "good:tool-three", "good:tool-two", "good:tool@3.12"]),

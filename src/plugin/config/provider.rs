@@ -95,6 +95,10 @@ pub enum PackageMetadata {
     Rpm,
     /// The database of pacman.
     Pacman,
+    /// The paths in the store of nix.
+    Nix,
+    /// The image that a program of the toolkit's `wrap_image` names.
+    Image,
 }
 
 /// The commands of a package manager, to which the names of packages are appended.
@@ -129,7 +133,8 @@ impl ProviderConfig {
         let version_numbers = "a number such as 3";
         let boolean = "true or false";
         let lock = "\"prefix\" or the name of a lock";
-        let metadata = "dist-info, package.json, .crates.toml, gemspec, go, cellar, dpkg, rpm or pacman";
+        let metadata =
+            "dist-info, package.json, .crates.toml, gemspec, go, cellar, dpkg, rpm, pacman, nix or image";
         let config = Self {
             options: stated(keys, "options", options)?,
             override_keys: stated(keys, "override_keys", "a list of keys such as \"install_root\"")?,
