@@ -63,7 +63,7 @@ impl BatchSearch<'_> {
             let overrides = request.overrides.of(provider);
             let abspath = overrides.abspath(settings.home.as_deref());
             let file = self.search.locate(&request.name, abspath.as_deref());
-            match file.and_then(|file| self.search.facts(&request.name, overrides, file)) {
+            match file.and_then(|file| self.search.facts(&request.name, overrides, file, None)) {
                 Ok(facts) => facts.records(&request.name, provider, &[]),
                 Err(error) => {
                     let error = self.explain(error, request);

@@ -160,12 +160,13 @@ impl Search<'_> {
         if file.to_str().is_some() { Ok(file) } else { Err(BinaryError::NotUtf8(file)) }
     }
 
-    /// Probes a file.
+    /// Probes a file. `package_version` is the version of its package if the hook knows it.
     pub(crate) fn facts(
         &self,
         name: &BinaryName,
         overrides: &ProviderOverrides,
         file: PathBuf,
+        package_version: Option<&str>,
     ) -> Result<ProgramFacts, BinaryError> {
         let checked = executable::check(&file, Some(&|| self.prober.search_path().to_owned()));
         let is_module = checked == Err(ExecutableError::NoProgram);
@@ -175,9 +176,10 @@ impl Search<'_> {
             return Err(BinaryError::Unusable(file, problem));
         }
         let fingerprint = probe::fingerprint(&file).unwrap_or_default();
-        let package = self
-            .metadata
-            .and_then(|metadata| package::owner(metadata, &file, self.settings, self.prober.interrupt()));
+        let owner = || package::owner(self.metadata?, &file, self.settings, self.prober.interrupt());
+        let package = package_version
+            .filter(|version| !version.is_empty())
+            .map_or_else(owner, |version| Some(package::Package::new(version)));
         let of_package = package.as_ref().map(|package| package.version.as_str());
         if is_module && overrides.version.is_none() && of_package.is_none() {
             return Err(BinaryError::Unusable(file, ExecutableError::NoProgram));

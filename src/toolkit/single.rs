@@ -27,6 +27,8 @@ pub(crate) struct SingleSearch<'a> {
     pub abspath: Option<&'a Path>,
     /// The prefix that contains the path, if the hook has not put it in place.
     pub built: Option<BuiltPrefix<'a>>,
+    /// The version of the package, if the hook knows it.
+    pub package_version: Option<&'a str>,
     /// The configuration of the provider.
     pub config: &'a ProviderConfig,
     /// Whether a binary that does not exist is declined, not failed.
@@ -58,7 +60,7 @@ impl SingleSearch<'_> {
         let facts = self
             .search
             .locate(self.name, file.as_deref())
-            .and_then(|file| self.search.facts(self.name, overrides, file));
+            .and_then(|file| self.search.facts(self.name, overrides, file, self.package_version));
         let mut facts = match (facts, self.request) {
             (Err(BinaryError::Unusable(file, ExecutableError::Missing)), Some(request))
                 if stated.is_none() && self.abspath.is_some() && !self.or_decline =>
@@ -71,7 +73,7 @@ impl SingleSearch<'_> {
                 let has_modules =
                     programs.is_empty() && self.config.metadata == Some(PackageMetadata::DistInfo);
                 match package::python_module(folder, self.name.link_name()).filter(|_| has_modules) {
-                    Some(module) => self.search.facts(self.name, overrides, module)?,
+                    Some(module) => self.search.facts(self.name, overrides, module, self.package_version)?,
                     None => return Err(BinaryError::NoProgram(packages.no_program(programs))),
                 }
             }

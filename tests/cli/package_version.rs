@@ -96,3 +96,21 @@ fn a_copied_program_with_the_same_package_stays_installed() {
     assert_eq!(install(&context), "0.0.0.1");
     assert_eq!(context.hook_processes().len(), 1);
 }
+
+#[test]
+fn a_hook_can_state_the_version_of_a_package_and_of_a_module() {
+    for (file, mode) in [("program", 0o755), ("module.json", 0o644)] {
+        let context = TestContext::new();
+        let hook = format!(
+            "#!/bin/sh\nmkdir -p \"$LIB_DIR/shop\" && file=$LIB_DIR/shop/{file}\necho '#!/bin/sh' >\"$file\"\n\
+            [ {file} = program ] || echo '{{}}' >\"$file\"\nchmod {mode:o} \"$file\"\n\
+            \"$RIGUP\" hook binary --provider shop --package-version 1.2.0 --abspath \"$file\" -- \"$@\"\n"
+        );
+        context.provider("shop", &hook);
+        let record = context.run(&["install", "x", "--binproviders", "shop"]).succeeds().record();
+        assert_eq!([&record["version"], &record["package_version"]], ["1.2.0", "1.2.0"]);
+        assert_eq!(context.bin("x").exists(), mode == 0o755, "a module is not linked");
+        let newer = ["install", "x", "--binproviders", "shop", "--min-version", "2.0"];
+        context.run(&newer).exits_with(1).stderr_contains("1.2.0 is older than 2.0");
+    }
+}

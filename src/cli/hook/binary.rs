@@ -35,6 +35,9 @@ pub(crate) struct BinaryArgs {
     /// Make the links and launchers in that folder work after a move, as `hook relocate` does
     #[arg(long, requires = "built")]
     relocate: bool,
+    /// Version of the package that the binary is from, instead of the one that the binary prints
+    #[arg(long, value_name = "VERSION", conflicts_with = "batch")]
+    package_version: Option<String>,
     /// If the binary does not exist, decline: exit with 0 and print no record
     #[arg(long)]
     or_decline: bool,
@@ -93,6 +96,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         request: request.as_ref(),
         abspath: args.abspath.as_deref(),
         built,
+        package_version: args.package_version.as_deref(),
         config: &config,
         or_decline: args.or_decline,
         unenforced: &args.unenforced,
