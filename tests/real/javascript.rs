@@ -1,4 +1,4 @@
-//! Installs of JavaScript programs with bun.
+//! Installs of JavaScript programs with bun, deno and yarn.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,12 +7,12 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::test_context::TestContext;
+use crate::test_context::{TestContext, wait_until};
 use crate::wheels::hide_programs;
 use crate::{check_binary, check_install_and_repair, check_killed_install, context_with_registries};
 
 /// Creates a context with a package manager on PATH that npm installs. Without Node.js, PATH has all other programs.
-fn context_with(program: &str, package: &str, has_node: bool) -> TestContext {
+pub(crate) fn context_with(program: &str, package: &str, has_node: bool) -> TestContext {
     let mut context = context_with_registries();
     let folder = context.path("tools");
     let install =
@@ -88,4 +88,86 @@ fn bun_runs_the_scripts_of_a_requested_package_only_if_they_are_allowed() {
     let program = fs::canonicalize(record["abspath"].as_str().unwrap()).unwrap();
     assert!(program.starts_with(fs::canonicalize(context.path("data")).unwrap()), "{}", program.display());
     assert!(Path::new(&program).with_file_name("ran").exists());
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn deno_installs_once_for_ten_commands_and_repairs() {
+    let context = context_with("deno", "deno", true);
+    let overrides = json!({"deno": {"packages": ["prettier"], "install_args": ["--allow-all"]}});
+    context.plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "prettier", "binproviders": "deno", "overrides": overrides})],
+    );
+    check_install_and_repair(&context, "deno", "prettier");
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn deno_completes_an_install_that_was_killed() {
+    let context = context_with("deno", "deno", true);
+    let args = ["install", "cowsay@1.6.0", "--binproviders", "deno"];
+    let prefix = context.path("data/lib").join(rigup::settings::platform()).join("deno/cowsay");
+    let rigup = context.start(&args);
+    wait_until("the install is halfway", || prefix.with_extension("part").join("cache").exists());
+    context.kill_all(rigup);
+    let record = context.run(&args).succeeds().record();
+    assert_eq!(record["package_version"], "1.6.0", "the version of a program without permissions to run");
+    assert_eq!(fs::read_dir(prefix.parent().unwrap()).unwrap().count(), 1, "no .part folder is left");
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn deno_installs_the_program_of_a_package_that_has_several() {
+    let context = context_with("deno", "deno", true);
+    let overrides = json!({"deno": {"packages": ["npm:typescript/tsc"], "install_args": ["--allow-all"]}});
+    let line = json!({"type": "Binary", "name": "tsc", "binproviders": "deno", "overrides": overrides});
+    context.plugin("p", &[line]);
+    let record = context.run(&["install", "tsc", "--min-version=5.0.4", "--max-version=5.0.4"]).succeeds();
+    assert_eq!(record.record()["version"], "5.0.4");
+    fs::rename(context.path("data"), context.path("moved")).unwrap();
+    let bin = context.path("moved/lib").join(rigup::settings::platform()).join("bin/tsc");
+    let path = context.path("bin");
+    let mut tsc = Command::new(bin);
+    tsc.arg("--version").env("PATH", format!("{}:/usr/bin:/bin", path.display()));
+    assert_eq!(tsc.output().unwrap().stdout, b"Version 5.0.4\n", "the program works in another folder");
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn rigup_installs_a_missing_yarn_with_npm() {
+    let mut context = context_with_registries();
+    context.script("home/old/yarn", "#!/bin/sh\necho 1.22.22\n");
+    context.set("PATH", format!("{}:/usr/bin:/bin", context.path("home/old").display()));
+    let output = context.run(&["install", "json", "--binproviders", "yarn"]).succeeds();
+    check_binary(&context, "json", &output.stderr_contains("yarn: installed by npm").record());
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn yarn_installs_once_for_ten_commands_and_repairs() {
+    check_install_and_repair(&context_with("yarn", "@yarnpkg/cli-dist", true), "yarn", "json");
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn yarn_completes_an_install_that_was_killed() {
+    check_killed_install(&context_with("yarn", "@yarnpkg/cli-dist", true), "yarn", "json", |prefix| {
+        prefix.with_extension("part").join("yarn.lock").exists()
+    });
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
+fn deno_and_yarn_enforce_the_minimum_release_age_whatever_the_user_excepts() {
+    for (provider, package) in [("deno", "deno"), ("yarn", "@yarnpkg/cli-dist")] {
+        let mut context = context_with(provider, package, true);
+        let settings = "nodeLinker: pnp\nnpmPreapprovedPackages: [json]\n";
+        context.write("home/.yarnrc.yml", settings);
+        context.set("HOME", context.path("home"));
+        let install = ["install", "json", "--binproviders", provider, "--min-release-age"];
+        let record = context.run(&[&install[..], &["9000"]].concat()).exits_with(1).record();
+        assert!(record["last_error"].as_str().unwrap().contains("that was released before"), "{record}");
+        context.run(&[&install[..], &["0.5"]].concat()).succeeds();
+    }
 }
