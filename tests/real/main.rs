@@ -10,6 +10,8 @@
 mod apt;
 mod browser;
 mod bun;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod browsers;
 mod chrome;
 mod ci;
 mod ecosystem;
