@@ -54,13 +54,14 @@ program() {
 }
 root=$LIB_DIR/playwright/$revision
 # Playwright writes this file once a browser is complete.
-if [ "$options" != "${options#--with}" ] || [ ! -e "$root/INSTALLATION_COMPLETE" ] || [ -z "$(program "$root")" ]; then
-    [ ! -e "$root" ] || [ -d "$LIB_DIR/.prefixes/playwright/$revision" ] ||
+is_complete() { [ -e "$root/INSTALLATION_COMPLETE" ] && [ "$(program "$root")" ]; }
+if [ "$options" != "${options#--with}" ] || ! is_complete; then
+    is_complete || [ ! -e "$root" ] || [ -d "$LIB_DIR/.prefixes/playwright/$revision" ] ||
         fail "$root exists, and rigup did not make it; move it away"
     make_part
     # shellcheck disable=SC2086 # one option a line
     PLAYWRIGHT_BROWSERS_PATH=$part playwright install $options "$browser" >"$log" 2>&1 || explain
     [ "$(program "$part/$revision")" ] || fail "playwright installed $browser, but its folder $revision has no program"
-    rm -rf "$root" && mv "$part/$revision" "$root"
+    is_complete || { rm -rf "$root" && mv "$part/$revision" "$root"; }
 fi
 "$RIGUP" hook binary --provider playwright --package-version "$version" --abspath "$root$(program "$root")" -- "$@"

@@ -28,8 +28,9 @@ url=$(printenv "PUPPETEER_$(printf %s "$kind" | tr 'a-z-' 'A-Z_')_DOWNLOAD_BASE_
 
 log=$PWD/browsers.log
 # A browser is complete if its folder has the path of its program.
+is_complete() { [ -e "$root/.program" ] && [ -x "$root/$(cat "$root/.program")" ]; }
 root=$LIB_DIR/puppeteer/$(printf %s "$browser" | tr @ -)
-if [ "$options" ] || [ ! -e "$root/.program" ] || [ ! -x "$root/$(cat "$root/.program")" ]; then
+if [ "$options" ] || ! is_complete; then
     make_part
     cd /
     # shellcheck disable=SC2086 # one option a line
@@ -45,13 +46,12 @@ if [ "$options" ] || [ ! -e "$root/.program" ] || [ ! -x "$root/$(cat "$root/.pr
     file=${found#* }
     inside=${file#"$part/$kind/"}
     folder=$kind-${build#*@} root=$LIB_DIR/puppeteer/$kind-${build#*@}
-    [ ! -e "$root" ] || [ -d "$LIB_DIR/.prefixes/puppeteer/$folder" ] ||
-        fail "$root exists, and rigup did not make it; move it away"
-    printf '%s\n' "${inside#*/}" >"$part/$kind/${inside%%/*}/.program"
-    rm -rf "$root" && mv "$part/$kind/${inside%%/*}" "$root"
+    if ! is_complete; then
+        [ ! -e "$root" ] || [ -d "$LIB_DIR/.prefixes/puppeteer/$folder" ] ||
+            fail "$root exists, and rigup did not make it; move it away"
+        printf '%s\n' "${inside#*/}" >"$part/$kind/${inside%%/*}/.program"
+        rm -rf "$root" && mv "$part/$kind/${inside%%/*}" "$root"
+    fi
 fi
-# The revision of chromium is not its version.
 version=${root##*/"$kind"-}
-[ "$kind" != chromium ] || version=
-"$RIGUP" hook binary --provider puppeteer --abspath "$root/$(cat "$root/.program")" \
-    ${version:+"--package-version=${version##*_}"} -- "$@"
+"$RIGUP" hook binary --provider puppeteer --package-version "${version##*_}" --abspath "$root/$(cat "$root/.program")" -- "$@"

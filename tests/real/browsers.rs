@@ -144,7 +144,7 @@ fn puppeteer_installs_versions_of_chrome_side_by_side() {
 }
 
 #[test]
-#[ignore = "needs openssl and unzip: run with --ignored"]
+#[ignore = "needs openssl: run with --ignored"]
 fn chromewebstore_installs_an_extension_whose_signature_matches() {
     let mut context = context_with_registries();
     let server = Server::start(&context);
