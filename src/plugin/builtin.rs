@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn every_provider_sets_curated_and_only_env_brew_and_apt_are() {
+    fn only_env_and_the_package_managers_of_systems_are_curated() {
         let mut curated = Vec::new();
         for provider in names() {
             let schema = config(provider).unwrap().expect("a built-in provider has a config.json");
@@ -187,7 +187,7 @@ mod tests {
             }
         }
         curated.sort_unstable();
-        assert_eq!(curated, ["apt", "brew", "env"]);
+        assert_eq!(curated, ["apt", "brew", "dnf", "env", "pacman", "zypper"]);
     }
 
     #[test]

@@ -9,9 +9,9 @@
 
 mod apt;
 mod browser;
-mod bun;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod browsers;
+mod bun;
 mod chrome;
 mod ci;
 mod ecosystem;

@@ -64,7 +64,10 @@ fn nix_installs_a_profile_for_each_requirement_and_keeps_it() {
     let broken = outcome(&install("3.0", "#broken"));
     assert!(broken.starts_with("failed exit code 1: builder for '"), "{broken}");
     let unknown = outcome(&install("3.0", "#none"));
-    assert!(unknown.starts_with("declined flake 'path:") && unknown.contains("does not provide"), "{unknown}");
+    assert!(
+        unknown.starts_with("declined flake 'path:") && unknown.contains("does not provide"),
+        "{unknown}"
+    );
     let odd = outcome(&install("3.0", "./x"));
     assert!(odd.starts_with("declined ./x is neither the name of a package of nixpkgs"), "{odd}");
     assert_eq!(namespaces.sh(&context, &run).stdout, "tiny 3.0\n", "a failed attempt changes nothing");

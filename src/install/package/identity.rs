@@ -14,7 +14,7 @@ pub(crate) struct Package {
 
 impl Package {
     /// Returns a package of which only the version matters.
-    pub(super) fn new(version: &str) -> Self {
+    pub(crate) fn new(version: &str) -> Self {
         Self { name: String::new(), version: version.to_owned(), package_version: version.to_owned() }
     }
 }
