@@ -131,8 +131,12 @@ pub(crate) enum HookCommand {
     /// For hook scripts: download pages of a registry and print the versions on them
     #[command(after_help = include_str!("help/hook_versions.txt"))]
     Versions(versions::VersionsArgs),
+    /// For hook scripts: verify a file by checksums and signatures
+    Verify(archive::VerifyArgs),
     /// For hook scripts: unpack an archive
     Unpack(archive::UnpackArgs),
+    /// For hook scripts: print the path of the program in an unpacked archive
+    Program(archive::ProgramArgs),
     /// For daemons with `ready.notify`: report that the daemon is ready
     Ready,
     /// For hook scripts: run a command while holding an exclusive lock
@@ -172,7 +176,9 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         HookCommand::Test(args) => return test::test(args, context),
         HookCommand::Asset(args) => return Ok(found(asset::choose(&args, context)?)),
         HookCommand::Repository { name } => return Ok(found(repository::print(&name, context))),
+        HookCommand::Verify(args) => return archive::verify(&args),
         HookCommand::Unpack(args) => return archive::unpack(&args),
+        HookCommand::Program(args) => return archive::program(&args, context),
         HookCommand::Binary(args) => return binary::run(&args, context),
         HookCommand::Versions(args) => return versions::print(&args, context),
         HookCommand::Begin { lock, batch, pin, versions, of } => {

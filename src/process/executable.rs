@@ -84,6 +84,14 @@ pub(crate) fn begins_like_program(head: &[u8]) -> bool {
     }
 }
 
+/// Returns whether a program was built for another processor or operating system. An emulator may still run it.
+pub(crate) fn is_foreign(program: &Path) -> bool {
+    let Ok(mut file) = File::open(program) else { return false };
+    let mut head = Vec::with_capacity(HEAD);
+    let read = file.by_ref().take(HEAD as u64).read_to_end(&mut head);
+    read.is_ok() && matches!(check_format(file, &head), Err(ExecutableError::Foreign(_)))
+}
+
 /// Returns whether the file system of this file or folder is mounted noexec.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_mounted_noexec(path: &Path) -> bool {

@@ -1,4 +1,4 @@
-//! `rigup hook unpack`: what a hook downloads becomes a folder.
+//! `rigup hook verify`, `unpack` and `program`: what a hook downloads becomes a program.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -70,4 +70,47 @@ fn an_interrupt_leaves_nothing_behind() {
     signal(child.id(), Signal::SIGTERM);
     assert!(!child.wait().unwrap().success());
     assert_eq!(fs::read_dir(context.path("parent")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_path_of_the_program_is_printed_or_the_programs_are_listed() {
+    let context = TestContext::new();
+    let folder = context.path("a b");
+    let tool = context.script("a b/tool-1.0/bin/tool", "#!/bin/sh\n");
+    context.script("a b/tool-1.0/bin/other", "#!/bin/sh\n");
+    let program = |name| ["hook", "program", folder.to_str().unwrap(), "--name", name];
+    assert_eq!(context.run(&program("tool")).succeeds().stdout, format!("{}\n", tool.display()));
+    let error = format!(
+        "error: '{}' has several programs; name one of them with `--bin`: tool-1.0/bin/other and tool-1.0/bin/tool\n",
+        folder.display()
+    );
+    assert_eq!(context.run(&program("x")).exits_with(1).stderr, error);
+    let with_bin = [&program("x")[..], &["--bin", "bin/t*"]].concat();
+    assert_eq!(context.run(&with_bin).succeeds().stdout, format!("{}\n", tool.display()));
+    context.run(&["hook", "program", "/no/such/folder", "--name", "x"]).exits_with(3);
+}
+
+#[test]
+fn a_file_is_verified_by_whatever_is_given() {
+    let context = TestContext::new();
+    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let file = context.write("x.gz", "abc").to_str().unwrap().to_owned();
+    let lists = [
+        context.write("none", "no checksums"),
+        context.write("SHA256SUMS", format!("{digest}  x.gz\n{digest}  y.gz\n{}  z.gz\n", "0".repeat(64))),
+    ];
+    let [none, list] = lists.each_ref().map(|path| path.to_str().unwrap());
+    let verify = |options: &[&str]| context.run(&[&["hook", "verify", &file], options].concat());
+    assert_eq!(verify(&["--sha256", &digest.to_uppercase()]).succeeds().stderr, "");
+    verify(&["--checksums", none, "--checksums", list]).succeeds();
+    verify(&["--checksums", list, "--name", "y.gz", "--sha256", digest]).succeeds();
+    let stated = format!("error: {file} has the digest {digest}, but SHA256SUMS states 000");
+    assert!(verify(&["--checksums", list, "--name", "z.gz"]).exits_with(1).stderr.starts_with(&stated));
+    verify(&["--sha256", &"0".repeat(64)]).exits_with(1).stderr_contains("but --sha256 states 000");
+    verify(&["--checksums", none]).exits_with(10).stderr_contains("no list has a checksum of x.gz");
+    verify(&["--minisign", none, "--key", "x"]).exits_with(1).stderr_contains("the public key of minisign");
+    verify(&["--checksums", "/no/such/list"]).exits_with(3);
+    for wrong in [&[][..], &["--sha256", "abc"], &["--key", "x"], &["--minisign", none]] {
+        verify(wrong).exits_with(2);
+    }
 }

@@ -1,11 +1,54 @@
-//! `rigup hook unpack`: for hook scripts that download archives.
+//! `rigup hook verify`, `unpack` and `program`: for hook scripts that download archives.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cli::cli_error::CliError;
-use crate::cli::command::{CommandResult, interrupt};
+use crate::cli::command::{CommandResult, Context, interrupt};
+use crate::cli::hook::SKIPPED;
+use crate::cli::message::message;
 use crate::engine::ExitStatus;
+use crate::toolkit::checksum::{self, Checksum};
+use crate::toolkit::minisign::{self, MinisignError};
 use crate::toolkit::unpack::{self, UnpackError};
+use crate::toolkit::unpacked_program::{self, ProgramError};
+
+/// The arguments of `rigup hook verify`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("proof").required(true).multiple(true))]
+pub(crate) struct VerifyArgs {
+    /// File to verify
+    file: PathBuf,
+    /// Its SHA-256 digest
+    #[arg(long, value_name = "DIGEST", group = "proof")]
+    sha256: Option<String>,
+    /// List of checksums, such as SHA256SUMS; the first that has one of the file counts
+    #[arg(long, value_name = "LIST", group = "proof")]
+    checksums: Vec<PathBuf>,
+    /// Name of the file in the lists [default: that of FILE]
+    #[arg(long, requires = "checksums")]
+    name: Option<String>,
+    /// Signature of minisign
+    #[arg(long, value_name = "SIGNATURE", group = "proof", requires = "key")]
+    minisign: Option<PathBuf>,
+    /// Public key of minisign, in Base64
+    #[arg(long, requires = "minisign")]
+    key: Option<String>,
+}
+
+/// The arguments of `rigup hook program`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProgramArgs {
+    /// Folder that an archive was unpacked into
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Name of the program
+    #[arg(long)]
+    name: String,
+    /// Path of the program in the folder, in which `*` stands for any characters but `/`
+    #[arg(long, value_name = "PATH")]
+    bin: Option<String>,
+}
 
 /// The arguments of `rigup hook unpack`.
 #[derive(Debug, clap::Args)]
@@ -33,4 +76,63 @@ fn unpack_error(file: &Path, error: &UnpackError) -> CliError {
         UnpackError::Io(..) | UnpackError::NoSpace(..) | UnpackError::NotEmpty(_) => CliError::setup(text),
         _ => CliError::not_found(text),
     }
+}
+
+/// Runs `rigup hook program`.
+pub(crate) fn program(args: &ProgramArgs, context: &mut Context) -> CommandResult {
+    let ProgramArgs { folder, name, bin } = args;
+    match unpacked_program::find(folder, name, bin.as_deref()) {
+        Ok(path) => {
+            context.output.raw(&[path.as_os_str().as_encoded_bytes(), b"\n"].concat());
+            Ok(ExitStatus::Success)
+        }
+        Err(error @ ProgramError::Unreadable(_)) => Err(CliError::setup(error)),
+        Err(error) => Err(CliError::not_found(error)),
+    }
+}
+
+/// Runs `rigup hook verify`. If no list has a checksum, nothing is wrong with the file.
+pub(crate) fn verify(args: &VerifyArgs) -> CommandResult {
+    let file = &args.file;
+    let cannot = |cause: &dyn std::fmt::Display| format!("cannot verify {}: {cause}", file.display());
+    let io = |error: io::Error| CliError::setup(cannot(&error));
+    if let Some(digest) = &args.sha256 {
+        let checksum = Checksum::parse(digest).filter(Checksum::is_sha256);
+        let checksum =
+            checksum.ok_or_else(|| CliError::usage(format!("{digest} is not a SHA-256 digest")))?;
+        check(file, &checksum, "--sha256").map_err(io)??;
+    }
+    if let (Some(signature), Some(key)) = (&args.minisign, &args.key) {
+        let signature = fs_err::read_to_string(signature).map_err(io)?;
+        minisign::verify(file, &signature, key).map_err(|error| match error {
+            MinisignError::Io(error) => io(error),
+            error => CliError::not_found(cannot(&error)),
+        })?;
+    }
+    let own_name = file.file_name().unwrap_or_default().to_string_lossy();
+    let name = args.name.as_deref().unwrap_or(&own_name);
+    for list in &args.checksums {
+        let content = fs_err::read(list).map_err(io)?;
+        let list_name = list.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(checksum) = checksum::find(&content, &list_name, name) {
+            check(file, &checksum, &list_name).map_err(io)??;
+            return Ok(ExitStatus::Success);
+        }
+    }
+    if args.checksums.is_empty() {
+        return Ok(ExitStatus::Success);
+    }
+    message!("{}", cannot(&format!("no list has a checksum of {name}")));
+    Ok(SKIPPED)
+}
+
+/// Checks a file against a checksum from this source.
+fn check(file: &Path, checksum: &Checksum, source: &str) -> io::Result<Result<(), CliError>> {
+    let found = checksum.of_file(file)?;
+    if found == checksum.digest() {
+        return Ok(Ok(()));
+    }
+    let text =
+        format!("{} has the digest {found}, but {source} states {}", file.display(), checksum.digest());
+    Ok(Err(CliError::not_found(text)))
 }

@@ -1,0 +1,211 @@
+//! Checksums of files, and the files that list them: `SHA256SUMS`, `NAME.sha256` and the like.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+use crate::fs::digest::hex;
+
+/// The algorithms that count, with the number of hexadecimal digits of their digests. MD5 and SHA-1 are broken.
+const ALGORITHMS: [(ChecksumAlgorithm, usize); 3] =
+    [(ChecksumAlgorithm::Sha256, 64), (ChecksumAlgorithm::Sha512, 128), (ChecksumAlgorithm::Sha384, 96)];
+
+/// The starts of words in the names of lists with other algorithms, whose digests have the same lengths.
+const OTHER_ALGORITHMS: [&str; 4] = ["b2", "b3", "blake", "sha3"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ChecksumAlgorithm {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// The digest of a file, in lower-case hex.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checksum {
+    algorithm: ChecksumAlgorithm,
+    digest: String,
+}
+
+impl Checksum {
+    /// Parses a digest, whose length tells the algorithm. `sha256:` may be in front.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digest = text.to_ascii_lowercase();
+        let digest = ["sha256:", "sha384:", "sha512:"]
+            .iter()
+            .find_map(|prefix| digest.strip_prefix(prefix))
+            .unwrap_or(&digest);
+        let is_hex = digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let (algorithm, _) = *ALGORITHMS.iter().find(|(_, length)| *length == digest.len() && is_hex)?;
+        Some(Self { algorithm, digest: digest.to_owned() })
+    }
+
+    /// Whether this is a SHA-256 digest.
+    pub(crate) fn is_sha256(&self) -> bool {
+        self.algorithm == ChecksumAlgorithm::Sha256
+    }
+
+    /// Returns the digest.
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Returns the digest of a file by the algorithm of this one.
+    pub(crate) fn of_file(&self, file: &Path) -> io::Result<String> {
+        match self.algorithm {
+            ChecksumAlgorithm::Sha256 => digest_of::<Sha256>(file),
+            ChecksumAlgorithm::Sha384 => digest_of::<Sha384>(file),
+            ChecksumAlgorithm::Sha512 => digest_of::<Sha512>(file),
+        }
+    }
+}
+
+fn digest_of<D: Digest>(file: &Path) -> io::Result<String> {
+    let mut file = fs_err::File::open(file)?;
+    let mut digest = D::new();
+    let mut buffer = vec![0; 256 << 10];
+    while let count @ 1.. = file.read(&mut buffer)? {
+        digest.update(&buffer[..count]);
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+/// Returns the checksum of the file `name` in a list with the name `list`, SHA-256 first, or `None` if it has none. The
+/// only digest in a list counts if it names no file, or if the list has the name of the file and an ending.
+pub(crate) fn find(content: &[u8], list: &str, name: &str) -> Option<Checksum> {
+    let is_other = |word: &str| OTHER_ALGORITHMS.iter().any(|other| word.starts_with(other));
+    let list = list.to_ascii_lowercase();
+    let ending = list.strip_prefix(&name.to_ascii_lowercase());
+    if ending.unwrap_or(&list).split(|c: char| !c.is_ascii_alphanumeric()).any(is_other) {
+        return None;
+    }
+    let text = decode(content);
+    let lines: Vec<(Checksum, &str)> = text.lines().filter_map(|line| checksum_in(line.trim())).collect();
+    let mut found: Vec<&Checksum> =
+        lines.iter().filter(|(_, file)| is_path_of(file, name)).map(|(checksum, _)| checksum).collect();
+    if let [(checksum, file)] = &lines[..]
+        && (file.is_empty() || ending.is_some_and(|ending| !ending.is_empty()))
+    {
+        found.push(checksum);
+    }
+    let of = |(algorithm, _): &(ChecksumAlgorithm, usize)| {
+        found.iter().find(|checksum| checksum.algorithm == *algorithm).map(|checksum| (*checksum).clone())
+    };
+    ALGORITHMS.iter().find_map(of)
+}
+
+/// Decodes a text, which programs of Windows write as UTF-16.
+fn decode(content: &[u8]) -> String {
+    let units = |from: fn([u8; 2]) -> u16| -> Vec<u16> {
+        content[2..].as_chunks().0.iter().map(|pair| from(*pair)).collect()
+    };
+    match content {
+        [0xff, 0xfe, ..] => String::from_utf16_lossy(&units(u16::from_le_bytes)),
+        [0xfe, 0xff, ..] => String::from_utf16_lossy(&units(u16::from_be_bytes)),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
+        _ => String::from_utf8_lossy(content).into_owned(),
+    }
+}
+
+/// Returns the digest in a line, and what remains of it: the name of the file.
+fn checksum_in(line: &str) -> Option<(Checksum, &str)> {
+    // `SHA256 (NAME) = DIGEST`, as BSD and OpenSSL write it
+    if let Some((start, digest)) = line.rsplit_once('=')
+        && let Some((algorithm, name)) =
+            start.trim_end().strip_suffix(')').and_then(|start| start.split_once('('))
+    {
+        let algorithm = algorithm.trim().to_ascii_uppercase();
+        let is_known =
+            ["SHA256", "SHA384", "SHA512", "SHA2-256", "SHA2-384", "SHA2-512"].contains(&&*algorithm);
+        return Some((Checksum::parse(digest.trim()).filter(|_| is_known)?, name));
+    }
+    // `DIGEST  NAME` and `DIGEST *NAME`; a backslash in front says that the name has escapes.
+    let line = line.strip_prefix('\\').unwrap_or(line);
+    let word = line.split_whitespace().find(|word| Checksum::parse(word).is_some())?;
+    let (before, after) = line.split_once(word)?;
+    let name = if before.is_empty() { after } else { before };
+    // `NAME: DIGEST`, and the table of PowerShell: `SHA256 DIGEST PATH`
+    let name = if before.trim().eq_ignore_ascii_case("sha256") { after } else { name };
+    let name = name.trim().trim_end_matches(':');
+    Some((Checksum::parse(word)?, name.strip_prefix('*').unwrap_or(name)))
+}
+
+/// Whether a path in a list is that of a file, in whatever folder it was made.
+fn is_path_of(path: &str, name: &str) -> bool {
+    path == name || path.rsplit(['/', '\\']).next() == Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    const B: &str = "ca7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn found(content: impl AsRef<[u8]>, list: &str) -> Option<String> {
+        find(content.as_ref(), list, "x 1.gz").map(|checksum| checksum.digest)
+    }
+
+    #[test]
+    fn the_digest_of_a_file_is_found_however_it_is_written() {
+        let upper = A.to_uppercase();
+        for line in [
+            format!("{A}  x 1.gz"),
+            format!("{A} *x 1.gz\r"),
+            format!("{A}  ./x 1.gz"),
+            format!("{upper}\tdist\\x 1.gz"),
+            format!("\\{A}  x 1.gz"),
+            format!("sha256:{A}  x 1.gz"),
+            format!("SHA256 (x 1.gz) = {A}"),
+            format!("SHA2-256(out/x 1.gz)= {upper}"),
+            format!("x 1.gz: {A}"),
+            format!("SHA256  {upper}  C:\\out\\x 1.gz"),
+        ] {
+            let text = format!("# a list\n{B}  y.gz\n{line}\n{B}  x 1.gz.sig\n");
+            assert_eq!(found(&text, "SHA256SUMS").as_deref(), Some(A), "{line}");
+            let units = || std::iter::once('\u{feff}').chain(text.chars()).map(|c| c as u16);
+            let little: Vec<u8> = units().flat_map(u16::to_le_bytes).collect();
+            let big: Vec<u8> = units().flat_map(u16::to_be_bytes).collect();
+            let marked = ["\u{feff}", &text].concat();
+            for content in [little, big, marked.into_bytes()] {
+                assert_eq!(found(content, "checksums.txt").as_deref(), Some(A), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lone_digest_is_that_of_the_file_and_another_name_only_in_its_own_list() {
+        assert_eq!(found(format!("{A}\n"), "x 1.gz.sha256").as_deref(), Some(A));
+        assert_eq!(found(A, "download").as_deref(), Some(A));
+        assert_eq!(found(format!("{A}  renamed.gz\n"), "x 1.gz.sha256").as_deref(), Some(A));
+        assert_eq!(found(format!("{A}  y.gz\n"), "checksums.txt"), None);
+        assert_eq!(found(format!("{A}\n{B}\n"), "x 1.gz.sha256"), None);
+        assert_eq!(found("", "x 1.gz.sha256"), None);
+    }
+
+    #[test]
+    fn only_digests_of_the_sha_2_family_count() {
+        let long = [A, B].concat();
+        let lines = format!("{}  x 1.gz\n{}  x 1.gz\n", &A[..32], &A[..40]);
+        assert_eq!(found(&lines, "checksums.txt"), None);
+        assert_eq!(found(format!("{lines}{long}  x 1.gz\n"), "checksums.txt").as_ref(), Some(&long));
+        assert_eq!(found(format!("{long}  x 1.gz\n{A}  x 1.gz\n"), "checksums.txt").as_deref(), Some(A));
+        assert_eq!(found(format!("BLAKE2b (x 1.gz) = {long}"), "checksums.txt"), None);
+        for list in ["B2SUMS", "x 1.gz.blake3", "sha3-256.txt"] {
+            assert_eq!(found(format!("{A}  x 1.gz"), list), None, "{list}");
+        }
+        assert_eq!(Checksum::parse(&"g".repeat(64)), None);
+    }
+
+    #[test]
+    fn a_digest_of_each_algorithm_is_that_of_coreutils() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x");
+        fs_err::write(&file, "abc").unwrap();
+        for (length, start) in [(64, "ba7816bf"), (96, "cb00753f"), (128, "ddaf35a1")] {
+            let digest = Checksum::parse(&"0".repeat(length)).unwrap().of_file(&file).unwrap();
+            assert!(digest.starts_with(start) && digest.len() == length, "{digest}");
+        }
+    }
+}
