@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn only_env_and_the_package_managers_of_systems_are_curated() {
+    fn every_provider_sets_curated_and_only_package_managers_are() {
         let mut curated = Vec::new();
         for provider in names() {
             let schema = config(provider).unwrap().expect("a built-in provider has a config.json");

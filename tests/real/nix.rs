@@ -6,7 +6,7 @@ use crate::kernel::{Namespaces, has, is_root};
 use crate::test_context::TestContext;
 
 /// A flake with a package of one program, and with one that cannot be built.
-const FLAKE: &str = r##"{ outputs = { self }: let
+const FLAKE: &str = r#"{ outputs = { self }: let
   package = system: name: script: derivation {
     inherit name system; builder = "/bin/sh"; args = ["-c" "PATH=/usr/bin:/bin; ${script}"];
   };
@@ -15,7 +15,7 @@ const FLAKE: &str = r##"{ outputs = { self }: let
     broken = package system "broken-1.0" "false";
   };
 in { packages.x86_64-linux = packages "x86_64-linux"; packages.aarch64-linux = packages "aarch64-linux"; }; }
-"##;
+"#;
 
 #[test]
 #[ignore = "needs nix: run with --ignored"]

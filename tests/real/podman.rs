@@ -54,10 +54,9 @@ fn podman_runs_an_image_by_its_digest_in_the_current_folder() {
     assert!(package_version.starts_with("1.7@sha256:"), "{package_version}");
     let link = context.bin("tiny");
     let run = format!("mkdir -p 'a b' && cd 'a b' && echo input | {} '$x' \"it's\" && ls -A", link.display());
-    let expected = format!("|$x it's\ninput\nmade\n");
     let output = sh(&run).stdout;
     assert!(
-        output.starts_with("tiny 1.7\n") && output.ends_with(&format!("/here/a b{expected}")),
+        output.starts_with("tiny 1.7\n") && output.ends_with("/here/a b|$x it's\ninput\nmade\n"),
         "{output}"
     );
 
