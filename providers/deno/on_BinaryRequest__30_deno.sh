@@ -41,13 +41,13 @@ explain() {
     esac
     [ -z "$cause" ] || printf '%s\n' "$cause" >&2
 }
-# A registry has dates if no release is older than npm.
+# A registry has dates if deno finds no release that is older than npm.
 fetch_dates() {
-    case $package in npm:*) ;; *) echo "only npm's registries lack dates" && return ;; esac
     DENO_DIR=$part/dates deno cache --quiet --no-config --no-lock --minimum-dependency-age=2000-01-01 "$package" 2>"$log.dates" && return
     grep 'minimum dependency' "$log.dates" || { cat "$log.dates" >&2 && false; }
 }
-start_check_of_dates
+check_pid=
+case $package in npm:*) start_check_of_dates ;; esac
 scripts=
 [ -z "$run_scripts" ] || scripts=--allow-scripts
 # shellcheck disable=SC2086 # one option a line

@@ -7,7 +7,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider playwright --lock playwright -- "$@")"
+eval "$("$RIGUP" hook begin --provider playwright -- "$@")"
 browser=$(printf '%s\n' "$packages" | grep -v '^-') || browser=$name
 case $browser in
 chrome | chromium) browser=chromium ;;

@@ -313,6 +313,7 @@ impl Suite<'_> {
         let expected = self.is_provider().then(|| Expected {
             abspath: abspath.as_deref(),
             version: overrides.version.as_deref(),
+            lib_dir: Some(lib_dir),
             ..Expected::new(name, versions, &provider, &link)
         });
         let observed = HookRun::of(&finished, expected, (duration, timeout))?;

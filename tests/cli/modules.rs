@@ -53,6 +53,16 @@ fn a_python_module_is_recorded_and_not_linked() {
     context.run(&["load", "feedparser"]).exits_with(1);
 }
 
+#[test]
+fn hook_test_accepts_a_hook_that_installs_a_module() {
+    let context = TestContext::new();
+    context.provider("venv", VENV);
+    let config = r#"{"type": "object", "properties": {}, "metadata": "dist-info"}"#;
+    context.write("here/providers/venv/config.json", config);
+    let hook = "providers/venv/on_BinaryRequest__50_venv.sh";
+    context.run(&["hook", "test", hook, "--only", "answer,repeat", "--", "--name=feedparser"]).succeeds();
+}
+
 /// Writes a plugin whose `js` has an abspath, and a provider that reports this file.
 fn context(file: &str, text: &str, overrides: &str) -> TestContext {
     let context = TestContext::new();
