@@ -33,6 +33,8 @@ const FORMAT: u64 = 1;
 
 /// The longest name, in bytes: the longest path on Linux.
 const MAX_NAME: usize = 4096;
+/// The longest address, in bytes: servers accept lines of 8 KiB.
+pub(crate) const MAX_URL_LENGTH: usize = 8 << 10;
 /// The longest other text, in bytes.
 const MAX_TEXT: usize = 255;
 
@@ -53,6 +55,12 @@ pub struct Pin {
     pub version: String,
     /// Hex SHA-256 of the file, with `{LIB_DIR}` for LIB_DIR.
     pub sha256: String,
+    /// The address of the file from which the provider installed the binary; empty if it did not state one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub url: String,
+    /// Hex SHA-256 of that file; empty without an address.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub url_sha256: String,
     /// Hex SHA-256 of the provider's hook.
     pub hook_sha256: String,
     /// Hex SHA-256 of the requirement's overrides for the provider; empty if there are none.
@@ -136,6 +144,9 @@ pub enum PinError {
          {MAX_VERSION_LENGTH} characters"
     )]
     Version(String),
+    /// The address is not one, or has no digest.
+    #[error("\"url\" must be an address, together with \"url_sha256\"")]
+    Url,
     /// The value is not a digest.
     #[error("\"{0}\" must be 64 lower-case hex digits")]
     Digest(&'static str),
@@ -232,7 +243,8 @@ impl Pin {
     }
 
     fn check(&self) -> Result<(), PinError> {
-        let Self { platform, name, binprovider: _, version, sha256, hook_sha256, overrides_sha256 } = self;
+        let Self { platform, name, binprovider: _, version, .. } = self;
+        let Self { sha256, url, url_sha256, hook_sha256, overrides_sha256, .. } = self;
         if platform.len() > MAX_TEXT
             || !platform.split_once('-').is_some_and(|(arch, os)| is_word(arch) && is_word(os))
         {
@@ -249,8 +261,14 @@ impl Pin {
                 return Err(PinError::Digest(key));
             }
         }
-        if !overrides_sha256.is_empty() && !is_sha256(overrides_sha256) {
-            return Err(PinError::Digest("overrides_sha256"));
+        for (key, digest) in [("url_sha256", url_sha256), ("overrides_sha256", overrides_sha256)] {
+            if !digest.is_empty() && !is_sha256(digest) {
+                return Err(PinError::Digest(key));
+            }
+        }
+        let is_url = url.len() <= MAX_URL_LENGTH && url.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_url || url.is_empty() != url_sha256.is_empty() {
+            return Err(PinError::Url);
         }
         Ok(())
     }

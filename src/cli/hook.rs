@@ -32,6 +32,7 @@ mod archive;
 mod asset;
 mod binary;
 mod provider_args;
+mod release;
 mod repository;
 mod test;
 mod versions;
@@ -126,6 +127,15 @@ pub(crate) enum HookCommand {
         #[arg(long)]
         name: String,
     },
+    /// For hook scripts: print the release assets to install from as shell assignments
+    Release(release::ReleaseArgs),
+    /// For hook scripts: download and verify a file, and print its path as a shell assignment
+    Download(release::DownloadArgs),
+    /// For hook scripts: exit with 0 if the system can start a program, and with 1 if not
+    Startable {
+        /// Path of the program
+        file: PathBuf,
+    },
     /// For hook scripts: find the binary, probe its version and print its Binary record
     Binary(binary::BinaryArgs),
     /// For hook scripts: download pages of a registry and print the versions on them
@@ -152,12 +162,15 @@ pub(crate) enum HookCommand {
 /// The shell code that ends a hook with a usage error.
 pub(crate) const EXIT_IN_SHELL: &str = "exit 2\n";
 
-/// Whether a hook evaluates the output of a command line with a usage error: that of `hook begin`, or of a misspelled command
-/// in its place.
+/// The commands whose output a hook evaluates, so that a usage error must end the hook.
+const EVALUATED: [&str; 3] = ["begin", "release", "download"];
+
+/// Whether a hook evaluates the output of a command line with a usage error, also that of a misspelled command.
 pub(crate) fn is_evaluated(arguments: impl IntoIterator<Item = OsString>, error: ErrorKind) -> bool {
     let mut arguments = arguments.into_iter();
     arguments.next().is_some_and(|word| word == "hook")
-        && (error == ErrorKind::InvalidSubcommand || arguments.next().is_some_and(|word| word == "begin"))
+        && (error == ErrorKind::InvalidSubcommand
+            || arguments.next().is_some_and(|word| EVALUATED.iter().any(|name| word == *name)))
 }
 
 /// The exit code of a hook whose provider the request does not allow, and of a search without a result.
@@ -179,6 +192,9 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         HookCommand::Verify(args) => return archive::verify(&args),
         HookCommand::Unpack(args) => return archive::unpack(&args),
         HookCommand::Program(args) => return archive::program(&args, context),
+        HookCommand::Release(args) => return release::release(&args, context),
+        HookCommand::Download(args) => return release::download(&args, context),
+        HookCommand::Startable { file } => return release::startable(&file, context),
         HookCommand::Binary(args) => return binary::run(&args, context),
         HookCommand::Versions(args) => return versions::print(&args, context),
         HookCommand::Begin { lock, batch, pin, versions, of } => {

@@ -387,7 +387,7 @@ impl<'a> LockfileUpdate<'a> {
     }
 
     fn line(&self, request: &Request, installed: &Installed) -> Result<Pin, String> {
-        let Installed { binprovider, abspath, version, .. } = installed;
+        let Installed { binprovider, abspath, version, url, url_sha256, .. } = installed;
         let hook_sha256 =
             self.hooks.get(binprovider).ok_or_else(|| format!("cannot find a hook of {binprovider}"))?;
         let sha256 =
@@ -398,6 +398,8 @@ impl<'a> LockfileUpdate<'a> {
             binprovider: binprovider.clone(),
             version: version.clone(),
             sha256,
+            url: url.clone(),
+            url_sha256: url_sha256.clone(),
             hook_sha256: hook_sha256.clone(),
             overrides_sha256: request_digest::of_overrides(request, binprovider, self.settings),
         })

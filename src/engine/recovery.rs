@@ -174,6 +174,8 @@ mod tests {
                 abspath: "/bin/sh".into(),
                 version: "1.0.0".to_owned(),
                 package_version: String::new(),
+                url: String::new(),
+                url_sha256: String::new(),
                 sha256: digest::sha256(Path::new("/bin/sh")).unwrap(),
                 fingerprint: probe::fingerprint(Path::new("/bin/sh")).unwrap(),
                 request_digest: String::new(),

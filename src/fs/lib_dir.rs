@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `bin` | the links, unless the settings name another LIB_BIN_DIR |
 //! | `<provider>/<name>`, `<provider>/packages/<name>` | a prefix |
+//! | `github/<owner>/<repository>/<tag>-<digest>` | a prefix with a release asset, which several binaries may share |
 //! | `<prefix>.part` | a prefix that a hook is building |
 //! | `<prefix>.part/.rigup-old` | the earlier version of a prefix that the bash provider is building in place |
 //! | `.prefixes/<prefix>` | the markers of the users of a prefix |
@@ -40,6 +41,10 @@ const LINKED: &str = ".linked-";
 
 /// The folder below `LIB_DIR/<provider>` that contains further prefixes, as in abx-plugins.
 pub(crate) const PACKAGES: &str = "packages";
+
+/// The provider whose prefixes are those of release assets: `<owner>/<repository>/<tag>-<digest>`. What it installs into for
+/// a binary alone is below its [`PACKAGES`], so that the name of a binary is never taken for an owner.
+pub(crate) const RELEASES: &str = "github";
 
 /// The end of the name of a prefix that a hook is building.
 const PART: &str = ".part";
@@ -105,11 +110,24 @@ impl Prefix {
     pub(crate) fn containing(file: &Path, lib_dir: &Path) -> Option<Self> {
         let below: Vec<Component<'_>> = file.strip_prefix(lib_dir).ok()?.components().collect();
         let is_name = |part: &Component<'_>| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().ends_with(PART.as_bytes()));
-        let depth = if below.get(1) == Some(&Component::Normal(PACKAGES.as_ref())) { 3 } else { 2 };
+        let is_at = |at: usize, name: &str| below.get(at) == Some(&Component::Normal(name.as_ref()));
+        let depth = if is_at(1, PACKAGES) {
+            3
+        } else if is_at(0, RELEASES) {
+            4
+        } else {
+            2
+        };
         let is_prefix = below.len() > depth
             && below[..depth].iter().all(is_name)
             && !below[0].as_os_str().as_encoded_bytes().starts_with(b".");
         is_prefix.then(|| Self(below[..depth].iter().collect()))
+    }
+
+    /// Returns the path of the prefix of a binary that shares it with no other.
+    pub(crate) fn of_binary(provider: &str, name: &str, lib_dir: &Path) -> PathBuf {
+        let folder = lib_dir.join(provider);
+        if provider == RELEASES { folder.join(PACKAGES).join(name) } else { folder.join(name) }
     }
 
     /// Returns the prefix that a hook is building at this path, or `None` if it is no such path.
@@ -137,7 +155,8 @@ impl Prefix {
 
     /// Returns whether it is the prefix of a binary with this name that shares it with no other.
     pub(crate) fn is_named(&self, name: &str) -> bool {
-        self.0 == Path::new(self.provider()).join(name)
+        let provider = self.provider().to_str().unwrap_or_default();
+        self.0 == Self::of_binary(provider, name, Path::new(""))
     }
 
     /// Returns its path.
@@ -168,6 +187,14 @@ impl Prefix {
     fn folders(&self, lib_dir: &Path) -> impl Iterator<Item = PathBuf> {
         let folders = parent(&self.0).ancestors().filter(|folder| !folder.as_os_str().is_empty());
         folders.map(|folder| lib_dir.join(folder))
+    }
+
+    /// Removes the empty folders around a release that does not exist any more: those of the repository and its owner.
+    pub(crate) fn remove_empty_folders(&self, lib_dir: &Path) {
+        for folder in self.folders(lib_dir).filter(|folder| *folder != lib_dir.join(self.provider())) {
+            // This fails if the folder is not empty.
+            let _ = fs_err::remove_dir(folder);
+        }
     }
 
     /// Returns whether rigup made the prefix, or what an unfinished install left beside it. A copy of LIB_DIR contains the
@@ -218,7 +245,11 @@ pub(crate) fn is_filled(path: &Path) -> bool {
 /// Returns the paths in the folder of a provider that may be those of prefixes.
 fn of_provider(provider: &OsStr, lib_dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let folder = lib_dir.join(provider);
-    [folder.join(PACKAGES), folder].into_iter().flat_map(|folder| entries(&folder))
+    let packages = folder.join(PACKAGES);
+    let depth = if provider == RELEASES { 2 } else { 0 };
+    let folders = (0..depth)
+        .fold(vec![folder], |folders, _| folders.iter().flat_map(|folder| entries(folder)).collect());
+    [packages].into_iter().chain(folders).flat_map(|folder| entries(&folder))
 }
 
 /// Returns the paths in a folder, or none if it cannot be read.

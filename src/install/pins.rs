@@ -118,6 +118,8 @@ pub(crate) fn difference(before: &Pin, after: &Pin) -> String {
         ("binprovider", before.binprovider.as_str(), after.binprovider.as_str()),
         ("version", &before.version, &after.version),
         ("sha256", &before.sha256, &after.sha256),
+        ("url", &before.url, &after.url),
+        ("url_sha256", &before.url_sha256, &after.url_sha256),
         ("hook_sha256", &before.hook_sha256, &after.hook_sha256),
         ("overrides_sha256", &before.overrides_sha256, &after.overrides_sha256),
     ];
@@ -144,6 +146,8 @@ mod tests {
             binprovider: ProviderName::from_static("pip"),
             version: version.to_owned(),
             sha256: sha256.to_owned(),
+            url: String::new(),
+            url_sha256: String::new(),
             hook_sha256: "0".repeat(64),
             overrides_sha256: String::new(),
         }
@@ -156,6 +160,8 @@ mod tests {
             abspath: "/no/such/file".into(),
             version: "1.0".to_owned(),
             package_version: String::new(),
+            url: String::new(),
+            url_sha256: String::new(),
             sha256: "a".repeat(64),
             fingerprint: "1:2".to_owned(),
             request_digest: String::new(),

@@ -94,6 +94,7 @@ impl Users<'_> {
         }
         if orphan.is_some() && !prefix.exists(&self.settings.lib_dir) {
             self.remove_evidence(&markers)?;
+            prefix.remove_empty_folders(&self.settings.lib_dir);
         }
         Ok(orphan)
     }

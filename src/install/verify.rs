@@ -10,7 +10,7 @@ use crate::fs::digest::is_sha256;
 use crate::fs::dir::parent;
 use crate::install::probe::{self, ProbeError, Prober, Program};
 use crate::install::{relocatable, request_digest};
-use crate::lockfile::Pin;
+use crate::lockfile::{MAX_URL_LENGTH, Pin};
 use crate::model::attempt::HELD_BACK;
 use crate::model::version::{self, MAX_VERSION_LENGTH, is_valid_version};
 use crate::model::{Installed, Outcome, ProviderName, VersionRange, name};
@@ -238,12 +238,15 @@ pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Res
             check_version(&version, package_version, &expected)?;
         }
     }
+    let url_sha256 = if is_url(text("url")) { text("url_sha256") } else { "" };
     let request_digest = if is_timed_out { request_digest::UNFINISHED } else { "" };
     Ok(Installed {
         binprovider: expected.provider.clone(),
         abspath,
         version,
         package_version: text("package_version").to_owned(),
+        url: if is_sha256(url_sha256) { text("url").to_owned() } else { String::new() },
+        url_sha256: if is_sha256(url_sha256) { url_sha256.to_owned() } else { String::new() },
         sha256,
         fingerprint,
         request_digest: request_digest.to_owned(),
@@ -358,6 +361,11 @@ fn check_file(path: &Path, expected: &Expected<'_>) -> Result<bool, VerifyError>
     }
 }
 
+/// Returns whether a text may be the address of a file in a record.
+fn is_url(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_URL_LENGTH && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Returns whether two paths are the same, even if their folders have several paths.
 fn is_same_place(one: &Path, other: &Path) -> bool {
     let place = |path: &Path| Some((parent(path).canonicalize().ok()?, path.file_name()?.to_owned()));
@@ -425,6 +433,8 @@ mod tests {
             binprovider: ENV.clone(),
             version: String::new(),
             sha256: zeros,
+            url: String::new(),
+            url_sha256: String::new(),
             hook_sha256: String::new(),
             overrides_sha256: String::new(),
         };

@@ -75,6 +75,10 @@ pub struct Installed {
     /// The version of the package that owns the program, exactly as the package manager writes it; empty if no package
     /// manager installed it.
     pub package_version: String,
+    /// The address of the file from which the provider installed it; empty if it did not state one.
+    pub url: String,
+    /// Hex SHA-256 of that file; empty without an address.
+    pub url_sha256: String,
     /// Hex SHA-256 of the file.
     pub sha256: String,
     /// Inode, size and times of the file when it was verified.
@@ -229,6 +233,8 @@ impl Binary {
             "abspath": installed.map(|installed| installed.abspath.to_string_lossy()).unwrap_or_default(),
             "version": installed.map_or("", |installed| &installed.version),
             "package_version": installed.map_or("", |installed| &installed.package_version),
+            "url": installed.map_or("", |installed| &installed.url),
+            "url_sha256": installed.map_or("", |installed| &installed.url_sha256),
             "sha256": installed.map_or("", |installed| &installed.sha256),
             "fingerprint": installed.map_or("", |installed| &installed.fingerprint),
             "request_digest": installed.map_or("", |installed| &installed.request_digest),
@@ -305,6 +311,8 @@ mod tests {
             abspath: PathBuf::from("/usr/bin/rg"),
             version: version.to_owned(),
             package_version: String::new(),
+            url: String::new(),
+            url_sha256: String::new(),
             sha256: String::new(),
             fingerprint: "1:2".to_owned(),
             request_digest: String::new(),

@@ -137,6 +137,8 @@ pub(crate) fn binary(fields: &Map<String, Value>) -> Result<Binary, ImportError>
         abspath: fields.get::<String>("abspath")?.into(),
         version: fields.get("version")?,
         package_version: fields.get("package_version")?,
+        url: fields.get("url")?,
+        url_sha256: fields.get("url_sha256")?,
         sha256: fields.get("sha256")?,
         fingerprint: fields.get("fingerprint")?,
         request_digest: fields.get("request_digest")?,

@@ -134,9 +134,13 @@ impl ProviderOverrides {
         name: &BinaryName,
         lib_dir: &Path,
     ) -> Result<Prefix, InstallRootError> {
-        let root = self.install_root.as_deref().unwrap_or(name.link_name());
-        let below = lib_dir.join(provider);
-        let prefix = Prefix::new(&below.join(root), lib_dir).filter(|prefix| prefix.provider() == provider);
+        let own = name.link_name();
+        let (root, below) = (self.install_root.as_deref().unwrap_or(own), lib_dir.join(provider));
+        let path = match self.install_root {
+            None => Prefix::of_binary(provider, own, lib_dir),
+            Some(_) => below.join(root),
+        };
+        let prefix = Prefix::new(&path, lib_dir).filter(|prefix| prefix.provider() == provider);
         prefix.ok_or_else(|| InstallRootError { provider: provider.to_owned(), root: root.to_owned(), below })
     }
 

@@ -42,7 +42,7 @@ impl Environment {
     }
 
     /// Returns a folder of the XDG Base Directory Specification; `default` is relative to the home folder.
-    pub(super) fn xdg_folder(&self, name: &str, home: Option<&Path>, default: &str) -> Option<PathBuf> {
+    pub(crate) fn xdg_folder(&self, name: &str, home: Option<&Path>, default: &str) -> Option<PathBuf> {
         let folder = self.path(&[name]).filter(|folder| folder.is_absolute());
         folder.or_else(|| Some(home?.join(default)))
     }

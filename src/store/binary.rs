@@ -34,7 +34,7 @@ impl TableRow for Binary {
     const TABLE: &'static str = "binary";
     const COLUMNS: &'static str = "id, machine_id, name, binproviders, min_version, max_version, min_release_age, \
         postinstall_scripts, overrides, retry_at, attempt_count, last_error, failed_request_digest, binprovider, \
-        abspath, version, package_version, sha256, fingerprint, request_digest, needs_wrapper, created_at, \
+        abspath, version, package_version, url, url_sha256, sha256, fingerprint, request_digest, needs_wrapper, created_at, \
         modified_at, num_uses_failed, num_uses_succeeded";
     const PATHS: &'static [&'static str] = &["abspath"];
 }
@@ -57,7 +57,7 @@ columns! {
     Policy { min_release_age, postinstall_scripts }
     Backoff { retry_at, attempt_count, last_error, failed_request_digest }
     Installed {
-        binprovider, abspath, version, package_version, sha256, fingerprint, request_digest, needs_wrapper,
+        binprovider, abspath, version, package_version, url, url_sha256, sha256, fingerprint, request_digest, needs_wrapper,
     }
     Binary {
         id, machine_id, name, binproviders, min_version, max_version, policy, overrides, backoff, installed,
@@ -262,6 +262,8 @@ mod tests {
             abspath: OsStr::from_bytes(b"/opt/caf\xe9/rg").into(),
             version: String::new(),
             package_version: "1:2.0-1".to_owned(),
+            url: "https://example.org/rg.gz".to_owned(),
+            url_sha256: "ff11".to_owned(),
             sha256: "00ff".to_owned(),
             fingerprint: "1:2:3".to_owned(),
             request_digest: "ff00".to_owned(),

@@ -349,6 +349,8 @@ fn paths_below_lib_dir_and_the_data_dir_move_with_these_folders() {
         abspath: folder.join("lib/rg"),
         version: String::new(),
         package_version: String::new(),
+        url: String::new(),
+        url_sha256: String::new(),
         sha256: "00".to_owned(),
         fingerprint: "1".to_owned(),
         request_digest: String::new(),

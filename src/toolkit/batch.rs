@@ -64,7 +64,7 @@ impl BatchSearch<'_> {
             let abspath = overrides.abspath(settings.home.as_deref());
             let file = self.search.locate(&request.name, abspath.as_deref());
             match file.and_then(|file| self.search.facts(&request.name, overrides, file, None)) {
-                Ok(facts) => facts.records(&request.name, provider, &[]),
+                Ok(facts) => facts.records(&request.name, provider, &[], None),
                 Err(error) => {
                     let error = self.explain(error, request);
                     let outcome = error.outcome(self.or_decline);

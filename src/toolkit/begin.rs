@@ -34,14 +34,15 @@ const HOME: &str = "HOME";
 /// The shell code that defines functions for every hook.
 const FUNCTIONS: &str = include_str!("begin_all.sh");
 
-/// The shell code that defines functions for a hook with one request, also for one that installs Node or Python packages
-/// or images of containers.
-const REQUEST_FUNCTIONS: [&str; 5] = [
+/// The shell code that defines functions for a hook with one request, also for one that installs Node or Python packages,
+/// images of containers or releases.
+const REQUEST_FUNCTIONS: [&str; 6] = [
     include_str!("begin_request.sh"),
     include_str!("begin_node.sh"),
     UV_FUNCTIONS,
     include_str!("begin_python.sh"),
     include_str!("begin_container.sh"),
+    include_str!("begin_release.sh"),
 ];
 
 /// The shell code that defines functions for a hook that reads the settings of uv.

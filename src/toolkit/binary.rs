@@ -123,9 +123,16 @@ impl ProgramFacts {
         Ok(())
     }
 
-    /// Returns the Binary record, and perhaps a warning. The provider could not enforce the rules in `unenforced`.
-    pub(crate) fn records(&self, name: &BinaryName, provider: &str, unenforced: &[String]) -> Vec<Value> {
-        let record = json!({
+    /// Returns the Binary record, and perhaps a warning. The provider could not enforce the rules in `unenforced`, and
+    /// installed the program from the file with this address and digest.
+    pub(crate) fn records(
+        &self,
+        name: &BinaryName,
+        provider: &str,
+        unenforced: &[String],
+        download: Option<(&str, &str)>,
+    ) -> Vec<Value> {
+        let mut record = json!({
             "type": "Binary",
             "name": name.as_str(),
             "abspath": self.file.to_string_lossy(),
@@ -138,6 +145,10 @@ impl ProgramFacts {
             UNENFORCED: unenforced,
             "binprovider": provider,
         });
+        if let Some((url, sha256)) = download {
+            record["url"] = url.into();
+            record["url_sha256"] = sha256.into();
+        }
         let warning = self.is_timed_out.then(|| {
             let message = format!("{name} printed no version in time; the next `rigup install` tries again");
             json!({"type": "Warning", "message": message})

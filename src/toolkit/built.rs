@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::fs::atomic;
-use crate::fs::dir::denying_owner;
+use crate::fs::dir::{denying_owner, parent};
 use crate::fs::lib_dir::{self, Prefix};
 use crate::toolkit::binary::BinaryError;
 
@@ -43,6 +43,7 @@ impl BuiltPrefix<'_> {
                 return Err(BinaryError::Foreign(prefix.clone()));
             }
             place.create_evidence(self.lib_dir).map_err(failed)?;
+            lib_dir::make_shared_dir(self.lib_dir, parent(prefix)).map_err(failed)?;
         }
         if is_in_place {
             return Ok(file.to_owned());

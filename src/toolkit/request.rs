@@ -27,6 +27,10 @@ pub struct HookRequest {
     pub exact_version: String,
     /// `--exact-sha256`: the pinned digest, with `{LIB_DIR}` for LIB_DIR; empty for any.
     pub exact_sha256: String,
+    /// `--exact-url`: the pinned address of the file that the binary was installed from; empty for any.
+    pub exact_url: String,
+    /// `--exact-url-sha256`: the digest of that file; empty if it is not known.
+    pub exact_url_sha256: String,
     /// `--not-below`: the installed version, which no older one may replace; empty if any may.
     pub not_below: String,
     /// `--min-release-age`, `--postinstall-scripts`
@@ -38,13 +42,15 @@ pub struct HookRequest {
 }
 
 /// The keys of a request, which are arguments of a hook.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     "name",
     "binproviders",
     "min_version",
     "max_version",
     "exact_version",
     "exact_sha256",
+    "exact_url",
+    "exact_url_sha256",
     "not_below",
     MIN_RELEASE_AGE_KEY,
     POSTINSTALL_SCRIPTS_KEY,
@@ -73,6 +79,9 @@ pub enum RequestError {
     /// A prefix that another user installed, with the id of that user.
     #[error("cannot install into {path}: it belongs to the user {1}; choose another LIB_DIR", path = .0.display())]
     OtherOwner(PathBuf, u32),
+    /// A folder that no prefix of the provider can be.
+    #[error("cannot install into {path}: it is not a prefix of {1} in LIB_DIR", path = .0.display())]
+    NoPrefix(PathBuf, String),
     /// A folder around the prefix is the link of another user, with the path, the user and the next step.
     #[error("cannot install: {0}")]
     Link(String),
@@ -120,6 +129,8 @@ impl HookRequest {
             max_version: requirement.max_version,
             exact_version: text("exact_version").to_owned(),
             exact_sha256: text("exact_sha256").to_owned(),
+            exact_url: text("exact_url").to_owned(),
+            exact_url_sha256: text("exact_url_sha256").to_owned(),
             not_below: text("not_below").to_owned(),
             policy: requirement.policy,
             best_effort: text("best_effort").split(',').map(str::to_owned).collect(),
@@ -135,6 +146,20 @@ impl HookRequest {
     /// Returns the prefix that a provider installs into.
     pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<Prefix, RequestError> {
         let prefix = self.overrides.of(provider).prefix(provider, &self.name, lib_dir)?;
+        prefix.check_folders(lib_dir).map_err(|error| RequestError::Link(error.to_string()))?;
+        Ok(prefix)
+    }
+
+    /// Returns the prefix of a provider at a path, or the one of the request.
+    pub(crate) fn prefix_at(
+        &self,
+        provider: &str,
+        path: Option<&Path>,
+        lib_dir: &Path,
+    ) -> Result<Prefix, RequestError> {
+        let Some(path) = path else { return self.prefix(provider, lib_dir) };
+        let prefix = Prefix::new(path, lib_dir).filter(|prefix| prefix.provider() == provider);
+        let prefix = prefix.ok_or_else(|| RequestError::NoPrefix(path.to_owned(), provider.to_owned()))?;
         prefix.check_folders(lib_dir).map_err(|error| RequestError::Link(error.to_string()))?;
         Ok(prefix)
     }

@@ -33,6 +33,8 @@ pub(crate) struct SingleSearch<'a> {
     pub config: &'a ProviderConfig,
     /// Whether a binary that does not exist is declined, not failed.
     pub or_decline: bool,
+    /// The address and the digest of the file that the package was installed from.
+    pub download: Option<(&'a str, &'a str)>,
     /// The rules of the policy that the provider could not enforce.
     pub unenforced: &'a [String],
 }
@@ -88,7 +90,7 @@ impl SingleSearch<'_> {
         if let Some(built) = &self.built {
             facts.file = built.put_in_place(&facts.file)?;
         }
-        Ok(facts.records(self.name, provider, self.unenforced))
+        Ok(facts.records(self.name, provider, self.unenforced, self.download))
     }
 
     /// Returns a hint if the program does not run because the install script of its Node package did not run, or if it has

@@ -59,8 +59,9 @@ fn a_provider_without_its_package_manager_declines_with_a_hint() {
     );
     context.script("tools/node", "#!/bin/sh\necho v22.0.0\n");
     let providers = builtin_providers::providers();
-    // env needs no package manager, and node installs one.
-    for provider in providers.iter().filter(|provider| !["env", "node"].contains(&provider.as_str())) {
+    // env needs no package manager, and the others download files.
+    let without = ["env", "node", "github", "url"];
+    for provider in providers.iter().filter(|provider| !without.contains(&provider.as_str())) {
         let overrides = match provider.as_str() {
             "go" => json!({"go": ["example.com/tools/cmd/x"]}),
             "bash" => json!({"bash": {"install": "true"}}),

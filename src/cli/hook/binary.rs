@@ -35,9 +35,18 @@ pub(crate) struct BinaryArgs {
     /// Make the links and launchers in that folder work after a move, as `hook relocate` does
     #[arg(long, requires = "built")]
     relocate: bool,
+    /// Move the folder of `--built` to this prefix of the provider [default: that of the request]
+    #[arg(long, value_name = "FOLDER", requires = "built")]
+    prefix: Option<PathBuf>,
     /// Version of the package that the binary is from, instead of the one that the binary prints
     #[arg(long, value_name = "VERSION", conflicts_with = "batch")]
     package_version: Option<String>,
+    /// State in the record the address of the file that the binary was installed from
+    #[arg(long, value_name = "URL", requires = "url_sha256", conflicts_with = "batch")]
+    url: Option<String>,
+    /// Digest of the file at `--url`
+    #[arg(long, value_name = "SHA256", requires = "url")]
+    url_sha256: Option<String>,
     /// If the binary does not exist, decline: exit with 0 and print no record
     #[arg(long)]
     or_decline: bool,
@@ -75,8 +84,9 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     };
     let built = match (&args.built, &request) {
         (Some(built), Some(request)) => {
-            let prefix = request.prefix(&args.of.provider, &settings.lib_dir).map_err(CliError::usage)?;
-            Some(BuiltPrefix { built, prefix: prefix.path(&settings.lib_dir), lib_dir: &settings.lib_dir })
+            let prefix = request.prefix_at(&args.of.provider, args.prefix.as_deref(), &settings.lib_dir);
+            let prefix = prefix.map_err(CliError::usage)?.path(&settings.lib_dir);
+            Some(BuiltPrefix { built, prefix, lib_dir: &settings.lib_dir })
         }
         _ => None,
     };
@@ -99,6 +109,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         package_version: args.package_version.as_deref(),
         config: &config,
         or_decline: args.or_decline,
+        download: args.url.as_deref().zip(args.url_sha256.as_deref()),
         unenforced: &args.unenforced,
     };
     let found = search.records();

@@ -6,6 +6,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::hook::command;
 use crate::install::plan::Request;
+use crate::lockfile::Pin;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::{BinaryId, MachineId};
 
@@ -17,7 +18,10 @@ pub fn arguments(
     machine_id: MachineId,
 ) -> Vec<OsString> {
     let mut fields = fields(request, provider, binary_id, machine_id).to_vec();
-    fields.push(("exact_sha256", request.pin.as_ref().map(|pin| pin.sha256.as_str()).into()));
+    let pinned = |value: fn(&Pin) -> &str| request.pin.as_ref().map(value).into();
+    fields.push(("exact_sha256", pinned(|pin| &pin.sha256)));
+    fields.push(("exact_url", pinned(|pin| &pin.url)));
+    fields.push(("exact_url_sha256", pinned(|pin| &pin.url_sha256)));
     fields.push(("not_below", request.not_below.as_str().into()));
     for (_, value) in &mut fields {
         // As text, because an argument with the value false would be left out.

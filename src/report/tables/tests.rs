@@ -108,6 +108,8 @@ fn example_binaries() -> [Binary; 3] {
             abspath: path.into(),
             version: version.to_owned(),
             package_version: String::new(),
+            url: String::new(),
+            url_sha256: String::new(),
             sha256: String::new(),
             fingerprint: String::new(),
             request_digest: String::new(),

@@ -69,6 +69,8 @@ CREATE TABLE binary (
     abspath              ANY,
     version              TEXT,
     package_version      TEXT,
+    url                  TEXT,
+    url_sha256           TEXT,
     sha256               TEXT,
     fingerprint          TEXT,
     request_digest       TEXT,
@@ -79,6 +81,7 @@ CREATE TABLE binary (
     num_uses_succeeded   INTEGER NOT NULL,
     UNIQUE (machine_id, name),
     CHECK ((binprovider IS NOT NULL) = (abspath IS NOT NULL AND version IS NOT NULL AND package_version IS NOT NULL
+                                        AND url IS NOT NULL AND url_sha256 IS NOT NULL
                                         AND sha256 IS NOT NULL AND fingerprint IS NOT NULL
                                         AND request_digest IS NOT NULL AND needs_wrapper IS NOT NULL))
 ) STRICT;

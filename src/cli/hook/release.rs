@@ -1,0 +1,95 @@
+//! `rigup hook release` and `rigup hook download`, whose output a hook evaluates.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::command::{CliError, CommandResult, Context, interrupt};
+use crate::cli::hook::EXIT_IN_SHELL;
+use crate::cli::hook::provider_args::ProviderArgs;
+use crate::clock;
+use crate::engine::ExitStatus;
+use crate::model::Outcome;
+use crate::process::executable;
+use crate::settings::Settings;
+use crate::shell;
+use crate::toolkit::download::Download;
+use crate::toolkit::release::ReleaseSearch;
+
+/// The arguments of `rigup hook release`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReleaseArgs {
+    /// Take the file at the address in the override `url`
+    #[arg(long)]
+    at_url: bool,
+    #[command(flatten)]
+    of: ProviderArgs,
+}
+
+/// The arguments of `rigup hook download`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DownloadArgs {
+    /// Address of the file, or a line of `candidates`, which `hook release` sets
+    source: String,
+    /// Folder to put the file into
+    folder: PathBuf,
+}
+
+/// Prints shell code that sets the release of a request and its files, or that ends the hook.
+pub(super) fn release(args: &ReleaseArgs, context: &mut Context) -> CommandResult {
+    let ReleaseArgs { at_url, of } = args;
+    evaluated(context, |settings| {
+        let request = of.request(settings)?;
+        let interrupt = interrupt()?;
+        let search = ReleaseSearch::new(&of.provider, &request, settings, &interrupt, clock::now());
+        let found = search.and_then(|search| search.find(*at_url));
+        Ok(found
+            .map(|found| found.script())
+            .map_err(|error| (error.signal(), error.outcome(), error.to_string())))
+    })
+}
+
+/// Downloads a file, and prints shell code that sets its path, or that ends the hook.
+pub(super) fn download(args: &DownloadArgs, context: &mut Context) -> CommandResult {
+    evaluated(context, |settings| {
+        let interrupt = interrupt()?;
+        let downloaded = Download::parse(&args.source)
+            .and_then(|download| download.run(&args.folder, settings, &interrupt));
+        let script = downloaded.map(|downloaded| downloaded.script());
+        Ok(script.map_err(|error| (error.signal(), error.outcome(), error.to_string())))
+    })
+}
+
+/// Checks whether the system can start a program.
+pub(super) fn startable(file: &Path, context: &Context) -> CommandResult {
+    let search_path = || context.settings.environment.get("PATH").unwrap_or_default().to_owned();
+    match executable::check(file, Some(&search_path)) {
+        Ok(()) => Ok(ExitStatus::Success),
+        Err(problem) => Err(CliError::not_found(format!("{} {problem}", file.display()))),
+    }
+}
+
+/// Why there is no shell code: the signal that interrupted the command, if one did, the outcome and the reason.
+type HookEnd = (Option<i32>, Outcome, String);
+
+/// Prints the shell code that a function returns, or the code that ends the hook: the shell that evaluates it does not
+/// check the exit code of this command.
+fn evaluated(
+    context: &mut Context,
+    script: impl FnOnce(&Settings) -> Result<Result<String, HookEnd>, CliError>,
+) -> CommandResult {
+    let result = script(&context.settings);
+    let (code, status) = match &result {
+        Ok(Ok(script)) => (script.clone(), ExitStatus::Success),
+        Ok(Err((Some(signal), ..))) => (format!("exit {}\n", 128 + signal), ExitStatus::Interrupted(*signal)),
+        Ok(Err((None, outcome, reason))) => {
+            let function = match outcome {
+                Outcome::Declined => "decline",
+                Outcome::Rejected => "reject",
+                _ => "fail",
+            };
+            (format!("{function} {}\n", shell::quote_text(reason)), ExitStatus::Incomplete)
+        }
+        Err(_) => (EXIT_IN_SHELL.to_owned(), ExitStatus::Incomplete),
+    };
+    context.output.raw(code.as_bytes());
+    result.map(|_| status)
+}

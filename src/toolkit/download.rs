@@ -1,0 +1,331 @@
+//! Downloads a file and verifies it: `rigup hook download`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fs::digest;
+use crate::model::Outcome;
+use crate::process::signals::Interrupt;
+use crate::settings::Settings;
+use crate::shell;
+use crate::toolkit::checksum;
+use crate::toolkit::download::provenance::{Checked, ProvenanceError};
+use crate::toolkit::http::error::HttpError;
+use crate::toolkit::http::url::{Url, UrlError};
+use crate::toolkit::http::{HttpClient, HttpRequest};
+use crate::toolkit::minisign::{self, MinisignError};
+use crate::toolkit::release::host::ReleaseHost;
+
+mod provenance;
+
+/// The largest checksum file or signature, in bytes.
+const MAX_SIDE_FILE: u64 = 4 << 20;
+
+/// A file to download, as one line of JSON in the variable `candidates`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Download {
+    /// The name of the file.
+    pub(crate) name: String,
+    /// The public address.
+    pub(crate) url: String,
+    /// The address in the API of the host, which a token opens, if the public one needs a login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) api_url: Option<String>,
+    /// The host of the API; absent for GitHub.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
+    /// The size in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u64>,
+    /// The digest, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) known: Option<KnownDigest>,
+    /// The addresses of files that may contain the checksum.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) checksums: Vec<String>,
+    /// The address of the signature of minisign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signature: Option<String>,
+    /// The public key of minisign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) minisign: Option<String>,
+    /// The addresses of the files for cosign.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cosign: Vec<String>,
+    /// The further check that the request asks for: `attestation` or `cosign`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) verify: Option<String>,
+    /// The repository, `owner/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repository: Option<String>,
+    /// Whether a file is refused that nothing verifies.
+    pub(crate) require_checksum: bool,
+}
+
+/// A digest, and who states it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KnownDigest {
+    pub(crate) sha256: String,
+    pub(crate) source: String,
+}
+
+/// A file that was downloaded and verified.
+#[derive(Debug)]
+pub(crate) struct Downloaded {
+    file: PathBuf,
+    url: String,
+    sha256: String,
+    warning: Option<String>,
+}
+
+/// Why a file was not downloaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DownloadError {
+    /// The source is neither an address nor a line of `candidates`.
+    #[error("the source of the download is not valid: {0}")]
+    Source(String),
+    /// The file has no name that a file can have.
+    #[error("cannot download {0}: it has no file name")]
+    Name(String),
+    /// The address cannot be used.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The download failed.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The file has another size than the host says.
+    #[error("{0} has {1} bytes, not the {2} that its host states; try again")]
+    Size(String, u64, u64),
+    /// The file has another digest.
+    #[error("{0} has sha256 {1}, but {2} states {3}")]
+    Digest(String, String, String, String),
+    /// The file has another checksum than a file of the release states.
+    #[error("{0} has the digest {1}, but {2} states {3}")]
+    Checksum(String, String, String, String),
+    /// The file is not signed with the key of the request.
+    #[error("{0} is not signed with the key in minisign: {1}: {2}")]
+    Minisign(String, String, MinisignError),
+    /// There is no signature.
+    #[error("{0} has no signature: the release has no {0}.{1}")]
+    NoSignature(String, &'static str),
+    /// A further check failed.
+    #[error(transparent)]
+    Provenance(#[from] ProvenanceError),
+    /// Nothing verifies the file.
+    #[error("{0} has no checksum, and require_checksum is set; set sha256 to {1} if you trust it")]
+    NoChecksum(String, String),
+    /// The file cannot be written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl DownloadError {
+    /// Returns the outcome of the attempt.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Http(HttpError::NoDownloader) => Outcome::Declined,
+            Self::Http(_)
+            | Self::Size(..)
+            | Self::Io(_)
+            | Self::Provenance(ProvenanceError::NotAsked(..)) => Outcome::Failed,
+            _ => Outcome::Rejected,
+        }
+    }
+
+    /// Returns the signal that interrupted the download, or `None` if none did.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        match self {
+            Self::Http(HttpError::Interrupted(signal))
+            | Self::Provenance(ProvenanceError::Interrupted(signal)) => Some(*signal),
+            _ => None,
+        }
+    }
+}
+
+impl Download {
+    /// Parses the source of a download: an address, or a line of `candidates`.
+    pub(crate) fn parse(source: &str) -> Result<Self, DownloadError> {
+        if source.trim_start().starts_with('{') {
+            return serde_json::from_str(source).map_err(|error| DownloadError::Source(error.to_string()));
+        }
+        let url = Url::parse(source)?;
+        let name = url.file_name().ok_or_else(|| DownloadError::Name(url.to_string()))?;
+        Ok(Self { name, url: url.as_str().to_owned(), ..Self::default() })
+    }
+
+    /// Returns the line that [`Self::parse`] reads.
+    pub(crate) fn to_line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Downloads the file into a folder, which is created. The file is there only if it was verified.
+    pub(crate) fn run(
+        &self,
+        folder: &Path,
+        settings: &Settings,
+        interrupt: &Interrupt,
+    ) -> Result<Downloaded, DownloadError> {
+        let is_name =
+            !self.name.is_empty() && !self.name.contains(['/', '\0']) && ![".", ".."].contains(&&*self.name);
+        if !is_name {
+            return Err(DownloadError::Name(self.url.clone()));
+        }
+        let client = HttpClient::find(settings, interrupt)?;
+        fs_err::create_dir_all(folder)?;
+        let folder = fs_err::canonicalize(folder)?;
+        let part = tempfile::NamedTempFile::new_in(&folder)?.into_temp_path();
+        let url = self.fetch(&client, settings, &part)?;
+        let found = fs_err::metadata(&part)?.len();
+        if let Some(stated) = self.size.filter(|size| *size != found) {
+            return Err(DownloadError::Size(self.name.clone(), found, stated));
+        }
+        let sha256 = digest::sha256(&part)?;
+        let check = VerifiedFile { client: &client, settings, interrupt, folder: &folder, file: &part };
+        let warning = self.verify(&sha256, &check)?;
+        let file = folder.join(&self.name);
+        part.persist(&file).map_err(|error| error.error)?;
+        Ok(Downloaded { file, url: url.as_str().to_owned(), sha256, warning })
+    }
+
+    /// Downloads the file from its public address or, if that is not open to all, from the API. Returns the address.
+    fn fetch(&self, client: &HttpClient<'_>, settings: &Settings, file: &Path) -> Result<Url, DownloadError> {
+        let url = Url::parse(&self.url)?;
+        let request = |url, credential| HttpRequest {
+            url,
+            accept: "application/octet-stream",
+            credential,
+            max_bytes: None,
+            follows: true,
+        };
+        let status = client.get(request(&url, None), file)?.status;
+        // The rest of a file that was cut off has the status 206.
+        let is_success = |status| matches!(status, 200 | 206);
+        if is_success(status) {
+            return Ok(url);
+        }
+        if matches!(status, 401 | 403 | 404)
+            && let Some(api_url) = &self.api_url
+            && let Some(credential) = ReleaseHost::new(self.host.as_deref(), settings)?.credential_for_files()
+        {
+            let api_url = Url::parse(api_url)?;
+            if is_success(client.get(request(&api_url, Some(&credential)), file)?.status) {
+                return Ok(api_url);
+            }
+        }
+        Err(HttpError::Status(url, status).into())
+    }
+
+    /// Verifies the file. Returns a warning if nothing does.
+    fn verify(&self, sha256: &str, check: &VerifiedFile<'_>) -> Result<Option<String>, DownloadError> {
+        let is_signed = self.verify_signatures(check)?;
+        if let Some(KnownDigest { sha256: stated, source }) = &self.known {
+            if stated == sha256 {
+                return Ok(None);
+            }
+            return Err(DownloadError::Digest(
+                self.name.clone(),
+                sha256.to_owned(),
+                source.clone(),
+                stated.clone(),
+            ));
+        }
+        for address in &self.checksums {
+            let (source, text) = check.side_file(address)?;
+            let Some(stated) = checksum::find(&text, &source, &self.name) else { continue };
+            let (found, stated) = (stated.of_file(check.file)?, stated.digest());
+            if found == stated {
+                return Ok(None);
+            }
+            return Err(DownloadError::Checksum(self.name.clone(), found, source, stated.to_owned()));
+        }
+        if is_signed {
+            return Ok(None);
+        }
+        if self.require_checksum {
+            return Err(DownloadError::NoChecksum(self.name.clone(), sha256.to_owned()));
+        }
+        Ok(Some(format!("{} has no checksum, so nothing verifies that it is unchanged", self.name)))
+    }
+}
+
+impl Download {
+    /// Verifies what the request asks for besides the checksum. Returns whether it asks for anything.
+    fn verify_signatures(&self, check: &VerifiedFile<'_>) -> Result<bool, DownloadError> {
+        if let Some(key) = &self.minisign {
+            let address = self
+                .signature
+                .as_ref()
+                .ok_or_else(|| DownloadError::NoSignature(self.name.clone(), "minisig"))?;
+            let (source, signature) = check.side_file(address)?;
+            minisign::verify(check.file, &String::from_utf8_lossy(&signature), key)
+                .map_err(|error| DownloadError::Minisign(self.name.clone(), source, error))?;
+        }
+        let Some(verify) = &self.verify else { return Ok(self.minisign.is_some()) };
+        let repository = self.repository.as_deref().unwrap_or_default();
+        let VerifiedFile { settings, interrupt, file, .. } = *check;
+        let checked = Checked { file, name: &self.name, repository, settings, interrupt };
+        if verify == "attestation" {
+            checked.check_attestation()?;
+        } else {
+            let no_signature = || DownloadError::NoSignature(self.name.clone(), "sigstore.json");
+            let files = self.cosign.iter().map(|address| {
+                let mut file = tempfile::NamedTempFile::new_in(check.folder)?;
+                file.write_all(&check.side_file(address)?.1)?;
+                Ok(file.into_temp_path())
+            });
+            let files = files.collect::<Result<Vec<_>, DownloadError>>()?;
+            let paths: Vec<&Path> = files.iter().map(|file| &**file).collect();
+            if paths.is_empty() {
+                return Err(no_signature());
+            }
+            checked.check_signature(&paths)?;
+        }
+        Ok(true)
+    }
+}
+
+/// What verifies a file.
+#[derive(Debug)]
+struct VerifiedFile<'a> {
+    client: &'a HttpClient<'a>,
+    settings: &'a Settings,
+    interrupt: &'a Interrupt,
+    folder: &'a Path,
+    file: &'a Path,
+}
+
+impl VerifiedFile<'_> {
+    /// Downloads a file about the file. Returns its name and its content. Without it, nothing is known.
+    fn side_file(&self, address: &str) -> Result<(String, Vec<u8>), DownloadError> {
+        let url = Url::parse(address)?;
+        let request = HttpRequest {
+            url: &url,
+            accept: "application/octet-stream",
+            credential: None,
+            max_bytes: Some(MAX_SIDE_FILE),
+            follows: true,
+        };
+        let content = tempfile::NamedTempFile::new_in(self.folder)?.into_temp_path();
+        let headers = self.client.get(request, &content)?;
+        if !matches!(headers.status, 200 | 206) {
+            return Err(HttpError::Status(url, headers.status).into());
+        }
+        let name = url.file_name().unwrap_or_else(|| url.to_string());
+        Ok((name, fs_err::read(&content)?))
+    }
+}
+
+impl Downloaded {
+    /// Returns the file as shell code, which sets variables.
+    pub(crate) fn script(&self) -> String {
+        let variables =
+            [("file", &*self.file.to_string_lossy()), ("url", &self.url), ("sha256", &self.sha256)];
+        let assign = |(name, value): (&str, &str)| format!("{name}={}\n", shell::quote_text(value));
+        let warn = |text: &String| format!("warn {}\n", shell::quote_text(text));
+        self.warning.iter().map(warn).collect::<String>()
+            + &variables.into_iter().map(assign).collect::<String>()
+    }
+}

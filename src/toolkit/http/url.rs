@@ -1,0 +1,212 @@
+//! The addresses that rigup downloads from.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use fluent_uri::{Uri, UriRef};
+
+/// The address of a file or of an API: `https`, or `http` on this machine. It has neither a user nor a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Url(Uri<String>);
+
+/// An address that rigup does not download from. No message contains an address with a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UrlError {
+    /// The text is not an absolute address.
+    #[error("{0:?} is not an address such as https://example.org/x.tar.gz")]
+    Invalid(String),
+    /// The text is not the name of a server.
+    #[error("{0:?} is not a host such as gitlab.com")]
+    Host(String),
+    /// The scheme is not `https`, and the host is not this machine.
+    #[error("cannot download {0}: only https is allowed, or http on this machine")]
+    Insecure(String),
+    /// The address contains a user or a password.
+    #[error("cannot download from {0}: the address contains a user or a password; put them into ~/.netrc")]
+    Credentials(String),
+}
+
+/// The server that an address names: scheme, host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerOrigin {
+    scheme: String,
+    host: String,
+    port: String,
+}
+
+impl Url {
+    /// Parses an address. Characters that an address must encode, such as blanks, are encoded.
+    pub(crate) fn parse(text: &str) -> Result<Self, UrlError> {
+        let invalid = || UrlError::Invalid(text.split(['?', '#', '@']).next().unwrap_or_default().to_owned());
+        Self::check(Uri::parse(encoded(text)).map_err(|_| invalid())?)
+    }
+
+    /// Returns the address of a server: `https`, or `http` on this machine. The name may have a port.
+    pub(crate) fn of_host(name: &str) -> Result<Self, UrlError> {
+        let is_name = !name.is_empty() && !name.contains(['/', '?', '#', '@', '\\']);
+        let url = Self::parse(&format!("https://{name}")).ok().filter(|_| is_name);
+        let url = url.ok_or_else(|| UrlError::Host(name.to_owned()))?;
+        if is_this_machine(&url.host()) { Self::parse(&format!("http://{name}")) } else { Ok(url) }
+    }
+
+    /// Returns the address that a redirect leads to.
+    pub(crate) fn join(&self, location: &str) -> Result<Self, UrlError> {
+        let invalid =
+            |_| UrlError::Invalid(location.split(['?', '#', '@']).next().unwrap_or_default().to_owned());
+        let location = encoded(location);
+        let location = UriRef::parse(location.as_str()).map_err(|_| invalid(()))?;
+        let base = self.0.strip_fragment();
+        Self::check(location.resolve_against(&base).map_err(|_| invalid(()))?)
+    }
+
+    fn check(uri: Uri<String>) -> Result<Self, UrlError> {
+        let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
+            return Err(UrlError::Invalid(uri.into_string()));
+        };
+        let host = authority.host().to_owned();
+        if authority.userinfo().is_some() {
+            return Err(UrlError::Credentials(host));
+        }
+        let is_secure = match uri.scheme().as_str().to_ascii_lowercase().as_str() {
+            "https" => true,
+            "http" => is_this_machine(&host),
+            _ => false,
+        };
+        if !is_secure {
+            let end = uri.as_str().find(['?', '#']).unwrap_or(uri.as_str().len());
+            return Err(UrlError::Insecure(uri.as_str()[..end].to_owned()));
+        }
+        Ok(Self(uri))
+    }
+
+    /// Returns the server.
+    pub(crate) fn origin(&self) -> ServerOrigin {
+        let scheme = self.0.scheme().as_str().to_ascii_lowercase();
+        let default = if scheme == "https" { "443" } else { "80" };
+        let authority = self.0.authority();
+        let port =
+            authority.as_ref().and_then(|authority| authority.port()).map(|port| port.as_str().to_owned());
+        let port = port.filter(|port| !port.is_empty()).unwrap_or_else(|| default.to_owned());
+        ServerOrigin { scheme, host: self.host(), port }
+    }
+
+    /// Returns the name or the address of the server, in lower case.
+    pub(crate) fn host(&self) -> String {
+        self.0.authority().map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default()
+    }
+
+    /// Returns the server as `gh` and `GITHUB_SERVER_URL` write it: `github.com`, `localhost:3000`.
+    pub(crate) fn host_and_port(&self) -> String {
+        let port = self.0.authority().and_then(|authority| authority.port()).map(|port| format!(":{port}"));
+        self.host() + &port.unwrap_or_default()
+    }
+
+    /// Returns the parts of the path, decoded.
+    pub(crate) fn segments(&self) -> Vec<String> {
+        let decoded =
+            |part: &str| match fluent_uri::pct_enc::EStr::<fluent_uri::pct_enc::encoder::Path>::new(part) {
+                Some(part) => part.decode().to_string_lossy().into_owned(),
+                None => part.to_owned(),
+            };
+        self.0.path().as_str().split('/').filter(|part| !part.is_empty()).map(decoded).collect()
+    }
+
+    /// Returns the name of the file, or `None` if the path ends in a slash.
+    pub(crate) fn file_name(&self) -> Option<String> {
+        if self.0.path().as_str().ends_with('/') { None } else { self.segments().pop() }
+    }
+
+    /// Returns the address without its query, which may hold a signature.
+    pub(crate) fn without_query(&self) -> &str {
+        let text = self.0.as_str();
+        &text[..text.find(['?', '#']).unwrap_or(text.len())]
+    }
+
+    /// Returns the whole address.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// The address without its query.
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.without_query())
+    }
+}
+
+/// Returns whether a host is this machine, so that no one can read or change what is sent to it.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Encodes the characters that an address must not contain as they are.
+fn encoded(text: &str) -> String {
+    let text = text.trim();
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => encoded.push(char::from(byte)),
+            _ => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_https_or_leads_to_this_machine() {
+        for good in [
+            "https://example.org/x",
+            "http://127.0.0.1:80/x",
+            "http://localhost/x",
+            "http://[::1]:3000/x",
+            "HTTPS://Example.org/a b",
+        ] {
+            assert!(Url::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://example.org/x",
+            "http://127.0.0.1.example.org/x",
+            "file:///etc/passwd",
+            "example.org/x",
+            "",
+            "https:///x",
+            "https://user:canary@example.org/x",
+            "https://canary@localhost/x",
+        ] {
+            let error = Url::parse(bad).unwrap_err().to_string();
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_relative_to_its_page_and_stays_secure() {
+        let url = Url::parse("https://example.org/a/b?c#d").unwrap();
+        assert_eq!(url.join("/x/y z?q").unwrap().as_str(), "https://example.org/x/y%20z?q");
+        assert_eq!(url.join("//other.org/x").unwrap().host(), "other.org");
+        assert!(matches!(url.join("http://example.org/x"), Err(UrlError::Insecure(_))));
+        assert_eq!(url.to_string(), "https://example.org/a/b");
+    }
+
+    #[test]
+    fn servers_differ_in_scheme_host_or_port() {
+        let origin = |text: &str| Url::parse(text).unwrap().origin();
+        assert_eq!(origin("https://Example.org/a"), origin("https://example.org:443/b"));
+        for other in ["https://example.org:444/", "https://a.example.org/"] {
+            assert_ne!(origin("https://example.org/"), origin(other));
+        }
+    }
+
+    #[test]
+    fn the_file_name_is_decoded() {
+        let name = |text: &str| Url::parse(text).unwrap().file_name();
+        assert_eq!(name("https://example.org/a/b%2Bc.gz?x=/y").as_deref(), Some("b+c.gz"));
+        assert_eq!(name("https://example.org/a/"), None);
+    }
+}

@@ -1,0 +1,461 @@
+//! The release assets that a request can be installed from: `rigup hook release`.
+
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::boolean;
+use crate::fs::digest::is_sha256;
+use crate::model::Outcome;
+use crate::plugin::overrides::ProviderOverrides;
+use crate::process::signals::Interrupt;
+use crate::settings::Settings;
+use crate::shell;
+use crate::toolkit::asset::platform::Platform;
+use crate::toolkit::download::{Download, KnownDigest};
+use crate::toolkit::http::HttpClient;
+use crate::toolkit::http::error::HttpError;
+use crate::toolkit::http::url::{Url, UrlError};
+use crate::toolkit::release::choice::{Choice, Criteria, Unsuitable};
+use crate::toolkit::release::host::{ApiError, ReleaseHost, Repository};
+use crate::toolkit::release::model::{Asset, Release};
+use crate::toolkit::release::side_files::SideFiles;
+use crate::toolkit::release::tag::TagVersion;
+use crate::toolkit::release::template::Template;
+use crate::toolkit::repository;
+use crate::toolkit::request::HookRequest;
+
+mod choice;
+pub(crate) mod host;
+mod model;
+mod side_files;
+mod tag;
+mod template;
+mod token;
+
+/// The setting that makes `require_checksum` the default of all requirements.
+const REQUIRE_CHECKSUM: &str = "REQUIRE_CHECKSUM";
+
+/// The largest number of pages of releases that are read.
+const MAX_PAGES: usize = 10;
+
+/// The files that a request can be installed from.
+#[derive(Debug)]
+pub(crate) struct FoundRelease {
+    /// The tag; empty if there is none.
+    tag: String,
+    /// The version; empty if it is unknown.
+    version: String,
+    /// The start of the path of the prefix, without the digest of the file; empty for the request's own prefix.
+    release: PathBuf,
+    /// The path of the program in the archive that the request states.
+    bin: String,
+    /// The files, the best first.
+    candidates: Vec<Download>,
+    /// What could not be enforced of the age of releases, or `None`.
+    unenforced_age: Option<String>,
+}
+
+/// Why a request cannot be installed from a release.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReleaseError {
+    /// An override has a wrong value: the provider, the key, and what the value must be.
+    #[error("overrides.{0}.{1} must be {2}")]
+    Override(String, &'static str, &'static str),
+    /// No repository is known for the name.
+    #[error(
+        "no repository of {0} is known; set overrides.{1}.repo to its owner and name, such as \"owner/{0}\""
+    )]
+    NoRepository(String, String),
+    /// Several repositories have a program of this name.
+    #[error("{0} may come from several repositories; set overrides.{1}.repo to one of {2}")]
+    SeveralRepositories(String, String, String),
+    /// The request needs a key that it does not have.
+    #[error("set overrides.{0}.{1}")]
+    MissingKey(String, &'static str),
+    /// No release is suitable.
+    #[error("{0} has no release that the request accepts: {1}")]
+    Unsuitable(String, Unsuitable),
+    /// There are no releases.
+    #[error("{0} has no release{1}")]
+    NoRelease(String, String),
+    /// The system is none that programs are released for.
+    #[error("programs are not released for this system")]
+    NoPlatform,
+    /// An address cannot be used.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The API cannot be asked.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// Nothing can be downloaded.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+impl ReleaseError {
+    /// Returns the outcome of the attempt.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::NoRepository(..)
+            | Self::NoPlatform
+            | Self::Http(HttpError::NoDownloader)
+            | Self::Api(ApiError::Http(HttpError::NoDownloader)) => Outcome::Declined,
+            Self::Http(_) | Self::Api(_) => Outcome::Failed,
+            _ => Outcome::Rejected,
+        }
+    }
+
+    /// Returns the signal that interrupted the search, or `None` if none did.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        match self {
+            Self::Http(HttpError::Interrupted(signal))
+            | Self::Api(ApiError::Http(HttpError::Interrupted(signal))) => Some(*signal),
+            _ => None,
+        }
+    }
+}
+
+/// A search for the release of a request.
+#[derive(Debug)]
+pub(crate) struct ReleaseSearch<'a> {
+    provider: &'a str,
+    request: &'a HookRequest,
+    overrides: &'a ProviderOverrides,
+    settings: &'a Settings,
+    interrupt: &'a Interrupt,
+    platform: Platform,
+    now: Timestamp,
+}
+
+impl<'a> ReleaseSearch<'a> {
+    /// Returns a search for this host.
+    pub(crate) fn new(
+        provider: &'a str,
+        request: &'a HookRequest,
+        settings: &'a Settings,
+        interrupt: &'a Interrupt,
+        now: Timestamp,
+    ) -> Result<Self, ReleaseError> {
+        let platform = Platform::of_host().ok_or(ReleaseError::NoPlatform)?;
+        let overrides = request.overrides.of(provider);
+        Ok(Self { provider, request, overrides, settings, interrupt, platform, now })
+    }
+
+    /// Finds the files: the one at the address that the request states, or those of a release of its repository. A pinned
+    /// file is not looked up.
+    pub(crate) fn find(&self, is_at_url: bool) -> Result<FoundRelease, ReleaseError> {
+        // Values that are wrong are named also if there is no release.
+        self.verify()?;
+        self.sha256()?;
+        let bin = self.text("bin")?.unwrap_or_default().to_owned();
+        let mut found = if is_at_url { self.at_url()? } else { self.in_repository()? };
+        found.bin = Template(bin).expand(&found.version, &found.tag, self.platform);
+        Ok(found)
+    }
+
+    /// Returns the file at the address that the request states.
+    fn at_url(&self) -> Result<FoundRelease, ReleaseError> {
+        let template = self.of_platform("url", "an address, or one for each platform")?;
+        let template = Template(template.ok_or_else(|| self.missing("url"))?.to_owned());
+        let version = self.exact_version();
+        if version.is_empty() && template.has_version() {
+            return Err(self.missing("version"));
+        }
+        let url = template.expand(version, version, self.platform);
+        let name = Url::parse(&url)?.file_name().ok_or(UrlError::Invalid(url.clone()))?;
+        let asset = Asset { name, url, ..Asset::default() };
+        let candidate = self.candidate(&asset, None, &SideFiles::default())?;
+        Ok(self.found(String::new(), version.to_owned(), PathBuf::new(), vec![candidate]))
+    }
+
+    fn in_repository(&self) -> Result<FoundRelease, ReleaseError> {
+        let host = ReleaseHost::new(self.text("host")?, self.settings)?;
+        let (repository, tag) = self.repository()?;
+        let folder = |tag: &str| self.folder(&host, &repository, tag);
+        if !self.request.exact_url.is_empty() {
+            let url = Url::parse(&self.request.exact_url)?;
+            let version = self.request.exact_version.clone();
+            let segments = url.segments();
+            // .../releases/download/<tag>/<file>; a tag may contain slashes.
+            let tag =
+                segments.iter().position(|part| part == "download").and_then(|at| segments.get(at + 1..));
+            let tag = tag.and_then(|rest| rest.split_last()).map(|(_, tag)| tag.join("/"));
+            let tag = tag.filter(|tag| !tag.is_empty()).unwrap_or_else(|| version.clone());
+            let name = url.file_name().ok_or_else(|| UrlError::Invalid(url.to_string()))?;
+            let asset = Asset { name, url: url.as_str().to_owned(), ..Asset::default() };
+            let candidate = self.candidate(&asset, Some((&host, &repository)), &SideFiles::default())?;
+            return Ok(self.found(tag.clone(), version, folder(&tag), vec![candidate]));
+        }
+        let client = HttpClient::find(self.settings, self.interrupt)?;
+        let asset = self.of_platform("asset", "a name with * for any text, or one for each platform")?;
+        let asset = asset.map(|text| Template(text.to_owned()));
+        let sha256 = self.sha256()?;
+        let age = self.request.policy.age();
+        let released_before = self.now - SignedDuration::from_secs_f64(age * 86_400.0);
+        let criteria = Criteria {
+            program: self.request.name.link_name(),
+            repository: &repository.name,
+            tag: tag.as_deref(),
+            tag_prefix: self.text("tag_prefix")?,
+            with_prereleases: self.flag("prerelease")?,
+            versions: self.request.versions(),
+            exact_version: self.exact_version(),
+            released_before: (age > 0.0).then_some(released_before),
+            asset: asset.as_ref(),
+            sha256: sha256.as_deref(),
+            platform: self.platform,
+        };
+        let of_release = |choice: Choice<'_>| {
+            let side_files = SideFiles::of(choice.release);
+            let of_host = Some((&host, &repository));
+            let candidates = choice.assets.iter().map(|asset| self.candidate(asset, of_host, &side_files));
+            let Choice { release: Release { tag, .. }, version, .. } = &choice;
+            Ok(self.found(tag.clone(), version.clone(), folder(tag), candidates.collect::<Result<_, _>>()?))
+        };
+        match self.search(&client, &host, &repository, &criteria, &of_release) {
+            Err(ReleaseError::Api(limit @ ApiError::RateLimited(..))) if host.is_github() => {
+                self.without_api(&client, &host, &repository, &criteria, limit, &of_release)
+            }
+            result => result,
+        }
+    }
+
+    /// Asks the API for releases until one is suitable.
+    fn search(
+        &self,
+        client: &HttpClient<'_>,
+        host: &ReleaseHost<'_>,
+        repository: &Repository,
+        criteria: &Criteria<'_>,
+        of_release: &impl Fn(Choice<'_>) -> Result<FoundRelease, ReleaseError>,
+    ) -> Result<FoundRelease, ReleaseError> {
+        let mut page = host.releases(client, repository)?;
+        let mut first_problem = None;
+        for _ in 1..=MAX_PAGES {
+            match criteria.choose(&page.releases) {
+                Ok(choice) => return of_release(choice),
+                Err(problem) => first_problem = first_problem.or(problem),
+            }
+            let Some(next) = page.next else { break };
+            page = host.further_releases(client, repository, &next)?;
+        }
+        Err(match first_problem {
+            Some(problem) => ReleaseError::Unsuitable(repository.to_string(), problem),
+            None => ReleaseError::NoRelease(repository.to_string(), with_tag(criteria)),
+        })
+    }
+
+    /// Finds the latest release of GitHub without its API, which answers only a number of requests. That release is not
+    /// known by its age, and only its page, or the request, names its files. Returns `limit` if it is not found.
+    fn without_api(
+        &self,
+        client: &HttpClient<'_>,
+        host: &ReleaseHost<'_>,
+        repository: &Repository,
+        criteria: &Criteria<'_>,
+        limit: ApiError,
+        of_release: &impl Fn(Choice<'_>) -> Result<FoundRelease, ReleaseError>,
+    ) -> Result<FoundRelease, ReleaseError> {
+        let must_keep_age = criteria.released_before.is_some()
+            && !self.request.best_effort.iter().any(|rule| rule == crate::model::policy::MIN_RELEASE_AGE_KEY);
+        let latest = if must_keep_age { None } else { host.latest_release(client, repository)? };
+        let Some(mut latest) = latest else { return Err(limit.into()) };
+        let names = [criteria.program, criteria.repository];
+        let version = TagVersion::parse(&latest.tag, criteria.tag_prefix, &names);
+        let exact = criteria.asset.filter(|template| template.is_exact()).zip(version);
+        latest.assets = match exact {
+            Some((template, TagVersion { version, .. })) => {
+                let name = template.expand(&version, &latest.tag, self.platform);
+                vec![host.asset(repository, &latest.tag, &name)?]
+            }
+            None => host.listed_assets(client, repository, &latest.tag)?,
+        };
+        let criteria = Criteria { released_before: None, ..*criteria };
+        let Ok(choice) = criteria.choose(std::slice::from_ref(&latest)) else { return Err(limit.into()) };
+        let mut found = of_release(choice)?;
+        found.unenforced_age = self
+            .request
+            .policy
+            .age()
+            .gt(&0.0)
+            .then(|| format!("{} cannot enforce min_release_age: {limit}", self.provider));
+        Ok(found)
+    }
+
+    /// Returns the repository, and the tag that the request names with it.
+    fn repository(&self) -> Result<(Repository, Option<String>), ReleaseError> {
+        const FORM: &str = "the owner and the name of a repository, such as \"owner/name\"";
+        let package = self.overrides.packages.iter().find(|package| !package.starts_with('-'));
+        let (named, tag) = match package.map(|package| (package, package.rsplit_once('@'))) {
+            Some((_, Some((named, tag)))) if !named.is_empty() => (Some(named), Some(tag.to_owned())),
+            Some((package, _)) => (Some(package.as_str()), None),
+            None => (None, None),
+        };
+        let wrong = |key| ReleaseError::Override(self.provider.to_owned(), key, FORM);
+        if let Some(stated) = self.text("repo")? {
+            return Ok((Repository::parse(stated).ok_or_else(|| wrong("repo"))?, tag));
+        }
+        let program = match named {
+            Some(named) if named.contains('/') => {
+                return Ok((Repository::parse(named).ok_or_else(|| wrong("packages"))?, tag));
+            }
+            Some(named) => named,
+            None => self.request.name.link_name(),
+        };
+        let (program, provider) = (program.to_owned(), self.provider.to_owned());
+        match &repository::repositories(&program)[..] {
+            [] => Err(ReleaseError::NoRepository(program, provider)),
+            [only] => Ok((Repository::parse(only).ok_or_else(|| wrong("repo"))?, tag)),
+            several => Err(ReleaseError::SeveralRepositories(program, provider, several.join(", "))),
+        }
+    }
+
+    /// Returns the start of the path of the prefix of a release, in which no part has a slash.
+    fn folder(&self, host: &ReleaseHost<'_>, repository: &Repository, tag: &str) -> PathBuf {
+        let part = |text: &str| text.replace('/', "+");
+        let owner = part(&repository.owner);
+        let name = host.name();
+        let owner = if name == host::GITHUB || host.is_github() {
+            owner
+        } else {
+            format!("{}+{owner}", name.replace(':', "+"))
+        };
+        let tag = match part(tag) {
+            tag if tag.is_empty() || tag.starts_with('.') => format!("+{tag}"),
+            tag => tag,
+        };
+        self.settings.lib_dir.join(self.provider).join(owner).join(&repository.name).join(tag)
+    }
+
+    /// Returns a file with what is known about it.
+    fn candidate(
+        &self,
+        asset: &Asset,
+        of: Option<(&ReleaseHost<'_>, &Repository)>,
+        side_files: &SideFiles<'_>,
+    ) -> Result<Download, ReleaseError> {
+        let stated = self.sha256()?.map(|sha256| (sha256, format!("overrides.{}.sha256", self.provider)));
+        let of_api = || {
+            let (host, _) = of?;
+            Some((asset.sha256.clone()?, format!("the API of {}", host.name())))
+        };
+        let pinned = (!self.request.exact_url_sha256.is_empty())
+            .then(|| (self.request.exact_url_sha256.clone(), "the lock file".to_owned()));
+        let known = pinned.or(stated).or_else(of_api);
+        let known = known.map(|(sha256, source)| KnownDigest { sha256: sha256.to_ascii_lowercase(), source });
+        let is_required =
+            self.settings.environment.text(REQUIRE_CHECKSUM).and_then(boolean::parse) == Some(true);
+        let minisign = self.text("minisign")?.map(str::to_owned);
+        Ok(Download {
+            name: asset.name.clone(),
+            url: asset.url.clone(),
+            api_url: asset.api_url.clone(),
+            host: self.text("host")?.map(str::to_owned),
+            size: asset.size,
+            checksums: side_files.checksums_of(&asset.name),
+            signature: side_files.minisign_of(&asset.name),
+            cosign: side_files.cosign_of(&asset.name),
+            known,
+            minisign,
+            verify: self.verify()?.map(str::to_owned),
+            repository: of.map(|(_, repository)| repository.to_string()),
+            require_checksum: self.flag("require_checksum")? || is_required,
+        })
+    }
+
+    fn found(
+        &self,
+        tag: String,
+        version: String,
+        release: PathBuf,
+        candidates: Vec<Download>,
+    ) -> FoundRelease {
+        FoundRelease { tag, version, release, bin: String::new(), candidates, unenforced_age: None }
+    }
+
+    /// Returns the only version that the request accepts; empty if it accepts several.
+    fn exact_version(&self) -> &str {
+        let exact = Some(self.request.exact_version.as_str()).filter(|version| !version.is_empty());
+        exact.or(self.overrides.version.as_deref()).unwrap_or_default()
+    }
+
+    fn missing(&self, key: &'static str) -> ReleaseError {
+        ReleaseError::MissingKey(self.provider.to_owned(), key)
+    }
+
+    fn wrong(&self, key: &'static str, expected: &'static str) -> ReleaseError {
+        ReleaseError::Override(self.provider.to_owned(), key, expected)
+    }
+
+    fn text(&self, key: &'static str) -> Result<Option<&'a str>, ReleaseError> {
+        match self.overrides.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if !text.contains(char::is_control) => {
+                Ok(Some(text.as_str()).filter(|text| !text.is_empty()))
+            }
+            Some(_) => Err(self.wrong(key, "a string without control characters")),
+        }
+    }
+
+    fn flag(&self, key: &'static str) -> Result<bool, ReleaseError> {
+        match self.overrides.get(key) {
+            None | Some(Value::Null) => Ok(false),
+            Some(value) => value.as_bool().ok_or_else(|| self.wrong(key, "true or false")),
+        }
+    }
+
+    fn of_platform(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<&'a str>, ReleaseError> {
+        template::of_platform(self.overrides.get(key), self.platform).map_err(|()| self.wrong(key, expected))
+    }
+
+    fn verify(&self) -> Result<Option<&'a str>, ReleaseError> {
+        let verify = self.text("verify")?;
+        match verify {
+            None | Some("attestation" | "cosign") => Ok(verify),
+            Some(_) => Err(self.wrong("verify", "\"attestation\" or \"cosign\"")),
+        }
+    }
+
+    fn sha256(&self) -> Result<Option<String>, ReleaseError> {
+        const FORM: &str =
+            "64 hex digits, or a digest for each platform, such as {\"linux-x86_64-gnu\": \"...\"}";
+        let stated = self.of_platform("sha256", FORM)?.map(|text| text.trim().to_ascii_lowercase());
+        if stated.as_deref().is_some_and(|text| !is_sha256(text)) {
+            return Err(self.wrong("sha256", FORM));
+        }
+        Ok(stated)
+    }
+}
+
+fn with_tag(criteria: &Criteria<'_>) -> String {
+    match (criteria.tag, criteria.tag_prefix) {
+        (Some(tag), _) => format!(" {tag}"),
+        (None, Some(prefix)) => format!(" whose tag begins with {prefix}"),
+        (None, None) => String::new(),
+    }
+}
+
+impl FoundRelease {
+    /// Returns the release as shell code, which sets variables.
+    pub(crate) fn script(&self) -> String {
+        let candidates: Vec<String> = self.candidates.iter().map(Download::to_line).collect();
+        let release = self.release.to_string_lossy();
+        let variables = [
+            ("tag", self.tag.as_str()),
+            ("version", &self.version),
+            ("release", &release),
+            ("bin", &self.bin),
+            ("candidates", &candidates.join("\n")),
+        ];
+        let assign = |(name, value): (&str, &str)| format!("{name}={}\n", shell::quote_text(value));
+        let warn = |text: &String| format!("warn_of_age {}\n", shell::quote_text(text));
+        variables.into_iter().map(assign).collect::<String>()
+            + &self.unenforced_age.iter().map(warn).collect::<String>()
+    }
+}

@@ -1,0 +1,172 @@
+//! The choice of a release and of its assets. Pure.
+
+use jiff::Timestamp;
+
+use crate::model::{Version, VersionRange};
+use crate::toolkit::asset;
+use crate::toolkit::asset::platform::Platform;
+use crate::toolkit::release::model::{Asset, Release};
+use crate::toolkit::release::tag::TagVersion;
+use crate::toolkit::release::template::Template;
+
+/// What a request accepts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Criteria<'a> {
+    /// The name of the program.
+    pub(crate) program: &'a str,
+    /// The name of the repository, without its owner.
+    pub(crate) repository: &'a str,
+    /// The tag, or the version in it, that the request names.
+    pub(crate) tag: Option<&'a str>,
+    /// The beginning of the tags that count.
+    pub(crate) tag_prefix: Option<&'a str>,
+    /// Whether pre-releases count.
+    pub(crate) with_prereleases: bool,
+    /// The versions.
+    pub(crate) versions: VersionRange<'a>,
+    /// The only version, if it is not empty.
+    pub(crate) exact_version: &'a str,
+    /// The time before which the release and its files were published.
+    pub(crate) released_before: Option<Timestamp>,
+    /// The name of the asset, with `*` for any text.
+    pub(crate) asset: Option<&'a Template>,
+    /// The digest of the asset that the request states.
+    pub(crate) sha256: Option<&'a str>,
+    /// The platform.
+    pub(crate) platform: Platform,
+}
+
+/// A release with assets that may contain the program.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Choice<'a> {
+    /// The release.
+    pub(crate) release: &'a Release,
+    /// The version in its tag; may be empty.
+    pub(crate) version: String,
+    /// The assets, best first; never empty.
+    pub(crate) assets: Vec<&'a Asset>,
+}
+
+/// Why a release does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unsuitable {
+    #[error("{0} is a pre-release; set prerelease to true to accept it")]
+    Prerelease(String),
+    #[error("{0} has the version {1:?}, which is not {2}")]
+    Version(String, String, String),
+    #[error("{0} was released after {1}; choose an older release or a lower min_release_age")]
+    TooNew(String, Timestamp),
+    #[error("{0} does not say when it was released")]
+    Undated(String),
+    #[error("{0} has no files")]
+    NoAssets(String),
+    #[error("{0} has no file for {1} among {2}; name one with the override asset")]
+    NoFit(String, Platform, String),
+}
+
+impl Criteria<'_> {
+    /// Chooses from the releases of one page the one with the highest version that the request accepts. Those of the
+    /// program itself come before those of other programs in the repository. Returns why the first release that may have
+    /// been meant does not count if none does, or `None` if there is no such release.
+    pub(crate) fn choose<'a>(&self, releases: &'a [Release]) -> Result<Choice<'a>, Option<Unsuitable>> {
+        let names = [self.program, self.repository];
+        let mut tagged: Vec<(&Release, TagVersion)> = releases
+            .iter()
+            .filter(|release| !release.is_draft)
+            .filter_map(|release| {
+                let found = TagVersion::parse(&release.tag, self.tag_prefix, &names)?;
+                let is_named = |tag: &str| {
+                    tag == release.tag || Version::looks_like_version(tag) && is_same(tag, &found.version)
+                };
+                self.tag.is_none_or(is_named).then_some((release, found))
+            })
+            .collect();
+        let rank =
+            |found: &TagVersion| (found.is_own && !found.version.is_empty(), Version::parse(&found.version));
+        // Stable, so that of equal versions the newest comes first.
+        tagged.sort_by(|(_, one), (_, other)| rank(other).cmp(&rank(one)));
+        let mut first_problem = None;
+        for (release, found) in tagged {
+            match self.check(release, &found.version).and_then(|()| self.assets(release, &found.version)) {
+                Ok(assets) => return Ok(Choice { release, version: found.version, assets }),
+                Err(problem) => first_problem = first_problem.or(Some(problem)),
+            }
+        }
+        Err(first_problem)
+    }
+
+    fn check(&self, release: &Release, version: &str) -> Result<(), Unsuitable> {
+        let tag = || release.tag.clone();
+        if release.is_prerelease
+            && !self.with_prereleases
+            && self.tag.is_none()
+            && self.exact_version.is_empty()
+        {
+            return Err(Unsuitable::Prerelease(tag()));
+        }
+        let exact = VersionRange::exactly(self.exact_version);
+        for range in [exact, self.versions] {
+            if !range.contains(version) {
+                return Err(Unsuitable::Version(tag(), version.to_owned(), range.in_words()));
+            }
+        }
+        self.check_age(release, release.published_at)
+    }
+
+    fn check_age(&self, release: &Release, time: Option<Timestamp>) -> Result<(), Unsuitable> {
+        match (self.released_before, time) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(Unsuitable::Undated(release.tag.clone())),
+            (Some(before), Some(time)) if time <= before => Ok(()),
+            (Some(before), Some(_)) => Err(Unsuitable::TooNew(release.tag.clone(), before)),
+        }
+    }
+
+    /// Returns the assets that may contain the program, best first. One that was replaced too recently does not count.
+    fn assets<'a>(&self, release: &'a Release, version: &str) -> Result<Vec<&'a Asset>, Unsuitable> {
+        let all: Vec<&Asset> = release.assets.iter().collect();
+        let names: Vec<&str> = all.iter().map(|asset| asset.name.as_str()).collect();
+        let ranked = match self.asset {
+            Some(template) => {
+                let pattern = template.pattern(version, &release.tag, self.platform);
+                let named: Vec<usize> = (0..names.len()).filter(|&at| pattern.is_match(names[at])).collect();
+                let among: Vec<&str> = named.iter().map(|&at| names[at]).collect();
+                let ranked = asset::rank(&among, self.program, self.platform);
+                // A name that says nothing about the platform was chosen by the request.
+                if ranked.is_empty() { named } else { ranked.into_iter().map(|at| named[at]).collect() }
+            }
+            None => asset::rank(&names, self.program, self.platform),
+        };
+        let mut assets: Vec<&Asset> = ranked.into_iter().map(|at| all[at]).collect();
+        // The digest tells which one is meant.
+        if assets.iter().any(|asset| asset.sha256.is_some() && asset.sha256.as_deref() == self.sha256) {
+            assets.retain(|asset| asset.sha256.as_deref() == self.sha256);
+        }
+        if assets.is_empty() {
+            let tag = release.tag.clone();
+            return Err(match names[..] {
+                [] => Unsuitable::NoAssets(tag),
+                _ => Unsuitable::NoFit(tag, self.platform, some_of(&names)),
+            });
+        }
+        let check_age = |asset: &Asset| self.check_age(release, asset.updated_at.or(release.published_at));
+        check_age(assets[0])?;
+        assets.retain(|asset| check_age(asset).is_ok());
+        Ok(assets)
+    }
+}
+
+/// Returns whether a version is the one that a request names: `14` is not `14.1`.
+fn is_same(named: &str, version: &str) -> bool {
+    !version.is_empty() && Version::parse(named) == Version::parse(version)
+}
+
+/// Returns the first names.
+fn some_of(names: &[&str]) -> String {
+    const SHOWN: usize = 20;
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,354 @@
+//! The hosts of repositories, and their APIs for releases: GitHub, Forgejo and GitLab.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::settings::Settings;
+use crate::toolkit::http::error::HttpError;
+use crate::toolkit::http::headers::Headers;
+use crate::toolkit::http::url::{Url, UrlError};
+use crate::toolkit::http::{Credential, HttpClient, HttpRequest};
+use crate::toolkit::release::model::{Asset, Release};
+use crate::toolkit::release::token;
+
+/// The host of a repository that names no other.
+pub(crate) const GITHUB: &str = "github.com";
+
+/// The number of releases on a page.
+const PAGE: u32 = 30;
+
+/// The largest page, in bytes. Thirty releases of a project with a hundred files each have 6 MB.
+const MAX_PAGE: u64 = 64 << 20;
+
+/// The kind of an API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Api {
+    GitHub,
+    Forgejo,
+    GitLab,
+}
+
+/// A repository.
+#[derive(Debug, Clone)]
+pub(crate) struct Repository {
+    /// The user or the group; of GitLab, with the groups in it: `gnome/apps`.
+    pub(crate) owner: String,
+    /// The name.
+    pub(crate) name: String,
+}
+
+/// A host of repositories.
+#[derive(Debug)]
+pub(crate) struct ReleaseHost<'a> {
+    server: Url,
+    /// The APIs that it may have, with their addresses. The first that has the repository counts.
+    apis: Vec<(Api, Url)>,
+    is_github: bool,
+    settings: &'a Settings,
+}
+
+/// A page of releases.
+#[derive(Debug)]
+pub(crate) struct ReleasePage {
+    /// The releases, the newest first.
+    pub(crate) releases: Vec<Release>,
+    /// The address of the next page, or `None` if this is the last one.
+    pub(crate) next: Option<Url>,
+}
+
+/// An error of an API.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The address is not one, or cannot be used.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The host did not answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The host has no such repository, or shows it only to some users.
+    #[error("{0} has no repository {1}, or shows it only with a token; check its name, or set {2}")]
+    NotFound(String, String, &'static str),
+    /// The host answers only a number of requests.
+    #[error(
+        "the API of {host} allows no more requests{next}; set {variable} to have more", host = .0,
+        next = .1.map(|time| format!(" until {time}")).unwrap_or_default(), variable = token::GITHUB_VARIABLES[0]
+    )]
+    RateLimited(String, Option<Timestamp>),
+    /// The token is wrong.
+    #[error("the API of {0} does not accept the token: check {1}, or unset it")]
+    Unauthorized(String, &'static str),
+    /// Another status than that of a success.
+    #[error("the API of {0} sent the status {1}; try again later")]
+    Status(String, u16),
+    /// The response is not a list of releases.
+    #[error("the API of {0} sent no list of releases")]
+    Invalid(String),
+}
+
+impl Repository {
+    /// Parses `owner/name`. Returns `None` if it cannot be that of a repository.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (owner, name) = text.rsplit_once('/')?;
+        let is_part = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with(['.', '-'])
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        // A name may begin with a dot, as that of github.com/owner/.github.
+        let is_name = is_part(name.trim_start_matches('.')) && !name.starts_with("..");
+        (owner.split('/').all(is_part) && is_name)
+            .then(|| Self { owner: owner.to_owned(), name: name.to_owned() })
+    }
+}
+
+impl std::fmt::Display for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+impl<'a> ReleaseHost<'a> {
+    /// Returns a host by its name. Without one, it is GitHub, or the server that the variables `GITHUB_SERVER_URL` and
+    /// `GITHUB_API_URL` name.
+    pub(crate) fn new(name: Option<&str>, settings: &'a Settings) -> Result<Self, UrlError> {
+        let Some(name) = name else {
+            let variable = |name: &str| {
+                settings.environment.text(name).map(|text| text.trim_end_matches('/').to_owned())
+            };
+            let server = variable("GITHUB_SERVER_URL").unwrap_or_else(|| format!("https://{GITHUB}"));
+            let server = Url::parse(&server)?;
+            let api = variable("GITHUB_API_URL").unwrap_or_else(|| Self::github_api(&server));
+            return Ok(Self {
+                server,
+                apis: vec![(Api::GitHub, Url::parse(&api)?)],
+                is_github: true,
+                settings,
+            });
+        };
+        let server = Url::of_host(name)?;
+        let base = server.as_str().trim_end_matches('/').to_owned();
+        let host = server.host();
+        let gitlab = (Api::GitLab, Url::parse(&format!("{base}/api/v4"))?);
+        let forgejo = (Api::Forgejo, Url::parse(&format!("{base}/api/v1"))?);
+        let (apis, is_github) = match host.as_str() {
+            GITHUB => (vec![(Api::GitHub, Url::parse(&Self::github_api(&server))?)], true),
+            "codeberg.org" => (vec![forgejo], false),
+            host if host.contains("gitlab") => (vec![gitlab], false),
+            _ => (vec![forgejo, gitlab], false),
+        };
+        Ok(Self { server, apis, is_github, settings })
+    }
+
+    fn github_api(server: &Url) -> String {
+        match server.host().as_str() {
+            GITHUB => "https://api.github.com".to_owned(),
+            // GitHub Enterprise Server
+            _ => format!("{}/api/v3", server.as_str().trim_end_matches('/')),
+        }
+    }
+
+    /// Returns its name, with the port if it has one.
+    pub(crate) fn name(&self) -> String {
+        self.server.host_and_port()
+    }
+
+    /// Whether the host is GitHub.
+    pub(crate) fn is_github(&self) -> bool {
+        self.is_github
+    }
+
+    /// Returns the address of a page of the host.
+    pub(crate) fn page(&self, path: &str) -> Result<Url, UrlError> {
+        Url::parse(&format!("{}/{path}", self.server.as_str().trim_end_matches('/')))
+    }
+
+    /// Returns the token of the user for an API.
+    fn credential(&self, api: Api, address: &Url) -> Option<Credential> {
+        match api {
+            Api::GitHub => token::for_github(&self.server, address, self.settings),
+            Api::GitLab => token::for_gitlab(&self.server, address, self.settings),
+            Api::Forgejo => None,
+        }
+    }
+
+    /// Returns the token with which the API sends the files of private repositories.
+    pub(crate) fn credential_for_files(&self) -> Option<Credential> {
+        self.apis.iter().find_map(|(api, address)| self.credential(*api, address))
+    }
+
+    /// Returns the newest releases of a repository.
+    pub(crate) fn releases(
+        &self,
+        client: &HttpClient<'_>,
+        repository: &Repository,
+    ) -> Result<ReleasePage, ApiError> {
+        let mut result = Err(ApiError::Invalid(self.name()));
+        for (api, address) in &self.apis {
+            let base = address.as_str().trim_end_matches('/');
+            let url = match api {
+                Api::GitHub => format!("{base}/repos/{repository}/releases?per_page={PAGE}"),
+                Api::Forgejo => format!("{base}/repos/{repository}/releases?limit={PAGE}"),
+                Api::GitLab => {
+                    let path = repository.to_string().replace('/', "%2F");
+                    format!("{base}/projects/{path}/releases?per_page={PAGE}")
+                }
+            };
+            result = self.request(client, *api, address, &Url::parse(&url)?, repository);
+            if !matches!(result, Err(ApiError::NotFound(..))) {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Returns the releases on a further page.
+    pub(crate) fn further_releases(
+        &self,
+        client: &HttpClient<'_>,
+        repository: &Repository,
+        page: &Url,
+    ) -> Result<ReleasePage, ApiError> {
+        let is_of = |address: &Url| page.as_str().starts_with(address.as_str());
+        let (api, address) = self.apis.iter().find(|(_, address)| is_of(address)).unwrap_or(&self.apis[0]);
+        self.request(client, *api, address, page, repository)
+    }
+
+    fn request(
+        &self,
+        client: &HttpClient<'_>,
+        api: Api,
+        address: &Url,
+        url: &Url,
+        repository: &Repository,
+    ) -> Result<ReleasePage, ApiError> {
+        let credential = self.credential(api, address);
+        let request = HttpRequest {
+            url,
+            accept: if api == Api::GitHub { "application/vnd.github+json" } else { "application/json" },
+            credential: credential.as_ref(),
+            max_bytes: Some(MAX_PAGE),
+            follows: true,
+        };
+        let (headers, text) = client.text(request)?;
+        self.check(api, &headers, credential.is_some(), repository)?;
+        let json: Vec<Value> = serde_json::from_str(&text).map_err(|_| ApiError::Invalid(self.name()))?;
+        let parse = if api == Api::GitLab { Release::from_gitlab } else { Release::from_github };
+        let next = headers.next_page().map(|next| url.join(next)).transpose()?;
+        Ok(ReleasePage { releases: json.iter().filter_map(parse).collect(), next })
+    }
+
+    fn check(
+        &self,
+        api: Api,
+        headers: &Headers,
+        has_token: bool,
+        repository: &Repository,
+    ) -> Result<(), ApiError> {
+        let variable = if api == Api::GitLab { "GITLAB_TOKEN" } else { token::GITHUB_VARIABLES[0] };
+        match headers.status {
+            200 => Ok(()),
+            401 if has_token => Err(ApiError::Unauthorized(self.name(), variable)),
+            401 | 404 => Err(ApiError::NotFound(self.name(), repository.to_string(), variable)),
+            403 | 429 => Err(ApiError::RateLimited(self.name(), reset_time(headers))),
+            status => Err(ApiError::Status(self.name(), status)),
+        }
+    }
+
+    /// Returns the release that GitHub calls the latest, without its API: its page leads to the one of the tag. Returns
+    /// `None` if that page does not say.
+    pub(crate) fn latest_release(
+        &self,
+        client: &HttpClient<'_>,
+        repository: &Repository,
+    ) -> Result<Option<Release>, ApiError> {
+        let page = self.page(&format!("{repository}/releases/latest"))?;
+        let response = client.text(HttpRequest {
+            url: &page,
+            accept: "text/html",
+            credential: None,
+            max_bytes: Some(MAX_PAGE),
+            follows: false,
+        });
+        let (headers, _) = response?;
+        let Some(location) = headers.get("location") else { return Ok(None) };
+        let parts = page.join(location)?.segments();
+        let tag =
+            parts.iter().skip_while(|part| *part != "tag").skip(1).cloned().collect::<Vec<_>>().join("/");
+        if tag.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Release { tag, ..Release::default() }))
+    }
+
+    /// Returns the files of a release by the names in the part of its page that lists them.
+    pub(crate) fn listed_assets(
+        &self,
+        client: &HttpClient<'_>,
+        repository: &Repository,
+        tag: &str,
+    ) -> Result<Vec<Asset>, ApiError> {
+        let page = self.page(&format!("{repository}/releases/expanded_assets/{tag}"))?;
+        let (headers, text) = client.text(HttpRequest {
+            url: &page,
+            accept: "text/html",
+            credential: None,
+            max_bytes: Some(MAX_PAGE),
+            follows: true,
+        })?;
+        if headers.status != 200 {
+            return Ok(Vec::new());
+        }
+        let start = format!("href=\"/{repository}/releases/download/");
+        let links = text.split(start.as_str()).skip(1).filter_map(|rest| rest.split('"').next());
+        let asset = |link: &str| {
+            let url = self.page(&format!("{repository}/releases/download/{link}")).ok()?;
+            Some(Asset { name: url.file_name()?, url: url.as_str().to_owned(), ..Asset::default() })
+        };
+        Ok(links.filter_map(asset).collect())
+    }
+
+    /// Returns a file of a release by its name. Whether it exists is not checked.
+    pub(crate) fn asset(&self, repository: &Repository, tag: &str, name: &str) -> Result<Asset, UrlError> {
+        let url = self.page(&format!("{repository}/releases/download/{tag}/{name}"))?;
+        Ok(Asset { name: name.to_owned(), url: url.as_str().to_owned(), ..Asset::default() })
+    }
+}
+
+/// Returns when the host answers again, or `None` if it does not say.
+fn reset_time(headers: &Headers) -> Option<Timestamp> {
+    if let Some(seconds) = headers.get("retry-after").and_then(|seconds| seconds.parse::<i64>().ok()) {
+        return crate::clock::now().checked_add(jiff::SignedDuration::from_secs(seconds)).ok();
+    }
+    let seconds = headers.get("x-ratelimit-reset").or_else(|| headers.get("ratelimit-reset"))?;
+    Timestamp::from_second(seconds.parse().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_an_owner_and_a_name() {
+        for (text, owner, name) in [
+            ("BurntSushi/ripgrep", "BurntSushi", "ripgrep"),
+            ("gnome/apps/x", "gnome/apps", "x"),
+            ("owner/.github", "owner", ".github"),
+        ] {
+            let repository = Repository::parse(text).unwrap();
+            assert_eq!((repository.owner.as_str(), repository.name.as_str()), (owner, name));
+        }
+        for bad in
+            ["x", "/x", "x/", "x/..", "../x", "a/../x", "a b/x", "x/y?z", "https://github.com/x/y", "-x/y"]
+        {
+            assert!(Repository::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_reset_time_is_that_of_the_headers() {
+        let time = |text: &str| reset_time(&Headers::parse(&format!("HTTP/1.1 403 x\n{text}\n")));
+        assert_eq!(time("X-RateLimit-Reset: 1767225600"), "2026-01-01T00:00:00Z".parse().ok());
+        assert!(time("Retry-After: 60") > Some(crate::clock::now()));
+        assert_eq!(time("X-RateLimit-Reset: soon"), None);
+    }
+}

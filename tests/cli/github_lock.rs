@@ -1,0 +1,85 @@
+//! Lock files with release assets, and the provider url.
+
+use serde_json::json;
+
+use crate::bash_and_node::lib;
+use crate::github::{INSTALL, attempt, install_with};
+use crate::release_server::{
+    Answer, Published, archive, asset_name, download_path, github_with, page_path, pages, program, published,
+    sha256,
+};
+use crate::test_context::TestContext;
+
+#[test]
+fn a_locked_install_does_not_ask_the_api() {
+    let mut context = TestContext::new();
+    let (name, content) = (asset_name("14.1.1"), archive(&context, "14.1.1"));
+    let (path, digest) = (download_path("14.1.1", &name), sha256(&content));
+    let release = Published::new("14.1.1").asset(&name, content.clone());
+    let (whole, other) = (Answer::file(content), Answer::file("other"));
+    let mut server = github_with(&mut context, |address| {
+        let mut answers = pages(address, &[&[release]]);
+        let list = answers.remove(&page_path(1)).unwrap();
+        answers.insert(page_path(1), [list, vec![Answer::new("500 Internal Server Error", "")]].concat());
+        answers.insert(path.clone(), vec![whole.clone(), whole, other]);
+        answers
+    });
+    context.plugin("p", &[json!({"type": "Binary", "name": "rg", "binproviders": "github"})]);
+    let line = context.run(&["lock"]).succeeds().record();
+    assert_eq!(line["url"], format!("http://{}{path}", server.address));
+    assert_eq!(line["url_sha256"], digest);
+    context.run(&["lock", "--check"]).succeeds();
+
+    context.set("RIGUP_DATA_DIR", context.path("elsewhere"));
+    let record = context.run(&["install", "--locked"]).succeeds().record();
+    assert_eq!((&record["version"], &record["sha256"]), (&line["version"], &line["sha256"]));
+    let folder =
+        format!("/github/BurntSushi/ripgrep/14.1.1-{}/", &line["url_sha256"].as_str().unwrap()[..12]);
+    assert!(record["abspath"].as_str().unwrap().contains(&folder), "{record}");
+
+    context.set("RIGUP_DATA_DIR", context.path("third"));
+    let output = context.run(&["install", "--locked"]).exits_with(1);
+    assert!(output.stderr.contains("but the lock file states"), "{}", output.stderr);
+    assert_eq!(server.paths(), [page_path(1), path.clone(), path.clone(), path]);
+}
+
+#[test]
+fn a_copied_lib_dir_needs_no_download() {
+    let mut context = TestContext::new();
+    let release = published(&context, "14.1.1");
+    let mut server = github_with(&mut context, |address| pages(address, &[&[release]]));
+    context.run(&INSTALL).succeeds();
+    server.stop();
+    std::fs::rename(context.path("data"), context.path("moved")).unwrap();
+    context.set("RIGUP_DATA_DIR", context.path("moved"));
+    context.run(&INSTALL).succeeds().stderr_contains("already installed");
+    context.run(&["exec", "--", "rg"]).succeeds();
+}
+
+#[test]
+fn url_installs_from_the_address_of_the_requirement() {
+    let mut context = TestContext::new();
+    let content = program("2.5");
+    let file = content.clone();
+    let server = github_with(&mut context, |_| [("/v2.5/rg".to_owned(), vec![Answer::file(file)])].into());
+    let url = format!("http://{}/v{{version}}/rg", server.address);
+    let overrides = json!({"url": url, "version": "2.5", "sha256": sha256(content.as_bytes())});
+    let record = install_with(&context, "url", &overrides);
+    assert_eq!((&record["version"], &record["binprovider"]), (&json!("2.5"), &json!("url")), "{record}");
+    assert_eq!(record["abspath"], lib(&context, "url/rg/rg").to_str().unwrap());
+    for (overrides, expected) in [
+        (json!({}), "rejected set overrides.url.url"),
+        (json!({"url": url}), "rejected set overrides.url.version"),
+        (json!({"url": url, "version": "3"}), "failed exit code 1: cannot download http://127.0.0.1:"),
+        (
+            json!({"url": "http://example.org/rg"}),
+            "rejected cannot download http://example.org/rg: only https",
+        ),
+        (json!({"url": url, "version": "2.5", "require_checksum": true}), "rejected rg has no checksum, and"),
+        (json!({"url": url, "version": "2.5", "sha256": "0".repeat(64)}), "rejected rg has sha256 "),
+    ] {
+        let attempt = attempt(&install_with(&context, "url", &overrides));
+        assert!(attempt.starts_with(expected), "{attempt}");
+    }
+    context.run(&["exec", "--", "rg"]).succeeds();
+}
