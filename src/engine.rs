@@ -121,7 +121,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::install::InstallPlan;
 use crate::engine::session::Session;
 use crate::engine::step_result::StepResult;
-use crate::engine::upgrade::UpgradePlan;
+use crate::engine::upgrade::{Asked, UpgradePlan};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 
@@ -186,7 +186,7 @@ impl<'e> Engine<'e> {
         on_results: impl FnOnce(&[StepResult]),
     ) -> Result<Option<InstallReport>, EngineError> {
         let session = &self.session;
-        if !plan.asks() {
+        if !plan.asks(Asked::Upgradable) {
             if plan.install.steps.is_empty() {
                 return Ok(None);
             }
@@ -195,7 +195,7 @@ impl<'e> Engine<'e> {
         let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
         let command = session.begin()?;
         let id = command.process.id;
-        plan.ask(session, &command.process, &interrupt)?;
+        plan.ask(Asked::Upgradable, session, &command.process, &interrupt)?;
         plan.leave_out_newest(&session.settings);
         let report = install::execute(
             session,

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::engine::completion;
 use crate::engine::lockfile_update::{self, LockChange};
 use crate::engine::session;
-use crate::engine::upgrade::{self, Upgrade, UpgradeOutcome, UpgradePlan};
+use crate::engine::upgrade::{self, Asked, Upgrade, UpgradeOutcome, UpgradePlan};
 use crate::engine::{EngineEvent, ExitStatus, InstallReport};
 use crate::lockfile;
 use crate::report::table::{Cell, Column, Table};
@@ -52,8 +52,8 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult
     }
     let mut plan = UpgradePlan::new(&request, &context.settings, &print_event)?;
     if args.dry_run {
-        if plan.asks() {
-            if let Some(signal) = plan.ask_alone(&context.settings, &print_event)? {
+        if plan.asks(Asked::Upgradable) {
+            if let Some(signal) = plan.ask_alone(Asked::Upgradable, &context.settings, &print_event)? {
                 return Ok(ExitStatus::Interrupted(signal));
             }
             plan.leave_out_newest(&context.settings);

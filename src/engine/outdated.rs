@@ -8,7 +8,7 @@ use crate::engine::error::EngineError;
 use crate::engine::event::OnEvent;
 use crate::engine::install::InstallRequest;
 use crate::engine::session;
-use crate::engine::upgrade::{PlannedUpgrade, Unchanged, UpgradePlan};
+use crate::engine::upgrade::{Asked, PlannedUpgrade, Unchanged, UpgradePlan};
 use crate::engine::version_status::VersionStatus;
 use crate::model::{Binary, Release};
 use crate::settings::Settings;
@@ -98,7 +98,8 @@ pub(crate) fn outdated(
 ) -> Result<OutdatedReport, EngineError> {
     session::make_store_readable(settings, on_event)?;
     let mut plan = UpgradePlan::new(request, settings, on_event)?;
-    let interrupted = if plan.has_lister() { plan.ask_alone(settings, on_event)? } else { None };
+    let interrupted =
+        if plan.asks(Asked::All) { plan.ask_alone(Asked::All, settings, on_event)? } else { None };
     let rows = plan.rows.into_iter().map(OutdatedRow::new).collect();
     Ok(OutdatedReport { catalog: plan.install.catalog, rows, interrupted })
 }

@@ -14,7 +14,7 @@ use crate::engine::lockfile_update::{self, LockRow};
 use crate::engine::package_command::{self, Change};
 use crate::engine::session::{self, Session};
 use crate::engine::step_result::{StepResult, unresolved};
-use crate::engine::version_status::{self, Target, VersionStatus};
+use crate::engine::version_status::{self, VersionStatus, VersionTarget};
 use crate::install::adopt;
 use crate::install::plan::{self, Refusal, Request};
 use crate::install::status::{self, FileCheck};
@@ -50,6 +50,15 @@ pub(super) struct PlannedUpgrade {
     pub(super) unchanged: Option<Unchanged>,
     /// What the registry has, or why that is unknown; `None` if the provider was not asked.
     pub(super) status: Option<Result<VersionStatus, String>>,
+}
+
+/// The binaries whose providers are asked for versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// All that are installed.
+    All,
+    /// Those whose providers would run again.
+    Upgradable,
 }
 
 /// Why the provider of a binary does not run again.
@@ -168,14 +177,20 @@ impl PlannedUpgrade {
     fn is_newest(&self, settings: &Settings) -> bool {
         let is_known =
             matches!(&self.status, Some(Ok(status)) if status.wanted.is_some() && !status.is_outdated);
-        let is_current = |target: Target<'_>| status::is_current(target.binary, target.request, settings);
+        let is_current =
+            |target: VersionTarget<'_>| status::is_current(target.binary, target.request, settings);
         is_known && self.step().is_some() && self.target().is_some_and(is_current)
     }
 
+    /// Whether its provider is asked for versions.
+    fn is_asked(&self, asked: Asked) -> bool {
+        self.target().is_some() && (asked == Asked::All || self.step().is_some())
+    }
+
     /// Returns the installed binary with its request, or `None` if there is none.
-    fn target(&self) -> Option<Target<'_>> {
+    fn target(&self) -> Option<VersionTarget<'_>> {
         let binary = self.earlier.as_ref()?;
-        Some(Target { request: self.request.as_ref()?, binary, installed: binary.installed()? })
+        Some(VersionTarget { request: self.request.as_ref()?, binary, installed: binary.installed()? })
     }
 }
 
@@ -226,36 +241,39 @@ impl UpgradePlan {
         self.install.steps = steps.collect();
     }
 
-    /// Whether a provider of an installed binary lists versions, so that [`UpgradePlan::ask`] runs a hook.
-    pub(crate) fn has_lister(&self) -> bool {
-        version_status::has_lister(&self.targets(), &self.install.catalog)
+    /// Whether a provider lists versions, so that [`UpgradePlan::ask`] runs a hook.
+    pub(crate) fn asks(&self, asked: Asked) -> bool {
+        version_status::has_lister(&self.targets(asked), &self.install.catalog)
     }
 
-    /// Whether the provider of a binary that would be upgraded lists versions.
-    pub(crate) fn asks(&self) -> bool {
-        let targets = self.rows.iter().filter(|row| row.step().is_some()).filter_map(PlannedUpgrade::target);
-        version_status::has_lister(&targets.collect::<Vec<_>>(), &self.install.catalog)
-    }
-
-    /// Asks the providers of the installed binaries what their registries have. The hooks are part of the command `within`.
+    /// Asks the providers what their registries have. The hooks are part of the command `within`.
     pub(crate) fn ask(
         &mut self,
+        asked: Asked,
         session: &Session<'_>,
         within: &Process,
         interrupt: &Interrupt,
     ) -> Result<(), EngineError> {
         let InstallPlan { catalog, options, .. } = &self.install;
-        let statuses = version_status::ask(session, catalog, *options, &self.targets(), within, interrupt)?;
-        let asked = self.rows.iter_mut().filter(|row| row.target().is_some());
-        for (row, status) in asked.zip(statuses) {
+        let targets = self.targets(asked);
+        let statuses = version_status::ask(session, catalog, *options, &targets, within, interrupt)?;
+        let rows = self.rows.iter_mut().filter(|row| row.is_asked(asked));
+        for (row, status) in rows.zip(statuses) {
             row.status = Some(status);
         }
         Ok(())
     }
 
+    /// Returns the installed binaries whose requests are known.
+    fn targets(&self, asked: Asked) -> Vec<VersionTarget<'_>> {
+        let rows = self.rows.iter().filter(|row| row.is_asked(asked));
+        rows.filter_map(PlannedUpgrade::target).collect()
+    }
+
     /// Asks the providers in a command of its own. Returns the signal that interrupted it.
     pub(crate) fn ask_alone(
         &mut self,
+        asked: Asked,
         settings: &Settings,
         on_event: OnEvent<'_>,
     ) -> Result<Option<i32>, EngineError> {
@@ -263,7 +281,7 @@ impl UpgradePlan {
         let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
         let command = session.begin()?;
         let id = command.process.id;
-        self.ask(&session, &command.process, &interrupt)?;
+        self.ask(asked, &session, &command.process, &interrupt)?;
         let interrupted = interrupt.signal();
         session.finish(command, interrupted.map_or(ExitStatus::Success, ExitStatus::Interrupted))?;
         session.prune_if_due(id, interrupted, self.install.catalog.core.keep());
@@ -276,11 +294,6 @@ impl UpgradePlan {
             row.unchanged = Some(Unchanged::Newest);
         }
         self.update_steps();
-    }
-
-    /// Returns the installed binaries whose requests are known.
-    fn targets(&self) -> Vec<Target<'_>> {
-        self.rows.iter().filter_map(PlannedUpgrade::target).collect()
     }
 
     /// Returns what becomes of each binary, given the results of the steps of [`Self::install`].

@@ -33,7 +33,7 @@ pub(crate) struct VersionStatus {
 
 /// An installed binary, and its request, whose only candidate is the provider that installed it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct VersionTarget<'a> {
     /// The request.
     pub(crate) request: &'a Request,
     /// The record of the binary.
@@ -52,7 +52,7 @@ pub(crate) fn hooks(catalog: &Catalog) -> HashMap<ProviderName, &Hook> {
 }
 
 /// Returns whether a provider of a target lists versions, so that a hook has to run.
-pub(crate) fn has_lister(targets: &[Target<'_>], catalog: &Catalog) -> bool {
+pub(crate) fn has_lister(targets: &[VersionTarget<'_>], catalog: &Catalog) -> bool {
     let hooks = hooks(catalog);
     targets.iter().any(|target| hooks.contains_key(&target.installed.binprovider))
 }
@@ -63,13 +63,13 @@ pub(crate) fn ask(
     session: &Session<'_>,
     catalog: &Catalog,
     options: InstallOptions,
-    targets: &[Target<'_>],
+    targets: &[VersionTarget<'_>],
     within: &Process,
     interrupt: &Interrupt,
 ) -> Result<Vec<Result<VersionStatus, String>>, EngineError> {
     session.unpack_providers(interrupt)?;
     let (hooks, configs, now) = (hooks(catalog), catalog.provider_configs(), clock::now());
-    let hook_of = |target: &Target<'_>| hooks.get(&target.installed.binprovider).copied();
+    let hook_of = |target: &VersionTarget<'_>| hooks.get(&target.installed.binprovider).copied();
     let queries = targets.iter().filter_map(|target| {
         Some(Query { hook: hook_of(target)?, request: target.request, binary_id: target.binary.id })
     });
@@ -80,7 +80,7 @@ pub(crate) fn ask(
     let mut listings =
         listing::list(&runner, &queries, options.timeout, Some(&pool.build()?), &on_warning).into_iter();
     let default = ProviderConfig::default();
-    let status = |target: &Target<'_>| {
+    let status = |target: &VersionTarget<'_>| {
         let provider = &target.installed.binprovider;
         let listing = hook_of(target).and_then(|_| listings.next());
         let listing = listing.unwrap_or_else(|| Err(format!("{provider} does not list versions")));
@@ -91,7 +91,7 @@ pub(crate) fn ask(
 
 /// Returns what a listing means for a binary, or why that is unknown. The age of releases counts if the provider enforces it.
 fn status(
-    target: &Target<'_>,
+    target: &VersionTarget<'_>,
     listing: Listing,
     config: &ProviderConfig,
     now: Timestamp,

@@ -150,8 +150,11 @@ pub(crate) fn versions_script(
     for request in requests {
         let name = request.name.link_name();
         match listed_package(request, provider) {
-            Ok(package) => plan += &format!("{}\t{package}\n", request.name),
-            Err(reason) => failures += &format!("{}\n", batch::failure(name, Outcome::Failed, &reason)),
+            Ok(package) => plan += &[request.name.as_str(), "\t", package, "\n"].concat(),
+            Err(reason) => {
+                failures += &batch::failure(name, Outcome::Failed, &reason).to_string();
+                failures.push('\n');
+            }
         }
     }
     let (failures, plan) = (quoted(&failures)?, quoted(plan.trim_end())?);

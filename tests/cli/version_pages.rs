@@ -99,7 +99,7 @@ fn a_page_that_cannot_be_used_is_a_failure_with_its_cause() {
     let input: String = ["good", "none", "garbage", "empty", "cut", "huge", "slow", "denied", "file"]
         .map(|name| format!("{name}\thttp://user:secret@{}/{name}\n", registry.address))
         .concat();
-    let of_lines = versions(&context, &["--registry", "lines", "--max-time", "2"], &input);
+    let of_lines = versions(&context, &["--registry", "lines", "--max-time", "8"], &input);
     let find = |name: &str| of_lines.iter().find(|record| record["name"] == name).unwrap();
     assert_eq!(
         *find("good"),

@@ -66,6 +66,7 @@ impl PageFormat {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::zero_sized_map_values, reason = "the format has objects, of which only the keys matter")]
 struct NpmPackage {
     #[serde(rename = "dist-tags", default)]
     tags: HashMap<String, String>,
@@ -135,7 +136,7 @@ fn gem(body: &[u8]) -> Result<Vec<Release>, PageError> {
         let version = line.split_whitespace().next()?;
         (!version.contains('-')).then(|| gem_release(version, None))
     };
-    Ok(entries.filter_map(|line| version(&line)).collect())
+    Ok(entries.filter_map(version).collect())
 }
 
 /// A version of a gem with a letter is a pre-release.
