@@ -26,8 +26,13 @@ pub(crate) fn short(bytes: &[u8]) -> String {
 
 /// Returns the SHA-256 digest of a file in hex.
 pub fn sha256(path: &Path) -> io::Result<String> {
+    of_file::<Sha256>(path)
+}
+
+/// Returns the digest of a file in hex.
+pub(crate) fn of_file<D: Digest>(path: &Path) -> io::Result<String> {
     let mut file = fs_err::File::open(path)?;
-    let mut digest = Sha256::new();
+    let mut digest = D::new();
     let mut buffer = vec![0; 256 << 10];
     while let count @ 1.. = file.read(&mut buffer)? {
         digest.update(&buffer[..count]);

@@ -1,11 +1,11 @@
 //! Checksums of files, and the files that list them: `SHA256SUMS`, `NAME.sha256` and the like.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
-use sha2::{Digest, Sha256, Sha384, Sha512};
+use sha2::{Sha256, Sha384, Sha512};
 
-use crate::fs::digest::hex;
+use crate::fs::digest;
 
 /// The algorithms that count, with the number of hexadecimal digits of their digests. MD5 and SHA-1 are broken.
 const ALGORITHMS: [(ChecksumAlgorithm, usize); 3] =
@@ -54,21 +54,11 @@ impl Checksum {
     /// Returns the digest of a file by the algorithm of this one.
     pub(crate) fn of_file(&self, file: &Path) -> io::Result<String> {
         match self.algorithm {
-            ChecksumAlgorithm::Sha256 => digest_of::<Sha256>(file),
-            ChecksumAlgorithm::Sha384 => digest_of::<Sha384>(file),
-            ChecksumAlgorithm::Sha512 => digest_of::<Sha512>(file),
+            ChecksumAlgorithm::Sha256 => digest::of_file::<Sha256>(file),
+            ChecksumAlgorithm::Sha384 => digest::of_file::<Sha384>(file),
+            ChecksumAlgorithm::Sha512 => digest::of_file::<Sha512>(file),
         }
     }
-}
-
-fn digest_of<D: Digest>(file: &Path) -> io::Result<String> {
-    let mut file = fs_err::File::open(file)?;
-    let mut digest = D::new();
-    let mut buffer = vec![0; 256 << 10];
-    while let count @ 1.. = file.read(&mut buffer)? {
-        digest.update(&buffer[..count]);
-    }
-    Ok(hex(&digest.finalize()))
 }
 
 /// Returns the checksum of the file `name` in a list with the name `list`, SHA-256 first, or `None` if it has none. The
@@ -175,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_digest_is_that_of_the_file_and_another_name_only_in_its_own_list() {
+    fn a_lone_digest_counts_and_one_with_another_name_in_a_sidecar() {
         assert_eq!(found(format!("{A}\n"), "x 1.gz.sha256").as_deref(), Some(A));
         assert_eq!(found(A, "download").as_deref(), Some(A));
         assert_eq!(found(format!("{A}  renamed.gz\n"), "x 1.gz.sha256").as_deref(), Some(A));

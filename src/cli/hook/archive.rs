@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::cli_error::CliError;
 use crate::cli::command::{CommandResult, Context, interrupt};
-use crate::cli::hook::SKIPPED;
 use crate::cli::message::message;
 use crate::engine::ExitStatus;
 use crate::toolkit::checksum::{self, Checksum};
 use crate::toolkit::minisign::{self, MinisignError};
 use crate::toolkit::unpack::{self, UnpackError};
 use crate::toolkit::unpacked_program::{self, ProgramError};
+
+/// The exit code if nothing proves that a file is the right one or a wrong one.
+const NO_CHECKSUM: ExitStatus = ExitStatus::Code(10);
 
 /// The arguments of `rigup hook verify`.
 #[derive(Debug, clap::Args)]
@@ -123,7 +125,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> CommandResult {
         return Ok(ExitStatus::Success);
     }
     message!("{}", cannot(&format!("no list has a checksum of {name}")));
-    Ok(SKIPPED)
+    Ok(NO_CHECKSUM)
 }
 
 /// Checks a file against a checksum from this source.
