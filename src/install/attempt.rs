@@ -96,9 +96,12 @@ pub(crate) fn run(
         on_event(InstallEvent::Output(line));
     };
     let may_run_concurrently = may_run_concurrently(hook, config);
-    let lock =
-        (!may_run_concurrently).then(|| locks::of_provider(runner, provider, &on_event)).transpose()?;
-    let hook_lock = locks::of_hook(runner, hook, config, targets, &on_event)?;
+    let lock = (!may_run_concurrently)
+        .then(|| locks::of_provider(runner, provider, &on_event))
+        .transpose()
+        .map_err(AttemptError::Lock)?;
+    let only = if let [target] = targets { Some(&*target.request) } else { None };
+    let hook_lock = locks::of_hook(runner, hook, config, only, &on_event).map_err(AttemptError::Lock)?;
     let foreign = Prefix::all_foreign(&hook.plugin, &runner.settings.lib_dir);
     let mut own_prefix = OwnPrefix::mark(runner, hook, targets)?;
     let mut ready = runner.prepare(job, on_wait)?;

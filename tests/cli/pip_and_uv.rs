@@ -25,10 +25,7 @@ for arg; do case $arg in --no-index | --only-*=x) options=$options$arg ;; --dry-
 const UV: &str = r#"case $1 in
     venv) mkdir -p "$3/bin" && ln -s /bin/sh "$3/bin/python" ;;
     pip) install uv && cp "${UV_CONFIG_FILE:-/dev/null}" "$DATA_DIR/uv-config" ;;
-    tool)
-        python=$UV_TOOL_DIR/x/bin/python
-        mkdir -p "$UV_TOOL_DIR/x/bin" "$UV_TOOL_BIN_DIR" && ln -s /bin/sh "$python" || exit
-        install uv && cp "${UV_CONFIG_FILE:-/dev/null}" "$DATA_DIR/uv-config" ;;
+    tool) python=$UV_TOOL_DIR/x/bin/python && mkdir -p "${python%/*}" && ln -s /bin/sh "$python" && install uv && cp "${UV_CONFIG_FILE:-/dev/null}" "$DATA_DIR/uv-config" ;;
 esac
 "#;
 
@@ -37,8 +34,7 @@ const PYTHON: &str = r#"case "$1 $2 $3" in
     "-c import venv"*) echo 26 /pip/__pip-runner__.py ;;
     "-m pip config") cat "$DATA_DIR/../settings" ;;
     "-m venv"*) mkdir -p "$4/bin" && ln -s "$0" "$4/bin/python" ;;
-    "-I -c "*) python=$0 && install pip '|PIP_(CONFIG|INDEX|NO_DEPS|PRE|TARGET)' ;;
-    /pip/__pip-runner__.py*) python=$0 && install pip '|PIP_(CONFIG|INDEX|NO_DEPS|PRE|TARGET)' ;;
+    "-I -c "* | /pip/__pip-runner__.py*) python=$0 && install pip '|PIP_(CONFIG|INDEX|NO_DEPS|PRE|TARGET)' ;;
 esac
 "#;
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::hook::run::Runner;
-use crate::install::attempt::{AttemptError, AttemptTarget};
 use crate::install::event::InstallEvent;
+use crate::install::plan::Request;
 use crate::model::{Identity, ProviderName};
 use crate::plugin::config::provider::{HookLock, ProviderConfig};
 use crate::plugin::discovery::Hook;
@@ -17,7 +17,7 @@ pub(super) fn of_provider(
     runner: &Runner<'_>,
     provider: &ProviderName,
     on_event: &impl Fn(InstallEvent),
-) -> Result<Option<Lock>, AttemptError> {
+) -> Result<Option<Lock>, LockError> {
     let on_wait = |holder: &Holder| {
         let line = format!("waiting for another hook of {provider} ({holder})");
         on_event(InstallEvent::Output(line));
@@ -26,19 +26,19 @@ pub(super) fn of_provider(
 }
 
 /// Takes the lock that the configuration of a provider states for its hooks, which otherwise would have to start
-/// themselves again to take it. Returns it with the value of the variable that tells the hook so. Returns `None` as
+/// themselves again to take it. `request` is the only one of the hook, if it has no others. Returns it with the value of the variable that tells the hook so. Returns `None` as
 /// [`of_provider`] does: the hook then takes the lock itself.
 pub(super) fn of_hook(
     runner: &Runner<'_>,
     hook: &Hook,
     config: Option<&ProviderConfig>,
-    targets: &[AttemptTarget],
+    request: Option<&Request>,
     on_event: &impl Fn(InstallEvent),
-) -> Result<Option<(Lock, PathBuf)>, AttemptError> {
+) -> Result<Option<(Lock, PathBuf)>, LockError> {
     let lib_dir = &runner.settings.lib_dir;
-    let name = match (config.and_then(|config| config.lock.as_ref()), targets) {
+    let name = match (config.and_then(|config| config.lock.as_ref()), request) {
         (Some(HookLock::Named(name)), _) => name.clone(),
-        (Some(HookLock::Prefix), [AttemptTarget { request, .. }]) if !hook.name.is_batch => {
+        (Some(HookLock::Prefix), Some(request)) if !hook.name.is_batch => {
             let prefix = request.overrides.of(&hook.plugin).prefix(&hook.plugin, &request.name, lib_dir);
             // The hook reports a prefix that is not allowed.
             let Ok(prefix) = prefix else { return Ok(None) };
@@ -56,16 +56,12 @@ pub(super) fn of_hook(
     Ok(take(runner, &name, on_wait)?.map(|lock| (lock, variable)))
 }
 
-fn take(
-    runner: &Runner<'_>,
-    name: &str,
-    on_wait: impl FnOnce(&Holder),
-) -> Result<Option<Lock>, AttemptError> {
+fn take(runner: &Runner<'_>, name: &str, on_wait: impl FnOnce(&Holder)) -> Result<Option<Lock>, LockError> {
     // Another thread of this rigup may hold the lock.
     let waits_for_this = |holder: &Identity| holder.pid != std::process::id() && tree::descends_from(holder);
     match Lock::take_in_lib_dir(&runner.settings.lib_dir, name, runner.interrupt, waits_for_this, on_wait) {
         Ok(lock) => Ok(Some(lock)),
         Err(LockError::Circular(..) | LockError::Io(_)) => Ok(None),
-        Err(error @ LockError::Interrupted(_)) => Err(AttemptError::Lock(error)),
+        Err(error @ LockError::Interrupted(_)) => Err(error),
     }
 }
