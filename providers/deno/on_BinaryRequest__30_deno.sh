@@ -62,7 +62,7 @@ rm -rf "$part/dates"
 # The program finds its cache beside it, wherever the root is moved.
 launcher=$part/bin/$name
 quoted=$(printf %s "$part/cache" | sed "s/'/'\\\\''/g")
-{ head -n 1 "$launcher" && echo "export DENO_NO_UPDATE_CHECK=1 DENO_DIR='$quoted'" && sed 1d "$launcher"; } >"$part/launcher"
+{ head -n 1 "$launcher" && printf "export DENO_NO_UPDATE_CHECK=1 DENO_DIR='%s'\n" "$quoted" && sed 1d "$launcher"; } >"$part/launcher"
 cat "$part/launcher" >"$launcher" && rm "$part/launcher"
 "$RIGUP" hook relocate "$part"
 installed=$(awk -F '"' -v package="$registry_package@" 'index($2, package) == 1 { sub(/_.*/, "", $4); print $4; exit }' \

@@ -16,6 +16,7 @@ fn providers_list_versions_by_one_request_for_each_package() {
         ("uv", "ruff", "ruff", "0.4.1"),
         ("npm", "ng", "@angular/cli", "17.0.0"),
         ("pnpm", "prettier", "prettier", "3.0.0"),
+        ("bun", "ng", "@angular/cli", "17.0.0"),
         ("cargo", "rg", "ripgrep", "14.1.0"),
     ] {
         let records = listed(&mut context, provider, &[request(name, provider, &json!([package]))]);
