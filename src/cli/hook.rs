@@ -25,6 +25,7 @@ use crate::process::spawn::CommandSpec;
 use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
 use crate::toolkit::batch;
+use crate::toolkit::begin::EXIT_IN_SHELL;
 use crate::toolkit::lock::{self, LockedError};
 use crate::toolkit::{begin, policy, toml_keys};
 
@@ -158,9 +159,6 @@ pub(crate) enum HookCommand {
         command: Vec<OsString>,
     },
 }
-
-/// The shell code that ends a hook with a usage error.
-pub(crate) const EXIT_IN_SHELL: &str = "exit 2\n";
 
 /// The commands whose output a hook evaluates, so that a usage error must end the hook.
 const EVALUATED: [&str; 3] = ["begin", "release", "download"];

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use crate::cli::ci_log;
 use crate::cli::cli_error::CliError;
 use crate::cli::hook;
+use crate::toolkit::begin::EXIT_IN_SHELL;
 use crate::cli::message::error;
 use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::engine::ExitStatus;
@@ -27,7 +28,7 @@ pub(crate) fn print(error: clap::Error, commands: Command) -> ExitStatus {
     };
     let (is_error, text) = (error.use_stderr(), error.render().to_string());
     if is_error && hook::is_evaluated(std::env::args_os().skip(1), error.kind()) {
-        let _ = STDOUT.write_and_drain(hook::EXIT_IN_SHELL);
+        let _ = STDOUT.write_and_drain(EXIT_IN_SHELL);
     }
     // Only a terminal shows styles.
     let printed = match is_error {

@@ -17,6 +17,9 @@ use crate::shell;
 use crate::toolkit::request::{HookRequest, RequestError};
 use crate::toolkit::{batch, package_spec, policy};
 
+/// The shell code that ends a hook with a usage error.
+pub(crate) const EXIT_IN_SHELL: &str = "exit 2\n";
+
 /// The shell code that sets the arguments to the command that starts the hook again. Like rigup, it starts a script
 /// without an exec bit or a shebang with bash.
 const RESTART: &str = r##"if [ -x "$0" ] && read -r shebang <"$0" && [ "${shebang#"#!"}" != "$shebang" ]

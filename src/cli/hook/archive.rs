@@ -17,7 +17,10 @@ const NO_CHECKSUM: ExitStatus = ExitStatus::Code(10);
 
 /// The arguments of `rigup hook verify`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("proof").required(true).multiple(true))]
+#[command(
+    group = clap::ArgGroup::new("proof").required(true).multiple(true),
+    override_usage = "rigup hook verify [OPTIONS] <FILE>"
+)]
 pub(crate) struct VerifyArgs {
     /// File to verify
     file: PathBuf,

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
-use crate::cli::hook::EXIT_IN_SHELL;
 use crate::cli::hook::provider_args::ProviderArgs;
 use crate::clock;
 use crate::engine::ExitStatus;
@@ -11,6 +10,7 @@ use crate::model::Outcome;
 use crate::process::executable;
 use crate::settings::Settings;
 use crate::shell;
+use crate::toolkit::begin::EXIT_IN_SHELL;
 use crate::toolkit::download::Download;
 use crate::toolkit::release::ReleaseSearch;
 
