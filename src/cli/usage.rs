@@ -8,12 +8,12 @@ use clap::error::ErrorKind;
 use crate::cli::ci_log;
 use crate::cli::cli_error::CliError;
 use crate::cli::hook;
-use crate::toolkit::begin::EXIT_IN_SHELL;
 use crate::cli::message::error;
 use crate::cli::output_queue::{STDERR, STDOUT};
 use crate::engine::ExitStatus;
 use crate::exhaustion;
 use crate::report::text::printable;
+use crate::toolkit::begin::EXIT_IN_SHELL;
 
 const GLOBAL_OPTIONS_HINT: &str = "Run `rigup --help` to see the global options.";
 
