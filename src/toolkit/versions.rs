@@ -11,24 +11,15 @@ use crate::settings::Settings;
 use crate::toolkit::batch;
 use crate::toolkit::versions::download::Download;
 use crate::toolkit::versions::format::PageFormat;
+use crate::toolkit::versions::page::Page;
 
 pub(crate) mod download;
 pub(crate) mod format;
+pub(crate) mod page;
 mod python;
 
 /// The number of releases in one record. The longest version leaves it below the limit for a line of a hook's output.
 const MAX_PER_RECORD: usize = 2500;
-
-/// A page of a registry about the package of a binary.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Page {
-    /// The name of the binary.
-    pub name: String,
-    /// The URL of the page.
-    pub url: String,
-    /// The headers of the request, which may contain credentials.
-    pub headers: Vec<String>,
-}
 
 /// What the pages of registries say.
 #[derive(Debug)]
@@ -39,17 +30,6 @@ pub(crate) struct VersionPages<'a> {
     pub python: Option<&'a str>,
     /// How the pages are downloaded.
     pub download: Download<'a>,
-}
-
-impl Page {
-    /// Parses the lines that a hook writes: a name, a URL and headers, separated by tabs. Skips lines without a URL.
-    pub(crate) fn parse_lines(input: &str) -> Vec<Self> {
-        let page = |line: &str| {
-            let mut fields = line.split('\t').filter(|field| !field.is_empty()).map(str::to_owned);
-            Some(Self { name: fields.next()?, url: fields.next()?, headers: fields.collect() })
-        };
-        input.lines().filter_map(page).collect()
-    }
 }
 
 impl VersionPages<'_> {

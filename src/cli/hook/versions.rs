@@ -9,9 +9,10 @@ use crate::engine::ExitStatus;
 use crate::fs::temporary_folder::TemporaryFolder;
 use crate::hook::command;
 use crate::process::subreaper;
+use crate::toolkit::versions::VersionPages;
 use crate::toolkit::versions::download::Download;
 use crate::toolkit::versions::format::PageFormat;
-use crate::toolkit::versions::{Page, VersionPages};
+use crate::toolkit::versions::page::Page;
 
 /// The arguments of `rigup hook versions`.
 #[derive(Debug, clap::Args)]

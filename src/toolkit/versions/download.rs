@@ -16,7 +16,7 @@ use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::process::system;
 use crate::settings::Settings;
-use crate::toolkit::versions::Page;
+use crate::toolkit::versions::page::Page;
 
 /// The largest page, in bytes.
 pub(super) const MAX_SIZE: u64 = 128 << 20;
