@@ -19,7 +19,7 @@ use crate::protocol::{self, Record};
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// A Binary record was verified. The provider could not enforce these rules of the policy, which are only defaults.
-    Installed(Installed, Vec<String>),
+    Installed(Box<Installed>, Vec<String>),
     /// The provider did not install the binary, with the cause.
     NotInstalled(Outcome, String),
 }
@@ -119,7 +119,7 @@ impl ProviderOutput {
         let mut errors = Vec::new();
         for fields in self.binaries.iter().filter(is_of_request) {
             match verify::verify(expected, fields) {
-                Ok(installed) => return Verdict::Installed(installed, unenforced(fields)),
+                Ok(installed) => return Verdict::Installed(Box::new(installed), unenforced(fields)),
                 Err(error) => errors.push(error),
             }
         }

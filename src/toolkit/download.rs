@@ -26,7 +26,7 @@ const MAX_SIDE_FILE: u64 = 4 << 20;
 /// A file to download, as one line of JSON in the variable `candidates`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Download {
+pub(crate) struct AssetSource {
     /// The name of the file.
     pub(crate) name: String,
     /// The public address.
@@ -74,7 +74,7 @@ pub(crate) struct KnownDigest {
 
 /// A file that was downloaded and verified.
 #[derive(Debug)]
-pub(crate) struct Downloaded {
+pub(crate) struct DownloadedAsset {
     file: PathBuf,
     url: String,
     sha256: String,
@@ -145,7 +145,7 @@ impl DownloadError {
     }
 }
 
-impl Download {
+impl AssetSource {
     /// Parses the source of a download: an address, or a line of `candidates`.
     pub(crate) fn parse(source: &str) -> Result<Self, DownloadError> {
         if source.trim_start().starts_with('{') {
@@ -167,7 +167,7 @@ impl Download {
         folder: &Path,
         settings: &Settings,
         interrupt: &Interrupt,
-    ) -> Result<Downloaded, DownloadError> {
+    ) -> Result<DownloadedAsset, DownloadError> {
         let is_name =
             !self.name.is_empty() && !self.name.contains(['/', '\0']) && ![".", ".."].contains(&&*self.name);
         if !is_name {
@@ -183,11 +183,11 @@ impl Download {
             return Err(DownloadError::Size(self.name.clone(), found, stated));
         }
         let sha256 = digest::sha256(&part)?;
-        let check = VerifiedFile { client: &client, settings, interrupt, folder: &folder, file: &part };
+        let check = UncheckedFile { client: &client, settings, interrupt, folder: &folder, file: &part };
         let warning = self.verify(&sha256, &check)?;
         let file = folder.join(&self.name);
         part.persist(&file).map_err(|error| error.error)?;
-        Ok(Downloaded { file, url: url.as_str().to_owned(), sha256, warning })
+        Ok(DownloadedAsset { file, url: url.as_str().to_owned(), sha256, warning })
     }
 
     /// Downloads the file from its public address or, if that is not open to all, from the API. Returns the address.
@@ -219,7 +219,7 @@ impl Download {
     }
 
     /// Verifies the file. Returns a warning if nothing does.
-    fn verify(&self, sha256: &str, check: &VerifiedFile<'_>) -> Result<Option<String>, DownloadError> {
+    fn verify(&self, sha256: &str, check: &UncheckedFile<'_>) -> Result<Option<String>, DownloadError> {
         let is_signed = self.verify_signatures(check)?;
         if let Some(KnownDigest { sha256: stated, source }) = &self.known {
             if stated == sha256 {
@@ -251,9 +251,9 @@ impl Download {
     }
 }
 
-impl Download {
+impl AssetSource {
     /// Verifies what the request asks for besides the checksum. Returns whether it asks for anything.
-    fn verify_signatures(&self, check: &VerifiedFile<'_>) -> Result<bool, DownloadError> {
+    fn verify_signatures(&self, check: &UncheckedFile<'_>) -> Result<bool, DownloadError> {
         if let Some(key) = &self.minisign {
             let address = self
                 .signature
@@ -265,7 +265,7 @@ impl Download {
         }
         let Some(verify) = &self.verify else { return Ok(self.minisign.is_some()) };
         let repository = self.repository.as_deref().unwrap_or_default();
-        let VerifiedFile { settings, interrupt, file, .. } = *check;
+        let UncheckedFile { settings, interrupt, file, .. } = *check;
         let checked = Checked { file, name: &self.name, repository, settings, interrupt };
         if verify == "attestation" {
             checked.check_attestation()?;
@@ -289,7 +289,7 @@ impl Download {
 
 /// What verifies a file.
 #[derive(Debug)]
-struct VerifiedFile<'a> {
+struct UncheckedFile<'a> {
     client: &'a HttpClient<'a>,
     settings: &'a Settings,
     interrupt: &'a Interrupt,
@@ -297,7 +297,7 @@ struct VerifiedFile<'a> {
     file: &'a Path,
 }
 
-impl VerifiedFile<'_> {
+impl UncheckedFile<'_> {
     /// Downloads a file about the file. Returns its name and its content. Without it, nothing is known.
     fn side_file(&self, address: &str) -> Result<(String, Vec<u8>), DownloadError> {
         let url = Url::parse(address)?;
@@ -318,7 +318,7 @@ impl VerifiedFile<'_> {
     }
 }
 
-impl Downloaded {
+impl DownloadedAsset {
     /// Returns the file as shell code, which sets variables.
     pub(crate) fn script(&self) -> String {
         let variables =

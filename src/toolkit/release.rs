@@ -13,13 +13,13 @@ use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::asset::platform::Platform;
-use crate::toolkit::download::{Download, KnownDigest};
+use crate::toolkit::download::{AssetSource, KnownDigest};
 use crate::toolkit::http::HttpClient;
 use crate::toolkit::http::error::HttpError;
 use crate::toolkit::http::url::{Url, UrlError};
 use crate::toolkit::release::choice::{Choice, Criteria, Unsuitable};
 use crate::toolkit::release::host::{ApiError, ReleaseHost, Repository};
-use crate::toolkit::release::model::{Asset, Release};
+use crate::toolkit::release::model::{Asset, PublishedRelease};
 use crate::toolkit::release::side_files::SideFiles;
 use crate::toolkit::release::tag::TagVersion;
 use crate::toolkit::release::template::Template;
@@ -52,7 +52,7 @@ pub(crate) struct FoundRelease {
     /// The path of the program in the archive that the request states.
     bin: String,
     /// The files, the best first.
-    candidates: Vec<Download>,
+    candidates: Vec<AssetSource>,
     /// What could not be enforced of the age of releases, or `None`.
     unenforced_age: Option<String>,
 }
@@ -167,7 +167,7 @@ impl<'a> ReleaseSearch<'a> {
         let name = Url::parse(&url)?.file_name().ok_or(UrlError::Invalid(url.clone()))?;
         let asset = Asset { name, url, ..Asset::default() };
         let candidate = self.candidate(&asset, None, &SideFiles::default())?;
-        Ok(self.found(String::new(), version.to_owned(), PathBuf::new(), vec![candidate]))
+        Ok(FoundRelease::new(String::new(), version.to_owned(), PathBuf::new(), vec![candidate]))
     }
 
     fn in_repository(&self) -> Result<FoundRelease, ReleaseError> {
@@ -186,7 +186,7 @@ impl<'a> ReleaseSearch<'a> {
             let name = url.file_name().ok_or_else(|| UrlError::Invalid(url.to_string()))?;
             let asset = Asset { name, url: url.as_str().to_owned(), ..Asset::default() };
             let candidate = self.candidate(&asset, Some((&host, &repository)), &SideFiles::default())?;
-            return Ok(self.found(tag.clone(), version, folder(&tag), vec![candidate]));
+            return Ok(FoundRelease::new(tag.clone(), version, folder(&tag), vec![candidate]));
         }
         let client = HttpClient::find(self.settings, self.interrupt)?;
         let asset = self.of_platform("asset", "a name with * for any text, or one for each platform")?;
@@ -211,40 +211,20 @@ impl<'a> ReleaseSearch<'a> {
             let side_files = SideFiles::of(choice.release);
             let of_host = Some((&host, &repository));
             let candidates = choice.assets.iter().map(|asset| self.candidate(asset, of_host, &side_files));
-            let Choice { release: Release { tag, .. }, version, .. } = &choice;
-            Ok(self.found(tag.clone(), version.clone(), folder(tag), candidates.collect::<Result<_, _>>()?))
+            let Choice { release: PublishedRelease { tag, .. }, version, .. } = &choice;
+            Ok(FoundRelease::new(
+                tag.clone(),
+                version.clone(),
+                folder(tag),
+                candidates.collect::<Result<_, _>>()?,
+            ))
         };
-        match self.search(&client, &host, &repository, &criteria, &of_release) {
+        match search(&client, &host, &repository, &criteria, &of_release) {
             Err(ReleaseError::Api(limit @ ApiError::RateLimited(..))) if host.is_github() => {
                 self.without_api(&client, &host, &repository, &criteria, limit, &of_release)
             }
             result => result,
         }
-    }
-
-    /// Asks the API for releases until one is suitable.
-    fn search(
-        &self,
-        client: &HttpClient<'_>,
-        host: &ReleaseHost<'_>,
-        repository: &Repository,
-        criteria: &Criteria<'_>,
-        of_release: &impl Fn(Choice<'_>) -> Result<FoundRelease, ReleaseError>,
-    ) -> Result<FoundRelease, ReleaseError> {
-        let mut page = host.releases(client, repository)?;
-        let mut first_problem = None;
-        for _ in 1..=MAX_PAGES {
-            match criteria.choose(&page.releases) {
-                Ok(choice) => return of_release(choice),
-                Err(problem) => first_problem = first_problem.or(problem),
-            }
-            let Some(next) = page.next else { break };
-            page = host.further_releases(client, repository, &next)?;
-        }
-        Err(match first_problem {
-            Some(problem) => ReleaseError::Unsuitable(repository.to_string(), problem),
-            None => ReleaseError::NoRelease(repository.to_string(), with_tag(criteria)),
-        })
     }
 
     /// Finds the latest release of GitHub without its API, which answers only a number of requests. That release is not
@@ -335,7 +315,7 @@ impl<'a> ReleaseSearch<'a> {
         asset: &Asset,
         of: Option<(&ReleaseHost<'_>, &Repository)>,
         side_files: &SideFiles<'_>,
-    ) -> Result<Download, ReleaseError> {
+    ) -> Result<AssetSource, ReleaseError> {
         let stated = self.sha256()?.map(|sha256| (sha256, format!("overrides.{}.sha256", self.provider)));
         let of_api = || {
             let (host, _) = of?;
@@ -348,7 +328,7 @@ impl<'a> ReleaseSearch<'a> {
         let is_required =
             self.settings.environment.text(REQUIRE_CHECKSUM).and_then(boolean::parse) == Some(true);
         let minisign = self.text("minisign")?.map(str::to_owned);
-        Ok(Download {
+        Ok(AssetSource {
             name: asset.name.clone(),
             url: asset.url.clone(),
             api_url: asset.api_url.clone(),
@@ -363,16 +343,6 @@ impl<'a> ReleaseSearch<'a> {
             repository: of.map(|(_, repository)| repository.to_string()),
             require_checksum: self.flag("require_checksum")? || is_required,
         })
-    }
-
-    fn found(
-        &self,
-        tag: String,
-        version: String,
-        release: PathBuf,
-        candidates: Vec<Download>,
-    ) -> FoundRelease {
-        FoundRelease { tag, version, release, bin: String::new(), candidates, unenforced_age: None }
     }
 
     /// Returns the only version that the request accepts; empty if it accepts several.
@@ -433,6 +403,30 @@ impl<'a> ReleaseSearch<'a> {
     }
 }
 
+/// Asks the API for releases until one is suitable.
+fn search(
+    client: &HttpClient<'_>,
+    host: &ReleaseHost<'_>,
+    repository: &Repository,
+    criteria: &Criteria<'_>,
+    of_release: &impl Fn(Choice<'_>) -> Result<FoundRelease, ReleaseError>,
+) -> Result<FoundRelease, ReleaseError> {
+    let mut page = host.releases(client, repository)?;
+    let mut first_problem = None;
+    for _ in 1..=MAX_PAGES {
+        match criteria.choose(&page.releases) {
+            Ok(choice) => return of_release(choice),
+            Err(problem) => first_problem = first_problem.or(problem),
+        }
+        let Some(next) = page.next else { break };
+        page = host.further_releases(client, repository, &next)?;
+    }
+    Err(match first_problem {
+        Some(problem) => ReleaseError::Unsuitable(repository.to_string(), problem),
+        None => ReleaseError::NoRelease(repository.to_string(), with_tag(criteria)),
+    })
+}
+
 fn with_tag(criteria: &Criteria<'_>) -> String {
     match (criteria.tag, criteria.tag_prefix) {
         (Some(tag), _) => format!(" {tag}"),
@@ -442,9 +436,13 @@ fn with_tag(criteria: &Criteria<'_>) -> String {
 }
 
 impl FoundRelease {
+    fn new(tag: String, version: String, release: PathBuf, candidates: Vec<AssetSource>) -> Self {
+        Self { tag, version, release, bin: String::new(), candidates, unenforced_age: None }
+    }
+
     /// Returns the release as shell code, which sets variables.
     pub(crate) fn script(&self) -> String {
-        let candidates: Vec<String> = self.candidates.iter().map(Download::to_line).collect();
+        let candidates: Vec<String> = self.candidates.iter().map(AssetSource::to_line).collect();
         let release = self.release.to_string_lossy();
         let variables = [
             ("tag", self.tag.as_str()),

@@ -11,7 +11,7 @@ use crate::process::executable;
 use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::begin::EXIT_IN_SHELL;
-use crate::toolkit::download::Download;
+use crate::toolkit::download::AssetSource;
 use crate::toolkit::release::ReleaseSearch;
 
 /// The arguments of `rigup hook release`.
@@ -51,7 +51,7 @@ pub(super) fn release(args: &ReleaseArgs, context: &mut Context) -> CommandResul
 pub(super) fn download(args: &DownloadArgs, context: &mut Context) -> CommandResult {
     evaluated(context, |settings| {
         let interrupt = interrupt()?;
-        let downloaded = Download::parse(&args.source)
+        let downloaded = AssetSource::parse(&args.source)
             .and_then(|download| download.run(&args.folder, settings, &interrupt));
         let script = downloaded.map(|downloaded| downloaded.script());
         Ok(script.map_err(|error| (error.signal(), error.outcome(), error.to_string())))

@@ -39,7 +39,7 @@ impl ResolverState<'_, '_> {
             self.emit(index, InstallEvent::Attempted(attempt.clone()));
             self.requests[index].attempts.push(attempt);
             steps.push(match installed {
-                Some(installed) => self.install(index, installed)?,
+                Some(installed) => self.install(index, *installed)?,
                 None => self.step_after(index, outcome)?,
             });
         }

@@ -113,7 +113,7 @@ impl<'a> Downloader<'a> {
     fn curl(&self, transfer: Transfer<'_>) -> Result<Transferred, HttpError> {
         let headers = tempfile::NamedTempFile::new().map_err(HttpError::Io)?;
         let mut config = String::new();
-        let mut set = |key: &str, value: &str| config += &format!("{key} = {}\n", quoted(value));
+        let mut set = |key: &str, value: &str| config.extend([key, " = ", &quoted(value), "\n"]);
         set("url", transfer.url.as_str());
         set("output", &transfer.file.to_string_lossy());
         set("dump-header", &headers.path().to_string_lossy());
@@ -188,7 +188,7 @@ impl<'a> Downloader<'a> {
         let own = environment.get("WGETRC").map(PathBuf::from);
         let own = own.or_else(|| Some(self.settings.home.as_ref()?.join(".wgetrc")));
         let mut text = own.and_then(|path| fs_err::read_to_string(path).ok()).unwrap_or_default();
-        text += &format!("\nheader = {header}\n");
+        text.extend(["\nheader = ", header, "\n"]);
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(text.as_bytes())?;
         Ok(file)

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use fluent_uri::component::Authority;
 use fluent_uri::{Uri, UriRef};
+
+use crate::fs::digest;
 
 /// The address of a file or of an API: `https`, or `http` on this machine. It has neither a user nor a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +55,11 @@ impl Url {
     /// Returns the address that a redirect leads to.
     pub(crate) fn join(&self, location: &str) -> Result<Self, UrlError> {
         let invalid =
-            |_| UrlError::Invalid(location.split(['?', '#', '@']).next().unwrap_or_default().to_owned());
+            || UrlError::Invalid(location.split(['?', '#', '@']).next().unwrap_or_default().to_owned());
         let location = encoded(location);
-        let location = UriRef::parse(location.as_str()).map_err(|_| invalid(()))?;
+        let location = UriRef::parse(location.as_str()).map_err(|_| invalid())?;
         let base = self.0.strip_fragment();
-        Self::check(location.resolve_against(&base).map_err(|_| invalid(()))?)
+        Self::check(location.resolve_against(&base).map_err(|_| invalid())?)
     }
 
     fn check(uri: Uri<String>) -> Result<Self, UrlError> {
@@ -84,8 +87,7 @@ impl Url {
         let scheme = self.0.scheme().as_str().to_ascii_lowercase();
         let default = if scheme == "https" { "443" } else { "80" };
         let authority = self.0.authority();
-        let port =
-            authority.as_ref().and_then(|authority| authority.port()).map(|port| port.as_str().to_owned());
+        let port = authority.as_ref().and_then(Authority::port).map(|port| port.as_str().to_owned());
         let port = port.filter(|port| !port.is_empty()).unwrap_or_else(|| default.to_owned());
         ServerOrigin { scheme, host: self.host(), port }
     }
@@ -149,7 +151,7 @@ fn encoded(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => encoded.push(char::from(byte)),
-            _ => encoded += &format!("%{byte:02X}"),
+            _ => encoded.extend(["%", &digest::hex(&[byte]).to_ascii_uppercase()]),
         }
     }
     encoded

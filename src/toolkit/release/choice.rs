@@ -1,11 +1,13 @@
 //! The choice of a release and of its assets. Pure.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 
 use crate::model::{Version, VersionRange};
 use crate::toolkit::asset;
 use crate::toolkit::asset::platform::Platform;
-use crate::toolkit::release::model::{Asset, Release};
+use crate::toolkit::release::model::{Asset, PublishedRelease};
 use crate::toolkit::release::tag::TagVersion;
 use crate::toolkit::release::template::Template;
 
@@ -40,7 +42,7 @@ pub(crate) struct Criteria<'a> {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Choice<'a> {
     /// The release.
-    pub(crate) release: &'a Release,
+    pub(crate) release: &'a PublishedRelease,
     /// The version in its tag; may be empty.
     pub(crate) version: String,
     /// The assets, best first; never empty.
@@ -68,9 +70,12 @@ impl Criteria<'_> {
     /// Chooses from the releases of one page the one with the highest version that the request accepts. Those of the
     /// program itself come before those of other programs in the repository. Returns why the first release that may have
     /// been meant does not count if none does, or `None` if there is no such release.
-    pub(crate) fn choose<'a>(&self, releases: &'a [Release]) -> Result<Choice<'a>, Option<Unsuitable>> {
+    pub(crate) fn choose<'a>(
+        &self,
+        releases: &'a [PublishedRelease],
+    ) -> Result<Choice<'a>, Option<Unsuitable>> {
         let names = [self.program, self.repository];
-        let mut tagged: Vec<(&Release, TagVersion)> = releases
+        let mut tagged: Vec<(&PublishedRelease, TagVersion)> = releases
             .iter()
             .filter(|release| !release.is_draft)
             .filter_map(|release| {
@@ -84,7 +89,7 @@ impl Criteria<'_> {
         let rank =
             |found: &TagVersion| (found.is_own && !found.version.is_empty(), Version::parse(&found.version));
         // Stable, so that of equal versions the newest comes first.
-        tagged.sort_by(|(_, one), (_, other)| rank(other).cmp(&rank(one)));
+        tagged.sort_by_key(|(_, found)| Reverse(rank(found)));
         let mut first_problem = None;
         for (release, found) in tagged {
             match self.check(release, &found.version).and_then(|()| self.assets(release, &found.version)) {
@@ -95,7 +100,7 @@ impl Criteria<'_> {
         Err(first_problem)
     }
 
-    fn check(&self, release: &Release, version: &str) -> Result<(), Unsuitable> {
+    fn check(&self, release: &PublishedRelease, version: &str) -> Result<(), Unsuitable> {
         let tag = || release.tag.clone();
         if release.is_prerelease
             && !self.with_prereleases
@@ -113,7 +118,7 @@ impl Criteria<'_> {
         self.check_age(release, release.published_at)
     }
 
-    fn check_age(&self, release: &Release, time: Option<Timestamp>) -> Result<(), Unsuitable> {
+    fn check_age(&self, release: &PublishedRelease, time: Option<Timestamp>) -> Result<(), Unsuitable> {
         match (self.released_before, time) {
             (None, _) => Ok(()),
             (Some(_), None) => Err(Unsuitable::Undated(release.tag.clone())),
@@ -123,17 +128,18 @@ impl Criteria<'_> {
     }
 
     /// Returns the assets that may contain the program, best first. One that was replaced too recently does not count.
-    fn assets<'a>(&self, release: &'a Release, version: &str) -> Result<Vec<&'a Asset>, Unsuitable> {
+    fn assets<'a>(&self, release: &'a PublishedRelease, version: &str) -> Result<Vec<&'a Asset>, Unsuitable> {
         let all: Vec<&Asset> = release.assets.iter().collect();
         let names: Vec<&str> = all.iter().map(|asset| asset.name.as_str()).collect();
         let ranked = match self.asset {
             Some(template) => {
                 let pattern = template.pattern(version, &release.tag, self.platform);
-                let named: Vec<usize> = (0..names.len()).filter(|&at| pattern.is_match(names[at])).collect();
-                let among: Vec<&str> = named.iter().map(|&at| names[at]).collect();
-                let ranked = asset::rank(&among, self.program, self.platform);
+                let matches: Vec<usize> =
+                    (0..names.len()).filter(|&at| pattern.is_match(names[at])).collect();
+                let matching: Vec<&str> = matches.iter().map(|&at| names[at]).collect();
+                let ranked = asset::rank(&matching, self.program, self.platform);
                 // A name that says nothing about the platform was chosen by the request.
-                if ranked.is_empty() { named } else { ranked.into_iter().map(|at| named[at]).collect() }
+                if ranked.is_empty() { matches } else { ranked.into_iter().map(|at| matches[at]).collect() }
             }
             None => asset::rank(&names, self.program, self.platform),
         };

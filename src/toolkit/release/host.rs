@@ -8,7 +8,7 @@ use crate::toolkit::http::error::HttpError;
 use crate::toolkit::http::headers::Headers;
 use crate::toolkit::http::url::{Url, UrlError};
 use crate::toolkit::http::{Credential, HttpClient, HttpRequest};
-use crate::toolkit::release::model::{Asset, Release};
+use crate::toolkit::release::model::{Asset, PublishedRelease};
 use crate::toolkit::release::token;
 
 /// The host of a repository that names no other.
@@ -51,7 +51,7 @@ pub(crate) struct ReleaseHost<'a> {
 #[derive(Debug)]
 pub(crate) struct ReleasePage {
     /// The releases, the newest first.
-    pub(crate) releases: Vec<Release>,
+    pub(crate) releases: Vec<PublishedRelease>,
     /// The address of the next page, or `None` if this is the last one.
     pub(crate) next: Option<Url>,
 }
@@ -232,7 +232,8 @@ impl<'a> ReleaseHost<'a> {
         let (headers, text) = client.text(request)?;
         self.check(api, &headers, credential.is_some(), repository)?;
         let json: Vec<Value> = serde_json::from_str(&text).map_err(|_| ApiError::Invalid(self.name()))?;
-        let parse = if api == Api::GitLab { Release::from_gitlab } else { Release::from_github };
+        let parse =
+            if api == Api::GitLab { PublishedRelease::from_gitlab } else { PublishedRelease::from_github };
         let next = headers.next_page().map(|next| url.join(next)).transpose()?;
         Ok(ReleasePage { releases: json.iter().filter_map(parse).collect(), next })
     }
@@ -260,7 +261,7 @@ impl<'a> ReleaseHost<'a> {
         &self,
         client: &HttpClient<'_>,
         repository: &Repository,
-    ) -> Result<Option<Release>, ApiError> {
+    ) -> Result<Option<PublishedRelease>, ApiError> {
         let page = self.page(&format!("{repository}/releases/latest"))?;
         let response = client.text(HttpRequest {
             url: &page,
@@ -277,7 +278,7 @@ impl<'a> ReleaseHost<'a> {
         if tag.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Release { tag, ..Release::default() }))
+        Ok(Some(PublishedRelease { tag, ..PublishedRelease::default() }))
     }
 
     /// Returns the files of a release by the names in the part of its page that lists them.

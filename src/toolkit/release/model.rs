@@ -7,7 +7,7 @@ use crate::fs::digest::is_sha256;
 
 /// A release.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Release {
+pub(crate) struct PublishedRelease {
     /// The tag.
     pub(crate) tag: String,
     /// Whether it is not published yet.
@@ -37,7 +37,7 @@ pub(crate) struct Asset {
     pub(crate) updated_at: Option<Timestamp>,
 }
 
-impl Release {
+impl PublishedRelease {
     /// Parses a release of the API of GitHub, which is also that of Forgejo. Returns `None` if it has no tag.
     pub(super) fn from_github(json: &Value) -> Option<Self> {
         let asset = |json: &Value| {
@@ -107,7 +107,7 @@ mod tests {
                 "digest": format!("sha256:{sha256}"), "created_at": "2026-01-01T00:00:00Z", "updated_at": null,
             }, {"name": "y"}],
         });
-        let release = Release::from_github(&json).unwrap();
+        let release = PublishedRelease::from_github(&json).unwrap();
         assert!(release.is_prerelease && !release.is_draft && release.published_at.is_some());
         let [asset] = &release.assets[..] else { panic!("{release:?}") };
         assert_eq!((asset.size, asset.sha256.as_deref()), (Some(3), Some(sha256.as_str())));
@@ -119,7 +119,7 @@ mod tests {
                 {"name": "x-darwin.tar.gz", "url": "https://example.org/1", "direct_asset_url": "https://example.org/2"},
             ]},
         });
-        let assets = Release::from_gitlab(&json).unwrap().assets;
+        let assets = PublishedRelease::from_gitlab(&json).unwrap().assets;
         let assets: Vec<_> = assets.iter().map(|asset| (asset.name.as_str(), asset.url.as_str())).collect();
         assert_eq!(
             assets,
@@ -128,6 +128,6 @@ mod tests {
                 ("x-darwin.tar.gz", "https://example.org/2")
             ]
         );
-        assert!(Release::from_github(&json!({"tag_name": ""})).is_none());
+        assert!(PublishedRelease::from_github(&json!({"tag_name": ""})).is_none());
     }
 }

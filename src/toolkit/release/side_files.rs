@@ -1,6 +1,6 @@
 //! The files of a release that are about others: checksums and signatures.
 
-use crate::toolkit::release::model::{Asset, Release};
+use crate::toolkit::release::model::{Asset, PublishedRelease};
 
 /// The files of a release.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ const LIST_ENDS: [&str; 6] = ["", ".txt", ".asc", ".sum", ".sha256", ".sha512"];
 
 impl<'a> SideFiles<'a> {
     /// Returns the files of a release.
-    pub(crate) fn of(release: &'a Release) -> Self {
+    pub(crate) fn of(release: &'a PublishedRelease) -> Self {
         Self(&release.assets)
     }
 
@@ -66,10 +66,10 @@ fn is_list(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn release(names: &[&str]) -> Release {
+    fn release(names: &[&str]) -> PublishedRelease {
         let asset =
             |name: &&str| Asset { name: (*name).to_owned(), url: (*name).to_owned(), ..Asset::default() };
-        Release { assets: names.iter().map(asset).collect(), ..Release::default() }
+        PublishedRelease { assets: names.iter().map(asset).collect(), ..PublishedRelease::default() }
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn names(platform: Platform) -> (&'static str, String, String) {
 /// Returns the text of an override: one text, or one for each platform, such as `{"linux-x86_64-gnu": "..."}`. A platform
 /// may leave out the C library. Returns an error with the key's value for a value of another type, and `None` if the
 /// override is absent or has no text for the platform.
-pub(crate) fn of_platform<'a>(value: Option<&'a Value>, platform: Platform) -> Result<Option<&'a str>, ()> {
+pub(crate) fn of_platform(value: Option<&Value>, platform: Platform) -> Result<Option<&str>, ()> {
     let text = match value {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Object(platforms)) => {

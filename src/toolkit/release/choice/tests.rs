@@ -1,8 +1,12 @@
 use super::*;
 
-fn release(tag: &str, assets: &[&str]) -> Release {
+fn release(tag: &str, assets: &[&str]) -> PublishedRelease {
     let asset = |name: &&str| Asset { name: (*name).to_owned(), ..Asset::default() };
-    Release { tag: tag.to_owned(), assets: assets.iter().map(asset).collect(), ..Release::default() }
+    PublishedRelease {
+        tag: tag.to_owned(),
+        assets: assets.iter().map(asset).collect(),
+        ..PublishedRelease::default()
+    }
 }
 
 fn criteria() -> Criteria<'static> {
@@ -21,7 +25,7 @@ fn criteria() -> Criteria<'static> {
     }
 }
 
-fn chosen(criteria: &Criteria<'_>, releases: &[Release]) -> String {
+fn chosen(criteria: &Criteria<'_>, releases: &[PublishedRelease]) -> String {
     criteria.choose(releases).map_or_else(
         |problem| problem.map_or_else(String::new, |problem| problem.to_string()),
         |choice| format!("{} {}", choice.release.tag, choice.assets[0].name),
