@@ -9,52 +9,89 @@ IFS='
 
 eval "$("$RIGUP" hook begin --provider pip -- "$@")"
 check_wheels
-# Variables that choose another Python or its modules.
-unset PIP_PYTHON PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
+# Variables that choose another Python or its modules, and one of rigup, which pip would take for a setting.
+unset PIP_ENABLED PIP_PYTHON PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 
-# Returns whether pip may have a file with settings: one of the system, of the user, or of the python3 on PATH.
-has_settings_file() {
-    set -- "${PIP_CONFIG_FILE-}" /etc/pip.conf "$HOME/.pip/pip.conf" "${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf" \
-        "/Library/Application Support/pip/pip.conf" "$HOME/Library/Application Support/pip/pip.conf"
+# Prints the settings in a file of pip as pip does: global.index-url='https://example.org/simple'. Fails if the file has
+# anything but sections, comments and settings of one line.
+read_settings() {
+    section=''
+    while IFS= read -r line || [ "$line" ]; do
+        case $line in
+            '' | [#\;]*) continue ;;
+            '['*']') section=${line#?} && section=${section%?} && continue ;;
+            *\\* | *"$tab"*) return 1 ;;
+            [a-z]*=*) key=${line%%=*} value=${line#*=} ;;
+            *) return 1 ;;
+        esac
+        key=${key%"${key##*[! ]}"} value=${value#"${value%%[! ]*}"} value=${value%"${value##*[! ]}"}
+        case $section/$key in /* | */*[!a-z0-9-]*) return 1 ;; esac
+        printf "%s.%s='%s'\n" "$section" "$key" "$value"
+    done <"$1"
+}
+# Sets `files` to the files that may have settings, the last of which takes precedence: those of the system, of the user and of
+# the python3 on PATH.
+list_settings_files() {
+    files=''
+    [ "${PIP_CONFIG_FILE-}" != /dev/null ] || return 0
     IFS=:
-    for folder in ${XDG_CONFIG_DIRS:-/etc/xdg}; do set -- "$@" "$folder/pip/pip.conf"; done
+    for folder in ${XDG_CONFIG_DIRS:-/etc/xdg}; do files="$files$folder/pip/pip.conf
+"; done
     IFS='
 '
+    files="$files/Library/Application Support/pip/pip.conf
+/etc/pip.conf"
+    [ -e "${PIP_CONFIG_FILE-}" ] || files="$files
+$HOME/.pip/pip.conf
+${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf
+$HOME/Library/Application Support/pip/pip.conf"
     python=$(command -v python3) || :
-    case $python in
-        */shims/*)
-            # A version manager has a folder for each version.
-            set +f
-            set -- "$@" "${python%/shims/*}"/versions/*/pip.conf "${python%/shims/*}"/installs/python/*/pip.conf
-            set -f ;;
-        */bin/*)
-            set -- "$@" "${python%/bin/*}/pip.conf"
-            if [ -L "$python" ] && [ "$python" != /usr/bin/python3 ] && [ ! -e "${python%/bin/*}/pyvenv.cfg" ]; then
-                python=$(readlink -f "$python")
-                set -- "$@" "${python%/bin/*}/pip.conf"
-            fi ;;
+    case $python in */bin/*)
+        # That of a link which is not in a venv is beside the Python that it leads to.
+        if [ -L "$python" ] && [ "$python" != /usr/bin/python3 ] && [ ! -e "${python%/bin/*}/pyvenv.cfg" ]; then
+            python=$(readlink -f "$python")
+        fi
+        files="$files
+${python%/bin/*}/pip.conf" ;;
     esac
-    for settings_file; do [ ! -f "$settings_file" ] || return 0; done
-    return 1
+    files="$files
+${PIP_CONFIG_FILE-}"
 }
-# Settings are lines like global.index-url='https://example.org/simple'. pip itself merges its files and variables into
-# them, which takes longer than the rest of this hook. Without files, they are the variables.
-unread='' settings='' own_index=''
-if has_settings_file; then
+# pip itself merges its files and variables, but starting it takes longer than the rest of this hook. So it is asked only if a
+# file is not simple, or if the python3 is a version manager's and a version of it has a file.
+tab=$(printf '\t') unread='' settings='' own_index='' must_ask=''
+list_settings_files
+for file in $files; do
+    [ -f "$file" ] || continue
+    more=$(read_settings "$file") || { must_ask=$file && break; }
+    settings="$settings
+$more"
+done
+python=$(command -v python3) || :
+case $python in */shims/*)
+    set +f
+    for file in "${python%/shims/*}"/versions/*/pip.conf "${python%/shims/*}"/installs/python/*/pip.conf; do
+        [ ! -f "$file" ] || must_ask=$file
+    done
+    set -f ;;
+esac
+if [ "$must_ask" ]; then
     settings=$(export PIP_QUIET=0 && base_python -m pip config list 2>pip.err) || {
         # pip quotes the file that it cannot read, in which there may be passwords.
         ! command -v python3 >/dev/null || grep -q 'No module named pip' pip.err ||
             fail "cannot read pip's settings$(sed -n "s/.*'\(\/[^']*\)'.*/: \1 is not valid/p" pip.err | head -n 1); see python3 -m pip config list"
-        unread=$settings_file
+        unread=$must_ask
     }
 else
     case $(export -p) in
-        *PIP_*) settings=$(awk 'BEGIN {
+        *PIP_*) more=$(awk 'BEGIN {
             for (variable in ENVIRON) if (variable ~ /^PIP_./ && ENVIRON[variable] != "") {
                 key = tolower(substr(variable, 5)); gsub(/_/, "-", key)
                 value = ENVIRON[variable]; gsub(/[[:space:]]+/, " ", value)
                 print ":env:." key "='\''" value "'\''"
-            } }') ;;
+            } }')
+            settings="$settings
+$more" ;;
     esac
 fi
 # If they choose an index, none in the settings of uv is added to it.
@@ -68,6 +105,7 @@ install
 is_on() { case $1 in 0 | [fFnN]* | [oO][fF]*) return 1 ;; esac; }
 [ "$settings" ] || sections=
 for section in $sections; do
+    case $settings in *"$section".*) ;; *) continue ;; esac
     for setting in $(printf '%s\n' "$settings" |
         sed -nE "/^$section\.[a-z0-9-]+=.../{ s/^$section\.//; s/=./=/; s/.\$//; s/(\\\\[nt]| )+/ /g; s/= /=/; p; }"); do
         key=${setting%%=*} value=${setting#*=}

@@ -3,6 +3,7 @@
 reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
 # Rejects locations, which have no release date and can run scripts, except those that match the regular expression $1.
 check_locations() {
+    [ "$locations" ] || return 0
     location=$(printf '%s\n' "$locations" | head -n 1)
     [ -z "$location" ] || [ -z "$must_keep_age" ] ||
         reject "cannot enforce min_release_age: $location has no release date"
@@ -31,8 +32,8 @@ make_part() {
     check_place
     trap 'trap "" HUP INT TERM; remove_part || :' EXIT
     trap 'exit 143' HUP INT TERM
-    remove_part || fail "cannot remove $part: $(rm -rf "$part" 2>&1 | head -n 1)"
-    mkdir -p "${part%/*}"
+    { [ ! -e "$part" ] && [ ! -L "$part" ]; } || remove_part || fail "cannot remove $part: $(rm -rf "$part" 2>&1 | head -n 1)"
+    [ -d "${part%/*}" ] || mkdir -p "${part%/*}"
     mkdir "$part" # fails if there is a link by now
     [ -z "$shared" ] || [ ! -e "$prefix/${1-.}" ] || cp -Rp "$prefix/${1-.}" "$part"
 }

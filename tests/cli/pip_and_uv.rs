@@ -8,10 +8,8 @@ use serde_json::json;
 
 use crate::test_context::{TestContext, signal, wait_until};
 
-/// Writes the program `x` into a venv, and a line with the name of the installer and some of its environment.
-///
-/// If the file `errors` exists, it prints that and fails, but with `--dry-run` it prints `errors--dry-run`; if the file
-/// `hang` exists, it never ends.
+/// Writes the program `x` into a venv, and a line with the installer and its environment. If the file `errors` exists, prints
+/// that and fails, but `errors--dry-run` with `--dry-run`; if the file `hang` exists, never ends.
 const INSTALL: &str = r#"install() {
     [ ! -e "$DATA_DIR/../hang" ] || { mkdir "$DATA_DIR/hangs" && exec tail -f /dev/null; }
     [ ! -e "$DATA_DIR/../errors" ] || { [ "$PWD" = / ] || cat "$DATA_DIR/../log" >pip.log; cat "$DATA_DIR/../errors$dry_run" >&2 && exit 1; }
@@ -22,11 +20,10 @@ options='' dry_run=
 for arg; do case $arg in --no-index | --only-*=x) options=$options$arg ;; --dry-run) dry_run=$arg ;; */bin/python) python=$arg ;; esac; done
 "#;
 
-const UV: &str = r#"case $1 in
-    venv) mkdir -p "$3/bin" && ln -s /bin/sh "$3/bin/python" ;;
-    pip) install uv && cp "${UV_CONFIG_FILE:-/dev/null}" "$DATA_DIR/uv-config" ;;
-    tool) python=$UV_TOOL_DIR/x/bin/python && mkdir -p "${python%/*}" && ln -s /bin/sh "$python" && install uv && cp "${UV_CONFIG_FILE:-/dev/null}" "$DATA_DIR/uv-config" ;;
+const UV: &str = r#"case $1 in venv) mkdir -p "$3/bin" && ln -s /bin/sh "$3/bin/python" ;;
+    tool) python=$UV_TOOL_DIR/x/bin/python && mkdir -p "${python%/*}" && ln -s /bin/sh "$python" ;;
 esac
+[ "$1" = venv ] || { install uv && cp "${UV_CONFIG_FILE:-/dev/null}" "$DATA_DIR/uv-config"; }
 "#;
 
 /// `pip config list` prints the content of the file `settings`.
@@ -46,7 +43,7 @@ fn context() -> TestContext {
     }
     fs::create_dir(context.path("home")).unwrap();
     context.write("settings", "");
-    context.write("config/pip/pip.conf", "");
+    context.write("config/pip/pip.conf", "[x]\nonly-pip: reads this\n");
     context.set("XDG_CONFIG_HOME", context.path("config"));
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools/bin").display()));
     context
@@ -93,6 +90,9 @@ fn uv_gets_the_settings_of_pip_that_choose_where_packages_come_from() {
         assert_eq!(installed_by(&context, "pip"), expected, "{settings}");
     }
     assert_eq!(installed_by(&context, "uv"), "uv", "the uv provider reads only uv's own settings");
+    context.script("tools/bin/python3", "#!/bin/sh\nexit 1\n");
+    context.write("config/pip/pip.conf", "# mine\n\n[global]\nindex-url = https://a \n");
+    assert!(installed_by(&context, "pip").ends_with(" UV_DEFAULT_INDEX=https://a UV_INDEX_URL=https://a"));
 }
 
 #[test]
