@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::toolkit::batch;
 use crate::toolkit::versions::download::Download;
 use crate::toolkit::versions::format::PageFormat;
-use crate::toolkit::versions::page::Page;
+use crate::toolkit::versions::page::RegistryPage;
 
 pub(crate) mod download;
 pub(crate) mod format;
@@ -37,7 +37,7 @@ impl VersionPages<'_> {
     /// pages, the first that lists versions counts.
     pub(crate) fn records(
         &self,
-        pages: &[Page],
+        pages: &[RegistryPage],
         settings: &Settings,
         interrupt: &Interrupt,
     ) -> io::Result<Vec<Value>> {
@@ -58,7 +58,7 @@ impl VersionPages<'_> {
         Ok(listings.into_iter().flat_map(|(name, listing)| records(name, listing)).collect())
     }
 
-    fn read(&self, page: &Page, path: &Path) -> Result<Vec<Release>, String> {
+    fn read(&self, page: &RegistryPage, path: &Path) -> Result<Vec<Release>, String> {
         let url = download::redacted(&page.url);
         if path.metadata().is_ok_and(|metadata| metadata.len() > download::MAX_SIZE) {
             return Err(format!("{url} is larger than {} bytes", download::MAX_SIZE));

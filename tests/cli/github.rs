@@ -149,10 +149,10 @@ fn an_older_release_that_was_published_later_does_not_count() {
 #[test]
 fn overrides_name_the_repository_the_tag_and_the_asset() {
     let mut context = TestContext::new();
-    let content = archive(&context, "1.0");
+    let packed = archive(&context, "1.0");
     let releases = [
-        Published::new("other-2.0").asset("tool.tar.gz", content.clone()),
-        Published::new("tool-1.0").asset("tool.tar.gz", content.clone()).asset("rg-all.tar.gz", content),
+        Published::new("other-2.0").asset("tool.tar.gz", packed.clone()),
+        Published::new("tool-1.0").asset("tool.tar.gz", packed.clone()).asset("rg-all.tar.gz", packed),
     ];
     let _server = github(&mut context, &releases);
     let overrides = json!({
@@ -242,12 +242,12 @@ fn an_archive_with_a_path_that_leads_outside_is_refused() {
 
 #[test]
 fn other_hosts_are_asked_by_their_own_api() {
-    let mut context = TestContext::new();
-    let content = archive(&context, "1.0");
+    let context = TestContext::new();
+    let packed = archive(&context, "1.0");
     let name = asset_name("1.0");
     let server = Server::start(|address| {
         let list = json!([{"tag_name": "v1.0", "published_at": "2026-01-01T00:00:00Z", "assets": [
-            {"name": name, "size": content.len(), "browser_download_url": format!("http://{address}/file/{name}")},
+            {"name": name, "size": packed.len(), "browser_download_url": format!("http://{address}/file/{name}")},
         ]}]);
         let links = json!([{"tag_name": "v2.0", "released_at": "2026-01-01T00:00:00Z", "assets": {"links": [
             {"name": name, "url": format!("http://{address}/file/{name}")},
@@ -258,12 +258,12 @@ fn other_hosts_are_asked_by_their_own_api() {
                 "/api/v4/projects/group%2Fapps%2Frg/releases?per_page=30".to_owned(),
                 vec![Answer::file(links.to_string())],
             ),
-            (format!("/file/{name}"), vec![Answer::file(content.clone())]),
+            (format!("/file/{name}"), vec![Answer::file(packed.clone())]),
         ]
         .into()
     });
     for (repository, version, folder) in [("me/rg", "1.0", "me"), ("group/apps/rg", "2.0", "group+apps")] {
-        let overrides = json!({"repo": repository, "host": server.address, "sha256": sha256(&content)});
+        let overrides = json!({"repo": repository, "host": server.address, "sha256": sha256(&packed)});
         let record = install_with(&context, "github", &overrides);
         assert_eq!(record["version"], version, "{record}");
         let folder = format!("/github/{}+{folder}/rg/v{version}-", server.address.replace(':', "+"));

@@ -50,9 +50,9 @@ fn the_latest_release_is_found_without_the_api() {
     let path = download_path("14.1.1", &asset_name("14.1.1"));
     let list =
         Answer::file(format!("<a href=\"{path}\">x</a><a href=\"/{REPOSITORY}/archive/14.1.1.zip\">y</a>"));
-    let content = limited_answers(&context, "");
+    let packed = limited_answers(&context, "");
     let mut server = github_with(&mut context, |address| {
-        let mut answers = with_latest(content, address);
+        let mut answers = with_latest(packed, address);
         answers.insert(page, vec![list]);
         answers
     });
@@ -68,8 +68,8 @@ fn the_latest_release_is_found_without_the_api() {
 #[test]
 fn an_asset_that_the_request_names_is_found_without_the_api() {
     let mut context = TestContext::new();
-    let content = limited_answers(&context, "");
-    let _server = github_with(&mut context, |address| with_latest(content, address));
+    let packed = limited_answers(&context, "");
+    let _server = github_with(&mut context, |address| with_latest(packed, address));
     let name = asset_name("{version}");
     let record = install_with(&context, "github", &json!({"asset": name, "min_release_age": 0}));
     assert_eq!(record["version"], "14.1.1", "{record}");

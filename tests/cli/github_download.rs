@@ -17,9 +17,9 @@ const TOOLS: [&str; 12] =
 #[test]
 fn a_download_that_is_cut_off_continues() {
     let mut context = TestContext::new();
-    let content = archive(&context, "14.1.1");
-    let release = Published::new("14.1.1").asset(&asset_name("14.1.1"), content.clone());
-    let whole = Answer::file(content);
+    let packed = archive(&context, "14.1.1");
+    let release = Published::new("14.1.1").asset(&asset_name("14.1.1"), packed.clone());
+    let whole = Answer::file(packed);
     let path = download_path("14.1.1", &asset_name("14.1.1"));
     let mut server = github_with(&mut context, |address| {
         let mut answers = pages(address, &[&[release]]);
@@ -50,33 +50,33 @@ fn a_download_that_a_server_cannot_send_fails() {
 #[test]
 fn a_file_with_another_digest_is_rejected() {
     let mut context = TestContext::new();
-    let content = archive(&context, "14.1.1");
+    let packed = archive(&context, "14.1.1");
     let name = asset_name("14.1.1");
     let digest = format!("sha256:{}", "0".repeat(64));
-    let release = Published::new("14.1.1").asset_with(&name, content.clone(), json!({"digest": digest}));
+    let release = Published::new("14.1.1").asset_with(&name, packed.clone(), json!({"digest": digest}));
     let _server = github(&mut context, &[release]);
     let reason = attempt(&install_with(&context, "github", &json!({})));
     let zeros = "0".repeat(64);
-    let expected = format!("rejected {name} has sha256 {}, but the API of 127.0.0.1:", sha256(&content));
+    let expected = format!("rejected {name} has sha256 {}, but the API of 127.0.0.1:", sha256(&packed));
     assert!(reason.starts_with(&expected) && reason.ends_with(&format!(" states {zeros}")), "{reason}");
     // The digest in the requirement counts more, and may differ by platform.
-    let stated = json!({"sha256": {"linux-x86_64": sha256(&content), "linux-aarch64": sha256(&content),
-        "darwin-arm64": sha256(&content), "darwin-x86_64": sha256(&content)}});
+    let stated = json!({"sha256": {"linux-x86_64": sha256(&packed), "linux-aarch64": sha256(&packed),
+        "darwin-arm64": sha256(&packed), "darwin-x86_64": sha256(&packed)}});
     assert_eq!(install_with(&context, "github", &stated)["version"], "14.1.1");
     let wrong = attempt(&install_with(&context, "github", &json!({"sha256": zeros})));
     assert!(wrong.contains("but overrides.github.sha256 states 000"), "{wrong}");
 }
 
 /// Returns a release without digests in the API.
-fn without_digests(content: &[u8]) -> Published {
-    Published::new("14.1.1").asset_with(&asset_name("14.1.1"), content, json!({}))
+fn without_digests(packed: &[u8]) -> Published {
+    Published::new("14.1.1").asset_with(&asset_name("14.1.1"), packed, json!({}))
 }
 
 #[test]
 fn a_checksum_in_the_release_verifies_the_file() {
     let mut context = TestContext::new();
-    let (name, content) = (asset_name("14.1.1"), archive(&context, "14.1.1"));
-    let digest = sha256(&content);
+    let (name, packed) = (asset_name("14.1.1"), archive(&context, "14.1.1"));
+    let digest = sha256(&packed);
     let (other, zeros) = ("ripgrep-14.1.1-other.tar.gz", "0".repeat(64));
     let required = json!({"require_checksum": true});
     for (file, text) in [
@@ -87,12 +87,12 @@ fn a_checksum_in_the_release_verifies_the_file() {
             format!("SHA256 ({other}) = {zeros}\nSHA256 ({name}) = {digest}\n"),
         ),
     ] {
-        let release = without_digests(&content).asset_with(&file, text.clone(), json!({}));
+        let release = without_digests(&packed).asset_with(&file, text.clone(), json!({}));
         let _server = github(&mut context, &[release]);
         let record = install_with(&context, "github", &required);
         assert_eq!(record["version"], "14.1.1", "{record}");
         let wrong = text.replace(&digest, &zeros);
-        let release = without_digests(&content).asset_with(&file, wrong, json!({}));
+        let release = without_digests(&packed).asset_with(&file, wrong, json!({}));
         let _server = github(&mut context, &[release]);
         let reason = attempt(&install_with(&context, "github", &json!({})));
         assert!(

@@ -13,10 +13,10 @@ use crate::test_context::TestContext;
 #[test]
 fn a_locked_install_does_not_ask_the_api() {
     let mut context = TestContext::new();
-    let (name, content) = (asset_name("14.1.1"), archive(&context, "14.1.1"));
-    let (path, digest) = (download_path("14.1.1", &name), sha256(&content));
-    let release = Published::new("14.1.1").asset(&name, content.clone());
-    let (whole, other) = (Answer::file(content), Answer::file("other"));
+    let (name, packed) = (asset_name("14.1.1"), archive(&context, "14.1.1"));
+    let (path, digest) = (download_path("14.1.1", &name), sha256(&packed));
+    let release = Published::new("14.1.1").asset(&name, packed.clone());
+    let (whole, other) = (Answer::file(packed), Answer::file("other"));
     let mut server = github_with(&mut context, |address| {
         let mut answers = pages(address, &[&[release]]);
         let list = answers.remove(&page_path(1)).unwrap();
@@ -59,11 +59,11 @@ fn a_copied_lib_dir_needs_no_download() {
 #[test]
 fn url_installs_from_the_address_of_the_requirement() {
     let mut context = TestContext::new();
-    let content = program("2.5");
-    let file = content.clone();
+    let packed = program("2.5");
+    let file = packed.clone();
     let server = github_with(&mut context, |_| [("/v2.5/rg".to_owned(), vec![Answer::file(file)])].into());
     let url = format!("http://{}/v{{version}}/rg", server.address);
-    let overrides = json!({"url": url, "version": "2.5", "sha256": sha256(content.as_bytes())});
+    let overrides = json!({"url": url, "version": "2.5", "sha256": sha256(packed.as_bytes())});
     let record = install_with(&context, "url", &overrides);
     assert_eq!((&record["version"], &record["binprovider"]), (&json!("2.5"), &json!("url")), "{record}");
     assert_eq!(record["abspath"], lib(&context, "url/rg/rg").to_str().unwrap());

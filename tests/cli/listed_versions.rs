@@ -14,7 +14,7 @@ pub(crate) fn listed(context: &mut TestContext, provider: &str, requests: &[Valu
     let folder = format!("{}/providers/{provider}", env!("CARGO_MANIFEST_DIR"));
     let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let hook = files.into_iter().find(|file| file.to_string_lossy().contains("BinaryVersions")).unwrap();
-    let input: String = requests.iter().map(|request| format!("{request}\n")).collect();
+    let input = requests.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
     let rigup = env!("CARGO_BIN_EXE_rigup");
     let lib_dir = context.path("lib");
     context.set("RIGUP", rigup).set("LIB_DIR", lib_dir);

@@ -143,7 +143,8 @@ fn answer(mut stream: &TcpStream, received: &Received, answers: &mut Answers) {
     }
     let mut head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
     for header in headers {
-        head += &format!("{header}\r\n");
+        head.push_str(&header);
+        head.push_str("\r\n");
     }
     let _ = stream.write_all((head + "\r\n").as_bytes());
     let _ = stream.write_all(&body[..sent.min(body.len())]);

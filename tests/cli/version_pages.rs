@@ -200,7 +200,7 @@ fn each_registry_lists_versions_in_its_own_form() {
 #[test]
 fn a_long_list_is_several_records_and_the_first_good_page_counts() {
     let context = TestContext::new();
-    let long: String = (0..6000).map(|number| format!("1.0.{number}\n")).collect();
+    let long = (0..6000).map(|number| format!("1.0.{number}")).collect::<Vec<_>>().join("\n");
     let path = context.write("long", long);
     let line = |path: &str| format!("x\tfile://{path}\n");
     let input = [line("/no/such"), line(path.to_str().unwrap()), line("/no/other")].concat();

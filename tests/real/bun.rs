@@ -44,9 +44,10 @@ fn contents(folder: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
         entries.filter(|entry| !entry.file_type().is_dir() && entry.file_name() != ".package-lock.json");
     let file = |entry: walkdir::DirEntry| {
         let mode = entry.metadata().unwrap().permissions().mode();
-        let content = match entry.path_is_symlink() {
-            true => fs::read_link(entry.path()).unwrap().into_os_string().into_vec(),
-            false => fs::read(entry.path()).unwrap(),
+        let content = if entry.path_is_symlink() {
+            fs::read_link(entry.path()).unwrap().into_os_string().into_vec()
+        } else {
+            fs::read(entry.path()).unwrap()
         };
         (entry.path().strip_prefix(folder).unwrap().to_owned(), mode, content)
     };

@@ -12,7 +12,7 @@ use crate::process::subreaper;
 use crate::toolkit::versions::VersionPages;
 use crate::toolkit::versions::download::Download;
 use crate::toolkit::versions::format::PageFormat;
-use crate::toolkit::versions::page::Page;
+use crate::toolkit::versions::page::RegistryPage;
 
 /// The arguments of `rigup hook versions`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub(super) fn print(args: &VersionsArgs, context: &mut Context) -> CommandResult
     StandardStream(io::stdin())
         .read_to_end(&mut input)
         .map_err(|error| CliError::setup(format!("cannot read stdin: {error}")))?;
-    let pages = Page::parse_lines(&String::from_utf8_lossy(&input));
+    let pages = RegistryPage::parse_lines(&String::from_utf8_lossy(&input));
     let folder = TemporaryFolder::create("rigup-").map_err(CliError::setup)?;
     let interrupt = interrupt()?;
     let versions = VersionPages {

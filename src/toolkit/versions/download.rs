@@ -16,7 +16,7 @@ use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::process::system;
 use crate::settings::Settings;
-use crate::toolkit::versions::page::Page;
+use crate::toolkit::versions::page::RegistryPage;
 
 /// The largest page, in bytes.
 pub(super) const MAX_SIZE: u64 = 128 << 20;
@@ -44,7 +44,7 @@ impl Download<'_> {
     /// input, so that no other user sees the credentials in them.
     pub(crate) fn run(
         &self,
-        pages: &[Page],
+        pages: &[RegistryPage],
         settings: &Settings,
         interrupt: &Interrupt,
     ) -> io::Result<Vec<Downloaded>> {
@@ -67,7 +67,7 @@ impl Download<'_> {
     fn curl(
         &self,
         number: usize,
-        pages: &[Page],
+        pages: &[RegistryPage],
         settings: &Settings,
         interrupt: &Interrupt,
     ) -> io::Result<Vec<Downloaded>> {
@@ -86,7 +86,7 @@ impl Download<'_> {
                 outcomes.insert(file, outcome.split('\t').collect());
             }
         }
-        let downloaded = |(index, page): (usize, &Page)| {
+        let downloaded = |(index, page): (usize, &RegistryPage)| {
             let file = file(index);
             let outcome = outcomes.get(&*file.to_string_lossy()).cloned().unwrap_or_default();
             let field = |index: usize| outcome.get(index).copied().unwrap_or_default();
@@ -107,7 +107,7 @@ impl Download<'_> {
     }
 
     /// Returns the part of curl's configuration that is about one page.
-    fn section(&self, page: &Page, file: &Path) -> String {
+    fn section(&self, page: &RegistryPage, file: &Path) -> String {
         let mut section = String::new();
         let mut add = |key: &str, value: &str| {
             // Writing to a string does not fail.
@@ -132,7 +132,7 @@ impl Download<'_> {
     fn wget(
         &self,
         number: usize,
-        page: &Page,
+        page: &RegistryPage,
         settings: &Settings,
         interrupt: &Interrupt,
     ) -> io::Result<Downloaded> {
@@ -199,7 +199,7 @@ fn status_text(status: &str) -> String {
 }
 
 /// Returns why a page was not downloaded, without the credentials in its URL.
-fn unreachable(page: &Page, cause: &str) -> String {
+fn unreachable(page: &RegistryPage, cause: &str) -> String {
     let url = redacted(&page.url);
     format!("cannot download {url}: {}", cause.replace(&page.url, &url))
 }

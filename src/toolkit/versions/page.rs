@@ -2,7 +2,7 @@
 
 /// A page of a registry about the package of a binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Page {
+pub(crate) struct RegistryPage {
     /// The name of the binary.
     pub name: String,
     /// The URL of the page.
@@ -11,7 +11,7 @@ pub(crate) struct Page {
     pub headers: Vec<String>,
 }
 
-impl Page {
+impl RegistryPage {
     /// Parses the lines that a hook writes: a name, a URL and headers, separated by tabs. Skips lines without a URL.
     pub(crate) fn parse_lines(input: &str) -> Vec<Self> {
         let page = |line: &str| {
