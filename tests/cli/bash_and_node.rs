@@ -59,8 +59,8 @@ fn a_provider_without_its_package_manager_declines_with_a_hint() {
     );
     context.script("tools/node", "#!/bin/sh\necho v22.0.0\n");
     let providers = builtin_providers::providers();
-    // env needs no package manager, and the others download files.
-    let without = ["env", "node", "github", "url"];
+    // env needs no package manager, some download files, and some have no binary of this name.
+    let without = ["env", "node", "github", "url", "chromewebstore", "playwright", "puppeteer"];
     for provider in providers.iter().filter(|provider| !without.contains(&provider.as_str())) {
         let overrides = match provider.as_str() {
             "go" => json!({"go": ["example.com/tools/cmd/x"]}),

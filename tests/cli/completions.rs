@@ -204,7 +204,7 @@ fn names_of_every_kind_complete_the_arguments_that_take_them() {
     for (words, expected) in [
         (&["which", ""][..], &["tool-one", "good:"][..]),
         (&["install", "tool-"], &["tool-one", "tool-three", "tool-two"]),
-        (&["install", "p"], &["pip:", "pnpm:", "pacman:", "podman:"]),
+        (&["install", "p"], &["pip:", "pnpm:", "pacman:", "podman:", "playwright:", "puppeteer:"]),
         (&["install", "sy"], &["system:"]),
         (&["install", "--binproviders", "pip,sy"], &["pip,system"]),
         (&["install", "good:"], &["good:tool-one", "good:tool-three", "good:tool-two", "good:tool@3.12"]),
@@ -214,7 +214,7 @@ fn names_of_every_kind_complete_the_arguments_that_take_them() {
         (&["uninstall", "good:t"], &["good:tool-one"]),
         (&["uninstall", "pip:"], &[]),
         (&["binary", "show", ""], &["tool-one"]),
-        (&["install", "--plugins", "pl"], &["plain"]),
+        (&["install", "--plugins", "plai"], &["plain"]),
         (&["install", "--plugins", "x,pl"], &["x,plain"]),
         (&["install", "--binproviders", "pip,go"], &["pip,go", "pip,good"]),
         (&["install", "--binproviders", "pip,go,good,pi"], &[]),

@@ -296,7 +296,11 @@ fn config_shows_all_settings_or_the_named_ones() {
     let all = context.run(&["config"]).succeeds().records();
     assert!(all.iter().all(|setting| setting["type"] == "Setting"));
     let count = |plugin: &str| all.iter().filter(|setting| setting["plugin"] == plugin).count();
-    assert_eq!((all.len(), count("rigup"), count("my-w")), (25, 14, 11), "8 are folders and files");
+    assert_eq!(
+        (all.len(), count("rigup"), count("my-w")),
+        (28, 14, 11),
+        "8 are folders and files, and 3 of npm, github and url"
+    );
     context.set("W_FAST", "off").set("W_PIN", "canary");
     let two = context.run(&["config", "W_FAST", "W_PIN"]).succeeds().records();
     assert_eq!((&two[0]["value"], &two[0]["origin"]), (&json!(false), &json!("the variable W_FAST")));

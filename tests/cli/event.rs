@@ -5,6 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::bash_and_node::put_only_on_path;
 use crate::test_context::{CommandOutput, TestContext, died_of, signal, wait_until};
 
 /// Creates hooks of the plugin `p`, each from a file name without `on_E__` and a shell script.
@@ -98,7 +99,9 @@ fn hooks_receive_the_arguments_unchanged_and_run_in_their_own_folder() {
 
 #[test]
 fn a_binary_request_without_providers_asks_no_open_registry() {
-    let context = TestContext::new();
+    let mut context = TestContext::new();
+    // Without the package managers of this machine.
+    put_only_on_path(&mut context, &["sh"]);
     let hook = "#!/bin/sh\nprintf '{\"type\":\"Asked\",\"arguments\":\"%s\"}\\n' \"$*\"\n";
     for provider in ["env", "npm", "pip", "brew", "apt"] {
         context.provider(provider, hook);
