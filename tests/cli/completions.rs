@@ -219,7 +219,7 @@ fn names_of_every_kind_complete_the_arguments_that_take_them() {
         (&["install", "--binproviders", "pip,go"], &["pip,go", "pip,good"]),
         (&["install", "--binproviders", "pip,go,good,pi"], &[]),
         (&["install", "--binproviders=pip,pi"], &[]),
-        (&["install", "--plugins", "plain,pl"], &[]),
+        (&["install", "--plugins", "plain,plai"], &[]),
         (&["run", "--hooks=page,pa"], &[]),
         (&["process", "kill", "-s", "USR"], &["USR1", "USR2"]),
         (&["process", "replay", ""], &[short_id, &hook_id]),
