@@ -114,9 +114,7 @@ impl InstallPlan {
         let mut requirements = catalog.requirements.clone();
         let is_only_stored = request.names.is_empty() && stored.is_some();
         let stored = stored.unwrap_or_default();
-        if !request.names.is_empty() || !stored.is_empty() {
-            requirements.extend_from_slice(&catalog.provider_requirements);
-        }
+        let has_names = !request.names.is_empty() || !stored.is_empty();
         let names = stored.iter().map(|requirement| requirement.name.clone().into()).collect();
         // A plugin's requirement is newer than the stored request.
         let is_required =
@@ -127,14 +125,19 @@ impl InstallPlan {
         requirements.extend(only_stored);
         selection.names =
             if is_only_stored { names } else { specs(&request.names, &requirements, settings)? };
+        let names = &selection.names;
         for requirement in &mut requirements[from_stored..] {
             let states_version = |spec: &BinarySpec| {
                 spec.name == requirement.name
                     && spec.versions().is_ok_and(|versions| versions != VersionRange::default())
             };
-            if selection.names.iter().any(states_version) {
+            if names.iter().any(states_version) {
                 allow_any_version(requirement);
             }
+        }
+        if has_names {
+            let others: Vec<_> = of_providers(&catalog, &requirements, &selection).collect();
+            requirements.extend(others);
         }
         let steps = if is_only_stored && selection.names.is_empty() {
             Vec::new()
@@ -148,8 +151,8 @@ impl InstallPlan {
                 if request.names.is_empty() && !request.is_due && catalog.has_all_requirements() {
                     selection.names = file.names_beside(&steps, settings);
                     if !selection.names.is_empty() {
-                        let provided = &catalog.provider_requirements;
-                        steps.extend(plan::plan(provided, &selection, &catalog.providers()));
+                        let provided: Vec<_> = of_providers(&catalog, &[], &selection).collect();
+                        steps.extend(plan::plan(&provided, &selection, &catalog.providers()));
                     }
                 }
                 file.pin_steps(steps, &catalog, settings)
@@ -314,6 +317,24 @@ fn allow_any_version(requirement: &mut Requirement) {
     let stated = overrides.clone();
     let versions = VersionRange::default();
     overrides.replace_rules(|provider| Rules { versions, policy: stated.of(provider).policy });
+}
+
+/// Returns the requirements of providers for the binaries that nothing else requires. They only say where a binary comes from
+/// if the command line does not.
+fn of_providers(
+    catalog: &Catalog,
+    required: &[Requirement],
+    selection: &Selection,
+) -> impl Iterator<Item = Requirement> {
+    let is_free = |own: &&Requirement| required.iter().all(|requirement| requirement.name != own.name);
+    catalog.provider_requirements.iter().filter(is_free).map(|requirement| {
+        let states_provider = |spec: &BinarySpec| spec.name == requirement.name && spec.provider.is_some();
+        let mut requirement = requirement.clone();
+        if selection.providers.is_some() || selection.names.iter().any(states_provider) {
+            requirement.providers = Providers::Any;
+        }
+        requirement
+    })
 }
 
 /// Parses the names of a command. A required name is not split.

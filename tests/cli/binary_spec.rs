@@ -117,6 +117,28 @@ fn contradicting_providers_and_versions_are_named_with_their_sources() {
 }
 
 #[test]
+fn what_a_provider_requires_limits_no_other_use_of_the_name() {
+    let context = context();
+    let own =
+        json!({"type": "Binary", "name": "tool", "binproviders": "shop", "overrides": {"mall": ["other"]}});
+    context.write("here/providers/mall/binaries.jsonl", own.to_string());
+    let installed_by = |args: &[&str]| installed(&context.run(args).succeeds().record()).0.to_owned();
+    assert_eq!(installed_by(&["install", "tool"]), "shop");
+    assert_eq!(installed_by(&["install", "mall:tool"]), "mall");
+    assert_eq!(installed_by(&["upgrade", "tool"]), "mall");
+    assert_eq!(installed_by(&["install", "tool", "--binproviders", "shop"]), "shop");
+
+    let requirement = json!({"type": "Binary", "name": "tool", "binproviders": "mall"});
+    context.plugin("p", &[requirement]);
+    assert_eq!(installed_by(&["install"]), "mall");
+    for command in ["install", "load", "upgrade"] {
+        assert_eq!(installed_by(&[command, "tool"]), "mall", "{command}");
+    }
+    context.run(&["lock", "tool"]).succeeds();
+    assert_eq!(installed_by(&["install", "--locked"]), "mall");
+}
+
+#[test]
 fn a_provider_without_exact_versions_rejects_one_before_it_starts() {
     let context = context();
     let brew = context.run(&["install", "brew:jq@1.7", "--dry-run"]).exits_with(1).record();
