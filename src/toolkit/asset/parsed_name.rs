@@ -94,7 +94,8 @@ impl ParsedName {
                     Word::Distribution(libc) => {
                         self.systems.push(Some(Os::Linux));
                         self.linkage = Some(Linkage::Dynamic(libc));
-                        self.limits += 1;
+                        // Programs for Alpine run on each system with musl.
+                        self.limits += usize::from(libc == Libc::Gnu);
                     }
                     Word::Arch(arch) => self.archs.push(arch),
                     Word::Level(arch) => {
@@ -119,6 +120,10 @@ impl ParsedName {
         }
         if self.archs.is_empty() && !self.is_universal {
             self.archs.extend(bits.map(Some));
+        }
+        // An x-x86_64-musl is for Linux, the only system with these C libraries.
+        if self.systems.is_empty() && matches!(self.linkage, Some(Linkage::Dynamic(_))) {
+            self.systems.push(Some(Os::Linux));
         }
     }
 }

@@ -130,6 +130,23 @@ fn a_word_may_name_a_system_and_an_architecture_or_a_c_library() {
 }
 
 #[test]
+fn a_c_library_or_a_distribution_names_the_system() {
+    let wasmtime = "wasmtime-v29-x86_64-linux.tar.xz wasmtime-v29-x86_64-musl.tar.xz wasmtime-v29-aarch64-linux.tar.xz \
+                    wasmtime-v29-aarch64-musl.tar.xz wasmtime-v29-aarch64-macos.tar.xz";
+    let expected = [
+        "wasmtime-v29-x86_64-linux.tar.xz",
+        "wasmtime-v29-aarch64-musl.tar.xz",
+        "wasmtime-v29-aarch64-macos.tar.xz",
+    ];
+    assert_choices("wasmtime", wasmtime, expected.map(Some));
+    let texlab = "texlab-x86_64-linux.tar.gz texlab-aarch64-alpine.tar.gz texlab-aarch64-linux.tar.gz \
+                  texlab-aarch64-macos.tar.gz texlab-x86_64-alpine.tar.gz";
+    let expected =
+        ["texlab-x86_64-linux.tar.gz", "texlab-aarch64-alpine.tar.gz", "texlab-aarch64-macos.tar.gz"];
+    assert_choices("texlab", texlab, expected.map(Some));
+}
+
+#[test]
 fn a_number_of_a_version_is_no_architecture() {
     assert_choices(
         "tool",
