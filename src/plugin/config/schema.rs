@@ -15,6 +15,10 @@ pub(crate) const FILE_NAME: &str = "config.json";
 /// The largest file that rigup reads, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
 
+/// Keys that are not like any that rigup reads, so that they need no search for misspellings.
+const OTHER_KEYS: [&str; 6] =
+    ["$schema", "additionalProperties", "description", "documentation", "title", "type"];
+
 /// The keys that rigup reads, besides `type`.
 const KEYS: [&str; 21] = [
     "caches",
@@ -155,7 +159,7 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
         Some(_) => return Err(SchemaError::NotASchema("its \"properties\" are not an object")),
     };
     // JSON Schema has many other keys.
-    let unknown = keys.keys().filter(|key| !KEYS.contains(&key.as_str()));
+    let unknown = keys.keys().filter(|key| !KEYS.iter().chain(&OTHER_KEYS).any(|known| known == key));
     let mut misspelled = unknown.filter_map(|key| Some((key, closest(key, KEYS)?)));
     if let Some((key, known)) = misspelled.next() {
         return Err(SchemaError::MisspelledKey(key.clone(), known));
