@@ -1,6 +1,7 @@
 //! Downloads over HTTP, by curl or wget, with the user's own proxies and certificates.
 //!
-//! rigup follows redirects itself, so that a token is sent only to the server that it is for.
+//! rigup follows the redirects of a file itself, so that a token is sent only to the server that it is for. Pages of
+//! registries are downloaded by one curl, many at a time.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,14 +9,19 @@ use std::time::{Duration, Instant};
 use crate::process::poll;
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
-use crate::toolkit::http::downloader::{Downloader, Transfer, Transferred};
+use crate::toolkit::http::downloader::Downloader;
 use crate::toolkit::http::error::{HttpError, MAX_REDIRECTS};
 use crate::toolkit::http::headers::Headers;
+use crate::toolkit::http::pages::{DownloadedPage, PageDownload, PageRequest};
+use crate::toolkit::http::transfer::{TransferKind, TransferOptions, Transferred};
 use crate::toolkit::http::url::{ServerOrigin, Url};
 
+mod curl_config;
 mod downloader;
 pub(crate) mod error;
 pub(crate) mod headers;
+pub(crate) mod pages;
+mod transfer;
 pub(crate) mod url;
 
 /// How often a transfer is tried whose connection breaks, and how long to wait before the second try. Each further wait is
@@ -72,14 +78,14 @@ impl<'a> HttpClient<'a> {
         loop {
             let is_for_server = |credential: &&Credential| credential.origin == url.origin();
             let credential = request.credential.filter(|_| self.0.can_keep_secrets()).filter(is_for_server);
-            let Transferred { headers, failure } = self.0.run(Transfer {
-                url: &url,
-                accept: request.accept,
-                secret_header: credential.map(|credential| credential.header.as_str()),
+            let mut request_headers = vec![format!("Accept: {}", request.accept)];
+            request_headers.extend(credential.map(|credential| credential.header.clone()));
+            let options = TransferOptions {
+                headers: &request_headers,
                 max_bytes: request.max_bytes,
-                file,
-                offset,
-            })?;
+                kind: TransferKind::File { offset },
+            };
+            let Transferred { headers, failure } = self.0.transfer(url.as_str(), file, &options)?;
             let status = headers.status;
             if let Some(failure) = failure {
                 if failure.is_too_large {
@@ -133,5 +139,14 @@ impl<'a> HttpClient<'a> {
         // Without a body, curl and wget write no file.
         let bytes = fs_err::read(&file).unwrap_or_default();
         Ok((headers, String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Downloads pages of registries, several at a time, and returns their files in the same order.
+    pub(crate) fn pages(
+        &self,
+        download: &PageDownload<'_>,
+        pages: &[&PageRequest],
+    ) -> Result<Vec<DownloadedPage>, HttpError> {
+        download.run(&self.0, pages)
     }
 }

@@ -9,11 +9,13 @@ use crate::model::{Outcome, Release};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::toolkit::batch;
-use crate::toolkit::versions::download::Download;
+use crate::toolkit::http::HttpClient;
+use crate::toolkit::http::error::HttpError;
+use crate::toolkit::http::pages::{MAX_PAGE_SIZE, PageDownload, PageRequest};
+use crate::toolkit::http::url::redacted;
 use crate::toolkit::versions::format::PageFormat;
 use crate::toolkit::versions::page::RegistryPage;
 
-pub(crate) mod download;
 pub(crate) mod format;
 pub(crate) mod page;
 mod python;
@@ -29,7 +31,7 @@ pub(crate) struct VersionPages<'a> {
     /// The version of Python that the packages must support; `None` for any.
     pub python: Option<&'a str>,
     /// How the pages are downloaded.
-    pub download: Download<'a>,
+    pub download: PageDownload<'a>,
 }
 
 impl VersionPages<'_> {
@@ -41,7 +43,13 @@ impl VersionPages<'_> {
         settings: &Settings,
         interrupt: &Interrupt,
     ) -> io::Result<Vec<Value>> {
-        let bodies = self.download.run(pages, settings, interrupt)?;
+        let requests: Vec<&PageRequest> = pages.iter().map(|page| &page.request).collect();
+        let client = HttpClient::find(settings, interrupt);
+        let bodies = match client.and_then(|client| client.pages(&self.download, &requests)) {
+            Ok(bodies) => bodies,
+            Err(HttpError::Io(error)) => return Err(error),
+            Err(error) => vec![Err(error.to_string()); pages.len()],
+        };
         let mut listings: Vec<(&str, Result<Vec<Release>, String>)> = Vec::new();
         for (page, body) in pages.iter().zip(bodies) {
             let listing = body.and_then(|path: PathBuf| self.read(page, &path));
@@ -59,9 +67,9 @@ impl VersionPages<'_> {
     }
 
     fn read(&self, page: &RegistryPage, path: &Path) -> Result<Vec<Release>, String> {
-        let url = download::redacted(&page.url);
-        if path.metadata().is_ok_and(|metadata| metadata.len() > download::MAX_SIZE) {
-            return Err(format!("{url} is larger than {} bytes", download::MAX_SIZE));
+        let url = redacted(&page.request.url);
+        if path.metadata().is_ok_and(|metadata| metadata.len() > MAX_PAGE_SIZE) {
+            return Err(format!("{url} is larger than {MAX_PAGE_SIZE} bytes"));
         }
         let body = fs_err::read(path).map_err(|error| error.to_string())?;
         let releases = self.format.parse(&page.name, &body, self.python);

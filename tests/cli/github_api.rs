@@ -141,7 +141,8 @@ fn wget_keeps_the_token_out_of_its_arguments() {
     context.run(&INSTALL).succeeds();
     assert_eq!(with_header(&server.stop(), "Authorization: Bearer canary-canary"), [page_path(1)]);
     let arguments = std::fs::read_to_string(context.path("arguments")).unwrap();
-    assert!(arguments.contains("--server-response") && !arguments.contains("canary"), "{arguments}");
+    assert!(arguments.contains("--input-file=-"), "{arguments}");
+    assert!(!arguments.contains("canary") && !arguments.contains(&server.address), "{arguments}");
     assert_nowhere(&context.path("data"), "canary-canary");
 }
 

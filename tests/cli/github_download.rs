@@ -163,6 +163,17 @@ fn downloads_go_through_the_proxy_of_the_environment() {
 }
 
 #[test]
+fn the_password_of_a_server_in_netrc_is_sent_to_it() {
+    let mut context = TestContext::new();
+    let release = published(&context, "14.1.1");
+    let mut server = github(&mut context, &[release]);
+    context.write("home/.netrc", "machine 127.0.0.1 login me password pass\n");
+    context.run(&INSTALL).succeeds();
+    let has_password = |head: &str| head.contains("Authorization: Basic bWU6cGFzcw==");
+    assert!(server.stop().iter().all(|request| has_password(&request.head)));
+}
+
+#[test]
 fn hook_download_takes_only_secure_addresses() {
     let mut context = TestContext::new();
     let folder = context.path("downloads");

@@ -8,6 +8,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::github_api::without_curl;
 use crate::listed_versions::{listed, request};
 use crate::test_context::TestContext;
 
@@ -126,6 +127,44 @@ fn a_page_that_cannot_be_used_is_a_failure_with_its_cause() {
         let record = versions(&context, &["--registry", registry_kind], &line).remove(0);
         assert_eq!(record["type"], "BinaryFailure", "{registry_kind}");
     }
+}
+
+#[test]
+fn the_users_settings_of_curl_apply_to_all_pages() {
+    let context = TestContext::new();
+    let registry = Registry::start(vec![("/a", page("1.0\n")), ("/b", page("1.1\n"))]);
+    context.write("home/.curlrc", "header = \"X-Own: yes\"\n");
+    context.write("home/.netrc", "machine 127.0.0.1 login me password pass\n");
+    let input = ["a", "b", "a", "b"].map(|path| format!("{path}\t{}\n", registry.url(&format!("/{path}"))));
+    let input = input.concat() + &format!("c\t{}\tX-Key: 1\n", registry.url("/a"));
+    let records = versions(&context, &["--registry", "lines"], &input);
+    let found: Vec<_> = records.iter().map(|record| &record["versions"][0]["version"]).collect();
+    assert_eq!(found, ["1.0", "1.1", "1.0"]);
+    let starts = ["X-Own: yes", "Authorization: Basic bWU6cGFzcw==", "X-Key", "User-Agent: rigup/"];
+    let counts = starts.map(|start| registry.lines(&[start]).len());
+    assert_eq!(counts, [5, 5, 1, 5]);
+}
+
+#[test]
+fn wget_sends_credentials_only_to_the_registry() {
+    let mut context = TestContext::new();
+    without_curl(&mut context);
+    let other = Registry::start(vec![("/b", page("1.0\n"))]);
+    let to_other =
+        format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", other.url("/b"));
+    let registry = Registry::start(vec![("/a", page("1.0\n")), ("/to-other", to_other.into_bytes())]);
+    let line = |path: &str, rest: &str| format!("{path}\t{}{rest}\n", registry.url(&format!("/{path}")));
+    let input =
+        line("a", "\tAuthorization: Bearer canary") + &line("to-other", "\tAuthorization: Bearer canary");
+    let records = versions(&context, &["--registry", "lines"], &input);
+    assert_eq!(records[0]["versions"][0]["version"], "1.0", "{}", records[0]);
+    assert!(records[1]["reason"].as_str().unwrap().ends_with(": HTTP 302"), "{}", records[1]);
+    assert_eq!(registry.lines(&["Authorization: Bearer canary"]).len(), 2);
+    assert!(other.lines(&[""]).is_empty());
+    let records = versions(&context, &["--registry", "lines"], &line("to-other", ""));
+    assert_eq!(records[0]["versions"][0]["version"], "1.0", "{}", records[0]);
+    let arguments = std::fs::read_to_string(context.path("arguments")).unwrap();
+    assert!(!arguments.contains("canary") && !arguments.contains(&registry.address), "{arguments}");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use crate::engine::ExitStatus;
 use crate::fs::temporary_folder::TemporaryFolder;
 use crate::hook::command;
 use crate::process::subreaper;
+use crate::toolkit::http::pages::PageDownload;
 use crate::toolkit::versions::VersionPages;
-use crate::toolkit::versions::download::Download;
 use crate::toolkit::versions::format::PageFormat;
 use crate::toolkit::versions::page::RegistryPage;
 
@@ -41,7 +41,7 @@ pub(super) fn print(args: &VersionsArgs, context: &mut Context) -> CommandResult
     let versions = VersionPages {
         format: args.registry,
         python: args.python.as_deref(),
-        download: Download { max_time: args.max_time, folder: &folder },
+        download: PageDownload { max_time: args.max_time, folder: &folder },
     };
     let records = versions.records(&pages, &context.settings, &interrupt);
     if let Some(signal) = interrupt.signal() {

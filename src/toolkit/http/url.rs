@@ -144,6 +144,15 @@ fn is_this_machine(host: &str) -> bool {
         || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
+/// Returns any URL without its user, password and query.
+pub(crate) fn redacted(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_once('/').map_or((rest, ""), |(authority, path)| (authority, path));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}/{path}")
+}
+
 /// Encodes the characters that an address must not contain as they are.
 fn encoded(text: &str) -> String {
     let text = text.trim();
@@ -210,5 +219,16 @@ mod tests {
         let name = |text: &str| Url::parse(text).unwrap().file_name();
         assert_eq!(name("https://example.org/a/b%2Bc.gz?x=/y").as_deref(), Some("b+c.gz"));
         assert_eq!(name("https://example.org/a/"), None);
+    }
+
+    #[test]
+    fn a_url_is_shown_without_credentials() {
+        for (url, expected) in [
+            ("https://user:pass@x.org/simple/?token=1", "https://x.org/simple/"),
+            ("https://x.org", "https://x.org/"),
+            ("file:///a@b", "file:///a@b"),
+        ] {
+            assert_eq!(redacted(url), expected);
+        }
     }
 }

@@ -1,14 +1,14 @@
 //! The pages of registries about packages.
 
+use crate::toolkit::http::pages::PageRequest;
+
 /// A page of a registry about the package of a binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RegistryPage {
     /// The name of the binary.
     pub name: String,
-    /// The URL of the page.
-    pub url: String,
-    /// The headers of the request, which may contain credentials.
-    pub headers: Vec<String>,
+    /// Where the page is.
+    pub request: PageRequest,
 }
 
 impl RegistryPage {
@@ -16,7 +16,8 @@ impl RegistryPage {
     pub(crate) fn parse_lines(input: &str) -> Vec<Self> {
         let page = |line: &str| {
             let mut fields = line.split('\t').filter(|field| !field.is_empty()).map(str::to_owned);
-            Some(Self { name: fields.next()?, url: fields.next()?, headers: fields.collect() })
+            let name = fields.next()?;
+            Some(Self { name, request: PageRequest { url: fields.next()?, headers: fields.collect() } })
         };
         input.lines().filter_map(page).collect()
     }
