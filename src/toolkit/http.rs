@@ -91,6 +91,9 @@ impl<'a> HttpClient<'a> {
                 if failure.is_too_large {
                     return Err(HttpError::TooLarge(url, request.max_bytes.unwrap_or_default()));
                 }
+                if failure.is_unwritable {
+                    return Err(HttpError::NotWritten(request.url.clone(), failure.reason));
+                }
                 // A server that does not continue a file sends all of it, or an error.
                 let was_resumed = offset > 0;
                 tries += 1;

@@ -25,6 +25,9 @@ pub(crate) enum HttpError {
     /// The transfer failed.
     #[error("cannot download {0}: {1}; check the network and the proxy")]
     Failed(Url, String),
+    /// The file cannot be written.
+    #[error("cannot download {0}: {1}; check the free space")]
+    NotWritten(Url, String),
     /// The file is larger than it may be.
     #[error("cannot download {0}: the file is larger than {1} bytes")]
     TooLarge(Url, u64),

@@ -55,6 +55,8 @@ pub(super) struct TransferFailure {
     pub(super) is_transient: bool,
     /// Whether the file is larger than allowed.
     pub(super) is_too_large: bool,
+    /// Whether the file cannot be written.
+    pub(super) is_unwritable: bool,
 }
 
 impl Downloader<'_> {
@@ -87,7 +89,7 @@ impl Downloader<'_> {
         let failure = (exit.exit_code != Some(0)).then(|| {
             let line = last_line(&exit.stderr);
             let reason = line.strip_prefix("curl: ").unwrap_or(line).to_owned();
-            TransferFailure { reason, is_transient, is_too_large }
+            TransferFailure { reason, is_transient, is_too_large, is_unwritable: exit.exit_code == Some(23) }
         });
         Ok(Transferred { headers, failure })
     }
@@ -109,7 +111,12 @@ impl Downloader<'_> {
             if !secrets.is_empty() || is_page && has_credentials(url) {
                 let reason =
                     "only curl and GNU wget can keep its credentials secret; install curl".to_owned();
-                let failure = TransferFailure { reason, is_transient: false, is_too_large: false };
+                let failure = TransferFailure {
+                    reason,
+                    is_transient: false,
+                    is_too_large: false,
+                    is_unwritable: false,
+                };
                 return Ok(Transferred { headers: Headers::default(), failure: Some(failure) });
             }
             args.push(url.into());
@@ -144,7 +151,13 @@ impl Downloader<'_> {
         let failure = (is_too_large || exit.exit_code != Some(0) && !has_response).then(|| {
             let line = last_line(&exit.stderr);
             let reason = line.strip_prefix("wget: ").unwrap_or(line).to_owned();
-            TransferFailure { reason, is_transient: headers.status == 200, is_too_large }
+            let is_unwritable = exit.exit_code == Some(3);
+            TransferFailure {
+                reason,
+                is_transient: headers.status == 200 && !is_unwritable,
+                is_too_large,
+                is_unwritable,
+            }
         });
         Ok(Transferred { headers, failure })
     }
