@@ -45,6 +45,7 @@ mod github;
 mod github_api;
 mod github_download;
 mod github_lock;
+mod github_provenance;
 mod hints;
 mod hook_contract;
 mod hook_test;

@@ -17,18 +17,19 @@ const TIME_LIMIT: Duration = Duration::from_mins(5);
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 /// What the messages of gh and cosign contain if they could not check the file: they exit with 1 in either case.
-const NOT_ASKED: [&str; 12] = [
+const NOT_ASKED: [&str; 13] = [
     "gh auth login",
     "http 401",
     "http 403",
     "http 429",
     "http 5",
     "error connecting",
-    "no such host",
-    "connection refused",
-    "network is unreachable",
+    "dial tcp",
     "timeout",
+    "deadline exceeded",
+    "trusted root",
     "unknown command",
+    "unknown flag",
     "tls:",
 ];
 
