@@ -128,6 +128,10 @@ fn is_path_of(path: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     const A: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -196,6 +200,43 @@ mod tests {
         for (length, start) in [(64, "ba7816bf"), (96, "cb00753f"), (128, "ddaf35a1")] {
             let digest = Checksum::parse(&"0".repeat(length)).unwrap().of_file(&file).unwrap();
             assert!(digest.starts_with(start) && digest.len() == length, "{digest}");
+        }
+    }
+
+    /// A line of a list: the number of hex digits, the file, and how the line is written.
+    fn line((digits, digit, file, form): &(usize, char, &str, usize)) -> String {
+        let digest = digit.to_string().repeat(*digits);
+        match form {
+            0 => format!("{digest}  {file}"),
+            1 => format!("{digest} *./{file}"),
+            2 => format!("SHA{} ({file}) = {digest}", digits * 4),
+            _ => format!("# {file}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_a_digest_in_a_line_of_the_file_counts(
+            lines in vec((select(vec![63usize, 64, 96, 128]), select(vec!['0', 'a', 'F']), select(vec!["x", "y", "x.sig"]), 0usize..4), 2..8),
+            is_utf16: bool,
+        ) {
+            let text = lines.iter().map(line).collect::<Vec<_>>().join("\r\n");
+            let utf16 = || [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+            let content: Vec<u8> = if is_utf16 { utf16() } else { text.clone().into_bytes() };
+            let of_x = |digits: usize| {
+                let is_of_x = |line: &&(usize, char, &str, usize)| line.0 == digits && line.2 == "x" && line.3 < 3;
+                lines.iter().find(is_of_x).map(|line| line.1.to_ascii_lowercase().to_string().repeat(digits))
+            };
+            let expected = of_x(64).or_else(|| of_x(128)).or_else(|| of_x(96));
+            let found = find(&content, "SHA256SUMS", "x").map(|checksum| checksum.digest);
+            prop_assert_eq!(found, expected, "{}", text);
+        }
+
+        #[test]
+        fn any_bytes_are_a_list_with_or_without_a_checksum(content in vec(any::<u8>(), 0..300), name in ".{0,8}") {
+            if let Some(checksum) = find(&content, "SHA256SUMS", &name) {
+                prop_assert!(checksum.digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            }
         }
     }
 }

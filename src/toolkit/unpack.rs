@@ -101,4 +101,6 @@ fn without_ending(name: &OsStr, compression: Compression) -> OsString {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

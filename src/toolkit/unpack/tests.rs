@@ -13,21 +13,21 @@ use sevenz_rust2::{ArchiveEntry, ArchiveWriter};
 
 use super::*;
 
-const SCRIPT: &[u8] = b"#!/bin/sh\necho 1.0\n";
+pub(super) const SCRIPT: &[u8] = b"#!/bin/sh\necho 1.0\n";
 
 /// An entry of an archive: type, name, target of a link, mode, content.
-type Entry<'a> = (EntryType, &'a [u8], &'a str, u32, &'a [u8]);
+pub(super) type Entry<'a> = (EntryType, &'a [u8], &'a str, u32, &'a [u8]);
 
-fn file<'a>(name: &'a str, mode: u32, content: &'a [u8]) -> Entry<'a> {
+pub(super) fn file<'a>(name: &'a str, mode: u32, content: &'a [u8]) -> Entry<'a> {
     (EntryType::Regular, name.as_bytes(), "", mode, content)
 }
 
-fn link<'a>(kind: EntryType, name: &'a str, target: &'a str) -> Entry<'a> {
+pub(super) fn link<'a>(kind: EntryType, name: &'a str, target: &'a str) -> Entry<'a> {
     (kind, name.as_bytes(), target, 0o777, b"")
 }
 
 /// Returns a tar archive. Names are written as they are.
-fn tar(entries: &[Entry<'_>]) -> Vec<u8> {
+pub(super) fn tar(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
     for (kind, name, target, mode, content) in entries {
         let mut header = Header::new_ustar();
@@ -42,30 +42,30 @@ fn tar(entries: &[Entry<'_>]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
 }
 
-fn bzip2(content: &[u8]) -> Vec<u8> {
+pub(super) fn bzip2(content: &[u8]) -> Vec<u8> {
     let mut encoder = BzEncoder::new(Vec::new(), bzip2::Compression::default());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
 }
 
-fn xz(content: &[u8]) -> Vec<u8> {
+pub(super) fn xz(content: &[u8]) -> Vec<u8> {
     let mut encoder = XzWriter::new(Vec::new(), XzOptions::with_preset(1)).unwrap();
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
 }
 
-fn zstd(content: &[u8]) -> Vec<u8> {
+pub(super) fn zstd(content: &[u8]) -> Vec<u8> {
     compress_to_vec(content, CompressionLevel::Fastest)
 }
 
 /// Returns a zip archive of files, which have modes unless they are 0.
-fn zip(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
+pub(super) fn zip(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
     let mut zip = rawzip::ZipArchiveWriter::new(Vec::new());
     for (name, mode, content) in files {
         let mut builder = zip.new_file(*name).compression_method(rawzip::CompressionMethod::DEFLATE);
@@ -83,7 +83,7 @@ fn zip(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
     zip.finish().unwrap()
 }
 
-fn seven_zip(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
+pub(super) fn seven_zip(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
     let mut writer = ArchiveWriter::new(Cursor::new(Vec::new())).unwrap();
     for (name, mode, content) in files {
         let mut entry = ArchiveEntry::new_file(name);
@@ -95,19 +95,19 @@ fn seven_zip(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
 }
 
 /// A folder with an archive. Everything else in it is written while the archive is unpacked.
-struct Place(tempfile::TempDir);
+pub(super) struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// Unpacks an archive with this name. Returns the error.
-    fn unpack(&self, name: &str, archive: &[u8]) -> Result<(), String> {
+    pub(super) fn unpack(&self, name: &str, archive: &[u8]) -> Result<(), String> {
         let file = self.path(name);
         fs_err::write(&file, archive).unwrap();
         let unpacked = unpack(&file, &self.path("out"), &Interrupt::none().unwrap());
@@ -117,7 +117,7 @@ impl Place {
 
     /// Returns what is in the folder, sorted: a folder with a slash, a program with a star, a link with its target, and
     /// a file with its length.
-    fn content(&self) -> Vec<String> {
+    pub(super) fn content(&self) -> Vec<String> {
         let entries = walkdir::WalkDir::new(self.0.path()).min_depth(1).sort_by_file_name();
         let describe = |entry: walkdir::DirEntry| {
             let name = entry.path().strip_prefix(self.0.path()).unwrap().display();
