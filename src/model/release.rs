@@ -62,7 +62,8 @@ impl Release {
         };
         add("released_at", self.released_at.map(|time| clock::format(time).into()));
         add("yanked", self.is_yanked.then_some(Value::Bool(true)));
-        add("stable", (!self.is_stable).then_some(Value::Bool(false)));
+        let is_prerelease = Version::parse(&self.version).is_prerelease();
+        add("stable", (!self.is_stable || is_prerelease).then_some(Value::Bool(self.is_stable)));
         Value::Object(entry)
     }
 

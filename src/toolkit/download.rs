@@ -190,7 +190,7 @@ impl AssetSource {
         Ok(DownloadedAsset { file, url: url.as_str().to_owned(), sha256, warning })
     }
 
-    /// Downloads the file from its public address or, if that is not open to all, from the API. Returns the address.
+    /// Downloads the file from its public address or, if that is not open to all or pinned, from the API. Returns the address.
     fn fetch(&self, client: &HttpClient<'_>, settings: &Settings, file: &Path) -> Result<Url, DownloadError> {
         let url = Url::parse(&self.url)?;
         let request = |url, credential| HttpRequest {
@@ -200,15 +200,20 @@ impl AssetSource {
             max_bytes: None,
             follows: true,
         };
-        let status = client.get(request(&url, None), file)?.status;
         // The rest of a file that was cut off has the status 206.
         let is_success = |status| matches!(status, 200 | 206);
+        let credential = || {
+            Ok::<_, DownloadError>(ReleaseHost::new(self.host.as_deref(), settings)?.credential_for_files())
+        };
+        let is_at_api = self.api_url.as_ref() == Some(&self.url);
+        let of_api = if is_at_api { credential()? } else { None };
+        let status = client.get(request(&url, of_api.as_ref()), file)?.status;
         if is_success(status) {
             return Ok(url);
         }
         if matches!(status, 401 | 403 | 404)
-            && let Some(api_url) = &self.api_url
-            && let Some(credential) = ReleaseHost::new(self.host.as_deref(), settings)?.credential_for_files()
+            && let Some(api_url) = self.api_url.as_ref().filter(|_| !is_at_api)
+            && let Some(credential) = credential()?
         {
             let api_url = Url::parse(api_url)?;
             if is_success(client.get(request(&api_url, Some(&credential)), file)?.status) {

@@ -28,6 +28,7 @@ use crate::toolkit::request::HookRequest;
 
 mod choice;
 pub(crate) mod host;
+pub(crate) mod listing;
 mod model;
 mod side_files;
 mod tag;
@@ -117,6 +118,14 @@ impl ReleaseError {
     }
 }
 
+/// What a request says about its file.
+#[derive(Debug)]
+struct StatedAsset {
+    /// The name, with `*` for any text.
+    template: Option<Template>,
+    sha256: Option<String>,
+}
+
 /// A search for the release of a request.
 #[derive(Debug)]
 pub(crate) struct ReleaseSearch<'a> {
@@ -177,36 +186,21 @@ impl<'a> ReleaseSearch<'a> {
         if !self.request.exact_url.is_empty() {
             let url = Url::parse(&self.request.exact_url)?;
             let version = self.request.exact_version.clone();
-            let segments = url.segments();
-            // .../releases/download/<tag>/<file>; a tag may contain slashes.
-            let tag =
-                segments.iter().position(|part| part == "download").and_then(|at| segments.get(at + 1..));
-            let tag = tag.and_then(|rest| rest.split_last()).map(|(_, tag)| tag.join("/"));
-            let tag = tag.filter(|tag| !tag.is_empty()).unwrap_or_else(|| version.clone());
-            let name = url.file_name().ok_or_else(|| UrlError::Invalid(url.to_string()))?;
-            let asset = Asset { name, url: url.as_str().to_owned(), ..Asset::default() };
+            // .../releases/download/<tag>/<file>, or an address in the API with #<tag>/<file>; a tag may contain slashes.
+            let api_url = host.is_of_api(&url).then(|| url.as_str().to_owned());
+            let mut parts = url.fragment_segments().filter(|_| api_url.is_some()).unwrap_or_else(|| {
+                url.segments().into_iter().skip_while(|part| part != "download").skip(1).collect()
+            });
+            let name = parts.pop().or_else(|| url.file_name());
+            let name = name.ok_or_else(|| UrlError::Invalid(url.to_string()))?;
+            let tag = if parts.is_empty() { version.clone() } else { parts.join("/") };
+            let asset = Asset { name, url: url.as_str().to_owned(), api_url, ..Asset::default() };
             let candidate = self.candidate(&asset, Some((&host, &repository)), &SideFiles::default())?;
             return Ok(FoundRelease::new(tag.clone(), version, folder(&tag), vec![candidate]));
         }
         let client = HttpClient::find(self.settings, self.interrupt)?;
-        let asset = self.of_platform("asset", "a name with * for any text, or one for each platform")?;
-        let asset = asset.map(|text| Template(text.to_owned()));
-        let sha256 = self.sha256()?;
-        let age = self.request.policy.age();
-        let released_before = self.now - SignedDuration::from_secs_f64(age * 86_400.0);
-        let criteria = Criteria {
-            program: self.request.name.link_name(),
-            repository: &repository.name,
-            tag: tag.as_deref(),
-            tag_prefix: self.text("tag_prefix")?,
-            with_prereleases: self.flag("prerelease")?,
-            versions: self.request.versions(),
-            exact_version: self.exact_version(),
-            released_before: (age > 0.0).then_some(released_before),
-            asset: asset.as_ref(),
-            sha256: sha256.as_deref(),
-            platform: self.platform,
-        };
+        let asset = self.stated_asset()?;
+        let criteria = self.criteria(&repository, tag.as_deref(), &asset)?;
         let of_release = |choice: Choice<'_>| {
             let side_files = SideFiles::of(choice.release);
             let of_host = Some((&host, &repository));
@@ -225,6 +219,36 @@ impl<'a> ReleaseSearch<'a> {
             }
             result => result,
         }
+    }
+
+    /// Returns what the request says about its file.
+    fn stated_asset(&self) -> Result<StatedAsset, ReleaseError> {
+        let template = self.of_platform("asset", "a name with * for any text, or one for each platform")?;
+        Ok(StatedAsset { template: template.map(|text| Template(text.to_owned())), sha256: self.sha256()? })
+    }
+
+    /// Returns what the request accepts of the releases of a repository.
+    fn criteria<'c>(
+        &'c self,
+        repository: &'c Repository,
+        tag: Option<&'c str>,
+        asset: &'c StatedAsset,
+    ) -> Result<Criteria<'c>, ReleaseError> {
+        let age = self.request.policy.age();
+        let released_before = self.now - SignedDuration::from_secs_f64(age * 86_400.0);
+        Ok(Criteria {
+            program: self.request.name.link_name(),
+            repository: &repository.name,
+            tag,
+            tag_prefix: self.text("tag_prefix")?,
+            with_prereleases: self.flag("prerelease")?,
+            versions: self.request.versions(),
+            exact_version: self.exact_version(),
+            released_before: (age > 0.0).then_some(released_before),
+            asset: asset.template.as_ref(),
+            sha256: asset.sha256.as_deref(),
+            platform: self.platform,
+        })
     }
 
     /// Finds the latest release of GitHub without its API, which answers only a number of requests. That release is not

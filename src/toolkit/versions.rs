@@ -79,7 +79,7 @@ impl VersionPages<'_> {
 }
 
 /// Returns the records about a binary: its releases, or why they are unknown.
-fn records(name: &str, listing: Result<Vec<Release>, String>) -> Vec<Value> {
+pub(crate) fn records(name: &str, listing: Result<Vec<Release>, String>) -> Vec<Value> {
     match listing {
         Err(reason) => vec![batch::failure(name, Outcome::Failed, &reason)],
         Ok(releases) => releases

@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::bash_and_node::lib;
 use crate::github::{INSTALL, attempt, install_with};
 use crate::release_server::{
-    Answer, Published, archive, asset_name, download_path, github_with, page_path, pages, program, published,
-    sha256,
+    Answer, Published, Server, archive, asset_name, download_path, github_with, page_path, pages, program,
+    published, sha256,
 };
 use crate::test_context::TestContext;
 
@@ -41,6 +41,42 @@ fn a_locked_install_does_not_ask_the_api() {
     let output = context.run(&["install", "--locked"]).exits_with(1);
     assert!(output.stderr.contains("but the lock file states"), "{}", output.stderr);
     assert_eq!(server.paths(), [page_path(1), path.clone(), path.clone(), path]);
+}
+
+#[test]
+fn a_locked_install_of_a_private_release_sends_the_token_to_the_api() {
+    let mut context = TestContext::new();
+    let (name, packed) = (asset_name("14.1.1"), archive(&context, "14.1.1"));
+    let public = download_path("v14.1.1", &name);
+    let in_api = format!("/api/assets/{name}");
+    let release = Published::new("v14.1.1").asset(&name, packed.clone());
+    let mut elsewhere = Server::start(|_| [("/stored".to_owned(), vec![Answer::file(packed)])].into());
+    let stored = Answer::redirect(&format!("http://{}/stored", elsewhere.address));
+    let mut server = github_with(&mut context, |address| {
+        let mut answers = pages(address, &[&[release]]);
+        answers.remove(&public);
+        answers.insert(in_api.clone(), vec![stored]);
+        answers
+    });
+    context.set("GITHUB_TOKEN", "canary");
+    context.plugin("p", &[json!({"type": "Binary", "name": "rg", "binproviders": "github"})]);
+    let line = context.run(&["lock"]).succeeds().record();
+    assert_eq!(line["url"], format!("http://{}{in_api}#v14.1.1/{name}", server.address));
+
+    context.set("RIGUP_DATA_DIR", context.path("elsewhere"));
+    let record = context.run(&["install", "--locked"]).succeeds().record();
+    assert!(record["abspath"].as_str().unwrap().contains("/ripgrep/v14.1.1-"), "{record}");
+    context.run(&["lock", "--check"]).succeeds();
+    let third = context.path("third");
+    context.unset("GITHUB_TOKEN").set("RIGUP_DATA_DIR", third);
+    context.run(&["install", "--locked"]).succeeds();
+
+    let requests = server.stop();
+    let paths: Vec<&str> = requests.iter().map(|request| request.path.as_str()).collect();
+    assert_eq!(paths, [&page_path(1), &public, &in_api, &in_api, &in_api]);
+    let has_token: Vec<bool> = requests.iter().map(|request| request.head.contains("canary")).collect();
+    assert_eq!(has_token, [true, false, true, true, false]);
+    assert!(elsewhere.stop().iter().all(|request| !request.head.contains("canary")));
 }
 
 #[test]

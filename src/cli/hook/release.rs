@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::begin::EXIT_IN_SHELL;
 use crate::toolkit::download::AssetSource;
-use crate::toolkit::release::ReleaseSearch;
+use crate::toolkit::release::{ReleaseSearch, listing};
 
 /// The arguments of `rigup hook release`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,9 @@ pub(crate) struct ReleaseArgs {
     /// Take the file at the address in the override `url`
     #[arg(long)]
     at_url: bool,
+    /// Read requests from stdin, and print the versions of their releases; for batch hooks that list versions
+    #[arg(long, conflicts_with = "at_url")]
+    versions: bool,
     #[command(flatten)]
     of: ProviderArgs,
 }
@@ -35,7 +38,10 @@ pub(crate) struct DownloadArgs {
 
 /// Prints shell code that sets the release of a request and its files, or that ends the hook.
 pub(super) fn release(args: &ReleaseArgs, context: &mut Context) -> CommandResult {
-    let ReleaseArgs { at_url, of } = args;
+    let ReleaseArgs { at_url, versions, of } = args;
+    if *versions {
+        return list(of, context);
+    }
     evaluated(context, |settings| {
         let request = of.request(settings)?;
         let interrupt = interrupt()?;
@@ -45,6 +51,18 @@ pub(super) fn release(args: &ReleaseArgs, context: &mut Context) -> CommandResul
             .map(|found| found.script())
             .map_err(|error| (error.signal(), error.outcome(), error.to_string())))
     })
+}
+
+/// Prints the records about the releases of the requests on stdin.
+fn list(of: &ProviderArgs, context: &mut Context) -> CommandResult {
+    let (_, requests) = of.input(&context.settings)?;
+    let interrupt = interrupt()?;
+    let records = listing::records(&of.provider, &requests, &context.settings, &interrupt, clock::now());
+    if let Some(signal) = interrupt.signal() {
+        return Ok(ExitStatus::Interrupted(signal));
+    }
+    context.output.records(records);
+    Ok(ExitStatus::Success)
 }
 
 /// Downloads a file, and prints shell code that sets its path, or that ends the hook.

@@ -105,12 +105,12 @@ impl Url {
 
     /// Returns the parts of the path, decoded.
     pub(crate) fn segments(&self) -> Vec<String> {
-        let decoded =
-            |part: &str| match fluent_uri::pct_enc::EStr::<fluent_uri::pct_enc::encoder::Path>::new(part) {
-                Some(part) => part.decode().to_string_lossy().into_owned(),
-                None => part.to_owned(),
-            };
-        self.0.path().as_str().split('/').filter(|part| !part.is_empty()).map(decoded).collect()
+        decoded_parts(self.0.path().as_str())
+    }
+
+    /// Returns the parts of the fragment, decoded, or `None` if there is no fragment.
+    pub(crate) fn fragment_segments(&self) -> Option<Vec<String>> {
+        self.0.fragment().map(|fragment| decoded_parts(fragment.as_str()))
     }
 
     /// Returns the name of the file, or `None` if the path ends in a slash.
@@ -135,6 +135,16 @@ impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.without_query())
     }
+}
+
+/// Returns the parts of a path, decoded.
+fn decoded_parts(path: &str) -> Vec<String> {
+    let decoded =
+        |part: &str| match fluent_uri::pct_enc::EStr::<fluent_uri::pct_enc::encoder::Path>::new(part) {
+            Some(part) => part.decode().to_string_lossy().into_owned(),
+            None => part.to_owned(),
+        };
+    path.split('/').filter(|part| !part.is_empty()).map(decoded).collect()
 }
 
 /// Returns whether a host is this machine, so that no one can read or change what is sent to it.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use jiff::Timestamp;
 
-use crate::model::{Version, VersionRange};
+use crate::model::{Release, Version, VersionRange};
 use crate::toolkit::asset;
 use crate::toolkit::asset::platform::Platform;
 use crate::toolkit::release::model::{Asset, PublishedRelease};
@@ -74,18 +74,7 @@ impl Criteria<'_> {
         &self,
         releases: &'a [PublishedRelease],
     ) -> Result<Choice<'a>, Option<Unsuitable>> {
-        let names = [self.program, self.repository];
-        let mut tagged: Vec<(&PublishedRelease, TagVersion)> = releases
-            .iter()
-            .filter(|release| !release.is_draft)
-            .filter_map(|release| {
-                let found = TagVersion::parse(&release.tag, self.tag_prefix, &names)?;
-                let is_named = |tag: &str| {
-                    tag == release.tag || Version::looks_like_version(tag) && is_same(tag, &found.version)
-                };
-                self.tag.is_none_or(is_named).then_some((release, found))
-            })
-            .collect();
+        let mut tagged = self.tagged(releases);
         let rank =
             |found: &TagVersion| (found.is_own && !found.version.is_empty(), Version::parse(&found.version));
         // Stable, so that of equal versions the newest comes first.
@@ -100,6 +89,32 @@ impl Criteria<'_> {
         Err(first_problem)
     }
 
+    /// Returns the releases of a page that may have been meant, with the versions in their tags.
+    fn tagged<'a>(&self, releases: &'a [PublishedRelease]) -> Vec<(&'a PublishedRelease, TagVersion)> {
+        let names = [self.program, self.repository];
+        let tagged = |release: &'a PublishedRelease| {
+            let found = TagVersion::parse(&release.tag, self.tag_prefix, &names)?;
+            let is_named = |tag: &str| {
+                tag == release.tag || Version::looks_like_version(tag) && is_same(tag, &found.version)
+            };
+            self.tag.is_none_or(is_named).then_some((release, found))
+        };
+        releases.iter().filter(|release| !release.is_draft).filter_map(tagged).collect()
+    }
+
+    /// Returns the releases of a page that have a version and assets for the platform, each with whether it is one of the
+    /// program itself. A release is as old as its best asset.
+    pub(crate) fn list(&self, releases: &[PublishedRelease]) -> Vec<(bool, Release)> {
+        let listed = |(release, found): (&PublishedRelease, TagVersion)| {
+            let assets = self.assets(release, &found.version).ok()?;
+            let is_stable = self.with_prereleases || self.tag.is_some() || !release.is_prerelease;
+            let released_at = release.published_at.max(assets[0].updated_at);
+            (!found.version.is_empty())
+                .then(|| (found.is_own, Release { is_stable, ..Release::new(found.version, released_at) }))
+        };
+        self.tagged(releases).into_iter().filter_map(listed).collect()
+    }
+
     fn check(&self, release: &PublishedRelease, version: &str) -> Result<(), Unsuitable> {
         let tag = || release.tag.clone();
         if release.is_prerelease
@@ -110,8 +125,11 @@ impl Criteria<'_> {
             return Err(Unsuitable::Prerelease(tag()));
         }
         let exact = VersionRange::exactly(self.exact_version);
-        for range in [exact, self.versions] {
-            if !range.contains(version) {
+        for (range, is_in) in [
+            (exact, exact.contains(version)),
+            (self.versions, self.versions.contains_program(version, version)),
+        ] {
+            if !is_in {
                 return Err(Unsuitable::Version(tag(), version.to_owned(), range.in_words()));
             }
         }

@@ -176,6 +176,13 @@ impl<'a> ReleaseHost<'a> {
         self.apis.iter().find_map(|(api, address)| self.credential(*api, address))
     }
 
+    /// Whether an address is one of the API.
+    pub(crate) fn is_of_api(&self, url: &Url) -> bool {
+        self.apis.iter().any(|(_, address)| {
+            url.as_str().starts_with(&format!("{}/", address.as_str().trim_end_matches('/')))
+        })
+    }
+
     /// Returns the newest releases of a repository.
     pub(crate) fn releases(
         &self,

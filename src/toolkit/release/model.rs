@@ -27,7 +27,7 @@ pub(crate) struct Asset {
     pub(crate) name: String,
     /// The public address of the file.
     pub(crate) url: String,
-    /// The address of the file in the API, which a token opens, if the repository is private.
+    /// The address of the file in the API, which a token opens, if the repository is private, with `#`, its tag and its name.
     pub(crate) api_url: Option<String>,
     /// The size in bytes, or `None` if it is unknown.
     pub(crate) size: Option<u64>,
@@ -40,24 +40,27 @@ pub(crate) struct Asset {
 impl PublishedRelease {
     /// Parses a release of the API of GitHub, which is also that of Forgejo. Returns `None` if it has no tag.
     pub(super) fn from_github(json: &Value) -> Option<Self> {
+        let tag = tag(json)?;
         let asset = |json: &Value| {
             // The files of Forgejo that are elsewhere have no name of their own.
             let digest = json["digest"].as_str().and_then(|digest| digest.strip_prefix("sha256:"));
+            let name = json["name"].as_str()?;
             Some(Asset {
-                name: json["name"].as_str()?.to_owned(),
+                name: name.to_owned(),
                 url: json["browser_download_url"].as_str()?.to_owned(),
-                api_url: json["url"].as_str().map(str::to_owned),
+                api_url: json["url"].as_str().map(|url| with_fragment(url, &tag, name)),
                 size: json["size"].as_u64(),
                 sha256: digest.map(str::to_ascii_lowercase).filter(|digest| is_sha256(digest)),
                 updated_at: time(&json["updated_at"]).max(time(&json["created_at"])),
             })
         };
+        let assets = json["assets"].as_array().into_iter().flatten().filter_map(asset).collect();
         Some(Self {
-            tag: tag(json)?,
             is_draft: json["draft"].as_bool().unwrap_or_default(),
             is_prerelease: json["prerelease"].as_bool().unwrap_or_default(),
             published_at: time(&json["published_at"]),
-            assets: json["assets"].as_array().into_iter().flatten().filter_map(asset).collect(),
+            assets,
+            tag,
         })
     }
 
@@ -78,6 +81,12 @@ impl PublishedRelease {
             assets: json["assets"]["links"].as_array().into_iter().flatten().filter_map(asset).collect(),
         })
     }
+}
+
+/// Adds the tag and the name of a file, which its address in the API does not have, for a lock file.
+fn with_fragment(url: &str, tag: &str, name: &str) -> String {
+    let encoded = |text: &str| text.replace('%', "%25").replace('#', "%23");
+    format!("{url}#{}/{}", encoded(tag), encoded(name))
 }
 
 fn tag(json: &Value) -> Option<String> {
@@ -112,6 +121,7 @@ mod tests {
         let [asset] = &release.assets[..] else { panic!("{release:?}") };
         assert_eq!((asset.size, asset.sha256.as_deref()), (Some(3), Some(sha256.as_str())));
         assert!(asset.updated_at < release.published_at);
+        assert_eq!(asset.api_url.as_deref(), Some("https://api/1#v1.0/x.gz"));
 
         let json = json!({
             "tag_name": "v1.0", "released_at": "2026-01-02T00:00:00Z", "assets": {"links": [
