@@ -1,28 +1,17 @@
 //! The npm provider with bun on PATH.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::json;
 
+use crate::check_install_and_repair;
+use crate::javascript::context_with;
 use crate::test_context::TestContext;
-use crate::{check_install_and_repair, context_with_registries};
 
-/// Creates a context with bun on PATH, installed from npm because the machine may not have it.
+/// Creates a context with bun on PATH.
 fn context_with_bun() -> TestContext {
-    let mut context = context_with_registries();
-    let prefix = context.path("bun");
-    let mut npm = Command::new("npm");
-    npm.args(["install", "--silent", "--no-audit", "--no-fund", "bun@1", "--prefix"]).arg(&prefix);
-    assert!(npm.status().unwrap().success());
-    let folder = context.path("bun-only");
-    fs::create_dir(&folder).unwrap();
-    symlink(prefix.join("node_modules/bun/bin/bun.exe"), folder.join("bun")).unwrap();
-    context.set("PATH", format!("{}:/usr/bin:/bin", folder.display()));
-    context.set("BUN_INSTALL_CACHE_DIR", context.path("bun-cache"));
-    context
+    context_with("bun", "bun@1", true)
 }
 
 /// Returns the prefix of a binary that the npm provider installed.
