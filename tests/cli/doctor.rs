@@ -210,6 +210,27 @@ fn doctor_notes_what_a_provider_lacks_by_its_own_config() {
 }
 
 #[test]
+fn doctor_notes_that_npm_has_neither_npm_nor_a_bun_that_can_replace_it() {
+    let mut context = TestContext::new();
+    let tools = context.path("tools");
+    context.script("tools/node", TOOL);
+    context.set("PATH", &tools);
+    let of_npm = |context: &TestContext| {
+        let findings = context.findings("providers", 0);
+        findings.into_iter().map(|[_, message, _]| message).find(|message| message.starts_with("npm: "))
+    };
+    let missing = Some("npm: neither npm nor bun 1.3 or later is on PATH".to_owned());
+    assert_eq!(of_npm(&context), missing);
+    let bun = context.script("tools/bun", "#!/bin/sh\necho 1.2.9\n");
+    assert_eq!(of_npm(&context), missing);
+    context.script("tools/bun", "#!/bin/sh\necho 1.3.0\n");
+    assert_eq!(of_npm(&context), None);
+    fs::remove_file(bun).unwrap();
+    context.script("tools/npm", TOOL);
+    assert_eq!(of_npm(&context), None);
+}
+
+#[test]
 fn doctor_finds_a_lock_file_that_check_would_reject() {
     let context = TestContext::new();
     context.fixture("good").plugin("a", &[json!({"type": "Binary", "name": "one", "binproviders": "good"})]);
