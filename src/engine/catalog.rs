@@ -257,10 +257,12 @@ impl Catalog {
     /// Returns the package managers of the system that are on PATH, in hook order, each with whether it installs as root.
     fn package_managers(&self) -> Vec<(ProviderName, bool)> {
         let configs = self.provider_configs();
-        let as_root = |name: &ProviderName| Some(configs[name].commands.as_ref()?.as_root);
-        let mut managers = self.providers();
-        managers.retain(|name| self.missing_programs(&configs[name]).next().is_none());
-        managers.into_iter().filter_map(|name| as_root(&name).map(|as_root| (name, as_root))).collect()
+        let manager = |name: ProviderName| {
+            let config = &configs[&name];
+            let as_root = config.commands.as_ref()?.as_root;
+            self.missing_programs(config).next().is_none().then_some((name, as_root))
+        };
+        self.providers().into_iter().filter_map(manager).collect()
     }
 
     /// Returns the providers for which `system` stands: the package managers that install as root, as the system's own
