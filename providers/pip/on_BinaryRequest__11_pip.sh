@@ -67,14 +67,6 @@ for file in $files; do
     settings="$settings
 $more"
 done
-python=$(command -v python3) || :
-case $python in */shims/*)
-    set +f
-    for file in "${python%/shims/*}"/versions/*/pip.conf "${python%/shims/*}"/installs/python/*/pip.conf; do
-        [ ! -f "$file" ] || must_ask=$file
-    done
-    set -f ;;
-esac
 if [ "$must_ask" ]; then
     settings=$(export PIP_QUIET=0 && base_python -m pip config list 2>pip.err) || {
         # pip quotes the file that it cannot read, in which there may be passwords.

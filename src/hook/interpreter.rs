@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::fs::dir::parent;
 use crate::process::capture;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
@@ -50,6 +51,24 @@ pub(crate) fn resolve_shim(command: &CommandSpec, interrupt: &Interrupt) -> Opti
     let real = if is_shim(&found, name) { run_shim() } else { None };
     cache.insert(found, real.clone());
     real
+}
+
+/// Puts the folder of the real `python3` before the folder `shims` in which the PATH of a command has one. Otherwise, each
+/// program that searches for Python runs the shim again: uv stores what it knows only about a real interpreter.
+pub(crate) fn put_python_before_shims(command: &mut CommandSpec, interrupt: &Interrupt) {
+    let python = CommandSpec { program: "python3".into(), ..command.clone() };
+    let Some(shims) = python.find_program().ok().map(|found| parent(&found).to_owned()) else { return };
+    if !shims.ends_with("shims") {
+        return;
+    }
+    let Some(real) = resolve_shim(&python, interrupt) else { return };
+    let Some((_, path)) = command.env.iter_mut().find(|(name, _)| name == "PATH") else { return };
+    let mut folders: Vec<PathBuf> = std::env::split_paths(path).collect();
+    let place = folders.iter().position(|folder| *folder == shims).unwrap_or_default();
+    folders.insert(place, parent(&real).to_owned());
+    if let Ok(joined) = std::env::join_paths(folders) {
+        *path = joined;
+    }
 }
 
 /// Returns whether a file is a script, or a link to a program with another name.

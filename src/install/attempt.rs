@@ -12,6 +12,7 @@ use crate::fs::copy::copy_tree;
 use crate::fs::dir::make_private_dir;
 use crate::fs::lib_dir::Prefix;
 use crate::fs::remove::remove_tree;
+use crate::hook::interpreter;
 use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::event::InstallEvent;
 use crate::install::plan::{ENV, Request};
@@ -22,7 +23,7 @@ use crate::install::verdict::{self, Verdict};
 use crate::install::verify::Expected;
 use crate::model::{Binary, BinaryName, Outcome, Process, name};
 use crate::plugin::builtin;
-use crate::plugin::config::provider::ProviderConfig;
+use crate::plugin::config::provider::{PackageMetadata, ProviderConfig};
 use crate::plugin::discovery::Hook;
 use crate::process::lock::{LOCKED, LockError};
 use crate::process::log::{Log, Logs};
@@ -105,6 +106,9 @@ pub(crate) fn run(
     let foreign = Prefix::all_foreign(&hook.plugin, &runner.settings.lib_dir);
     let mut own_prefix = OwnPrefix::mark(runner, hook, targets)?;
     let mut ready = runner.prepare(job, on_wait)?;
+    if config.and_then(|config| config.metadata) == Some(PackageMetadata::DistInfo) {
+        interpreter::put_python_before_shims(&mut ready.command, runner.interrupt);
+    }
     if let Some((lock, variable)) = hook_lock {
         // Not in `cmd.sh`: a hook that is started again by hand takes the lock itself.
         ready.command.env.retain(|(name, _)| name != LOCKED);

@@ -397,3 +397,34 @@ fn a_usage_error_of_the_toolkit_ends_the_hook_and_is_the_reason() {
         assert_eq!((attempt["outcome"].as_str(), attempt["reason"].as_str()), (Some("failed"), Some(reason)));
     }
 }
+
+#[test]
+fn hooks_for_python_packages_find_the_real_python_before_the_shims() {
+    let mut context = TestContext::new();
+    let [real, tools, shims] = ["real", "tools", "shims"].map(|folder| context.path(folder));
+    let shim = format!(
+        "#!/bin/sh\npwd >>{}\necho {}\n",
+        context.path("log").display(),
+        real.join("python3").display()
+    );
+    context.script("shims/python3", &shim);
+    context.script("real/python3", "#!/bin/sh\n");
+    let plain = format!("{}:{}:/usr/bin:/bin", tools.display(), shims.display());
+    context.set("PATH", &plain);
+    context.provider("recorder", "#!/bin/sh\necho \"$PATH\" >>\"$DATA_DIR/paths\"\n");
+    let install = ["install", "x", "y", "--binproviders", "recorder"];
+    let paths = |context: &TestContext| {
+        context.run(&install).exits_with(1);
+        let paths = fs::read_to_string(context.path("data/paths")).unwrap();
+        fs::remove_file(context.path("data/paths")).unwrap();
+        paths.lines().map(|path| path.split_once(':').unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&context), [plain.clone(), plain.clone()]);
+    let config = json!({"type": "object", "metadata": "dist-info"});
+    context.write("here/providers/recorder/config.json", config.to_string());
+    let with_real =
+        plain.replace(shims.to_str().unwrap(), &format!("{}:{}", real.display(), shims.display()));
+    assert_eq!(paths(&context), [with_real.clone(), with_real]);
+    let starts = fs::read_to_string(context.path("log")).unwrap();
+    assert_eq!(starts, "/\n", "the shim runs once, and no version file of a project counts");
+}
