@@ -20,7 +20,7 @@ read_settings() {
         case $line in
             '' | [#\;]*) continue ;;
             '['*']') section=${line#?} && section=${section%?} && continue ;;
-            *\\* | *"$tab"*) return 1 ;;
+            *\\* | *[[:cntrl:]]*) return 1 ;;
             [a-z]*=*) key=${line%%=*} value=${line#*=} ;;
             *) return 1 ;;
         esac
@@ -58,8 +58,8 @@ ${python%/bin/*}/pip.conf" ;;
 ${PIP_CONFIG_FILE-}"
 }
 # pip itself merges its files and variables, but starting it takes longer than the rest of this hook. So it is asked only if a
-# file is not simple, or if the python3 is a version manager's and a version of it has a file.
-tab=$(printf '\t') unread='' settings='' own_index='' must_ask=''
+# file is not simple.
+unread='' settings='' own_index='' must_ask=''
 list_settings_files
 for file in $files; do
     [ -f "$file" ] || continue
@@ -99,9 +99,9 @@ is_on() { case $1 in 0 | [fFnN]* | [oO][fF]*) return 1 ;; esac; }
 for section in $sections; do
     case $settings in *"$section".*) ;; *) continue ;; esac
     for setting in $(printf '%s\n' "$settings" |
-        sed -nE "/^$section\.[a-z0-9-]+=.../{ s/^$section\.//; s/=./=/; s/.\$//; s/(\\\\[nt]| )+/ /g; s/= /=/; p; }"); do
-        key=${setting%%=*} value=${setting#*=}
-        variable=PIP_$(echo "$key" | tr a-z- A-Z_)
+        sed -nE "/^$section\.[a-z0-9-]+=.../{ s/^$section\.//; s/=./=/; s/.\$//; s/(\\\\[nt]| )+/ /g; s/= /=/; h; s/=.*//
+            y/abcdefghijklmnopqrstuvwxyz-/ABCDEFGHIJKLMNOPQRSTUVWXYZ_/; G; s/\n/=/; p; }"); do
+        variable=PIP_${setting%%=*} setting=${setting#*=} key=${setting%%=*} value=${setting#*=}
         case $key in *constraint | find-links) check_paths "pip's setting $key" "$value" ;; esac
         export "$variable=$value"
         case $key in

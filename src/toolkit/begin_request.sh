@@ -26,13 +26,14 @@ check_place() { [ -z "$foreign" ] || fail "$foreign exists, and rigup did not ma
 # $part begins as a copy of it, or of the file $1 in it.
 part=$prefix.part
 remove_part() {
-    rm -rf "$part" 2>/dev/null || { [ ! -L "$part" ] && chmod -R u+rwx "$part" && rm -rf "$part"; } 2>/dev/null
+    { [ ! -e "$part" ] && [ ! -L "$part" ]; } || rm -rf "$part" 2>/dev/null ||
+        { [ ! -L "$part" ] && chmod -R u+rwx "$part" && rm -rf "$part"; } 2>/dev/null
 }
 make_part() {
     check_place
     trap 'trap "" HUP INT TERM; remove_part || :' EXIT
     trap 'exit 143' HUP INT TERM
-    { [ ! -e "$part" ] && [ ! -L "$part" ]; } || remove_part || fail "cannot remove $part: $(rm -rf "$part" 2>&1 | head -n 1)"
+    remove_part || fail "cannot remove $part: $(rm -rf "$part" 2>&1 | head -n 1)"
     [ -d "${part%/*}" ] || mkdir -p "${part%/*}"
     mkdir "$part" # fails if there is a link by now
     [ -z "$shared" ] || [ ! -e "$prefix/${1-.}" ] || cp -Rp "$prefix/${1-.}" "$part"

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::fs::atomic;
 use crate::fs::dir::{denying_owner, parent};
 use crate::fs::lib_dir::{self, Prefix};
+use crate::fs::remove::remove_tree;
 use crate::toolkit::binary::BinaryError;
 
 /// A folder that a hook has filled, and the prefix that it replaces.
@@ -31,7 +32,8 @@ impl BuiltPrefix<'_> {
 
     /// Replaces the prefix with the folder, and returns the new path of a file. After an error, the earlier prefix is
     /// still in place. Something that rigup did not make is not replaced. A hook that had to build in the prefix itself
-    /// has checked that before, and names the prefix as the folder.
+    /// has checked that before, and names the prefix as the folder. If the folder is in the one in which hooks build, that
+    /// is removed with the rest of its files.
     pub(crate) fn put_in_place(&self, file: &Path) -> Result<PathBuf, BinaryError> {
         let prefix = &self.prefix;
         let failed = |error| BinaryError::Replace(prefix.clone(), error);
@@ -56,6 +58,8 @@ impl BuiltPrefix<'_> {
                 None => failed(error),
             }
         })?;
+        // The new prefix is in place even if the rest cannot be removed.
+        let _ = remove_tree(aside);
         Ok(file.strip_prefix(self.built).map_or_else(|_| file.to_owned(), |inside| prefix.join(inside)))
     }
 }
