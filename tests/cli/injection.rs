@@ -15,7 +15,7 @@ const RECORD: &str = "for arg; do printf '%s|%s\\n' \"${0##*/}\" \"$arg\" >>\"$A
 
 /// The fake package managers: each name, and a shell command that gives the provider's hook the output it needs to get
 /// as far as the installation.
-const FAKE_PACKAGE_MANAGERS: [(&str, &str); 21] = [
+const FAKE_PACKAGE_MANAGERS: [(&str, &str); 24] = [
     ("apt-config", "echo \"state='$HOME/' lists='$HOME/'\""),
     ("apt-get", "[ \"$1\" = update ]"),
     ("dpkg", "true"),
@@ -33,6 +33,9 @@ const FAKE_PACKAGE_MANAGERS: [(&str, &str); 21] = [
     ("node", "echo v22.0.0"),
     ("npm", "case $1 in view) echo '{}' ;; --version) echo 11.0.0 ;; pkg) ;; *) false ;; esac"),
     ("pnpm", "[ \"$1\" = --version ] && echo 10.20.0"),
+    ("bun", "case $1 in --version) echo 1.3.9 ;; info) echo '{}' ;; *) false ;; esac"),
+    ("deno", "[ \"$1\" = --version ] && echo 'deno 2.9.0 (stable)'"),
+    ("yarn", "case $1 in --version) echo 4.20.0 ;; npm) echo '{}' ;; config) ;; *) false ;; esac"),
     ("uv", "[ \"$1\" = venv ] && for last; do :; done && mkdir -p \"$last/bin\" && : >\"$last/bin/python\""),
     (
         "python3",
@@ -41,6 +44,10 @@ const FAKE_PACKAGE_MANAGERS: [(&str, &str); 21] = [
     ("curl", "false"),
     ("bash", "false"),
 ];
+
+/// The providers that pass no package to a package manager: they download files, or run what a requirement states.
+const NOT_FOR_PACKAGES: [&str; 8] =
+    ["env", "node", "bash", "github", "url", "playwright", "puppeteer", "chromewebstore"];
 
 /// Whether a provider of an open registry enforces the release age.
 fn enforces_release_age(provider: &str) -> bool {
@@ -129,7 +136,7 @@ fn the_fake_package_managers_receive_the_packages_of_a_requirement() {
     let context = context();
     for provider in builtin_providers::providers() {
         let provider = provider.as_str();
-        if ["env", "node", "bash", "github", "url"].contains(&provider) {
+        if NOT_FOR_PACKAGES.contains(&provider) {
             continue;
         }
         let package = if provider == "go" { "example.com/x/good" } else { "a-good-package" };

@@ -38,7 +38,7 @@ fn lists_plugins_with_hooks_and_requirements() {
         .run(&["plugin", "show", "absent"])
         .exits_with(1)
         .stderr_contains("there is no plugin named absent");
-    let hooks = context.run(&["hook", "list"]).succeeds().records();
+    let hooks = context.run(&["hook", "list", "BinaryRequest"]).succeeds().records();
     assert_eq!(hooks[0]["plugin"], "env");
     assert_eq!(hooks.last().unwrap()["order"], 50);
     assert_eq!(context.run(&["hook", "list", "Snapshot"]).succeeds().stdout, "");
