@@ -13,7 +13,8 @@ use crate::toolkit::http::downloader::Downloader;
 use crate::toolkit::http::error::{HttpError, MAX_REDIRECTS};
 use crate::toolkit::http::headers::Headers;
 use crate::toolkit::http::pages::{DownloadedPage, PageDownload, PageRequest};
-use crate::toolkit::http::transfer::{TransferKind, TransferOptions, Transferred};
+use crate::toolkit::http::transfer::Transferred;
+use crate::toolkit::http::transfer_options::{TransferKind, TransferOptions};
 use crate::toolkit::http::url::{ServerOrigin, Url};
 
 mod curl_config;
@@ -22,6 +23,7 @@ pub(crate) mod error;
 pub(crate) mod headers;
 pub(crate) mod pages;
 mod transfer;
+mod transfer_options;
 pub(crate) mod url;
 
 /// How often a transfer is tried whose connection breaks, and how long to wait before the second try. Each further wait is

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::toolkit::http::downloader::{CONNECT_TIMEOUT, STALL_TIMEOUT, USER_AGENT};
-use crate::toolkit::http::transfer::{TransferKind, TransferOptions};
+use crate::toolkit::http::transfer_options::{TransferKind, TransferOptions};
 
 /// How many redirects of a page curl follows.
 const MAX_PAGE_REDIRECTS: u32 = 5;

@@ -10,7 +10,8 @@ use crate::fs::temporary_folder::TemporaryFolder;
 use crate::toolkit::http::curl_config::CurlConfig;
 use crate::toolkit::http::downloader::{CONNECT_TIMEOUT, Downloader, DownloaderKind};
 use crate::toolkit::http::error::HttpError;
-use crate::toolkit::http::transfer::{TransferKind, TransferOptions, last_line};
+use crate::toolkit::http::transfer::last_line;
+use crate::toolkit::http::transfer_options::{TransferKind, TransferOptions};
 use crate::toolkit::http::url::redacted;
 
 /// The largest page, in bytes.
@@ -60,12 +61,10 @@ impl PageDownload<'_> {
         }
         let chunks: Vec<&[usize]> =
             by_headers.values().flat_map(|numbers| numbers.chunks(PAGES_PER_CURL)).collect();
-        let downloaded =
-            chunks.par_iter().with_max_len(1).map(|numbers| self.together(downloader, numbers, pages));
-        let mut downloaded: Vec<_> =
-            downloaded.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-        downloaded.sort_by_key(|(number, _)| *number);
-        Ok(downloaded.into_iter().map(|(_, page)| page).collect())
+        let runs = chunks.par_iter().with_max_len(1).map(|numbers| self.together(downloader, numbers, pages));
+        let mut numbered: Vec<_> = runs.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        numbered.sort_by_key(|(number, _)| *number);
+        Ok(numbered.into_iter().map(|(_, page)| page).collect())
     }
 
     fn file(&self, number: usize) -> PathBuf {
@@ -105,7 +104,7 @@ impl PageDownload<'_> {
                 outcomes.insert(file, outcome.split('\t').collect());
             }
         }
-        let downloaded = |number: &usize| {
+        let outcome_of = |number: &usize| {
             let file = self.file(*number);
             let outcome = outcomes.get(&*file.to_string_lossy()).cloned().unwrap_or_default();
             let field = |index: usize| outcome.get(index).copied().unwrap_or_default();
@@ -120,7 +119,7 @@ impl PageDownload<'_> {
             };
             (*number, page)
         };
-        Ok(numbers.iter().map(downloaded).collect())
+        Ok(numbers.iter().map(outcome_of).collect())
     }
 
     /// Downloads a page with a process of its own.

@@ -12,31 +12,13 @@ use crate::toolkit::http::downloader::{
 };
 use crate::toolkit::http::error::HttpError;
 use crate::toolkit::http::headers::Headers;
+use crate::toolkit::http::transfer_options::{TransferKind, TransferOptions};
 
 /// The longest transfer of a file. The hook that waits for it has a time limit of its own.
 const TIME_LIMIT: Duration = Duration::from_hours(12);
 
 /// How wget's summary of several files begins, which is not about the last one.
 const SUMMARY: [&str; 3] = ["FINISHED --", "Total wall clock time:", "Downloaded: "];
-
-/// How files are transferred.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TransferOptions<'a> {
-    /// The headers of the request. Each but `Accept` may be a secret.
-    pub(super) headers: &'a [String],
-    /// The size of a file, in bytes, at which the transfer fails.
-    pub(super) max_bytes: Option<u64>,
-    pub(super) kind: TransferKind,
-}
-
-/// What is transferred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TransferKind {
-    /// A file, whose redirects are returned. The first `offset` bytes exist.
-    File { offset: u64 },
-    /// A page of a registry, whose redirects are followed, within a time.
-    Page { max_time: Duration },
-}
 
 /// The result of a transfer.
 #[derive(Debug)]
