@@ -52,6 +52,12 @@ impl CurlConfig {
         self.set("output", &file.to_string_lossy());
     }
 
+    /// Keeps curl from waiting for the first response of a server, which says whether it has HTTP/2: without TLS, servers
+    /// have not, and one slow page would delay the others.
+    pub(super) fn use_http_1_1(&mut self) {
+        self.0 += "http1.1\n";
+    }
+
     /// Adds an option with a value.
     pub(super) fn set(&mut self, key: &str, value: &str) {
         self.0.extend([key, " = ", &quoted(value), "\n"]);

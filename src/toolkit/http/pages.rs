@@ -85,6 +85,9 @@ impl PageDownload<'_> {
     ) -> Result<Vec<(usize, DownloadedPage)>, HttpError> {
         let mut config = CurlConfig::new(&self.options(pages[numbers[0]]));
         config.set("write-out", WRITE_OUT);
+        if numbers.iter().all(|number| !pages[*number].url.starts_with("https:")) {
+            config.use_http_1_1();
+        }
         for number in numbers {
             config.add(&pages[*number].url, &self.file(*number));
         }
