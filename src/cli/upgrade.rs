@@ -194,11 +194,13 @@ fn cells(upgrade: &Upgrade) -> [Cell; 5] {
         | UpgradeOutcome::Planned => Cell::plain(word),
     };
     let (earlier, now) = (upgrade.earlier.as_ref(), upgrade.installed());
+    let version = now.map_or("", |installed| &*installed.version);
+    let planned = upgrade.wanted.as_deref().filter(|_| upgrade.outcome == UpgradeOutcome::Planned);
     [
         Cell::plain(&upgrade.name),
         status,
         Cell::plain(earlier.map_or("", |installed| &*installed.version)),
-        Cell::plain(now.map_or("", |installed| &*installed.version)),
+        Cell::plain(planned.unwrap_or(version)),
         Cell::plain(now.map_or("", |installed| installed.binprovider.as_str())),
     ]
 }

@@ -142,7 +142,7 @@ impl Resolver<'_> {
         let enforces = self.provider_configs.get(provider).map(|config| config.enforces).unwrap_or_default();
         let rules = enforces.unsupported_defaults(request.policy_of(provider));
         if !rules.is_empty() {
-            let notice = format!("{provider} cannot enforce {}; see docs/hooks.md", rules.join(" and "));
+            let notice = format!("{provider} cannot enforce {}; see docs/providers.md", rules.join(" and "));
             (self.on_event)(request, InstallEvent::Notice(notice));
         }
     }

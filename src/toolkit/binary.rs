@@ -206,14 +206,15 @@ impl Search<'_> {
                 let needs_wrapper = self.prober.needs_wrapper(program, stated)?;
                 return Ok(ProbeResult { version: Some(stated.clone()), needs_wrapper, is_timed_out: false });
             }
-            if let (Some(metadata), Some(version)) = (self.metadata, of_package)
-                && overrides.version_args.is_empty()
+            // With arguments of its own, the version of the program is meant, which can differ from that of the package.
+            let known = of_package.filter(|_| version_args.is_empty());
+            if let (Some(metadata), Some(version)) = (self.metadata, known)
                 && package_script::is_complete(metadata, &file, self.settings, self.prober.interrupt())
             {
                 let version = Some(version.to_owned());
                 return Ok(ProbeResult { version, needs_wrapper: false, is_timed_out: false });
             }
-            self.prober.probe(program, of_package)
+            self.prober.probe(program, known)
         };
         let (probed, sha256) = rayon::join(probe, || digest::sha256(&file));
         let ProbeResult { version, needs_wrapper, is_timed_out } = probed.map_err(|error| match error {
@@ -221,7 +222,7 @@ impl Search<'_> {
             error => BinaryError::NotRunning(file.clone(), error.to_string()),
         })?;
         let sha256 = sha256.map_err(|error| BinaryError::Io(file.clone(), error))?;
-        let version = version.unwrap_or_default();
+        let version = version.or(of_package.map(str::to_owned)).unwrap_or_default();
         let package_version = package.map(|package| package.package_version).unwrap_or_default();
         Ok(ProgramFacts { file, version, package_version, sha256, fingerprint, needs_wrapper, is_timed_out })
     }

@@ -27,7 +27,7 @@ pub(crate) enum ProgramError {
     NotFound(String, PathBuf, Vec<String>),
     /// Several programs may be meant.
     #[error(
-        "{folder} has several programs; name one of them with `--bin`: {programs}",
+        "{folder} has several programs; name one of them with `--bin`, or with `bin` in the overrides: {programs}",
         folder = shell::quote_path(.0), programs = list(.1, MAX_LISTED)
     )]
     Several(PathBuf, Vec<String>),
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn several_programs_and_none_are_errors_that_list_what_exists() {
         let files = [("x/bin/a", "program"), ("x/bin/b", "program"), ("c", "text")];
-        let error = "DIR has several programs; name one of them with `--bin`: x/bin/a and x/bin/b";
+        let error = "DIR has several programs; name one of them with `--bin`, or with `bin` in the overrides: x/bin/a and x/bin/b";
         assert_eq!(found(&files, "tool", None).unwrap_err(), error);
         assert_eq!(found(&[("tool", "text")], "tool", None).unwrap_err(), "there is no program in DIR");
         let error = "c is no program in DIR, which has x/bin/a and x/bin/b";

@@ -168,6 +168,11 @@ fn upgrade_runs_only_the_hooks_that_have_something_newer() {
     let record = planned.record();
     assert_eq!([&record["upgrade"], &record["wanted"]], ["planned", "2.0.0"]);
     assert!(planned.stderr.contains("a: 1.0.0 -> 2.0.0\n"), "{}", planned.stderr);
+    let table = context.run(&["upgrade", "a", "--dry-run", "--format", "table"]).succeeds().stdout;
+    assert_eq!(
+        table.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>(),
+        ["a", "planned", "1.0.0", "2.0.0", "shop"]
+    );
     assert_eq!(installs(), 2);
     let upgraded = context.run(&["upgrade", "a"]).succeeds();
     assert!(upgraded.stderr.contains("a: 1.0.0 -> 2.0.0\n"), "{}", upgraded.stderr);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::test_context::{TestContext, wait_until};
 
-/// A provider that installs the release in `$HOME/release`, or the requested one. Its launcher prints no version. While
+/// A provider that installs the release in `$HOME/release`, or the requested one. Its launcher prints no version without arguments for it. While
 /// `$HOME/stays` exists, the hook keeps running after its prefix is in place.
 const SHOP: &str = r#"#!/bin/sh
 set -eu
@@ -16,7 +16,7 @@ make_part
 read -r release <"$HOME/release"
 mkdir -p "$part/node_modules/.bin" "$part/node_modules/x"
 echo "{\"name\":\"x\",\"version\":\"${exact_version:-$release}\"}" >"$part/node_modules/x/package.json"
-echo '#!/bin/sh' >"$part/node_modules/x/cli.js"
+printf '#!/bin/sh\n[ "$1" != print ] || echo "$2"\n' >"$part/node_modules/x/cli.js"
 chmod +x "$part/node_modules/x/cli.js"
 ln -s ../x/cli.js "$part/node_modules/.bin/x"
 "$RIGUP" hook binary --provider shop --built "$part" --abspath "$prefix/node_modules/.bin/x" -- "$@"
@@ -113,4 +113,14 @@ fn a_hook_can_state_the_version_of_a_package_and_of_a_module() {
         let newer = ["install", "x", "--binproviders", "shop", "--min-version", "2.0"];
         context.run(&newer).exits_with(1).stderr_contains("1.2.0 is older than 2.0");
     }
+}
+
+#[test]
+fn arguments_for_the_version_find_that_of_the_program() {
+    let context = context();
+    let overrides = json!({"shop": {"version_args": ["print", "7.5.0"]}});
+    let line = json!({"type": "Binary", "name": "x", "binproviders": "shop", "min_version": "7", "overrides": overrides});
+    context.plugin("p", &[line]);
+    let record = context.run(&["install"]).succeeds().record();
+    assert_eq!((&record["version"], &record["package_version"]), (&json!("7.5.0"), &json!("0.0.0.2")));
 }

@@ -81,7 +81,7 @@ fn the_path_of_the_program_is_printed_or_the_programs_are_listed() {
     let program = |name| ["hook", "program", folder.to_str().unwrap(), "--name", name];
     assert_eq!(context.run(&program("tool")).succeeds().stdout, format!("{}\n", tool.display()));
     let error = format!(
-        "error: '{}' has several programs; name one of them with `--bin`: tool-1.0/bin/other and tool-1.0/bin/tool\n",
+        "error: '{}' has several programs; name one of them with `--bin`, or with `bin` in the overrides: tool-1.0/bin/other and tool-1.0/bin/tool\n",
         folder.display()
     );
     assert_eq!(context.run(&program("x")).exits_with(1).stderr, error);
