@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use object::elf::{
     EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_X86_64, ET_DYN, ET_EXEC, FileHeader32, FileHeader64,
+    VER_FLG_WEAK,
 };
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
@@ -131,7 +132,10 @@ where
     let mut newest = None;
     while let Ok(Some((_, mut versions))) = libraries.next() {
         while let Ok(Some(version)) = versions.next() {
-            newest = newest.max(version.name(endian, strings).ok().and_then(glibc_version));
+            // Without a version of which every use is weak, the loader starts the program all the same.
+            if !version.vna_flags.get(endian).contains(VER_FLG_WEAK) {
+                newest = newest.max(version.name(endian, strings).ok().and_then(glibc_version));
+            }
         }
     }
     newest
