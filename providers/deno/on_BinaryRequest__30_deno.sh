@@ -22,8 +22,9 @@ esac
 locations=$(printf '%s\n' "$locations" | grep -vE '^(npm:|jsr:|@)') || :
 check_locations '^https?:'
 # The version follows the name: npm:typescript@5.0.2/tsc
-version=${exact_version:+@$exact_version} start='((npm|jsr):(@[^/@]+/)?[^/@]+)'
-[ -z "$version" ] || package=$(printf %s "$package" | sed -E "s,^$start(/.*)?\$,\\1$version\\4,; s,^$start(/.+)(@[^/@]+)\$,\\1\\5\\4,")
+start='((npm|jsr):(@[^/@]+/)?[^/@]+)'
+pinned() { printf %s "$package" | sed -E "s,^$start(/.*)?\$,\\1@$1\\4,; s,^$start(/.+)(@[^/@]+)\$,\\1\\5\\4,"; }
+[ -z "$exact_version" ] || package=$(pinned "$exact_version")
 packages=$package
 registry_package=$(printf %s "$package" | sed -E "s,^$start(@[^/]*)?.*,\\1,")
 
@@ -59,13 +60,15 @@ DENO_DIR=$part/cache deno install --global --force --root "$part" --name "$name"
 end_check_of_dates
 rm -rf "$part/dates"
 
-# The program finds its cache beside it, wherever the root is moved.
-launcher=$part/bin/$name
-quoted=$(printf %s "$part/cache" | sed "s/'/'\\\\''/g")
-{ head -n 1 "$launcher" && printf "export DENO_NO_UPDATE_CHECK=1 DENO_DIR='%s'\n" "$quoted" && sed 1d "$launcher"; } >"$part/launcher"
-cat "$part/launcher" >"$launcher" && rm "$part/launcher"
-"$RIGUP" hook relocate "$part"
 installed=$(awk -F '"' -v package="$registry_package@" 'index($2, package) == 1 { sub(/_.*/, "", $4); print $4; exit }' \
     "$part/bin/.$name/deno.lock") || :
+# The program finds its cache beside it, wherever the root is moved. It names its version, so that it is the same file if the
+# version was requested.
+launcher=$part/bin/$name
+quoted=$(printf %s "$part/cache" | sed "s/'/'\\\\''/g")
+{ head -n 1 "$launcher" && printf "export DENO_NO_UPDATE_CHECK=1 DENO_DIR='%s'\n" "$quoted" && sed 1d "$launcher"; } |
+    if [ "$installed" ]; then sed "s,'$package','$(pinned "$installed")',"; else cat; fi >"$part/launcher"
+cat "$part/launcher" >"$launcher" && rm "$part/launcher"
+"$RIGUP" hook relocate "$part"
 "$RIGUP" hook binary --provider deno --built "$part" --abspath "$prefix/bin/$name" ${installed:+"--package-version=$installed"} \
     ${unenforced:+"--unenforced=$unenforced"} -- "$@"

@@ -142,6 +142,18 @@ fn deno_installs_the_program_of_a_package_that_has_several() {
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
+fn deno_installs_the_pinned_file_again() {
+    let context = context_with("deno", "deno", true);
+    context.plugin("p", &[json!({"type": "Binary", "name": "cowsay", "binproviders": "deno"})]);
+    let installed = context.run(&["install"]).succeeds().record();
+    context.run(&["lock"]).succeeds();
+    let other = context.path("other");
+    let locked = context.run(&["install", "--locked", "--data-dir", other.to_str().unwrap()]).succeeds();
+    assert_eq!(locked.record()["sha256"], installed["sha256"]);
+}
+
+#[test]
+#[ignore = "installs from a registry: run with --ignored"]
 fn rigup_installs_a_missing_yarn_with_npm() {
     let mut context = context_with_registries();
     context.script("home/old/yarn", "#!/bin/sh\necho 1.22.22\n");
