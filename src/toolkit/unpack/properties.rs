@@ -6,11 +6,13 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use walkdir::WalkDir;
 
-use crate::toolkit::unpack::tests::{Place, SCRIPT, bzip2, file, gzip, link, seven_zip, tar, xz, zip, zstd};
+use crate::toolkit::unpack::tests::{
+    SCRIPT, UnpackTest, bzip2, file, gzip, link, seven_zip, tar, xz, zip, zstd,
+};
 
 /// Unpacks an archive, and checks what is there afterwards.
 fn check(archive: &[u8]) {
-    let place = Place::new();
+    let place = UnpackTest::new();
     fs_err::write(place.path("beside"), "x").unwrap();
     let unpacked = place.unpack("x.tar", archive);
     let content = place.content();

@@ -95,9 +95,9 @@ pub(super) fn seven_zip(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
 }
 
 /// A folder with an archive. Everything else in it is written while the archive is unpacked.
-pub(super) struct Place(tempfile::TempDir);
+pub(super) struct UnpackTest(tempfile::TempDir);
 
-impl Place {
+impl UnpackTest {
     pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -138,7 +138,7 @@ impl Place {
 
 /// Returns the content of the folder after an archive was unpacked, without the prefix of each line, or the error.
 fn unpacked(name: &str, archive: &[u8]) -> Result<Vec<String>, String> {
-    let place = Place::new();
+    let place = UnpackTest::new();
     let unpacked = place.unpack(name, archive);
     let content = place.content();
     match unpacked {
@@ -367,7 +367,7 @@ fn content_beyond_the_limit_is_not_written() {
 
 #[test]
 fn the_target_is_a_new_or_an_empty_folder() {
-    let place = Place::new();
+    let place = UnpackTest::new();
     fs_err::create_dir(place.path("real")).unwrap();
     symlink("real", place.path("out")).unwrap();
     place.unpack("x", SCRIPT).unwrap();
