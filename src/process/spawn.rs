@@ -244,12 +244,12 @@ fn change_folder(actions: &mut PosixSpawnFileActions, folder: &Path) -> io::Resu
     }
 }
 
-/// Returns `/dev/null`, which is opened once.
+/// Returns `/dev/null`, which is opened once. The kind of the error does not say that the program is missing.
 fn null() -> io::Result<&'static File> {
     static NULL: OnceLock<File> = OnceLock::new();
     match NULL.get() {
         Some(null) => Ok(null),
-        None => File::open("/dev/null").map(|null| NULL.get_or_init(|| null)),
+        None => File::open("/dev/null").map(|null| NULL.get_or_init(|| null)).map_err(io::Error::other),
     }
 }
 
