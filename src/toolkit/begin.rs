@@ -143,7 +143,7 @@ pub(crate) fn batch_script(
 
 /// Returns the shell code that a hook for `BinaryVersions` evaluates at its start. It prints a record for each request whose
 /// package is none that a registry lists, sets `plan` to a line for each of the others, with the name of the binary and
-/// that of its package separated by a tab, and defines functions.
+/// that of its package separated by a tab, and defines functions. Without a line, the hook ends.
 pub(crate) fn versions_script(
     requests: &[HookRequest],
     provider: &str,
@@ -164,7 +164,7 @@ pub(crate) fn versions_script(
     let hints = how_to_install(config)?;
     let functions =
         [FUNCTIONS, include_str!("begin_batch.sh"), UV_FUNCTIONS, include_str!("begin_versions.sh")].concat();
-    Ok(format!("printf %s {failures}\nplan={plan}\n{hints}{functions}"))
+    Ok(format!("printf %s {failures}\nplan={plan}\n[ \"$plan\" ] || exit 0\n{hints}{functions}"))
 }
 
 /// Returns the name of the package that stands for a binary, or why its versions do not say what would be installed.

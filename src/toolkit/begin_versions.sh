@@ -4,6 +4,21 @@
 package() { printf '%s\n' "${1#*"$tab"}"; }
 # Prints a line for hook versions: the name in a line $1 of the plan, the URL $2, and the headers after it.
 page() { printf '%s' "${1%%"$tab"*}" && shift && printf '\t%s' "$@" && echo; }
+# Lists the packages of the plan from the lines on stdin, each of which has a package and a version. $1 is the start of the
+# reason for a package without a line.
+list_lines() {
+    listed=$(cat)
+    exec 3>&1
+    pages=$PWD/pages.$$
+    mkdir "$pages" && trap 'rm -rf "$pages"' EXIT
+    number=0
+    for line in $plan; do
+        number=$((number + 1))
+        printf '%s\n' "$listed" | awk -v package="$(package "$line")" '$1 == package { print $2 }' >"$pages/$number"
+        if [ -s "$pages/$number" ]; then page "$line" "file://$pages/$number"
+        else failure "$line" "$1 $(package "$line")" >&3; fi
+    done | "$RIGUP" hook versions --registry lines
+}
 # Sets index to the one that uv's settings name. Declines if one page of it does not say what uv installs.
 uv_index() {
     unclear() { decline "uv's setting $1 can change what it installs, so one page does not tell"; }

@@ -87,6 +87,7 @@ pub(crate) fn without_version<'a>(package: &'a str, format: Option<&str>) -> &'a
 /// Returns the name under which a registry lists a package, which may have extras, or `None` if it states versions of its
 /// own or is not from a registry.
 pub(crate) fn listed_name(package: &str) -> Option<&str> {
+    let package = package.strip_prefix("npm:").map_or(package, without_program);
     let is_end = |c: char| "@=<>!~[:; ".contains(c);
     // An npm scope begins with the separator: @postlight/parser
     let end = package.char_indices().skip(1).find(|&(_, c)| is_end(c));
@@ -94,6 +95,13 @@ pub(crate) fn listed_name(package: &str) -> Option<&str> {
     let has_only_extras = rest.is_empty() || rest.starts_with('[') && rest.find(']') == Some(rest.len() - 1);
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+@/".contains(&byte));
     (has_only_extras && is_plain && is_name(name)).then_some(name)
+}
+
+/// Returns a package without the program that deno runs of it: `typescript` for `typescript/tsc`.
+fn without_program(package: &str) -> &str {
+    let mut slashes = package.match_indices('/').map(|(at, _)| at);
+    let end = if package.starts_with('@') { slashes.nth(1) } else { slashes.next() };
+    end.map_or(package, |at| &package[..at])
 }
 
 /// Whether a package is a name with an optional version, and not a location.

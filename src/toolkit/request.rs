@@ -143,6 +143,11 @@ impl HookRequest {
         VersionRange { min: &self.min_version, max: &self.max_version }
     }
 
+    /// Whether the request is for all versions that begin with its exact version, because nothing says which is the newest.
+    fn is_for_partial_version(&self) -> bool {
+        self.exact_sha256.is_empty() && self.versions().partial() == Some(&self.exact_version)
+    }
+
     /// Returns the prefix that a provider installs into.
     pub fn prefix(&self, provider: &str, lib_dir: &Path) -> Result<Prefix, RequestError> {
         let prefix = self.overrides.of(provider).prefix(provider, &self.name, lib_dir)?;
@@ -179,10 +184,15 @@ impl HookRequest {
                     *package = written;
                 }
             }
-            let padded = config
-                .version_numbers
-                .and_then(|count| package_spec::with_numbers(&self.exact_version, count));
-            package_spec::pin(&mut packages, format, padded.as_deref().unwrap_or(&self.exact_version));
+            if self.is_for_partial_version() {
+                let format = config.partial_version_format.as_ref().unwrap_or(format);
+                package_spec::pin(&mut packages, format, &self.exact_version);
+            } else {
+                let padded = config
+                    .version_numbers
+                    .and_then(|count| package_spec::with_numbers(&self.exact_version, count));
+                package_spec::pin(&mut packages, format, padded.as_deref().unwrap_or(&self.exact_version));
+            }
         }
         if let (Some(format), true) = (&config.max_version_format, self.exact_version.is_empty()) {
             package_spec::limit(&mut packages, format, &self.max_version);
@@ -217,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_exact_version_gets_the_numbers_that_the_provider_needs() {
+    fn only_an_exact_version_gets_the_numbers_that_the_provider_needs() {
         let mut config = ProviderConfig {
             version_format: Some("@{}".to_owned()),
             version_numbers: Some(3),
@@ -234,6 +244,11 @@ mod tests {
             let request = parse(&["--name=x", &format!("--exact-version={version}")]).unwrap();
             assert_eq!(request.packages("npm", &config).unwrap(), [expected]);
         }
+        let partial =
+            parse(&["--name=x", "--exact-version=7", "--min-version=7", "--max-version=7"]).unwrap();
+        assert_eq!(partial.packages("npm", &config).unwrap(), ["x@7"]);
+        config.partial_version_format = Some("@~{}".to_owned());
+        assert_eq!(partial.packages("npm", &config).unwrap(), ["x@~7"]);
         config.version_numbers = None;
         let request = parse(&["--name=x", "--exact-version=7.5"]).unwrap();
         assert_eq!(request.packages("npm", &config).unwrap(), ["x@7.5"]);

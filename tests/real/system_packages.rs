@@ -95,6 +95,8 @@ struct Messages {
     conflict: &'static str,
     other_version: &'static str,
     upgrade: &'static str,
+    /// The status of rigup-moo 1.0-1, and its newest version.
+    newest: [&'static str; 2],
 }
 
 fn check(manager: &'static str, expected: &Messages) {
@@ -123,6 +125,7 @@ fn check(manager: &'static str, expected: &Messages) {
     system.sh("rm /usr/bin/rigup-moo");
     assert_eq!(moo("rigup-cow@1.0"), ["/usr/bin/rigup-moo 1.0 1.0-1"], "a removed program is repaired");
     assert_eq!(moo("rigup-cow@9.0"), [expected.other_version]);
+    check_listed_versions(&system, expected);
     let lists = format!(
         "failed {manager} installed rigup-cow, which has no program of that name; it has rigup-moo: "
     );
@@ -140,6 +143,23 @@ fn check(manager: &'static str, expected: &Messages) {
     assert!(!Path::new("/usr/bin/rigup-hen").exists(), "the system itself is unchanged");
 }
 
+/// Checks `rigup outdated` and a partial version.
+fn check_listed_versions(system: &System, expected: &Messages) {
+    let manager = system.manager;
+    let line = json!({"type": "Binary", "name": "rigup-moo", "binproviders": manager, "overrides": {manager: ["rigup-cow"]}});
+    system.context.plugin("p", &[line]);
+    let outdated = system.namespaces.run(&system.context, &["outdated"]).records();
+    let rows = outdated.iter().map(|row| ["name", "status", "version", "wanted"].map(|key| row[key].clone()));
+    let rows: Vec<_> = rows.collect();
+    let [status, newest] = expected.newest;
+    assert!(rows.contains(&["rigup-moo", status, "1.0-1", newest].map(Value::from)), "{rows:?}");
+    assert!(rows.contains(&["rigup-hen", "up to date", "2.0-1", "2.0-1"].map(Value::from)), "{rows:?}");
+    let moo = format!("{manager}:rigup-moo@1");
+    let found = system.install(&[&moo]);
+    let program = newest.trim_end_matches("-1");
+    assert_eq!(found, [format!("/usr/bin/rigup-moo {program} {newest}")]);
+}
+
 #[test]
 #[ignore = "needs dnf, rpmbuild and createrepo_c: run with --ignored"]
 fn dnf_installs_repairs_and_says_what_it_cannot_install() {
@@ -152,6 +172,7 @@ fn dnf_installs_repairs_and_says_what_it_cannot_install() {
             other_version: "declined dnf has no package named rigup-cow-9.0",
             conflict: "failed package rigup-fox-1.0-1.noarch conflicts with rigup-hen provided by rigup-hen-2.0-1.noarch",
             upgrade: "dnf upgrade rigup-hen",
+            newest: ["outdated", "1.1-1"],
         },
     );
 }
@@ -168,6 +189,7 @@ fn zypper_installs_repairs_and_says_what_it_cannot_install() {
             other_version: "declined zypper has no package named rigup-cow=9.0",
             conflict: "failed rigup-fox-1.0-1.noarch conflicts with rigup-hen provided by rigup-hen-2.0-1.noarch",
             upgrade: "zypper update rigup-hen",
+            newest: ["outdated", "1.1-1"],
         },
     );
 }
@@ -184,6 +206,7 @@ fn pacman_installs_repairs_and_says_what_it_cannot_install() {
             other_version: "declined pacman has no package named rigup-cow=9.0",
             conflict: "failed unresolvable package conflicts detected",
             upgrade: "pacman -Syu rigup-hen",
+            newest: ["up to date", "1.0-1"],
         },
     );
 }

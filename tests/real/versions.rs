@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::context_with_registries;
 use crate::listed_versions::{listed, request};
+use crate::package_managers::context_with_gems;
 
 #[test]
 #[ignore = "asks registries: run with --ignored"]
@@ -17,6 +18,9 @@ fn providers_list_versions_by_one_request_for_each_package() {
         ("npm", "ng", "@angular/cli", "17.0.0"),
         ("pnpm", "prettier", "prettier", "3.0.0"),
         ("bun", "ng", "@angular/cli", "17.0.0"),
+        ("deno", "cowsay", "npm:cowsay", "1.5.0"),
+        ("deno", "tsc", "npm:typescript/tsc", "5.0.4"),
+        ("yarn", "ng", "@angular/cli", "17.0.0"),
         ("cargo", "rg", "ripgrep", "14.1.0"),
     ] {
         let records = listed(&mut context, provider, &[request(name, provider, &json!([package]))]);
@@ -24,6 +28,31 @@ fn providers_list_versions_by_one_request_for_each_package() {
         let found = versions.clone().find(|entry| entry["version"] == known);
         let found = found.unwrap_or_else(|| panic!("{provider} lists {package} {known}: {records:?}"));
         assert!(found["released_at"].is_string(), "{found}");
+    }
+}
+
+#[test]
+#[ignore = "installs from registries: run with --ignored"]
+fn package_managers_choose_a_version_that_begins_with_a_partial_one() {
+    let context = context_with_gems();
+    for (provider, name, partial) in
+        [("pip", "pycodestyle", "2.11"), ("npm", "json", "9"), ("yarn", "json", "9"), ("gem", "hello", "1")]
+    {
+        // A copy of the provider that does not list versions.
+        let built_in = format!("{}/providers/{provider}", env!("CARGO_MANIFEST_DIR"));
+        for file in fs::read_dir(built_in).unwrap().map(|file| file.unwrap().path()) {
+            let file_name = file.file_name().unwrap().to_str().unwrap();
+            if !file_name.contains("BinaryVersions") {
+                let copy = context.path("here/providers").join(provider).join(file_name);
+                fs::create_dir_all(copy.parent().unwrap()).unwrap();
+                fs::copy(&file, copy).unwrap();
+            }
+        }
+        let spec = format!("{provider}:{name}@{partial}");
+        let record = context.run(&["install", &spec]).succeeds().record();
+        let version = record["package_version"].as_str().unwrap();
+        assert!(version.starts_with(&format!("{partial}.")), "{record}");
+        assert!(!version.starts_with(&format!("{partial}.0.0")), "the newest: {record}");
     }
 }
 

@@ -27,6 +27,9 @@ pub struct ProviderConfig {
     /// The text after the name of a package that asks for its newest release up to a version: `<={}`. `None` if the
     /// package manager cannot.
     pub max_version_format: Option<String>,
+    /// The text after the name of a package that asks for its newest release that begins with a version: `=={}.*`. `None` if
+    /// that is [`Self::version_format`] with the version as it is written.
+    pub partial_version_format: Option<String>,
     /// Whether the provider cannot install a specific version, however it is asked for.
     pub has_no_exact_versions: bool,
     /// The commands with which users change what the package manager installed outside LIB_DIR. `None` if rigup itself
@@ -140,6 +143,7 @@ impl ProviderConfig {
             override_keys: stated(keys, "override_keys", "a list of keys such as \"install_root\"")?,
             version_format: stated(keys, "version_format", version_format)?,
             max_version_format: stated(keys, "max_version_format", version_format)?,
+            partial_version_format: stated(keys, "partial_version_format", version_format)?,
             has_no_exact_versions: stated(keys, "exact_versions", boolean)? == Some(false),
             commands: stated(
                 keys,
@@ -166,9 +170,11 @@ impl ProviderConfig {
         if !config.options.iter().flatten().all(|option| is_option(option)) {
             return Err(KeyError("options", options));
         }
-        for (key, format) in
-            [("version_format", &config.version_format), ("max_version_format", &config.max_version_format)]
-        {
+        for (key, format) in [
+            ("version_format", &config.version_format),
+            ("max_version_format", &config.max_version_format),
+            ("partial_version_format", &config.partial_version_format),
+        ] {
             if format.as_deref().is_some_and(|format| !is_version_format(format)) {
                 return Err(KeyError(key, version_format));
             }
@@ -230,6 +236,7 @@ mod tests {
             (json!({"version_format": "=="}), "\"version_format\" must be a string with {}"),
             (json!({"version_format": "{}"}), "\"version_format\" must be a string with {}"),
             (json!({"max_version_format": "<="}), "\"max_version_format\" must be a string with {}"),
+            (json!({"partial_version_format": ".*"}), "\"partial_version_format\" must be a string with {}"),
             (json!({"version_numbers": "3"}), "\"version_numbers\" must be a number such as 3"),
             (json!({"metadata": "apk"}), "\"metadata\" must be dist-info"),
             (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),

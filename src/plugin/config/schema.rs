@@ -20,7 +20,7 @@ const OTHER_KEYS: [&str; 6] =
     ["$schema", "additionalProperties", "description", "documentation", "title", "type"];
 
 /// The keys that rigup reads, besides `type`.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "caches",
     "concurrent",
     "lock",
@@ -34,6 +34,7 @@ const KEYS: [&str; 21] = [
     "options",
     "override_keys",
     "package_commands",
+    "partial_version_format",
     "properties",
     "required_binaries",
     "required_plugins",
