@@ -163,8 +163,15 @@ impl<'a> Expected<'a> {
 
 /// Verifies the fields of a Binary record. If the record has a fingerprint, as `rigup hook binary` prints it, the file
 /// must match it.
-pub(crate) fn verify(expected: Expected<'_>, fields: &Map<String, Value>) -> Result<Installed, VerifyError> {
+pub(crate) fn verify(
+    mut expected: Expected<'_>,
+    fields: &Map<String, Value>,
+) -> Result<Installed, VerifyError> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().trim();
+    // The requirement may state only the beginning of a version.
+    let is_longer =
+        |stated: &str| stated != text("version") && VersionRange::exactly(stated).has_longer(text("version"));
+    expected.version.take_if(|stated| is_longer(stated));
     let name = text("name");
     if name != expected.name {
         return Err(VerifyError::WrongName { found: name.to_owned(), requested: expected.name.to_owned() });

@@ -155,12 +155,15 @@ impl<'a> VersionRange<'a> {
         is_partial.then_some(self.max)
     }
 
+    /// Returns whether the range is for a partial version, and this one begins with it.
+    pub(crate) fn has_longer(self, version: &str) -> bool {
+        self.partial().is_some_and(|partial| Version::parse(version).begins_with(partial))
+    }
+
     /// Returns whether the range has the version of a program, whose package may have another one. See [`comparable`]. A
     /// partial version has all that begin with it.
     pub(crate) fn contains_program(self, version: &str, package_version: &str) -> bool {
-        if let Some(partial) = self.partial()
-            && Version::parse(version).begins_with(partial)
-        {
+        if self.has_longer(version) {
             return true;
         }
         let is_within = |range: Self, bound| range.contains(comparable(bound, version, package_version));

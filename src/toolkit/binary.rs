@@ -181,6 +181,11 @@ impl Search<'_> {
     ) -> Result<ProgramFacts, BinaryError> {
         let checked = executable::check(&file, Some(&|| self.prober.search_path().to_owned()));
         let is_module = checked == Err(ExecutableError::NoProgram);
+        // The requirement may state only the beginning of a version.
+        let is_longer = |stated: &&str| {
+            package_version.is_some_and(|version| VersionRange::exactly(stated).has_longer(version))
+        };
+        let stated = overrides.version.as_deref().filter(|stated| !is_longer(stated));
         if let Err(problem) = checked
             && !is_module
         {
@@ -192,19 +197,23 @@ impl Search<'_> {
             .filter(|version| !version.is_empty())
             .map_or_else(owner, |version| Some(package::Package::new(version)));
         let of_package = package.as_ref().map(|package| package.version.as_str());
-        if is_module && overrides.version.is_none() && of_package.is_none() {
+        if is_module && stated.is_none() && of_package.is_none() {
             return Err(BinaryError::Unusable(file, ExecutableError::NoProgram));
         }
         let probe = || {
             if is_module {
-                let version = overrides.version.as_deref().or(of_package).map(str::to_owned);
+                let version = stated.or(of_package).map(str::to_owned);
                 return Ok(ProbeResult { version, needs_wrapper: false, is_timed_out: false });
             }
             let version_args = &overrides.version_args;
             let program = Program { link_name: name.link_name(), file: &file, version_args };
-            if let Some(stated) = &overrides.version {
+            if let Some(stated) = stated {
                 let needs_wrapper = self.prober.needs_wrapper(program, stated)?;
-                return Ok(ProbeResult { version: Some(stated.clone()), needs_wrapper, is_timed_out: false });
+                return Ok(ProbeResult {
+                    version: Some(stated.to_owned()),
+                    needs_wrapper,
+                    is_timed_out: false,
+                });
             }
             // With arguments of its own, the version of the program is meant, which can differ from that of the package.
             let known = of_package.filter(|_| version_args.is_empty());

@@ -3,12 +3,10 @@
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
 use crate::boolean;
-use crate::fs::digest::is_sha256;
 use crate::model::Outcome;
-use crate::plugin::overrides::ProviderOverrides;
+use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::shell;
@@ -19,9 +17,10 @@ use crate::toolkit::http::error::HttpError;
 use crate::toolkit::http::url::{Url, UrlError};
 use crate::toolkit::release::choice::{Choice, Criteria, Unsuitable};
 use crate::toolkit::release::host::{ApiError, ReleaseHost, Repository};
+use crate::toolkit::release::lookup::ReleaseLookup;
 use crate::toolkit::release::model::{Asset, PublishedRelease};
 use crate::toolkit::release::side_files::SideFiles;
-use crate::toolkit::release::tag::TagVersion;
+use crate::toolkit::release::stated::StatedRelease;
 use crate::toolkit::release::template::Template;
 use crate::toolkit::repository;
 use crate::toolkit::request::HookRequest;
@@ -29,8 +28,10 @@ use crate::toolkit::request::HookRequest;
 mod choice;
 pub(crate) mod host;
 pub(crate) mod listing;
+mod lookup;
 mod model;
 mod side_files;
+mod stated;
 mod tag;
 mod template;
 mod token;
@@ -64,6 +65,18 @@ pub(crate) enum ReleaseError {
     /// An override has a wrong value: the provider, the key, and what the value must be.
     #[error("overrides.{0}.{1} must be {2}")]
     Override(String, &'static str, &'static str),
+    /// A text has a placeholder that does not exist: the provider, the key and the name.
+    #[error("overrides.{0}.{1} has {{{2}}}, which is no placeholder; use {list}", list = template::PLACEHOLDERS)]
+    Placeholder(String, &'static str, String),
+    /// An override has no value for this platform: the provider, the key, the platform and those that have one.
+    #[error(
+        "overrides.{0}.{1} has no key {2}, only {stated}; add one for {2}",
+        stated = if .3.is_empty() { "none" } else { .3 }
+    )]
+    OtherPlatforms(String, &'static str, Platform, String),
+    /// The version in the overrides is not the requested one: the provider, and both.
+    #[error("overrides.{0}.version is {1}, but the request is for {2}; change one of them")]
+    OtherVersion(String, String, String),
     /// No repository is known for the name.
     #[error(
         "no repository of {0} is known; set overrides.{1}.repo to its owner and name, such as \"owner/{0}\""
@@ -131,7 +144,7 @@ struct StatedAsset {
 pub(crate) struct ReleaseSearch<'a> {
     provider: &'a str,
     request: &'a HookRequest,
-    overrides: &'a ProviderOverrides,
+    stated: StatedRelease<'a>,
     settings: &'a Settings,
     interrupt: &'a Interrupt,
     platform: Platform,
@@ -149,26 +162,24 @@ impl<'a> ReleaseSearch<'a> {
     ) -> Result<Self, ReleaseError> {
         let platform = Platform::of_host().ok_or(ReleaseError::NoPlatform)?;
         let overrides = request.overrides.of(provider);
-        Ok(Self { provider, request, overrides, settings, interrupt, platform, now })
+        let stated = StatedRelease { provider, overrides, platform };
+        Ok(Self { provider, request, stated, settings, interrupt, platform, now })
     }
 
     /// Finds the files: the one at the address that the request states, or those of a release of its repository. A pinned
     /// file is not looked up.
     pub(crate) fn find(&self, is_at_url: bool) -> Result<FoundRelease, ReleaseError> {
-        // Values that are wrong are named also if there is no release.
-        self.verify()?;
-        self.sha256()?;
-        let bin = self.text("bin")?.unwrap_or_default().to_owned();
+        self.stated.check(self.has_pin())?;
+        let bin = self.stated.bin()?;
         let mut found = if is_at_url { self.at_url()? } else { self.in_repository()? };
-        found.bin = Template(bin).expand(&found.version, &found.tag, self.platform);
+        found.bin = bin.expand(&found.version, &found.tag, self.platform);
         Ok(found)
     }
 
     /// Returns the file at the address that the request states.
     fn at_url(&self) -> Result<FoundRelease, ReleaseError> {
-        let template = self.of_platform("url", "an address, or one for each platform")?;
-        let template = Template(template.ok_or_else(|| self.missing("url"))?.to_owned());
-        let version = self.exact_version();
+        let template = self.stated.url()?.ok_or_else(|| self.missing("url"))?;
+        let version = self.stated.version_of(self.request, false)?;
         if version.is_empty() && template.has_version() {
             return Err(self.missing("version"));
         }
@@ -180,7 +191,7 @@ impl<'a> ReleaseSearch<'a> {
     }
 
     fn in_repository(&self) -> Result<FoundRelease, ReleaseError> {
-        let host = ReleaseHost::new(self.text("host")?, self.settings)?;
+        let host = ReleaseHost::new(self.stated.text("host")?, self.settings)?;
         let (repository, tag) = self.repository()?;
         let folder = |tag: &str| self.folder(&host, &repository, tag);
         if !self.request.exact_url.is_empty() {
@@ -213,18 +224,21 @@ impl<'a> ReleaseSearch<'a> {
                 candidates.collect::<Result<_, _>>()?,
             ))
         };
-        match search(&client, &host, &repository, &criteria, &of_release) {
-            Err(ReleaseError::Api(limit @ ApiError::RateLimited(..))) if host.is_github() => {
-                self.without_api(&client, &host, &repository, &criteria, limit, &of_release)
-            }
-            result => result,
-        }
+        let must_keep_age = criteria.released_before.is_some()
+            && !self.request.best_effort.iter().any(|rule| rule == MIN_RELEASE_AGE_KEY);
+        let lookup =
+            ReleaseLookup { client: &client, host: &host, repository: &repository, criteria, must_keep_age };
+        lookup.run(self.provider, &of_release)
     }
 
     /// Returns what the request says about its file.
     fn stated_asset(&self) -> Result<StatedAsset, ReleaseError> {
-        let template = self.of_platform("asset", "a name with * for any text, or one for each platform")?;
-        Ok(StatedAsset { template: template.map(|text| Template(text.to_owned())), sha256: self.sha256()? })
+        Ok(StatedAsset { template: self.stated.asset()?, sha256: self.stated.sha256()? })
+    }
+
+    /// Whether a lock file pins the digest of the file.
+    fn has_pin(&self) -> bool {
+        !self.request.exact_url_sha256.is_empty()
     }
 
     /// Returns what the request accepts of the releases of a repository.
@@ -240,10 +254,10 @@ impl<'a> ReleaseSearch<'a> {
             program: self.request.name.link_name(),
             repository: &repository.name,
             tag,
-            tag_prefix: self.text("tag_prefix")?,
-            with_prereleases: self.flag("prerelease")?,
+            tag_prefix: self.stated.text("tag_prefix")?,
+            with_prereleases: self.stated.flag("prerelease")?,
             versions: self.request.versions(),
-            exact_version: self.exact_version(),
+            exact_version: self.stated.version_of(self.request, true)?,
             released_before: (age > 0.0).then_some(released_before),
             asset: asset.template.as_ref(),
             sha256: asset.sha256.as_deref(),
@@ -251,54 +265,17 @@ impl<'a> ReleaseSearch<'a> {
         })
     }
 
-    /// Finds the latest release of GitHub without its API, which answers only a number of requests. That release is not
-    /// known by its age, and only its page, or the request, names its files. Returns `limit` if it is not found.
-    fn without_api(
-        &self,
-        client: &HttpClient<'_>,
-        host: &ReleaseHost<'_>,
-        repository: &Repository,
-        criteria: &Criteria<'_>,
-        limit: ApiError,
-        of_release: &impl Fn(Choice<'_>) -> Result<FoundRelease, ReleaseError>,
-    ) -> Result<FoundRelease, ReleaseError> {
-        let must_keep_age = criteria.released_before.is_some()
-            && !self.request.best_effort.iter().any(|rule| rule == crate::model::policy::MIN_RELEASE_AGE_KEY);
-        let latest = if must_keep_age { None } else { host.latest_release(client, repository)? };
-        let Some(mut latest) = latest else { return Err(limit.into()) };
-        let names = [criteria.program, criteria.repository];
-        let version = TagVersion::parse(&latest.tag, criteria.tag_prefix, &names);
-        let exact = criteria.asset.filter(|template| template.is_exact()).zip(version);
-        latest.assets = match exact {
-            Some((template, TagVersion { version, .. })) => {
-                let name = template.expand(&version, &latest.tag, self.platform);
-                vec![host.asset(repository, &latest.tag, &name)?]
-            }
-            None => host.listed_assets(client, repository, &latest.tag)?,
-        };
-        let criteria = Criteria { released_before: None, ..*criteria };
-        let Ok(choice) = criteria.choose(std::slice::from_ref(&latest)) else { return Err(limit.into()) };
-        let mut found = of_release(choice)?;
-        found.unenforced_age = self
-            .request
-            .policy
-            .age()
-            .gt(&0.0)
-            .then(|| format!("{} cannot enforce min_release_age: {limit}", self.provider));
-        Ok(found)
-    }
-
     /// Returns the repository, and the tag that the request names with it.
     fn repository(&self) -> Result<(Repository, Option<String>), ReleaseError> {
         const FORM: &str = "the owner and the name of a repository, such as \"owner/name\"";
-        let package = self.overrides.packages.iter().find(|package| !package.starts_with('-'));
+        let package = self.stated.overrides.packages.iter().find(|package| !package.starts_with('-'));
         let (named, tag) = match package.map(|package| (package, package.rsplit_once('@'))) {
             Some((_, Some((named, tag)))) if !named.is_empty() => (Some(named), Some(tag.to_owned())),
             Some((package, _)) => (Some(package.as_str()), None),
             None => (None, None),
         };
         let wrong = |key| ReleaseError::Override(self.provider.to_owned(), key, FORM);
-        if let Some(stated) = self.text("repo")? {
+        if let Some(stated) = self.stated.text("repo")? {
             return Ok((Repository::parse(stated).ok_or_else(|| wrong("repo"))?, tag));
         }
         let program = match named {
@@ -340,122 +317,38 @@ impl<'a> ReleaseSearch<'a> {
         of: Option<(&ReleaseHost<'_>, &Repository)>,
         side_files: &SideFiles<'_>,
     ) -> Result<AssetSource, ReleaseError> {
-        let stated = self.sha256()?.map(|sha256| (sha256, format!("overrides.{}.sha256", self.provider)));
+        let stated = if self.has_pin() { None } else { self.stated.sha256()? };
+        let stated = stated.map(|sha256| (sha256, format!("overrides.{}.sha256", self.provider)));
         let of_api = || {
             let (host, _) = of?;
             Some((asset.sha256.clone()?, format!("the API of {}", host.name())))
         };
-        let pinned = (!self.request.exact_url_sha256.is_empty())
-            .then(|| (self.request.exact_url_sha256.clone(), "the lock file".to_owned()));
+        let pinned =
+            self.has_pin().then(|| (self.request.exact_url_sha256.clone(), "the lock file".to_owned()));
         let known = pinned.or(stated).or_else(of_api);
         let known = known.map(|(sha256, source)| KnownDigest { sha256: sha256.to_ascii_lowercase(), source });
         let is_required =
             self.settings.environment.text(REQUIRE_CHECKSUM).and_then(boolean::parse) == Some(true);
-        let minisign = self.text("minisign")?.map(str::to_owned);
+        let minisign = self.stated.text("minisign")?.map(str::to_owned);
         Ok(AssetSource {
             name: asset.name.clone(),
             url: asset.url.clone(),
             api_url: asset.api_url.clone(),
-            host: self.text("host")?.map(str::to_owned),
+            host: self.stated.text("host")?.map(str::to_owned),
             size: asset.size,
             checksums: side_files.checksums_of(&asset.name),
             signature: side_files.minisign_of(&asset.name),
             cosign: side_files.cosign_of(&asset.name),
             known,
             minisign,
-            verify: self.verify()?.map(str::to_owned),
+            verify: self.stated.verify()?.map(str::to_owned),
             repository: of.map(|(_, repository)| repository.to_string()),
-            require_checksum: self.flag("require_checksum")? || is_required,
+            require_checksum: self.stated.flag("require_checksum")? || is_required,
         })
-    }
-
-    /// Returns the only version that the request accepts; empty if it accepts several.
-    fn exact_version(&self) -> &str {
-        let exact = Some(self.request.exact_version.as_str()).filter(|version| !version.is_empty());
-        exact.or(self.overrides.version.as_deref()).unwrap_or_default()
     }
 
     fn missing(&self, key: &'static str) -> ReleaseError {
         ReleaseError::MissingKey(self.provider.to_owned(), key)
-    }
-
-    fn wrong(&self, key: &'static str, expected: &'static str) -> ReleaseError {
-        ReleaseError::Override(self.provider.to_owned(), key, expected)
-    }
-
-    fn text(&self, key: &'static str) -> Result<Option<&'a str>, ReleaseError> {
-        match self.overrides.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if !text.contains(char::is_control) => {
-                Ok(Some(text.as_str()).filter(|text| !text.is_empty()))
-            }
-            Some(_) => Err(self.wrong(key, "a string without control characters")),
-        }
-    }
-
-    fn flag(&self, key: &'static str) -> Result<bool, ReleaseError> {
-        match self.overrides.get(key) {
-            None | Some(Value::Null) => Ok(false),
-            Some(value) => value.as_bool().ok_or_else(|| self.wrong(key, "true or false")),
-        }
-    }
-
-    fn of_platform(
-        &self,
-        key: &'static str,
-        expected: &'static str,
-    ) -> Result<Option<&'a str>, ReleaseError> {
-        template::of_platform(self.overrides.get(key), self.platform).map_err(|()| self.wrong(key, expected))
-    }
-
-    fn verify(&self) -> Result<Option<&'a str>, ReleaseError> {
-        let verify = self.text("verify")?;
-        match verify {
-            None | Some("attestation" | "cosign") => Ok(verify),
-            Some(_) => Err(self.wrong("verify", "\"attestation\" or \"cosign\"")),
-        }
-    }
-
-    fn sha256(&self) -> Result<Option<String>, ReleaseError> {
-        const FORM: &str =
-            "64 hex digits, or a digest for each platform, such as {\"linux-x86_64-gnu\": \"...\"}";
-        let stated = self.of_platform("sha256", FORM)?.map(|text| text.trim().to_ascii_lowercase());
-        if stated.as_deref().is_some_and(|text| !is_sha256(text)) {
-            return Err(self.wrong("sha256", FORM));
-        }
-        Ok(stated)
-    }
-}
-
-/// Asks the API for releases until one is suitable.
-fn search(
-    client: &HttpClient<'_>,
-    host: &ReleaseHost<'_>,
-    repository: &Repository,
-    criteria: &Criteria<'_>,
-    of_release: &impl Fn(Choice<'_>) -> Result<FoundRelease, ReleaseError>,
-) -> Result<FoundRelease, ReleaseError> {
-    let mut page = host.releases(client, repository)?;
-    let mut first_problem = None;
-    for _ in 1..=MAX_PAGES {
-        match criteria.choose(&page.releases) {
-            Ok(choice) => return of_release(choice),
-            Err(problem) => first_problem = first_problem.or(problem),
-        }
-        let Some(next) = page.next else { break };
-        page = host.further_releases(client, repository, &next)?;
-    }
-    Err(match first_problem {
-        Some(problem) => ReleaseError::Unsuitable(repository.to_string(), problem),
-        None => ReleaseError::NoRelease(repository.to_string(), with_tag(criteria)),
-    })
-}
-
-fn with_tag(criteria: &Criteria<'_>) -> String {
-    match (criteria.tag, criteria.tag_prefix) {
-        (Some(tag), _) => format!(" {tag}"),
-        (None, Some(prefix)) => format!(" whose tag begins with {prefix}"),
-        (None, None) => String::new(),
     }
 }
 

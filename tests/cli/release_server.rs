@@ -211,6 +211,11 @@ pub(crate) fn page_path(number: usize) -> String {
     format!("/api/repos/{REPOSITORY}/releases?per_page=30{page}")
 }
 
+/// Returns the path of the release of a tag in the API.
+pub(crate) fn tag_path(tag: &str) -> String {
+    format!("/api/repos/{REPOSITORY}/releases/tags/{tag}")
+}
+
 /// Returns the answers of a GitHub with these pages of releases.
 pub(crate) fn pages(address: &str, pages: &[&[Published]]) -> Answers {
     let mut answers = Answers::new();
@@ -223,6 +228,10 @@ pub(crate) fn pages(address: &str, pages: &[&[Published]]) -> Answers {
         }
         answers.insert(page_path(number), vec![answer]);
         for release in *releases {
+            if release.fields["draft"] == false {
+                let json = release.to_json(address).to_string();
+                answers.insert(tag_path(&release.tag), vec![Answer::file(json)]);
+            }
             for (name, content, _) in &release.assets {
                 answers.insert(download_path(&release.tag, name), vec![Answer::file(content.clone())]);
             }

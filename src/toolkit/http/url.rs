@@ -163,6 +163,16 @@ pub(crate) fn redacted(url: &str) -> String {
     format!("{scheme}://{host}/{path}")
 }
 
+/// Encodes a text as one part of a path.
+pub(crate) fn encoded_part(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
 /// Encodes the characters that an address must not contain as they are.
 fn encoded(text: &str) -> String {
     let text = text.trim();

@@ -67,6 +67,25 @@ pub(crate) enum Unsuitable {
 }
 
 impl Criteria<'_> {
+    /// Returns the tags that the release may have, the most probable first, if the request names a tag or one version.
+    pub(crate) fn tags(&self) -> Vec<String> {
+        let start = self.tag_prefix.unwrap_or_default();
+        match (self.tag, self.exact_version) {
+            (Some(tag), _) if tag.starts_with(|c: char| c.is_ascii_digit()) => {
+                vec![tag.to_owned(), format!("v{tag}")]
+            }
+            (Some(tag), _) => vec![tag.to_owned()],
+            (None, _) if !self.names_version() => Vec::new(),
+            (None, version) if start.is_empty() => vec![format!("v{version}"), version.to_owned()],
+            (None, version) => vec![format!("{start}{version}"), format!("{start}v{version}")],
+        }
+    }
+
+    /// Whether the request names one version, and not only its beginning.
+    fn names_version(&self) -> bool {
+        !self.exact_version.is_empty() && VersionRange::exactly(self.exact_version).partial().is_none()
+    }
+
     /// Chooses from the releases of one page the one with the highest version that the request accepts. Those of the
     /// program itself come before those of other programs in the repository. Returns why the first release that may have
     /// been meant does not count if none does, or `None` if there is no such release.
@@ -106,8 +125,11 @@ impl Criteria<'_> {
     /// program itself. A release is as old as its best asset.
     pub(crate) fn list(&self, releases: &[PublishedRelease]) -> Vec<(bool, Release)> {
         let listed = |(release, found): (&PublishedRelease, TagVersion)| {
-            let assets = self.assets(release, &found.version).ok()?;
-            let is_stable = self.with_prereleases || self.tag.is_some() || !release.is_prerelease;
+            let is_stated =
+                VersionRange::exactly(self.exact_version).contains_program(&found.version, &found.version);
+            let assets = self.assets(release, &found.version).ok().filter(|_| is_stated)?;
+            let is_stable =
+                self.with_prereleases || self.tag.is_some() || !is_prerelease(release, &found.version);
             let released_at = release.published_at.max(assets[0].updated_at);
             (!found.version.is_empty())
                 .then(|| (found.is_own, Release { is_stable, ..Release::new(found.version, released_at) }))
@@ -117,19 +139,13 @@ impl Criteria<'_> {
 
     fn check(&self, release: &PublishedRelease, version: &str) -> Result<(), Unsuitable> {
         let tag = || release.tag.clone();
-        if release.is_prerelease
-            && !self.with_prereleases
-            && self.tag.is_none()
-            && self.exact_version.is_empty()
-        {
+        let exact = VersionRange::exactly(self.exact_version);
+        let is_named = self.tag.is_some() || self.names_version();
+        if is_prerelease(release, version) && !self.with_prereleases && !is_named {
             return Err(Unsuitable::Prerelease(tag()));
         }
-        let exact = VersionRange::exactly(self.exact_version);
-        for (range, is_in) in [
-            (exact, exact.contains(version)),
-            (self.versions, self.versions.contains_program(version, version)),
-        ] {
-            if !is_in {
+        for range in [exact, self.versions] {
+            if !range.contains_program(version, version) {
                 return Err(Unsuitable::Version(tag(), version.to_owned(), range.in_words()));
             }
         }
@@ -178,6 +194,11 @@ impl Criteria<'_> {
         assets.retain(|asset| check_age(asset).is_ok());
         Ok(assets)
     }
+}
+
+/// Whether a release is a pre-release: its host says so, or its version, as in v2.0.0-beta.2.
+fn is_prerelease(release: &PublishedRelease, version: &str) -> bool {
+    release.is_prerelease || Version::parse(version).is_prerelease()
 }
 
 /// Returns whether a version is the one that a request names: `14` is not `14.1`.

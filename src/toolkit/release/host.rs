@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::settings::Settings;
 use crate::toolkit::http::error::HttpError;
 use crate::toolkit::http::headers::Headers;
-use crate::toolkit::http::url::{Url, UrlError};
+use crate::toolkit::http::url::{self, Url, UrlError};
 use crate::toolkit::http::{Credential, HttpClient, HttpRequest};
 use crate::toolkit::release::model::{Asset, PublishedRelease};
 use crate::toolkit::release::token;
@@ -189,18 +189,38 @@ impl<'a> ReleaseHost<'a> {
         client: &HttpClient<'_>,
         repository: &Repository,
     ) -> Result<ReleasePage, ApiError> {
+        self.first(|api, address| {
+            let limit = if api == Api::Forgejo { "limit" } else { "per_page" };
+            let url = format!("{}?{limit}={PAGE}", releases_url(api, address, repository));
+            self.request(client, api, address, &Url::parse(&url)?, repository)
+        })
+    }
+
+    /// Returns the release of a tag, or `None` if there is none.
+    pub(crate) fn release_of_tag(
+        &self,
+        client: &HttpClient<'_>,
+        repository: &Repository,
+        tag: &str,
+    ) -> Result<Option<PublishedRelease>, ApiError> {
+        let found = self.first(|api, address| {
+            let folder = if api == Api::GitLab { "" } else { "tags/" };
+            let url =
+                format!("{}/{folder}{}", releases_url(api, address, repository), url::encoded_part(tag));
+            self.request(client, api, address, &Url::parse(&url)?, repository)
+        });
+        match found {
+            Ok(page) => Ok(page.releases.into_iter().next()),
+            Err(ApiError::NotFound(..)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the APIs in turn, until one has the repository.
+    fn first<T>(&self, ask: impl Fn(Api, &Url) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let mut result = Err(ApiError::Invalid(self.name()));
         for (api, address) in &self.apis {
-            let base = address.as_str().trim_end_matches('/');
-            let url = match api {
-                Api::GitHub => format!("{base}/repos/{repository}/releases?per_page={PAGE}"),
-                Api::Forgejo => format!("{base}/repos/{repository}/releases?limit={PAGE}"),
-                Api::GitLab => {
-                    let path = repository.to_string().replace('/', "%2F");
-                    format!("{base}/projects/{path}/releases?per_page={PAGE}")
-                }
-            };
-            result = self.request(client, *api, address, &Url::parse(&url)?, repository);
+            result = ask(*api, address);
             if !matches!(result, Err(ApiError::NotFound(..))) {
                 break;
             }
@@ -238,7 +258,13 @@ impl<'a> ReleaseHost<'a> {
         };
         let (headers, text) = client.text(request)?;
         self.check(api, &headers, credential.is_some(), repository)?;
-        let json: Vec<Value> = serde_json::from_str(&text).map_err(|_| ApiError::Invalid(self.name()))?;
+        let invalid = || ApiError::Invalid(self.name());
+        // The release of a tag is not in a list.
+        let json = match serde_json::from_str(&text).map_err(|_| invalid())? {
+            Value::Array(list) => list,
+            one @ Value::Object(_) => vec![one],
+            _ => return Err(invalid()),
+        };
         let parse =
             if api == Api::GitLab { PublishedRelease::from_gitlab } else { PublishedRelease::from_github };
         let next = headers.next_page().map(|next| url.join(next)).transpose()?;
@@ -262,13 +288,13 @@ impl<'a> ReleaseHost<'a> {
         }
     }
 
-    /// Returns the release that GitHub calls the latest, without its API: its page leads to the one of the tag. Returns
-    /// `None` if that page does not say.
-    pub(crate) fn latest_release(
+    /// Returns the tag of the release that GitHub calls the latest, without its API: the page of that release leads to the
+    /// one of the tag. Returns `None` if it does not.
+    pub(crate) fn latest_tag(
         &self,
         client: &HttpClient<'_>,
         repository: &Repository,
-    ) -> Result<Option<PublishedRelease>, ApiError> {
+    ) -> Result<Option<String>, ApiError> {
         let page = self.page(&format!("{repository}/releases/latest"))?;
         let response = client.text(HttpRequest {
             url: &page,
@@ -282,10 +308,7 @@ impl<'a> ReleaseHost<'a> {
         let parts = page.join(location)?.segments();
         let tag =
             parts.iter().skip_while(|part| *part != "tag").skip(1).cloned().collect::<Vec<_>>().join("/");
-        if tag.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(PublishedRelease { tag, ..PublishedRelease::default() }))
+        Ok(Some(tag).filter(|tag| !tag.is_empty()))
     }
 
     /// Returns the files of a release by the names in the part of its page that lists them.
@@ -319,6 +342,15 @@ impl<'a> ReleaseHost<'a> {
     pub(crate) fn asset(&self, repository: &Repository, tag: &str, name: &str) -> Result<Asset, UrlError> {
         let url = self.page(&format!("{repository}/releases/download/{tag}/{name}"))?;
         Ok(Asset { name: name.to_owned(), url: url.as_str().to_owned(), ..Asset::default() })
+    }
+}
+
+/// Returns the address of the releases of a repository in an API.
+fn releases_url(api: Api, address: &Url, repository: &Repository) -> String {
+    let base = address.as_str().trim_end_matches('/');
+    match api {
+        Api::GitHub | Api::Forgejo => format!("{base}/repos/{repository}/releases"),
+        Api::GitLab => format!("{base}/projects/{}/releases", url::encoded_part(&repository.to_string())),
     }
 }
 

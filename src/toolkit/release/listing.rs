@@ -33,18 +33,25 @@ pub(crate) fn records(
 impl ReleaseSearch<'_> {
     /// Lists the releases for this host, page by page until the request accepts one.
     fn list(&self) -> Result<Vec<Release>, ReleaseError> {
+        self.stated.check(false)?;
         let client = HttpClient::find(self.settings, self.interrupt)?;
-        let host = ReleaseHost::new(self.text("host")?, self.settings)?;
+        let host = ReleaseHost::new(self.stated.text("host")?, self.settings)?;
         let (repository, tag) = self.repository()?;
         let asset = self.stated_asset()?;
         let accepted = self.criteria(&repository, tag.as_deref(), &asset)?;
         let any = Criteria {
             versions: VersionRange::default(),
-            exact_version: "",
+            exact_version: self.stated.version()?,
             released_before: None,
             ..accepted
         };
         let mut listed = Vec::new();
+        for tag in accepted.tags().iter().filter(|_| accepted.tag.is_some()) {
+            listed.extend(any.list(host.release_of_tag(&client, &repository, tag)?.as_slice()));
+            if !listed.is_empty() {
+                return Ok(listed.into_iter().map(|(_, release)| release).collect());
+            }
+        }
         let mut page = host.releases(&client, &repository)?;
         for _ in 1..=MAX_PAGES {
             listed.extend(any.list(&page.releases));

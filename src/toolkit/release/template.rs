@@ -7,9 +7,25 @@ use crate::toolkit::asset::platform::Platform;
 
 /// A text with the placeholders `{version}`, `{tag}`, `{os}`, `{arch}` and `{target}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Template(pub(crate) String);
+pub(crate) struct Template(String);
+
+/// The placeholders, for messages.
+pub(crate) const PLACEHOLDERS: &str = "{version}, {tag}, {os}, {arch} or {target}";
 
 impl Template {
+    /// Parses a text. Returns an error with the name of a placeholder that does not exist.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let names = text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+        let is_name = |name: &&str| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+        };
+        match names.filter(is_name).find(|name| !PLACEHOLDERS.contains(&format!("{{{name}}}"))) {
+            Some(unknown) => Err(unknown.to_owned()),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+
     /// Returns the text with the values of the placeholders.
     pub(crate) fn expand(&self, version: &str, tag: &str, platform: Platform) -> String {
         let (os, arch, target) = names(platform);
@@ -93,7 +109,7 @@ mod tests {
 
     #[test]
     fn placeholders_stand_for_the_version_and_the_platform() {
-        let template = Template("{tag}/x-{version}-{os}-{arch}-{target}.tgz".to_owned());
+        let template = Template::parse("{tag}/x-{version}-{os}-{arch}-{target}.tgz").unwrap();
         for (platform, expected) in [
             ("linux-x86_64-gnu", "v1/x-1-linux-x86_64-x86_64-unknown-linux-gnu.tgz"),
             ("linux-aarch64-musl", "v1/x-1-linux-aarch64-aarch64-unknown-linux-musl.tgz"),
@@ -105,9 +121,17 @@ mod tests {
     }
 
     #[test]
+    fn a_placeholder_that_does_not_exist_is_an_error() {
+        assert_eq!(Template::parse("x-{vers}-{os}"), Err("vers".to_owned()));
+        for text in ["{}", "a{b", "a}b", "{a b}", "{version}{tag}"] {
+            assert!(Template::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_pattern_matches_whole_names() {
         let platform = "linux-x86_64-gnu".parse().unwrap();
-        let pattern = Template("x.*-{arch}.gz".to_owned()).pattern("", "", platform);
+        let pattern = Template::parse("x.*-{arch}.gz").unwrap().pattern("", "", platform);
         assert!(pattern.is_match("x.1-x86_64.gz"));
         assert!(!pattern.is_match("x-1-x86_64.gz") && !pattern.is_match("x.1-x86_64.gz.sig"));
     }
