@@ -61,28 +61,62 @@ impl Checksum {
     }
 }
 
-/// Returns the checksum of the file `name` in a list with the name `list`, SHA-256 first, or `None` if it has none. The
-/// only digest in a list counts if it names no file, or if the list has the name of the file and an ending.
-pub(crate) fn find(content: &[u8], list: &str, name: &str) -> Option<Checksum> {
+/// A list names a file, or has its name and an ending, but has no checksum of it that can be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} has no checksum of {1} that can be read")]
+pub(crate) struct UnreadableChecksum(String, String);
+
+/// Returns the checksum of the file `name` in a list with the name `list`, SHA-256 first, or `None` if the list does not
+/// name the file, or has only digests of other algorithms. The only digest in a list counts if it names no file, or if the
+/// list has the name of the file and an ending.
+pub(crate) fn find(content: &[u8], list: &str, name: &str) -> Result<Option<Checksum>, UnreadableChecksum> {
     let is_other = |word: &str| OTHER_ALGORITHMS.iter().any(|other| word.starts_with(other));
-    let list = list.to_ascii_lowercase();
-    let ending = list.strip_prefix(&name.to_ascii_lowercase());
-    if ending.unwrap_or(&list).split(|c: char| !c.is_ascii_alphanumeric()).any(is_other) {
-        return None;
+    let lower = list.to_ascii_lowercase();
+    let ending = lower.strip_prefix(&name.to_ascii_lowercase());
+    if ending.unwrap_or(&lower).split(|c: char| !c.is_ascii_alphanumeric()).any(is_other) {
+        return Ok(None);
     }
     let text = decode(content);
     let lines: Vec<(Checksum, &str)> = text.lines().filter_map(|line| checksum_in(line.trim())).collect();
     let mut found: Vec<&Checksum> =
         lines.iter().filter(|(_, file)| is_path_of(file, name)).map(|(checksum, _)| checksum).collect();
+    let is_sidecar = ending.is_some_and(|ending| !ending.is_empty());
     if let [(checksum, file)] = &lines[..]
-        && (file.is_empty() || ending.is_some_and(|ending| !ending.is_empty()))
+        && (file.is_empty() || is_sidecar)
     {
         found.push(checksum);
     }
     let of = |(algorithm, _): &(ChecksumAlgorithm, usize)| {
         found.iter().find(|checksum| checksum.algorithm == *algorithm).map(|checksum| (*checksum).clone())
     };
-    ALGORITHMS.iter().find_map(of)
+    let best = ALGORITHMS.iter().find_map(of);
+    let mut of_file =
+        text.lines().filter(|line| is_sidecar || !line.starts_with('#') && names(line, name)).peekable();
+    let is_expected = is_sidecar || of_file.peek().is_some();
+    if best.is_none() && is_expected && !of_file.any(has_other_digest) {
+        return Err(UnreadableChecksum(list.to_owned(), name.to_owned()));
+    }
+    Ok(best)
+}
+
+/// Whether a line contains the name of a file as a whole word, also after a folder.
+fn names(line: &str, name: &str) -> bool {
+    !name.is_empty()
+        && line.match_indices(name).any(|(at, _)| {
+            let (before, after) = (line[..at].chars().next_back(), line[at + name.len()..].chars().next());
+            before.is_none_or(|c| c.is_whitespace() || "*(/\\\"'".contains(c))
+                && after.is_none_or(|c| c.is_whitespace() || "):,\"'".contains(c))
+        })
+}
+
+/// Whether a line has a digest that does not count: of MD5 or SHA-1, or one after the name of another algorithm.
+fn has_other_digest(line: &str) -> bool {
+    let is_hex = |word: &&str| word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digest = line.split(|c: char| !c.is_ascii_alphanumeric()).find(is_hex);
+    let is_named = || {
+        line.split_once('(').is_some_and(|(start, _)| !start.trim().to_ascii_uppercase().starts_with("SHA2"))
+    };
+    digest.is_some_and(|digest| matches!(digest.len(), 32 | 40) || is_named() && line.contains('='))
 }
 
 /// Decodes a text, which programs of Windows write as UTF-16.
@@ -138,7 +172,7 @@ mod tests {
     const B: &str = "ca7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     fn found(content: impl AsRef<[u8]>, list: &str) -> Option<String> {
-        find(content.as_ref(), list, "x 1.gz").map(|checksum| checksum.digest)
+        find(content.as_ref(), list, "x 1.gz").ok().flatten().map(|checksum| checksum.digest)
     }
 
     #[test]
@@ -174,8 +208,31 @@ mod tests {
         assert_eq!(found(A, "download").as_deref(), Some(A));
         assert_eq!(found(format!("{A}  renamed.gz\n"), "x 1.gz.sha256").as_deref(), Some(A));
         assert_eq!(found(format!("{A}  y.gz\n"), "checksums.txt"), None);
-        assert_eq!(found(format!("{A}\n{B}\n"), "x 1.gz.sha256"), None);
-        assert_eq!(found("", "x 1.gz.sha256"), None);
+    }
+
+    #[test]
+    fn a_list_that_names_the_file_without_a_digest_is_unreadable() {
+        let of = |content: &str, list: &str| find(content.as_bytes(), list, "x 1.gz");
+        for (content, list) in [
+            (&*format!("{A}\n{B}\n"), "x 1.gz.sha256"),
+            ("", "x 1.gz.sha256"),
+            ("<html>not found</html>", "x 1.gz.sha256"),
+            (&format!("{}  x 1.gz\n{B}  y.gz\n", &A[1..]), "SHA256SUMS"),
+            (&format!("SHA256 (dist/x 1.gz) = broken\n{B}  y.gz\n"), "checksums.txt"),
+        ] {
+            let error = of(content, list).unwrap_err().to_string();
+            assert_eq!(error, format!("{list} has no checksum of x 1.gz that can be read"), "{content}");
+        }
+        for content in [
+            "",
+            "<html>not found</html>",
+            &format!("{B}  y.gz\n{B}  x 1.gz.sig\n"),
+            "# checksums of x 1.gz\n",
+            &format!("{}  x 1.gz\n", &A[..32]),
+            &format!("SHA1 (x 1.gz) = {}", &A[..40]),
+        ] {
+            assert_eq!(of(content, "SHA256SUMS"), Ok(None), "{content}");
+        }
     }
 
     #[test]
@@ -228,13 +285,15 @@ mod tests {
                 lines.iter().find(is_of_x).map(|line| line.1.to_ascii_lowercase().to_string().repeat(digits))
             };
             let expected = of_x(64).or_else(|| of_x(128)).or_else(|| of_x(96));
-            let found = find(&content, "SHA256SUMS", "x").map(|checksum| checksum.digest);
-            prop_assert_eq!(found, expected, "{}", text);
+            let is_unreadable = expected.is_none() && lines.iter().any(|line| line.2 == "x" && line.3 < 3);
+            let found = find(&content, "SHA256SUMS", "x").map(|found| found.map(|checksum| checksum.digest));
+            prop_assert_eq!(found.is_err(), is_unreadable, "{}", text);
+            prop_assert_eq!(found.unwrap_or_default(), expected, "{}", text);
         }
 
         #[test]
         fn any_bytes_are_a_list_with_or_without_a_checksum(content in vec(any::<u8>(), 0..300), name in ".{0,8}") {
-            if let Some(checksum) = find(&content, "SHA256SUMS", &name) {
+            if let Ok(Some(checksum)) = find(&content, "SHA256SUMS", &name) {
                 prop_assert!(checksum.digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
             }
         }

@@ -10,7 +10,7 @@ use crate::model::Outcome;
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::shell;
-use crate::toolkit::checksum;
+use crate::toolkit::checksum::{self, UnreadableChecksum};
 use crate::toolkit::download::provenance::{Checked, ProvenanceError};
 use crate::toolkit::http::error::HttpError;
 use crate::toolkit::http::url::{Url, UrlError};
@@ -105,6 +105,9 @@ pub(crate) enum DownloadError {
     /// The file has another checksum than a file of the release states.
     #[error("{0} has the digest {1}, but {2} states {3}")]
     Checksum(String, String, String, String),
+    /// A file of the release should have the checksum of the file, but does not.
+    #[error("cannot verify {0}: {1}; set sha256 if you know its digest")]
+    Unreadable(String, UnreadableChecksum),
     /// The file is not signed with the key of the request.
     #[error("{0} is not signed with the key in minisign: {1}: {2}")]
     Minisign(String, String, MinisignError),
@@ -130,6 +133,7 @@ impl DownloadError {
             Self::Http(_)
             | Self::Size(..)
             | Self::Io(_)
+            | Self::Unreadable(..)
             | Self::Provenance(ProvenanceError::NotAsked(..)) => Outcome::Failed,
             _ => Outcome::Rejected,
         }
@@ -237,9 +241,17 @@ impl AssetSource {
                 stated.clone(),
             ));
         }
+        let mut unreadable = None;
         for address in &self.checksums {
             let (source, text) = check.side_file(address)?;
-            let Some(stated) = checksum::find(&text, &source, &self.name) else { continue };
+            let stated = match checksum::find(&text, &source, &self.name) {
+                Ok(Some(stated)) => stated,
+                Ok(None) => continue,
+                Err(error) => {
+                    unreadable.get_or_insert(error);
+                    continue;
+                }
+            };
             let (found, stated) = (stated.of_file(check.file)?, stated.digest());
             if found == stated {
                 return Ok(None);
@@ -248,6 +260,9 @@ impl AssetSource {
         }
         if is_signed {
             return Ok(None);
+        }
+        if let Some(unreadable) = unreadable {
+            return Err(DownloadError::Unreadable(self.name.clone(), unreadable));
         }
         if self.require_checksum {
             return Err(DownloadError::NoChecksum(self.name.clone(), sha256.to_owned()));

@@ -119,6 +119,35 @@ fn a_file_that_nothing_verifies_is_installed_with_a_warning() {
 }
 
 #[test]
+fn a_list_without_the_file_is_no_checksum_and_an_unreadable_one_fails() {
+    let mut context = TestContext::new();
+    let (name, packed) = (asset_name("14.1.1"), archive(&context, "14.1.1"));
+    let zeros = "0".repeat(64);
+    for (file, text, expected) in [
+        ("SHA256SUMS".to_owned(), format!("{zeros}  other.gz\n"), None),
+        (
+            "SHA256SUMS".to_owned(),
+            format!("broken  {name}\n{zeros}  other.gz\n"),
+            Some("SHA256SUMS has no checksum of"),
+        ),
+        (format!("{name}.sha256"), "Not Found".to_owned(), Some(".sha256 has no checksum of")),
+    ] {
+        let release = without_digests(&packed).asset_with(&file, text, json!({}));
+        let _server = github(&mut context, &[release]);
+        let output = context.run(&[&INSTALL[..], &["--force"]].concat());
+        match expected {
+            None => {
+                output.succeeds().stderr_contains("has no checksum, so nothing verifies");
+            }
+            Some(reason) => {
+                let reason_of = attempt(&output.exits_with(1).record());
+                assert!(reason_of.starts_with("failed ") && reason_of.contains(reason), "{reason_of}");
+            }
+        }
+    }
+}
+
+#[test]
 fn wget_downloads_without_curl_and_something_must() {
     let mut context = TestContext::new();
     let release = published(&context, "14.1.1");

@@ -108,6 +108,13 @@ fn a_file_is_verified_by_whatever_is_given() {
     assert!(verify(&["--checksums", list, "--name", "z.gz"]).exits_with(1).stderr.starts_with(&stated));
     verify(&["--sha256", &"0".repeat(64)]).exits_with(1).stderr_contains("but --sha256 states 000");
     verify(&["--checksums", none]).exits_with(10).stderr_contains("no list has a checksum of x.gz");
+    context.write("x.gz.sha256", "Not Found\n");
+    let unreadable = context.path("x.gz.sha256");
+    let unreadable = unreadable.to_str().unwrap();
+    verify(&["--checksums", unreadable])
+        .exits_with(1)
+        .stderr_contains("x.gz.sha256 has no checksum of x.gz that can");
+    verify(&["--checksums", unreadable, "--checksums", list]).succeeds();
     verify(&["--minisign", none, "--key", "x"]).exits_with(1).stderr_contains("the public key of minisign");
     verify(&["--checksums", "/no/such/list"]).exits_with(3);
     for wrong in [&[][..], &["--sha256", "abc"], &["--key", "x"], &["--minisign", none]] {

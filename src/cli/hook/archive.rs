@@ -116,13 +116,21 @@ pub(crate) fn verify(args: &VerifyArgs) -> CommandResult {
     }
     let own_name = file.file_name().unwrap_or_default().to_string_lossy();
     let name = args.name.as_deref().unwrap_or(&own_name);
+    let mut unreadable = None;
     for list in &args.checksums {
         let content = fs_err::read(list).map_err(io)?;
         let list_name = list.file_name().unwrap_or_default().to_string_lossy();
-        if let Some(checksum) = checksum::find(&content, &list_name, name) {
-            check(file, &checksum, &list_name).map_err(io)??;
-            return Ok(ExitStatus::Success);
+        match checksum::find(&content, &list_name, name) {
+            Ok(Some(checksum)) => {
+                check(file, &checksum, &list_name).map_err(io)??;
+                return Ok(ExitStatus::Success);
+            }
+            Ok(None) => {}
+            Err(error) => drop(unreadable.get_or_insert(error)),
         }
+    }
+    if let Some(unreadable) = unreadable {
+        return Err(CliError::not_found(cannot(&unreadable)));
     }
     if args.checksums.is_empty() {
         return Ok(ExitStatus::Success);
