@@ -77,6 +77,7 @@ impl<'a> HttpClient<'a> {
     pub(crate) fn get(&self, request: HttpRequest<'_>, file: &Path) -> Result<Headers, HttpError> {
         let mut url = request.url.clone();
         let (mut redirects, mut tries, mut offset) = (0, 0, 0);
+        let mut can_resume = self.0.can_resume();
         loop {
             let is_for_server = |credential: &&Credential| credential.origin == url.origin();
             let credential = request.credential.filter(|_| self.0.can_keep_secrets()).filter(is_for_server);
@@ -96,15 +97,21 @@ impl<'a> HttpClient<'a> {
                 if failure.is_unwritable {
                     return Err(HttpError::NotWritten(request.url.clone(), failure.reason));
                 }
-                // A server that does not continue a file sends all of it, or an error.
-                let was_resumed = offset > 0;
-                tries += 1;
-                if !failure.is_transient && !was_resumed || tries >= TRIES {
-                    return Err(HttpError::Failed(request.url.clone(), failure.reason));
+                if !failure.is_transient && offset > 0 {
+                    // The server does not send the rest of a file.
+                    (offset, can_resume, url) = (0, false, request.url.clone());
+                    continue;
                 }
+                tries += 1;
                 let received = file.metadata().map_or(0, |metadata| metadata.len());
-                let is_resumable = failure.is_transient && self.0.can_resume() && matches!(status, 200 | 206);
-                offset = if is_resumable { received } else { 0 };
+                if !failure.is_transient || tries >= TRIES {
+                    let url = request.url.clone();
+                    return Err(match received {
+                        0 => HttpError::Failed(url, failure.reason),
+                        _ => HttpError::Cut(url, received, headers.size(), tries, failure.reason),
+                    });
+                }
+                offset = if can_resume && matches!(status, 200 | 206) { received } else { 0 };
                 if offset == 0 {
                     url = request.url.clone();
                 }
@@ -113,7 +120,7 @@ impl<'a> HttpClient<'a> {
             }
             if offset > 0 && status != 206 {
                 // The address has expired, or the file has changed.
-                (offset, url) = (0, request.url.clone());
+                (offset, can_resume, url) = (0, false, request.url.clone());
                 tries += 1;
                 if tries < TRIES {
                     continue;

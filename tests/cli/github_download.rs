@@ -34,6 +34,37 @@ fn a_download_that_is_cut_off_continues() {
 }
 
 #[test]
+fn a_download_that_is_cut_off_starts_again_if_the_server_has_no_ranges() {
+    let mut context = TestContext::new();
+    let packed = archive(&context, "14.1.1");
+    let release = [Published::new("14.1.1").asset(&asset_name("14.1.1"), packed.clone())];
+    let size = packed.len();
+    let whole = Answer::file(packed).without_ranges();
+    let cut = whole.clone().cut();
+    let path = download_path("14.1.1", &asset_name("14.1.1"));
+    // The second request is for the rest, which the server does not send.
+    for (answers_of_file, is_complete) in
+        [(vec![cut.clone(), cut.clone(), cut.clone(), cut.clone(), whole], true), (vec![cut], false)]
+    {
+        let mut server = github_with(&mut context, |address| {
+            let mut answers = pages(address, &[&release]);
+            answers.insert(path.clone(), answers_of_file);
+            answers
+        });
+        let output = context.run(&[&INSTALL[..], &["--force"]].concat());
+        if is_complete {
+            output.succeeds();
+        } else {
+            let expected = format!("the server sent {} of {size} bytes in the last of 4 tries", size / 2);
+            let stderr = output.exits_with(1).stderr;
+            assert!(stderr.contains(&expected) && !stderr.contains("range"), "{stderr}");
+        }
+        let ranges = server.stop().iter().filter(|request| request.head.contains("Range: bytes=")).count();
+        assert_eq!(ranges, 1, "a server without ranges is asked for one only once");
+    }
+}
+
+#[test]
 fn a_download_that_a_server_cannot_send_fails() {
     let mut context = TestContext::new();
     let release = published(&context, "14.1.1");

@@ -21,12 +21,14 @@ pub(crate) struct Answer {
     body: Vec<u8>,
     /// How much of the body is sent before the connection is closed.
     sent: usize,
+    /// Whether a part of the body is sent if the request asks for it.
+    has_ranges: bool,
 }
 
 impl Answer {
     pub(crate) fn new(status: &'static str, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
-        Self { status, headers: Vec::new(), sent: body.len(), body }
+        Self { status, headers: Vec::new(), sent: body.len(), body, has_ranges: true }
     }
 
     /// Sends a file.
@@ -42,6 +44,12 @@ impl Answer {
     /// Adds a header.
     pub(crate) fn with(mut self, header: &str) -> Self {
         self.headers.push(header.to_owned());
+        self
+    }
+
+    /// Always sends the whole body.
+    pub(crate) fn without_ranges(mut self) -> Self {
+        self.has_ranges = false;
         self
     }
 
@@ -128,14 +136,16 @@ fn answer(mut stream: &TcpStream, received: &Received, answers: &mut Answers) {
         .path
         .split_once("://")
         .map_or(received.path.as_str(), |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
-    let Answer { mut status, mut headers, mut body, mut sent } = match answers.get_mut(path) {
+    let Answer { mut status, mut headers, mut body, mut sent, has_ranges } = match answers.get_mut(path) {
         Some(several) if several.len() > 1 => several.remove(0),
         Some(only) => only[0].clone(),
         None => Answer::new("404 Not Found", "{}"),
     };
     let range =
         received.head.lines().find_map(|line| line.strip_prefix("Range: bytes=")?.trim().strip_suffix('-'));
-    if let Some(start) = range.and_then(|start| start.parse::<usize>().ok()).filter(|_| status == "200 OK") {
+    if let Some(start) =
+        range.and_then(|start| start.parse::<usize>().ok()).filter(|_| has_ranges && status == "200 OK")
+    {
         status = "206 Partial Content";
         headers.push(format!("Content-Range: bytes {start}-{}/{}", body.len() - 1, body.len()));
         body.drain(..start);

@@ -28,6 +28,12 @@ impl Headers {
         self.fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
+    /// Returns the size of the whole file, of which the response may be a part, or `None` if the server does not say.
+    pub(crate) fn size(&self) -> Option<u64> {
+        let of_range = || self.get("content-range")?.rsplit_once('/')?.1.parse().ok();
+        if self.status == 206 { of_range() } else { self.get("content-length")?.parse().ok() }
+    }
+
     /// Returns the address of the next page in the `Link` header, or `None` if this is the last one.
     pub(crate) fn next_page(&self) -> Option<&str> {
         let links = self.get("link")?.split(',');
@@ -54,6 +60,15 @@ mod tests {
         assert_eq!((headers.status, headers.get("location"), headers.get("via")), (302, Some("/x:y"), None));
         assert_eq!(Headers::parse("  HTTP/1.0 404 Not Found\n  A: b").status, 404);
         assert_eq!(Headers::parse("").status, 0);
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_whole_file() {
+        let size = |text: &str| Headers::parse(text).size();
+        assert_eq!(size("HTTP/1.1 200 OK\nContent-Length: 7\n"), Some(7));
+        assert_eq!(size("HTTP/1.1 206 x\nContent-Length: 3\nContent-Range: bytes 4-6/7\n"), Some(7));
+        assert_eq!(size("HTTP/1.1 206 x\nContent-Length: 3\nContent-Range: bytes 4-6/*\n"), None);
+        assert_eq!(size("HTTP/1.1 200 OK\n"), None);
     }
 
     #[test]
