@@ -5,6 +5,7 @@
 
 pub(crate) mod check;
 pub(crate) mod checks;
+pub(crate) mod expected_record;
 pub(crate) mod request;
 pub(crate) mod run;
 pub(crate) mod sandbox;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::model::ProcessId;
 use crate::model::text_enum::text_enum;
-use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
+use crate::plugin::hook_name::{self, HookName};
 use crate::report::job_report::{ItemOutcome, JobItem, Place};
 
 text_enum! {
@@ -52,7 +52,7 @@ impl Check {
         match self {
             Self::Name => "its file is named on_<Event>__<NN>_<name>.<ext>",
             Self::Starts => "it can be started by its shebang or by the interpreter of its language",
-            Self::Answer => "a request that it can satisfy gets a valid Binary record and exit code 0",
+            Self::Answer => "a request that it can satisfy gets a valid record and exit code 0",
             Self::Absent => "it prints no record for a name that does not exist, and exits on its own",
             Self::NotAsked => {
                 "if the request does not allow it, it declines or exits with 10, and installs nothing"
@@ -88,7 +88,7 @@ impl Check {
     pub(crate) fn applies_to(self, hook: &HookName) -> bool {
         match self {
             Self::Batch => hook.is_batch,
-            _ => self.is_of_any_event() || hook.event == BINARY_REQUEST,
+            _ => self.is_of_any_event() || hook_name::is_of_provider(&hook.event),
         }
     }
 

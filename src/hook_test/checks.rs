@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::hook_test::check::{CheckOutcome, CheckResult, Location};
-use crate::hook_test::run::{BinaryLine, HookRun, InvalidLine};
-use crate::install::verify::VerifyError;
+use crate::hook_test::expected_record::RecordError;
+use crate::hook_test::run::{HookRun, InvalidLine, RecordLine};
 use crate::model::ExitReason;
 use crate::model::process::SKIPPED;
-use crate::plugin::hook_name::{BINARY_REQUEST, HookName};
+use crate::plugin::hook_name::{self, BINARY_REQUEST, HookName};
 use crate::process::terminate::GRACE;
 
 /// A hook that exits this soon after the timeout with a valid record may have finished before TERM arrived: before the
@@ -26,7 +26,7 @@ pub(crate) fn name(file: &Path) -> CheckResult {
         None => {
             failed(format!("{file_name} is not the name of a hook, such as on_{BINARY_REQUEST}__50_mine.sh"))
         }
-        Some(name) if name.event == BINARY_REQUEST && name.background.is_some() => failed(
+        Some(name) if hook_name::is_of_provider(&name.event) && name.background.is_some() => failed(
             "it is marked as a background hook, and a provider cannot run in the background".to_owned(),
         ),
         Some(name) if name.order.is_none() => {
@@ -84,7 +84,10 @@ pub(crate) fn only_if_answered(result: CheckResult, good: &HookRun) -> CheckResu
 }
 
 fn has_no_version(run: &HookRun) -> bool {
-    run.records.iter().filter_map(|record| record.verified.as_ref().ok()).all(|file| file.version.is_empty())
+    run.records
+        .iter()
+        .filter_map(|record| record.verified.as_ref().ok())
+        .all(|found| found.version.is_empty())
 }
 
 /// Checks the run for a name that does not exist.
@@ -110,18 +113,18 @@ pub(crate) fn not_asked(run: &HookRun) -> CheckResult {
 
 /// Checks the run for a batch of the good request and one for a name that does not exist.
 pub(crate) fn batch(good: &HookRun, run: &HookRun) -> CheckResult {
-    let Some(alone) = path_of(good) else {
+    let Some(alone) = answer_of(good) else {
         return CheckResult::skipped("the request alone has no valid record");
     };
     if let Some(failure) = failure(run) {
         return failure;
     }
-    let is_foreign = |record: &&BinaryLine| matches!(record.verified, Err(VerifyError::WrongName { .. }));
+    let is_foreign = |record: &&RecordLine| record.verified.as_ref().is_err_and(RecordError::is_other_name);
     match run.records.iter().find(is_foreign) {
         Some(record) if run.succeeded() => {
             run.broken_at(record.line, "it prints a record for a name that does not exist")
         }
-        _ if path_of(run) == Some(alone) => CheckResult::held(),
+        _ if answer_of(run) == Some(alone) => CheckResult::held(),
         _ => run.broken(format!(
             "in a batch with another request, it does not print its record{}",
             with_stderr(run)
@@ -198,19 +201,18 @@ pub(crate) fn stdout<'a>(runs: impl IntoIterator<Item = &'a HookRun>) -> CheckRe
 
 /// Checks a second run for the good request.
 pub(crate) fn repeat(good: &HookRun, second: &HookRun) -> CheckResult {
-    let Some(first) = path_of(good) else {
+    let Some(first) = answer_of(good) else {
         return CheckResult::skipped("the first run has no valid record");
     };
     if let Some(failed) = failure(second).or_else(|| invalid_record(second)) {
         return failed;
     }
     match second.records.first() {
-        Some(BinaryLine { line, verified: Ok(file) }) if second.succeeded() => {
-            if file.abspath == first {
+        Some(RecordLine { line, verified: Ok(found) }) if second.succeeded() => {
+            if found.answer == first {
                 return CheckResult::held();
             }
-            let second_path = file.abspath.display();
-            second.broken_at(*line, format!("{} the first time, {second_path} the second", first.display()))
+            second.broken_at(*line, format!("{first} the first time, {} the second", found.answer))
         }
         _ => second.broken(format!("it prints its record only the first time: {}", exit_with_stderr(second))),
     }
@@ -239,7 +241,7 @@ pub(crate) fn term(good: &HookRun, run: &HookRun, line: Location) -> CheckResult
     if has_valid_record(run) && run.duration < run.timeout + SIGNAL_DELAY {
         return CheckResult::skipped(format!("its work was done before TERM, after {millis} ms"));
     }
-    run.broken_at(record.line, "it exited with 0 and a Binary record in spite of TERM")
+    run.broken_at(record.line, "it exited with 0 and a record in spite of TERM")
 }
 
 /// Checks that no process outlives the run.
@@ -294,7 +296,7 @@ fn invalid_record(run: &HookRun) -> Option<CheckResult> {
     run.records.iter().filter(|_| run.succeeded()).find_map(|record| match &record.verified {
         Ok(_) => None,
         // Next to a valid record, one of another binary is allowed.
-        Err(VerifyError::WrongName { .. }) if has_valid_record(run) => None,
+        Err(error) if error.is_other_name() && has_valid_record(run) => None,
         Err(error) => Some(run.broken_at(record.line, error.to_string())),
     })
 }
@@ -320,9 +322,9 @@ fn invalid_line(run: &HookRun) -> Option<CheckResult> {
     Some(run.broken_at(*line, format!("line {line} {problem}")).of_run(run.process_id))
 }
 
-fn path_of(run: &HookRun) -> Option<&Path> {
-    let file = run.records.iter().find_map(|record| record.verified.as_ref().ok())?;
-    run.succeeded().then_some(file.abspath.as_path())
+fn answer_of(run: &HookRun) -> Option<&str> {
+    let found = run.records.iter().find_map(|record| record.verified.as_ref().ok())?;
+    run.succeeded().then_some(found.answer.as_str())
 }
 
 fn exit(run: &HookRun) -> String {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::hook_test::check::{CheckResult, Location};
-use crate::install::verify::{self, Expected, VerifyError};
+use crate::hook_test::expected_record::{ExpectedRecord, RecordError, RecordedAnswer};
 use crate::jsonl::{self, Line};
 use crate::model::{ExitReason, ProcessId};
 use crate::process::supervise::FinishedProcess;
@@ -29,8 +29,8 @@ pub(crate) struct HookRun {
     pub timeout: Duration,
     /// Whether the hook runs until it is terminated.
     pub is_daemon: bool,
-    /// The Binary records.
-    pub records: Vec<BinaryLine>,
+    /// The records of the expected type.
+    pub records: Vec<RecordLine>,
     /// The lines that look like records but are not.
     pub invalid_lines: Vec<InvalidLine>,
     /// The number of other lines.
@@ -51,22 +51,13 @@ pub(crate) struct HookRun {
     pub canaries: Vec<PathBuf>,
 }
 
-/// A Binary record on a line of stdout.
+/// A record of the expected type on a line of stdout.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BinaryLine {
+pub(crate) struct RecordLine {
     /// The line.
     pub line: u64,
-    /// The file of the record, or why the record is invalid.
-    pub verified: Result<VerifiedFile, VerifyError>,
-}
-
-/// The file of a valid record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct VerifiedFile {
-    /// The file.
-    pub abspath: PathBuf,
-    /// Its version; empty if the record states none.
-    pub version: String,
+    /// What the record says, or why it is invalid.
+    pub verified: Result<RecordedAnswer, RecordError>,
 }
 
 /// A line that looks like a record but is not one.
@@ -81,8 +72,8 @@ pub(crate) struct InvalidLine {
 /// The lines of a log of stdout.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct StdoutLines {
-    /// The Binary records.
-    pub records: Vec<BinaryLine>,
+    /// The records of the expected type.
+    pub records: Vec<RecordLine>,
     /// The lines that look like records but are not.
     pub invalid_lines: Vec<InvalidLine>,
     /// The number of other lines.
@@ -90,14 +81,14 @@ pub(crate) struct StdoutLines {
 }
 
 impl StdoutLines {
-    /// Reads a log, and verifies its Binary records if `expected` is given.
-    pub(crate) fn read(output: impl BufRead, expected: Option<Expected<'_>>) -> io::Result<Self> {
+    /// Reads a log, and verifies its records of the type that `expected` states, if it is given.
+    pub(crate) fn read(output: impl BufRead, expected: Option<ExpectedRecord<'_>>) -> io::Result<Self> {
         let mut lines = Self::default();
         jsonl::for_each_line(output, |number, line| lines.take(number, line, expected))?;
         Ok(lines)
     }
 
-    fn take(&mut self, number: u64, line: Line<'_>, expected: Option<Expected<'_>>) {
+    fn take(&mut self, number: u64, line: Line<'_>, expected: Option<ExpectedRecord<'_>>) {
         let text = match line {
             Line::Text(text) => text,
             Line::TooLong(text) => {
@@ -115,12 +106,10 @@ impl StdoutLines {
             self.ignored_lines += rest.ignored;
         }
         for record in records {
-            if let (Some(expected), "Binary") = (expected, record.kind.as_str())
+            if let Some(verified) = expected.and_then(|expected| expected.verify(&record))
                 && self.records.len() < protocol::MAX_RECORDS
             {
-                let verified = verify::verify(expected, &record.fields)
-                    .map(|verified| VerifiedFile { abspath: verified.abspath, version: verified.version });
-                self.records.push(BinaryLine { line: number, verified });
+                self.records.push(RecordLine { line: number, verified });
             }
         }
     }
@@ -136,7 +125,7 @@ impl HookRun {
     /// Reads the exit and the logs of a run. The caller adds its own observations.
     pub(crate) fn of(
         finished: &FinishedProcess,
-        expected: Option<Expected<'_>>,
+        expected: Option<ExpectedRecord<'_>>,
         (duration, timeout): (Duration, Duration),
     ) -> io::Result<Self> {
         let FinishedProcess { process, run_dir, logs, .. } = finished;
@@ -203,14 +192,15 @@ fn last_line(output: impl BufRead) -> io::Result<(String, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::install::verify::Expected;
     use crate::model::VersionRange;
     use crate::model::plugin_name::ProviderName;
 
     fn read(output: &[u8]) -> StdoutLines {
         let link = "/no/such/link".as_ref();
         let provider = ProviderName::from_static("mine");
-        StdoutLines::read(output, Some(Expected::new("sh", VersionRange::default(), &provider, link)))
-            .unwrap()
+        let expected = Expected::new("sh", VersionRange::default(), &provider, link);
+        StdoutLines::read(output, Some(ExpectedRecord::Binary(expected))).unwrap()
     }
 
     #[test]

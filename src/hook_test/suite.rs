@@ -14,13 +14,14 @@ use crate::clock;
 use crate::hook::run::{HookJob, RECORD_AFTER, RunError, Runner};
 use crate::hook_test::check::{Check, CheckOutcome, CheckResult, Location};
 use crate::hook_test::checks;
+use crate::hook_test::expected_record::ExpectedRecord;
 use crate::hook_test::request::TestRequest;
 use crate::hook_test::run::HookRun;
 use crate::hook_test::sandbox::{DiskFault, Sandbox};
 use crate::install::verify::Expected;
 use crate::model::{BinaryName, ExitReason, VersionRange};
 use crate::plugin::discovery::Hook;
-use crate::plugin::hook_name::{BINARY_REQUEST, Background};
+use crate::plugin::hook_name::{self, BINARY_REQUEST, BINARY_VERSIONS, Background};
 use crate::plugin::overrides::Overrides;
 use crate::process::supervise::FinishedProcess;
 use crate::process::system::ProcessEntry;
@@ -217,7 +218,7 @@ impl Suite<'_> {
 
     /// Whether the hook is that of a provider.
     pub(crate) fn is_provider(&self) -> bool {
-        self.hook.name.event == BINARY_REQUEST
+        hook_name::is_of_provider(&self.hook.name.event)
     }
 
     /// Returns a sandbox of this name with empty folders.
@@ -310,12 +311,16 @@ impl Suite<'_> {
         let provider = self.hook.provider();
         let version = |key: &str| request.value(key).unwrap_or_default();
         let versions = VersionRange { min: version("min-version"), max: version("max-version") };
-        let expected = self.is_provider().then(|| Expected {
-            abspath: abspath.as_deref(),
-            version: overrides.version.as_deref(),
-            lib_dir: Some(lib_dir),
-            ..Expected::new(name, versions, &provider, &link)
-        });
+        let expected = match self.hook.name.event.as_str() {
+            BINARY_REQUEST => Some(ExpectedRecord::Binary(Expected {
+                abspath: abspath.as_deref(),
+                version: overrides.version.as_deref(),
+                lib_dir: Some(lib_dir),
+                ..Expected::new(name, versions, &provider, &link)
+            })),
+            BINARY_VERSIONS => Some(ExpectedRecord::Versions(name)),
+            _ => None,
+        };
         let observed = HookRun::of(&finished, expected, (duration, timeout))?;
         let mut installed = sandbox.installed();
         installed.retain(|path| !before.contains(path));

@@ -301,3 +301,49 @@ fn an_interrupt_terminates_the_hook_and_removes_the_files() {
     assert_eq!(context.live_processes(), []);
     assert_eq!(temporary_files(&context), Vec::<PathBuf>::new());
 }
+
+/// Tests a hook that lists versions, which is run with the request of `tool`.
+fn test_versions(context: &TestContext, script: &str) -> CommandOutput {
+    let hook = "here/providers/shop/on_BinaryVersions__50_shop.batch.sh";
+    context.script(
+        hook,
+        &format!(
+            "#!/bin/sh\nset -euf\neval \"$(\"$RIGUP\" hook begin --provider shop --versions)\"\n{script}"
+        ),
+    );
+    let only =
+        "name,starts,answer,absent,not-asked,batch,unknown-arguments,hostile,huge,stdout,repeat,leftovers";
+    context.run(&["hook", "test", context.path(hook).to_str().unwrap(), "--only", only, "--", "--name=tool"])
+}
+
+#[test]
+fn a_hook_that_lists_versions_is_checked_with_its_records() {
+    let context = context();
+    let known = "case $plan in *tool*) ;; *) exit 0 ;; esac\n";
+    let list = |versions: &str| {
+        format!("{known}echo '{{\"type\":\"BinaryVersions\",\"name\":\"tool\",\"versions\":{versions}}}'\n")
+    };
+    assert_passes(
+        test_versions(&context, &list(r#"[{"version":"1.0"},{"version":"1.1","yanked":true}]"#)),
+        &[],
+    );
+    for (script, broken, reason) in [
+        (list("[]"), "answer", "its versions are not a list, or an empty one"),
+        (list(r#"[{"released_at":"2026-01-01T00:00:00Z"}]"#), "answer", "entry 1 of its versions has no version"),
+        (list(r#"[{"version":"1.0","released_at":"yesterday"}]"#), "answer", "released_at of version 1.0 is not a time"),
+        (format!("{known}echo '{{\"type\":\"BinaryVersions\"'\n"), "stdout", "is not JSON"),
+        ("exit 0\n".to_owned(), "answer", "it declined the request"),
+        (list("[{\"version\":\"'$$'\"}]"), "repeat", "the first time,"),
+        (
+            "for line in $plan; do name=${line%%\"$tab\"*}; printf '{\"type\":\"BinaryVersions\",\"name\":\"%s\",\
+             \"versions\":[{\"version\":\"1\"}]}\\n' \"$name\"; done\n".to_owned(),
+            "absent",
+            "it prints a record for a name that does not exist",
+        ),
+    ] {
+        let output = test_versions(&context, &script).exits_with(1);
+        let found = item(&output, broken);
+        assert_eq!(found["outcome"], "broken", "{script}{}", output.stderr);
+        assert!(found["reason"].as_str().unwrap().contains(reason), "{found}");
+    }
+}

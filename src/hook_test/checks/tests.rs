@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::hook_test::check::CheckOutcome;
-use crate::hook_test::run::VerifiedFile;
+use crate::hook_test::expected_record::RecordedAnswer;
+use crate::install::verify::VerifyError;
 use crate::model::ProcessId;
 
 /// Returns a run that exited with 0 after a second and printed nothing.
@@ -27,8 +28,8 @@ fn run() -> HookRun {
     }
 }
 
-fn valid(abspath: &str) -> BinaryLine {
-    BinaryLine { line: 3, verified: Ok(VerifiedFile { abspath: abspath.into(), version: "1".into() }) }
+fn valid(abspath: &str) -> RecordLine {
+    RecordLine { line: 3, verified: Ok(RecordedAnswer { answer: abspath.into(), version: "1".into() }) }
 }
 
 fn answered() -> HookRun {
@@ -36,7 +37,7 @@ fn answered() -> HookRun {
 }
 
 fn invalid() -> HookRun {
-    HookRun { records: vec![BinaryLine { line: 7, verified: Err(VerifyError::NoPath) }], ..run() }
+    HookRun { records: vec![RecordLine { line: 7, verified: Err(VerifyError::NoPath.into()) }], ..run() }
 }
 
 fn exited(code: i32) -> HookRun {
@@ -102,9 +103,9 @@ fn accepts_only_a_verified_record_as_an_answer() {
     fails(&answer(&invalid(), true), "the record has no abspath", "stdout.log:7");
     fails(&answer(&exited(3), false), "exit 3: no luck", "stderr.log:1");
     fails(&answer(&endless(), false), "it did not exit within 60 s", "stderr.log:1");
-    let other = BinaryLine {
+    let other = RecordLine {
         line: 1,
-        verified: Err(VerifyError::WrongName { found: "a".into(), requested: "b".into() }),
+        verified: Err(VerifyError::WrongName { found: "a".into(), requested: "b".into() }.into()),
     };
     assert!(answer(&HookRun { records: vec![other.clone()], ..run() }, false).is_broken());
     passes(&answer(&HookRun { records: vec![other, valid("/lib/jq")], ..run() }, false));
@@ -112,8 +113,8 @@ fn accepts_only_a_verified_record_as_an_answer() {
 
 #[test]
 fn a_record_without_a_version_passes_with_a_note() {
-    let file = VerifiedFile { abspath: "/lib/jq".into(), version: String::new() };
-    let run = HookRun { records: vec![BinaryLine { line: 1, verified: Ok(file) }], ..run() };
+    let file = RecordedAnswer { answer: "/lib/jq".into(), version: String::new() };
+    let run = HookRun { records: vec![RecordLine { line: 1, verified: Ok(file) }], ..run() };
     assert!(answer(&run, false).reason.starts_with("its record has no version"));
     passes(&answer(&run, true));
 }
