@@ -78,9 +78,11 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult
     }
     if has_run {
         let count = |outcome| upgrades.iter().filter(|upgrade| upgrade.outcome == outcome).count();
-        let (done, failed) = (count(UpgradeOutcome::Upgraded), count(UpgradeOutcome::Failed));
+        let done = count(UpgradeOutcome::Upgraded);
+        let others =
+            [(count(UpgradeOutcome::Downgraded), "downgraded"), (count(UpgradeOutcome::Failed), "failed")];
         let elapsed = clock::now().duration_since(started);
-        let closing = closing::line(done, upgrades.len(), "upgraded", &[(failed, "failed")], elapsed);
+        let closing = closing::line(done, upgrades.len(), "upgraded", &others, elapsed);
         context.verbosity.close(&closing, &context.settings);
     }
     if args.lock {
@@ -157,9 +159,10 @@ fn print_outcome(plan: &UpgradePlan, upgrade: &Upgrade, context: &Context) {
     let or_unknown = |version: &str| if version.is_empty() { "unknown" } else { version }.to_owned();
     let limit = if reason.is_empty() { String::new() } else { format!("; {reason}") };
     match (outcome, result) {
-        (UpgradeOutcome::Upgraded, _) => {
+        (UpgradeOutcome::Upgraded | UpgradeOutcome::Downgraded, _) => {
             let (previous, version) = (or_unknown(previous), or_unknown(version));
-            context.verbosity.note(&format!("{name}: {previous} -> {version}{limit}"));
+            let older = if *outcome == UpgradeOutcome::Downgraded { " (older)" } else { "" };
+            context.verbosity.note(&format!("{name}: {previous} -> {version}{older}{limit}"));
         }
         (UpgradeOutcome::UpToDate, _) => {
             context.verbosity.note(&format!("{name} is up to date ({}){limit}", or_unknown(version)));
@@ -178,7 +181,9 @@ fn print_outcome(plan: &UpgradePlan, upgrade: &Upgrade, context: &Context) {
         (UpgradeOutcome::Failed, Some(result)) => failure::print(result, false),
         (UpgradeOutcome::Foreign | UpgradeOutcome::Failed, _) => error!("cannot upgrade {name}: {reason}"),
     }
-    if let (UpgradeOutcome::Upgraded | UpgradeOutcome::UpToDate, Some(result)) = (outcome, result) {
+    if let Some(result) = result
+        && (outcome.has_other_version() || *outcome == UpgradeOutcome::UpToDate)
+    {
         failure::print(result, false);
     }
 }
@@ -188,7 +193,8 @@ fn cells(upgrade: &Upgrade) -> [Cell; 5] {
     let status = match upgrade.outcome {
         UpgradeOutcome::Upgraded => Cell::success(word),
         UpgradeOutcome::Failed => Cell::failure(word),
-        UpgradeOutcome::UpToDate
+        UpgradeOutcome::Downgraded
+        | UpgradeOutcome::UpToDate
         | UpgradeOutcome::HeldBack
         | UpgradeOutcome::Foreign
         | UpgradeOutcome::Planned => Cell::plain(word),

@@ -99,8 +99,10 @@ pub(crate) struct Upgrade {
 /// The outcome for one binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UpgradeOutcome {
-    /// Another version is installed now.
+    /// A newer version is installed now, or one that is not known.
     Upgraded,
+    /// An older version is installed now, which the command named.
+    Downgraded,
     /// The same version is installed.
     UpToDate,
     /// The provider offers only an older version.
@@ -114,10 +116,30 @@ pub(crate) enum UpgradeOutcome {
 }
 
 impl UpgradeOutcome {
+    /// Returns the outcome for a binary whose file was replaced.
+    fn of_versions(earlier: &Installed, now: &Installed) -> Self {
+        let versions = |installed: &Installed| {
+            (Version::parse(&installed.version), Version::parse(&installed.package_version))
+        };
+        if (&earlier.version, &earlier.package_version) == (&now.version, &now.package_version) {
+            Self::UpToDate
+        } else if !now.version.is_empty() && versions(now) < versions(earlier) {
+            Self::Downgraded
+        } else {
+            Self::Upgraded
+        }
+    }
+
+    /// Whether another version is installed now.
+    pub(crate) fn has_other_version(self) -> bool {
+        matches!(self, Self::Upgraded | Self::Downgraded)
+    }
+
     /// Returns the word for records and tables.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Upgraded => "upgraded",
+            Self::Downgraded => "downgraded",
             Self::UpToDate => "up to date",
             Self::HeldBack => "held back",
             Self::Foreign => "not upgraded",
@@ -348,6 +370,7 @@ impl UpgradePlan {
             UpgradeOutcome::Failed => true,
             UpgradeOutcome::Foreign => self.has_names,
             UpgradeOutcome::Upgraded
+            | UpgradeOutcome::Downgraded
             | UpgradeOutcome::UpToDate
             | UpgradeOutcome::HeldBack
             | UpgradeOutcome::Planned => false,
@@ -378,13 +401,8 @@ impl Upgrade {
         self.outcome = match (&result, result.installed()) {
             (StepResult::Planned(_), _) => UpgradeOutcome::Planned,
             (_, Some(installed)) => {
-                let earlier =
-                    self.earlier.as_ref().map(|earlier| (&earlier.version, &earlier.package_version));
-                if earlier == Some((&installed.version, &installed.package_version)) {
-                    UpgradeOutcome::UpToDate
-                } else {
-                    UpgradeOutcome::Upgraded
-                }
+                let of_versions = |earlier| UpgradeOutcome::of_versions(earlier, installed);
+                self.earlier.as_ref().map_or(UpgradeOutcome::Upgraded, of_versions)
             }
             (_, None) if result.held_back().is_some() => UpgradeOutcome::HeldBack,
             (_, None) => UpgradeOutcome::Failed,
@@ -475,7 +493,7 @@ pub(crate) fn outdated_lines(path: &Path, upgrades: &[Upgrade], settings: &Setti
     let platform = settings::platform();
     let is_outdated = |upgrade: &&Upgrade| {
         let line = file.lockfile.get(&platform, &upgrade.name);
-        upgrade.outcome == UpgradeOutcome::Upgraded
+        upgrade.outcome.has_other_version()
             && line
                 .zip(upgrade.installed())
                 .is_some_and(|(line, installed)| line.version != installed.version)

@@ -289,7 +289,7 @@ fn upgrade_does_not_replace_a_version_with_an_older_one() {
     context
         .plugin("p", &[json!({"type": "Binary", "name": "a", "binproviders": "shop", "max_version": "1.5"})]);
     let asked = context.run(&["upgrade", "a", "b@1.9"]).succeeds().records();
-    assert_eq!(outcomes(&asked), [["a", "2.0", "1.5", "upgraded"], ["b", "2.0", "1.9", "upgraded"]]);
+    assert_eq!(outcomes(&asked), [["a", "2.0", "1.5", "downgraded"], ["b", "2.0", "1.9", "downgraded"]]);
 }
 
 #[test]
@@ -329,7 +329,9 @@ fn a_named_version_replaces_that_of_the_stored_request() {
     assert_eq!(outcomes(&upgraded.records()), [["a", "1.0", "2", "upgraded"]]);
     let stored = context.run(&["binary", "show", "a"]).succeeds().record();
     assert_eq!([&stored["min_version"], &stored["max_version"]], ["2", "2"]);
-    assert_eq!(outcomes(&context.run(&["upgrade", "shop:a@1.0"]).succeeds().records())[0][2], "1.0");
+    let older = context.run(&["upgrade", "shop:a@1.0"]).succeeds();
+    assert_eq!(outcomes(&older.records()), [["a", "2", "1.0", "downgraded"]]);
+    older.stderr_contains("a: 2 -> 1.0 (older)").stderr_contains("0 of 1 upgraded, 1 downgraded in ");
 
     context
         .plugin("p", &[json!({"type": "Binary", "name": "a", "binproviders": "shop", "max_version": "1.5"})]);
