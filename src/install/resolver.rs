@@ -16,6 +16,7 @@ use crate::install::request_digest;
 use crate::install::scheduler::{HookIndex, HookMode};
 use crate::install::status::{self, FileCheck};
 use crate::model::misspelling::closest;
+use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::model::{Attempt, Binary, Installed, Outcome, ProviderName};
 use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::config::provider::ProviderConfig;
@@ -140,7 +141,11 @@ impl Resolver<'_> {
     /// Reports the default rules of the policy that the provider of an installed binary cannot enforce.
     fn report_unsupported_defaults(&self, request: &Request, provider: &str) {
         let enforces = self.provider_configs.get(provider).map(|config| config.enforces).unwrap_or_default();
-        let rules = enforces.unsupported_defaults(request.policy_of(provider));
+        let mut rules = enforces.unsupported_defaults(request.policy_of(provider));
+        if request.overrides.of(provider).get("sha256").is_some_and(|value| !value.is_null()) {
+            // A file that the requirement states by its digest cannot be a newer one.
+            rules.retain(|rule| *rule != MIN_RELEASE_AGE_KEY);
+        }
         if !rules.is_empty() {
             let notice = format!("{provider} cannot enforce {}; see docs/providers.md", rules.join(" and "));
             (self.on_event)(request, InstallEvent::Notice(notice));

@@ -100,7 +100,10 @@ fn url_installs_from_the_address_of_the_requirement() {
     let server = github_with(&mut context, |_| [("/v2.5/rg".to_owned(), vec![Answer::file(file)])].into());
     let url = format!("http://{}/v{{version}}/rg", server.address);
     let overrides = json!({"url": url, "version": "2.5", "sha256": sha256(packed.as_bytes())});
-    let record = install_with(&context, "url", &overrides);
+    install_with(&context, "url", &overrides);
+    let output = context.run(&["install", "--force"]).succeeds();
+    assert!(!output.stderr.contains("min_release_age"), "the digest is fixed: {}", output.stderr);
+    let record = output.record();
     assert_eq!((&record["version"], &record["binprovider"]), (&json!("2.5"), &json!("url")), "{record}");
     assert_eq!(record["abspath"], lib(&context, "url/rg/rg").to_str().unwrap());
     for (overrides, expected) in [
