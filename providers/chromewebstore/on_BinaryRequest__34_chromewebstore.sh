@@ -12,21 +12,17 @@ printf %s "$id" | grep -qxE '[a-p]{32}' || decline "$id is not the id of an exte
 url=$(printf '%s\n' "$packages" | sed -n 's/^--url=//p' | tail -n 1)
 expected=$(printf '%s\n' "$packages" | sed -n 's/^--sha256=//p' | tail -n 1 | tr A-F a-f)
 [ "$url" ] || url="${CHROMEWEBSTORE_UPDATE_URL:-https://clients2.google.com/service/update2/crx}?response=redirect&acceptformat=crx3&prodversion=9999.0.9999.0&x=id%3D$id%26uc"
-case $url in https://* | http://*) ;; *) reject "the URL of $id, $url, does not begin with https://" ;; esac
-if command -v curl >/dev/null; then fetch() { curl -fsSL --proto '=http,https' -o "$1" "$url"; }
-elif command -v wget >/dev/null; then fetch() { wget -nv -O "$1" "$url"; }
-else decline "neither curl nor wget is on PATH; install one with apt-get install curl"; fi
 digest() { { sha256sum "$1" 2>/dev/null || shasum -a 256 "$1"; } | cut -d ' ' -f 1; }
 # Prints the $3 bytes of the file $1 at the offset $2.
 bytes() { tail -c "+$(($2 + 1))" "$1" | head -c "$3"; }
 
 log=$PWD/chromewebstore.log
 make_part
-file=$part/file zip=$part/zip
-logged fetch "$file" || fail "cannot download $id: $(tail -n 1 "$log"); check the network and CHROMEWEBSTORE_UPDATE_URL"
+zip=$part/zip
+eval "$("$RIGUP" hook download --unverified "$url" "$part/download")"
 [ -s "$file" ] || fail "the Chrome Web Store has no extension $id"
-[ -z "$expected" ] || [ "$(digest "$file")" = "$expected" ] ||
-    fail "$url does not match its digest: it has $(digest "$file"), not $expected"
+[ -z "$expected" ] || [ "$sha256" = "$expected" ] ||
+    reject "$url does not match its digest: it has $sha256, not $expected"
 case $(head -c 4 "$file" | tr -d '\0') in
 Cr24)
     # The header of a CRX3 file is a protocol buffer: field 2 has a key (1) and a signature (2), field 10000 has what is
@@ -67,7 +63,7 @@ Cr24)
         archive) tail -c "+$((offset + 1))" "$file" >"$zip" ;;
         esac
     done <"$part/header"
-    [ "$key" ] || fail "the file is another extension than $id: none of its keys has this id"
+    [ "$key" ] || reject "the file is another extension than $id: none of its keys has this id"
     if command -v openssl >/dev/null; then
         length=${signed#* }
         {
@@ -78,12 +74,12 @@ Cr24)
             cat "$zip"
         } >"$part/message"
         openssl dgst -sha256 -keyform DER -verify "$key" -signature "$part/signature" "$part/message" >"$log" 2>&1 ||
-            fail "the signature of $id does not match: $(tail -n 1 "$log")"
+            reject "the signature of $id does not match: $(tail -n 1 "$log")"
     else
         warn "the signature of $id is not checked, because openssl is not on PATH"
     fi ;;
 PK*)
-    [ "$expected" ] || fail "the file of $id is a zip archive, which has no signature; state its digest with --sha256=$(digest "$file")"
+    [ "$expected" ] || fail "the file of $id is a zip archive, which has no signature; state its digest with --sha256=$sha256"
     mv "$file" "$zip" ;;
 *) fail "the file of $id is neither a CRX3 file nor a zip archive" ;;
 esac

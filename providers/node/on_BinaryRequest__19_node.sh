@@ -8,16 +8,16 @@ set -euf
 
 eval "$("$RIGUP" hook begin --provider node -- "$@")"
 case $name in node | npm | npx | corepack) ;; *) decline "only node, npm, npx and corepack come with Node.js" ;; esac
-unreachable() { fail "cannot download $mirror/$1: $(sed -n '$p' fetch.err); check the network and NODEJS_ORG_MIRROR"; }
 line=$(printf '%s\n' "$packages" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
-if command -v curl >/dev/null; then fetch() { curl -fsSL -o "$2" "$mirror/$1" 2>fetch.err || unreachable "$1"; }
-elif command -v wget >/dev/null; then fetch() { wget -nv -O "$2" "$mirror/$1" 2>fetch.err || unreachable "$1"; }
-else decline "neither curl nor wget is on PATH; install one with apt-get install curl"; fi
-case $(uname -m) in x86_64 | amd64) arch=x64 ;; aarch64 | arm64) arch=arm64 ;; armv7*) arch=armv7l ;; *) arch=$(uname -m) ;; esac
-case $(uname -s) in Darwin) os=darwin listed=osx-$arch-tar ;; *) os=linux listed=linux-$arch ;; esac
 
 mirror=${NODEJS_ORG_MIRROR:-https://nodejs.org/dist} mirror=${mirror%/}
-fetch index.tab index.tab
+# Downloads the file $1 of the mirror into the folder $2.
+fetch() {
+    eval "$("$RIGUP" hook download --unverified ${NODEJS_ORG_MIRROR:+--setting=NODEJS_ORG_MIRROR} "$mirror/$1" "$2")"
+}
+fetch index.tab "$PWD"
+case $(uname -m) in x86_64 | amd64) arch=x64 ;; aarch64 | arm64) arch=arm64 ;; armv7*) arch=armv7l ;; *) arch=$(uname -m) ;; esac
+case $(uname -s) in Darwin) os=darwin listed=osx-$arch-tar ;; *) os=linux listed=linux-$arch ;; esac
 version=$(awk -F '\t' -v name="$name" -v listed="$listed" -v line="$line" -v min="$min_version" -v exact="$exact_version" -v before="$released_before" '
     function number(text, part) { sub(/^v/, "", text); split(text, part, "."); return (part[1] * 1e3 + part[2]) * 1e4 + part[3] }
     NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
@@ -36,19 +36,18 @@ root=$LIB_DIR/node/$version program=run/$name
 [ "$name" != node ] || program=bin/node
 # The archive of a program that runs was verified before it was unpacked.
 if ! "$root/$program" --version >/dev/null 2>&1; then
-    file=node-$version-$os-$arch.tar.xz
-    command -v xz >/dev/null || file=${file%xz}gz
+    archive=node-$version-$os-$arch.tar.xz
+    command -v xz >/dev/null || archive=${archive%xz}gz
     [ ! -e "$root" ] || [ -d "$LIB_DIR/.prefixes/node/$version" ] ||
         fail "$root exists, and rigup did not make it; move it away"
     make_part
     mkdir "$part/run"
-    fetch "$version/SHASUMS256.txt" SHASUMS256.txt
-    fetch "$version/$file" "$part/$file"
-    expected=$(awk -v file="$file" '$2 == file { print $1 }' SHASUMS256.txt)
-    digest=$({ sha256sum "$part/$file" 2>/dev/null || shasum -a 256 "$part/$file"; } | cut -d ' ' -f 1)
-    [ "$digest" = "$expected" ] ||
-        fail "$file does not match SHASUMS256.txt: its digest is $digest, not ${expected:-listed}"
-    tar -xof "$part/$file" -C "$part" --strip-components 1 && rm "$part/$file"
+    fetch "$version/SHASUMS256.txt" "$PWD"
+    expected=$(awk -v file="$archive" '$2 == file { print $1 }' SHASUMS256.txt)
+    fetch "$version/$archive" "$part"
+    [ "$sha256" = "$expected" ] ||
+        reject "$archive does not match SHASUMS256.txt: its digest is $sha256, not ${expected:-listed}"
+    tar -xof "$file" -C "$part" --strip-components 1 && rm "$file"
     # The other programs look for node on PATH, and must find the one in this folder, wherever that is moved.
     for other in npm npx corepack; do
         cat >"$part/run/$other" <<LAUNCHER
@@ -58,7 +57,7 @@ PATH=\$bin:\$PATH exec "\$bin/node" "\$bin/$other" "\$@"
 LAUNCHER
         if [ -e "$part/bin/$other" ]; then chmod +x "$part/run/$other"; fi
     done
-    "$part/$program" --version >/dev/null || fail "$file has no $name that runs here"
+    "$part/$program" --version >/dev/null || fail "$archive has no $name that runs here"
     rm -rf "$root" && mv "$part" "$root"
 fi
 

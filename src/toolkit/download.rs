@@ -13,7 +13,7 @@ use crate::shell;
 use crate::toolkit::checksum::{self, UnreadableChecksum};
 use crate::toolkit::download::provenance::{Checked, ProvenanceError};
 use crate::toolkit::http::error::HttpError;
-use crate::toolkit::http::url::{Url, UrlError};
+use crate::toolkit::http::url::{self, Url, UrlError};
 use crate::toolkit::http::{HttpClient, HttpRequest};
 use crate::toolkit::minisign::{self, MinisignError};
 use crate::toolkit::release::host::ReleaseHost;
@@ -22,6 +22,9 @@ mod provenance;
 
 /// The largest checksum file or signature, in bytes.
 const MAX_SIDE_FILE: u64 = 4 << 20;
+
+/// How many characters of the name of a file are in that of the incomplete one, which may have at most 255 bytes.
+const MAX_START: usize = 60;
 
 /// A file to download, as one line of JSON in the variable `candidates`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +66,12 @@ pub(crate) struct AssetSource {
     pub(crate) repository: Option<String>,
     /// Whether a file is refused that nothing verifies.
     pub(crate) require_checksum: bool,
+    /// Whether nothing warns of a file that nothing verifies, because the hook does.
+    #[serde(skip)]
+    pub(crate) is_verified_by_hook: bool,
+    /// The setting of the user that names the address.
+    #[serde(skip)]
+    pub(crate) setting: Option<String>,
 }
 
 /// A digest, and who states it.
@@ -96,6 +105,9 @@ pub(crate) enum DownloadError {
     /// The download failed.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The download failed, and a setting names the address.
+    #[error("{0}; {1} names the server")]
+    Setting(HttpError, String),
     /// The file has another size than the host says.
     #[error("{0} has {1} bytes, not the {2} that its host states; try again")]
     Size(String, u64, u64),
@@ -131,6 +143,7 @@ impl DownloadError {
         match self {
             Self::Http(HttpError::NoDownloader) => Outcome::Declined,
             Self::Http(_)
+            | Self::Setting(..)
             | Self::Size(..)
             | Self::Io(_)
             | Self::Unreadable(..)
@@ -150,14 +163,36 @@ impl DownloadError {
 }
 
 impl AssetSource {
-    /// Parses the source of a download: an address, or a line of `candidates`.
-    pub(crate) fn parse(source: &str) -> Result<Self, DownloadError> {
-        if source.trim_start().starts_with('{') {
-            return serde_json::from_str(source).map_err(|error| DownloadError::Source(error.to_string()));
-        }
-        let url = Url::parse(source)?;
-        let name = url.file_name().ok_or_else(|| DownloadError::Name(url.to_string()))?;
-        Ok(Self { name, url: url.as_str().to_owned(), ..Self::default() })
+    /// Whether a source is a line of `candidates`, and not an address.
+    pub(crate) fn is_line(source: &str) -> bool {
+        source.trim_start().starts_with('{')
+    }
+
+    /// Parses a line of `candidates`.
+    pub(crate) fn parse_line(line: &str) -> Result<Self, DownloadError> {
+        serde_json::from_str(line).map_err(|error| DownloadError::Source(error.to_string()))
+    }
+
+    /// Returns the source of the file at an address, which may be one of `http` or `file` if `setting` of the user names it.
+    /// With a digest, the file must have it. Nothing warns of a file without one if `is_verified_by_hook`.
+    pub(crate) fn at(
+        address: &str,
+        setting: Option<&str>,
+        sha256: Option<&str>,
+        is_verified_by_hook: bool,
+    ) -> Result<Self, DownloadError> {
+        let local = url::local_path(address).filter(|_| setting.is_some());
+        let name = match &local {
+            Some(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            None => parse_url(address, setting)?.file_name(),
+        };
+        let name = name.ok_or_else(|| DownloadError::Name(url::redacted(address)))?;
+        let known = sha256.map(|sha256| KnownDigest {
+            sha256: sha256.to_owned(),
+            source: "the option --sha256".to_owned(),
+        });
+        let (url, setting) = (address.to_owned(), setting.map(str::to_owned));
+        Ok(Self { name, url, known, is_verified_by_hook, setting, ..Self::default() })
     }
 
     /// Returns the line that [`Self::parse`] reads.
@@ -180,8 +215,13 @@ impl AssetSource {
         let client = HttpClient::find(settings, interrupt)?;
         fs_err::create_dir_all(folder)?;
         let folder = fs_err::canonicalize(folder)?;
-        let part = tempfile::NamedTempFile::new_in(&folder)?.into_temp_path();
-        let url = self.fetch(&client, settings, &part)?;
+        let start: String = self.name.chars().take(MAX_START).collect();
+        let part =
+            tempfile::Builder::new().prefix(&format!(".{start}.")).tempfile_in(&folder)?.into_temp_path();
+        let url = match url::local_path(&self.url).filter(|_| self.setting.is_some()) {
+            Some(local) => fs_err::copy(local, &part).map(|_| self.url.clone())?,
+            None => self.fetch(&client, settings, &part).map_err(|error| self.of_setting(error))?,
+        };
         let found = fs_err::metadata(&part)?.len();
         if let Some(stated) = self.size.filter(|size| *size != found) {
             return Err(DownloadError::Size(self.name.clone(), found, stated));
@@ -191,12 +231,17 @@ impl AssetSource {
         let warning = self.verify(&sha256, &check)?;
         let file = folder.join(&self.name);
         part.persist(&file).map_err(|error| error.error)?;
-        Ok(DownloadedAsset { file, url: url.as_str().to_owned(), sha256, warning })
+        Ok(DownloadedAsset { file, url, sha256, warning })
     }
 
     /// Downloads the file from its public address or, if that is not open to all or pinned, from the API. Returns the address.
-    fn fetch(&self, client: &HttpClient<'_>, settings: &Settings, file: &Path) -> Result<Url, DownloadError> {
-        let url = Url::parse(&self.url)?;
+    fn fetch(
+        &self,
+        client: &HttpClient<'_>,
+        settings: &Settings,
+        file: &Path,
+    ) -> Result<String, DownloadError> {
+        let url = parse_url(&self.url, self.setting.as_deref())?;
         let request = |url, credential| HttpRequest {
             url,
             accept: "application/octet-stream",
@@ -212,8 +257,13 @@ impl AssetSource {
         let is_at_api = self.api_url.as_ref() == Some(&self.url);
         let of_api = if is_at_api { credential()? } else { None };
         let status = client.get(request(&url, of_api.as_ref()), file)?.status;
+        if status == 204 {
+            // Neither curl nor wget writes a file without content.
+            fs_err::write(file, "")?;
+            return Ok(url.as_str().to_owned());
+        }
         if is_success(status) {
-            return Ok(url);
+            return Ok(url.as_str().to_owned());
         }
         if matches!(status, 401 | 403 | 404)
             && let Some(api_url) = self.api_url.as_ref().filter(|_| !is_at_api)
@@ -221,10 +271,20 @@ impl AssetSource {
         {
             let api_url = Url::parse(api_url)?;
             if is_success(client.get(request(&api_url, Some(&credential)), file)?.status) {
-                return Ok(api_url);
+                return Ok(api_url.as_str().to_owned());
             }
         }
         Err(HttpError::Status(url, status).into())
+    }
+
+    /// Adds the setting that names the address to an error of the network.
+    fn of_setting(&self, error: DownloadError) -> DownloadError {
+        match (error, &self.setting) {
+            (DownloadError::Http(error @ (HttpError::Failed(..) | HttpError::Status(..))), Some(setting)) => {
+                DownloadError::Setting(error, setting.clone())
+            }
+            (error, _) => error,
+        }
     }
 
     /// Verifies the file. Returns a warning if nothing does.
@@ -267,8 +327,16 @@ impl AssetSource {
         if self.require_checksum {
             return Err(DownloadError::NoChecksum(self.name.clone(), sha256.to_owned()));
         }
+        if self.is_verified_by_hook {
+            return Ok(None);
+        }
         Ok(Some(format!("{} has no checksum, so nothing verifies that it is unchanged", self.name)))
     }
+}
+
+/// Parses an address, which may be one of `http` if a setting of the user names it.
+fn parse_url(address: &str, setting: Option<&str>) -> Result<Url, UrlError> {
+    if setting.is_some() { Url::of_setting(address) } else { Url::parse(address) }
 }
 
 impl AssetSource {

@@ -344,6 +344,7 @@ impl<'a> ReleaseSearch<'a> {
             verify: self.stated.verify()?.map(str::to_owned),
             repository: of.map(|(_, repository)| repository.to_string()),
             require_checksum: self.stated.flag("require_checksum")? || is_required,
+            ..AssetSource::default()
         })
     }
 

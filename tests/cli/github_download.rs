@@ -266,3 +266,47 @@ fn hook_download_takes_only_secure_addresses() {
     assert!(output.stdout.contains(&format!("sha256={}\n", sha256(b"abc"))), "{}", output.stdout);
     assert_eq!(std::fs::read(folder.join("a b")).unwrap(), b"abc");
 }
+
+#[test]
+fn hook_download_checks_a_digest_and_takes_what_a_setting_names() {
+    let mut context = TestContext::new();
+    let folder = context.path("downloads");
+    let server = github_with(&mut context, |_| {
+        [
+            ("/x".to_owned(), vec![Answer::file("abc")]),
+            ("/empty".to_owned(), vec![Answer::new("204 No Content", "")]),
+        ]
+        .into()
+    });
+    let download = |url: &str, options: &[&str]| {
+        context.run(&[&["hook", "download", url, folder.to_str().unwrap()], options].concat())
+    };
+    let url = format!("http://{}/x", server.address);
+    let digest = sha256(b"abc");
+    for (options, has_warning) in
+        [(&["--sha256", &digest.to_uppercase()][..], false), (&["--unverified"], false), (&[], true)]
+    {
+        let output = download(&url, options).succeeds();
+        assert_eq!(output.stdout.contains("warn "), has_warning, "{}", output.stdout);
+        assert_eq!(std::fs::read(folder.join("x")).unwrap(), b"abc");
+        std::fs::remove_file(folder.join("x")).unwrap();
+    }
+    let wrong = download(&url, &["--sha256", &"0".repeat(64)]).exits_with(1);
+    assert!(wrong.stdout.starts_with("reject 'x has sha256 "), "{}", wrong.stdout);
+    assert!(names_in(&folder).is_empty());
+    download(&url.replace("/x", "/empty"), &["--unverified"]).succeeds();
+    assert_eq!(std::fs::read(folder.join("empty")).unwrap(), b"");
+
+    let local =
+        format!("file://{}", context.write("my site/y", "local").display().to_string().replace(' ', "%20"));
+    assert!(download(&local, &[]).exits_with(1).stdout.starts_with("reject "));
+    let output = download(&local, &["--unverified", "--setting", "MY_MIRROR"]).succeeds();
+    assert!(output.stdout.contains(&format!("sha256={}\n", sha256(b"local"))), "{}", output.stdout);
+    let missing = download("http://192.0.2.1.invalid/x", &["--setting", "MY_MIRROR"]).exits_with(1);
+    assert!(missing.stdout.contains("; MY_MIRROR names the server"), "{}", missing.stdout);
+    for wrong in [&["--sha256", "00"][..], &["--sha256", &digest, "--unverified"]] {
+        assert_eq!(download(&url, wrong).exits_with(2).stdout, "exit 2\n");
+    }
+    let line = context.run(&["hook", "download", "{\"name\": \"x\"}", "/no", "--unverified"]);
+    line.exits_with(2).stderr_contains("need an address");
+}

@@ -167,14 +167,19 @@ fn chromewebstore_installs_an_extension_whose_signature_matches() {
 
     let fails = |line: Value, reason: &str| {
         context.plugin("p", &[line]);
-        context.run(&["install", "--force"]).exits_with(1).stderr_contains(reason);
+        let output = context.run(&["install", "--force"]).exits_with(1);
+        let outcome = output.record()["attempts"][0]["outcome"].clone();
+        output.stderr_contains(reason);
+        outcome
     };
-    fails(require(&other, "--name=hello"), &format!("the file is another extension than {other}"));
-    fails(require(&id, "--sha256=00"), "does not match its digest");
-    fails(require(&id, &format!("--url={host}/none.crx")), &format!("cannot download {id}: "));
+    let other =
+        fails(require(&other, "--name=hello"), &format!("the file is another extension than {other}"));
+    let digest = fails(require(&id, "--sha256=00"), "does not match its digest");
+    fails(require(&id, &format!("--url={host}/none.crx")), &format!("cannot download {host}/none.crx: "));
     fails(require(&id, &format!("--url={host}/index.html")), "is neither a CRX3 file nor a zip archive");
     let mut changed = fs::read(&file).unwrap();
     changed.push(b'x');
     fs::write(&file, changed).unwrap();
-    fails(require(&id, "--name=hello"), &format!("the signature of {id} does not match: "));
+    let signature = fails(require(&id, "--name=hello"), &format!("the signature of {id} does not match: "));
+    assert_eq!([other, digest, signature], ["rejected"; 3]);
 }

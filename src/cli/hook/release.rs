@@ -6,6 +6,7 @@ use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::hook::provider_args::ProviderArgs;
 use crate::clock;
 use crate::engine::ExitStatus;
+use crate::fs::digest::is_sha256;
 use crate::model::Outcome;
 use crate::process::executable;
 use crate::settings::Settings;
@@ -34,6 +35,15 @@ pub(crate) struct DownloadArgs {
     source: String,
     /// Folder to put the file into
     folder: PathBuf,
+    /// SHA-256 digest that the file must have
+    #[arg(long, value_name = "DIGEST")]
+    sha256: Option<String>,
+    /// Print no warning if nothing verifies the file, because the hook does
+    #[arg(long, conflicts_with = "sha256")]
+    unverified: bool,
+    /// Allow an address of http or file too, because the user's setting NAME has it
+    #[arg(long, value_name = "NAME")]
+    setting: Option<String>,
 }
 
 /// Prints shell code that sets the release of a request and its files, or that ends the hook.
@@ -67,10 +77,23 @@ fn list(of: &ProviderArgs, context: &mut Context) -> CommandResult {
 
 /// Downloads a file, and prints shell code that sets its path, or that ends the hook.
 pub(super) fn download(args: &DownloadArgs, context: &mut Context) -> CommandResult {
+    let DownloadArgs { source, folder, sha256, unverified, setting } = args;
     evaluated(context, |settings| {
+        let is_line = AssetSource::is_line(source);
+        if is_line && (sha256.is_some() || *unverified || setting.is_some()) {
+            return Err(CliError::usage("--sha256, --unverified and --setting need an address"));
+        }
+        let sha256 = sha256.as_ref().map(|digest| digest.to_ascii_lowercase());
+        if let Some(wrong) = sha256.as_deref().filter(|text| !is_sha256(text)) {
+            return Err(CliError::usage(format!("{wrong} is not a SHA-256 digest")));
+        }
         let interrupt = interrupt()?;
-        let downloaded = AssetSource::parse(&args.source)
-            .and_then(|download| download.run(&args.folder, settings, &interrupt));
+        let download = if is_line {
+            AssetSource::parse_line(source)
+        } else {
+            AssetSource::at(source, setting.as_deref(), sha256.as_deref(), *unverified)
+        };
+        let downloaded = download.and_then(|download| download.run(folder, settings, &interrupt));
         let script = downloaded.map(|downloaded| downloaded.script());
         Ok(script.map_err(|error| (error.signal(), error.outcome(), error.to_string())))
     })

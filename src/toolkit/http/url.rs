@@ -1,7 +1,10 @@
 //! The addresses that rigup downloads from.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use fluent_uri::component::Authority;
 use fluent_uri::{Uri, UriRef};
@@ -10,7 +13,11 @@ use crate::fs::digest;
 
 /// The address of a file or of an API: `https`, or `http` on this machine. It has neither a user nor a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Url(Uri<String>);
+pub(crate) struct Url {
+    uri: Uri<String>,
+    /// Whether `http` is allowed on any host.
+    allows_http: bool,
+}
 
 /// An address that rigup does not download from. No message contains an address with a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +48,18 @@ impl Url {
     /// Parses an address. Characters that an address must encode, such as blanks, are encoded.
     pub(crate) fn parse(text: &str) -> Result<Self, UrlError> {
         let invalid = || UrlError::Invalid(text.split(['?', '#', '@']).next().unwrap_or_default().to_owned());
-        Self::check(Uri::parse(encoded(text)).map_err(|_| invalid())?)
+        Self::check(Uri::parse(encoded(text)).map_err(|_| invalid())?, false)
+    }
+
+    /// Parses an address that a setting of the user names: it may be one of `http`, and so may the redirects from it.
+    pub(crate) fn of_setting(text: &str) -> Result<Self, UrlError> {
+        match Self::parse(text) {
+            Err(UrlError::Insecure(_)) => {
+                let uri = Uri::parse(encoded(text)).map_err(|_| UrlError::Invalid(text.to_owned()))?;
+                Self::check(uri, true)
+            }
+            parsed => parsed.map(|url| Self { allows_http: true, ..url }),
+        }
     }
 
     /// Returns the address of a server: `https`, or `http` on this machine. The name may have a port.
@@ -58,11 +76,11 @@ impl Url {
             || UrlError::Invalid(location.split(['?', '#', '@']).next().unwrap_or_default().to_owned());
         let location = encoded(location);
         let location = UriRef::parse(location.as_str()).map_err(|_| invalid())?;
-        let base = self.0.strip_fragment();
-        Self::check(location.resolve_against(&base).map_err(|_| invalid())?)
+        let base = self.uri.strip_fragment();
+        Self::check(location.resolve_against(&base).map_err(|_| invalid())?, self.allows_http)
     }
 
-    fn check(uri: Uri<String>) -> Result<Self, UrlError> {
+    fn check(uri: Uri<String>, allows_http: bool) -> Result<Self, UrlError> {
         let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
             return Err(UrlError::Invalid(uri.into_string()));
         };
@@ -72,21 +90,21 @@ impl Url {
         }
         let is_secure = match uri.scheme().as_str().to_ascii_lowercase().as_str() {
             "https" => true,
-            "http" => is_this_machine(&host),
+            "http" => allows_http || is_this_machine(&host),
             _ => false,
         };
         if !is_secure {
             let end = uri.as_str().find(['?', '#']).unwrap_or(uri.as_str().len());
             return Err(UrlError::Insecure(uri.as_str()[..end].to_owned()));
         }
-        Ok(Self(uri))
+        Ok(Self { uri, allows_http })
     }
 
     /// Returns the server.
     pub(crate) fn origin(&self) -> ServerOrigin {
-        let scheme = self.0.scheme().as_str().to_ascii_lowercase();
+        let scheme = self.uri.scheme().as_str().to_ascii_lowercase();
         let default = if scheme == "https" { "443" } else { "80" };
-        let authority = self.0.authority();
+        let authority = self.uri.authority();
         let port = authority.as_ref().and_then(Authority::port).map(|port| port.as_str().to_owned());
         let port = port.filter(|port| !port.is_empty()).unwrap_or_else(|| default.to_owned());
         ServerOrigin { scheme, host: self.host(), port }
@@ -94,39 +112,39 @@ impl Url {
 
     /// Returns the name or the address of the server, in lower case.
     pub(crate) fn host(&self) -> String {
-        self.0.authority().map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default()
+        self.uri.authority().map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default()
     }
 
     /// Returns the server as `gh` and `GITHUB_SERVER_URL` write it: `github.com`, `localhost:3000`.
     pub(crate) fn host_and_port(&self) -> String {
-        let port = self.0.authority().and_then(|authority| authority.port()).map(|port| format!(":{port}"));
+        let port = self.uri.authority().and_then(|authority| authority.port()).map(|port| format!(":{port}"));
         self.host() + &port.unwrap_or_default()
     }
 
     /// Returns the parts of the path, decoded.
     pub(crate) fn segments(&self) -> Vec<String> {
-        decoded_parts(self.0.path().as_str())
+        decoded_parts(self.uri.path().as_str())
     }
 
     /// Returns the parts of the fragment, decoded, or `None` if there is no fragment.
     pub(crate) fn fragment_segments(&self) -> Option<Vec<String>> {
-        self.0.fragment().map(|fragment| decoded_parts(fragment.as_str()))
+        self.uri.fragment().map(|fragment| decoded_parts(fragment.as_str()))
     }
 
     /// Returns the name of the file, or `None` if the path ends in a slash.
     pub(crate) fn file_name(&self) -> Option<String> {
-        if self.0.path().as_str().ends_with('/') { None } else { self.segments().pop() }
+        if self.uri.path().as_str().ends_with('/') { None } else { self.segments().pop() }
     }
 
     /// Returns the address without its query, which may hold a signature.
     pub(crate) fn without_query(&self) -> &str {
-        let text = self.0.as_str();
+        let text = self.uri.as_str();
         &text[..text.find(['?', '#']).unwrap_or(text.len())]
     }
 
     /// Returns the whole address.
     pub(crate) fn as_str(&self) -> &str {
-        self.0.as_str()
+        self.uri.as_str()
     }
 }
 
@@ -135,6 +153,15 @@ impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.without_query())
     }
+}
+
+/// Returns the path that a `file` address names, or `None` if it is another address.
+pub(crate) fn local_path(text: &str) -> Option<PathBuf> {
+    let text = encoded(text);
+    let uri = Uri::parse(text.as_str()).ok()?;
+    let host = uri.authority().map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default();
+    let is_local = uri.scheme().as_str().eq_ignore_ascii_case("file") && ["", "localhost"].contains(&&*host);
+    is_local.then(|| PathBuf::from(OsString::from_vec(uri.path().decode().to_bytes().into_owned())))
 }
 
 /// Returns the parts of a path, decoded.
