@@ -13,7 +13,7 @@ use crate::protocol::Record;
 pub(crate) enum ExpectedRecord<'a> {
     /// The Binary record of a hook that installs.
     Binary(Expected<'a>),
-    /// The BinaryVersions record, about the binary with this name, of a hook that lists versions.
+    /// The `BinaryVersions` record, about the binary with this name, of a hook that lists versions.
     Versions(&'a str),
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum RecordError {
     /// A Binary record, or a record about another binary.
     #[error(transparent)]
     Binary(#[from] VerifyError),
-    /// A BinaryVersions record without a list.
+    /// A `BinaryVersions` record without a list.
     #[error("its versions are not a list, or an empty one")]
     NoVersions,
     /// An entry without a version: its number, from 1.
@@ -69,7 +69,7 @@ impl ExpectedRecord<'_> {
     }
 }
 
-/// Verifies a BinaryVersions record.
+/// Verifies a `BinaryVersions` record.
 fn verify_versions(name: &str, fields: &Map<String, Value>) -> Result<RecordedAnswer, RecordError> {
     let found = fields.get("name").and_then(Value::as_str).unwrap_or_default().trim();
     if found != name {

@@ -107,7 +107,7 @@ pub(crate) enum DownloadError {
     Http(#[from] HttpError),
     /// The download failed, and a setting names the address.
     #[error("{0}; {1} names the server")]
-    Setting(HttpError, String),
+    Setting(Box<HttpError>, String),
     /// The file has another size than the host says.
     #[error("{0} has {1} bytes, not the {2} that its host states; try again")]
     Size(String, u64, u64),
@@ -281,7 +281,7 @@ impl AssetSource {
     fn of_setting(&self, error: DownloadError) -> DownloadError {
         match (error, &self.setting) {
             (DownloadError::Http(error @ (HttpError::Failed(..) | HttpError::Status(..))), Some(setting)) => {
-                DownloadError::Setting(error, setting.clone())
+                DownloadError::Setting(Box::new(error), setting.clone())
             }
             (error, _) => error,
         }

@@ -108,7 +108,7 @@ impl<'a> HttpClient<'a> {
                     let url = request.url.clone();
                     return Err(match received {
                         0 => HttpError::Failed(url, failure.reason),
-                        _ => HttpError::Cut(url, received, headers.size(), tries, failure.reason),
+                        _ => HttpError::Cut(url.to_string(), received, headers.size(), tries, failure.reason),
                     });
                 }
                 offset = if can_resume && matches!(status, 200 | 206) { received } else { 0 };

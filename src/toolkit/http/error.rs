@@ -25,13 +25,13 @@ pub(crate) enum HttpError {
     /// The transfer failed.
     #[error("cannot download {0}: {1}; check the network and the proxy")]
     Failed(Url, String),
-    /// Each transfer ended before the end of the file: the bytes that there are, those of the file if the server says, how
+    /// Each transfer ended before the end of the file: the address, the bytes that there are, those of the file if the server says, how
     /// often it was tried, and the reason.
     #[error(
         "cannot download {0}: the server sent {1}{of} bytes in the last of {3} tries: {4}; try again later",
         of = .2.map(|size| format!(" of {size}")).unwrap_or_default()
     )]
-    Cut(Url, u64, Option<u64>, u32, String),
+    Cut(String, u64, Option<u64>, u32, String),
     /// The file cannot be written.
     #[error("cannot download {0}: {1}; check the free space")]
     NotWritten(Url, String),
