@@ -85,6 +85,7 @@ pub(crate) mod status_check;
 pub(crate) mod step_result;
 pub(crate) mod uninstall;
 pub(crate) mod upgrade;
+pub(crate) mod upgrade_outcome;
 pub(crate) mod user_settings;
 mod version_status;
 pub(crate) mod why;

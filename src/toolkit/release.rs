@@ -5,18 +5,17 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::boolean;
-use crate::model::Outcome;
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
-use crate::shell;
 use crate::toolkit::asset::platform::Platform;
 use crate::toolkit::download::{AssetSource, KnownDigest};
 use crate::toolkit::http::HttpClient;
-use crate::toolkit::http::error::HttpError;
 use crate::toolkit::http::url::{Url, UrlError};
-use crate::toolkit::release::choice::{Choice, Criteria, Unsuitable};
-use crate::toolkit::release::host::{ApiError, ReleaseHost, Repository};
+use crate::toolkit::release::choice::{Choice, Criteria};
+use crate::toolkit::release::error::ReleaseError;
+use crate::toolkit::release::found::FoundRelease;
+use crate::toolkit::release::host::{ReleaseHost, Repository};
 use crate::toolkit::release::lookup::ReleaseLookup;
 use crate::toolkit::release::model::{Asset, PublishedRelease};
 use crate::toolkit::release::side_files::SideFiles;
@@ -26,6 +25,8 @@ use crate::toolkit::repository;
 use crate::toolkit::request::HookRequest;
 
 mod choice;
+pub(crate) mod error;
+mod found;
 pub(crate) mod host;
 pub(crate) mod listing;
 mod lookup;
@@ -38,98 +39,6 @@ mod token;
 
 /// The setting that makes `require_checksum` the default of all requirements.
 const REQUIRE_CHECKSUM: &str = "REQUIRE_CHECKSUM";
-
-/// The largest number of pages of releases that are read.
-const MAX_PAGES: usize = 10;
-
-/// The files that a request can be installed from.
-#[derive(Debug)]
-pub(crate) struct FoundRelease {
-    /// The tag; empty if there is none.
-    tag: String,
-    /// The version; empty if it is unknown.
-    version: String,
-    /// The start of the path of the prefix, without the digest of the file; empty for the request's own prefix.
-    release: PathBuf,
-    /// The path of the program in the archive that the request states.
-    bin: String,
-    /// The files, the best first.
-    candidates: Vec<AssetSource>,
-    /// What could not be enforced of the age of releases, or `None`.
-    unenforced_age: Option<String>,
-}
-
-/// Why a request cannot be installed from a release.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReleaseError {
-    /// An override has a wrong value: the provider, the key, and what the value must be.
-    #[error("overrides.{0}.{1} must be {2}")]
-    Override(String, &'static str, &'static str),
-    /// A text has a placeholder that does not exist: the provider, the key and the name.
-    #[error("overrides.{0}.{1} has {{{2}}}, which is no placeholder; use {list}", list = template::PLACEHOLDERS)]
-    Placeholder(String, &'static str, String),
-    /// An override has no value for this platform: the provider, the key, the platform and those that have one.
-    #[error(
-        "overrides.{0}.{1} has no key {2}, only {stated}; add one for {2}",
-        stated = if .3.is_empty() { "none" } else { .3 }
-    )]
-    OtherPlatforms(String, &'static str, Platform, String),
-    /// The version in the overrides is not the requested one: the provider, and both.
-    #[error("overrides.{0}.version is {1}, but the request is for {2}; change one of them")]
-    OtherVersion(String, String, String),
-    /// No repository is known for the name.
-    #[error(
-        "no repository of {0} is known; set overrides.{1}.repo to its owner and name, such as \"owner/{0}\""
-    )]
-    NoRepository(String, String),
-    /// Several repositories have a program of this name.
-    #[error("{0} may come from several repositories; set overrides.{1}.repo to one of {2}")]
-    SeveralRepositories(String, String, String),
-    /// The request needs a key that it does not have.
-    #[error("set overrides.{0}.{1}")]
-    MissingKey(String, &'static str),
-    /// No release is suitable.
-    #[error("{0} has no release that the request accepts: {1}")]
-    Unsuitable(String, Unsuitable),
-    /// There are no releases.
-    #[error("{0} has no release{1}")]
-    NoRelease(String, String),
-    /// The system is none that programs are released for.
-    #[error("programs are not released for this system")]
-    NoPlatform,
-    /// An address cannot be used.
-    #[error(transparent)]
-    Url(#[from] UrlError),
-    /// The API cannot be asked.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// Nothing can be downloaded.
-    #[error(transparent)]
-    Http(#[from] HttpError),
-}
-
-impl ReleaseError {
-    /// Returns the outcome of the attempt.
-    pub(crate) fn outcome(&self) -> Outcome {
-        match self {
-            Self::NoRepository(..)
-            | Self::NoPlatform
-            | Self::Http(HttpError::NoDownloader)
-            | Self::Api(ApiError::Http(HttpError::NoDownloader)) => Outcome::Declined,
-            Self::Http(_) | Self::Api(_) => Outcome::Failed,
-            _ => Outcome::Rejected,
-        }
-    }
-
-    /// Returns the signal that interrupted the search, or `None` if none did.
-    pub(crate) fn signal(&self) -> Option<i32> {
-        match self {
-            Self::Http(HttpError::Interrupted(signal))
-            | Self::Api(ApiError::Http(HttpError::Interrupted(signal))) => Some(*signal),
-            _ => None,
-        }
-    }
-}
 
 /// What a request says about its file.
 #[derive(Debug)]
@@ -350,28 +259,5 @@ impl<'a> ReleaseSearch<'a> {
 
     fn missing(&self, key: &'static str) -> ReleaseError {
         ReleaseError::MissingKey(self.provider.to_owned(), key)
-    }
-}
-
-impl FoundRelease {
-    fn new(tag: String, version: String, release: PathBuf, candidates: Vec<AssetSource>) -> Self {
-        Self { tag, version, release, bin: String::new(), candidates, unenforced_age: None }
-    }
-
-    /// Returns the release as shell code, which sets variables.
-    pub(crate) fn script(&self) -> String {
-        let candidates: Vec<String> = self.candidates.iter().map(AssetSource::to_line).collect();
-        let release = self.release.to_string_lossy();
-        let variables = [
-            ("tag", self.tag.as_str()),
-            ("version", &self.version),
-            ("release", &release),
-            ("bin", &self.bin),
-            ("candidates", &candidates.join("\n")),
-        ];
-        let assign = |(name, value): (&str, &str)| format!("{name}={}\n", shell::quote_text(value));
-        let warn = |text: &String| format!("warn_of_age {}\n", shell::quote_text(text));
-        variables.into_iter().map(assign).collect::<String>()
-            + &self.unenforced_age.iter().map(warn).collect::<String>()
     }
 }

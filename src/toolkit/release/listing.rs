@@ -8,9 +8,11 @@ use crate::model::{Release, VersionRange};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::toolkit::http::HttpClient;
+use crate::toolkit::release::ReleaseSearch;
 use crate::toolkit::release::choice::Criteria;
+use crate::toolkit::release::error::ReleaseError;
 use crate::toolkit::release::host::ReleaseHost;
-use crate::toolkit::release::{MAX_PAGES, ReleaseError, ReleaseSearch};
+use crate::toolkit::release::lookup::MAX_PAGES;
 use crate::toolkit::request::HookRequest;
 use crate::toolkit::versions;
 

@@ -4,11 +4,15 @@ use std::slice;
 
 use crate::toolkit::http::HttpClient;
 use crate::toolkit::release::choice::{Choice, Criteria};
+use crate::toolkit::release::error::ReleaseError;
+use crate::toolkit::release::found::FoundRelease;
 use crate::toolkit::release::host::{ApiError, ReleaseHost, Repository};
 use crate::toolkit::release::model::{Asset, PublishedRelease};
 use crate::toolkit::release::tag::TagVersion;
 use crate::toolkit::release::template::Template;
-use crate::toolkit::release::{FoundRelease, MAX_PAGES, ReleaseError};
+
+/// The largest number of pages of releases that are read.
+pub(super) const MAX_PAGES: usize = 10;
 
 /// A lookup in the releases of a repository.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use crate::fs::digest::is_sha256;
 use crate::model::{Version, VersionRange};
 use crate::plugin::overrides::ProviderOverrides;
 use crate::toolkit::asset::platform::Platform;
-use crate::toolkit::release::ReleaseError;
+use crate::toolkit::release::error::ReleaseError;
 use crate::toolkit::release::template::{self, Template};
 use crate::toolkit::request::HookRequest;
 

@@ -1,0 +1,81 @@
+//! Why a request cannot be installed from a release.
+
+use crate::model::Outcome;
+use crate::toolkit::asset::platform::Platform;
+use crate::toolkit::http::error::HttpError;
+use crate::toolkit::http::url::UrlError;
+use crate::toolkit::release::choice::Unsuitable;
+use crate::toolkit::release::host::ApiError;
+use crate::toolkit::release::template;
+
+/// Why a request cannot be installed from a release.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReleaseError {
+    /// An override has a wrong value: the provider, the key, and what the value must be.
+    #[error("overrides.{0}.{1} must be {2}")]
+    Override(String, &'static str, &'static str),
+    /// A text has a placeholder that does not exist: the provider, the key and the name.
+    #[error("overrides.{0}.{1} has {{{2}}}, which is no placeholder; use {list}", list = template::PLACEHOLDERS)]
+    Placeholder(String, &'static str, String),
+    /// An override has no value for this platform: the provider, the key, the platform and those that have one.
+    #[error(
+        "overrides.{0}.{1} has no key {2}, only {stated}; add one for {2}",
+        stated = if .3.is_empty() { "none" } else { .3 }
+    )]
+    OtherPlatforms(String, &'static str, Platform, String),
+    /// The version in the overrides is not the requested one: the provider, and both.
+    #[error("overrides.{0}.version is {1}, but the request is for {2}; change one of them")]
+    OtherVersion(String, String, String),
+    /// No repository is known for the name.
+    #[error(
+        "no repository of {0} is known; set overrides.{1}.repo to its owner and name, such as \"owner/{0}\""
+    )]
+    NoRepository(String, String),
+    /// Several repositories have a program of this name.
+    #[error("{0} may come from several repositories; set overrides.{1}.repo to one of {2}")]
+    SeveralRepositories(String, String, String),
+    /// The request needs a key that it does not have.
+    #[error("set overrides.{0}.{1}")]
+    MissingKey(String, &'static str),
+    /// No release is suitable.
+    #[error("{0} has no release that the request accepts: {1}")]
+    Unsuitable(String, Unsuitable),
+    /// There are no releases.
+    #[error("{0} has no release{1}")]
+    NoRelease(String, String),
+    /// The system is none that programs are released for.
+    #[error("programs are not released for this system")]
+    NoPlatform,
+    /// An address cannot be used.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The API cannot be asked.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// Nothing can be downloaded.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+impl ReleaseError {
+    /// Returns the outcome of the attempt.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::NoRepository(..)
+            | Self::NoPlatform
+            | Self::Http(HttpError::NoDownloader)
+            | Self::Api(ApiError::Http(HttpError::NoDownloader)) => Outcome::Declined,
+            Self::Http(_) | Self::Api(_) => Outcome::Failed,
+            _ => Outcome::Rejected,
+        }
+    }
+
+    /// Returns the signal that interrupted the search, or `None` if none did.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        match self {
+            Self::Http(HttpError::Interrupted(signal))
+            | Self::Api(ApiError::Http(HttpError::Interrupted(signal))) => Some(*signal),
+            _ => None,
+        }
+    }
+}
