@@ -36,6 +36,7 @@ mod report;
 mod runs;
 mod shebang;
 mod shell;
+mod sorting;
 mod store;
 mod supervisor;
 mod toolkit;

@@ -24,6 +24,7 @@ use crate::process::notify;
 use crate::process::spawn::CommandSpec;
 use crate::report::table::{Cell, Column, Table};
 use crate::settings::Settings;
+use crate::sorting::sort_by;
 use crate::toolkit::batch;
 use crate::toolkit::begin::EXIT_IN_SHELL;
 use crate::toolkit::lock::{self, LockedError};
@@ -323,7 +324,7 @@ fn list(event: Option<&str>, context: &mut Context) -> CommandResult {
     let all = catalog.discovery.plugins.iter().flat_map(|plugin| &plugin.hooks);
     let is_listed = |hook: &&Hook| event.is_none_or(|event| hook.name.event == canonical_event(event));
     let mut hooks: Vec<&Hook> = all.filter(is_listed).collect();
-    hooks.sort_by(|a, b| {
+    sort_by(&mut hooks, |a, b| {
         a.name.event.cmp(&b.name.event).then(a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin))
     });
     let records = hooks.iter().map(|hook| {

@@ -9,6 +9,7 @@ use crate::model::{Daemon, DaemonStatus, Health, Process};
 use crate::report::tables;
 use crate::report::text::printable;
 use crate::shell;
+use crate::sorting::sort_by_key;
 use crate::store::Store;
 
 /// A display of the status of daemons. Several threads may call it at the same time.
@@ -44,7 +45,7 @@ impl<'p> StatusDisplay<'p> {
     ) -> Result<(), EngineError> {
         let mut daemons = store.daemons()?;
         // As the supervisor reports them: one that has ended before those that start or stop for that reason.
-        daemons.sort_by_key(|daemon| daemon.status.is_alive());
+        sort_by_key(&mut daemons, |daemon| daemon.status.is_alive());
         for daemon in daemons.iter().filter(|daemon| is_shown(daemon)) {
             if self.note(daemon) != Some(daemon.status) {
                 let process = daemon.process_id.map(|id| store.process(id)).transpose()?.flatten();

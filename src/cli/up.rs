@@ -23,6 +23,7 @@ use crate::engine::{EngineError, ExitStatus};
 use crate::fs::lock::FileLock;
 use crate::model::{Condition, Daemon, DaemonName, DaemonSpec, DaemonStatus, ExitReason, Wanted};
 use crate::report::text;
+use crate::sorting::sort_by_key;
 use crate::supervisor::control::{ControlRequest, stopped_note};
 use crate::supervisor::control_loop::DaemonEvent;
 use crate::supervisor::manifest::ManifestError;
@@ -303,7 +304,7 @@ pub(crate) fn is_declared(name: &str, context: &Context) -> bool {
 /// Returns daemons in the order of their start.
 pub(crate) fn in_order(mut specs: Vec<DaemonSpec>) -> Vec<DaemonSpec> {
     let order = policy::order(&specs);
-    specs.sort_by_key(|spec| order.iter().position(|name| *name == spec.name));
+    sort_by_key(&mut specs, |spec| order.iter().position(|name| *name == spec.name));
     specs
 }
 

@@ -7,6 +7,7 @@ use crate::engine::session;
 use crate::model::{MachineId, Process};
 use crate::process::recover;
 use crate::settings::Settings;
+use crate::sorting::sort_by_key;
 use crate::store::{ProcessFilter, Store, StoreError};
 
 /// Reads recorded processes, those of this machine with their exit if they are over and no rigup or waiter will record it.
@@ -63,7 +64,9 @@ impl Matching<'_, '_> {
         }
         listed.retain(|process| over.iter().all(|(recorded, _)| recorded.id != process.id));
         listed.extend(over.iter().map(|(_, now)| now).filter(|now| filter.accepts_state(now)).cloned());
-        listed.sort_by_key(|process| (process.exit().is_some(), Reverse((process.created_at, process.id))));
+        sort_by_key(&mut listed, |process| {
+            (process.exit().is_some(), Reverse((process.created_at, process.id)))
+        });
         listed.truncate(filter.limit.map_or(usize::MAX, |limit| limit as usize));
         Ok(listed)
     }

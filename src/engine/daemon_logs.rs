@@ -12,6 +12,7 @@ use crate::process::handle::Handle;
 use crate::process::run_dir;
 use crate::process::tail::LogFollower;
 use crate::process::{poll, recover};
+use crate::sorting::sort_by_key;
 use crate::store::{ProcessFilter, Store};
 use crate::supervisor::execution;
 
@@ -82,7 +83,7 @@ impl<'s> DaemonLogReader<'s> {
         take: &mut TakeLine<'_>,
     ) -> Result<(), EngineError> {
         let mut found = self.find_new()?;
-        found.sort_by_key(|(_, process)| process.id);
+        sort_by_key(&mut found, |(_, process)| process.id);
         let limits = lines.map(|lines| self.limits(&found, lines));
         for (name, process) in found {
             let id = process.id;
@@ -135,7 +136,7 @@ impl<'s> DaemonLogReader<'s> {
         }
         if has_changed {
             let mut found = self.find_new()?;
-            found.sort_by_key(|(_, process)| process.id);
+            sort_by_key(&mut found, |(_, process)| process.id);
             for (name, process) in found {
                 if process.exit().is_some() {
                     ended.insert(process.id);

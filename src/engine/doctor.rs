@@ -17,6 +17,7 @@ use crate::plugin::config::enabled::PluginConfigs;
 use crate::process::signals::Interrupt;
 use crate::report::text;
 use crate::settings::Settings;
+use crate::sorting::sort_by_key;
 use crate::store::{Store, StoreError};
 
 mod finding;
@@ -70,7 +71,7 @@ pub(crate) fn examine(
     findings.extend(folders::examine(settings));
     examine_plugins(catalog, settings, interrupt, &mut findings);
     findings.extend(lock_file(settings));
-    findings.sort_by_key(|finding| Level::ALL.iter().position(|level| *level == finding.level));
+    sort_by_key(&mut findings, |finding| Level::ALL.iter().position(|level| *level == finding.level));
     findings
 }
 

@@ -27,6 +27,7 @@ use crate::plugin::overrides::Rules;
 use crate::plugin::requirement::{self, Diagnostic, Providers, Requirement};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
+use crate::sorting::sort_by;
 use crate::store::StoreError;
 
 /// How long a provider hook may run by default, in seconds.
@@ -301,7 +302,7 @@ pub(crate) fn stored_requirements(
     settings: &Settings,
 ) -> Vec<Requirement> {
     let mut binaries: Vec<&Binary> = binaries.values().collect();
-    binaries.sort_by(|one, other| one.name.cmp(&other.name));
+    sort_by(&mut binaries, |one, other| one.name.cmp(&other.name));
     let parse = |binary: &Binary| {
         let record = binary.to_record(&[]);
         let requirement = requirement::parse_record(record.as_object()?, settings.home.as_deref()).ok()?;

@@ -12,6 +12,7 @@ use crate::install::{adopt, prefix};
 use crate::model::{Binary, Installed, PluginName};
 use crate::settings::Settings;
 use crate::shell;
+use crate::sorting::sort_by;
 use crate::store::{Store, StoreError};
 
 /// A binary of this machine.
@@ -54,7 +55,7 @@ pub(crate) fn list(
     let machine_id = session::machine_id(settings, store)?;
     let file_check = FileCheck { settings, configs: &catalog.configs };
     let mut binaries: Vec<Binary> = adopt::binaries(store, file_check, machine_id)?.into_values().collect();
-    binaries.sort_by(|one, other| one.name.cmp(&other.name));
+    sort_by(&mut binaries, |one, other| one.name.cmp(&other.name));
     // A prefix may have thousands of files.
     let files: Vec<(Option<u64>, Option<String>)> = binaries
         .par_iter()

@@ -6,6 +6,7 @@ use crate::engine::error::EngineError;
 use crate::engine::processes;
 use crate::model::{MachineId, Outcome, Process, ProcessId, ProcessType};
 use crate::shell;
+use crate::sorting::sort_by_key;
 use crate::store::{ProcessFilter, Store};
 
 /// A process whose log is shown, and a note about it.
@@ -95,6 +96,6 @@ pub(crate) fn failures_of_last_command(
     }
     descendants
         .retain(|process| !is_command(process) && (process.has_failed() || rejected.contains(&process.id)));
-    descendants.sort_by_key(|process| process.id);
+    sort_by_key(&mut descendants, |process| process.id);
     Ok(Some((command, descendants)))
 }

@@ -13,6 +13,7 @@ use crate::report::log_text::last_bytes;
 use crate::report::overview::{MAX_LOG, MissingBinary, Overview, RecentCommand};
 use crate::report::timings::Timings;
 use crate::settings::Settings;
+use crate::sorting::sort_by_key;
 use crate::store::{BinaryFilter, ProcessFilter, Store, StoreError};
 
 // So that a browser can show the page, it has at most this many binaries, commands, hooks of all commands together, and
@@ -37,7 +38,7 @@ pub(crate) fn read(settings: &Settings, store: Option<&Store>) -> Result<Overvie
     let Some(store) = store else { return Ok(overview) };
     let mut binaries = store.binaries(&BinaryFilter::default())?;
     // Those that are not installed are never left out for the others.
-    binaries.sort_by_key(|binary| binary.installed().is_some());
+    sort_by_key(&mut binaries, |binary| binary.installed().is_some());
     overview.binaries_left_out = binaries.len().saturating_sub(MAX_BINARIES);
     binaries.truncate(MAX_BINARIES);
     for binary in binaries {
@@ -85,7 +86,7 @@ fn commands(
         processes.extend(current.matching(&filter)?.list()?);
     }
     // In each list, the live ones are first.
-    processes.sort_by_key(|process| std::cmp::Reverse((process.created_at, process.id)));
+    sort_by_key(&mut processes, |process| std::cmp::Reverse((process.created_at, process.id)));
     processes.truncate(MAX_COMMANDS as usize);
     let mut left = MAX_HOOKS;
     let mut commands = Vec::new();

@@ -17,6 +17,7 @@ use crate::plugin::hook_name::HookName;
 use crate::plugin::overrides;
 use crate::plugin::requirement::{self, Providers};
 use crate::settings::Settings;
+use crate::sorting::sort_by;
 
 /// How much of a file is read, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
@@ -79,7 +80,7 @@ pub(super) fn hooks(settings: &Settings, folders: &Folders) -> Vec<(PluginName, 
             hooks.extend(name.map(|name| (plugin.clone(), name)));
         }
     }
-    hooks.sort_by(|(a_plugin, a), (b_plugin, b)| a.cmp_with_plugins(a_plugin, b, b_plugin));
+    sort_by(&mut hooks, |(a_plugin, a), (b_plugin, b)| a.cmp_with_plugins(a_plugin, b, b_plugin));
     hooks
 }
 

@@ -12,6 +12,7 @@ use crate::install::adopt;
 use crate::install::status::FileCheck;
 use crate::model::name::link_name;
 use crate::model::{Binary, BinaryId};
+use crate::sorting::sort_by_key;
 use crate::store::StoreError;
 
 /// Returns the binary that has the name of a program, or `None` if there is none. Adopts one that counts as installed because
@@ -43,7 +44,7 @@ impl Programs {
         let lib_bin_dir = session.settings.lib_bin_dir.clone();
         let mut binaries = session.store.binary_programs(session.machine.id)?;
         // Of `tool` and `/opt/x/tool`, the former owns the link.
-        binaries.sort_by_key(|(_, name, _)| link_name(name) != name);
+        sort_by_key(&mut binaries, |(_, name, _)| link_name(name) != name);
         let mut by_file_name: HashMap<_, Vec<_>> = HashMap::new();
         for (id, name, abspath) in binaries {
             for path in [Some(lib_bin_dir.join(link_name(&name))), abspath].iter().flatten() {

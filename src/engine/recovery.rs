@@ -11,6 +11,7 @@ use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::{handle, tree};
 use crate::report::text;
 use crate::settings::Settings;
+use crate::sorting::sort_by_key;
 use crate::store::{Store, StoreError, StoredPaths};
 
 /// The records that the run dirs contain.
@@ -33,7 +34,7 @@ fn recover(data_dir: &Path, paths: &StoredPaths) -> Option<Recovered> {
     let mut run_dirs: Vec<FoundRunDir> =
         run_dir::list(data_dir).filter(|found| !found.is_partly_removed).collect();
     run_dirs.retain(|found| found.process_id.created_at().is_some_and(|time| time <= now));
-    run_dirs.sort_by_key(|found| found.process_id);
+    sort_by_key(&mut run_dirs, |found| found.process_id);
     let is_unreadable = |found: &&FoundRunDir| {
         let run_dir = RunDir::at(&found.path);
         run_dir.read_process().is_none() && run_dir.has_record_file()

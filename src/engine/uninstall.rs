@@ -23,6 +23,7 @@ use crate::process::signals::Interrupt;
 use crate::report::text;
 use crate::settings::Settings;
 use crate::shell;
+use crate::sorting::sort_by_key;
 use crate::store::StoreError;
 
 /// The result for one binary, or for one prefix or link that no record names.
@@ -156,7 +157,7 @@ fn specs(session: &Session<'_>, names: &[String]) -> Result<Vec<BinarySpec>, Eng
 /// recorded the same file. A record that cannot be read is an error: it is not missing.
 fn records(session: &Session<'_>, name: &BinaryName) -> Result<Vec<Binary>, StoreError> {
     let mut binaries = session.store.binaries_named(name.as_str())?;
-    binaries.sort_by_key(|binary| binary.machine_id != session.machine.id);
+    sort_by_key(&mut binaries, |binary| binary.machine_id != session.machine.id);
     Ok(binaries)
 }
 

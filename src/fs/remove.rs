@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Stat, fstat};
 use rustix::io::Errno;
 
 use crate::fs::dir::{parent, with_path};
+use crate::sorting::sort_by_key;
 
 /// Turns the error of a removal into success if the file or folder does not exist.
 pub(crate) fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
@@ -78,7 +79,7 @@ pub(crate) fn remove_tree_in(above: &OwnedFd, path: &Path, last: Option<&str>) -
         check_mounts(path)?;
     }
     let mut root = Folder::read(&open, name).map_err(|error| with_path(path, error))?;
-    root.entries.sort_by_key(|entry| last.is_none_or(|last| entry != last));
+    sort_by_key(&mut root.entries, |entry| last.is_none_or(|last| entry != last));
     let mut folders = vec![root];
     while let Some(folder) = folders.last_mut() {
         if let Some(name) = folder.entries.pop() {

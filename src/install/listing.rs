@@ -20,6 +20,7 @@ use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
 use crate::process::supervise::FinishedProcess;
 use crate::protocol;
+use crate::sorting::sort_by_key;
 use crate::store::StoreError;
 
 /// The maximum number of releases that are kept of a hook's output for each of its requests: ten times as many as the
@@ -82,7 +83,7 @@ pub(crate) fn list(
         None => runs.iter().map(list_run).collect(),
     };
     let mut listed: Vec<(usize, Listing)> = listed.into_iter().flatten().collect();
-    listed.sort_by_key(|(index, _)| *index);
+    sort_by_key(&mut listed, |(index, _)| *index);
     listed.into_iter().map(|(_, listing)| listing).collect()
 }
 

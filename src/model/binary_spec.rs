@@ -7,6 +7,7 @@ use crate::model::binary::Installed;
 use crate::model::name::{BinaryName, NameError};
 use crate::model::plugin_name::ProviderName;
 use crate::model::version::{Version, VersionRange};
+use crate::sorting::sort_by_key;
 
 /// A name from the command line, with the provider and the version that it asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +121,7 @@ fn splits(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let ends = text.char_indices().skip(1).filter(move |(_, c)| !is_path && SEPARATORS.contains(c));
     let mut splits: Vec<_> = ends.map(|(end, _)| text.split_at(end)).collect();
     splits.push((text, ""));
-    splits.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    sort_by_key(&mut splits, |(name, _)| std::cmp::Reverse(name.len()));
     splits.into_iter()
 }
 

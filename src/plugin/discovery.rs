@@ -16,6 +16,7 @@ use crate::plugin::hook_name::{BINARY_REQUEST, HookName, intended};
 use crate::plugin::requirement::{self, Diagnostic};
 use crate::shebang::{self, Shebang};
 use crate::shell;
+use crate::sorting::sort_by;
 use crate::trust::{Inspection, Trust, Untrusted};
 
 /// A plugin's folder and the hooks in it.
@@ -90,7 +91,7 @@ impl Discovery {
             .flat_map(|plugin| &plugin.hooks)
             .filter(|hook| hook.name.event == event)
             .collect();
-        hooks.sort_by(|a, b| a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin));
+        sort_by(&mut hooks, |a, b| a.name.cmp_with_plugins(&a.plugin, &b.name, &b.plugin));
         hooks
     }
 
@@ -127,7 +128,7 @@ pub(crate) fn discover(roots: &[PathBuf], built_in: Vec<Plugin>, trust: &Trust) 
     }
     let mut plugins: Vec<Plugin> = plugins.into_values().collect();
     for plugin in &mut plugins {
-        plugin.hooks.sort_by(|a, b| a.name.cmp_with_plugins("", &b.name, ""));
+        sort_by(&mut plugin.hooks, |a, b| a.name.cmp_with_plugins("", &b.name, ""));
     }
     found.warnings.extend(inspection.notes());
     Discovery { plugins, ..found }

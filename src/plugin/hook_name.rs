@@ -167,7 +167,7 @@ mod tests {
     fn hooks_without_a_number_sort_first_and_numbers_by_value() {
         let mut names =
             ["on_E__10_a.sh", "on_E__9_a.sh", "on_E__b.sh", "on_E__10_A.sh", "on_E__2_z.sh"].map(parse);
-        names.sort_by(|a, b| a.cmp_with_plugins("p", b, "p"));
+        crate::sorting::sort_by(&mut names, |a, b| a.cmp_with_plugins("p", b, "p"));
         let sorted = names.map(|name| name.file_name);
         assert_eq!(sorted, ["on_E__b.sh", "on_E__2_z.sh", "on_E__9_a.sh", "on_E__10_A.sh", "on_E__10_a.sh"]);
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::model::{Process, ProcessId};
 use crate::report::tree_lines::{self, TreeLine};
+use crate::sorting::sort_by_key;
 
 /// A process in the tree.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ pub(crate) fn arrange(processes: &[Process]) -> Vec<Node<'_>> {
         children.entry(parent).or_default().push((process.id, process));
     }
     for siblings in children.values_mut() {
-        siblings.sort_by_key(|(id, _)| *id);
+        sort_by_key(siblings, |(id, _)| *id);
     }
     let line = |line: TreeLine<_>| Node { process: line.item, depth: line.depth, branch: line.branch };
     tree_lines::draw(children).into_iter().map(line).collect()

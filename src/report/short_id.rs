@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use crate::sorting::sort_by;
+
 /// The minimum length of a short id, in characters. A short id is a suffix, because UUIDs of version 7 have the same
 /// prefix if they were generated at about the same time.
 const MIN_CHARS: usize = 8;
@@ -10,7 +12,7 @@ const MIN_CHARS: usize = 8;
 pub(crate) fn short_ids<I: Display>(ids: impl IntoIterator<Item = I>) -> Vec<String> {
     let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
     let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
-    sorted.sort_by(|one, other| one.bytes().rev().cmp(other.bytes().rev()));
+    sort_by(&mut sorted, |one, other| one.bytes().rev().cmp(other.bytes().rev()));
     sorted.dedup();
     let shorten = |id: &String| {
         let at = sorted.partition_point(|other| other.bytes().rev().lt(id.bytes().rev()));

@@ -11,6 +11,8 @@ use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 
+use crate::sorting::sort_by_key;
+
 /// A folder that stored paths are relative to.
 struct Root {
     /// The name that stands for the folder.
@@ -46,7 +48,7 @@ impl StoredPaths {
     pub(crate) fn new(lib_dir: &Path, data_dir: &Path) -> Self {
         let mut roots = [Root::new("{DATA_DIR}", data_dir), Root::new("{LIB_DIR}", lib_dir)];
         // Either folder may be in the other one. The inner one comes first, and the data dir if they are the same.
-        roots.sort_by_key(|root| Reverse(root.path.as_os_str().len()));
+        sort_by_key(&mut roots, |root| Reverse(root.path.as_os_str().len()));
         Self(roots)
     }
 

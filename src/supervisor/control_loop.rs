@@ -39,6 +39,7 @@ use crate::process::{poll, recover, subreaper, wait};
 use crate::report::tables;
 use crate::runs::start::StartingRun;
 use crate::settings::Settings;
+use crate::sorting::sort_by_key;
 use crate::store::{Store, StoreError};
 use crate::supervisor::control::Server;
 use crate::supervisor::control_loop::connected_client::ConnectedClient;
@@ -421,7 +422,7 @@ impl<'a> ControlLoop<'a> {
             }
         }
         // A daemon that has ended is reported before those that start or stop for that reason.
-        changed.sort_by_key(|(daemon, ..)| daemon.status.is_alive());
+        sort_by_key(&mut changed, |(daemon, ..)| daemon.status.is_alive());
         let names = changed.iter().map(|(daemon, ..)| daemon.spec.name.clone()).collect();
         let saved = self.unsaved.save(names, &self.daemons, self.store, self.launcher.command);
         for (daemon, _, has_new_status, is_now_unhealthy) in changed.iter().filter(|change| !change.1) {

@@ -18,6 +18,7 @@ use crate::process::spawn::CommandSpec;
 use crate::report::text::{MAX_LISTED, list};
 use crate::settings::Settings;
 use crate::shell;
+use crate::sorting::sort_by_key;
 use crate::toolkit::package_spec;
 use crate::toolkit::request::HookRequest;
 
@@ -132,7 +133,9 @@ impl<'a> InstalledPackages<'a> {
             self.provider,
             list(&self.names, MAX_LISTED)
         );
-        programs.sort_by_key(|program| (!program.starts_with(name), !name.starts_with(program.as_str())));
+        sort_by_key(&mut programs, |program| {
+            (!program.starts_with(name), !name.starts_with(program.as_str()))
+        });
         let Some(first) = programs.first() else { return missing };
         let line = shell::quote_text(&self.requirement(first));
         format!(

@@ -17,7 +17,7 @@ use tree::source_files;
 
 /// The layer of each top-level module. A file imports only from its own module and from lower layers. The modules of
 /// layer -1 import nothing, so that those of layer 0 can use them.
-const LAYERS: [(&str, i8); 28] = [
+const LAYERS: [(&str, i8); 29] = [
     ("main", 10),
     ("cli", 9),
     ("engine", 8),
@@ -42,6 +42,7 @@ const LAYERS: [(&str, i8); 28] = [
     ("byte_size", -1),
     ("shebang", -1),
     ("shell", -1),
+    ("sorting", -1),
     ("exhaustion", -1),
     ("clock", -1),
     ("duration", -1),
@@ -192,6 +193,15 @@ fn no_closure_parameter_is_named_it() {
             let line = text.lines().position(|line| line.contains(&closure));
             assert!(line.is_none(), "{}:{}: `it` is not a name", path.display(), line.unwrap() + 1);
         }
+    }
+}
+
+#[test]
+fn only_the_module_sorting_sorts_with_a_closure() {
+    for file in source_files().iter().filter(|file| file.module != "sorting") {
+        let sorts = |line: &&str| [".sort_by(", ".sort_by_key("].iter().any(|sort| line.contains(sort));
+        let line = file.code_lines().find(sorts);
+        assert!(line.is_none(), "{}: call crate::sorting instead: {}", file.module, line.unwrap_or_default());
     }
 }
 

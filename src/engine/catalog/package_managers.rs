@@ -3,6 +3,7 @@
 use crate::engine::catalog::Catalog;
 use crate::model::ProviderName;
 use crate::plugin::requirement::SYSTEM;
+use crate::sorting::sort_by_key;
 
 impl Catalog {
     /// Returns the package managers of the system that are on PATH, in hook order, each with whether it installs as root.
@@ -24,7 +25,7 @@ impl Catalog {
             return vec![ProviderName::from_static(SYSTEM)];
         }
         let mut managers = self.package_managers();
-        managers.sort_by_key(|(_, as_root)| !as_root);
+        sort_by_key(&mut managers, |(_, as_root)| !as_root);
         managers.into_iter().map(|(name, _)| name).collect()
     }
 

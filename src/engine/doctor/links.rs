@@ -13,6 +13,7 @@ use crate::plugin::config::enabled::PluginConfigs;
 use crate::process::wrapper;
 use crate::settings::Settings;
 use crate::shell;
+use crate::sorting::sort_by;
 
 /// Checks the files and links of the recorded binaries, and then the other links.
 pub(super) fn examine(
@@ -22,7 +23,7 @@ pub(super) fn examine(
     findings: &mut Vec<Finding>,
 ) {
     let mut binaries: Vec<Binary> = binaries.unwrap_or_default().into_values().collect();
-    binaries.sort_by(|one, other| one.name.cmp(&other.name));
+    sort_by(&mut binaries, |one, other| one.name.cmp(&other.name));
     let file_check = FileCheck { settings, configs };
     let mut reported = HashSet::new();
     for binary in &binaries {

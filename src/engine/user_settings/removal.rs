@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use toml_edit::{Document, Item, Key, RawString, Table, TomlError};
 
+use crate::sorting::sort_by_key;
+
 /// Removes a setting with the comment lines directly above it and the comment behind it. All other comments stay where they
 /// are. `keep.days` is the key `days` of the table `keep`, whose header goes with the last key unless it has a comment.
 pub(super) fn without(text: &str, name: &str) -> Result<String, TomlError> {
@@ -89,7 +91,7 @@ fn end_of_line(text: &str, position: usize) -> usize {
 
 /// Removes ranges of whole lines from a text, and the blank lines that would then follow another one or end the text.
 fn cut(text: &str, mut ranges: Vec<Range<usize>>) -> String {
-    ranges.sort_by_key(|range| range.start);
+    sort_by_key(&mut ranges, |range| range.start);
     let mut kept = text.to_owned();
     for Range { start, end } in ranges.into_iter().rev() {
         let (mut before, mut after) = (&text[..start], &kept[end..]);

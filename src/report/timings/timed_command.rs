@@ -10,6 +10,7 @@ use crate::model::Outcome;
 use crate::report::job_report::ItemOutcome;
 use crate::report::timings::hook_timing::{Bar, HookTiming};
 use crate::report::timings::provider_total::ProviderTotal;
+use crate::sorting::sort_by_key;
 
 /// The longest time between the end of a wait and the start of the hook: in between, rigup links, stores records and
 /// starts the hook, which takes a few milliseconds, or a few hundred on a busy machine.
@@ -41,7 +42,7 @@ pub struct Timings {
 impl Timings {
     /// Determines what each hook waited for.
     pub fn new(mut command: TimedCommand, mut hooks: Vec<HookTiming>) -> Self {
-        hooks.sort_by_key(|hook| (hook.started, hook.process_id));
+        sort_by_key(&mut hooks, |hook| (hook.started, hook.process_id));
         let ends = hooks.iter().map(HookTiming::verified_at);
         command.ended = ends.fold(command.ended.max(command.started), Timestamp::max);
         command.started = hooks.iter().map(|hook| hook.started).fold(command.started, Timestamp::min);

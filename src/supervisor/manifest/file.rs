@@ -13,6 +13,7 @@ use crate::model::{Condition, DaemonName, DaemonSpec, Dependency};
 use crate::plugin::hook_name::HookName;
 use crate::settings::Settings;
 use crate::shell;
+use crate::sorting::sort_by_key;
 use crate::trust::Inspection;
 
 /// The largest manifest that rigup reads, in bytes.
@@ -45,7 +46,7 @@ pub(super) struct ManifestFile<'a, 't> {
 impl ManifestFile<'_, '_> {
     /// Returns its problems in the order of their lines, with their places.
     pub(super) fn into_problems(mut self) -> impl Iterator<Item = String> {
-        self.problems.sort_by_key(|problem| problem.line);
+        sort_by_key(&mut self.problems, |problem| problem.line);
         let path = self.path;
         self.problems
             .into_iter()

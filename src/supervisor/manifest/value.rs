@@ -4,6 +4,8 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use crate::sorting::sort_by_key;
+
 /// A problem in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ManifestProblem {
@@ -132,7 +134,7 @@ impl ManifestValue {
 
 fn toml_map(table: &DeTable<'_>, line_of: &dyn Fn(usize) -> usize) -> Data {
     let mut members: Vec<_> = table.iter().collect();
-    members.sort_by_key(|(key, _)| key.span().start);
+    sort_by_key(&mut members, |(key, _)| key.span().start);
     let member = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
         let value =
             ManifestValue { line: line_of(key.span().start), data: toml_data(value.get_ref(), line_of) };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use crate::fs::temporary_folder::TemporaryFolder;
+use crate::sorting::sort_by_key;
 use crate::toolkit::http::curl_config::CurlConfig;
 use crate::toolkit::http::downloader::{CONNECT_TIMEOUT, Downloader, DownloaderKind};
 use crate::toolkit::http::error::HttpError;
@@ -63,7 +64,7 @@ impl PageDownload<'_> {
             by_headers.values().flat_map(|numbers| numbers.chunks(PAGES_PER_CURL)).collect();
         let runs = chunks.par_iter().with_max_len(1).map(|numbers| self.together(downloader, numbers, pages));
         let mut numbered: Vec<_> = runs.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-        numbered.sort_by_key(|(number, _)| *number);
+        sort_by_key(&mut numbered, |(number, _)| *number);
         Ok(numbered.into_iter().map(|(_, page)| page).collect())
     }
 

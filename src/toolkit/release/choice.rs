@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 
 use crate::model::{Release, Version, VersionRange};
+use crate::sorting::sort_by_key;
 use crate::toolkit::asset;
 use crate::toolkit::asset::platform::Platform;
 use crate::toolkit::release::model::{Asset, PublishedRelease};
@@ -97,7 +98,7 @@ impl Criteria<'_> {
         let rank =
             |found: &TagVersion| (found.is_own && !found.version.is_empty(), Version::parse(&found.version));
         // Stable, so that of equal versions the newest comes first.
-        tagged.sort_by_key(|(_, found)| Reverse(rank(found)));
+        sort_by_key(&mut tagged, |(_, found)| Reverse(rank(found)));
         let mut first_problem = None;
         for (release, found) in tagged {
             match self.check(release, &found.version).and_then(|()| self.assets(release, &found.version)) {

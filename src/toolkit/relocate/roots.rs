@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use memchr::memmem;
 
 use crate::install::relocatable::ends_name;
+use crate::sorting::sort_by_key;
 
 /// The folders that are moved as a whole, as a file below them names them and finds them.
 #[derive(Debug, Clone)]
@@ -34,7 +35,7 @@ impl Roots {
             (folder.components().collect::<PathBuf>().into_os_string().into_vec(), below)
         };
         let mut folders: Vec<_> = folders.into_iter().map(bytes).collect();
-        folders.sort_by_key(|(folder, _)| std::cmp::Reverse(folder.len()));
+        sort_by_key(&mut folders, |(folder, _)| std::cmp::Reverse(folder.len()));
         folders.dedup();
         Ok(Self { folders })
     }
