@@ -17,20 +17,27 @@ export CARGO_TARGET_DIR SOURCE_DATE_EPOCH
 # may be in the checkout, comes after it.
 cargo_home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
 rustflags=() cflags=(-Wno-builtin-macro-redefined '-D__DATE__=""' '-D__TIME__=""')
+# As in .cargo/config.toml, whose CFLAGS these replace.
+cflags+=(-fno-asynchronous-unwind-tables -fno-unwind-tables)
 for path in "$(rustc --print sysroot)=/rust" "$cargo_home=/cargo" "$PWD=/rigup" "$CARGO_TARGET_DIR=/target"; do
     rustflags+=("--remap-path-prefix=$path")
     cflags+=("-ffile-prefix-map=$path")
 done
+
+# A static executable runs with any C library. Zig keeps the frame pointers by default, which makes SQLite slower.
+options=()
+case $target in
+*-linux-musl)
+    options+=(--zig --compatibility manylinux2014 musllinux_1_1)
+    cflags+=(-fomit-frame-pointer)
+    ;;
+esac
+
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${rustflags[*]}")
 # A path may contain a space.
 CC_SHELL_ESCAPED_FLAGS=1
 CFLAGS=$(printf '%q ' "${cflags[@]}")
 export CARGO_ENCODED_RUSTFLAGS CC_SHELL_ESCAPED_FLAGS CFLAGS
 
-# A static executable runs with any C library.
-options=()
-case $target in
-*-linux-musl) options+=(--zig --compatibility manylinux2014 musllinux_1_1) ;;
-esac
 maturin build --release --locked --bindings bin --target "$target" "${options[@]}" --out "$out"
 cp "$CARGO_TARGET_DIR/$target/release/rigup" "$out/$target/rigup"
