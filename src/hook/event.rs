@@ -320,7 +320,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> EventRun<'a, OnEvent> {
     fn run_foreground(&mut self, hook: &'a Hook, prepared: PreparedProcess) -> Result<(), RunError> {
         let mut output = HookOutput::new(hook, self.reporter.runner.settings.output_limit);
         let (runner, mut is_first, mut result) = (self.reporter.runner, true, Ok(()));
-        let finished = runner.run(prepared, |logs| {
+        let finished = runner.run(prepared, &mut |logs| {
             if std::mem::take(&mut is_first) {
                 result = self.report().and_then(|()| self.prepare_ahead()).map_err(RunError::from);
                 return;

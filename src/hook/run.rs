@@ -217,7 +217,7 @@ impl Runner<'_> {
     pub(crate) fn run(
         &self,
         hook: PreparedProcess,
-        mut tick: impl FnMut(&Logs),
+        tick: &mut dyn FnMut(&Logs),
     ) -> Result<FinishedProcess, RunError> {
         let supervision = Supervision {
             record_after: RECORD_AFTER,

@@ -295,7 +295,7 @@ impl Suite<'_> {
                 Err(RecvTimeoutError::Disconnected) | Ok(()) => Vec::new(),
             };
             let observer = std::thread::Builder::new().spawn_scoped(scope, list_slow)?;
-            let mut finished = runner.run(ready, |_| ())?;
+            let mut finished = runner.run(ready, &mut |_| ())?;
             finished.write_exit();
             let duration = start.elapsed();
             drop(run_ended);

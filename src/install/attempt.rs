@@ -123,12 +123,12 @@ pub(crate) fn run(
     {
         own_prefix.keep_copy(&ready.run_dir.path().join(EARLIER), &on_event);
     }
-    let on_tick = |logs: &Logs| {
+    let mut on_tick = |logs: &Logs| {
         if let Some(line) = last_line(&logs.stderr) {
             on_event(InstallEvent::Output(line));
         }
     };
-    let mut finished = runner.run(ready, on_tick)?;
+    let mut finished = runner.run(ready, &mut on_tick)?;
     drop(lock);
     finished.write_exit();
     for warning in finished.process.warnings.texts() {

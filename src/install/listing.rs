@@ -111,7 +111,7 @@ fn run_hook(
     let job = HookJob { hook, arguments, cwd, output_dir: None, binary_id, input, timeout };
     let ready = runner.prepare(job, || ())?;
     runner.store.save_process(&ready.process)?;
-    let mut finished = runner.run(ready, |_logs| ())?;
+    let mut finished = runner.run(ready, &mut |_logs| ())?;
     finished.write_exit();
     let listings = listings(&mut finished, queries, timeout, on_warning);
     runner.store.save_process(&finished.process)?;
