@@ -1,5 +1,6 @@
 //! The choice of a release asset by its name.
 
+use crate::sorting::sort_by;
 use crate::toolkit::asset::arch::Arch;
 use crate::toolkit::asset::fit::Fit;
 use crate::toolkit::asset::os::Os;
@@ -40,7 +41,7 @@ pub(crate) fn rank(names: &[impl AsRef<str>], program: &str, platform: Platform)
             Some((words, fit.is_translated(), asset.limits, fit, end, name.len(), name, asset.place))
         })
         .collect();
-    fitting.sort();
+    sort_by(&mut fitting, Ord::cmp);
     fitting.into_iter().map(|(.., place)| place).collect()
 }
 

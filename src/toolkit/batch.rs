@@ -72,7 +72,7 @@ impl BatchSearch<'_> {
                 }
             }
         };
-        requests.par_iter().with_max_len(1).map(records).flatten().collect()
+        requests.par_iter().with_max_len(1).map(records).flatten_iter().collect()
     }
 
     /// Names the programs of the installed packages if the requested one does not exist.

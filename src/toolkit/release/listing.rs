@@ -29,7 +29,7 @@ pub(crate) fn records(
         let listing = search.and_then(|search| search.list()).map_err(|error| error.to_string());
         versions::records(request.name.as_str(), listing)
     };
-    requests.par_iter().with_max_len(1).map(records_of).flatten().collect()
+    requests.par_iter().with_max_len(1).map(records_of).flatten_iter().collect()
 }
 
 impl ReleaseSearch<'_> {
