@@ -39,7 +39,7 @@ for line in $alone; do
         error=$(network_error)
         if [ "$error" ]; then failure "$line" "cannot reach the servers of Homebrew: $error"
         elif grep -q 'No available formula' "$log"; then
-            failure "$line" --declined "Homebrew has no formula named $formula"
+            failure "$line" --declined "Homebrew has no formula named $formula; check the name, or set overrides.brew.packages"
         else
             failure "$line" "$(tail -n 1 "$log")"
         fi

@@ -16,6 +16,8 @@ cd /
 # shellcheck disable=SC2046 # one package a line
 logged nix --extra-experimental-features nix-command --extra-experimental-features flakes \
     profile install --profile "$part/profile" $(printf '%s\n' "$packages" | sed '/#/!s/^/nixpkgs#/') || {
+    missing=$(sed -n "s/^error: flake '\([^']*\)' does not provide attribute .* or '\([^']*\)'.*/\1 has no package named \2/p" "$log" | head -n 1)
+    [ -z "$missing" ] || decline "${missing#flake:}; check the name, or set overrides.nix.packages"
     ! grep -q 'does not provide attribute' "$log" || decline "$(sed -n 's/^error: //p' "$log" | head -n 1)"
     fail "$(sed -n 's/^ *error: \(..*\)/\1/p' "$log" | tail -n 1)"
 }

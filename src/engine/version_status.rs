@@ -10,7 +10,7 @@ use crate::engine::error::EngineError;
 use crate::engine::event::EngineEvent;
 use crate::engine::session::Session;
 use crate::engine::status_check::InstallOptions;
-use crate::install::listing::{self, Listing, Query};
+use crate::install::listing::{self, Listing, Query, Unlisted};
 use crate::install::plan::Request;
 use crate::model::{Binary, Installed, Process, ProviderName, Release, ReleaseFilter, Version};
 use crate::plugin::config::provider::ProviderConfig;
@@ -83,7 +83,8 @@ pub(crate) fn ask(
     let status = |target: &VersionTarget<'_>| {
         let provider = &target.installed.binprovider;
         let listing = hook_of(target).and_then(|_| listings.next());
-        let listing = listing.unwrap_or_else(|| Err(format!("{provider} does not list versions")));
+        let listing =
+            listing.unwrap_or_else(|| Err(Unlisted::Unknown(format!("{provider} does not list versions"))));
         status(target, listing, configs.get(provider).unwrap_or(&default), now)
     };
     Ok(targets.iter().map(status).collect())
@@ -96,7 +97,7 @@ fn status(
     config: &ProviderConfig,
     now: Timestamp,
 ) -> Result<VersionStatus, String> {
-    let releases = listing?;
+    let releases = listing.map_err(|error| error.to_string())?;
     let provider = &target.installed.binprovider;
     let installed = target.installed.listed_version();
     if installed.is_empty() {

@@ -15,7 +15,7 @@ use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::attempt::arguments;
 use crate::install::plan::Request;
 use crate::install::verdict::{NO_EXIT, error_line, outcome_of_exit};
-use crate::model::{BinaryId, Release, ReleaseFilter, Warnings};
+use crate::model::{BinaryId, Outcome, Release, ReleaseFilter, Warnings};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
 use crate::process::supervise::FinishedProcess;
@@ -38,8 +38,19 @@ pub(crate) struct Query<'a> {
     pub binary_id: BinaryId,
 }
 
-/// The releases that a provider lists for a request, or why it cannot tell.
-pub(crate) type Listing = Result<Vec<Release>, String>;
+/// The releases that a provider lists for a request, or why it lists none.
+pub(crate) type Listing = Result<Vec<Release>, Unlisted>;
+
+/// Why a provider lists no releases for a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unlisted {
+    /// Its registry does not have the package.
+    #[error("{0}")]
+    NoPackage(String),
+    /// It cannot tell.
+    #[error("{0}")]
+    Unknown(String),
+}
 
 /// An error that keeps a hook from being run.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +86,8 @@ pub(crate) fn list(
     let list_run = |run: &Vec<usize>| {
         let of_run: Vec<Query<'_>> = run.iter().map(|&index| queries[index]).collect();
         let listed = run_hook(runner, &of_run, timeout, on_warning);
-        let listed = listed.unwrap_or_else(|error| vec![Err(error.to_string()); of_run.len()]);
+        let listed =
+            listed.unwrap_or_else(|error| vec![Err(Unlisted::Unknown(error.to_string())); of_run.len()]);
         run.iter().copied().zip(listed).collect::<Vec<_>>()
     };
     let listed: Vec<Vec<(usize, Listing)>> = match pool {
@@ -125,7 +137,7 @@ fn listings(
     timeout: Duration,
     on_warning: &(dyn Fn(String) + Sync),
 ) -> Vec<Listing> {
-    let for_all = |reason: &str| vec![Err(reason.to_owned()); queries.len()];
+    let for_all = |reason: &str| vec![Err(Unlisted::Unknown(reason.to_owned())); queries.len()];
     let Some(exit) = finished.process.exit().cloned() else { return for_all(NO_EXIT) };
     if let Some((_, reason)) = outcome_of_exit(&exit, timeout) {
         return for_all(&reason);
@@ -141,7 +153,9 @@ fn listings(
         match record.kind.as_str() {
             "Warning" => warnings.push(text("message")),
             "BinaryFailure" if is_of_query() => {
-                found.entry(name.to_owned()).or_insert_with(|| Err(text("reason").to_owned()));
+                let is_missing = text("outcome") == Outcome::Declined.as_str();
+                let kind = if is_missing { Unlisted::NoPackage } else { Unlisted::Unknown };
+                found.entry(name.to_owned()).or_insert_with(|| Err(kind(text("reason").to_owned())));
             }
             // A long list may be in several records.
             "BinaryVersions" if is_of_query() => {
@@ -166,9 +180,9 @@ fn listings(
     // Without a record, the hook says on standard error why it lists nothing.
     let nothing = || error_line(&exit).unwrap_or_else(|| "printed no BinaryVersions record".to_owned());
     let listing = |query: &Query<'_>| match found.remove(query.request.name.as_str()) {
-        Some(Ok(releases)) if releases.is_empty() => Err("it lists no version".to_owned()),
+        Some(Ok(releases)) if releases.is_empty() => Err(Unlisted::Unknown("it lists no version".to_owned())),
         Some(listing) => listing,
-        None => Err(nothing()),
+        None => Err(Unlisted::Unknown(nothing())),
     };
     queries.iter().map(listing).collect()
 }

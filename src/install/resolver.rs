@@ -26,9 +26,9 @@ use crate::store::StoreError;
 
 mod bootstrap;
 mod deadlock;
+mod listed_versions;
 mod locks;
 mod outcome;
-mod partial_version;
 mod run;
 mod state;
 

@@ -67,6 +67,11 @@ impl Release {
         Value::Object(entry)
     }
 
+    /// Returns whether its version is in a range.
+    pub(crate) fn is_in(&self, versions: VersionRange<'_>) -> bool {
+        versions.contains_program(self.program_version(), &self.version)
+    }
+
     /// Returns the version as a program prints it: without the epoch and the revision of a distribution.
     fn program_version(&self) -> &str {
         if !is_of_package(&self.version) {
@@ -86,9 +91,7 @@ impl ReleaseFilter<'_> {
                 (limit, None) => limit.is_none() || !self.needs_time,
                 (None, Some(_)) => true,
             };
-            !release.is_yanked
-                && is_old_enough
-                && self.versions.contains_program(release.program_version(), &release.version)
+            !release.is_yanked && is_old_enough && release.is_in(self.versions)
         };
         let newest = |releases: Vec<&'r Release>| {
             releases.into_iter().max_by_key(|release| Version::parse(&release.version))

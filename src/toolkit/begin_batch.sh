@@ -16,7 +16,12 @@ needs_root() { as_root true 2>/dev/null || decline "$1 needs root; run rigup as 
 update_error=''
 decline_unknown() {
     if [ "$update_error" ]; then failure "$1" "cannot update the package lists, which have no package named $2: $update_error"
-    else failure "$1" --declined "$provider has no package named $2"; fi
+    else
+        case $2 in
+        *=*) failure "$1" --declined "$provider has no version ${2#*=} of ${2%%=*}" ;;
+        *) failure "$1" --declined "$provider has no package named $2; check the name, or set overrides.$provider.packages" ;;
+        esac
+    fi
 }
 # Installs the packages of the lines $1 with the hook's function `install`: all at once; if that fails, without the lines
 # with a package that the hook's function `unknown` prints; and if that fails, one line at a time.

@@ -95,7 +95,9 @@ fill_venv() {
 proxy in $1's configuration"
         reason=$(venv_reason)
         if venv_needs_build; then fail "$reason; a package that must be built needs --postinstall-scripts"; fi
-        fail "$reason$(venv_other_python)"
+        other=$(venv_other_python)
+        case $other$reason in ';'* | *'current Python version ('*') does not satisfy '*) decline "$reason$other" ;; esac
+        fail "$reason"
     }
 }
 # The last of conflicting options counts.

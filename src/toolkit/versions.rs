@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::toolkit::batch;
 use crate::toolkit::http::HttpClient;
 use crate::toolkit::http::error::HttpError;
-use crate::toolkit::http::pages::{MAX_PAGE_SIZE, PageDownload, PageRequest};
+use crate::toolkit::http::pages::{MAX_PAGE_SIZE, PageDownload, PageRequest, UnavailablePage};
 use crate::toolkit::http::url::redacted;
 use crate::toolkit::versions::format::PageFormat;
 use crate::toolkit::versions::page::RegistryPage;
@@ -22,6 +22,9 @@ mod python;
 
 /// The number of releases in one record. The longest version leaves it below the limit for a line of a hook's output.
 const MAX_PER_RECORD: usize = 2500;
+
+/// The releases on a page, or why it lists none.
+type PageListing = Result<Vec<Release>, UnavailablePage>;
 
 /// What the pages of registries say.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ pub(crate) struct VersionPages<'a> {
 
 impl VersionPages<'_> {
     /// Downloads the pages, and returns the records of each binary, in the order of their names. If a binary has several
-    /// pages, the first that lists versions counts.
+    /// pages, the first that lists versions counts. If none does, the registry lacks the package only if it lacks all pages.
     pub(crate) fn records(
         &self,
         pages: &[RegistryPage],
@@ -48,22 +51,28 @@ impl VersionPages<'_> {
         let bodies = match client.and_then(|client| client.pages(&self.download, &requests)) {
             Ok(bodies) => bodies,
             Err(HttpError::Io(error)) => return Err(error),
-            Err(error) => vec![Err(error.to_string()); pages.len()],
+            Err(error) => vec![Err(UnavailablePage::new(&error)); pages.len()],
         };
-        let mut listings: Vec<(&str, Result<Vec<Release>, String>)> = Vec::new();
+        let mut listings: Vec<(&str, PageListing)> = Vec::new();
         for (page, body) in pages.iter().zip(bodies) {
-            let listing = body.and_then(|path: PathBuf| self.read(page, &path));
+            let read = |path: PathBuf| self.read(page, &path).map_err(|reason| UnavailablePage::new(&reason));
+            let mut listing = body.and_then(read);
+            if let Err(unavailable) = &mut listing {
+                unavailable.is_missing &= self.format.is_of_package(&page.request.url);
+            }
             match listings.iter_mut().find(|(name, _)| *name == page.name) {
-                Some((_, Ok(_))) => {}
-                Some((_, first)) => {
-                    if listing.is_ok() {
-                        *first = listing;
-                    }
-                }
+                Some((_, earlier)) if replaces(earlier, &listing) => *earlier = listing,
+                Some(_) => {}
                 None => listings.push((&page.name, listing)),
             }
         }
-        Ok(listings.into_iter().flat_map(|(name, listing)| records(name, listing)).collect())
+        let records_of = |(name, listing): (&str, PageListing)| match listing {
+            Err(UnavailablePage { reason, is_missing: true }) => {
+                vec![batch::failure(name, Outcome::Declined, &reason)]
+            }
+            listing => records(name, listing.map_err(|page| page.reason)),
+        };
+        Ok(listings.into_iter().flat_map(records_of).collect())
     }
 
     fn read(&self, page: &RegistryPage, path: &Path) -> Result<Vec<Release>, String> {
@@ -75,6 +84,14 @@ impl VersionPages<'_> {
         let releases = self.format.parse(&page.name, &body, self.python);
         let releases = releases.map_err(|error| format!("{url} {error}"))?;
         if releases.is_empty() { Err(format!("{url} lists no version")) } else { Ok(releases) }
+    }
+}
+
+/// Returns whether a page says more than an earlier one: it lists versions, or it may exist.
+fn replaces(earlier: &PageListing, page: &PageListing) -> bool {
+    match earlier {
+        Ok(_) => false,
+        Err(earlier) => !page.as_ref().is_err_and(|page| page.is_missing || !earlier.is_missing),
     }
 }
 

@@ -179,7 +179,7 @@ fn a_repository_that_is_not_known_must_be_named() {
         (json!({"sha256": "abc"}), "rejected overrides.github.sha256 must be 64 hex digits"),
         (json!({"prerelease": "yes"}), "rejected overrides.github.prerelease must be true or false"),
         (json!({"verify": "x"}), "rejected overrides.github.verify must be \"attestation\" or \"cosign\""),
-        (json!({"packages": "owner/missing"}), "failed exit code 1: 127.0.0.1:"),
+        (json!({"packages": "owner/missing"}), "declined 127.0.0.1:"),
     ] {
         let attempt = attempt(&install_with(&context, "github", &overrides));
         assert!(attempt.starts_with(expected), "{attempt}");

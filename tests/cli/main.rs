@@ -73,6 +73,7 @@ mod lock_pins;
 mod logs;
 mod man_pages;
 mod markers;
+mod missing_packages;
 mod modules;
 mod outdated;
 mod output_file;

@@ -57,6 +57,7 @@ fn context() -> TestContext {
     context.set("PATH", format!("{}:/usr/bin:/bin", context.path("fake").display()));
     // The npm provider stays with npm.
     context.set("NPM_USE_BUN", "false");
+    context.without_registries();
     set(&context, "version", "1.5");
     set(&context, "fault", "");
     set(&context, "errors", "");

@@ -295,7 +295,9 @@ fn brew_declines_an_unknown_formula() {
     let record =
         context.run(&["install", "no-such-formula", "--binproviders", "brew"]).exits_with(1).record();
     assert_eq!(record["attempts"][0]["outcome"], "declined");
-    assert_eq!(record["attempts"][0]["reason"], "Homebrew has no formula named no-such-formula");
+    let reason =
+        "Homebrew has no formula named no-such-formula; check the name, or set overrides.brew.packages";
+    assert_eq!(record["attempts"][0]["reason"], reason);
 }
 
 #[test]

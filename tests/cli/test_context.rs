@@ -64,6 +64,11 @@ impl TestContext {
         rigup::internal::link_target(&self.bin(name)).unwrap()
     }
 
+    /// Makes the curl of hooks reach nothing, so that a test with fake package managers asks no real registry.
+    pub(crate) fn without_registries(&self) {
+        self.write("home/.curlrc", "proxy = http://127.0.0.1:1\n");
+    }
+
     /// Writes a file, and creates its parent folders.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);

@@ -122,10 +122,31 @@ fn a_page_that_cannot_be_used_is_a_failure_with_its_cause() {
     }
     assert_eq!(reason_of("empty"), format!("{} lists no version", registry.url("/empty")));
     assert!(!of_lines.iter().any(|record| record.to_string().contains("secret")));
+    let declined = of_lines.iter().filter(|record| record["outcome"] == "declined");
+    assert_eq!(declined.map(|record| &record["name"]).collect::<Vec<_>>(), ["none"]);
     for registry_kind in ["pypi", "npm", "crates", "gem", "node", "brew"] {
         let line = format!("garbage\t{}\n", registry.url("/garbage"));
         let record = versions(&context, &["--registry", registry_kind], &line).remove(0);
         assert_eq!(record["type"], "BinaryFailure", "{registry_kind}");
+    }
+    // A page that is not about one package, or that not every server has, says nothing about a package.
+    for (kind, path, outcome) in [
+        ("npm", "/none", "declined"),
+        ("gem", "/api/v1/versions/none.json", "declined"),
+        ("gem", "/info/none", "failed"),
+        ("node", "/index.json", "failed"),
+    ] {
+        let record =
+            versions(&context, &["--registry", kind], &format!("none\t{}\n", registry.url(path))).remove(0);
+        assert_eq!(record["outcome"], outcome, "{path}");
+    }
+    // The package is missing only if all of its pages are.
+    for (pages, outcome) in
+        [(["none", "gone"], "declined"), (["none", "denied"], "failed"), (["denied", "none"], "failed")]
+    {
+        let input = pages.map(|page| format!("x\t{}\n", registry.url(&format!("/{page}")))).concat();
+        let record = versions(&context, &["--registry", "lines"], &input).remove(0);
+        assert_eq!(record["outcome"], outcome, "{pages:?}");
     }
 }
 

@@ -124,7 +124,8 @@ fn apt_updates_outdated_lists_and_reports_an_unreachable_server() {
     let mut repository = Repository::new();
     repository.publish("1.0");
     let unknown = reason(&repository.install("rigup-none", 1));
-    assert_eq!(unknown, "declined apt has no package named rigup-none");
+    let next = "check the name, or set overrides.apt.packages";
+    assert_eq!(unknown, format!("declined apt has no package named rigup-none; {next}"));
     // The lists still have 1.0, which the server no longer has.
     repository.publish("1.1");
     let record = repository.install("rigup-cow", 0);

@@ -26,6 +26,7 @@ mod killed;
 mod listed_versions;
 mod lock;
 mod lookup;
+mod missing_packages;
 mod nix;
 mod package_managers;
 mod podman;

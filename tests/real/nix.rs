@@ -65,7 +65,8 @@ fn nix_installs_a_profile_for_each_requirement_and_keeps_it() {
     assert!(broken.starts_with("failed exit code 1: builder for '"), "{broken}");
     let unknown = outcome(&install("3.0", "#none"));
     assert!(
-        unknown.starts_with("declined flake 'path:") && unknown.contains("does not provide"),
+        unknown.starts_with("declined path:")
+            && unknown.contains(" has no package named none; check the name"),
         "{unknown}"
     );
     let odd = outcome(&install("3.0", "./x"));

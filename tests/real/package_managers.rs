@@ -59,24 +59,6 @@ fn npm_completes_an_install_that_was_killed() {
 
 #[test]
 #[ignore = "installs from a registry: run with --ignored"]
-fn a_package_that_does_not_exist_is_reported_with_the_cause() {
-    let _apt = crate::lock_apt();
-    let context = context_with_registries();
-    let name = "rigup-no-such-package-anywhere";
-    for (provider, outcome, reason) in [
-        ("pip", "failed", "No matching distribution found for"),
-        ("npm", "failed", "404 Not Found"),
-        ("apt", "declined", "apt has no package"),
-    ] {
-        let record = context.run(&["install", name, "--binproviders", provider]).exits_with(1).record();
-        let attempt = &record["attempts"][0];
-        assert_eq!(attempt["outcome"], outcome, "{attempt}");
-        assert!(attempt["reason"].as_str().unwrap().contains(reason), "{attempt}");
-    }
-}
-
-#[test]
-#[ignore = "installs from a registry: run with --ignored"]
 fn apt_installs_once_for_ten_commands_and_repairs() {
     let _apt = crate::lock_apt();
     let apt = |verb: &str| {

@@ -106,7 +106,9 @@ fn check(manager: &'static str, expected: &Messages) {
     system.add_repository("test", &url);
 
     let started = system.context.hook_processes().len();
-    let unknown = format!("declined {manager} has no package named rigup-none");
+    let unknown = format!(
+        "declined {manager} has no package named rigup-none; check the name, or set overrides.{manager}.packages"
+    );
     let hen = "/usr/bin/rigup-hen 2.0 2.0-1";
     let found = system.install(&["rigup-none", "rigup-hen", "rigup-egg"]);
     assert_eq!(found, [&*unknown, hen, expected.missing_dependency]);
@@ -169,7 +171,7 @@ fn dnf_installs_repairs_and_says_what_it_cannot_install() {
             package: "an RPM package",
             without_repositories: "declined dnf has no enabled repositories",
             missing_dependency: "failed nothing provides rigup-none needed by rigup-egg-1.0-1.noarch",
-            other_version: "declined dnf has no package named rigup-cow-9.0",
+            other_version: "declined dnf has no package named rigup-cow-9.0; check the name, or set overrides.dnf.packages",
             conflict: "failed package rigup-fox-1.0-1.noarch conflicts with rigup-hen provided by rigup-hen-2.0-1.noarch",
             upgrade: "dnf upgrade rigup-hen",
             newest: ["outdated", "1.1-1"],
@@ -184,9 +186,9 @@ fn zypper_installs_repairs_and_says_what_it_cannot_install() {
         "zypper",
         &Messages {
             package: "an RPM package",
-            without_repositories: "declined zypper has no package named rigup-hen",
+            without_repositories: "declined zypper has no package named rigup-hen; check the name, or set overrides.zypper.packages",
             missing_dependency: "failed nothing provides rigup-none needed by rigup-egg-1.0-1.noarch",
-            other_version: "declined zypper has no package named rigup-cow=9.0",
+            other_version: "declined zypper has no version 9.0 of rigup-cow",
             conflict: "failed rigup-fox-1.0-1.noarch conflicts with rigup-hen provided by rigup-hen-2.0-1.noarch",
             upgrade: "zypper update rigup-hen",
             newest: ["outdated", "1.1-1"],
@@ -203,7 +205,7 @@ fn pacman_installs_repairs_and_says_what_it_cannot_install() {
             package: "a package of pacman",
             without_repositories: "declined pacman has no repositories; add one to /etc/pacman.conf",
             missing_dependency: "failed cannot resolve \"rigup-none\", a dependency of \"rigup-egg\"",
-            other_version: "declined pacman has no package named rigup-cow=9.0",
+            other_version: "declined pacman has no version 9.0 of rigup-cow",
             conflict: "failed unresolvable package conflicts detected",
             upgrade: "pacman -Syu rigup-hen",
             newest: ["up to date", "1.0-1"],

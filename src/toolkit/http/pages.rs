@@ -42,7 +42,23 @@ pub(crate) struct PageDownload<'a> {
 }
 
 /// The file of a page, or why it was not downloaded.
-pub(crate) type DownloadedPage = Result<PathBuf, String>;
+pub(crate) type DownloadedPage = Result<PathBuf, UnavailablePage>;
+
+/// Why there is no page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnavailablePage {
+    /// The cause, without credentials.
+    pub(crate) reason: String,
+    /// Whether the server says that it has no such page.
+    pub(crate) is_missing: bool,
+}
+
+impl UnavailablePage {
+    /// Returns a failure that says nothing about whether the server has the page.
+    pub(crate) fn new(reason: &impl ToString) -> Self {
+        Self { reason: reason.to_string(), is_missing: false }
+    }
+}
 
 impl PageDownload<'_> {
     /// Downloads pages, and returns their files in the same order.
@@ -99,7 +115,10 @@ impl PageDownload<'_> {
             Ok(exit) => exit,
             Err(error @ HttpError::Io(_)) => return Err(error),
             Err(error) => {
-                return Ok(numbers.iter().map(|number| (*number, Err(error.to_string()))).collect());
+                return Ok(numbers
+                    .iter()
+                    .map(|number| (*number, Err(UnavailablePage::new(&error))))
+                    .collect());
             }
         };
         let mut outcomes: HashMap<&str, Vec<&str>> = HashMap::new();
@@ -147,13 +166,14 @@ impl PageDownload<'_> {
 }
 
 /// Returns why a page was not downloaded, without the credentials in its URL: what its status means here, or else the cause.
-fn unreachable(page: &PageRequest, status: u16, cause: &str) -> String {
+fn unreachable(page: &PageRequest, status: u16, cause: &str) -> UnavailablePage {
     let url = redacted(&page.url);
     let cause = match status {
         0 => cause.replace(&page.url, &url),
         401 | 403 => format!("the registry does not allow it (HTTP {status}); check the credentials"),
-        404 => "the registry does not have it (HTTP 404)".to_owned(),
+        404 | 410 => format!("the registry does not have it (HTTP {status})"),
         status => format!("HTTP {status}"),
     };
-    format!("cannot download {url}: {cause}")
+    let reason = format!("cannot download {url}: {cause}");
+    UnavailablePage { reason, is_missing: matches!(status, 404 | 410) }
 }

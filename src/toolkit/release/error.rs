@@ -64,7 +64,9 @@ impl ReleaseError {
             Self::NoRepository(..)
             | Self::NoPlatform
             | Self::Http(HttpError::NoDownloader)
-            | Self::Api(ApiError::Http(HttpError::NoDownloader)) => Outcome::Declined,
+            | Self::Api(ApiError::NotFound(..) | ApiError::Http(HttpError::NoDownloader)) => {
+                Outcome::Declined
+            }
             Self::Http(_) | Self::Api(_) => Outcome::Failed,
             _ => Outcome::Rejected,
         }

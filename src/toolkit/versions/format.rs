@@ -45,6 +45,16 @@ pub(crate) enum PageError {
 }
 
 impl PageFormat {
+    /// Returns whether a registry that lacks the page at this address lacks the package: the page of Node.js is about all
+    /// programs, and not every server of gems has a compact index.
+    pub(crate) fn is_of_package(self, url: &str) -> bool {
+        match self {
+            Self::Node => false,
+            Self::Gem => !url.contains("/info/"),
+            Self::Pypi | Self::Npm | Self::Crates | Self::Brew | Self::Lines => true,
+        }
+    }
+
     /// Returns the releases on a page about the package of the binary `name`. Python packages must support the version
     /// `python`, if it is given.
     pub(crate) fn parse(
