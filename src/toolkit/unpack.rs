@@ -6,6 +6,8 @@ use std::io::{BufReader, Cursor, Read, Seek};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix::unistd::{AccessFlags, access};
+
 use crate::exhaustion;
 use crate::fs::atomic::TEMPORARY;
 use crate::fs::dir::{make_dir, parent};
@@ -30,11 +32,27 @@ const ALWAYS_PLAUSIBLE: u64 = 1 << 30;
 /// How much larger than its archive a plausible content is at most. Programs are at most 20 times as large.
 const MAX_RATIO: u64 = 200;
 
+/// How the names of tar archives end.
+const TAR_ENDINGS: [&str; 12] = [
+    ".tar",
+    ".tar.gz",
+    ".tar.xz",
+    ".tar.zst",
+    ".tar.zstd",
+    ".tar.bz2",
+    ".tar.bz",
+    ".tgz",
+    ".txz",
+    ".tzst",
+    ".tbz2",
+    ".tbz",
+];
+
 /// Unpacks an archive into a folder, which must be empty or not exist. The content of a file that is no archive becomes
 /// one file in it, without the ending of a compressed file. If that fails, the folder stays as it is.
 pub(crate) fn unpack(archive: &Path, folder: &Path, interrupt: &Interrupt) -> Result<(), UnpackError> {
     let mut file = open(archive)?;
-    let length = file.metadata().map_err(UnpackError::at(archive))?.len();
+    let length = file.metadata().map_err(UnpackError::Unreadable)?.len();
     // A link to a folder stays in place.
     let folder = &folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     if folder.read_dir().map_or(folder.exists(), |mut entries| entries.next().is_some()) {
@@ -46,30 +64,34 @@ pub(crate) fn unpack(archive: &Path, folder: &Path, interrupt: &Interrupt) -> Re
     // The umask applies to this mode.
     let builder = builder.prefix(TEMPORARY).permissions(Permissions::from_mode(0o777));
     let new = builder.tempdir_in(above).map_err(UnpackError::at(above))?;
-    let mut tree = Tree::new(new.path(), archive, interrupt, limit(length, above));
+    let mut tree = Tree::new(new.path(), interrupt, limit(length, above));
     let name = archive.file_name().unwrap_or(OsStr::new("file"));
-    let head = read_head(&mut file).map_err(UnpackError::at(archive))?;
-    file.rewind().map_err(UnpackError::at(archive))?;
+    let head = read_head(&mut file).map_err(UnpackError::Unreadable)?;
+    file.rewind().map_err(UnpackError::Unreadable)?;
     match ArchiveFormat::of(&head) {
-        ArchiveFormat::Zip => zip::unpack(file, archive, &mut tree)?,
-        ArchiveFormat::SevenZip => seven_zip::unpack(file, archive, &mut tree)?,
-        ArchiveFormat::Tar => tar::unpack(BufReader::new(file), archive, false, &mut tree)?,
+        ArchiveFormat::Zip => zip::unpack(file, &mut tree)?,
+        ArchiveFormat::SevenZip => seven_zip::unpack(file, &mut tree)?,
+        ArchiveFormat::Tar => tar::unpack(BufReader::new(file), false, &mut tree)?,
         ArchiveFormat::Compressed(compression) => {
-            let damaged = |error| UnpackError::of_reader(archive, error);
             let mut reader = compression.reader(BufReader::new(file));
-            let head = read_head(&mut reader).map_err(damaged)?;
+            let head = read_head(&mut reader).map_err(UnpackError::of_reader)?;
             let format = ArchiveFormat::of(&head);
             let whole = Cursor::new(head).chain(reader);
             if format == ArchiveFormat::Tar {
-                tar::unpack(whole, archive, true, &mut tree)?;
+                tar::unpack(whole, true, &mut tree)?;
             } else {
+                check_no_archive(name, &TAR_ENDINGS)?;
                 tree.add_file(Path::new(&without_ending(name, compression)), false, whole)?;
             }
         }
         ArchiveFormat::Other if head.is_empty() => {
             return Err(UnpackError::Damaged("it is empty".to_owned()));
         }
-        ArchiveFormat::Other => tree.add_file(Path::new(name), false, file).map(drop)?,
+        ArchiveFormat::Other => {
+            check_no_archive(name, &TAR_ENDINGS)?;
+            check_no_archive(name, &[".zip", ".7z"])?;
+            tree.add_file(Path::new(name), false, file)?;
+        }
     }
     tree.finish()?;
     fs_err::rename(new.path(), folder).map_err(UnpackError::at(folder))?;
@@ -80,8 +102,12 @@ pub(crate) fn unpack(archive: &Path, folder: &Path, interrupt: &Interrupt) -> Re
 
 /// Opens a file. A device or a FIFO may never end.
 fn open(path: &Path) -> Result<File, UnpackError> {
-    let real = path.canonicalize().map_err(UnpackError::at(path))?;
-    regular_file::open(&real).map_err(|error| UnpackError::Io(path.to_owned(), error))
+    let real = path.canonicalize().map_err(UnpackError::Unreadable)?;
+    if !real.metadata().map_err(UnpackError::Unreadable)?.is_file() {
+        return Err(UnpackError::NotRegular);
+    }
+    access(&real, AccessFlags::R_OK).map_err(|error| UnpackError::Unreadable(error.into()))?;
+    regular_file::open(&real).map_err(UnpackError::Unreadable)
 }
 
 /// Returns how much an archive of this length may contain, which is unpacked in this folder.
@@ -93,6 +119,15 @@ fn limit(length: u64, folder: &Path) -> SizeLimit {
     }
 }
 
+/// Fails if a file is named like an archive: a damaged one can look like any other file.
+fn check_no_archive(name: &OsStr, endings: &[&'static str]) -> Result<(), UnpackError> {
+    let name = name.to_string_lossy().to_lowercase();
+    match endings.iter().find(|ending| name.ends_with(**ending)) {
+        Some(ending) => Err(UnpackError::OtherContent(ending)),
+        None => Ok(()),
+    }
+}
+
 /// Returns the name of a compressed file without the ending of its format.
 fn without_ending(name: &OsStr, compression: Compression) -> OsString {
     let Some(text) = name.to_str() else { return name.to_owned() };
@@ -100,6 +135,8 @@ fn without_ending(name: &OsStr, compression: Compression) -> OsString {
     stem.filter(|stem| !stem.is_empty()).unwrap_or(text).into()
 }
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -51,11 +52,41 @@ fn a_damaged_archive_has_a_reason_and_leaves_nothing() {
     let expected = format!("error: cannot unpack {archive}: it is damaged or incomplete: ");
     assert!(run.stderr.starts_with(&expected), "{}", run.stderr);
     assert_eq!(fs::read_dir(context.path("parent")).unwrap().count(), 0);
-    for (file, reason) in [("none", "No such file or directory"), ("tool", "it is not a regular file")] {
+    for (file, reason) in
+        [("none", "No such file or directory (os error 2)"), ("tool", "it is not a regular file")]
+    {
         let file = context.path(file);
         let arguments = ["hook", "unpack", file.to_str().unwrap(), out.to_str().unwrap()];
-        context.run(&arguments).exits_with(3).stderr_contains(reason);
+        let expected = format!("error: cannot unpack {}: {reason}\n", file.display());
+        assert_eq!(context.run(&arguments).exits_with(3).stderr, expected);
     }
+}
+
+#[test]
+fn what_an_archive_says_is_never_a_failure_of_rigup() {
+    let context = TestContext::new();
+    let unpack = |file: &Path, reason: &str| {
+        let arguments = ["hook", "unpack", file.to_str().unwrap(), "out"];
+        context.run(&arguments).exits_with(1).stderr_contains(reason);
+    };
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut link = tar::Header::new_ustar();
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_path("x").unwrap();
+    link.set_size(0);
+    link.set_cksum();
+    tar.append(&link, &b""[..]).unwrap();
+    let mut content = tar.into_inner().unwrap();
+    unpack(&context.write("empty.tar", &content), "it contains the link \"x\", whose target is empty");
+    content[148] ^= 1;
+    unpack(&context.write("damaged.tar", &content), "its name ends with .tar");
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut file = tar::Header::new_gnu();
+    file.set_size(0);
+    file.set_mode(0o644);
+    tar.append_data(&mut file, "n".repeat(300), &b""[..]).unwrap();
+    let long = context.write("long.tar", tar.into_inner().unwrap());
+    unpack(&long, "which is not possible in this file system");
 }
 
 #[test]

@@ -78,7 +78,11 @@ pub(crate) fn unpack(args: &UnpackArgs) -> CommandResult {
 fn unpack_error(file: &Path, error: &UnpackError) -> CliError {
     let text = format!("cannot unpack {}: {error}", file.display());
     match error {
-        UnpackError::Io(..) | UnpackError::NoSpace(..) | UnpackError::NotEmpty(_) => CliError::setup(text),
+        UnpackError::Io(..)
+        | UnpackError::Unreadable(_)
+        | UnpackError::NotRegular
+        | UnpackError::NoSpace(..)
+        | UnpackError::NotEmpty(_) => CliError::setup(text),
         _ => CliError::not_found(text),
     }
 }

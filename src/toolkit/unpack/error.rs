@@ -1,11 +1,15 @@
 //! The reasons why an archive is not unpacked.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::exhaustion;
+use crate::report::text::cut_start;
 use crate::report::units;
 use crate::shell;
+
+/// How much of a path that is too long a message shows, in characters.
+const MAX_SHOWN: usize = 100;
 
 /// The reason why an archive is not unpacked. It completes a sentence that starts with `cannot unpack FILE: `.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +29,15 @@ pub(crate) enum UnpackError {
     /// A hard link leads to no earlier file of the archive.
     #[error("it contains the hard link {0:?} to {1:?}, which is not an earlier file of the archive")]
     HardLink(PathBuf, PathBuf),
+    /// A path that no file can have here: it is too long, or contains a NUL.
+    #[error("it contains the path {0}, which is not possible in this file system")]
+    Name(String),
+    /// The target of a symbolic link is none.
+    #[error("it contains the link {0:?}, whose target {1}")]
+    Target(PathBuf, &'static str),
+    /// A file has too many names.
+    #[error("it contains the hard link {0:?} to a file that has as many names as this file system allows")]
+    TooManyNames(PathBuf),
     /// An entry is a device, a FIFO or a socket.
     #[error("it contains {0:?}, which is neither a file nor a folder nor a link")]
     SpecialFile(PathBuf),
@@ -46,12 +59,21 @@ pub(crate) enum UnpackError {
         limit = units::bytes(*.0), folder = shell::quote_path(.1)
     )]
     NoSpace(u64, PathBuf),
+    /// The file is named like an archive, but is none.
+    #[error("it is damaged or no archive: its name ends with {0}, but it does not begin like such a file")]
+    OtherContent(&'static str),
+    /// The file is a folder, a device or a FIFO.
+    #[error("it is not a regular file")]
+    NotRegular,
     /// The target contains something.
     #[error("{folder} is not an empty folder; name another one", folder = shell::quote_path(.0))]
     NotEmpty(PathBuf),
     /// The archive cannot be read, or the target cannot be written.
     #[error("{path}: {error}", path = .0.display(), error = exhaustion::explain(.1))]
     Io(PathBuf, #[source] io::Error),
+    /// The archive itself cannot be read.
+    #[error("{}", exhaustion::explain(.0))]
+    Unreadable(#[source] io::Error),
     /// A signal interrupted rigup.
     #[error("interrupted by signal {0}")]
     Interrupted(i32),
@@ -63,10 +85,25 @@ impl UnpackError {
         |error| Self::Io(path.to_owned(), error)
     }
 
-    /// Returns the error of a reader, which decodes the file at this path: one of the system has a number.
-    pub(super) fn of_reader(path: &Path, error: io::Error) -> Self {
+    /// Returns the error of a path in the archive that cannot be created.
+    pub(super) fn of_creation(path: &Path, error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::AlreadyExists => Self::SamePath(path.to_owned()),
+            ErrorKind::InvalidFilename | ErrorKind::InvalidInput => Self::of_name(path),
+            ErrorKind::TooManyLinks => Self::TooManyNames(path.to_owned()),
+            _ => Self::Io(path.to_owned(), error),
+        }
+    }
+
+    /// Returns the error of a path that no file can have. The message has the end of a long one.
+    pub(super) fn of_name(path: &Path) -> Self {
+        Self::Name(cut_start(&format!("{path:?}"), MAX_SHOWN).into_owned())
+    }
+
+    /// Returns the error of a reader that decodes the archive: one of the system has a number.
+    pub(super) fn of_reader(error: io::Error) -> Self {
         match error.raw_os_error() {
-            Some(_) => Self::Io(path.to_owned(), error),
+            Some(_) => Self::Unreadable(error),
             None => match error.downcast::<Self>() {
                 Ok(error) => error,
                 Err(error) => Self::Damaged(error.to_string()),

@@ -90,7 +90,8 @@ fn is_tar(head: &[u8]) -> bool {
         .sum();
     let digits = str::from_utf8(&block[CHECKSUM]).unwrap_or_default();
     let digits = digits.trim_matches(|c: char| c == ' ' || c == '\0');
-    block[0] != 0 && u32::from_str_radix(digits, 8).is_ok_and(|stated| stated == sum)
+    // A name may be empty if an earlier entry states it.
+    u32::from_str_radix(digits, 8).is_ok_and(|stated| stated == sum)
 }
 
 /// Reads the first bytes of a file.

@@ -15,9 +15,9 @@ use crate::toolkit::unpack::unix_mode::UnixMode;
 const HAS_UNIX_MODE: u32 = 0x8000;
 
 /// Adds the entries of an archive to a tree.
-pub(super) fn unpack(file: File, archive: &Path, tree: &mut Tree<'_>) -> Result<(), UnpackError> {
+pub(super) fn unpack(file: File, tree: &mut Tree<'_>) -> Result<(), UnpackError> {
     let damaged = |error: Error| match error {
-        Error::Io(error, _) => UnpackError::of_reader(archive, error),
+        Error::Io(error, _) => UnpackError::of_reader(error),
         Error::PasswordRequired | Error::MaybeBadPassword(_) => {
             UnpackError::Unsupported("encryption".to_owned())
         }
@@ -42,7 +42,7 @@ pub(super) fn unpack(file: File, archive: &Path, tree: &mut Tree<'_>) -> Result<
         } else if entry.is_directory {
             tree.add_folder(path)
         } else {
-            mode.add(path, archive, content, tree)
+            mode.add(path, content, tree)
         };
         added.map_err(|error| {
             failure = Some(error);

@@ -9,7 +9,7 @@ use std::path::Path;
 use tar::{Archive, EntryType};
 
 use crate::toolkit::unpack::error::UnpackError;
-use crate::toolkit::unpack::tree::Tree;
+use crate::toolkit::unpack::tree::{Tree, inner_path, special_file};
 
 /// The maximum size of the header of an entry, with its long names and other attributes, which are kept in memory.
 const MAX_HEADER: u64 = 1 << 20;
@@ -35,47 +35,40 @@ impl<R: Read> Read for Budgeted<'_, R> {
     }
 }
 
-/// Adds the entries of an archive to a tree. `archive` is the path of the file that the reader decodes.
+/// Adds the entries of an archive to a tree.
 pub(super) fn unpack(
     mut reader: impl Read,
-    archive: &Path,
     is_compressed: bool,
     tree: &mut Tree<'_>,
 ) -> Result<(), UnpackError> {
     let (budget, is_at_end) = (Cell::new(MAX_HEADER), Cell::new(false));
-    let damaged = |error| UnpackError::of_reader(archive, error);
     let mut tar = Archive::new(Budgeted { inner: &mut reader, budget: &budget, is_at_end: &is_at_end });
-    let mut entries = tar.entries().map_err(damaged)?;
+    let mut entries = tar.entries().map_err(UnpackError::of_reader)?;
     loop {
         budget.set(MAX_HEADER);
         let Some(entry) = entries.next() else { break };
-        let mut entry = entry.map_err(damaged)?;
+        let mut entry = entry.map_err(UnpackError::of_reader)?;
         budget.set(u64::MAX);
-        add(&mut entry, archive, tree)?;
+        add(&mut entry, tree)?;
         // What an entry contains besides the content of a file is of no use.
-        io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
+        io::copy(&mut entry, &mut io::sink()).map_err(UnpackError::of_reader)?;
     }
     // A compressed file says itself where it ends, and its checksum is at its end.
     if is_compressed {
-        io::copy(&mut reader, &mut io::sink()).map_err(damaged)?;
+        io::copy(&mut reader, &mut io::sink()).map_err(UnpackError::of_reader)?;
     } else if is_at_end.get() {
         return Err(UnpackError::Damaged("its end is missing".to_owned()));
     }
     Ok(())
 }
 
-fn add<R: Read>(
-    entry: &mut tar::Entry<'_, R>,
-    archive: &Path,
-    tree: &mut Tree<'_>,
-) -> Result<(), UnpackError> {
-    let damaged = |error| UnpackError::of_reader(archive, error);
+fn add<R: Read>(entry: &mut tar::Entry<'_, R>, tree: &mut Tree<'_>) -> Result<(), UnpackError> {
     let bytes = entry.path_bytes().into_owned();
     let name = Path::new(OsStr::from_bytes(&bytes));
-    if has_sparse_map(entry).map_err(damaged)? {
+    if has_sparse_map(entry).map_err(UnpackError::of_reader)? {
         return Err(UnpackError::Unsupported(format!(
             "the pax format of sparse files for {}",
-            name.display()
+            inner_path(name)?.display()
         )));
     }
     let target = entry.link_name_bytes().unwrap_or_default().into_owned();
@@ -84,7 +77,7 @@ fn add<R: Read>(
         // Old archives write a folder as a file whose name ends with a slash.
         EntryType::Regular if bytes.ends_with(b"/") => tree.add_folder(name),
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            let mode = entry.header().mode().map_err(damaged)?;
+            let mode = entry.header().mode().map_err(UnpackError::of_reader)?;
             let size = entry.size();
             if tree.add_file(name, mode & 0o111 != 0, entry)? == size {
                 Ok(())
@@ -97,7 +90,7 @@ fn add<R: Read>(
         EntryType::Link => tree.add_hard_link(name, target),
         // Facts about the whole archive, such as the commit that it was made from.
         EntryType::XGlobalHeader => Ok(()),
-        _ => Err(UnpackError::SpecialFile(name.to_owned())),
+        _ => Err(special_file(name)),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::Permissions;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
@@ -19,6 +20,8 @@ use crate::toolkit::unpack::error::UnpackError;
 const MAX_ENTRIES: usize = 500_000;
 /// The maximum number of links that the system follows in one path, as in the Linux kernel.
 const MAX_LINKS: usize = 40;
+/// The length of a path that is too long for the system, in bytes, as in Linux.
+const MAX_PATH: usize = 4096;
 /// The number of bytes that are written at once.
 const CHUNK: usize = 64 << 10;
 
@@ -61,7 +64,6 @@ enum TreeEntry {
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
     root: &'a Path,
-    archive: &'a Path,
     interrupt: &'a Interrupt,
     limit: SizeLimit,
     written: u64,
@@ -71,8 +73,8 @@ pub(super) struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     /// Returns a tree in the empty folder `root`.
-    pub(super) fn new(root: &'a Path, archive: &'a Path, interrupt: &'a Interrupt, limit: SizeLimit) -> Self {
-        Self { root, archive, interrupt, limit, written: 0, nodes: BTreeMap::new(), buffer: vec![0; CHUNK] }
+    pub(super) fn new(root: &'a Path, interrupt: &'a Interrupt, limit: SizeLimit) -> Self {
+        Self { root, interrupt, limit, written: 0, nodes: BTreeMap::new(), buffer: vec![0; CHUNK] }
     }
 
     /// Adds a folder.
@@ -93,7 +95,7 @@ impl<'a> Tree<'a> {
         let mode = if is_executable { 0o777 } else { 0o666 };
         let mut options = fs_err::OpenOptions::new();
         let created = options.write(true).create_new(true).mode(mode).open(&target);
-        let mut file = created.map_err(|error| creation_error(&path, error))?.into_parts().0;
+        let mut file = created.map_err(|error| UnpackError::of_creation(&path, error))?.into_parts().0;
         let mut head = Vec::new();
         let mut length = 0;
         loop {
@@ -102,16 +104,13 @@ impl<'a> Tree<'a> {
             }
             let count = match content.read(&mut self.buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                read => read.map_err(|error| UnpackError::of_reader(self.archive, error))?,
+                read => read.map_err(UnpackError::of_reader)?,
             };
             if count == 0 {
                 break;
             }
             length += count as u64;
-            self.written = self.written.saturating_add(count as u64);
-            if self.written > self.limit.bytes() {
-                return Err(self.limit.error());
-            }
+            self.add_bytes(count as u64)?;
             let chunk = &self.buffer[..count];
             head.extend_from_slice(&chunk[..count.min(PROGRAM_HEAD - head.len())]);
             file.write_all(chunk).map_err(UnpackError::at(&path))?;
@@ -123,6 +122,16 @@ impl<'a> Tree<'a> {
 
     /// Adds a symbolic link. It replaces an earlier file or link.
     pub(super) fn add_link(&mut self, name: &Path, target: &Path) -> Result<(), UnpackError> {
+        let bytes = target.as_os_str().as_bytes();
+        let problem = match bytes {
+            [] => Some("is empty"),
+            bytes if bytes.len() >= MAX_PATH => Some("is too long"),
+            bytes if bytes.contains(&0) => Some("contains a NUL"),
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            return Err(UnpackError::Target(inner_path(name)?, problem));
+        }
         let path = self.make_room(name)?;
         self.insert(path, TreeEntry::Link(target.to_owned()))
     }
@@ -139,7 +148,7 @@ impl<'a> Tree<'a> {
         let path = self.make_room(name)?;
         if let TreeEntry::File { .. } = node {
             fs_err::hard_link(self.root.join(&original), self.root.join(&path))
-                .map_err(|error| creation_error(&path, error))?;
+                .map_err(|error| UnpackError::of_creation(&path, error))?;
         }
         self.insert(path, node)
     }
@@ -151,7 +160,8 @@ impl<'a> Tree<'a> {
                 if self.leads_outside(path, target) {
                     return Err(UnpackError::LinkOutside(path.clone(), target.clone()));
                 }
-                symlink(target, self.root.join(path)).map_err(|error| creation_error(path, error))?;
+                symlink(target, self.root.join(path))
+                    .map_err(|error| UnpackError::of_creation(path, error))?;
             }
         }
         let has_exec_bits =
@@ -193,13 +203,17 @@ impl<'a> Tree<'a> {
             if self.nodes.contains_key(folder) {
                 return Err(UnpackError::Contradiction(folder.to_owned()));
             }
-            fs_err::create_dir(self.root.join(folder)).map_err(|error| creation_error(folder, error))?;
+            fs_err::create_dir(self.root.join(folder))
+                .map_err(|error| UnpackError::of_creation(folder, error))?;
             self.insert(folder.to_owned(), TreeEntry::Folder)?;
         }
         Ok(())
     }
 
     fn insert(&mut self, path: PathBuf, node: TreeEntry) -> Result<(), UnpackError> {
+        // Names take memory as the content takes space.
+        let target = if let TreeEntry::Link(target) = &node { target.as_os_str().len() } else { 0 };
+        self.add_bytes((path.as_os_str().len() + target) as u64)?;
         self.nodes.insert(path, node);
         if self.nodes.len() > MAX_ENTRIES {
             return Err(UnpackError::TooManyEntries(MAX_ENTRIES as u64));
@@ -208,6 +222,12 @@ impl<'a> Tree<'a> {
             Some(signal) => Err(UnpackError::Interrupted(signal)),
             None => Ok(()),
         }
+    }
+
+    /// Counts bytes of the archive's content.
+    fn add_bytes(&mut self, count: u64) -> Result<(), UnpackError> {
+        self.written = self.written.saturating_add(count);
+        if self.written > self.limit.bytes() { Err(self.limit.error()) } else { Ok(()) }
     }
 
     /// Returns whether a link leads out of the folder, also by way of other links. A path through a file, a missing folder
@@ -240,8 +260,17 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Returns the path of an entry without `.`. Fails if it is absolute or contains `..`.
-fn inner_path(name: &Path) -> Result<PathBuf, UnpackError> {
+/// Returns the error of an entry that is no file, folder or link.
+pub(super) fn special_file(name: &Path) -> UnpackError {
+    inner_path(name).map_or_else(|error| error, UnpackError::SpecialFile)
+}
+
+/// Returns the path of an entry without `.`. Fails if it is absolute, contains `..` or cannot be that of a file.
+pub(super) fn inner_path(name: &Path) -> Result<PathBuf, UnpackError> {
+    let bytes = name.as_os_str().as_bytes();
+    if bytes.len() >= MAX_PATH || bytes.contains(&0) {
+        return Err(UnpackError::of_name(name));
+    }
     let mut path = PathBuf::new();
     for part in name.components() {
         match part {
@@ -251,13 +280,6 @@ fn inner_path(name: &Path) -> Result<PathBuf, UnpackError> {
         }
     }
     Ok(path)
-}
-
-fn creation_error(path: &Path, error: io::Error) -> UnpackError {
-    match error.kind() {
-        ErrorKind::AlreadyExists => UnpackError::SamePath(path.to_owned()),
-        _ => UnpackError::Io(path.to_owned(), error),
-    }
 }
 
 /// Sets the exec bit for each class of users that may read the file.

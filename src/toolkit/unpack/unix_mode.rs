@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::toolkit::unpack::error::UnpackError;
-use crate::toolkit::unpack::tree::Tree;
+use crate::toolkit::unpack::tree::{Tree, special_file};
 
 /// The maximum length of the target of a link, as in Linux.
 const MAX_TARGET: u64 = 4096;
@@ -26,7 +26,6 @@ impl UnixMode {
     pub(super) fn add(
         self,
         name: &Path,
-        archive: &Path,
         mut content: impl Read,
         tree: &mut Tree<'_>,
     ) -> Result<(), UnpackError> {
@@ -35,10 +34,10 @@ impl UnixMode {
             0o120_000 => {
                 let mut target = Vec::new();
                 let read = content.by_ref().take(MAX_TARGET).read_to_end(&mut target);
-                read.map_err(|error| UnpackError::of_reader(archive, error))?;
+                read.map_err(UnpackError::of_reader)?;
                 tree.add_link(name, Path::new(OsStr::from_bytes(&target)))
             }
-            _ => Err(UnpackError::SpecialFile(name.to_owned())),
+            _ => Err(special_file(name)),
         }
     }
 }
