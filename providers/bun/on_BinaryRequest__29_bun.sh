@@ -9,7 +9,7 @@ IFS='
 eval "$("$RIGUP" hook begin --provider bun -- "$@")"
 needs bun
 bun --version | awk -F. '{ exit $1 > 1 || $1 == 1 && $2 >= 3 }' &&
-    decline "bun $(bun --version) is too old; install 1.3 or later with bun upgrade"
+    decline "bun $(bun --version) is too old; install 1.3 or later with \`bun upgrade\`"
 check_locations
 
 # Options take precedence over the user's files and variables, of which only registries, proxies, certificates and the

@@ -10,7 +10,7 @@ IFS='
 eval "$("$RIGUP" hook begin --provider deno -- "$@")"
 needs deno
 deno --version | awk '{ split($2, part, "."); exit part[1] > 2 || part[1] == 2 && part[2] >= 6 }' &&
-    decline "$(deno --version | head -n 1) is too old; install 2.6 or later with deno upgrade"
+    decline "$(deno --version | head -n 1) is too old; install 2.6 or later with \`deno upgrade\`"
 options=$(printf '%s\n' "$packages" | grep '^-') || :
 package=$(printf '%s\n' "$packages" | grep -v '^-') || :
 case $package in

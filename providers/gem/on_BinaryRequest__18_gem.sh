@@ -31,7 +31,7 @@ logged gem install --install-dir "$part" --bindir "$part/stubs" --wrappers --no-
     network=$(sed -n 's/.*Unable to download data from /from /p; s/.*Errno::E\(CONN\|HOST\|NET\)/&/p' "$log" | head -n 1)
     [ -z "$network" ] || reason="cannot reach the gem server: no data $network; check the network, the sources and the proxy in gem's configuration"
     printf '%s\n' "$reason" >&2
-    ! grep -q "can't find header files for ruby" "$log" || echo "the gem must be compiled; install a compiler and the headers with apt-get install ruby-dev gcc make" >&2
+    ! grep -q "can't find header files for ruby" "$log" || echo "the gem must be compiled; install a compiler and the headers with \`apt-get install ruby-dev gcc make\`" >&2
     exit 1
 }
 # RubyGems' stubs find their gems only through GEM_HOME. Create launchers that set it to the folder that they are in, so

@@ -63,7 +63,7 @@ can_use_bun() {
     bun_options=$(bun_knows_settings)
 }
 bun=''
-if can_use_bun; then bun=yes; else needs npm 'install it with apt-get install npm'; fi
+if can_use_bun; then bun=yes; else needs npm "install it with \`apt-get install npm\`"; fi
 
 # shellcheck disable=SC2086 # one option a line
 isolated=$(printf '%s\n' --prefix "$part" --global=false --location=project --workspaces=false --dry-run=false --save=true \
@@ -106,7 +106,7 @@ if [ "$bun" ]; then
     # npm says why bun failed, and decides about a dependency that is not from a registry: its version in the lock file is a URL
     # or a path.
     if grep -q '^error: ' "$log" || grep -qE '^ *"[^"]*": \["[^"]*[^"@]@[^0-9"]' "$part/bun.lock"; then
-        [ "$npm" ] || fail "$(sed -n 's/^error: //p' "$log" | head -n 1); npm would say more: install it with apt-get install npm"
+        [ "$npm" ] || fail "$(sed -n 's/^error: //p' "$log" | head -n 1); npm would say more: install it with \`apt-get install npm\`"
         cat "$log" >&2
         bun='' && begin_node -- /etc/npmrc "${npm%/bin/npm}/etc/npmrc"
     fi

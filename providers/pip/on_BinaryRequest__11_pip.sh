@@ -140,21 +140,21 @@ export PIP_CONFIG_FILE=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 
 
 if command -v uv >/dev/null && [ -z "$only_pip" ]; then
     [ -z "$unread" ] ||
-        decline "python3 has no pip, which must read its settings ($unread); install it with apt-get install python3-pip"
+        decline "python3 has no pip, which must read its settings ($unread); install it with \`apt-get install python3-pip\`"
     use_uv $no_index
 else
-    or_uv=", or put uv on PATH" with_uv="install uv, which can: rigup install uv --binproviders pip"
+    or_uv=", or put uv on PATH" with_uv="install uv, which can: \`rigup install uv --binproviders pip\`"
     if [ "$only_pip" ]; then
         or_uv=", because uv has no setting like pip's $only_pip" with_uv="use pip 26 or later$or_uv"
-    elif [ "$must_keep_age" ]; then with_uv="$with_uv --min-release-age 0"
+    elif [ "$must_keep_age" ]; then with_uv="${with_uv%\`} --min-release-age 0\`"
     fi
     case $* in *--pays-from=*) [ -z "$only_pip" ] || decline "uv would not be used$or_uv" ;; esac
-    needs python3 "install it with apt-get install python3 python3-pip$or_uv"
+    needs python3 "install it with \`apt-get install python3 python3-pip\`$or_uv"
     pip=$(base_python -c 'import venv, pip
 print(pip.__version__.split(".")[0], pip.__path__[0] + "/__pip-runner__.py")' 2>/dev/null) || pip=0
     runner=${pip#* } pip=${pip%% *}
     [ "$pip" -gt 22 ] ||
-        decline "python3 has no venv or no pip >= 23; install them with apt-get install python3-venv python3-pip$or_uv"
+        decline "python3 has no venv or no pip >= 23; install them with \`apt-get install python3-venv python3-pip\`$or_uv"
     if [ "$released_before" ] && [ "$pip" -lt 26 ]; then
         no_age="pip $pip cannot enforce min_release_age"
         [ -z "$must_keep_age" ] || fail "$no_age; $with_uv"

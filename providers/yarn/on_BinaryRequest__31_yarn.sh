@@ -19,7 +19,7 @@ export COREPACK_ENABLE_PROJECT_SPEC=0 COREPACK_ENABLE_DOWNLOAD_PROMPT=0 YARN_IGN
 yarn --version >"$log" 2>&1 || fail "yarn --version failed: $(grep . "$log" | head -n 1)"
 version=$(tail -n 1 "$log")
 echo "$version" | awk -F. '{ exit $1 > 4 || $1 == 4 && $2 >= 14 }' &&
-    decline "yarn $version is too old; install 4.14 or later with npm install --global @yarnpkg/cli-dist"
+    decline "yarn $version is too old; install 4.14 or later with \`npm install --global @yarnpkg/cli-dist\`"
 
 # Variables and the file in the prefix take precedence over the user's files, of which only registries, proxies,
 # certificates and the like apply.

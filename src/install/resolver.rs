@@ -242,23 +242,45 @@ pub(crate) fn untried(
     discovery: &Discovery,
     lib_dir: &Path,
 ) -> Option<Attempt> {
-    let (outcome, reason) = if providers.contains(provider) {
+    let (outcome, reason) = if !providers.contains(provider) {
+        unavailable(request, provider, providers, discovery)
+    } else if let Some(reason) = refusal(request, provider, config) {
+        (Outcome::Declined, reason)
+    } else {
         let reason = rejection(request, provider, config, lib_dir)?;
         // A `config.json` that cannot be used declares no options.
         let problem = discovery.problem_of(provider).map(|problem| format!("; {problem}"));
         (Outcome::Rejected, reason + &problem.unwrap_or_default())
-    } else if let Some(cause) = discovery.why_no_provider(provider) {
-        (Outcome::Skipped, cause)
-    } else {
-        let untried = providers.iter().filter(|name| !request.providers.allows(name));
-        let similar = closest(provider, untried.map(ProviderName::as_str));
-        let next = similar
-            .map_or("`rigup hook list BinaryRequest` shows all providers".to_owned(), |similar| {
-                format!("write {similar}")
-            });
-        (Outcome::Skipped, format!("no such provider; {next}"))
     };
     Some(Attempt { provider: provider.clone(), outcome, reason, process_id: None })
+}
+
+/// Returns why a provider that a request names is none.
+fn unavailable(
+    request: &Request,
+    provider: &ProviderName,
+    providers: &[ProviderName],
+    discovery: &Discovery,
+) -> (Outcome, String) {
+    if let Some(cause) = discovery.why_no_provider(provider) {
+        return (Outcome::Skipped, cause);
+    }
+    let untried = providers.iter().filter(|name| !request.providers.allows(name));
+    let similar = closest(provider, untried.map(ProviderName::as_str));
+    let next = similar.map_or("`rigup hook list BinaryRequest` shows all providers".to_owned(), |similar| {
+        format!("write {similar}")
+    });
+    (Outcome::Skipped, format!("no such provider; {next}"))
+}
+
+/// Returns why a provider cannot have the packages of a request, before anything is installed that the provider itself needs.
+fn refusal(request: &Request, provider: &ProviderName, config: Option<&ProviderConfig>) -> Option<String> {
+    let names = config?.package_names.as_ref()?;
+    let stated = &request.overrides.of(provider).packages;
+    let packages = stated.iter().map(String::as_str).filter(|package| !package.starts_with('-'));
+    let own = [request.name.link_name()];
+    let own = own.into_iter().filter(|_| stated.is_empty());
+    names.refusal(packages.chain(own))
 }
 
 /// Returns why no provider installed a binary, in one line.

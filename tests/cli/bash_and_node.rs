@@ -89,6 +89,22 @@ fn go_declines_a_name_that_is_not_a_module_path_with_a_hint() {
         let expected = format!("declined {package} is not a module path; put one into overrides.go.packages");
         assert!(attempt.starts_with(&expected), "{attempt}");
     }
+    assert_eq!(
+        context.hook_processes().len(),
+        0,
+        "nothing that go needs is installed, and its hook is not run"
+    );
+}
+
+#[test]
+fn playwright_and_puppeteer_decline_what_is_no_browser_at_once() {
+    let context = TestContext::new();
+    for provider in ["playwright", "puppeteer"] {
+        let attempt = attempt_with(&context, provider, &json!({provider: ["opera"]}));
+        let expected = format!("declined opera is not a browser of {provider}; it has ");
+        assert!(attempt.starts_with(&expected), "{attempt}");
+    }
+    assert_eq!(context.hook_processes().len(), 0);
 }
 
 /// A command that installs `x`, and creates a file next to `BIN_DIR`.

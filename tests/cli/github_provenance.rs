@@ -91,7 +91,8 @@ fn gh_must_find_an_attestation_of_the_repository() {
     let (mut context, server) = (TestContext::new(), server());
     let attested = json!({"verify": "attestation"});
     let no_gh = download(&context, &server, &attested);
-    refused(&context, no_gh, "fail 'cannot check x with gh: ");
+    let next = "fail 'cannot check x with gh: it is not on PATH; run `rigup install gh --min-version 2.49`";
+    refused(&context, no_gh, next);
     put_on_path(&mut context, "gh");
     for (code, stderr, expected) in [
         (
@@ -115,7 +116,11 @@ fn gh_must_find_an_attestation_of_the_repository() {
             "error connecting to api.github.com\ncheck your internet connection or https://githubstatus.com\n",
             "fail 'cannot check x with gh: check your internet connection",
         ),
-        (1, "unknown flag: --repo\n\nUsage:  gh\n", "fail 'cannot check x with gh: Usage:  gh'"),
+        (
+            1,
+            "unknown command \"attestation\" for \"gh\"\n\nUsage:  gh\n",
+            "fail 'cannot check x with gh: it is too old; run `rigup install gh --min-version 2.49`'",
+        ),
     ] {
         exit_with(&context, code, stderr);
         refused(&context, download(&context, &server, &attested), expected);

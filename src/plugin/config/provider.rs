@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -35,6 +36,8 @@ pub struct ProviderConfig {
     /// The commands with which users change what the package manager installed outside LIB_DIR. `None` if rigup itself
     /// upgrades and uninstalls what the provider installs.
     pub commands: Option<PackageCommands>,
+    /// The names of the packages that the provider can have. `None` if any name may be one.
+    pub package_names: Option<PackageNames>,
     /// How many numbers a version needs so that the package manager does not read it as a range: 3 for npm, which takes
     /// `@1.2` for the newest 1.2.x. Zeros are added to a shorter version.
     pub version_numbers: Option<u8>,
@@ -72,6 +75,30 @@ impl From<String> for HookLock {
     fn from(text: String) -> Self {
         if text == "prefix" { Self::Prefix } else { Self::Named(text) }
     }
+}
+
+/// The names of the packages that a provider can have.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageNames {
+    /// The regular expression that a whole name matches.
+    pub pattern: String,
+    /// What to say about another name, after the name: `is not a module path; ...`.
+    pub otherwise: String,
+}
+
+impl PackageNames {
+    /// Returns why the provider cannot have one of these packages, or `None` if it may have all of them.
+    pub(crate) fn refusal<'p>(&self, mut packages: impl Iterator<Item = &'p str>) -> Option<String> {
+        let pattern = whole(&self.pattern).ok()?;
+        let other = packages.find(|package| !pattern.is_match(package))?;
+        Some(format!("{other} {}", self.otherwise))
+    }
+}
+
+/// Compiles a regular expression that a whole text matches.
+fn whole(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!("^(?:{pattern})$"))
 }
 
 /// The metadata of a package manager.
@@ -117,6 +144,10 @@ pub struct PackageCommands {
     pub as_root: bool,
 }
 
+/// What the value of `package_names` must be.
+const PACKAGE_NAMES: &str =
+    "an object with \"pattern\", a regular expression, and \"otherwise\", what to say about other names";
+
 /// A key whose value has the wrong type: the key, and what its value must be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} must be {1}")]
@@ -150,6 +181,7 @@ impl ProviderConfig {
                 "package_commands",
                 "an object with the strings \"upgrade\" and \"uninstall\"",
             )?,
+            package_names: stated(keys, "package_names", PACKAGE_NAMES)?,
             version_numbers: stated(keys, "version_numbers", version_numbers)?,
             caches: stated(keys, "caches", "an object such as {\"GOPATH\": \"HOME\"}")?.unwrap_or_default(),
             needs: stated(keys, "needs", "an object such as {\"cargo\": \"install Rust\"}")?
@@ -166,6 +198,9 @@ impl ProviderConfig {
         };
         if matches!(&config.lock, Some(HookLock::Named(name)) if name.trim().is_empty()) {
             return Err(KeyError("lock", lock));
+        }
+        if config.package_names.as_ref().is_some_and(|names| whole(&names.pattern).is_err()) {
+            return Err(KeyError("package_names", PACKAGE_NAMES));
         }
         if !config.options.iter().flatten().all(|option| is_option(option)) {
             return Err(KeyError("options", options));
@@ -238,6 +273,8 @@ mod tests {
             (json!({"max_version_format": "<="}), "\"max_version_format\" must be a string with {}"),
             (json!({"partial_version_format": ".*"}), "\"partial_version_format\" must be a string with {}"),
             (json!({"version_numbers": "3"}), "\"version_numbers\" must be a number such as 3"),
+            (json!({"package_names": "x"}), "\"package_names\" must be an object with"),
+            (json!({"package_names": {"pattern": "(", "otherwise": "x"}}), "\"package_names\" must be"),
             (json!({"metadata": "apk"}), "\"metadata\" must be dist-info"),
             (json!({"override_keys": "install_root"}), "\"override_keys\" must be a list"),
             (json!({"caches": ["GOPATH"]}), "\"caches\" must be an object"),

@@ -20,7 +20,7 @@ const OTHER_KEYS: [&str; 6] =
     ["$schema", "additionalProperties", "description", "documentation", "title", "type"];
 
 /// The keys that rigup reads, besides `type`.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "caches",
     "concurrent",
     "lock",
@@ -34,6 +34,7 @@ const KEYS: [&str; 22] = [
     "options",
     "override_keys",
     "package_commands",
+    "package_names",
     "partial_version_format",
     "properties",
     "required_binaries",

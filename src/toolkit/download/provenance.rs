@@ -13,6 +13,9 @@ use crate::settings::Settings;
 /// The longest check.
 const TIME_LIMIT: Duration = Duration::from_mins(5);
 
+/// How to install a gh that verifies attestations, which that of a distribution may not.
+const INSTALL_GH: &str = "`rigup install gh --min-version 2.49`";
+
 /// The issuer of the certificates with which GitHub's workflows sign.
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
@@ -89,7 +92,9 @@ impl Checked<'_> {
         let command = CommandSpec { program: program.into(), args, env, cwd: "/".into() };
         let exit = match capture::run(command, Instant::now() + TIME_LIMIT, self.interrupt) {
             Ok(Captured::Exited(exit)) => exit,
-            Ok(Captured::NotStarted(error)) => return Err(not_asked(error.reason)),
+            Ok(Captured::NotStarted(error)) => {
+                return Err(not_asked(error.reason.replace("`rigup install gh`", INSTALL_GH)));
+            }
             Ok(Captured::Killed(_)) => {
                 return Err(match self.interrupt.signal() {
                     Some(signal) => ProvenanceError::Interrupted(signal),
@@ -101,6 +106,9 @@ impl Checked<'_> {
         let reason = || exit.reason().trim_start_matches(": ").to_owned();
         match &exit {
             CapturedExit { exit_code: Some(0), .. } => Ok(()),
+            exit if program == "gh" && is_too_old(exit) => {
+                Err(not_asked(format!("it is too old; run {INSTALL_GH}")))
+            }
             exit if is_not_asked(exit) => Err(not_asked(reason())),
             _ => Err(ProvenanceError::NoMatch(
                 self.name.to_owned(),
@@ -110,6 +118,11 @@ impl Checked<'_> {
             )),
         }
     }
+}
+
+/// Whether a program does not know its arguments.
+fn is_too_old(exit: &CapturedExit) -> bool {
+    ["unknown command", "unknown flag"].iter().any(|part| exit.stderr.contains(part))
 }
 
 /// Whether a program has failed for a reason that says nothing about the file.

@@ -11,7 +11,7 @@ pub(super) const MAX_REDIRECTS: usize = 20;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
     /// No program that downloads.
-    #[error("neither curl nor wget is on PATH; install one with apt-get install curl")]
+    #[error("neither curl nor wget is on PATH; install one with `apt-get install curl`")]
     NoDownloader,
     /// The address cannot be used.
     #[error(transparent)]
