@@ -1,4 +1,7 @@
-//! Real podman with an image that is made from a folder, in a storage that only the test uses.
+//! Real podman with an image that is made from a folder, in a storage that only the test uses. Docker needs a daemon, so
+//! podman, which takes the same commands, also stands in for it.
+
+use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 
@@ -18,6 +21,17 @@ const MAKE_IMAGE: &str = "rm -rf root && mkdir -p root/bin && cp /bin/busybox ro
 #[test]
 #[ignore = "needs podman and busybox: run with --ignored"]
 fn podman_runs_an_image_by_its_digest_in_the_current_folder() {
+    check_engine("podman");
+}
+
+#[test]
+#[ignore = "needs podman and busybox: run with --ignored"]
+fn docker_that_is_podman_runs_an_image_by_its_digest() {
+    check_engine("docker");
+}
+
+/// Checks the provider of an engine, with podman as the program of that name.
+fn check_engine(provider: &str) {
     if !is_root() || !has("podman") || !has("busybox") {
         return;
     }
@@ -32,13 +46,18 @@ fn podman_runs_an_image_by_its_digest_in_the_current_folder() {
     let storage = context.write("podman/storage.conf", storage);
     let engine = context.write("podman/containers.conf", engine);
     context.set("CONTAINERS_STORAGE_CONF", storage).set("CONTAINERS_CONF", engine);
-    context.set("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let engines = context.path("engines");
+    std::fs::create_dir(&engines).unwrap();
+    if provider != "podman" {
+        symlink("/usr/bin/podman", engines.join(provider)).unwrap();
+    }
+    context.set("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", engines.display()));
     let Some(namespaces) = Namespaces::new(&["--mount"]) else { return };
     let sh = |script: &str| namespaces.sh(&context, script);
     sh("mount -t cgroup2 none /sys/fs/cgroup");
     let make = |version: &str, change: &str| sh(&format!("set -- {version} '{change}'\n{MAKE_IMAGE}"));
     let install = |overrides: Value| -> Value {
-        let line = json!({"type": "Binary", "name": "tiny", "binproviders": "podman", "overrides": {"podman": overrides}});
+        let line = json!({"type": "Binary", "name": "tiny", "binproviders": provider, "overrides": {provider: overrides}});
         context.plugin("p", &[line]);
         namespaces.run(&context, &["install", "--force"]).records().remove(0)
     };
@@ -53,6 +72,8 @@ fn podman_runs_an_image_by_its_digest_in_the_current_folder() {
     let package_version = record["package_version"].as_str().unwrap();
     assert!(package_version.starts_with("1.7@sha256:"), "{package_version}");
     let link = context.bin("tiny");
+    let program = std::fs::read_to_string(record["abspath"].as_str().unwrap()).unwrap();
+    assert!(program.contains(&format!("exec {provider} run ")), "{program}");
     let run = format!("mkdir -p 'a b' && cd 'a b' && echo input | {} '$x' \"it's\" && ls -A", link.display());
     let output = sh(&run).stdout;
     assert!(
