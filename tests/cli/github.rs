@@ -194,14 +194,22 @@ fn the_next_asset_is_installed_if_the_best_does_not_run() {
     let Some(loader) = foreign.windows(4).position(|bytes| bytes == b"/ld-") else { return };
     foreign[loader + 1] = b'X';
     let arch = std::env::consts::ARCH;
-    let best = format!("rg-{arch}-linux-gnu");
-    let (best, next) = (best.as_str(), format!("rg-{arch}-linux-musl"));
-    let release = Published::new("1.0").asset(best, foreign.clone()).asset(&next, program("1.0"));
-    let _server = github(&mut context, &[release]);
-    let record = context.run(&INSTALL).succeeds().record();
-    assert!(record["url"].as_str().unwrap().ends_with(&next), "{record}");
-    let _server = github(&mut context, &[Published::new("1.0").asset(best, foreign)]);
-    context.run(&[&INSTALL[..], &["--force"]].concat()).exits_with(1).stderr_contains("which does not exist");
+    let force = [&INSTALL[..], &["--force"]].concat();
+    let next = format!("rg-{arch}-linux-musl");
+    // No name says that the second one needs a library that this host does not have.
+    for best in [format!("rg-{arch}-linux-gnu"), format!("rg-{arch}-linux")] {
+        let release = Published::new("1.0").asset(&best, foreign.clone()).asset(&next, program("1.0"));
+        let mut server = github(&mut context, &[release]);
+        let record = context.run(&force).succeeds().record();
+        assert!(record["url"].as_str().unwrap().ends_with(&next), "{record}");
+        assert_eq!(
+            server.paths(),
+            [page_path(1), download_path("1.0", &best), download_path("1.0", &next)],
+            "the best asset is tried first"
+        );
+        let _server = github(&mut context, &[Published::new("1.0").asset(&best, foreign.clone())]);
+        context.run(&force).exits_with(1).stderr_contains("which does not exist");
+    }
 }
 
 #[test]
