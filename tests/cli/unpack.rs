@@ -76,10 +76,10 @@ fn what_an_archive_says_is_never_a_failure_of_rigup() {
     link.set_size(0);
     link.set_cksum();
     tar.append(&link, &b""[..]).unwrap();
-    let mut content = tar.into_inner().unwrap();
-    unpack(&context.write("empty.tar", &content), "it contains the link \"x\", whose target is empty");
-    content[148] ^= 1;
-    unpack(&context.write("damaged.tar", &content), "its name ends with .tar");
+    let mut packed = tar.into_inner().unwrap();
+    unpack(&context.write("empty.tar", &packed), "it contains the link \"x\", whose target is empty");
+    packed[148] ^= 1;
+    unpack(&context.write("damaged.tar", &packed), "its name ends with .tar");
     let mut tar = tar::Builder::new(Vec::new());
     let mut file = tar::Header::new_gnu();
     file.set_size(0);

@@ -97,7 +97,7 @@ impl UnpackError {
 
     /// Returns the error of a path that no file can have. The message has the end of a long one.
     pub(super) fn of_name(path: &Path) -> Self {
-        Self::Name(cut_start(&format!("{path:?}"), MAX_SHOWN).into_owned())
+        Self::Name(cut_start(&format!("{:?}", path.to_string_lossy()), MAX_SHOWN).into_owned())
     }
 
     /// Returns the error of a reader that decodes the archive: one of the system has a number.
