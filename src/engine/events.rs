@@ -68,7 +68,6 @@ pub(crate) fn run(
     {
         return Err(EngineError::Setup("the rigup that started this one is gone".to_owned()));
     }
-    session.unpack_providers(&interrupt)?;
     let command = session.begin()?;
     let command_id = command.process.id;
     let events_dir = session.settings.data_dir.join("events").join(names[0]);

@@ -421,7 +421,6 @@ impl<'a> Installer<'a> {
         interrupt: &'a Interrupt,
         within: Option<&Process>,
     ) -> Result<Self, EngineError> {
-        session.unpack_providers(interrupt)?;
         let cores = std::thread::available_parallelism().map_or(MIN_JOBS, std::num::NonZero::get);
         // More threads than requests would only cost time and memory.
         let jobs = options.jobs.unwrap_or(cores.max(MIN_JOBS)).min(max_requests);

@@ -4,7 +4,6 @@ use std::cell::{Cell, OnceCell};
 use std::fmt::Display;
 use std::io;
 use std::ops::Deref;
-use std::path::Path;
 use std::sync::{Arc, Mutex, Once, OnceLock, RwLock};
 use std::time::Duration;
 
@@ -22,9 +21,7 @@ use crate::model::{
     ExitReason, Guid, Machine, MachineFacts, MachineId, NetworkInterface, Process, ProcessExit, ProcessId,
     ProcessSpec, ProcessType, RetentionLimits,
 };
-use crate::plugin::builtin;
 use crate::process::lock::ProcessLock;
-use crate::process::lock::{self, FOLDER_PATIENCE};
 use crate::process::signals::Interrupt;
 use crate::process::system::{self, ProcessEntry};
 use crate::process::{recover, subreaper, tree};
@@ -203,20 +200,6 @@ impl<'e> Session<'e> {
                 let facts = machine::interface::gather(&self.machine.facts.hostname);
                 self.store.save_interface(self.machine.id, &facts, now)?
             }
-        })
-    }
-
-    /// Unpacks the built-in providers into the data dir, unless they are already there.
-    pub(crate) fn unpack_providers(&self, interrupt: &Interrupt) -> Result<(), EngineError> {
-        let on_wait = || {
-            self.report(EngineEvent::Waiting(
-                "waiting for another rigup that unpacks its providers".to_owned(),
-            ));
-        };
-        let lock = |folder: &Path| lock::take_folder(folder, interrupt, FOLDER_PATIENCE, on_wait);
-        builtin::unpack(&self.settings.data_dir, lock).map_err(|error| match interrupt.signal() {
-            Some(signal) => EngineError::Interrupted(signal),
-            None => EngineError::Setup(format!("cannot unpack the built-in providers: {error}")),
         })
     }
 

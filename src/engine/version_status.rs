@@ -67,7 +67,6 @@ pub(crate) fn ask(
     within: &Process,
     interrupt: &Interrupt,
 ) -> Result<Vec<Result<VersionStatus, String>>, EngineError> {
-    session.unpack_providers(interrupt)?;
     let (hooks, configs, now) = (hooks(catalog), catalog.provider_configs(), clock::now());
     let hook_of = |target: &VersionTarget<'_>| hooks.get(&target.installed.binprovider).copied();
     let queries = targets.iter().filter_map(|target| {

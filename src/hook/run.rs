@@ -94,17 +94,13 @@ pub enum RunError {
 }
 
 impl Runner<'_> {
-    /// Creates the run dir and the record of a hook, and opens its logs. Verifies the file of a built-in hook first,
-    /// and calls `on_wait` if another rigup is unpacking that file. The caller has to store the record before it runs
+    /// Creates the run dir and the record of a hook, and opens its logs. Unpacks and verifies a built-in hook first, and calls
+    /// `on_wait` if another rigup is unpacking one. The caller has to store the record before it runs
     /// the hook.
-    pub(crate) fn prepare(
-        &self,
-        job: HookJob<'_>,
-        on_wait: impl FnOnce(),
-    ) -> Result<PreparedProcess, RunError> {
+    pub(crate) fn prepare(&self, job: HookJob<'_>, on_wait: impl Fn()) -> Result<PreparedProcess, RunError> {
         let hook_name = &job.hook.name.file_name;
         let dir_error = |error| RunError::RunDir(hook_name.clone(), error);
-        let lock = |folder: &Path| lock::take_folder(folder, self.interrupt, FOLDER_PATIENCE, on_wait);
+        let lock = |folder: &Path| lock::take_folder(folder, self.interrupt, FOLDER_PATIENCE, &on_wait);
         let restored = builtin::verify(&job.hook.path, &self.settings.data_dir, lock)
             .map_err(|error| RunError::BuiltIn(hook_name.clone(), error))?;
         let memory_limit = match job.output_dir {

@@ -3,10 +3,11 @@
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use include_dir::{Dir, include_dir};
 
-use crate::fs::dir::make_private_dir;
+use crate::fs::dir::{make_private_dir, parent};
 use crate::fs::lock::FileLock;
 use crate::fs::remove::{ignore_missing, remove_tree};
 use crate::model::PluginName;
@@ -16,7 +17,10 @@ use crate::plugin::hook_name::HookName;
 
 static PROVIDERS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/providers");
 
-/// Returns the built-in providers, with their paths below the data dir, where [`unpack`] writes them.
+/// The threads of a rigup that write files take turns, so that none of them waits for a lock as if another rigup held it.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Returns the built-in providers, with their paths below the data dir, where [`verify`] writes them.
 pub(crate) fn plugins(data_dir: &Path) -> Vec<Plugin> {
     let folder = folder(data_dir);
     PROVIDERS
@@ -49,46 +53,31 @@ pub(crate) fn config(name: &str) -> Result<Option<Schema>, SchemaError> {
     file.map(|file| schema::parse(&String::from_utf8_lossy(file.contents()))).transpose()
 }
 
-/// Writes the built-in providers below the data dir unless they exist. They are written to a staging folder, which is
-/// then renamed, so that no process ever sees only some of them. `lock` locks the parent folder. Every version of rigup
-/// has its own folder.
-pub(crate) fn unpack(data_dir: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<()> {
-    let folder = folder(data_dir);
-    if folder.exists() {
-        return Ok(());
-    }
-    let parent = data_dir.join("builtin");
-    let (_lock, staging) = stage(&parent, lock)?;
-    if folder.exists() {
-        return fs_err::remove_dir(staging);
-    }
-    let fill = || {
-        for dir in PROVIDERS.dirs() {
-            make_private_dir(&staging.join(dir.path()))?;
-            dir.files().try_for_each(|file| write(&staging.join(file.path()), file))?;
-        }
-        fs_err::rename(&staging, &folder)
-    };
-    fill().inspect_err(|_| drop(remove_tree(&staging)))
-}
-
 /// Checks that the file of a built-in hook is identical to the embedded one, and that only this user can write to it.
-/// If not, locks its folder with `lock`, writes the file again and returns a warning. Does not check other hooks.
+/// If not, writes the file again and returns a warning. Does not check other hooks. If the folder of its provider does not
+/// exist, [`unpack`]s that first. `lock` locks the folder in which files are written.
 pub(crate) fn verify(
     hook: &Path,
     data_dir: &Path,
-    lock: impl FnOnce(&Path) -> io::Result<FileLock>,
+    lock: impl Fn(&Path) -> io::Result<FileLock>,
 ) -> io::Result<Option<String>> {
     let Some(file) = embedded_file(hook, data_dir) else { return Ok(None) };
-    let is_same = match hook.metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        found => found?.mode() & 0o122 == 0o100 && fs_err::read(hook)? == file.contents(),
+    let is_same = || match hook.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => io::Result::Ok(found?.mode() & 0o122 == 0o100 && fs_err::read(hook)? == file.contents()),
     };
-    if is_same {
+    if is_same()? {
         return Ok(None);
     }
-    let parent = hook.parent().unwrap_or(data_dir);
-    let (_lock, staging) = stage(parent, lock)?;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = parent(hook);
+    if !folder.exists() {
+        unpack(folder, data_dir, &lock)?;
+    }
+    if is_same()? {
+        return Ok(None);
+    }
+    let (_lock, staging) = stage(folder, lock)?;
     let copy = staging.join("whole");
     write(&copy, file)?;
     fs_err::rename(&copy, hook)?;
@@ -97,6 +86,26 @@ pub(crate) fn verify(
         "{} was changed, and rigup restored it; put your own provider into a folder of the search path",
         hook.display()
     )))
+}
+
+/// Writes the files of a provider into its folder below the data dir unless that exists. They are written to a staging
+/// folder, which is then renamed, so that no process ever sees only some of them. Every version of rigup has folders of its
+/// own.
+fn unpack(folder: &Path, data_dir: &Path, lock: impl Fn(&Path) -> io::Result<FileLock>) -> io::Result<()> {
+    let name = folder.file_name().map(Path::new);
+    let Some(provider) = name.and_then(provider) else { return Ok(()) };
+    let (_lock, staging) = stage(&data_dir.join("builtin"), lock)?;
+    if folder.exists() {
+        return fs_err::remove_dir(staging);
+    }
+    let fill = || {
+        for file in provider.files() {
+            write(&staging.join(file.path().file_name().unwrap_or_default()), file)?;
+        }
+        make_private_dir(parent(folder))?;
+        fs_err::rename(&staging, folder)
+    };
+    fill().inspect_err(|_| drop(remove_tree(&staging)))
 }
 
 /// Returns whether this is the path of a built-in hook, whose file [`verify`] checks.
@@ -119,7 +128,7 @@ fn embedded_file(hook: &Path, data_dir: &Path) -> Option<&'static include_dir::F
 
 /// Creates an empty staging folder that only this user can read, and returns it with the lock on its parent. Anything
 /// that was in the folder was left by a killed rigup.
-fn stage(parent: &Path, lock: impl FnOnce(&Path) -> io::Result<FileLock>) -> io::Result<(FileLock, PathBuf)> {
+fn stage(parent: &Path, lock: impl Fn(&Path) -> io::Result<FileLock>) -> io::Result<(FileLock, PathBuf)> {
     make_private_dir(parent)?;
     let lock = lock(parent)?;
     let staging = parent.join(".new");
@@ -146,24 +155,35 @@ mod tests {
     use crate::plugin::discovery;
     use crate::trust::Trust;
 
-    fn unpack(data_dir: &Path) {
+    fn verify(hook: &Path, data_dir: &Path) {
         let lock = |folder: &Path| {
             let lock = FileLock::open(folder)?;
             lock.lock()?;
             Ok(lock)
         };
-        super::unpack(data_dir, lock).unwrap();
+        assert_eq!(super::verify(hook, data_dir, lock).unwrap(), None);
     }
 
     #[test]
     fn the_unpacked_plugins_match_the_list() {
         let data_dir = tempfile::tempdir().unwrap();
-        unpack(data_dir.path());
-        unpack(data_dir.path());
         let listed = plugins(data_dir.path());
-        let found = discovery::discover(&[super::folder(data_dir.path())], Vec::new(), &Trust::new(None));
+        for hook in listed.iter().flat_map(|plugin| &plugin.hooks) {
+            verify(&hook.path, data_dir.path());
+        }
+        let found = discovery::discover(&[folder(data_dir.path())], Vec::new(), &Trust::new(None));
         assert!(!listed.is_empty());
         assert_eq!(found.plugins, listed);
+    }
+
+    #[test]
+    fn only_the_provider_of_the_hook_is_unpacked() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let listed = plugins(data_dir.path());
+        verify(&listed[0].hooks[0].path, data_dir.path());
+        let unpacked = fs_err::read_dir(folder(data_dir.path())).unwrap();
+        let unpacked: Vec<PathBuf> = unpacked.map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(unpacked, [&*listed[0].path]);
     }
 
     /// Returns the names of the built-in providers.
@@ -185,14 +205,17 @@ mod tests {
     }
 
     #[test]
-    fn concurrent_calls_unpack_one_complete_copy() {
+    fn concurrent_calls_unpack_complete_copies() {
         let data_dir = tempfile::tempdir().unwrap();
+        let listed = plugins(data_dir.path());
         std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| unpack(data_dir.path()));
+            for plugin in listed.iter().cycle().take(2 * listed.len()) {
+                scope.spawn(|| verify(&plugin.hooks[0].path, data_dir.path()));
             }
         });
         let count = fs_err::read_dir(data_dir.path().join("builtin")).unwrap().count();
         assert_eq!(count, 1, "no incomplete copy is left");
+        let found = discovery::discover(&[folder(data_dir.path())], Vec::new(), &Trust::new(None));
+        assert_eq!(found.plugins, listed);
     }
 }
