@@ -158,6 +158,7 @@ fn open_current(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<C
     }
     let mut connection = connect(path)?.ok_or_else(|| sqlite_error(path, ffi::SQLITE_CANTOPEN))?;
     if !schema::is_current(&connection, path)? {
+        schema::switch_to_wal(&connection).map_err(|cause| StoreError::new(path, cause))?;
         schema::migrate(&mut connection, path)?;
     }
     Ok(connection)
@@ -216,14 +217,20 @@ fn create(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<(), Sto
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600).open(&fresh).map_err(create_error)?;
     let mut connection = connect(&fresh)?.ok_or_else(|| sqlite_error(path, ffi::SQLITE_CANTOPEN))?;
-    // No other process sees the store before it is complete, so one sync at the end is enough.
-    connection.execute_batch("PRAGMA synchronous = OFF").map_err(|cause| StoreError::new(path, cause))?;
+    // No other process sees the store before it is complete, so one sync at the end is enough, and the store needs neither
+    // locks nor a journal on disk.
+    connection
+        .execute_batch(
+            "PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY",
+        )
+        .map_err(|cause| StoreError::new(path, cause))?;
     schema::migrate(&mut connection, path)?;
     if let Some(fill) = fill {
         let store = Store::new(fresh.clone(), connection, lib_dir)?;
         fill(&store)?;
         connection = store.into_connection();
     }
+    schema::switch_to_wal(&connection).map_err(|cause| StoreError::new(path, cause))?;
     connection.close().map_err(|(_, cause)| StoreError::new(path, cause))?;
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(create_error)?;
     // SQLite would replay the WAL of a deleted store into the new one.

@@ -51,9 +51,8 @@ pub(super) fn is_current(connection: &Connection, path: &Path) -> Result<bool, S
     Ok(mode == "wal")
 }
 
-/// Migrates a store to the schema of this program, and switches it to a WAL.
+/// Migrates a store to the schema of this program.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    switch_to_wal(connection).map_err(|cause| StoreError::new(path, cause))?;
     connection.set_transaction_behavior(TransactionBehavior::Immediate);
     MIGRATIONS.to_latest(connection).map_err(|cause| match cause {
         rusqlite_migration::Error::RusqliteError { err, .. }
@@ -67,7 +66,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
 
 /// Switches the journal mode to WAL. The switch needs exclusive access to the file, and does not always wait for it as
 /// other statements do. A transaction does wait, so an empty one runs between two tries.
-fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
     const TRIES: usize = 10;
     let switch = || connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
     for _ in 1..TRIES {
