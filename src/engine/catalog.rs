@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
@@ -55,6 +56,9 @@ pub(crate) struct Catalog {
     pub(crate) plugin_warnings: Vec<(PluginName, String)>,
     /// The PATH of the hooks of providers.
     search_path: OsString,
+    /// The package managers of the system on that PATH, in hook order, each with whether it installs as root. A search of PATH
+    /// for all of them takes long, so there is only one.
+    package_managers: OnceLock<Vec<(ProviderName, bool)>>,
 }
 
 impl Catalog {
@@ -172,6 +176,7 @@ impl Catalog {
             statuses,
             plugin_warnings,
             search_path: command::search_path(settings, &[]),
+            package_managers: OnceLock::new(),
         };
         Ok((catalog, unreadable))
     }

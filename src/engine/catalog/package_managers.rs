@@ -7,14 +7,16 @@ use crate::sorting::sort_by_key;
 
 impl Catalog {
     /// Returns the package managers of the system that are on PATH, in hook order, each with whether it installs as root.
-    fn package_managers(&self) -> Vec<(ProviderName, bool)> {
-        let configs = self.provider_configs();
-        let manager = |name: ProviderName| {
-            let config = &configs[&name];
-            let as_root = config.commands.as_ref()?.as_root;
-            self.missing_programs(config).next().is_none().then_some((name, as_root))
-        };
-        self.providers().into_iter().filter_map(manager).collect()
+    fn package_managers(&self) -> &[(ProviderName, bool)] {
+        self.package_managers.get_or_init(|| {
+            let configs = self.provider_configs();
+            let manager = |name: ProviderName| {
+                let config = &configs[&name];
+                let as_root = config.commands.as_ref()?.as_root;
+                self.missing_programs(config).next().is_none().then_some((name, as_root))
+            };
+            self.providers().into_iter().filter_map(manager).collect()
+        })
     }
 
     /// Returns the providers for which `system` stands: the package managers that install as root, as the system's own
@@ -24,7 +26,7 @@ impl Catalog {
             // A plugin has the name.
             return vec![ProviderName::from_static(SYSTEM)];
         }
-        let mut managers = self.package_managers();
+        let mut managers = self.package_managers().to_vec();
         sort_by_key(&mut managers, |(_, as_root)| !as_root);
         managers.into_iter().map(|(name, _)| name).collect()
     }
