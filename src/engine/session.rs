@@ -164,7 +164,7 @@ impl<'e> Session<'e> {
             // The process that called this rigup may be in another store.
             _ => None,
         };
-        if let callers @ [first, second, ..] = &*tree::callers()
+        if let callers @ [first, second, ..] = &*tree::callers(MAX_NESTING)
             && callers.len() >= MAX_NESTING
         {
             return Err(EngineError::Setup(format!(

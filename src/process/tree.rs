@@ -149,16 +149,20 @@ fn with_ancestors() -> impl Iterator<Item = ProcessEntry> {
     std::iter::successors(entry(std::process::id()), move |process| entry(process.ppid))
 }
 
-/// Returns the pids of the ancestors that run the same program as this process, nearest first. Unlike the environment, a
-/// program between them cannot hide them.
-pub(crate) fn callers() -> Vec<u32> {
+/// Returns the pids of the ancestors that run the same program as this process, nearest first, or none if this process has
+/// fewer than `count` ancestors. Unlike the environment, a program between them cannot hide them.
+pub(crate) fn callers(count: usize) -> Vec<u32> {
+    let ancestors: Vec<u32> = with_ancestors().skip(1).map(|process| process.pid).collect();
+    if ancestors.len() < count {
+        return Vec::new();
+    }
     let program = |pid: u32| {
         let arguments = system::arguments(pid);
         let path = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
         Path::new(OsStr::from_bytes(path)).file_name().map(OsStr::to_owned)
     };
     let this = program(std::process::id());
-    with_ancestors().skip(1).map(|process| process.pid).filter(|pid| program(*pid) == this).collect()
+    ancestors.into_iter().filter(|pid| program(*pid) == this).collect()
 }
 
 /// Returns the pids of the orphans that a process left to this one, because it is their subreaper.
