@@ -1,11 +1,14 @@
 //! The Binary record of a file: its path, version and digest.
 
+use std::error::Error;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use crate::exhaustion;
 use crate::fs::digest;
 use crate::install::package;
 use crate::install::package_script;
@@ -49,6 +52,9 @@ pub(crate) enum BinaryError {
     /// A program that the request does not accept.
     #[error(transparent)]
     NotAccepted(#[from] VerifyError),
+    /// The threads that probe files cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Threads(String),
     /// The file cannot be read, or no temporary file can be made.
     #[error("cannot probe {path}: {error}", path = .0.display(), error = .1)]
     Io(PathBuf, io::Error),
@@ -66,6 +72,17 @@ impl BinaryError {
             _ => Outcome::Failed,
         }
     }
+}
+
+/// Starts the threads that probe files in parallel, unless they run: rayon panics if it cannot start them itself.
+pub(crate) fn start_threads() -> Result<(), BinaryError> {
+    static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
+    let cause = |error: rayon::ThreadPoolBuildError| {
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        source.map_or_else(|| error.to_string(), exhaustion::explain)
+    };
+    let start = || rayon::ThreadPoolBuilder::new().build_global().map_err(cause);
+    STARTED.get_or_init(start).clone().map_err(BinaryError::Threads)
 }
 
 /// Finds and probes the files of binaries.
@@ -200,32 +217,33 @@ impl Search<'_> {
         if is_module && stated.is_none() && of_package.is_none() {
             return Err(BinaryError::Unusable(file, ExecutableError::NoProgram));
         }
-        let probe = || {
-            if is_module {
-                let version = stated.or(of_package).map(str::to_owned);
-                return Ok(ProbeResult { version, needs_wrapper: false, is_timed_out: false });
-            }
-            let version_args = &overrides.version_args;
-            let program = Program { link_name: name.link_name(), file: &file, version_args };
-            if let Some(stated) = stated {
-                let needs_wrapper = self.prober.needs_wrapper(program, stated)?;
-                return Ok(ProbeResult {
-                    version: Some(stated.to_owned()),
-                    needs_wrapper,
-                    is_timed_out: false,
-                });
-            }
-            // With arguments of its own, the version of the program is meant, which can differ from that of the package.
-            let known = of_package.filter(|_| version_args.is_empty());
-            if let (Some(metadata), Some(version)) = (self.metadata, known)
-                && package_script::is_complete(metadata, &file, self.settings, self.prober.interrupt())
-            {
-                let version = Some(version.to_owned());
-                return Ok(ProbeResult { version, needs_wrapper: false, is_timed_out: false });
-            }
-            self.prober.probe(program, known)
+        let version_args = &overrides.version_args;
+        // With arguments of its own, the version of the program is meant, which can differ from that of the package.
+        let known = of_package.filter(|_| version_args.is_empty());
+        let is_complete =
+            |metadata| package_script::is_complete(metadata, &file, self.settings, self.prober.interrupt());
+        let of_metadata = if is_module {
+            stated.or(of_package)
+        } else if stated.is_none()
+            && self.metadata.is_some_and(|metadata| known.is_some() && is_complete(metadata))
+        {
+            known
+        } else {
+            None
         };
-        let (probed, sha256) = rayon::join(probe, || digest::sha256(&file));
+        let probe = || {
+            let program = Program { link_name: name.link_name(), file: &file, version_args };
+            let Some(stated) = stated else { return self.prober.probe(program, known) };
+            let needs_wrapper = self.prober.needs_wrapper(program, stated)?;
+            Ok(ProbeResult { version: Some(stated.to_owned()), needs_wrapper, is_timed_out: false })
+        };
+        let (probed, sha256) = if let Some(version) = of_metadata {
+            let version = Some(version.to_owned());
+            (Ok(ProbeResult { version, needs_wrapper: false, is_timed_out: false }), digest::sha256(&file))
+        } else {
+            start_threads()?;
+            rayon::join(probe, || digest::sha256(&file))
+        };
         let ProbeResult { version, needs_wrapper, is_timed_out } = probed.map_err(|error| match error {
             ProbeError::Io(error) => BinaryError::Io(file.clone(), error),
             error => BinaryError::NotRunning(file.clone(), error.to_string()),

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::hook::provider_args::ProviderArgs;
 use crate::cli::message::message;
-use crate::engine::{EngineError, ExitStatus};
+use crate::engine::ExitStatus;
 use crate::install::probe::Prober;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::{BinaryName, Outcome};
 use crate::process::subreaper;
 use crate::settings::Settings;
 use crate::toolkit::batch::{self, BatchSearch};
-use crate::toolkit::binary::Search;
+use crate::toolkit::binary::{Search, start_threads};
 use crate::toolkit::built::BuiltPrefix;
 use crate::toolkit::relocate;
 use crate::toolkit::request::RequestError;
@@ -66,8 +66,6 @@ pub(super) fn run(args: &BinaryArgs, context: &mut Context) -> CommandResult {
     // A subreaper becomes the parent of the processes that a version probe leaves behind, so that it can terminate
     // them.
     subreaper::become_subreaper();
-    // Files are probed in parallel, and rayon's implicit pool panics if it cannot start a thread.
-    rayon::ThreadPoolBuilder::new().build_global().map_err(EngineError::from)?;
     if args.batch { print_batch(args, context) } else { print_binary(args, context) }
 }
 
@@ -131,6 +129,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
 
 /// Prints a record for each request of a batch.
 fn print_batch(args: &BinaryArgs, context: &mut Context) -> CommandResult {
+    start_threads().map_err(CliError::setup)?;
     let settings = &context.settings;
     let (_, requests) = args.of.input(settings)?;
     let list_files = match &args.list_files {
