@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod attempt;
+pub(crate) mod begin;
 pub(crate) mod event;
 pub(crate) mod link;
 pub(crate) mod listing;

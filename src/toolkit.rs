@@ -11,6 +11,7 @@ pub(crate) mod http;
 pub(crate) mod lock;
 pub(crate) mod minisign;
 pub(crate) mod package_spec;
+pub(crate) mod pip_settings;
 pub(crate) mod policy;
 pub(crate) mod programs;
 pub(crate) mod release;

@@ -6,7 +6,7 @@
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 
-eval "$("$RIGUP" hook begin --provider bash -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider bash -- "$@")}"
 providers=
 for arg; do case $arg in --binproviders=*) providers=${arg#--binproviders=} ;; esac; done
 case ,$(printf %s "$providers" | tr -d ' '), in

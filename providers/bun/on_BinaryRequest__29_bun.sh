@@ -6,7 +6,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider bun -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider bun -- "$@")}"
 needs bun
 bun --version | awk -F. '{ exit $1 > 1 || $1 == 1 && $2 >= 3 }' &&
     decline "bun $(bun --version) is too old; install 1.3 or later with \`bun upgrade\`"

@@ -8,7 +8,7 @@ IFS='
 '
 
 own=${CARGO_HOME:-} # hook begin chooses another folder if this one cannot be used
-eval "$("$RIGUP" hook begin --provider cargo -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider cargo -- "$@")}"
 needs cargo
 # cargo rejects a version with fewer than three numbers unless it is a range.
 packages=$(printf '%s\n' "$packages" | sed '/^-/!s/@\([0-9]*\(\.[0-9]*\)\{0,1\}\)$/@~\1/')

@@ -6,7 +6,7 @@
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 
-eval "$("$RIGUP" hook begin --provider chromewebstore -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider chromewebstore -- "$@")}"
 id=$(printf '%s\n' "$packages" | grep -v '^-') || id=$name
 printf %s "$id" | grep -qxE '[a-p]{32}' || decline "$id is not the id of an extension, which has 32 letters from a to p"
 url=$(printf '%s\n' "$packages" | sed -n 's/^--url=//p' | tail -n 1)

@@ -7,7 +7,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider deno -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider deno -- "$@")}"
 needs deno
 deno --version | awk '{ split($2, part, "."); exit part[1] > 2 || part[1] == 2 && part[2] >= 6 }' &&
     decline "$(deno --version | head -n 1) is too old; install 2.6 or later with \`deno upgrade\`"

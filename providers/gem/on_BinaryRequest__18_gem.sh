@@ -6,7 +6,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider gem -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider gem -- "$@")}"
 needs gem
 needs ruby
 

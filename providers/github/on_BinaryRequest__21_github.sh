@@ -4,7 +4,7 @@
 # shellcheck disable=SC2154 # hook begin and hook release set variables
 set -eu
 
-eval "$("$RIGUP" hook begin --provider github -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider github -- "$@")}"
 eval "$("$RIGUP" hook release --provider github -- "$@")"
 unpack_release
 prefix=$release-$(printf %.12s "$sha256")

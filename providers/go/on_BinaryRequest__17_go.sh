@@ -9,7 +9,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider go -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider go -- "$@")}"
 options=$(printf '%s\n' "$packages" | grep '^-') || :
 packages=$(printf '%s\n' "$packages" | grep -v '^-') || decline "overrides.go has options but no module path"
 for package in $packages; do

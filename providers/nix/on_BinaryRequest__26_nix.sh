@@ -3,7 +3,7 @@
 # in nix's store.
 # shellcheck disable=SC2154 # hook begin sets name, prefix and packages, and make_part sets part
 set -euf
-eval "$("$RIGUP" hook begin --provider nix -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider nix -- "$@")}"
 IFS='
 '
 needs nix

@@ -6,7 +6,7 @@
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -euf
 
-eval "$("$RIGUP" hook begin --provider node -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider node -- "$@")}"
 case $name in node | npm | npx | corepack) ;; *) decline "only node, npm, npx and corepack come with Node.js" ;; esac
 line=$(printf '%s\n' "$packages" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
 

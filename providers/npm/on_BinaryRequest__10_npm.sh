@@ -7,7 +7,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider npm -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider npm -- "$@")}"
 needs node
 # The .npmrc of a repository can choose the programs that npm runs.
 check_locations

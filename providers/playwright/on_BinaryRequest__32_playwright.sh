@@ -7,7 +7,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider playwright -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider playwright -- "$@")}"
 browser=$(printf '%s\n' "$packages" | grep -v '^-') || browser=$name
 case $browser in
 chrome | chromium) browser=chromium ;;

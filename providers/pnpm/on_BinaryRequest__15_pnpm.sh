@@ -7,7 +7,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider pnpm -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider pnpm -- "$@")}"
 needs node
 needs pnpm
 # The files of a repository can choose the programs that pnpm runs.

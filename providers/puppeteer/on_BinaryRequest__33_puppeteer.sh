@@ -7,7 +7,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider puppeteer -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider puppeteer -- "$@")}"
 browser=$(printf '%s\n' "$packages" | grep -v '^-') || browser=$name
 kind=${browser%%@*}
 case $kind in

@@ -4,7 +4,7 @@
 # shellcheck disable=SC2154 # hook begin and hook release set variables
 set -eu
 
-eval "$("$RIGUP" hook begin --provider url -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider url -- "$@")}"
 eval "$("$RIGUP" hook release --at-url --provider url -- "$@")"
 unpack_release
 "$RIGUP" hook binary --provider url --built "$built" --abspath "$prefix/$program" --url "$url" --url-sha256 "$sha256" -- "$@"

@@ -6,7 +6,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider uv -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider uv -- "$@")}"
 needs uv
 check_wheels
 # A requested age takes precedence over the options of a requirement.

@@ -7,7 +7,7 @@ set -euf
 IFS='
 '
 
-eval "$("$RIGUP" hook begin --provider yarn -- "$@")"
+eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider yarn -- "$@")}"
 needs node
 needs yarn
 check_locations

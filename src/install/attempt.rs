@@ -14,6 +14,7 @@ use crate::fs::lib_dir::Prefix;
 use crate::fs::remove::remove_tree;
 use crate::hook::interpreter;
 use crate::hook::run::{HookJob, RunError, Runner};
+use crate::install::begin::{self, Begin, HookStart};
 use crate::install::event::InstallEvent;
 use crate::install::plan::{ENV, Request};
 use crate::install::prefix::RemovalError;
@@ -79,13 +80,14 @@ pub(crate) enum AttemptError {
 }
 
 /// Runs a provider's hook, and returns a verdict for each target. A batch hook reads its requests from standard input;
-/// any other hook receives its only request as arguments.
+/// any other hook receives its only request as arguments. `begin` returns the code with which a hook begins that holds its lock.
 pub(crate) fn run(
     runner: &Runner<'_>,
     hook: &Hook,
     config: Option<&ProviderConfig>,
     targets: &[AttemptTarget],
     timeout: Duration,
+    begin: Begin<'_>,
     on_event: impl Fn(InstallEvent),
 ) -> Result<AttemptResult, AttemptError> {
     let provider = &hook.provider();
@@ -105,7 +107,9 @@ pub(crate) fn run(
     let hook_lock = locks::of_hook(runner, hook, config, only, &on_event).map_err(AttemptError::Lock)?;
     let foreign = Prefix::all_foreign(&hook.plugin, &runner.settings.lib_dir);
     let mut own_prefix = OwnPrefix::mark(runner, hook, targets)?;
+    let arguments = job.arguments.clone();
     let mut ready = runner.prepare(job, on_wait)?;
+    ready.command.env.retain(|(name, _)| name != begin::VARIABLE);
     if config.and_then(|config| config.metadata) == Some(PackageMetadata::DistInfo) {
         interpreter::put_python_before_shims(&mut ready.command, runner.interrupt);
     }
@@ -114,6 +118,11 @@ pub(crate) fn run(
         ready.command.env.retain(|(name, _)| name != LOCKED);
         ready.command.env.push((LOCKED.into(), variable.into()));
         ready.lock = Some(lock);
+        if let (Some(config), Some(_)) = (config, only) {
+            let environment = &ready.command.env;
+            let code = begin(&HookStart { arguments: &arguments, provider, config, environment });
+            ready.command.env.extend(code.map(|code| (begin::VARIABLE.into(), code.into())));
+        }
     }
     let unsaved: Vec<&Binary> =
         targets.iter().filter(|target| target.is_unsaved).map(|target| &target.binary).collect();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::hook::run::Runner;
 use crate::install::attempt::{self, AttemptError};
+use crate::install::begin::Begin;
 use crate::install::event::InstallEvent;
 use crate::install::link::{LinkError, Linker};
 use crate::install::plan::Request;
@@ -56,6 +57,8 @@ pub(crate) struct Resolver<'a> {
     pub is_lookup: bool,
     /// The timeout of a hook.
     pub timeout: Duration,
+    /// Returns the code with which a hook begins.
+    pub begin: Begin<'a>,
     /// The receiver of events, which is called from any thread.
     pub on_event: &'a (dyn Fn(&Request, InstallEvent) + Sync),
 }

@@ -21,6 +21,11 @@ impl Environment {
         Self(variables)
     }
 
+    /// Returns the environment of a command with these variables.
+    pub(crate) fn of_command(variables: &[(OsString, OsString)]) -> Self {
+        Self(variables.iter().cloned().collect())
+    }
+
     /// Returns the value of a variable, or `None` if it is unset or empty.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())

@@ -1,19 +1,23 @@
 //! The shell code at the start of a provider's hook, which takes the lock and sets the request as shell variables.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use nix::unistd::geteuid;
 
+use crate::clock;
 use crate::fs::dir::{nearest_existing, other_owner, owner_blocked_by_root, parent};
 use crate::fs::lib_dir::{self, make_shared_dir};
+use crate::install::begin::{self, HookStart};
 use crate::model::Outcome;
-use crate::plugin::config::provider::{HookLock, ProviderConfig};
+use crate::plugin::config::provider::{HookLock, ProviderConfig, SettingsReader};
 use crate::plugin::overrides::OptionError;
 use crate::process::lock::{self, LOCKED};
-use crate::settings::Settings;
+use crate::settings::{Environment, Settings};
 use crate::shell;
+use crate::toolkit::pip_settings::{self, PipSettings};
 use crate::toolkit::request::{HookRequest, RequestError};
 use crate::toolkit::{batch, package_spec, policy};
 
@@ -27,6 +31,15 @@ then set -- "$0" "$@"
 else set -- bash "$0" "$@"
 fi
 "##;
+
+/// The shell code for a hook whose folder `part` was created. It is removed if the hook exits before `make_part`.
+const PART_IS_NEW: &str = r#"part_is_new=yes
+trap '[ ! -d "$prefix.part" ] || rmdir "$prefix.part" 2>/dev/null || :' EXIT
+trap 'exit 143' HUP INT TERM
+"#;
+
+/// The maximum size of the variable with the code, in bytes. Linux allows 128 KiB.
+const MAX_VARIABLE: usize = 100 << 10;
 
 /// The variables that name folders in which several package managers keep files of their own.
 const FOLDERS: [&str; 3] = ["XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
@@ -64,11 +77,40 @@ pub(crate) fn script(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<String, RequestError> {
-    let prefix = request.prefix(provider, &settings.lib_dir)?;
-    let lock = lock.map_or_else(|| lock_name(config, prefix.lock_name()), str::to_owned);
-    if let Some(restart) = restart(&lock, settings)? {
-        return Ok(restart);
+    let lock = match lock {
+        Some(lock) => lock.to_owned(),
+        None => lock_name(config, request.prefix(provider, &settings.lib_dir)?.lock_name()),
+    };
+    match restart(&lock, settings)? {
+        Some(restart) => Ok(restart),
+        None => locked_script(request, provider, config, settings, now),
     }
+}
+
+/// Returns the same code for a hook that rigup starts, so that the hook need not run `hook begin`: the value of the variable
+/// [`begin::VARIABLE`], which the code unsets. Returns `None` if the hook has to run that, which prints what is wrong.
+pub(crate) fn of_started_hook(start: &HookStart<'_>, settings: &Settings) -> Option<String> {
+    let HookStart { arguments, provider, config, environment } = start;
+    let arguments = arguments.iter().map(|argument| argument.to_str().map(str::to_owned));
+    let arguments = arguments.collect::<Option<Vec<String>>>()?;
+    let request = HookRequest::parse(&arguments, settings.home.as_deref()).ok()?;
+    if !request.providers.allows(provider) {
+        return None;
+    }
+    let settings = Settings { environment: Environment::of_command(environment), ..settings.clone() };
+    let script = locked_script(&request, provider, config, &settings, clock::now()).ok()?;
+    Some(format!("unset {}\n{script}", begin::VARIABLE)).filter(|script| script.len() <= MAX_VARIABLE)
+}
+
+/// Returns the code for a hook that holds its lock.
+fn locked_script(
+    request: &HookRequest,
+    provider: &str,
+    config: &ProviderConfig,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<String, RequestError> {
+    let prefix = request.prefix(provider, &settings.lib_dir)?;
     let is_shared = !prefix.is_named(request.name.link_name());
     let foreign = prefix.foreign(&settings.lib_dir).unwrap_or_default();
     let prefix = prefix.path(&settings.lib_dir);
@@ -97,6 +139,9 @@ pub(crate) fn script(
         }
         check_owner_of_cache(&caches)?;
     }
+    let umask = umask(&settings.lib_dir);
+    let is_part_new =
+        config.builds_part && !is_shared && foreign.as_os_str().is_empty() && create_part(&prefix, umask);
     let caches = caches.to_string_lossy();
     let home = settings.home.as_deref().map_or(caches.clone(), Path::to_string_lossy);
     let (prefix, packages, locations) = (prefix.to_string_lossy(), packages.join("\n"), locations.join("\n"));
@@ -118,12 +163,21 @@ pub(crate) fn script(
     script += &assignment(("shared", if is_shared { "yes" } else { "" }))?;
     script += &assignment(("foreign", &foreign.to_string_lossy()))?;
     script += &assignment(("stamps", &settings.data_dir.join("stamps").to_string_lossy()))?;
+    if config.settings == Some(SettingsReader::Pip) {
+        let environment = &settings.environment;
+        let path = environment.get("PATH").unwrap_or(OsStr::new(""));
+        let python = which::which_in("python3", Some(path), "/").ok();
+        let PipSettings { lines, unread } =
+            pip_settings::read(environment, settings.home.as_deref(), python.as_deref());
+        script += &assignment(("settings", lines.trim_end()))?;
+        script += &assignment(("must_ask", &unread.unwrap_or_default().to_string_lossy()))?;
+    }
     for (name, below, _) in moved {
         script += "export ";
         script += &assignment((name, format!("{caches}/{below}").trim_end_matches('/')))?;
     }
-    let umask = umask(&settings.lib_dir);
     script += &how_to_install(config)?;
+    script += if is_part_new { PART_IS_NEW } else { "part_is_new=\n" };
     Ok(script + &format!("umask {umask:03o}\n{FUNCTIONS}{}", REQUEST_FUNCTIONS.concat()))
 }
 
@@ -218,6 +272,20 @@ pub(crate) fn restart(lock: &str, settings: &Settings) -> Result<Option<String>,
     }
     let (lock_id, lock) = (quoted(&lock_id.to_string_lossy())?, quoted(lock)?);
     Ok(Some(format!("{RESTART}{LOCKED}={lock_id} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n")))
+}
+
+/// Creates the folder in which a hook builds the prefix, with the permissions that the umask gives. Returns `false` if there is
+/// something in its place, or if it cannot be created: `make_part` then does so, and reports errors.
+fn create_part(prefix: &Path, umask: u32) -> bool {
+    let mut part = prefix.as_os_str().to_owned();
+    part.push(".part");
+    let create = || {
+        fs_err::create_dir(&part)?;
+        // The umask of this process may be another one. A group of LIB_DIR is inherited.
+        let inherited = fs_err::metadata(&part)?.permissions().mode() & 0o7000;
+        fs_err::set_permissions(&part, PermissionsExt::from_mode(inherited | 0o777 & !umask))
+    };
+    create().is_ok()
 }
 
 /// Returns the umask with which files get the permissions of LIB_DIR. Only their owner may write to them if everyone may

@@ -22,8 +22,8 @@ once() {
 }
 # Fails if $foreign is in the place of the prefix, or of $part: it is not rigup's to replace.
 check_place() { [ -z "$foreign" ] || fail "$foreign exists, and rigup did not make it; move it away"; }
-# Makes the folder $part, to build in: a failure or a kill leaves the earlier prefix. If requirements share the prefix,
-# $part begins as a copy of it, or of the file $1 in it.
+# Makes the folder $part, unless hook begin has just made it, to build in: a failure or a kill leaves the earlier prefix. If
+# requirements share the prefix, $part begins as a copy of it, or of the file $1 in it.
 part=$prefix.part
 remove_part() {
     { [ ! -e "$part" ] && [ ! -L "$part" ]; } || rm -rf "$part" 2>/dev/null ||
@@ -33,9 +33,12 @@ make_part() {
     check_place
     trap 'trap "" HUP INT TERM; remove_part || :' EXIT
     trap 'exit 143' HUP INT TERM
-    remove_part || fail "cannot remove $part: $(rm -rf "$part" 2>&1 | head -n 1)"
-    [ -d "${part%/*}" ] || mkdir -p "${part%/*}"
-    mkdir "$part" # fails if there is a link by now
+    if [ "$part_is_new$part" != "yes$prefix.part" ]; then
+        remove_part || fail "cannot remove $part: $(rm -rf "$part" 2>&1 | head -n 1)"
+        [ -d "${part%/*}" ] || mkdir -p "${part%/*}"
+        mkdir "$part" # fails if there is a link by now
+    fi
+    part_is_new=
     [ -z "$shared" ] || [ ! -e "$prefix/${1-.}" ] || cp -Rp "$prefix/${1-.}" "$part"
 }
 # Rejects the request if one of the paths in the value $2 of the setting $1 is relative: a hook does not start in the

@@ -15,6 +15,7 @@ mod background;
 mod bash_and_node;
 mod bash_prefix;
 mod batch;
+mod begin;
 mod binary_spec;
 mod builtin_providers;
 mod changed_request;

@@ -84,7 +84,8 @@ impl Resolver<'_> {
         let hook = self.hooks[hook];
         let config = self.provider_configs.get(hook.plugin.as_str());
         let targets = &self.with_listed_versions(hook, targets);
-        let mut result = attempt::run(&self.runner, hook, config, targets, self.timeout, on_event)?;
+        let mut result =
+            attempt::run(&self.runner, hook, config, targets, self.timeout, self.begin, on_event)?;
         self.decline_missing(hook, targets, &mut result.verdicts);
         Ok(result)
     }

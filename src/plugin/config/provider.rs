@@ -53,6 +53,10 @@ pub struct ProviderConfig {
     pub concurrent: bool,
     /// The lock that rigup takes before it starts a hook of the provider. `None` if the hook takes one itself.
     pub lock: Option<HookLock>,
+    /// Whether `hook begin` creates the folder in which the hook builds the prefix.
+    pub builds_part: bool,
+    /// The package manager whose settings `hook begin` reads for the hook. `None` if the hook reads them itself.
+    pub settings: Option<SettingsReader>,
     /// The parts of the policy that the provider enforces.
     pub enforces: PolicySupport,
     /// The metadata that states the version of the package that owns a program. `None` if the program is probed.
@@ -99,6 +103,14 @@ impl PackageNames {
 /// Compiles a regular expression that a whole text matches.
 fn whole(pattern: &str) -> Result<Regex, regex::Error> {
     Regex::new(&format!("^(?:{pattern})$"))
+}
+
+/// A package manager whose settings rigup can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SettingsReader {
+    /// pip
+    Pip,
 }
 
 /// The metadata of a package manager.
@@ -189,6 +201,8 @@ impl ProviderConfig {
             check: stated(keys, "needs_check", "a shell command")?,
             concurrent: stated(keys, "concurrent", boolean)?.unwrap_or_default(),
             lock: stated(keys, "lock", lock)?,
+            builds_part: stated(keys, "builds_part", boolean)?.unwrap_or_default(),
+            settings: stated(keys, "settings", "\"pip\"")?,
             enforces: PolicySupport {
                 min_release_age: stated(&enforces, MIN_RELEASE_AGE_KEY, boolean)?,
                 postinstall_scripts: stated(&enforces, POSTINSTALL_SCRIPTS_KEY, boolean)?,

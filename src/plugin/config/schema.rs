@@ -20,7 +20,8 @@ const OTHER_KEYS: [&str; 6] =
     ["$schema", "additionalProperties", "description", "documentation", "title", "type"];
 
 /// The keys that rigup reads, besides `type`.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 25] = [
+    "builds_part",
     "caches",
     "concurrent",
     "lock",
@@ -39,6 +40,7 @@ const KEYS: [&str; 23] = [
     "properties",
     "required_binaries",
     "required_plugins",
+    "settings",
     "version_format",
     "version_numbers",
     "wait_for_background_cleanup",

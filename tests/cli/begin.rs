@@ -1,0 +1,46 @@
+//! The variable with which a provider's hook begins without running `rigup hook begin`.
+
+use std::fs;
+
+use crate::test_context::TestContext;
+
+const HOOK: &str = r#"#!/bin/sh
+set -eu
+printf %s "${RIGUP_BEGIN-}" | sed 1d >"$DATA_DIR/given"
+"$RIGUP" hook begin --provider mine -- "$@" >"$DATA_DIR/printed"
+eval "${RIGUP_BEGIN:-$(cat "$DATA_DIR/printed")}"
+printf %s "${RIGUP_BEGIN+set}" >"$DATA_DIR/inherited"
+"$RIGUP" hook binary --provider mine --abspath /bin/sh -- "$@"
+"#;
+
+/// Returns a context with this provider, whose `config.json` has these keys.
+fn context(keys: &str) -> TestContext {
+    let mut context = TestContext::new();
+    // That of a hook which started the rigup in the test.
+    context.set("RIGUP_BEGIN", "exit 7").provider("mine", HOOK);
+    context.write("here/providers/mine/config.json", keys);
+    context
+}
+
+/// Returns a file that the hook wrote, without the line that depends on the time.
+fn written(context: &TestContext, name: &str) -> String {
+    let text = fs::read_to_string(context.path("data").join(name)).unwrap();
+    text.lines().filter(|line| !line.starts_with("released_before=")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_hook_whose_lock_rigup_takes_gets_the_code_of_hook_begin() {
+    let context = context(r#"{"type": "object", "lock": "prefix", "version_format": "@{}"}"#);
+    context.run(&["install", "x@1.2", "--binproviders", "mine"]).exits_with(1);
+    let printed = written(&context, "printed");
+    assert!(printed.contains("\npackages=x@1.2\n") && !printed.contains("hook lock"), "{printed}");
+    assert_eq!(written(&context, "given"), printed);
+    assert_eq!(written(&context, "inherited"), "", "a rigup that the hook runs does not get it");
+}
+
+#[test]
+fn a_hook_that_takes_its_lock_itself_runs_hook_begin() {
+    let context = context(r#"{"type": "object"}"#);
+    context.run(&["install", "x", "--binproviders", "mine"]).succeeds();
+    assert_eq!(written(&context, "given"), "");
+}
