@@ -14,12 +14,16 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export CARGO_TARGET_DIR SOURCE_DATE_EPOCH
 
 # The executable has no date of the build, and no path of this machine. The last match counts, so the target folder, which
-# may be in the checkout, comes after it.
+# may be in the checkout, comes after it. The folder of a registry is named after its address, which differs with a mirror;
+# `cargo fetch` creates it.
+cargo fetch --locked --quiet --target "$target"
 cargo_home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
 rustflags=() cflags=(-Wno-builtin-macro-redefined '-D__DATE__=""' '-D__TIME__=""')
 # As in .cargo/config.toml, whose CFLAGS these replace.
 cflags+=(-fno-asynchronous-unwind-tables -fno-unwind-tables)
-for path in "$(rustc --print sysroot)=/rust" "$cargo_home=/cargo" "$PWD=/rigup" "$CARGO_TARGET_DIR=/target"; do
+registries=("$cargo_home"/registry/src/*)
+for path in "$(rustc --print sysroot)=/rust" "$cargo_home=/cargo" "${registries[@]/%/=/cargo}" "$PWD=/rigup" \
+    "$CARGO_TARGET_DIR=/target"; do
     rustflags+=("--remap-path-prefix=$path")
     cflags+=("-ffile-prefix-map=$path")
 done
