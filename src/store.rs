@@ -23,6 +23,7 @@ pub use connection::Store;
 pub use error::StoreError;
 pub use files::FILE_NAME;
 pub(crate) use lookup::Lookup;
+pub(crate) use open::Fill;
 pub use process::ProcessFilter;
 pub(crate) use prune::EndedProcess;
 pub(crate) use stored_path::StoredPaths;

@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError, StoredPaths};
 
 /// The records that the run dirs contain.
 #[derive(Debug)]
-struct Recovered {
+pub(crate) struct Recovered {
     /// The machine of all records: that of the newest process.
     machine_id: MachineId,
     processes: Vec<Process>,
@@ -54,25 +54,17 @@ fn recover(data_dir: &Path, paths: &StoredPaths) -> Option<Recovered> {
     Some(Recovered { machine_id, processes, binaries, unreadable })
 }
 
-/// Adds the records of the run dirs to a new store, as those of the machine that `machine` returns for its id. Returns their
-/// number.
-pub(crate) fn refill(
-    store: &Store,
-    settings: &Settings,
-    machine: &dyn Fn(MachineId) -> Machine,
-    on_event: OnEvent<'_>,
-) -> Result<usize, StoreError> {
+/// Reads the records of the run dirs, and returns `None` if there are none.
+pub(crate) fn read(settings: &Settings, on_event: OnEvent<'_>) -> Option<Recovered> {
     let paths = StoredPaths::new(&settings.lib_dir, &settings.data_dir);
-    let Some(recovered) = recover(&settings.data_dir, &paths) else { return Ok(0) };
+    let recovered = recover(&settings.data_dir, &paths)?;
     if !recovered.unreadable.is_empty() {
         on_event(&EngineEvent::Warning(format!(
             "a process is not restored, because its process.json is empty or damaged: {}",
             text::list(&recovered.unreadable, 3)
         )));
     }
-    store.find_or_add_machine(&machine(recovered.machine_id))?;
-    recovered.store(store)?;
-    Ok(recovered.processes.len() + recovered.binaries.len())
+    Some(recovered)
 }
 
 /// Returns whether the data dir has run dirs with records.
@@ -81,13 +73,19 @@ pub(crate) fn has_records(data_dir: &Path) -> bool {
 }
 
 impl Recovered {
-    /// Stores the records. The machine must already be stored.
-    fn store(&self, store: &Store) -> Result<(), StoreError> {
+    /// Adds the records to a new store, as those of the machine that `machine` returns for its id. Returns their number.
+    pub(crate) fn add_to(
+        &self,
+        store: &Store,
+        machine: impl Fn(MachineId) -> Machine,
+    ) -> Result<usize, StoreError> {
+        store.find_or_add_machine(&machine(self.machine_id))?;
         self.binaries.iter().try_for_each(|(binary, _)| store.save_binary(binary))?;
         self.processes.iter().try_for_each(|process| store.import_process(process).map(drop))?;
         self.binaries
             .iter()
-            .try_for_each(|(binary, attempt)| store.add_attempt(binary.id, attempt, binary.modified_at))
+            .try_for_each(|(binary, attempt)| store.add_attempt(binary.id, attempt, binary.modified_at))?;
+        Ok(self.processes.len() + self.binaries.len())
     }
 }
 

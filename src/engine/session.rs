@@ -28,7 +28,7 @@ use crate::process::{recover, subreaper, tree};
 use crate::runs::gc::{Gc, GcAction};
 use crate::settings::{STORE_NAME, Settings};
 use crate::shell;
-use crate::store::{Store, StoreError};
+use crate::store::{Fill, Store, StoreError};
 use crate::supervisor::control::{self, ControlRequest};
 use crate::trust::users;
 
@@ -294,7 +294,9 @@ pub(crate) fn open_to_read<'e>(
     WARNED_OF_LOST_STORE.call_once(|| on_event(&EngineEvent::Warning(lost_store(settings))));
     let guid = known_guid(settings)?.unwrap_or_else(machine::guid::invent);
     let store = Store::in_memory(&settings.data_dir, &settings.lib_dir)?;
-    recovery::refill(&store, settings, &new_machine(settings, &guid), on_event)?;
+    if let Some(recovered) = recovery::read(settings, on_event) {
+        recovered.add_to(&store, new_machine(settings, &guid))?;
+    }
     Ok(Some(OpenStore { store, on_event }))
 }
 
@@ -398,13 +400,16 @@ fn open_store<'e>(
 ) -> Result<OpenStore<'e>, EngineError> {
     // Otherwise, foreign processes would count as recorded ones.
     own_process()?;
-    let restored = Cell::new(0);
-    let refill = |store: &Store| -> Result<(), StoreError> {
-        restored.set(recovery::refill(store, settings, &new_machine(settings, guid), on_event)?);
-        Ok(())
+    let restored = &Cell::new(0);
+    let find_records = || {
+        let recovered = recovery::read(settings, on_event)?;
+        Some(Box::new(move |store: &Store| {
+            restored.set(recovered.add_to(store, new_machine(settings, guid))?);
+            Ok(())
+        }) as Fill<'_>)
     };
     let (store, damaged) =
-        Store::open_or_rebuild(&settings.data_dir, &settings.lib_dir, is_suspect, &refill)?;
+        Store::open_or_rebuild(&settings.data_dir, &settings.lib_dir, is_suspect, &find_records)?;
     let path = store.path().display();
     let problem = match &damaged {
         Some(damaged) => format!("{path} was damaged and was moved to {}", damaged.display()),

@@ -109,6 +109,16 @@ impl StoreError {
         matches!(self, Self::UnknownReference(_) | Self::Conflict(..) | Self::InvalidRow(..))
     }
 
+    /// Converts an error of the files of a new store at `path`.
+    pub(super) fn of_creation(path: &Path, cause: io::Error) -> Self {
+        let path = path.to_owned();
+        match cause.kind() {
+            io::ErrorKind::StorageFull => Self::Full(path),
+            io::ErrorKind::FileTooLarge => Self::TooLarge(path),
+            _ => Self::Create(path, cause),
+        }
+    }
+
     /// Converts an error of SQLite for the store at `path`.
     pub(super) fn new(path: &Path, cause: rusqlite::Error) -> Self {
         let path = path.to_owned();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,10 @@ use crate::store::files::{self, FILE_NAME, SIDE_FILES, with_suffix};
 use crate::store::schema;
 
 /// A function that adds records to a new store before other processes can see it.
-type Fill<'a> = &'a dyn Fn(&Store) -> Result<(), StoreError>;
+pub(crate) type Fill<'a> = Box<dyn FnOnce(&Store) -> Result<(), StoreError> + 'a>;
+
+/// A function that returns what adds the records of a lost store to a new one, or `None` if there are none.
+type FindRecords<'a> = &'a dyn Fn() -> Option<Fill<'a>>;
 
 impl Store {
     /// Opens the store in `data_dir`, which must exist, for reading and writing. If there is no store, creates one that
@@ -29,21 +33,21 @@ impl Store {
     }
 
     /// Opens the store like [`Store::open`], but moves a damaged store aside and creates a new one. Without
-    /// `is_suspect`, a store counts as damaged only if it cannot be opened; with it, the whole file is checked. `fill`
-    /// adds records to a new store before other processes can see it. Returns the new path of the damaged store, or
-    /// `None` if the store was not damaged.
-    pub fn open_or_rebuild(
+    /// `is_suspect`, a store counts as damaged only if it cannot be opened; with it, the whole file is checked. What
+    /// `find_records` returns adds records to a new store before other processes can see it. Returns the new path of the
+    /// damaged store, or `None` if the store was not damaged.
+    pub(crate) fn open_or_rebuild<'a>(
         data_dir: &Path,
         lib_dir: &Path,
         is_suspect: bool,
-        fill: &dyn Fn(&Self) -> Result<(), StoreError>,
+        find_records: &'a dyn Fn() -> Option<Fill<'a>>,
     ) -> Result<(Self, Option<PathBuf>), StoreError> {
         let path = data_dir.join(FILE_NAME);
         let aside = if is_suspect { move_aside(&path)? } else { None };
-        match open(&path, lib_dir, Some(fill)) {
+        match open(&path, lib_dir, Some(find_records)) {
             Err(StoreError::Corrupt { .. }) if !is_suspect => {
                 let aside = move_aside(&path)?;
-                Ok((open(&path, lib_dir, Some(fill))?, aside))
+                Ok((open(&path, lib_dir, Some(find_records))?, aside))
             }
             result => Ok((result?, aside)),
         }
@@ -133,9 +137,9 @@ impl Store {
     }
 }
 
-/// Opens the store at `path` for reading and writing; `fill` adds records to a new one.
-fn open(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<Store, StoreError> {
-    let connection = open_current(path, lib_dir, fill)?;
+/// Opens the store at `path` for reading and writing; a new one gets the records that `find_records` finds.
+fn open(path: &Path, lib_dir: &Path, find_records: Option<FindRecords<'_>>) -> Result<Store, StoreError> {
+    let connection = open_current(path, lib_dir, find_records)?;
     // With a WAL, a power failure may lose the latest transactions, but never damages the store. The WAL may grow to 16
     // MiB before a checkpoint. During a checkpoint, SQLite waits until all data is on disk, including logs that other
     // processes are writing.
@@ -145,7 +149,11 @@ fn open(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<Store, St
     Store::new(path.to_owned(), connection, lib_dir)
 }
 
-fn open_current(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<Connection, StoreError> {
+fn open_current(
+    path: &Path,
+    lib_dir: &Path,
+    find_records: Option<FindRecords<'_>>,
+) -> Result<Connection, StoreError> {
     if files::exists(path)
         && let Some(connection) = connect(path)?
         && schema::is_current(&connection, path)?
@@ -154,7 +162,7 @@ fn open_current(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<C
     }
     let _lock = lock(path)?;
     if !files::exists(path) {
-        create(path, lib_dir, fill)?;
+        create(path, lib_dir, find_records)?;
     }
     let mut connection = connect(path)?.ok_or_else(|| sqlite_error(path, ffi::SQLITE_CANTOPEN))?;
     if !schema::is_current(&connection, path)? {
@@ -207,35 +215,41 @@ fn connect_to_read(path: &Path) -> Result<Option<(Connection, i64)>, StoreError>
 
 /// Creates a store under a temporary name and then renames it, so that no other process ever sees an incomplete store.
 /// The caller holds the lock, so any existing file with the temporary name was left by a killed process.
-fn create(path: &Path, lib_dir: &Path, fill: Option<Fill<'_>>) -> Result<(), StoreError> {
-    let create_error = |cause| StoreError::Create(path.to_owned(), cause);
+fn create(path: &Path, lib_dir: &Path, find_records: Option<FindRecords<'_>>) -> Result<(), StoreError> {
+    let create_error = |cause| StoreError::of_creation(path, cause);
     let fresh = with_suffix(path, ".new");
     ignore_missing(fs_err::remove_file(&fresh))
         .and_then(|()| files::remove_side_files(&fresh))
         .map_err(create_error)?;
     // SQLite creates the -wal and -shm files with the mode of the database.
     let mut options = fs_err::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(&fresh).map_err(create_error)?;
-    let mut connection = connect(&fresh)?.ok_or_else(|| sqlite_error(path, ffi::SQLITE_CANTOPEN))?;
+    let file = options.write(true).create_new(true).mode(0o600).open(&fresh);
+    file.and_then(|mut file| io::copy(&mut schema::new_store(), &mut file)).map_err(create_error)?;
+    if let Some(fill) = find_records.and_then(|find_records| find_records()) {
+        add_records(&fresh, lib_dir, fill)?;
+    }
+    File::open(&fresh).and_then(|file| file.sync_all()).map_err(create_error)?;
+    // SQLite would replay the WAL of a deleted store into the new one.
+    files::remove_side_files(path).map_err(create_error)?;
+    fs_err::rename(&fresh, path).map_err(create_error)
+}
+
+/// Adds records to the new store at `fresh`.
+fn add_records(fresh: &Path, lib_dir: &Path, fill: Fill<'_>) -> Result<(), StoreError> {
+    let store_error = |cause| StoreError::new(fresh, cause);
+    let connection = connect(fresh)?.ok_or_else(|| sqlite_error(fresh, ffi::SQLITE_CANTOPEN))?;
     // No other process sees the store before it is complete, so one sync at the end is enough, and the store needs neither
     // locks nor a journal on disk.
     connection
         .execute_batch(
             "PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY",
         )
-        .map_err(|cause| StoreError::new(path, cause))?;
-    schema::migrate(&mut connection, path)?;
-    if let Some(fill) = fill {
-        let store = Store::new(fresh.clone(), connection, lib_dir)?;
-        fill(&store)?;
-        connection = store.into_connection();
-    }
-    schema::switch_to_wal(&connection).map_err(|cause| StoreError::new(path, cause))?;
-    connection.close().map_err(|(_, cause)| StoreError::new(path, cause))?;
-    File::open(&fresh).and_then(|file| file.sync_all()).map_err(create_error)?;
-    // SQLite would replay the WAL of a deleted store into the new one.
-    files::remove_side_files(path).map_err(create_error)?;
-    fs_err::rename(&fresh, path).map_err(create_error)
+        .map_err(store_error)?;
+    let store = Store::new(fresh.to_owned(), connection, lib_dir)?;
+    fill(&store)?;
+    let connection = store.into_connection();
+    schema::switch_to_wal(&connection).map_err(store_error)?;
+    connection.close().map_err(|(_, cause)| store_error(cause))
 }
 
 /// Moves the store aside if it is damaged, and returns its new path, or `None` if it is undamaged.

@@ -303,8 +303,9 @@ fn an_empty_file_is_not_a_store_and_is_rebuilt() {
     assert!(Store::open_existing(folder.path(), lib()).unwrap().is_none());
     assert_eq!(path.metadata().unwrap().len(), 0, "a reader does not create a store");
     let known = machine("g");
-    let refill = |store: &Store| store.find_or_add_machine(&known).map(drop);
-    let (store, moved_aside) = Store::open_or_rebuild(folder.path(), lib(), false, &refill).unwrap();
+    let fill = |store: &Store| store.find_or_add_machine(&known).map(drop);
+    let find_records = || Some(Box::new(fill) as Fill<'_>);
+    let (store, moved_aside) = Store::open_or_rebuild(folder.path(), lib(), false, &find_records).unwrap();
     assert_eq!((store.find_or_add_machine(&machine("g")).unwrap().id, moved_aside), (known.id, None));
 }
 
