@@ -192,6 +192,14 @@ mod tests {
     }
 
     #[test]
+    fn the_patterns_of_package_names_are_valid() {
+        for provider in names() {
+            let schema = config(provider).unwrap().unwrap();
+            assert_eq!(schema.provider.check_package_names(), Ok(()), "{provider}");
+        }
+    }
+
+    #[test]
     fn every_provider_sets_curated_and_only_package_managers_are() {
         let mut curated = Vec::new();
         for provider in names() {

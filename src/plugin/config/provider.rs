@@ -171,7 +171,13 @@ impl ProviderConfig {
         self.version_format.is_some() && self.max_version_format.is_none()
     }
 
-    /// Parses the keys of a provider in a `config.json`.
+    /// Checks the pattern of `package_names`, which takes longer than parsing all keys.
+    pub(crate) fn check_package_names(&self) -> Result<(), KeyError> {
+        let compiled = self.package_names.as_ref().map(|names| whole(&names.pattern)).transpose();
+        compiled.map(drop).map_err(|_| KeyError("package_names", PACKAGE_NAMES))
+    }
+
+    /// Parses the keys of a provider in a `config.json`, but does not check the pattern of `package_names`.
     pub(super) fn parse(keys: &Map<String, Value>) -> Result<Self, KeyError> {
         let enforces: Map<String, Value> = stated(keys, "enforces", "an object")?.unwrap_or_default();
         let options = "a list of options such as \"--pre\" or \"--only-binary=\"";
@@ -212,9 +218,6 @@ impl ProviderConfig {
         };
         if matches!(&config.lock, Some(HookLock::Named(name)) if name.trim().is_empty()) {
             return Err(KeyError("lock", lock));
-        }
-        if config.package_names.as_ref().is_some_and(|names| whole(&names.pattern).is_err()) {
-            return Err(KeyError("package_names", PACKAGE_NAMES));
         }
         if !config.options.iter().flatten().all(|option| is_option(option)) {
             return Err(KeyError("options", options));
@@ -261,7 +264,9 @@ mod tests {
     use super::*;
 
     fn parse(keys: &Value) -> Result<ProviderConfig, String> {
-        ProviderConfig::parse(keys.as_object().unwrap()).map_err(|error| error.to_string())
+        let parsed = ProviderConfig::parse(keys.as_object().unwrap());
+        let checked = parsed.and_then(|config| config.check_package_names().map(|()| config));
+        checked.map_err(|error| error.to_string())
     }
 
     #[test]

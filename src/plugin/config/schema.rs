@@ -144,10 +144,13 @@ pub(crate) fn read(folder: &Path, inspection: &mut Inspection<'_>) -> Result<Opt
     let text = String::from_utf8(bytes).map_err(|error| {
         TrustedReadError::from(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
     })?;
-    parse(&text).map(Some)
+    let schema = parse(&text)?;
+    schema.provider.check_package_names()?;
+    Ok(Some(schema))
 }
 
-/// Parses the text of a `config.json`. Without a `type`, it is an object; without `properties`, it has no settings.
+/// Parses the text of a `config.json`. Without a `type`, it is an object; without `properties`, it has no settings. The pattern
+/// of `package_names` is not checked: those of the built-in providers are valid, and a check would take longer than all else.
 pub fn parse(text: &str) -> Result<Schema, SchemaError> {
     let text = text.trim_start_matches('\u{feff}');
     let mut keys: Map<String, Value> = match serde_json::from_str(text).map_err(SchemaError::NotJson)? {
