@@ -177,7 +177,12 @@ impl<'a> ReleaseSearch<'a> {
     /// Returns the repository, and the tag that the request names with it.
     fn repository(&self) -> Result<(Repository, Option<String>), ReleaseError> {
         const FORM: &str = "the owner and the name of a repository, such as \"owner/name\"";
-        let package = self.stated.overrides.packages.iter().find(|package| !package.starts_with('-'));
+        let packages: Vec<&String> =
+            self.stated.overrides.packages.iter().filter(|package| !package.starts_with('-')).collect();
+        if packages.len() > 1 {
+            return Err(ReleaseError::SeveralPackages(self.provider.to_owned(), packages.len()));
+        }
+        let package = packages.first();
         let (named, tag) = match package.map(|package| (package, package.rsplit_once('@'))) {
             Some((_, Some((named, tag)))) if !named.is_empty() => (Some(named), Some(tag.to_owned())),
             Some((package, _)) => (Some(package.as_str()), None),

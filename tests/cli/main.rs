@@ -47,6 +47,7 @@ mod github_api;
 mod github_download;
 mod github_lock;
 mod github_provenance;
+mod github_reasons;
 mod github_tags;
 mod github_versions;
 mod hints;

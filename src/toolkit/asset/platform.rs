@@ -53,9 +53,12 @@ impl Display for Platform {
     }
 }
 
+/// How platforms are written, for messages.
+pub(crate) const FORMS: &str = "linux-x86_64-gnu, linux-aarch64-musl or darwin-arm64";
+
 /// A text that names no platform.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a platform; write it like linux-x86_64-gnu, linux-aarch64-musl or darwin-arm64")]
+#[error("{0:?} is not a platform; write it like {FORMS}")]
 pub(crate) struct PlatformError(String);
 
 impl FromStr for Platform {

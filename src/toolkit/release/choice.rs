@@ -53,18 +53,33 @@ pub(crate) struct Choice<'a> {
 /// Why a release does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unsuitable {
-    #[error("{0} is a pre-release; set prerelease to true to accept it")]
-    Prerelease(String),
     #[error("{0} has the version {1:?}, which is not {2}")]
     Version(String, String, String),
-    #[error("{0} was released after {1}; choose an older release or a lower min_release_age")]
-    TooNew(String, Timestamp),
-    #[error("{0} does not say when it was released")]
-    Undated(String),
     #[error("{0} has no files")]
     NoAssets(String),
     #[error("{0} has no file for {1} among {2}; name one with the override asset")]
     NoFit(String, Platform, String),
+    #[error("{0} has no file that matches {1:?} among {2}; correct the override asset")]
+    NoMatch(String, String, String),
+    #[error("{0} is a pre-release; set prerelease to true to accept it")]
+    Prerelease(String),
+    #[error("{0} was released after {1}; choose an older release or a lower min_release_age")]
+    TooNew(String, Timestamp),
+    #[error("{0} does not say when it was released")]
+    Undated(String),
+}
+
+impl Unsuitable {
+    /// Returns the problem of the release that comes nearer to the request, or the first one if both come equally near: only
+    /// then does the next step in its text lead to a release.
+    pub(crate) fn nearer(first: Option<Self>, second: Option<Self>) -> Option<Self> {
+        let rank = |problem: &Self| match problem {
+            Self::Version(..) => 0,
+            Self::NoAssets(_) | Self::NoFit(..) | Self::NoMatch(..) => 1,
+            Self::Prerelease(_) | Self::TooNew(..) | Self::Undated(_) => 2,
+        };
+        if second.as_ref().map(rank) > first.as_ref().map(rank) { second } else { first }
+    }
 }
 
 impl Criteria<'_> {
@@ -88,8 +103,8 @@ impl Criteria<'_> {
     }
 
     /// Chooses from the releases of one page the one with the highest version that the request accepts. Those of the
-    /// program itself come before those of other programs in the repository. Returns why the first release that may have
-    /// been meant does not count if none does, or `None` if there is no such release.
+    /// program itself come before those of other programs in the repository. If it accepts none, returns why the release that
+    /// comes nearest does not count, or `None` if no release may have been meant.
     pub(crate) fn choose<'a>(
         &self,
         releases: &'a [PublishedRelease],
@@ -99,14 +114,14 @@ impl Criteria<'_> {
             |found: &TagVersion| (found.is_own && !found.version.is_empty(), Version::parse(&found.version));
         // Stable, so that of equal versions the newest comes first.
         sort_by_key(&mut tagged, |(_, found)| Reverse(rank(found)));
-        let mut first_problem = None;
+        let mut nearest = None;
         for (release, found) in tagged {
-            match self.check(release, &found.version).and_then(|()| self.assets(release, &found.version)) {
+            match self.accepted_assets(release, &found.version) {
                 Ok(assets) => return Ok(Choice { release, version: found.version, assets }),
-                Err(problem) => first_problem = first_problem.or(Some(problem)),
+                Err(problem) => nearest = Unsuitable::nearer(nearest, Some(problem)),
             }
         }
-        Err(first_problem)
+        Err(nearest)
     }
 
     /// Returns the releases of a page that may have been meant, with the versions in their tags.
@@ -138,19 +153,27 @@ impl Criteria<'_> {
         self.tagged(releases).into_iter().filter_map(listed).collect()
     }
 
-    fn check(&self, release: &PublishedRelease, version: &str) -> Result<(), Unsuitable> {
+    /// Returns the assets of a release that the request accepts, best first. Checks first what a lower age or `prerelease`
+    /// would not change.
+    fn accepted_assets<'a>(
+        &self,
+        release: &'a PublishedRelease,
+        version: &str,
+    ) -> Result<Vec<&'a Asset>, Unsuitable> {
         let tag = || release.tag.clone();
         let exact = VersionRange::exactly(self.exact_version);
-        let is_named = self.tag.is_some() || self.names_version();
-        if is_prerelease(release, version) && !self.with_prereleases && !is_named {
-            return Err(Unsuitable::Prerelease(tag()));
-        }
         for range in [exact, self.versions] {
             if !range.contains_program(version, version) {
                 return Err(Unsuitable::Version(tag(), version.to_owned(), range.in_words()));
             }
         }
-        self.check_age(release, release.published_at)
+        let assets = self.assets(release, version)?;
+        let is_named = self.tag.is_some() || self.names_version();
+        if is_prerelease(release, version) && !self.with_prereleases && !is_named {
+            return Err(Unsuitable::Prerelease(tag()));
+        }
+        self.check_age(release, release.published_at)?;
+        Ok(assets)
     }
 
     fn check_age(&self, release: &PublishedRelease, time: Option<Timestamp>) -> Result<(), Unsuitable> {
@@ -185,9 +208,13 @@ impl Criteria<'_> {
         }
         if assets.is_empty() {
             let tag = release.tag.clone();
-            return Err(match names[..] {
-                [] => Unsuitable::NoAssets(tag),
-                _ => Unsuitable::NoFit(tag, self.platform, some_of(&names)),
+            return Err(match (&names[..], self.asset) {
+                ([], _) => Unsuitable::NoAssets(tag),
+                (_, Some(template)) => {
+                    let pattern = template.expand(version, &tag, self.platform);
+                    Unsuitable::NoMatch(tag, pattern, some_of(&names))
+                }
+                (_, None) => Unsuitable::NoFit(tag, self.platform, some_of(&names)),
             });
         }
         let check_age = |asset: &Asset| self.check_age(release, asset.updated_at.or(release.published_at));

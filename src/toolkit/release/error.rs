@@ -1,12 +1,13 @@
 //! Why a request cannot be installed from a release.
 
 use crate::model::Outcome;
-use crate::toolkit::asset::platform::Platform;
+use crate::toolkit::asset::platform::{FORMS, Platform};
 use crate::toolkit::http::error::HttpError;
 use crate::toolkit::http::url::UrlError;
 use crate::toolkit::release::choice::Unsuitable;
 use crate::toolkit::release::host::ApiError;
 use crate::toolkit::release::template;
+use crate::toolkit::repository;
 
 /// Why a request cannot be installed from a release.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,12 @@ pub(crate) enum ReleaseError {
     /// A text has a placeholder that does not exist: the provider, the key and the name.
     #[error("overrides.{0}.{1} has {{{2}}}, which is no placeholder; use {list}", list = template::PLACEHOLDERS)]
     Placeholder(String, &'static str, String),
+    /// An override has a key that names no platform: the provider, the key of the override, and this key.
+    #[error(
+        "overrides.{0}.{1} has the key {2:?}, which is not a platform; write it like {FORMS}, or without the C library: \
+         linux-x86_64"
+    )]
+    PlatformKey(String, &'static str, String),
     /// An override has no value for this platform: the provider, the key, the platform and those that have one.
     #[error(
         "overrides.{0}.{1} has no key {2}, only {stated}; add one for {2}",
@@ -28,12 +35,16 @@ pub(crate) enum ReleaseError {
     OtherVersion(String, String, String),
     /// No repository is known for the name.
     #[error(
-        "no repository of {0} is known; set overrides.{1}.repo to its owner and name, such as \"owner/{0}\""
+        "no repository of {0} is known; {request}set overrides.{1}.repo to its owner and name, such as \"owner/{0}\"",
+        request = request_program(.0)
     )]
     NoRepository(String, String),
     /// Several repositories have a program of this name.
     #[error("{0} may come from several repositories; set overrides.{1}.repo to one of {2}")]
     SeveralRepositories(String, String, String),
+    /// The request has several packages: the provider, and their number.
+    #[error("overrides.{0}.packages must be one repository, not {1}; give each its own requirement")]
+    SeveralPackages(String, usize),
     /// The request needs a key that it does not have.
     #[error("set overrides.{0}.{1}")]
     MissingKey(String, &'static str),
@@ -55,6 +66,17 @@ pub(crate) enum ReleaseError {
     /// Nothing can be downloaded.
     #[error(transparent)]
     Http(#[from] HttpError),
+}
+
+/// Returns what else to do if a name is that of a project whose programs have other names; empty if it is none.
+fn request_program(project: &str) -> String {
+    let programs = repository::programs_of(project);
+    let request = match &programs[..] {
+        [] => return String::new(),
+        [only] => only,
+        _ => "one of them",
+    };
+    format!("the project of this name releases {}, so request {request}, or ", programs.join(", "))
 }
 
 impl ReleaseError {

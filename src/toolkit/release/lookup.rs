@@ -3,7 +3,7 @@
 use std::slice;
 
 use crate::toolkit::http::HttpClient;
-use crate::toolkit::release::choice::{Choice, Criteria};
+use crate::toolkit::release::choice::{Choice, Criteria, Unsuitable};
 use crate::toolkit::release::error::ReleaseError;
 use crate::toolkit::release::found::FoundRelease;
 use crate::toolkit::release::host::{ApiError, ReleaseHost, Repository};
@@ -46,7 +46,7 @@ impl ReleaseLookup<'_> {
         of_release: &impl Fn(Choice<'_>) -> Result<FoundRelease, ReleaseError>,
     ) -> Result<FoundRelease, ReleaseError> {
         let Self { client, host, repository, criteria, .. } = self;
-        let mut first_problem = None;
+        let mut nearest = None;
         for tag in criteria.tags() {
             let Some(release) = host.release_of_tag(client, repository, &tag)? else { continue };
             match criteria.choose(slice::from_ref(&release)) {
@@ -54,19 +54,19 @@ impl ReleaseLookup<'_> {
                 Err(Some(problem)) if criteria.tag == Some(&*tag) => {
                     return Err(ReleaseError::Unsuitable(repository.to_string(), problem));
                 }
-                Err(problem) => first_problem = first_problem.or(problem),
+                Err(problem) => nearest = Unsuitable::nearer(nearest, problem),
             }
         }
         let mut page = host.releases(client, repository)?;
         for _ in 1..=MAX_PAGES {
             match criteria.choose(&page.releases) {
                 Ok(choice) => return of_release(choice),
-                Err(problem) => first_problem = first_problem.or(problem),
+                Err(problem) => nearest = Unsuitable::nearer(nearest, problem),
             }
             let Some(next) = page.next else { break };
             page = host.further_releases(client, repository, &next)?;
         }
-        Err(match first_problem {
+        Err(match nearest {
             Some(problem) => ReleaseError::Unsuitable(repository.to_string(), problem),
             None => ReleaseError::NoRelease(repository.to_string(), with_tag(criteria)),
         })

@@ -7,7 +7,7 @@ use crate::model::{Version, VersionRange};
 use crate::plugin::overrides::ProviderOverrides;
 use crate::toolkit::asset::platform::Platform;
 use crate::toolkit::release::error::ReleaseError;
-use crate::toolkit::release::template::{self, Template};
+use crate::toolkit::release::template::{self, OfPlatformError, Template};
 use crate::toolkit::request::HookRequest;
 
 /// What `overrides.P.sha256` must be.
@@ -142,7 +142,12 @@ impl<'a> StatedRelease<'a> {
         expected: &'static str,
     ) -> Result<Option<&'a str>, ReleaseError> {
         let value = self.overrides.get(key);
-        let found = template::of_platform(value, self.platform).map_err(|()| self.wrong(key, expected))?;
+        let found = template::of_platform(value, self.platform).map_err(|error| match error {
+            OfPlatformError::Key(platform) => {
+                ReleaseError::PlatformKey(self.provider.to_owned(), key, platform)
+            }
+            OfPlatformError::Type => self.wrong(key, expected),
+        })?;
         if let (None, Some(Value::Object(platforms))) = (found, value) {
             return Err(self.other_platforms(key, platforms));
         }

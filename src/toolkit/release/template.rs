@@ -77,28 +77,47 @@ fn names(platform: Platform) -> (&'static str, String, String) {
     (os, arch.to_owned(), target)
 }
 
+/// A value that is no text, nor one for each platform.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum OfPlatformError {
+    /// A key that names no platform.
+    Key(String),
+    /// A value of another type.
+    Type,
+}
+
 /// Returns the text of an override: one text, or one for each platform, such as `{"linux-x86_64-gnu": "..."}`. A platform
-/// may leave out the C library. Returns an error with the key's value for a value of another type, and `None` if the
-/// override is absent or has no text for the platform.
-pub(crate) fn of_platform(value: Option<&Value>, platform: Platform) -> Result<Option<&str>, ()> {
+/// may leave out the C library. Returns `None` if the override is absent or has no text for the platform.
+pub(crate) fn of_platform(
+    value: Option<&Value>,
+    platform: Platform,
+) -> Result<Option<&str>, OfPlatformError> {
     let text = match value {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Object(platforms)) => {
-            let name = platform.to_string();
-            let without_libc = name.rsplit_once('-').map_or(name.as_str(), |(start, _)| start);
-            let is_known = |key: &String| {
-                key.parse::<Platform>().is_ok() || format!("{key}-gnu").parse::<Platform>().is_ok()
-            };
-            if !platforms.keys().all(is_known) {
-                return Err(());
+            if let Some(key) = platforms.keys().find(|key| !is_platform(key)) {
+                return Err(OfPlatformError::Key(key.clone()));
             }
-            let found = platforms.get(&name).or_else(|| platforms.get(without_libc));
+            let name = platform.to_string();
+            let found = platforms.get(&name).or_else(|| platforms.get(without_libc(&name)));
             let Some(found) = found else { return Ok(None) };
             found
         }
         Some(text) => text,
     };
-    text.as_str().map(Some).ok_or(())
+    text.as_str().map(Some).ok_or(OfPlatformError::Type)
+}
+
+/// Whether a key is a platform as it is written, with or without the C library: `linux-amd64` is none.
+fn is_platform(key: &str) -> bool {
+    let platforms = [key.to_owned(), format!("{key}-gnu")].map(|text| text.parse::<Platform>());
+    let names = platforms.into_iter().flatten().map(|platform| platform.to_string());
+    names.into_iter().any(|name| [name.as_str(), without_libc(&name)].contains(&key))
+}
+
+/// Returns the name of a platform of Linux without the C library.
+fn without_libc(platform: &str) -> &str {
+    ["-gnu", "-musl"].iter().find_map(|libc| platform.strip_suffix(libc)).unwrap_or(platform)
 }
 
 #[cfg(test)]
@@ -144,8 +163,10 @@ mod tests {
         assert_eq!(of_platform(Some(&both), "linux-x86_64-musl".parse().unwrap()), Ok(Some("b")));
         assert_eq!(of_platform(Some(&both), "linux-aarch64-gnu".parse().unwrap()), Ok(None));
         assert_eq!(of_platform(Some(&json!("x")), platform), Ok(Some("x")));
-        for wrong in [json!({"amiga": "x"}), json!(1), json!({"darwin-arm64": 1, "linux-x86_64": 2})] {
-            assert_eq!(of_platform(Some(&wrong), platform), Err(()), "{wrong}");
+        for wrong in [json!(1), json!({"darwin-arm64": 1, "linux-x86_64": 2})] {
+            assert_eq!(of_platform(Some(&wrong), platform), Err(OfPlatformError::Type), "{wrong}");
         }
+        let wrong = json!({"amiga": "x", "linux-x86_64": "y"});
+        assert_eq!(of_platform(Some(&wrong), platform), Err(OfPlatformError::Key("amiga".to_owned())));
     }
 }
