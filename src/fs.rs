@@ -10,3 +10,4 @@ pub(crate) mod lock;
 pub(crate) mod regular_file;
 pub(crate) mod remove;
 pub(crate) mod temporary_folder;
+pub(crate) mod write_access;

@@ -324,6 +324,13 @@ pub(crate) fn write_shared_file(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(file.persist(path).map(drop)?)
 }
 
+/// Returns the umask with which files get the permissions of LIB_DIR. Only their owner may write to them if everyone may
+/// write to LIB_DIR.
+pub(crate) fn umask(lib_dir: &Path) -> u32 {
+    let mode = lib_dir.metadata().map_or(0o755, |metadata| metadata.permissions().mode());
+    if mode & 0o002 == 0 { !mode & 0o077 } else { 0o022 }
+}
+
 /// Returns those permissions of a folder that are in `mask`, with the sticky bit if everyone may write.
 fn shared_mode(above: &Metadata, mask: u32) -> u32 {
     let mode = above.permissions().mode() & mask;

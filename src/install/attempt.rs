@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::exhaustion;
 use crate::fs::copy::copy_tree;
 use crate::fs::dir::make_private_dir;
-use crate::fs::lib_dir::Prefix;
+use crate::fs::lib_dir::{self, Prefix};
 use crate::fs::remove::remove_tree;
+use crate::fs::write_access;
 use crate::hook::interpreter;
 use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::begin::{self, Begin, HookStart};
@@ -170,6 +171,8 @@ pub(crate) fn run(
             *reason = format!("{reason}; no space left in {}", settings.lib_dir.display());
         }
     }
+    // bun and deno give everyone write access to their files, whatever the umask is.
+    let umask = lib_dir::umask(&settings.lib_dir);
     for verdict in &verdicts {
         if let Verdict::Installed(installed, _) = verdict
             && let Some(prefix) = Prefix::containing(&installed.abspath, &settings.lib_dir)
@@ -177,6 +180,7 @@ pub(crate) fn run(
             && !foreign.contains(&prefix)
         {
             let _ = prefix.create_evidence(&settings.lib_dir);
+            write_access::restrict(&prefix.path(&settings.lib_dir), umask);
         }
     }
     if let (Some(own_prefix), [verdict]) = (own_prefix, &*verdicts) {

@@ -139,7 +139,7 @@ fn locked_script(
         }
         check_owner_of_cache(&caches)?;
     }
-    let umask = umask(&settings.lib_dir);
+    let umask = lib_dir::umask(&settings.lib_dir);
     let is_part_new =
         config.builds_part && !is_shared && foreign.as_os_str().is_empty() && create_part(&prefix, umask);
     let caches = caches.to_string_lossy();
@@ -286,13 +286,6 @@ fn create_part(prefix: &Path, umask: u32) -> bool {
         fs_err::set_permissions(&part, PermissionsExt::from_mode(inherited | 0o777 & !umask))
     };
     create().is_ok()
-}
-
-/// Returns the umask with which files get the permissions of LIB_DIR. Only their owner may write to them if everyone may
-/// write to LIB_DIR.
-fn umask(lib_dir: &Path) -> u32 {
-    let mode = lib_dir.metadata().map_or(0o755, |metadata| metadata.permissions().mode());
-    if mode & 0o002 == 0 { !mode & 0o077 } else { 0o022 }
 }
 
 /// Returns the folder for the caches of package managers of this user if they cannot keep them below the home folder.

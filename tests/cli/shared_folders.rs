@@ -270,3 +270,24 @@ fn a_read_only_folder_is_removed_and_the_prefix_of_another_user_kept() {
     assert_eq!(removed["reason"], "", "the failed attempt of the other user does not count");
     assert!(!lib.join("p/x").exists());
 }
+
+#[test]
+fn others_cannot_write_to_what_a_provider_leaves() {
+    let context = TestContext::new();
+    let leave = "prefix=$LIB_DIR/p/$name\nmkdir -p \"$prefix/cache\"\nprintf '#!/bin/sh\\necho 1.0\\n' >\"$prefix/$name\"\n\
+        : >\"$prefix/cache/module\"\nchmod 777 \"$prefix\" \"$prefix/cache\" \"$prefix/$name\"\n\
+        chmod 666 \"$prefix/cache/module\"\n";
+    let by_hand = "printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"%s\"}\\n' \"$name\" \"$prefix/$name\"\n";
+    let by_toolkit = "\"$RIGUP\" hook binary --provider p --abspath \"$prefix/$name\" -- \"$@\"\n";
+    for (name, record) in [("x", by_hand), ("y", by_toolkit)] {
+        context.provider("p", &format!("#!/bin/sh\nset -eu\nname={name}\n{leave}{record}"));
+        let record = context.run(&["install", name, "--binproviders", "p"]).succeeds().record();
+        assert_eq!(record["status"], "installed");
+        let prefix = context.path(record["abspath"].as_str().unwrap()).parent().unwrap().to_owned();
+        for (file, mode) in [("", 0o755), ("cache", 0o755), (name, 0o755), ("cache/module", 0o644)] {
+            let found = fs::metadata(prefix.join(file)).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{name}: {file} has the mode {found:o}");
+        }
+        context.run(&["install", name, "--binproviders", "p"]).succeeds().stderr_contains("already installed");
+    }
+}
