@@ -125,8 +125,8 @@ impl PlannedUpgrade {
 
     /// Returns what keeps the newest release of all from being installed, for people; empty if it is installed.
     fn limit(&self) -> String {
-        let status = self.status.as_ref().and_then(|status| status.as_ref().ok());
-        let (Some(target), Some(latest)) = (self.target(), status.and_then(|status| status.latest.as_ref()))
+        let Some((target, Ok(VersionStatus { latest: Some(latest), only, .. }))) =
+            self.target().zip(self.status.as_ref())
         else {
             return String::new();
         };
@@ -135,6 +135,9 @@ impl PlannedUpgrade {
         let max = target.request.versions_of(provider).max;
         match is_newer {
             false => String::new(),
+            true if !only.is_empty() => {
+                format!("overrides.{provider} accept only {only}, not {}", latest.version)
+            }
             true if max.is_empty() => format!("{} is not allowed yet", latest.version),
             true => {
                 let sources = target.request.version_sources.join(", ");

@@ -25,6 +25,8 @@ pub(crate) struct VersionStatus {
     pub(crate) wanted: Option<Release>,
     /// The newest release of all.
     pub(crate) latest: Option<Release>,
+    /// The only version that the overrides of the request accept, or the beginning of it; empty if they accept any.
+    pub(crate) only: String,
     /// Whether the newest accepted release is newer than the installed version.
     pub(crate) is_outdated: bool,
     /// The age, in days, below which releases were left out; 0 if none were.
@@ -96,24 +98,25 @@ fn status(
     config: &ProviderConfig,
     now: Timestamp,
 ) -> Result<VersionStatus, String> {
-    let releases = listing.map_err(|error| error.to_string())?;
+    let listed = listing.map_err(|error| error.to_string())?;
     let provider = &target.installed.binprovider;
     let installed = target.installed.listed_version();
     if installed.is_empty() {
         return Err("the installed version is unknown".to_owned());
     }
     let filter = listing::filter(target.request, provider, config, now);
-    let has_times = releases.iter().any(|release| release.released_at.is_some());
+    let has_times = listed.releases.iter().any(|release| release.released_at.is_some());
     if filter.released_before.is_some() && filter.needs_time && !has_times {
         return Err("the registry has no release dates".to_owned());
     }
-    let wanted = filter.newest(&releases).cloned();
+    let wanted = listed.newest(&filter).cloned();
     Ok(VersionStatus {
         is_outdated: wanted
             .as_ref()
             .is_some_and(|wanted| Version::parse(&wanted.version) > Version::parse(installed)),
         wanted,
-        latest: ReleaseFilter::default().newest(&releases).cloned(),
+        latest: ReleaseFilter::default().newest(&listed.releases).cloned(),
+        only: listed.only,
         release_age: if filter.released_before.is_some() && has_times {
             target.request.policy_of(provider).age()
         } else {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::install::verify::{self, Expected, VerifyError};
-use crate::model::Release;
+use crate::model::{Release, Version};
 use crate::plugin::hook_name::BINARY_VERSIONS;
 use crate::protocol::Record;
 
@@ -35,6 +35,9 @@ pub(crate) enum RecordError {
     /// A `BinaryVersions` record without a list.
     #[error("its versions are not a list, or an empty one")]
     NoVersions,
+    /// A restriction to no version.
+    #[error("only is not a version")]
+    Only,
     /// An entry without a version: its number, from 1.
     #[error("entry {0} of its versions has no version that is a text of at most 200 characters")]
     NoVersion(usize),
@@ -61,6 +64,12 @@ impl ExpectedRecord<'_> {
                     version: installed.version,
                 }))
             }
+            // A record that states only which version is accepted comes before the list.
+            Self::Versions(_)
+                if record.fields.contains_key("only") && !record.fields.contains_key("versions") =>
+            {
+                None
+            }
             Self::Versions(name) if record.kind == BINARY_VERSIONS => {
                 Some(verify_versions(name, &record.fields))
             }
@@ -75,6 +84,11 @@ fn verify_versions(name: &str, fields: &Map<String, Value>) -> Result<RecordedAn
     if found != name {
         let requested = name.to_owned();
         return Err(VerifyError::WrongName { found: found.to_owned(), requested }.into());
+    }
+    let only = fields.get("only").filter(|only| !only.is_null());
+    let is_version = |only: &Value| only.as_str().is_some_and(Version::looks_like_version);
+    if only.is_some_and(|only| !is_version(only)) {
+        return Err(RecordError::Only);
     }
     let entries = fields.get("versions").and_then(Value::as_array).filter(|entries| !entries.is_empty());
     let entries = entries.ok_or(RecordError::NoVersions)?;
@@ -123,6 +137,9 @@ mod tests {
             let error = entry(wrong).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }
+        let only = |only: &Value| verify(&json!({"name": "x", "versions": [{"version": "1"}], "only": only}));
+        assert_eq!([only(&json!("1")), only(&Value::Null)], [Ok("1".to_owned()), Ok("1".to_owned())]);
+        assert_eq!(only(&json!("latest")), Err("only is not a version".to_owned()));
         for wrong in [json!({"name": "x"}), json!({"name": "x", "versions": []})] {
             assert!(verify(&wrong).unwrap_err().starts_with("its versions are not a list"), "{wrong}");
         }

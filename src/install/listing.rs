@@ -15,7 +15,7 @@ use crate::hook::run::{HookJob, RunError, Runner};
 use crate::install::attempt::arguments;
 use crate::install::plan::Request;
 use crate::install::verdict::{NO_EXIT, error_line, outcome_of_exit};
-use crate::model::{BinaryId, Outcome, Release, ReleaseFilter, Warnings};
+use crate::model::{BinaryId, Outcome, Release, ReleaseFilter, Version, VersionRange, Warnings};
 use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
 use crate::process::supervise::FinishedProcess;
@@ -39,7 +39,24 @@ pub(crate) struct Query<'a> {
 }
 
 /// The releases that a provider lists for a request, or why it lists none.
-pub(crate) type Listing = Result<Vec<Release>, Unlisted>;
+pub(crate) type Listing = Result<Listed, Unlisted>;
+
+/// The releases of a package.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// All of them.
+    pub releases: Vec<Release>,
+    /// The only version that the overrides of the request accept, or the beginning of it; empty if they accept any.
+    pub only: String,
+}
+
+impl Listed {
+    /// Returns the newest release that a filter and the overrides of the request accept, or `None` if there is none.
+    pub(crate) fn newest(&self, filter: &ReleaseFilter<'_>) -> Option<&Release> {
+        let only = VersionRange::exactly(&self.only);
+        filter.newest(self.releases.iter().filter(|release| release.is_in(only)))
+    }
+}
 
 /// Why a provider lists no releases for a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -143,7 +160,8 @@ fn listings(
         return for_all(&reason);
     }
     let provider = &queries[0].hook.plugin;
-    let mut found: HashMap<String, Listing> = HashMap::new();
+    let mut found: HashMap<String, Result<Vec<Release>, Unlisted>> = HashMap::new();
+    let mut only: HashMap<String, String> = HashMap::new();
     let mut warnings = Warnings::default();
     let stdout = BufReader::new(finished.logs.stdout.read_from(0, exit.stdout_bytes));
     let unparsed = protocol::read(stdout, |record| {
@@ -160,6 +178,12 @@ fn listings(
             // A long list may be in several records.
             "BinaryVersions" if is_of_query() => {
                 let entries = record.fields.get("versions").and_then(Value::as_array);
+                if Version::looks_like_version(text("only")) {
+                    only.insert(name.to_owned(), text("only").trim().to_owned());
+                    if entries.is_none() {
+                        return;
+                    }
+                }
                 let listing = found.entry(name.to_owned()).or_insert_with(|| Ok(Vec::new()));
                 if let Ok(releases) = listing {
                     let rest = MAX_RELEASES.saturating_sub(releases.len());
@@ -181,7 +205,11 @@ fn listings(
     let nothing = || error_line(&exit).unwrap_or_else(|| "printed no BinaryVersions record".to_owned());
     let listing = |query: &Query<'_>| match found.remove(query.request.name.as_str()) {
         Some(Ok(releases)) if releases.is_empty() => Err(Unlisted::Unknown("it lists no version".to_owned())),
-        Some(listing) => listing,
+        Some(Ok(releases)) => {
+            let only = only.remove(query.request.name.as_str()).unwrap_or_default();
+            Ok(Listed { releases, only })
+        }
+        Some(Err(error)) => Err(error),
         None => Err(Unlisted::Unknown(nothing())),
     };
     queries.iter().map(listing).collect()

@@ -84,7 +84,7 @@ impl Release {
 
 impl ReleaseFilter<'_> {
     /// Returns the newest release that is accepted, or `None` if there is none.
-    pub(crate) fn newest<'r>(&self, releases: &'r [Release]) -> Option<&'r Release> {
+    pub(crate) fn newest<'r>(&self, releases: impl IntoIterator<Item = &'r Release>) -> Option<&'r Release> {
         let is_accepted = |release: &&Release| {
             let is_old_enough = match (self.released_before, release.released_at) {
                 (Some(limit), Some(time)) => time < limit,
@@ -96,7 +96,8 @@ impl ReleaseFilter<'_> {
         let newest = |releases: Vec<&'r Release>| {
             releases.into_iter().max_by_key(|release| Version::parse(&release.version))
         };
-        let (stable, others) = releases.iter().filter(is_accepted).partition(|release| release.is_stable);
+        let (stable, others) =
+            releases.into_iter().filter(is_accepted).partition(|release| release.is_stable);
         newest(stable).or_else(|| newest(others))
     }
 }

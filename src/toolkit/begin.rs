@@ -19,7 +19,7 @@ use crate::settings::{Environment, Settings};
 use crate::shell;
 use crate::toolkit::pip_settings::{self, PipSettings};
 use crate::toolkit::request::{HookRequest, RequestError};
-use crate::toolkit::{batch, package_spec, policy};
+use crate::toolkit::{batch, package_spec, policy, versions};
 
 /// The shell code that ends a hook with a usage error.
 pub(crate) const EXIT_IN_SHELL: &str = "exit 2\n";
@@ -196,33 +196,43 @@ pub(crate) fn batch_script(
 }
 
 /// Returns the shell code that a hook for `BinaryVersions` evaluates at its start. It prints a record for each request whose
-/// package is none that a registry lists, sets `plan` to a line for each of the others, with the name of the binary and
+/// package is none that a registry lists, or states a version; sets `plan` to a line for each of the others, with the name of the binary and
 /// that of its package separated by a tab, and defines functions. Without a line, the hook ends.
 pub(crate) fn versions_script(
     requests: &[HookRequest],
     provider: &str,
     config: &ProviderConfig,
 ) -> Result<String, RequestError> {
-    let (mut plan, mut failures) = (String::new(), String::new());
+    let (mut plan, mut records) = (String::new(), String::new());
     for request in requests {
-        let name = request.name.link_name();
-        match listed_package(request, provider) {
-            Ok(package) => plan += &[request.name.as_str(), "\t", package, "\n"].concat(),
-            Err(reason) => {
-                failures += &batch::failure(name, Outcome::Failed, &reason).to_string();
-                failures.push('\n');
+        let name = request.name.as_str();
+        let record = match listed_package(request, provider) {
+            Ok((package, version)) => {
+                plan += &[name, "\t", package, "\n"].concat();
+                (!version.is_empty()).then(|| versions::only(name, &only(version, config)))
             }
-        }
+            Err(reason) => Some(batch::failure(name, Outcome::Failed, &reason)),
+        };
+        records.extend(record.map(|record| format!("{record}\n")));
     }
-    let (failures, plan) = (quoted(&failures)?, quoted(plan.trim_end())?);
+    let (records, plan) = (quoted(&records)?, quoted(plan.trim_end())?);
     let hints = how_to_install(config)?;
     let functions =
         [FUNCTIONS, include_str!("begin_batch.sh"), UV_FUNCTIONS, include_str!("begin_versions.sh")].concat();
-    Ok(format!("printf %s {failures}\nplan={plan}\n[ \"$plan\" ] || exit 0\n{hints}{functions}"))
+    Ok(format!("printf %s {records}\nplan={plan}\n[ \"$plan\" ] || exit 0\n{hints}{functions}"))
 }
 
-/// Returns the name of the package that stands for a binary, or why its versions do not say what would be installed.
-fn listed_package<'r>(request: &'r HookRequest, provider: &str) -> Result<&'r str, String> {
+/// Returns the versions that a package accepts which states one: after `@`, a partial version stands for all that begin with
+/// it, but `==6.0` is no other than 6.0.0.
+fn only(version: &str, config: &ProviderConfig) -> String {
+    let is_range = config.version_format.as_deref().is_some_and(|format| format.starts_with('@'));
+    let exact = package_spec::with_numbers(version, 3).filter(|_| !is_range);
+    exact.unwrap_or_else(|| version.to_owned())
+}
+
+/// Returns the name of the package that stands for a binary and the version that it states, or why its versions do not say
+/// what would be installed.
+fn listed_package<'r>(request: &'r HookRequest, provider: &str) -> Result<(&'r str, &'r str), String> {
     const CHOOSING: [&str; 5] = ["--pre", "--version", "--exclude-newer", "--min-release-age", "--HEAD"];
     let packages = &request.overrides.of(provider).packages;
     let chooses = |package: &&String| CHOOSING.iter().any(|option| package.starts_with(option));
@@ -231,7 +241,7 @@ fn listed_package<'r>(request: &'r HookRequest, provider: &str) -> Result<&'r st
     }
     let package = packages.iter().find(|package| !package.starts_with('-'));
     let package = package.map_or(request.name.link_name(), String::as_str);
-    package_spec::listed_name(package)
+    package_spec::listed(package)
         .ok_or_else(|| format!("its package {package} states more than the name of a package in a registry"))
 }
 

@@ -84,17 +84,21 @@ pub(crate) fn without_version<'a>(package: &'a str, format: Option<&str>) -> &'a
     end.map_or(package, |(at, _)| &package[..at])
 }
 
-/// Returns the name under which a registry lists a package, which may have extras, or `None` if it states versions of its
-/// own or is not from a registry.
-pub(crate) fn listed_name(package: &str) -> Option<&str> {
+/// Returns the name under which a registry lists a package, which may have extras, and the version that the package states
+/// with `@`, `=`, `==` or `:`, which is empty if it states none. Returns `None` if it states versions in another way, or is not
+/// from a registry.
+pub(crate) fn listed(package: &str) -> Option<(&str, &str)> {
     let package = package.strip_prefix("npm:").map_or(package, without_program);
     let is_end = |c: char| "@=<>!~[:; ".contains(c);
     // An npm scope begins with the separator: @postlight/parser
     let end = package.char_indices().skip(1).find(|&(_, c)| is_end(c));
     let (name, rest) = package.split_at(end.map_or(package.len(), |(at, _)| at));
-    let has_only_extras = rest.is_empty() || rest.starts_with('[') && rest.find(']') == Some(rest.len() - 1);
+    let rest = if rest.starts_with('[') { rest.split_once(']')?.1 } else { rest };
+    let separator = ["==", "=", "@v", "@", ":"].into_iter().find(|separator| rest.starts_with(separator));
+    let version = separator.map_or(rest, |separator| &rest[separator.len()..]);
+    let has_only_version = rest.is_empty() || separator.is_some() && is_plain_version(version);
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+@/".contains(&byte));
-    (has_only_extras && is_plain && is_name(name)).then_some(name)
+    (has_only_version && is_plain && is_name(name)).then_some((name, version))
 }
 
 /// Returns a package without the program that deno runs of it: `typescript` for `typescript/tsc`.

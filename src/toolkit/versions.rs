@@ -95,6 +95,11 @@ fn replaces(earlier: &PageListing, page: &PageListing) -> bool {
     }
 }
 
+/// Returns the record that the overrides of a request accept only one version, or those that begin with it.
+pub(crate) fn only(name: &str, version: &str) -> Value {
+    json!({"type": "BinaryVersions", "name": name, "only": version})
+}
+
 /// Returns the records about a binary: its releases, or why they are unknown.
 pub(crate) fn records(name: &str, listing: Result<Vec<Release>, String>) -> Vec<Value> {
     match listing {

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::github::install_with;
 use crate::listed_versions::{listed, request};
 use crate::release_server::{
-    Answer, Published, archive, asset_name, github, github_with, page_path, pages, published,
+    Answer, Published, REPOSITORY, archive, asset_name, github, github_with, page_path, pages, published,
 };
 use crate::test_context::TestContext;
 
@@ -82,4 +83,25 @@ fn an_api_that_allows_no_more_requests_lists_nothing() {
     let records = listed(&mut context, "github", &[request("rg", "github", &json!([]))]);
     let reason = records[0]["reason"].as_str().unwrap();
     assert!(reason.ends_with("until 2100-01-01T00:00:00Z; set GITHUB_TOKEN to have more"), "{reason}");
+}
+
+#[test]
+fn a_tag_or_a_version_in_the_overrides_does_not_hide_the_latest() {
+    let mut context = TestContext::new();
+    let first = [published(&context, "2.0.0"), published(&context, "1.4.2"), published(&context, "1.4.0")];
+    let second = [published(&context, "1.0.0")];
+    let _server = github_with(&mut context, |address| pages(address, &[&first, &second]));
+    for (overrides, installed, wanted) in [
+        (json!(format!("{REPOSITORY}@1.0.0")), "1.0.0", "1.0.0"),
+        (json!({"version": "1.4"}), "1.4.2", "1.4.2"),
+        (json!({"version": "1.4.0"}), "1.4.0", "1.4.0"),
+    ] {
+        assert_eq!(install_with(&context, "github", &overrides)["version"], installed);
+        let status = context.run(&["outdated", "rg"]).succeeds().record();
+        assert_eq!(
+            [&status["status"], &status["wanted"], &status["latest"]],
+            ["up to date", wanted, "2.0.0"],
+            "{status}"
+        );
+    }
 }

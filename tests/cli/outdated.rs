@@ -221,3 +221,24 @@ fn a_partial_version_is_the_newest_that_begins_with_it() {
         "14.3.0"
     );
 }
+
+#[test]
+fn a_version_in_the_overrides_does_not_hide_the_latest() {
+    let context = context(&json!([{"version": "1.0.0"}, {"version": "1.0.3"}, {"version": "2.0.0"}]));
+    let line = |name: &str, package: &str| json!({"type": "Binary", "name": name, "binproviders": "shop", "overrides": {"shop": package}});
+    context.plugin(
+        "p",
+        &[line("exact", "x@1.0.0"), line("open", "x"), line("part", "y@1"), line("range", "z@^1")],
+    );
+    context.run(&["install"]).succeeds();
+    let records = context.run(&["outdated"]).succeeds().records();
+    let expected = [
+        ["exact", "up to date", "1.0.0", "1.0.0", "2.0.0"],
+        ["open", "outdated", "1.0.0", "2.0.0", "2.0.0"],
+        ["part", "outdated", "1.0.0", "1.0.3", "2.0.0"],
+        ["range", "unknown", "1.0.0", "none", "none"],
+    ];
+    assert_eq!(statuses(&records), expected);
+    let upgrade = context.run(&["upgrade", "exact"]).succeeds();
+    upgrade.stderr_contains("exact is up to date (1.0.0); overrides.shop accept only 1.0.0, not 2.0.0\n");
+}

@@ -29,8 +29,8 @@ impl Resolver<'_> {
         let listings = self.listings(hook, &partial.iter().map(|target| &**target).collect::<Vec<_>>());
         for (target, listing) in partial.into_iter().zip(listings) {
             let filter = self.filter(&target.request, provider);
-            if let Ok(releases) = listing
-                && let Some(newest) = filter.newest(&releases)
+            if let Ok(listed) = listing
+                && let Some(newest) = listed.newest(&filter)
             {
                 let listed_version = newest.version.clone();
                 target.request = Arc::new(Request { listed_version, ..(*target.request).clone() });
@@ -64,7 +64,7 @@ impl Resolver<'_> {
         let named = packages.iter().find(|package| !package.starts_with('-'));
         let package = named.map_or(request.name.link_name(), String::as_str);
         let releases = match listing {
-            Ok(releases) => releases,
+            Ok(listed) => &listed.releases,
             Err(Unlisted::Unknown(_)) => return None,
             Err(Unlisted::NoPackage(_)) => {
                 return Some(format!(

@@ -55,23 +55,31 @@ fn the_name_of_a_package_ends_before_its_version() {
 }
 
 #[test]
-fn a_registry_lists_a_package_that_states_no_version() {
+fn a_registry_lists_a_package_that_states_no_range_of_versions() {
     for (package, expected) in [
-        ("yt-dlp[default]", Some("yt-dlp")),
-        ("@postlight/parser", Some("@postlight/parser")),
-        ("golang.org/x/tools/cmd/stringer", Some("golang.org/x/tools/cmd/stringer")),
+        ("yt-dlp[default]", Some(("yt-dlp", ""))),
+        ("@postlight/parser", Some(("@postlight/parser", ""))),
+        ("golang.org/x/tools/cmd/stringer", Some(("golang.org/x/tools/cmd/stringer", ""))),
+        ("golang.org/x/tools/cmd/stringer@v0.24.0", Some(("golang.org/x/tools/cmd/stringer", "0.24.0"))),
+        ("yt-dlp[default]==2025.1", Some(("yt-dlp", "2025.1"))),
+        ("prettier@3", Some(("prettier", "3"))),
+        ("@postlight/parser@1", Some(("@postlight/parser", "1"))),
+        ("npm:typescript@5.0.2/tsc", Some(("typescript", "5.0.2"))),
+        ("rake:13", Some(("rake", "13"))),
+        ("jq=1.6-2", Some(("jq", "1.6-2"))),
         ("yt-dlp[default]>=1", None),
-        ("prettier@3", None),
-        ("@postlight/parser@1", None),
+        ("yt-dlp[default", None),
+        ("yt-dlp==1.*", None),
+        ("prettier@latest", None),
+        ("prettier@^3", None),
         ("x @ https://example.org/x.whl", None),
         ("https://example.org/x.whl", None),
         ("git=1:2", None),
-        ("rake:13", None),
         ("user/repository", None),
         ("./x", None),
         ("x?y", None),
     ] {
-        assert_eq!(listed_name(package), expected, "{package}");
+        assert_eq!(listed(package), expected, "{package}");
     }
 }
 

@@ -8,6 +8,7 @@ use crate::model::{Release, VersionRange};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::toolkit::http::HttpClient;
+use crate::toolkit::package_spec;
 use crate::toolkit::release::ReleaseSearch;
 use crate::toolkit::release::choice::Criteria;
 use crate::toolkit::release::error::ReleaseError;
@@ -24,17 +25,24 @@ pub(crate) fn records(
     interrupt: &Interrupt,
     now: Timestamp,
 ) -> Vec<Value> {
-    let records_of = |request: &HookRequest| {
+    let records_of = |request: &HookRequest| -> Vec<Value> {
         let search = ReleaseSearch::new(provider, request, settings, interrupt, now);
-        let listing = search.and_then(|search| search.list()).map_err(|error| error.to_string());
-        versions::records(request.name.as_str(), listing)
+        let name = request.name.as_str();
+        match search.and_then(|search| search.list()) {
+            Ok((releases, only)) => {
+                let only = Some(only).filter(|only| !only.is_empty()).map(|only| versions::only(name, &only));
+                only.into_iter().chain(versions::records(name, Ok(releases))).collect()
+            }
+            Err(error) => versions::records(name, Err(error.to_string())),
+        }
     };
     requests.par_iter().with_max_len(1).map(records_of).flatten_iter().collect()
 }
 
 impl ReleaseSearch<'_> {
-    /// Lists the releases for this host, page by page until the request accepts one.
-    fn list(&self) -> Result<Vec<Release>, ReleaseError> {
+    /// Lists the releases for this host, page by page until the request accepts one. Also returns the only version that its
+    /// overrides accept, or the beginning of it; empty if they accept any.
+    fn list(&self) -> Result<(Vec<Release>, String), ReleaseError> {
         self.stated.check(false)?;
         let client = HttpClient::find(self.settings, self.interrupt)?;
         let host = ReleaseHost::new(self.stated.text("host")?, self.settings)?;
@@ -42,22 +50,28 @@ impl ReleaseSearch<'_> {
         let asset = self.stated_asset()?;
         let accepted = self.criteria(&repository, tag.as_deref(), &asset)?;
         let any = Criteria {
+            tag: None,
             versions: VersionRange::default(),
-            exact_version: self.stated.version()?,
+            exact_version: "",
             released_before: None,
             ..accepted
         };
-        let mut listed = Vec::new();
+        // The release of a tag may be on no page that is read.
+        let named = Criteria { tag: accepted.tag, ..any };
+        let mut of_tag = Vec::new();
         for tag in accepted.tags().iter().filter(|_| accepted.tag.is_some()) {
-            listed.extend(any.list(host.release_of_tag(&client, &repository, tag)?.as_slice()));
-            if !listed.is_empty() {
-                return Ok(listed.into_iter().map(|(_, release)| release).collect());
+            if of_tag.is_empty() {
+                of_tag = named.list(host.release_of_tag(&client, &repository, tag)?.as_slice());
             }
         }
+        let mut listed = Vec::new();
         let mut page = host.releases(&client, &repository)?;
         for _ in 1..=MAX_PAGES {
             listed.extend(any.list(&page.releases));
-            if accepted.choose(&page.releases).is_ok() {
+            if of_tag.is_empty() && accepted.tag.is_some() {
+                of_tag = named.list(&page.releases);
+            }
+            if !of_tag.is_empty() || accepted.choose(&page.releases).is_ok() {
                 break;
             }
             let Some(next) = page.next else { break };
@@ -65,14 +79,26 @@ impl ReleaseSearch<'_> {
         }
         // The releases of other programs in the repository count only if there are no others.
         let has_own = listed.iter().any(|(is_own, _)| *is_own);
-        let releases: Vec<Release> = listed
-            .into_iter()
-            .filter(|(is_own, _)| *is_own || !has_own)
-            .map(|(_, release)| release)
-            .collect();
+        listed.retain(|(is_own, _)| *is_own || !has_own);
+        let mut releases: Vec<Release> = of_tag.into_iter().map(|(_, release)| release).collect();
+        let only = match releases.first() {
+            // The tag v1 is not that of 1.2.
+            Some(Release { version, .. }) => {
+                package_spec::with_numbers(version, 3).unwrap_or_else(|| version.clone())
+            }
+            None if accepted.tag.is_some() => {
+                return Err(ReleaseError::NoRelease(repository.to_string(), " for this system".to_owned()));
+            }
+            None => self.stated.version()?.to_owned(),
+        };
+        for (_, release) in listed {
+            if releases.iter().all(|earlier| earlier.version != release.version) {
+                releases.push(release);
+            }
+        }
         if releases.is_empty() {
             return Err(ReleaseError::NoRelease(repository.to_string(), " for this system".to_owned()));
         }
-        Ok(releases)
+        Ok((releases, only))
     }
 }
