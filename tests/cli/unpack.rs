@@ -152,3 +152,16 @@ fn a_file_is_verified_by_whatever_is_given() {
         verify(wrong).exits_with(2);
     }
 }
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_one_without_a_checksum() {
+    let context = TestContext::new();
+    let list = context.write("SHA256SUMS", format!("{}  other\n", "0".repeat(64)));
+    std::fs::create_dir(context.path("folder")).unwrap();
+    for file in ["nosuch", "folder"] {
+        let file = context.path(file);
+        let output =
+            context.run(&["hook", "verify", file.to_str().unwrap(), "--checksums", list.to_str().unwrap()]);
+        output.exits_with(3).stderr_contains(&format!("cannot verify {}: ", file.display()));
+    }
+}

@@ -105,6 +105,10 @@ pub(crate) fn verify(args: &VerifyArgs) -> CommandResult {
     let file = &args.file;
     let cannot = |cause: &dyn std::fmt::Display| format!("cannot verify {}: {cause}", file.display());
     let io = |error: io::Error| CliError::setup(cannot(&error));
+    // A list that does not name the file says nothing about it, but a file that cannot be read is an error.
+    if fs_err::File::open(file).and_then(|file| file.metadata()).map_err(io)?.is_dir() {
+        return Err(CliError::setup(cannot(&"it is a folder")));
+    }
     if let Some(digest) = &args.sha256 {
         let checksum = Checksum::parse(digest).filter(Checksum::is_sha256);
         let checksum =
