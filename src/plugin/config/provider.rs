@@ -156,6 +156,9 @@ pub struct PackageCommands {
     pub as_root: bool,
 }
 
+/// What the value of `enforces` must be.
+const ENFORCES: &str = "an object with \"min_release_age\" and \"postinstall_scripts\", each true or false";
+
 /// What the value of `package_names` must be.
 const PACKAGE_NAMES: &str =
     "an object with \"pattern\", a regular expression, and \"otherwise\", what to say about other names";
@@ -179,12 +182,18 @@ impl ProviderConfig {
 
     /// Parses the keys of a provider in a `config.json`, but does not check the pattern of `package_names`.
     pub(super) fn parse(keys: &Map<String, Value>) -> Result<Self, KeyError> {
-        let enforces: Map<String, Value> = stated(keys, "enforces", "an object")?.unwrap_or_default();
+        let enforces: Map<String, Value> = stated(keys, "enforces", ENFORCES)?.unwrap_or_default();
+        if enforces
+            .keys()
+            .any(|rule| ![MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY].contains(&rule.as_str()))
+        {
+            return Err(KeyError("enforces", ENFORCES));
+        }
         let options = "a list of options such as \"--pre\" or \"--only-binary=\"";
         let version_format = "a string with {} for the version, such as \"=={}\"";
         let version_numbers = "a number such as 3";
         let boolean = "true or false";
-        let lock = "\"prefix\" or the name of a lock";
+        let lock = "\"prefix\" or the name of a lock, without a slash";
         let metadata =
             "dist-info, package.json, .crates.toml, gemspec, go, cellar, dpkg, rpm, pacman, nix or image";
         let config = Self {
@@ -216,7 +225,10 @@ impl ProviderConfig {
             metadata: stated(keys, "metadata", metadata)?,
             curated: stated(keys, "curated", boolean)?,
         };
-        if matches!(&config.lock, Some(HookLock::Named(name)) if name.trim().is_empty()) {
+        // A name with a slash is that of the lock of a prefix.
+        let is_lock =
+            |name: &str| !name.trim().is_empty() && !name.contains(|c: char| c == '/' || c.is_control());
+        if matches!(&config.lock, Some(HookLock::Named(name)) if !is_lock(name)) {
             return Err(KeyError("lock", lock));
         }
         if !config.options.iter().flatten().all(|option| is_option(option)) {
@@ -307,6 +319,12 @@ mod tests {
             (json!({"concurrent": "yes"}), "\"concurrent\" must be true or false"),
             (json!({"curated": "no"}), "\"curated\" must be true or false"),
             (json!({"enforces": true}), "\"enforces\" must be an object"),
+            (
+                json!({"enforces": {"min_age": true}}),
+                "\"enforces\" must be an object with \"min_release_age\" and",
+            ),
+            (json!({"lock": "a/b"}), "\"lock\" must be \"prefix\" or the name of a lock, without a slash"),
+            (json!({"lock": " "}), "\"lock\" must be \"prefix\" or"),
             (json!({"enforces": {"min_release_age": 1}}), "\"min_release_age\" must be true or false"),
         ] {
             let error = parse(&bad).unwrap_err();
