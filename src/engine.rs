@@ -83,6 +83,7 @@ pub(crate) mod runs;
 pub(crate) mod session;
 pub(crate) mod status_check;
 pub(crate) mod step_result;
+pub(crate) mod stored_requests;
 pub(crate) mod uninstall;
 pub(crate) mod upgrade;
 pub(crate) mod upgrade_outcome;

@@ -122,7 +122,9 @@ pub(crate) fn print_open_registries(step: &Step, result: &StepResult, plan: &Ins
     let is_declined = |attempt: &Attempt| attempt.outcome == Outcome::Declined;
     let has_default_providers = request.required_by.is_empty()
         && request.name.file().is_none()
-        && request.providers == Providers::Default;
+        && request.providers == Providers::Default
+        // The same name may be another package.
+        && request.overrides.is_empty();
     if has_default_providers
         && !plan.options.is_lookup
         && !resolved.has_succeeded

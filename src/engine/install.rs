@@ -1,7 +1,7 @@
 //! The work of `rigup install` and `rigup load`: plans the requests, resolves those that are not installed, and reports
 //! the result of each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +17,16 @@ use crate::engine::lockfile_on_disk;
 use crate::engine::session::{self, CommandProcess, Session};
 use crate::engine::status_check::{InstallOptions, StatusCheck};
 use crate::engine::step_result::StepResult;
+use crate::engine::stored_requests;
 use crate::engine::version_status;
 use crate::install::plan::{self, Selection, Step};
 use crate::install::resolver::Resolver;
 use crate::model::{
     Binary, BinaryName, BinarySpec, MachineId, Policy, Process, ProcessId, Version, VersionRange,
 };
-use crate::plugin::overrides::Rules;
 use crate::plugin::requirement::{self, Diagnostic, Providers, Requirement};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
-use crate::sorting::sort_by;
 use crate::store::StoreError;
 use crate::toolkit::begin;
 
@@ -90,7 +89,7 @@ impl InstallPlan {
         settings: &Settings,
         on_event: OnEvent<'_>,
     ) -> Result<Self, EngineError> {
-        let due = request.is_due.then(|| due_requirements(settings, on_event)).transpose()?;
+        let due = request.is_due.then(|| stored_requests::due(settings, on_event)).transpose()?;
         Self::with_stored(request, due, settings, on_event)
     }
 
@@ -134,12 +133,14 @@ impl InstallPlan {
                     && spec.versions().is_ok_and(|versions| versions != VersionRange::default())
             };
             if names.iter().any(states_version) {
-                allow_any_version(requirement);
+                stored_requests::allow_any_version(requirement);
             }
         }
         if has_names {
             let others: Vec<_> = of_providers(&catalog, &requirements, &selection).collect();
             requirements.extend(others);
+            let earlier = stored_requests::of_names(&requirements, &selection, &catalog, settings, on_event)?;
+            requirements.extend(earlier);
         }
         let steps = if is_only_stored && selection.names.is_empty() {
             Vec::new()
@@ -283,42 +284,6 @@ pub(crate) fn execute(
     }
     store_paths(steps, &report.results, session);
     Ok(report)
-}
-
-/// Returns the stored requests of the binaries of this machine that an install of what is due tries now.
-fn due_requirements(settings: &Settings, on_event: OnEvent<'_>) -> Result<Vec<Requirement>, EngineError> {
-    let Some((store, machine)) = session::open_to_read_with_machine(settings, on_event)? else {
-        return Ok(Vec::new());
-    };
-    let mut binaries = store.binaries_of(machine.id)?;
-    binaries.retain(|_, binary| {
-        binary.installed().is_none() && binary.backoff.pending_retry(clock::now()).is_none()
-    });
-    Ok(stored_requirements(&binaries, settings))
-}
-
-/// Returns the stored requests of binaries, sorted by name.
-pub(crate) fn stored_requirements(
-    binaries: &HashMap<String, Binary>,
-    settings: &Settings,
-) -> Vec<Requirement> {
-    let mut binaries: Vec<&Binary> = binaries.values().collect();
-    sort_by(&mut binaries, |one, other| one.name.cmp(&other.name));
-    let parse = |binary: &Binary| {
-        let record = binary.to_record(&[]);
-        let requirement = requirement::parse_record(record.as_object()?, settings.home.as_deref()).ok()?;
-        Some(Requirement { source: "the stored request".to_owned(), ..requirement })
-    };
-    binaries.into_iter().filter_map(parse).collect()
-}
-
-/// Removes the versions of a stored request, which the user replaces with another one.
-fn allow_any_version(requirement: &mut Requirement) {
-    let Requirement { min_version, max_version, overrides, .. } = requirement;
-    (*min_version, *max_version) = (String::new(), String::new());
-    let stated = overrides.clone();
-    let versions = VersionRange::default();
-    overrides.replace_rules(|provider| Rules { versions, policy: stated.of(provider).policy });
 }
 
 /// Returns the requirements of providers for the binaries that nothing else requires. They only say where a binary comes from

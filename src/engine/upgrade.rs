@@ -8,12 +8,13 @@ use serde_json::Value;
 use crate::engine::catalog::Catalog;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::OnEvent;
-use crate::engine::install::{self, InstallPlan, InstallRequest};
+use crate::engine::install::{InstallPlan, InstallRequest};
 use crate::engine::lockfile_on_disk::LockfileOnDisk;
 use crate::engine::lockfile_update::{self, LockRow};
 use crate::engine::package_command::{self, Change};
 use crate::engine::session::{self, Session};
 use crate::engine::step_result::{StepResult, unresolved};
+use crate::engine::stored_requests;
 use crate::engine::upgrade_outcome::UpgradeOutcome;
 use crate::engine::version_status::{self, VersionStatus, VersionTarget};
 use crate::install::adopt;
@@ -184,7 +185,7 @@ impl UpgradePlan {
             None => HashMap::new(),
         };
         binaries.retain(|_, binary| binary.installed().is_some());
-        let stored = install::stored_requirements(&binaries, settings);
+        let stored = stored_requests::all(&binaries, settings);
         let mut install = InstallPlan::with_stored(request, Some(stored), settings, on_event)?;
         install.options.reinstalls = true;
         let steps = std::mem::take(&mut install.steps);

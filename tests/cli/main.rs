@@ -106,6 +106,7 @@ mod settings_files;
 mod shared_folders;
 mod show_logs;
 mod snapshot_hooks;
+mod stored_request;
 mod system_provider;
 mod test_context;
 mod timings;

@@ -1,0 +1,104 @@
+//! The requests in the records of binaries, for what no plugin requires.
+
+use std::collections::HashMap;
+
+use crate::clock;
+use crate::engine::catalog::Catalog;
+use crate::engine::error::EngineError;
+use crate::engine::event::OnEvent;
+use crate::engine::session;
+use crate::install::plan::Selection;
+use crate::model::{Binary, Policy, ProviderName, VersionRange};
+use crate::plugin::builtin;
+use crate::plugin::overrides::Rules;
+use crate::plugin::requirement::{self, Providers, Requirement};
+use crate::settings::Settings;
+use crate::sorting::sort_by;
+
+/// Returns the stored requests of binaries, sorted by name.
+pub(crate) fn all(binaries: &HashMap<String, Binary>, settings: &Settings) -> Vec<Requirement> {
+    let mut binaries: Vec<&Binary> = binaries.values().collect();
+    sort_by(&mut binaries, |one, other| one.name.cmp(&other.name));
+    let parse = |binary: &Binary| {
+        let record = binary.to_record(&[]);
+        let requirement = requirement::parse_record(record.as_object()?, settings.home.as_deref()).ok()?;
+        Some(Requirement { source: "the stored request".to_owned(), ..requirement })
+    };
+    binaries.into_iter().filter_map(parse).collect()
+}
+
+/// Returns the stored requests of the binaries of this machine that an install of what is due tries now.
+pub(crate) fn due(settings: &Settings, on_event: OnEvent<'_>) -> Result<Vec<Requirement>, EngineError> {
+    let Some((store, machine)) = session::open_to_read_with_machine(settings, on_event)? else {
+        return Ok(Vec::new());
+    };
+    let mut binaries = store.binaries_of(machine.id)?;
+    binaries.retain(|_, binary| {
+        binary.installed().is_none() && binary.backoff.pending_retry(clock::now()).is_none()
+    });
+    Ok(all(&binaries, settings))
+}
+
+/// Returns what the stored requests of the selected binaries that nothing else requires say about where they come from: the
+/// providers, unless the command line names one, and the overrides. Versions and policy are those of the command line.
+pub(crate) fn of_names(
+    required: &[Requirement],
+    selection: &Selection,
+    catalog: &Catalog,
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+) -> Result<Vec<Requirement>, EngineError> {
+    let is_required = |name: &str| required.iter().any(|requirement| requirement.name.as_str() == name);
+    if selection.names.iter().all(|spec| is_required(spec.name.as_str())) {
+        return Ok(Vec::new());
+    }
+    let Some((store, machine)) = session::open_to_read_with_machine(settings, on_event)? else {
+        return Ok(Vec::new());
+    };
+    let mut binaries = store.binaries_of(machine.id)?;
+    binaries.retain(|name, _| {
+        selection.names.iter().any(|spec| spec.name.as_str() == name) && !is_required(name)
+    });
+    let mut requirements = all(&binaries, settings);
+    for requirement in &mut requirements {
+        allow_any_version(requirement);
+        requirement.policy = Policy::default();
+        let is_selected = selection.providers.is_some()
+            || selection.names.iter().any(|spec| spec.name == requirement.name && spec.provider.is_some());
+        requirement.providers = if is_selected {
+            Providers::Any
+        } else {
+            providers(std::mem::replace(&mut requirement.providers, Providers::Default), catalog, settings)
+        };
+    }
+    Ok(requirements)
+}
+
+/// Returns the providers of a stored request. The record of one that named none has those that were tried, which may not
+/// be all of today's.
+fn providers(stored: Providers, catalog: &Catalog, settings: &Settings) -> Providers {
+    let Providers::Only(names) = &stored else { return stored };
+    let existing = catalog.providers();
+    let hooks = catalog.provider_hooks();
+    let is_builtin = |provider: &ProviderName| {
+        hooks
+            .iter()
+            .any(|hook| hook.provider() == *provider && builtin::is_builtin(&hook.path, &settings.data_dir))
+    };
+    let curated = catalog.curated_providers();
+    let has_named_none = curated.iter().all(|provider| names.contains(provider) || !is_builtin(provider));
+    if has_named_none || !names.iter().any(|name| existing.contains(name)) {
+        Providers::Default
+    } else {
+        stored
+    }
+}
+
+/// Removes the versions of a stored request, which the user replaces with another one.
+pub(crate) fn allow_any_version(requirement: &mut Requirement) {
+    let Requirement { min_version, max_version, overrides, .. } = requirement;
+    (*min_version, *max_version) = (String::new(), String::new());
+    let stated = overrides.clone();
+    let versions = VersionRange::default();
+    overrides.replace_rules(|provider| Rules { versions, policy: stated.of(provider).policy });
+}
