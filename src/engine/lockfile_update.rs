@@ -13,7 +13,7 @@ use crate::engine::install::{self, InstallPlan, InstallReport, InstallRequest};
 use crate::engine::lockfile_on_disk::{self, LockfileOnDisk, hook_digests, lockfile_error};
 use crate::engine::session::{self, Session};
 use crate::engine::step_result::unresolved;
-use crate::fs::lock::FileLock;
+use crate::fs::lock::OwnLock;
 use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
 use crate::install::status::{FileCheck, InstallStatus, install_status};
@@ -288,7 +288,7 @@ impl<'a> LockfileUpdate<'a> {
 
     /// Locks the folder of the file until the returned lock is dropped, and reads the file again, because another
     /// command may have written it.
-    fn lock_and_read_again(&mut self, on_event: OnEvent<'_>) -> Result<FileLock, EngineError> {
+    fn lock_and_read_again(&mut self, on_event: OnEvent<'_>) -> Result<OwnLock, EngineError> {
         let interrupt = Interrupt::install().map_err(EngineError::Signals)?;
         let on_wait = || {
             let path = self.file.path.display();

@@ -18,6 +18,23 @@ pub(crate) struct FileLock {
     path: PathBuf,
 }
 
+/// A lock of this process alone: it is released when it is dropped. A program that another thread starts in that moment has
+/// copies of all descriptors, which would hold a [`FileLock`] a little longer.
+#[derive(Debug)]
+pub(crate) struct OwnLock(FileLock);
+
+impl Drop for OwnLock {
+    fn drop(&mut self) {
+        let _ = self.0.file.unlock();
+    }
+}
+
+impl From<FileLock> for OwnLock {
+    fn from(lock: FileLock) -> Self {
+        Self(lock)
+    }
+}
+
 impl FileLock {
     /// Opens a file for locking. Creates the file and its folder, accessible to this user only, if they are missing.
     /// Refuses a link, which another user may have made so that this user writes to another file, and anything else that is
@@ -168,6 +185,16 @@ mod tests {
         assert_eq!(is_locked(&path).unwrap(), Some(true));
         fs_err::remove_file(&path).unwrap();
         assert!(other.is_removed().unwrap());
+    }
+
+    #[test]
+    fn an_own_lock_ends_although_a_starting_program_has_a_copy_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = FileLock::open(folder.path()).unwrap();
+        assert!(lock.try_lock().unwrap());
+        let _copy = lock.file().try_clone().unwrap();
+        drop(OwnLock::from(lock));
+        assert!(FileLock::open(folder.path()).unwrap().try_lock().unwrap());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use include_dir::{Dir, include_dir};
 
 use crate::fs::dir::{make_private_dir, parent};
-use crate::fs::lock::FileLock;
+use crate::fs::lock::OwnLock;
 use crate::fs::remove::{ignore_missing, remove_tree};
 use crate::model::PluginName;
 use crate::plugin::config::schema::{self, Schema, SchemaError};
@@ -59,7 +59,7 @@ pub(crate) fn config(name: &str) -> Result<Option<Schema>, SchemaError> {
 pub(crate) fn verify(
     hook: &Path,
     data_dir: &Path,
-    lock: impl Fn(&Path) -> io::Result<FileLock>,
+    lock: impl Fn(&Path) -> io::Result<OwnLock>,
 ) -> io::Result<Option<String>> {
     let Some(file) = embedded_file(hook, data_dir) else { return Ok(None) };
     let is_same = || match hook.metadata() {
@@ -91,7 +91,7 @@ pub(crate) fn verify(
 /// Writes the files of a provider into its folder below the data dir unless that exists. They are written to a staging
 /// folder, which is then renamed, so that no process ever sees only some of them. Every version of rigup has folders of its
 /// own.
-fn unpack(folder: &Path, data_dir: &Path, lock: impl Fn(&Path) -> io::Result<FileLock>) -> io::Result<()> {
+fn unpack(folder: &Path, data_dir: &Path, lock: impl Fn(&Path) -> io::Result<OwnLock>) -> io::Result<()> {
     let name = folder.file_name().map(Path::new);
     let Some(provider) = name.and_then(provider) else { return Ok(()) };
     let (_lock, staging) = stage(&data_dir.join("builtin"), lock)?;
@@ -128,7 +128,7 @@ fn embedded_file(hook: &Path, data_dir: &Path) -> Option<&'static include_dir::F
 
 /// Creates an empty staging folder that only this user can read, and returns it with the lock on its parent. Anything
 /// that was in the folder was left by a killed rigup.
-fn stage(parent: &Path, lock: impl Fn(&Path) -> io::Result<FileLock>) -> io::Result<(FileLock, PathBuf)> {
+fn stage(parent: &Path, lock: impl Fn(&Path) -> io::Result<OwnLock>) -> io::Result<(OwnLock, PathBuf)> {
     make_private_dir(parent)?;
     let lock = lock(parent)?;
     let staging = parent.join(".new");
@@ -152,6 +152,7 @@ fn folder(data_dir: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::lock::FileLock;
     use crate::plugin::discovery;
     use crate::trust::Trust;
 
@@ -159,7 +160,7 @@ mod tests {
         let lock = |folder: &Path| {
             let lock = FileLock::open(folder)?;
             lock.lock()?;
-            Ok(lock)
+            Ok(lock.into())
         };
         assert_eq!(super::verify(hook, data_dir, lock).unwrap(), None);
     }

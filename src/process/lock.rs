@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fs::digest::hex;
 use crate::fs::lib_dir::{self, make_shared_file};
-use crate::fs::lock::{self as file_lock, FileLock};
+use crate::fs::lock::{self as file_lock, FileLock, OwnLock};
 use crate::fs::regular_file;
 use crate::model::{BinaryName, Identity, ProcessId, name};
 use crate::process::poll;
@@ -248,7 +248,7 @@ pub(crate) fn take_folder(
     interrupt: &Interrupt,
     patience: Duration,
     on_wait: impl FnOnce(),
-) -> io::Result<FileLock> {
+) -> io::Result<OwnLock> {
     let mut lock = FileLock::open(folder)?;
     let deadline = Instant::now() + patience;
     let mut on_wait = Some(on_wait);
@@ -268,7 +268,7 @@ pub(crate) fn take_folder(
         );
         Err(io::Error::new(io::ErrorKind::TimedOut, reason))
     })?;
-    Ok(lock)
+    Ok(lock.into())
 }
 
 /// Waits until `deadline` or until a signal interrupts rigup, and returns that signal.
