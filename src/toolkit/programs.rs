@@ -148,7 +148,7 @@ impl<'a> InstalledPackages<'a> {
     fn requirement(&self, program: &str) -> String {
         let request = self.request;
         let stated = request.overrides.to_json().remove(self.provider);
-        let overrides = json!({ self.provider: stated.unwrap_or_else(|| json!(self.names)) });
+        let overrides = json!({ self.provider: stated.unwrap_or_else(|| json!([request.name.link_name()])) });
         let mut line = json!({
             "type": "BinaryRequest", "name": program, "binproviders": self.provider, "overrides": overrides,
         });
@@ -187,4 +187,17 @@ fn sorted_names(files: impl Iterator<Item = impl AsRef<Path>>) -> Vec<String> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suggested_requirement_keeps_the_extras_of_the_package() {
+        let request = HookRequest::parse(&["--name=yt-dlp[default]".to_owned()], None).unwrap();
+        let packages = InstalledPackages::new(&request, "pip", Some("=={}"));
+        let line: Value = serde_json::from_str(&packages.requirement("yt-dlp")).unwrap();
+        assert_eq!(line["overrides"], json!({"pip": ["yt-dlp[default]"]}));
+    }
 }
