@@ -167,6 +167,12 @@ pub(crate) fn link_problem(
                 "it is not linked, because rigup did not create {link}; run `rigup install --force {request}`"
             )
         }
+        None if link.exists() => {
+            let link = link.display();
+            format!(
+                "it is not linked, because {link} leads to another program; run `rigup install --force {request}`"
+            )
+        }
         None => format!("it is not linked; run `rigup install {request}`"),
     })
 }

@@ -70,6 +70,23 @@ fn doctor_finds_a_folder_that_is_not_on_path_and_a_program_before_it() {
 }
 
 #[test]
+fn the_fix_for_the_link_of_another_binary_works() {
+    let mut context = TestContext::new();
+    let [first, second] = ["one/tool", "two/tool"].map(|name| context.script(name, TOOL));
+    context.set_path(&[second.parent().unwrap()]);
+    context.run(&["install", &first.display().to_string()]).succeeds();
+    context.run(&["install", "env:tool"]).exits_with(1).stderr_contains("--force replaces it");
+    let link = context.bin("tool").display().to_string();
+    let message = format!("tool is recorded, but it is not linked, because {link} leads to another program");
+    assert_eq!(
+        context.findings("links", 1),
+        [["fault".to_owned(), message, "run `rigup install --force tool`".to_owned()]]
+    );
+    context.run(&["install", "--force", "tool"]).succeeds();
+    assert_eq!(context.linked_file("tool"), second);
+}
+
+#[test]
 fn doctor_finds_links_that_lead_nowhere() {
     let mut context = TestContext::new();
     let [kept, gone] = ["kept", "gone"].map(|name| context.script(&format!("tools/{name}"), TOOL));
