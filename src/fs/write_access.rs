@@ -57,7 +57,8 @@ mod tests {
                 set(name, mode);
             }
             restrict(&folder.path().join("prefix"), umask);
-            let mode = |name| fs_err::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o7777;
+            let mode =
+                |name| fs_err::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o7777;
             names.map(mode)
         };
         assert_eq!(modes(0o022), [0o666, 0o644, 0o4755, 0o2755, 0o1755]);

@@ -84,6 +84,11 @@ pub(crate) fn begins_like_program(head: &[u8]) -> bool {
     }
 }
 
+/// Returns the version of glibc on this host as its numbers, or `None` if programs use another C library.
+pub(crate) fn glibc_of_host() -> Option<Vec<u32>> {
+    elf::glibc_of_host()
+}
+
 /// Returns whether a program was built for another processor or operating system. An emulator may still run it.
 pub(crate) fn is_foreign(program: &Path) -> bool {
     let Ok(mut file) = File::open(program) else { return false };

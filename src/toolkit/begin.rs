@@ -197,7 +197,8 @@ pub(crate) fn batch_script(
 
 /// Returns the shell code that a hook for `BinaryVersions` evaluates at its start. It prints a record for each request whose
 /// package is none that a registry lists, or states a version; sets `plan` to a line for each of the others, with the name of the binary and
-/// that of its package separated by a tab, and defines functions. Without a line, the hook ends.
+/// that of its package separated by a tab, and `builders` to the names whose packages may be built; and defines functions. Without a
+/// line, the hook ends.
 pub(crate) fn versions_script(
     requests: &[HookRequest],
     provider: &str,
@@ -215,11 +216,16 @@ pub(crate) fn versions_script(
         };
         records.extend(record.map(|record| format!("{record}\n")));
     }
-    let (records, plan) = (quoted(&records)?, quoted(plan.trim_end())?);
+    let may_build = requests.iter().filter(|request| request.policy.may_run_scripts());
+    let builders: Vec<&str> = may_build.map(|request| request.name.as_str()).collect();
+    let (records, plan, builders) =
+        (quoted(&records)?, quoted(plan.trim_end())?, quoted(&builders.join("\n"))?);
     let hints = how_to_install(config)?;
     let functions =
         [FUNCTIONS, include_str!("begin_batch.sh"), UV_FUNCTIONS, include_str!("begin_versions.sh")].concat();
-    Ok(format!("printf %s {records}\nplan={plan}\n[ \"$plan\" ] || exit 0\n{hints}{functions}"))
+    Ok(format!(
+        "printf %s {records}\nplan={plan}\nbuilders={builders}\n[ \"$plan\" ] || exit 0\n{hints}{functions}"
+    ))
 }
 
 /// Returns the versions that a package accepts which states one: after `@`, a partial version stands for all that begin with

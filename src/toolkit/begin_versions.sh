@@ -44,14 +44,21 @@ uv_index() {
     fi
 }
 # Lists the packages of the plan, which are those of Python, from the index $index. $1 is the folder of the venvs: if all of
-# them have the same Python, packages must support it.
+# them have the same Python, packages must support it. Only the requests of $builders may build packages.
 list_python() {
     python=$(set +f && cat "$1"/*/pyvenv.cfg 2>/dev/null | sed -n 's/^version\(_info\)\{0,1\} = \([0-9.]*\).*/\2/p' | sort -u)
     case $python in *[!0-9.]*) python= ;; esac
+    python_pages '' | "$RIGUP" hook versions --registry pypi --wheels ${python:+"--python=$python"}
+    [ -z "$builders" ] || python_pages yes | "$RIGUP" hook versions --registry pypi ${python:+"--python=$python"}
+}
+# Prints the pages of the lines whose requests may build packages if $1 is not empty, and those of the others if it is.
+python_pages() {
     for line in $plan; do
+        case $IFS$builders$IFS in *"$IFS$(name "$line")$IFS"*) may_build=yes ;; *) may_build='' ;; esac
+        [ "$may_build" = "$1" ] || continue
         name=$(package "$line" | tr '[:upper:]_.' '[:lower:]--' | tr -s -)
         page "$line" "${index%/}/$name/" 'Accept: application/vnd.pypi.simple.v1+json'
-    done | "$RIGUP" hook versions --registry pypi ${python:+"--python=$python"}
+    done
 }
 # Lists the packages of the plan, which are those of Node, from the registries that npm's settings name: variables, and the
 # files $@, the last of which takes precedence. Credentials reach curl only through pipes.

@@ -15,10 +15,12 @@ use crate::toolkit::http::pages::{MAX_PAGE_SIZE, PageDownload, PageRequest, Unav
 use crate::toolkit::http::url::redacted;
 use crate::toolkit::versions::format::PageFormat;
 use crate::toolkit::versions::page::RegistryPage;
+use crate::toolkit::versions::python::PythonTarget;
 
 pub(crate) mod format;
 pub(crate) mod page;
-mod python;
+pub(crate) mod python;
+mod wheel;
 
 /// The number of releases in one record. The longest version leaves it below the limit for a line of a hook's output.
 const MAX_PER_RECORD: usize = 2500;
@@ -31,8 +33,8 @@ type PageListing = Result<Vec<Release>, UnavailablePage>;
 pub(crate) struct VersionPages<'a> {
     /// How the pages are written.
     pub format: PageFormat,
-    /// The version of Python that the packages must support; `None` for any.
-    pub python: Option<&'a str>,
+    /// What Python packages must support.
+    pub python: PythonTarget<'a>,
     /// How the pages are downloaded.
     pub download: PageDownload<'a>,
 }
@@ -81,7 +83,7 @@ impl VersionPages<'_> {
             return Err(format!("{url} is larger than {MAX_PAGE_SIZE} bytes"));
         }
         let body = fs_err::read(path).map_err(|error| error.to_string())?;
-        let releases = self.format.parse(&page.name, &body, self.python);
+        let releases = self.format.parse(&page.name, &body, &self.python);
         let releases = releases.map_err(|error| format!("{url} {error}"))?;
         if releases.is_empty() { Err(format!("{url} lists no version")) } else { Ok(releases) }
     }

@@ -277,7 +277,8 @@ fn others_cannot_write_to_what_a_provider_leaves() {
     let leave = "prefix=$LIB_DIR/p/$name\nmkdir -p \"$prefix/cache\"\nprintf '#!/bin/sh\\necho 1.0\\n' >\"$prefix/$name\"\n\
         : >\"$prefix/cache/module\"\nchmod 777 \"$prefix\" \"$prefix/cache\" \"$prefix/$name\"\n\
         chmod 666 \"$prefix/cache/module\"\n";
-    let by_hand = "printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"%s\"}\\n' \"$name\" \"$prefix/$name\"\n";
+    let by_hand =
+        "printf '{\"type\":\"Binary\",\"name\":\"%s\",\"abspath\":\"%s\"}\\n' \"$name\" \"$prefix/$name\"\n";
     let by_toolkit = "\"$RIGUP\" hook binary --provider p --abspath \"$prefix/$name\" -- \"$@\"\n";
     for (name, record) in [("x", by_hand), ("y", by_toolkit)] {
         context.provider("p", &format!("#!/bin/sh\nset -eu\nname={name}\n{leave}{record}"));
@@ -288,6 +289,9 @@ fn others_cannot_write_to_what_a_provider_leaves() {
             let found = fs::metadata(prefix.join(file)).unwrap().permissions().mode() & 0o777;
             assert_eq!(found, mode, "{name}: {file} has the mode {found:o}");
         }
-        context.run(&["install", name, "--binproviders", "p"]).succeeds().stderr_contains("already installed");
+        context
+            .run(&["install", name, "--binproviders", "p"])
+            .succeeds()
+            .stderr_contains("already installed");
     }
 }

@@ -258,6 +258,26 @@ fn each_registry_lists_versions_in_its_own_form() {
 }
 
 #[test]
+fn a_release_of_python_needs_a_file_that_this_host_can_install() {
+    let context = TestContext::new();
+    let files = ["1.0-py3-none-any.whl", "1.1-py3-none-win_amd64.whl", "1.2-cp39-cp39-any.whl", "1.3.tar.gz"];
+    let files = files.map(|file| json!({"filename": format!("x-{file}")}));
+    let page = context.write("pages/x", json!({"files": files}).to_string());
+    let line = format!("x\tfile://{}\n", page.display());
+    for (options, expected) in [
+        (&[][..], &["1.0", "1.1", "1.2", "1.3"][..]),
+        (&["--python", "3.11.2"], &["1.0", "1.3"]),
+        (&["--python", "3.11.2", "--wheels"], &["1.0"]),
+        (&["--wheels"], &["1.0", "1.2"]),
+    ] {
+        let records = versions(&context, &[&["--registry", "pypi"], options].concat(), &line);
+        let listed = records[0]["versions"].as_array().unwrap().iter();
+        let listed: Vec<&str> = listed.map(|release| release["version"].as_str().unwrap()).collect();
+        assert_eq!(listed, expected, "{options:?}");
+    }
+}
+
+#[test]
 fn a_long_list_is_several_records_and_the_first_good_page_counts() {
     let context = TestContext::new();
     let long = (0..6000).map(|number| format!("1.0.{number}")).collect::<Vec<_>>().join("\n");

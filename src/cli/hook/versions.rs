@@ -13,6 +13,7 @@ use crate::toolkit::http::pages::PageDownload;
 use crate::toolkit::versions::VersionPages;
 use crate::toolkit::versions::format::PageFormat;
 use crate::toolkit::versions::page::RegistryPage;
+use crate::toolkit::versions::python::PythonTarget;
 
 /// The arguments of `rigup hook versions`.
 #[derive(Debug, clap::Args)]
@@ -20,9 +21,12 @@ pub(crate) struct VersionsArgs {
     /// Kind of the pages: pypi, npm, crates, gem, node, brew or lines
     #[arg(long, value_name = "KIND", hide_possible_values = true)]
     registry: PageFormat,
-    /// Leave out Python packages that do not support this version of Python
+    /// Leave out Python packages for other versions of Python or other systems
     #[arg(long, value_name = "VERSION")]
     python: Option<String>,
+    /// Leave out Python packages without a wheel for this system
+    #[arg(long)]
+    wheels: bool,
     /// Give up on a page after TIME
     #[arg(long, value_name = "TIME", value_parser = command::parse_timeout, default_value = "30")]
     max_time: Duration,
@@ -40,7 +44,7 @@ pub(super) fn print(args: &VersionsArgs, context: &mut Context) -> CommandResult
     let interrupt = interrupt()?;
     let versions = VersionPages {
         format: args.registry,
-        python: args.python.as_deref(),
+        python: PythonTarget { version: args.python.as_deref(), has_only_wheels: args.wheels },
         download: PageDownload { max_time: args.max_time, folder: &folder },
     };
     let records = versions.records(&pages, &context.settings, &interrupt);

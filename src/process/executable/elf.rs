@@ -118,6 +118,17 @@ fn glibc_of(loader: &Path) -> Option<GlibcVersion> {
     version
 }
 
+/// Returns the version of glibc that the programs of this host use, or `None` if they use another C library.
+pub(super) fn glibc_of_host() -> Option<GlibcVersion> {
+    let shell = ReadCache::new(File::open("/bin/sh").ok()?);
+    let loader = match FileKind::parse(&shell).ok()? {
+        FileKind::Elf32 => check_segments::<FileHeader32<Endianness>, _>(&shell, u64::MAX),
+        FileKind::Elf64 => check_segments::<FileHeader64<Endianness>, _>(&shell, u64::MAX),
+        _ => return None,
+    };
+    glibc_of(&loader.ok()??)
+}
+
 /// Returns the newest version of glibc whose symbols a program needs, or `None` if it states none.
 fn needed_glibc<'d, Elf, R>(data: R) -> Option<GlibcVersion>
 where

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::model::{Release, Version};
-use crate::toolkit::versions::python;
+use crate::toolkit::versions::python::{self, PythonTarget};
 
 /// A format of the pages of a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,13 +55,12 @@ impl PageFormat {
         }
     }
 
-    /// Returns the releases on a page about the package of the binary `name`. Python packages must support the version
-    /// `python`, if it is given.
+    /// Returns the releases on a page about the package of the binary `name`.
     pub(crate) fn parse(
         self,
         name: &str,
         body: &[u8],
-        python: Option<&str>,
+        python: &PythonTarget<'_>,
     ) -> Result<Vec<Release>, PageError> {
         match self {
             Self::Pypi => Ok(python::releases(&serde_json::from_slice(body)?, python)),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::{Release, Version};
+use crate::toolkit::versions::wheel::WheelHost;
 
 /// The page of a package, as PEP 691 and PEP 700 describe it.
 #[derive(Debug, Deserialize)]
@@ -27,13 +28,26 @@ struct File {
     yanked: Value,
 }
 
-/// Returns the releases of a package with a file that this version of Python can use. One is yanked if all of its files are.
-pub(crate) fn releases(page: &SimplePage, python: Option<&str>) -> Vec<Release> {
+/// What the files of a release must support.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PythonTarget<'a> {
+    /// The version of Python; `None` for any.
+    pub version: Option<&'a str>,
+    /// Whether only wheels count, because no package may be built.
+    pub has_only_wheels: bool,
+}
+
+/// Returns the releases of a package with a file that this host can use. One is yanked if all of its files are.
+pub(crate) fn releases(page: &SimplePage, target: &PythonTarget<'_>) -> Vec<Release> {
+    let PythonTarget { version: python, has_only_wheels } = *target;
+    let host = (python.is_some() || has_only_wheels).then(|| WheelHost::new(python));
     let mut releases: BTreeMap<&str, Release> = BTreeMap::new();
     for file in &page.files {
         let Some(version) = version(&file.filename) else { continue };
         let required = file.requires_python.as_deref().unwrap_or_default();
-        if python.is_some_and(|python| !supports(required, python)) {
+        let is_excluded = has_only_wheels && file.filename.strip_suffix(".whl").is_none()
+            || host.as_ref().is_some_and(|host| !host.accepts(&file.filename));
+        if is_excluded || python.is_some_and(|python| !supports(required, python)) {
             continue;
         }
         let time: Option<Timestamp> = file.upload_time.as_deref().and_then(|time| time.parse().ok());
