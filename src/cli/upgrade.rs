@@ -64,7 +64,7 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult
     }
     let started = clock::now();
     let mut report = None;
-    if !plan.install.steps.is_empty() {
+    if !plan.install.steps.is_empty() || plan.asks(Asked::Upgradable) {
         let progress = ProgressDisplay::new(context);
         let on_event = |event: &EngineEvent<'_>| progress.show(event);
         let engine = context.engine(&on_event)?;
@@ -139,8 +139,8 @@ fn print(plan: &UpgradePlan, upgrades: &[Upgrade], context: &mut Context) -> Exi
         }
     }
     let is_limited = |upgrade: &&Upgrade| {
-        use UpgradeOutcome::{HeldBack, UpToDate, Upgraded};
-        matches!(upgrade.outcome, Upgraded | UpToDate | HeldBack) && upgrade.release_age > 0.0
+        use UpgradeOutcome::{HeldBack, Unchanged, UpToDate, Upgraded};
+        matches!(upgrade.outcome, Upgraded | UpToDate | Unchanged | HeldBack) && upgrade.release_age > 0.0
     };
     let ages = upgrades.iter().filter(is_limited).map(|upgrade| upgrade.release_age.to_string());
     let ages: Vec<String> = ages.collect::<BTreeSet<_>>().into_iter().collect();
@@ -168,6 +168,9 @@ fn print_outcome(plan: &UpgradePlan, upgrade: &Upgrade, context: &Context) {
         (UpgradeOutcome::UpToDate, _) => {
             context.verbosity.note(&format!("{name} is up to date ({}){limit}", or_unknown(version)));
         }
+        (UpgradeOutcome::Unchanged, _) => {
+            context.verbosity.note(&format!("{name} is unchanged ({}): {reason}", or_unknown(version)));
+        }
         (UpgradeOutcome::HeldBack, _) => {
             context.verbosity.note(&format!("{name} is held back ({previous}): {reason}"));
         }
@@ -183,7 +186,8 @@ fn print_outcome(plan: &UpgradePlan, upgrade: &Upgrade, context: &Context) {
         (UpgradeOutcome::Foreign | UpgradeOutcome::Failed, _) => error!("cannot upgrade {name}: {reason}"),
     }
     if let Some(result) = result
-        && (outcome.has_other_version() || *outcome == UpgradeOutcome::UpToDate)
+        && (outcome.has_other_version()
+            || matches!(outcome, UpgradeOutcome::UpToDate | UpgradeOutcome::Unchanged))
     {
         failure::print(result, false);
     }
@@ -196,6 +200,7 @@ fn cells(upgrade: &Upgrade) -> [Cell; 5] {
         UpgradeOutcome::Failed => Cell::failure(word),
         UpgradeOutcome::Downgraded
         | UpgradeOutcome::UpToDate
+        | UpgradeOutcome::Unchanged
         | UpgradeOutcome::HeldBack
         | UpgradeOutcome::Foreign
         | UpgradeOutcome::Planned => Cell::plain(word),

@@ -20,6 +20,7 @@ use crate::engine::version_status::{self, VersionStatus, VersionTarget};
 use crate::install::adopt;
 use crate::install::plan::{self, Refusal, Request};
 use crate::install::status::{self, FileCheck};
+use crate::install::verify;
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::model::{Binary, BinaryName, Installed, Process, ProviderName, Release, Version};
 use crate::plugin::config::enabled::PluginConfigs;
@@ -70,6 +71,8 @@ pub(super) enum Unchanged {
     Exact(String),
     /// The registry has nothing newer that the request accepts.
     Newest,
+    /// The registry has only older versions that the request accepts, or none.
+    HeldBack(String),
     /// Something else upgrades the binary, with the next step.
     Foreign(String),
     /// The request cannot be resolved.
@@ -83,7 +86,7 @@ pub(crate) struct Upgrade {
     pub(crate) name: String,
     /// The earlier file; `None` if the binary was not installed.
     pub(crate) earlier: Option<Installed>,
-    /// The newest version that the request accepts; `None` if the provider does not list versions.
+    /// The newest version that the request accepts; `None` if there is none, or if the provider does not list versions.
     pub(crate) wanted: Option<String>,
     /// The newest version of all; `None` if the provider does not list versions.
     pub(crate) latest: Option<String>,
@@ -133,32 +136,43 @@ impl PlannedUpgrade {
         };
         let Installed { binprovider: provider, .. } = target.installed;
         let is_newer = Version::parse(&latest.version) > Version::parse(target.installed.listed_version());
-        let max = target.request.versions_of(provider).max;
-        match is_newer {
-            false => String::new(),
-            true if !only.is_empty() => {
+        let max_is_partial = target.request.versions_of(provider).partial().is_some();
+        match limit(target.request, provider) {
+            _ if !is_newer => String::new(),
+            _ if !only.is_empty() => {
                 format!("overrides.{provider} accept only {only}, not {}", latest.version)
             }
-            true if max.is_empty() => format!("{} is not allowed yet", latest.version),
-            true => {
-                let sources = target.request.version_sources.join(", ");
-                format!("max_version {max} ({sources}) excludes {}", latest.version)
-            }
+            None => format!("{} is not allowed yet", latest.version),
+            Some(limit) if max_is_partial => format!("{} is excluded: {limit}", latest.version),
+            Some(limit) => format!("{limit} excludes {}", latest.version),
         }
     }
 
-    /// Whether the registry has nothing newer than the installed file, which meets its request.
-    fn is_newest(&self, settings: &Settings) -> bool {
-        let is_known =
-            matches!(&self.status, Some(Ok(status)) if status.wanted.is_some() && !status.is_outdated);
-        let is_current =
-            |target: VersionTarget<'_>| status::is_current(target.binary, target.request, settings);
-        is_known && self.step().is_some() && self.target().is_some_and(is_current)
+    /// Returns why its provider need not run again: the installed file meets its request, and the registry has nothing newer
+    /// that the request accepts. Returns `None` if the provider must run.
+    fn unless_newer(&self, settings: &Settings) -> Option<Unchanged> {
+        let VersionTarget { request, binary, installed } = self.target().filter(|_| self.step().is_some())?;
+        let status = self.status.as_ref()?.as_ref().ok()?;
+        if status.is_outdated || !status::is_current(binary, request, settings) {
+            return None;
+        }
+        let version = installed.listed_version();
+        Some(match &status.wanted {
+            Some(wanted) if Version::parse(&wanted.version) < Version::parse(version) => {
+                Unchanged::HeldBack(verify::older(&wanted.version, version, &binary.name))
+            }
+            Some(_) => Unchanged::Newest,
+            None if status.is_too_young => {
+                Unchanged::HeldBack("every release that is allowed is too young".to_owned())
+            }
+            None => Unchanged::HeldBack("no release is allowed".to_owned()),
+        })
     }
 
     /// Whether its provider is asked for versions.
     fn is_asked(&self, asked: Asked) -> bool {
-        self.target().is_some() && (asked == Asked::All || self.step().is_some())
+        let is_exact = matches!(self.unchanged, Some(Unchanged::Exact(_)));
+        self.target().is_some() && (asked == Asked::All || is_exact || self.step().is_some())
     }
 
     /// Returns the installed binary with its request, or `None` if there is none.
@@ -264,8 +278,8 @@ impl UpgradePlan {
 
     /// Leaves out the binaries for which there is nothing newer, so that their providers do not run again.
     pub(crate) fn leave_out_newest(&mut self, settings: &Settings) {
-        for row in self.rows.iter_mut().filter(|row| row.is_newest(settings)) {
-            row.unchanged = Some(Unchanged::Newest);
+        for row in &mut self.rows {
+            row.unchanged = row.unless_newer(settings).or(row.unchanged.take());
         }
         self.update_steps();
     }
@@ -293,16 +307,18 @@ impl UpgradePlan {
                 (None, Some(request)) => {
                     if let Some(result) = results.next() {
                         upgrade.settle(request, result, &self.install.catalog);
+                        upgrade.compare_with_wanted(status);
                     }
                 }
                 (Some(unchanged), _) => {
                     (upgrade.outcome, upgrade.reason) = match unchanged.clone() {
                         Unchanged::Exact(reason) => (UpgradeOutcome::UpToDate, reason),
                         Unchanged::Newest => (UpgradeOutcome::UpToDate, row.limit()),
+                        Unchanged::HeldBack(reason) => (UpgradeOutcome::HeldBack, reason),
                         Unchanged::Foreign(reason) => (UpgradeOutcome::Foreign, reason),
                         Unchanged::Refused(reason) => (UpgradeOutcome::Failed, reason),
                     };
-                    if matches!(unchanged, Unchanged::Newest) {
+                    if matches!(unchanged, Unchanged::Newest | Unchanged::HeldBack(_)) {
                         upgrade.release_age = status.map_or(0.0, |status| status.release_age);
                     }
                     upgrade.record = row.earlier.as_ref().map_or_else(
@@ -324,6 +340,7 @@ impl UpgradePlan {
             UpgradeOutcome::Upgraded
             | UpgradeOutcome::Downgraded
             | UpgradeOutcome::UpToDate
+            | UpgradeOutcome::Unchanged
             | UpgradeOutcome::HeldBack
             | UpgradeOutcome::Planned => false,
         }
@@ -360,11 +377,10 @@ impl Upgrade {
             (_, None) => UpgradeOutcome::Failed,
         };
         if self.outcome != UpgradeOutcome::Failed {
-            let max = request.versions_of(provider).max;
             if let Some(reason) = result.held_back() {
                 reason.clone_into(&mut self.reason);
-            } else if !max.is_empty() {
-                self.reason = format!("max_version {max} ({})", request.version_sources.join(", "));
+            } else {
+                self.reason = limit(request, provider).unwrap_or_default();
             }
             let enforces = catalog.configs.schema(provider).map(|schema| schema.provider.enforces);
             let is_unenforced = result.unenforced().iter().any(|rule| rule == MIN_RELEASE_AGE_KEY);
@@ -379,6 +395,42 @@ impl Upgrade {
             result => result.to_record(),
         };
         self.result = Some(result);
+    }
+
+    /// Corrects the outcome if the provider ran and installed the earlier version again, although its registry has a newer one.
+    fn compare_with_wanted(&mut self, status: Option<&VersionStatus>) {
+        let wanted = status.filter(|status| status.is_outdated).and_then(|status| status.wanted.as_ref());
+        if let (UpgradeOutcome::UpToDate, Some(wanted), Some(installed)) =
+            (self.outcome, wanted, self.installed())
+        {
+            let spec = shell::quote_text(&format!("{}@{}", self.name, wanted.version));
+            self.reason = format!(
+                "{} chose this version again, although {} is listed; `rigup upgrade {spec}` requests that one",
+                installed.binprovider, wanted.version
+            );
+            self.outcome = UpgradeOutcome::Unchanged;
+        }
+    }
+}
+
+/// Returns what limits the versions of a request from above, with its sources, or `None` if nothing does.
+fn limit(request: &Request, provider: &str) -> Option<String> {
+    let versions = request.versions_of(provider);
+    let limit = match (versions.partial(), versions.max) {
+        (_, "") => return None,
+        (Some(partial), _) => format!("only versions that begin with {partial} are allowed"),
+        (None, max) => format!("max_version {max}"),
+    };
+    Some(format!("{limit} ({})", sources(request)))
+}
+
+/// Returns what restricts the versions of a request: the places, or the next step if it is the stored one.
+fn sources(request: &Request) -> String {
+    if request.required_by.is_empty() && !request.is_restricted {
+        let name = shell::quote_text(request.name.as_str());
+        format!("by the request that installed it; for the newest, run `rigup install --force {name}`")
+    } else {
+        request.version_sources.join(", ")
     }
 }
 
@@ -410,13 +462,7 @@ fn obstacle(
     let is_open = versions.partial().is_some() && version_status::hooks(catalog).contains_key(provider);
     let is_accepted = !is_open && versions.contains_program(version, package_version);
     let exact = versions.exact().filter(|_| is_accepted)?;
-    let source = if request.required_by.is_empty() {
-        let name = shell::quote_text(request.name.as_str());
-        format!("by the request that installed it; for the newest, run `rigup install --force {name}`")
-    } else {
-        request.version_sources.join(", ")
-    };
-    Some(Unchanged::Exact(format!("exactly {exact} is required ({source})")))
+    Some(Unchanged::Exact(format!("exactly {exact} is required ({})", sources(request))))
 }
 
 /// Returns a request with the provider that installed its binary as the only candidate.

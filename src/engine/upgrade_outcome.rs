@@ -11,6 +11,8 @@ pub(crate) enum UpgradeOutcome {
     Downgraded,
     /// The same version is installed.
     UpToDate,
+    /// The provider ran and installed the same version, although its registry has a newer one.
+    Unchanged,
     /// The provider offers only an older version.
     HeldBack,
     /// Another program upgrades it.
@@ -47,6 +49,7 @@ impl UpgradeOutcome {
             Self::Upgraded => "upgraded",
             Self::Downgraded => "downgraded",
             Self::UpToDate => "up to date",
+            Self::Unchanged => "unchanged",
             Self::HeldBack => "held back",
             Self::Foreign => "not upgraded",
             Self::Planned => "planned",

@@ -27,6 +27,8 @@ pub(crate) struct VersionStatus {
     pub(crate) latest: Option<Release>,
     /// The only version that the overrides of the request accept, or the beginning of it; empty if they accept any.
     pub(crate) only: String,
+    /// Whether the request accepts no release only because all that it accepts otherwise are too young.
+    pub(crate) is_too_young: bool,
     /// Whether the newest accepted release is newer than the installed version.
     pub(crate) is_outdated: bool,
     /// The age, in days, below which releases were left out; 0 if none were.
@@ -110,7 +112,9 @@ fn status(
         return Err("the registry has no release dates".to_owned());
     }
     let wanted = listed.newest(&filter).cloned();
+    let of_any_age = ReleaseFilter { released_before: None, ..filter };
     Ok(VersionStatus {
+        is_too_young: wanted.is_none() && listed.newest(&of_any_age).is_some(),
         is_outdated: wanted
             .as_ref()
             .is_some_and(|wanted| Version::parse(&wanted.version) > Version::parse(installed)),

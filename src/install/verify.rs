@@ -65,7 +65,7 @@ pub(crate) enum VerifyError {
     #[error("version {0} is newer than {1}{2}")]
     TooNew(String, String, &'static str),
     /// The version in the record, of the binary with this name, is older than the installed one, which is upgraded.
-    #[error("{HELD_BACK}version {0} is older than the installed {1}; `rigup upgrade {spec}` installs it", spec = shell::quote_text(&format!("{}@{}", .2, .0)))]
+    #[error("{HELD_BACK}{}", older(.0, .1, .2))]
     HeldBack(String, String, String),
     /// The request restricts the version, but the record has none.
     #[error("the version is unknown, but {0} is required")]
@@ -79,6 +79,12 @@ pub(crate) enum VerifyError {
     /// The digest in the record is not that of the file.
     #[error("sha256 {0} in the record is not the file's {1}")]
     WrongDigest(String, String),
+}
+
+/// Returns that a version is older than the installed one of the binary with this name, and how to install it all the same.
+pub(crate) fn older(version: &str, installed: &str, name: &str) -> String {
+    let spec = shell::quote_text(&format!("{name}@{version}"));
+    format!("version {version} is older than the installed {installed}; `rigup upgrade {spec}` installs it")
 }
 
 /// Returns the next step for a binary that differs from its pin.

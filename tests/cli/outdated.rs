@@ -242,3 +242,72 @@ fn a_version_in_the_overrides_does_not_hide_the_latest() {
     let upgrade = context.run(&["upgrade", "exact"]).succeeds();
     upgrade.stderr_contains("exact is up to date (1.0.0); overrides.shop accept only 1.0.0, not 2.0.0\n");
 }
+
+/// Returns the number of the installs that the provider ran.
+fn installs(context: &TestContext) -> usize {
+    let hooks = context.hook_processes();
+    hooks.iter().filter(|hook| hook["hook_name"] == "on_BinaryRequest__50_shop.sh").count()
+}
+
+#[test]
+fn upgrade_says_that_the_provider_chose_the_same_version_again() {
+    let context = context(&json!([{"version": "1.0.0"}, {"version": "2.0.0"}]));
+    context.run(&["install", "shop:a"]).succeeds();
+    let output = context.run(&["upgrade"]).succeeds();
+    let reason =
+        "shop chose this version again, although 2.0.0 is listed; `rigup upgrade a@2.0.0` requests that one";
+    assert!(output.stderr.contains(&format!("a is unchanged (1.0.0): {reason}\n")), "{}", output.stderr);
+    let record = output.record();
+    assert_eq!([&record["upgrade"], &record["wanted"], &record["reason"]], ["unchanged", "2.0.0", reason]);
+    assert_eq!(context.run(&["upgrade", "a@2.0.0"]).succeeds().record()["upgrade"], "upgraded");
+}
+
+#[test]
+fn upgrade_runs_no_hook_if_only_older_or_too_young_versions_are_listed() {
+    let context = context(&json!([
+        {"version": "0.9.0", "released_at": "2020-01-01T00:00:00Z"},
+        {"version": "1.0.0", "released_at": "2999-01-01T00:00:00Z"},
+    ]));
+    context.run(&["install", "shop:a", "--min-release-age", "0"]).succeeds();
+    let older = "version 0.9.0 is older than the installed 1.0.0; `rigup upgrade a@0.9.0` installs it";
+    for (args, wanted, reason) in [
+        (&["upgrade", "a", "--min-release-age", "7"][..], json!("0.9.0"), older),
+        (
+            &["upgrade", "a", "--min-release-age", "36500"],
+            Value::Null,
+            "every release that is allowed is too young",
+        ),
+    ] {
+        let planned = context.run(&[args, &["--dry-run"]].concat()).succeeds().record();
+        let output = context.run(args).succeeds();
+        assert!(output.stderr.contains(&format!("a is held back (1.0.0): {reason}\n")), "{}", output.stderr);
+        output.stderr_contains("days were left out; `--min-release-age 0` allows them");
+        for record in [planned, context.run(args).succeeds().record()] {
+            assert_eq!([&record["upgrade"], &record["reason"]], ["held back", reason]);
+            assert_eq!((&record["wanted"], &record["version"]), (&wanted, &json!("1.0.0")));
+        }
+    }
+    assert_eq!(installs(&context), 1);
+    context.run(&["upgrade", "a@0.9.0"]).succeeds().stderr_contains("a: 1.0.0 -> 0.9.0 (older)");
+}
+
+#[test]
+fn an_upgrade_names_the_partial_version_that_limits_it() {
+    let context = context(&json!([{"version": "3.0.3"}, {"version": "3.10.1"}]));
+    context.run(&["install", "shop:a@3.0"]).succeeds();
+    let output = context.run(&["upgrade", "a"]).succeeds();
+    let hint = "by the request that installed it; for the newest, run `rigup install --force a`";
+    let limit = format!("3.10.1 is excluded: only versions that begin with 3.0 are allowed ({hint})");
+    assert!(output.stderr.contains(&format!("a is up to date (3.0.3); {limit}\n")), "{}", output.stderr);
+    let upgraded = context.run(&["upgrade", "a@3"]).succeeds();
+    upgraded.stderr_contains("a: 3.0.3 -> 3.10.1; only versions that begin with 3 are allowed (a@3)\n");
+}
+
+#[test]
+fn an_upgrade_of_an_exact_version_shows_what_is_listed() {
+    let context = context(&json!([{"version": "3.0.0"}, {"version": "3.10.1"}]));
+    context.run(&["install", "shop:a@3.0.0"]).succeeds();
+    let record = context.run(&["upgrade", "a"]).succeeds().record();
+    assert_eq!([&record["upgrade"], &record["wanted"], &record["latest"]], ["up to date", "3.0.0", "3.10.1"]);
+    assert_eq!(installs(&context), 1);
+}
