@@ -19,6 +19,7 @@ use crate::model::{BinaryName, Outcome, VersionRange};
 use crate::plugin::config::provider::{PackageMetadata, ProviderConfig};
 use crate::plugin::overrides::ProviderOverrides;
 use crate::process::executable::{self, ExecutableError};
+use crate::process::lock::LockError;
 use crate::settings::Settings;
 use crate::toolkit::request::HookRequest;
 
@@ -46,6 +47,9 @@ pub(crate) enum BinaryError {
     /// A built prefix that cannot be put in place.
     #[error("cannot replace {path}: {error}", path = .0.display(), error = .1)]
     Replace(PathBuf, io::Error),
+    /// The lock of a shared prefix was not taken.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A program that was run, and failed.
     #[error("{path} {problem}", path = .0.display(), problem = .1)]
     NotRunning(PathBuf, String),
@@ -116,6 +120,12 @@ pub(crate) struct ProgramFacts {
 }
 
 impl ProgramFacts {
+    /// States that the program, with the same content, is at another path.
+    pub(crate) fn move_to(&mut self, file: PathBuf) {
+        self.fingerprint = probe::fingerprint(&file).unwrap_or_default();
+        self.file = file;
+    }
+
     /// Checks whether the request accepts the program, as rigup does when the hook has exited. Until then, the hook can
     /// keep an earlier version.
     pub(crate) fn check(

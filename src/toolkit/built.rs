@@ -6,6 +6,11 @@ use crate::fs::atomic;
 use crate::fs::dir::{denying_owner, parent};
 use crate::fs::lib_dir::{self, Prefix};
 use crate::fs::remove::remove_tree;
+use crate::fs::same_tree::is_same_tree;
+use crate::process::lock::{self, LOCKED, Lock};
+use crate::process::signals::Interrupt;
+use crate::process::tree;
+use crate::settings::Settings;
 use crate::toolkit::binary::BinaryError;
 
 /// A folder that a hook has filled, and the prefix that it replaces.
@@ -15,8 +20,10 @@ pub(crate) struct BuiltPrefix<'a> {
     pub built: &'a Path,
     /// The prefix.
     pub prefix: PathBuf,
-    /// The folder that contains the prefix.
-    pub lib_dir: &'a Path,
+    /// Whether the requests of other binaries, whose hooks have other locks, build the same prefix.
+    pub is_shared: bool,
+    /// The settings, with the folder that contains the prefix.
+    pub settings: &'a Settings,
 }
 
 impl BuiltPrefix<'_> {
@@ -33,25 +40,34 @@ impl BuiltPrefix<'_> {
     /// Replaces the prefix with the folder, and returns the new path of a file. After an error, the earlier prefix is
     /// still in place. Something that rigup did not make is not replaced. A hook that had to build in the prefix itself
     /// has checked that before, and names the prefix as the folder. If the folder is in the one in which hooks build, that
-    /// is removed with the rest of its files.
-    pub(crate) fn put_in_place(&self, file: &Path) -> Result<PathBuf, BinaryError> {
+    /// is removed with the rest of its files. A shared prefix is replaced only if it differs: others may use it.
+    pub(crate) fn put_in_place(&self, file: &Path, interrupt: &Interrupt) -> Result<PathBuf, BinaryError> {
         let prefix = &self.prefix;
+        let lib_dir = &*self.settings.lib_dir;
         let failed = |error| BinaryError::Replace(prefix.clone(), error);
         let is_in_place = self.built == prefix;
-        let place = Prefix::new(prefix, self.lib_dir);
+        let place = Prefix::new(prefix, lib_dir);
+        let mut lock = None;
         if let Some(place) = &place {
-            place.check_folders(self.lib_dir).map_err(failed)?;
-            if !is_in_place && !place.has_evidence(self.lib_dir) && lib_dir::is_filled(prefix) {
+            place.check_folders(lib_dir).map_err(failed)?;
+            lock = self.lock(place, interrupt)?;
+            if !is_in_place && !place.has_evidence(lib_dir) && lib_dir::is_filled(prefix) {
                 return Err(BinaryError::Foreign(prefix.clone()));
             }
-            place.create_evidence(self.lib_dir).map_err(failed)?;
-            lib_dir::make_shared_dir(self.lib_dir, parent(prefix)).map_err(failed)?;
+            place.create_evidence(lib_dir).map_err(failed)?;
+            lib_dir::make_shared_dir(lib_dir, parent(prefix)).map_err(failed)?;
         }
         if is_in_place {
             return Ok(file.to_owned());
         }
-        let part = place.as_ref().map(|place| place.part(self.lib_dir));
+        let part = place.as_ref().map(|place| place.part(lib_dir));
         let aside = part.as_deref().filter(|part| self.built.starts_with(part)).unwrap_or(self.built);
+        let final_path =
+            file.strip_prefix(self.built).map_or_else(|_| file.to_owned(), |inside| prefix.join(inside));
+        if lock.is_some() && is_same_tree(prefix, self.built).unwrap_or(false) {
+            let _ = remove_tree(aside);
+            return Ok(final_path);
+        }
         atomic::replace_folder(prefix, self.built, aside).map_err(|error| {
             match denying_owner(prefix, &error) {
                 Some(owner) => BinaryError::OtherOwner(prefix.clone(), owner),
@@ -60,6 +76,17 @@ impl BuiltPrefix<'_> {
         })?;
         // The new prefix is in place even if the rest cannot be removed.
         let _ = remove_tree(aside);
-        Ok(file.strip_prefix(self.built).map_or_else(|_| file.to_owned(), |inside| prefix.join(inside)))
+        Ok(final_path)
+    }
+
+    /// Takes the lock of a shared prefix, unless the hook holds it.
+    fn lock(&self, place: &Prefix, interrupt: &Interrupt) -> Result<Option<Lock>, BinaryError> {
+        let Settings { lib_dir, environment, .. } = self.settings;
+        let name = place.lock_name();
+        if !self.is_shared || environment.get(LOCKED) == Some(lock::id(lib_dir, &name).as_os_str()) {
+            return Ok(None);
+        }
+        let waits_for_this = tree::descends_from;
+        Ok(Some(Lock::take_in_lib_dir(lib_dir, &name, interrupt, waits_for_this, |_| {})?))
     }
 }

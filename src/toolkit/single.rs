@@ -88,7 +88,8 @@ impl SingleSearch<'_> {
             return Ok(Vec::new());
         }
         if let Some(built) = &self.built {
-            facts.file = built.put_in_place(&facts.file)?;
+            let file = built.put_in_place(&facts.file, prober.interrupt())?;
+            facts.move_to(file);
         }
         Ok(facts.records(self.name, provider, self.unenforced, self.download))
     }

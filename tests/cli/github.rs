@@ -65,6 +65,55 @@ fn versions_are_side_by_side_until_nothing_uses_one() {
     assert_eq!(names_in(&lib(&context, "github")), ["packages"], "no empty folder of an owner is left");
 }
 
+/// Starts a GitHub whose release has the programs `a` and `b`, which a plugin requires.
+fn two_programs(context: &mut TestContext) -> Server {
+    for name in ["a", "b"] {
+        context.script(&format!("pack/ripgrep-1/{name}"), &program("1.0"));
+    }
+    let release = Published::new("v1.0").asset(&asset_name("1.0"), packed(context, "ripgrep-1"));
+    let overrides = json!({"github": {"repo": REPOSITORY}});
+    let line = |name| json!({"type": "Binary", "name": name, "binproviders": "github", "overrides": overrides});
+    context.plugin("p", &["a", "b"].map(line));
+    github(context, &[release])
+}
+
+#[test]
+fn programs_of_one_release_are_installed_at_once_and_share_its_folder() {
+    let mut context = TestContext::new();
+    let _server = two_programs(&mut context);
+    for data in ["1", "2", "3", "4", "5"] {
+        context.set("RIGUP_DATA_DIR", context.path(data));
+        context.run(&["install"]).succeeds();
+    }
+    let inode = || std::os::unix::fs::MetadataExt::ino(&linked("5/", &context).metadata().unwrap());
+    let first = inode();
+    context.run(&["install", "--force", "-j1"]).succeeds();
+    assert_eq!(inode(), first, "a complete folder is not replaced, because others may use it");
+}
+
+#[test]
+fn a_damaged_release_is_mended_by_the_next_install_of_one_of_its_programs() {
+    let mut context = TestContext::new();
+    let _server = two_programs(&mut context);
+    context.run(&["install", "a"]).succeeds();
+    let program = linked("data/", &context);
+    let other = program.with_file_name("b");
+    context.script(other.to_str().unwrap(), "#!/bin/sh\necho damaged\n");
+    std::fs::write(program.with_file_name("added"), "").unwrap();
+    context.run(&["install", "b"]).succeeds();
+    assert!(std::fs::read_to_string(&other).unwrap().contains("ripgrep 1.0"));
+    assert!(!program.with_file_name("added").exists());
+    std::fs::remove_file(&other).unwrap();
+    context.run(&["install", "--force", "a"]).succeeds();
+    context.run(&["exec", "--", "b"]).succeeds();
+}
+
+/// Returns the real path of the program `a`.
+fn linked(data: &str, context: &TestContext) -> std::path::PathBuf {
+    let lib = context.path(&format!("{data}lib")).join(rigup::settings::platform());
+    std::fs::canonicalize(lib.join("bin/a")).unwrap()
+}
+
 #[test]
 fn a_pre_release_or_a_draft_does_not_count() {
     let mut context = TestContext::new();

@@ -84,7 +84,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         (Some(built), Some(request)) => {
             let prefix = request.prefix_at(&args.of.provider, args.prefix.as_deref(), &settings.lib_dir);
             let prefix = prefix.map_err(CliError::usage)?.path(&settings.lib_dir);
-            Some(BuiltPrefix { built, prefix, lib_dir: &settings.lib_dir })
+            Some(BuiltPrefix { built, prefix, is_shared: args.prefix.is_some(), settings })
         }
         _ => None,
     };
