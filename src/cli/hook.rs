@@ -43,6 +43,7 @@ mod versions;
 #[derive(Debug, Subcommand)]
 pub(crate) enum HookCommand {
     /// List all hooks, or those of one event, in the order in which they run
+    #[command(after_help = include_str!("help/hook_list.txt"))]
     List {
         /// Event, such as `BinaryRequest`
         #[arg(add = values(completion::events))]
@@ -54,8 +55,10 @@ pub(crate) enum HookCommand {
     #[command(after_help = include_str!("help/hook_begin.txt"))]
     Begin(BeginArgs),
     /// For hook scripts: exit with 0 if the request allows the provider, and with 10 if not
+    #[command(after_help = include_str!("help/hook_accepts.txt"))]
     Accepts(ProviderArgs),
     /// For hook scripts: print the packages to install, one per line
+    #[command(after_help = include_str!("help/hook_packages.txt"))]
     Packages {
         /// Read requests from stdin; print each name and its packages, tab-separated
         #[arg(long)]
@@ -67,6 +70,7 @@ pub(crate) enum HookCommand {
         of: ProviderArgs,
     },
     /// For hook scripts: print the record of a request that was not satisfied
+    #[command(after_help = include_str!("help/hook_failure.txt"))]
     Failure {
         /// Name of the binary
         #[arg(long)]
@@ -82,9 +86,10 @@ pub(crate) enum HookCommand {
         reason: String,
     },
     /// For hook scripts: print the policy as shell assignments
+    #[command(after_help = include_str!("help/hook_policy.txt"))]
     Policy(ProviderArgs),
     /// For hook scripts: print the value of a key in the provider's overrides
-    #[command(after_help = "A string is printed as is, and any other value as JSON.")]
+    #[command(after_help = include_str!("help/hook_override.txt"))]
     Override {
         /// Key, such as `install_root`
         key: String,
@@ -92,13 +97,16 @@ pub(crate) enum HookCommand {
         of: ProviderArgs,
     },
     /// For hook scripts: print the folder to install into
+    #[command(after_help = include_str!("help/hook_prefix.txt"))]
     Prefix(ProviderArgs),
     /// For hook scripts: make the links and launchers in a folder work after a move
+    #[command(after_help = include_str!("help/hook_relocate.txt"))]
     Relocate {
         /// Folder that was installed into
         prefix: PathBuf,
     },
     /// For hook scripts: print what TOML files contain under some keys
+    #[command(after_help = include_str!("help/hook_toml.txt"))]
     Toml {
         /// Keys, separated by spaces, such as `index.url pip.index-url`
         #[arg(long, value_name = "KEYS")]
@@ -109,34 +117,44 @@ pub(crate) enum HookCommand {
     /// For hook scripts: choose an asset of a release by the names on stdin
     Asset(asset::AssetArgs),
     /// For hook scripts: print the repositories on GitHub whose releases contain a program
+    #[command(after_help = include_str!("help/hook_repository.txt"))]
     Repository {
         /// Name of the program
         #[arg(long)]
         name: String,
     },
     /// For hook scripts: print the release assets to install from as shell assignments
+    #[command(after_help = include_str!("help/hook_release.txt"))]
     Release(release::ReleaseArgs),
     /// For hook scripts: download and verify a file, and print its path as a shell assignment
+    #[command(after_help = include_str!("help/hook_download.txt"))]
     Download(release::DownloadArgs),
     /// For hook scripts: exit with 0 if the system can start a program, and with 1 if not
+    #[command(after_help = include_str!("help/hook_startable.txt"))]
     Startable {
         /// Path of the program
         file: PathBuf,
     },
     /// For hook scripts: find the binary, probe its version and print its Binary record
+    #[command(after_help = include_str!("help/hook_binary.txt"))]
     Binary(binary::BinaryArgs),
     /// For hook scripts: download pages of a registry and print the versions on them
     #[command(after_help = include_str!("help/hook_versions.txt"))]
     Versions(versions::VersionsArgs),
     /// For hook scripts: verify a file by checksums and signatures
+    #[command(after_help = include_str!("help/hook_verify.txt"))]
     Verify(archive::VerifyArgs),
     /// For hook scripts: unpack an archive
+    #[command(after_help = include_str!("help/hook_unpack.txt"))]
     Unpack(archive::UnpackArgs),
     /// For hook scripts: print the path of the program in an unpacked archive
+    #[command(after_help = include_str!("help/hook_program.txt"))]
     Program(archive::ProgramArgs),
     /// For daemons with `ready.notify`: report that the daemon is ready
+    #[command(after_help = include_str!("help/hook_ready.txt"))]
     Ready,
     /// For hook scripts: run a command while holding an exclusive lock
+    #[command(after_help = include_str!("help/hook_lock.txt"))]
     Lock {
         /// Name of the lock, such as `pip/yt-dlp`
         name: String,

@@ -133,6 +133,7 @@ pub(crate) struct InstallArgs {
 
 /// The arguments of `rigup load`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/load.txt"))]
 pub(crate) struct LoadArgs {
     #[command(flatten)]
     selection: SelectionArgs,

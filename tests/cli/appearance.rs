@@ -156,6 +156,16 @@ fn every_command_has_help() {
 }
 
 #[test]
+fn the_help_of_each_command_for_hooks_has_an_example() {
+    let context = TestContext::new();
+    let help = context.run(&["hook", "--help"]).succeeds().stdout;
+    for command in subcommands(&help) {
+        let help = context.run(&["hook", command, "--help"]).succeeds().stdout;
+        assert!(help.contains("\nExample"), "rigup hook {command}");
+    }
+}
+
+#[test]
 fn no_line_of_the_notes_below_a_help_is_wrapped() {
     for file in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/help")).unwrap() {
         let file = file.unwrap().path();
