@@ -89,7 +89,9 @@ mod tests {
             ("a mode", &|root| set_mode(&root.join("bin/program"), 0o755)),
             ("a missing file", &|root| fs_err::remove_file(root.join("bin/program")).unwrap()),
             ("another file", &|root| fs_err::write(root.join("z"), "").unwrap()),
-            ("another kind", &|root| fs_err::rename(root.join("bin/link"), root.join("bin/program")).unwrap()),
+            ("another kind", &|root| {
+                fs_err::rename(root.join("bin/link"), root.join("bin/program")).unwrap()
+            }),
             ("the target of a link", &|root| {
                 fs_err::remove_file(root.join("bin/link")).unwrap();
                 symlink("empty", root.join("bin/link")).unwrap();

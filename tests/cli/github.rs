@@ -72,7 +72,8 @@ fn two_programs(context: &mut TestContext) -> Server {
     }
     let release = Published::new("v1.0").asset(&asset_name("1.0"), packed(context, "ripgrep-1"));
     let overrides = json!({"github": {"repo": REPOSITORY}});
-    let line = |name| json!({"type": "Binary", "name": name, "binproviders": "github", "overrides": overrides});
+    let line =
+        |name| json!({"type": "Binary", "name": name, "binproviders": "github", "overrides": overrides});
     context.plugin("p", &["a", "b"].map(line));
     github(context, &[release])
 }
