@@ -31,6 +31,8 @@ fi
 # If they choose an index, none in the settings of uv is added to it.
 case $IFS$settings in *"$IFS"INDEX_URL=* | *"$IFS"EXTRA_INDEX_URL=* | *"$IFS"NO_INDEX=*) own_index=yes ;; esac
 ! command -v uv >/dev/null || filter_uv_settings ${own_index:+without-indexes}
+uv_settings=${UV_CONFIG_FILE-}${UV_DEFAULT_INDEX-}${UV_INDEX-}${UV_INDEX_URL-}${UV_EXTRA_INDEX_URL-}${UV_FIND_LINKS-}\
+${UV_NO_INDEX-}${UV_CONSTRAINT-}${UV_EXCLUDE-}${UV_OVERRIDE-}${UV_PRERELEASE-}${UV_RESOLUTION-}
 # They become variables of pip, and of uv if it has such a setting, except for those that would install elsewhere, for
 # another Python or without dependencies.
 only_pip='' no_index='' no_age=''
@@ -72,10 +74,25 @@ done
     decline "pip's setting require-hashes allows only packages with a hash, and a requirement cannot state a hash"
 export PIP_CONFIG_FILE=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off
 
+# Sets pip to the version of pip, and runner to the file that runs it. Fails if there is none that can install into a venv.
+find_pip() {
+    pip=$(base_python -c 'import venv, pip
+print(pip.__version__.split(".")[0], pip.__path__[0] + "/__pip-runner__.py")' 2>/dev/null) || pip=0
+    runner=${pip#* } pip=${pip%% *}
+    [ "$pip" -gt 22 ] || return
+    if [ "$released_before" ] && [ "$pip" -lt 26 ]; then no_age="pip $pip cannot enforce min_release_age"; fi
+}
+# Makes fill_venv use pip if uv has failed. Settings that only uv has may choose other packages.
+replace_uv() {
+    if [ "$is_pip" ] || [ "$uv_settings" ] || ! find_pip; then return 1; fi
+    if [ "$no_age" ] && [ "$must_keep_age" ]; then return 1; fi
+    printf 'uv failed (exit code %s), so pip is tried\n' "$code" >&2
+    with_uv='uv, which can, failed' && use_pip "$runner"
+}
 if command -v uv >/dev/null && [ -z "$only_pip" ]; then
     [ -z "$unread" ] ||
         decline "python3 has no pip, which must read its settings ($unread); install it with \`apt-get install python3-pip\`"
-    use_uv $no_index
+    is_pip='' && use_uv $no_index
 else
     or_uv=", or put uv on PATH" with_uv="install uv, which can: \`rigup install uv --binproviders pip\`"
     if [ "$only_pip" ]; then
@@ -84,20 +101,14 @@ else
     fi
     case $* in *--pays-from=*) [ -z "$only_pip" ] || decline "uv would not be used$or_uv" ;; esac
     needs python3 "install it with \`apt-get install python3 python3-pip\`$or_uv"
-    pip=$(base_python -c 'import venv, pip
-print(pip.__version__.split(".")[0], pip.__path__[0] + "/__pip-runner__.py")' 2>/dev/null) || pip=0
-    runner=${pip#* } pip=${pip%% *}
-    [ "$pip" -gt 22 ] ||
+    find_pip ||
         decline "python3 has no venv or no pip >= 23; install them with \`apt-get install python3-venv python3-pip\`$or_uv"
-    if [ "$released_before" ] && [ "$pip" -lt 26 ]; then
-        no_age="pip $pip cannot enforce min_release_age"
-        [ -z "$must_keep_age" ] || fail "$no_age; $with_uv"
-        unenforced=min_release_age
-    fi
-    use_pip "$runner"
+    [ -z "$no_age" ] || [ -z "$must_keep_age" ] || fail "$no_age; $with_uv"
+    is_pip=yes && use_pip "$runner"
 fi
 
-fill_venv pip
+fill_venv pip replace_uv
+[ -z "$no_age" ] || unenforced=min_release_age
 "$RIGUP" hook binary --provider pip --built "$venv" --relocate --abspath "$prefix/bin/$name" \
     ${unenforced:+"--unenforced=$unenforced"} -- "$@"
 if [ "$no_age" ] && once "pip-$pip"; then warn "$no_age and installs the newest releases; $with_uv"; fi

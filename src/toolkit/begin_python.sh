@@ -80,24 +80,39 @@ runpy.run_path(sys.argv[0], run_name="__main__")'
     }
 }
 # Makes $part and in it $venv, a venv in which the packages are installed. The hook defines how: make_venv, and install,
-# whose options are $no_build and $age. $1 is the program whose configuration names the index.
+# whose options are $no_build and $age. $1 is the program whose configuration names the index. $2 is a function that makes
+# other definitions, and is called if the installer fails for a reason of its own; it fails if there is no other installer.
 fill_venv() {
-    make_part
-    venv=$part reinstall=
-    if [ -e "$part/pyvenv.cfg" ]; then reinstall=yes
-    elif [ -z "$is_tool" ]; then make_venv >&2; fi
-    if [ "$run_scripts" ]; then no_build=; fi
+    venv_begin
     venv_try || { [ -z "$must_keep_age" ] && venv_has_no_dates && age= &&
-        warn_of_age "the index has no release dates, so the newest releases are installed" && venv_try; } || {
+        warn_of_age "the index has no release dates, so the newest releases are installed" && venv_try; } ||
+        { [ "${2-}" ] && ! venv_fails_with_any_installer && "$2" && venv_begin && venv_try; } || {
         url=$(venv_unreachable)
         if venv_has_no_dates; then fail "cannot enforce min_release_age: the index has no release dates"; fi
         [ -z "$url" ] || fail "cannot reach the index: $url; check the network, and the index, its credentials and the \
 proxy in $1's configuration"
         reason=$(venv_reason)
+        [ "$reason" ] || fail "the installer printed no reason, and exited with code $code"
         if venv_needs_build; then fail "$reason; a package that must be built needs --postinstall-scripts"; fi
         other=$(venv_other_python)
         case $other$reason in ';'* | *'current Python version ('*') does not satisfy '*) decline "$reason$other" ;; esac
         fail "$reason"
+    }
+}
+venv_begin() {
+    make_part
+    venv=$part reinstall=
+    if [ "$run_scripts" ]; then no_build=; fi
+    if [ -e "$part/pyvenv.cfg" ]; then reinstall=yes
+    elif [ -z "$is_tool" ]; then make_venv >&2; fi
+}
+# Returns whether the last error is one of the index, the packages or the disk. An installer that is killed or that fails
+# without such an error may have one of its own.
+venv_fails_with_any_installer() {
+    [ "$code" -lt 128 ] && {
+        venv_saw 'No (solution|matching distribution) found|not found in the|not satisf|Failed to (build|download|fetch|parse)' ||
+            venv_saw '(missing|without) an upload date|does not provide upload-time|no usable wheels|no wheels|building.* is disabled' ||
+            venv_saw 'No space left|Read-only|Permission denied|quota'
     }
 }
 # The last of conflicting options counts.

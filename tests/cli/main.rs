@@ -117,6 +117,7 @@ mod unpack;
 mod unreadable_records;
 mod unused_files;
 mod upgrade;
+mod uv_failures;
 mod version_pages;
 mod warnings;
 mod which;

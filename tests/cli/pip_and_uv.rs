@@ -36,7 +36,7 @@ esac
 "#;
 
 /// Creates a context whose uv and Python only record how they were started.
-fn context() -> TestContext {
+pub(crate) fn context() -> TestContext {
     let mut context = TestContext::new();
     for (name, program) in [("uv", UV), ("python3", PYTHON)] {
         context.script(&format!("tools/bin/{name}"), &format!("#!/bin/sh\n{INSTALL}{program}"));
@@ -50,7 +50,7 @@ fn context() -> TestContext {
 }
 
 /// Installs `x`, and returns the program that installed it, with its environment.
-fn installed_by(context: &TestContext, provider: &str) -> String {
+pub(crate) fn installed_by(context: &TestContext, provider: &str) -> String {
     context.run(&["install", "x", "--binproviders", provider, "--force"]).succeeds();
     let line = fs::read_to_string(context.path("data/installed-by")).unwrap();
     line.trim().replace(context.path("").to_str().unwrap(), "TMP/")
