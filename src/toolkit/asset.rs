@@ -8,6 +8,7 @@ use crate::toolkit::asset::parsed_name::ParsedName;
 use crate::toolkit::asset::platform::Platform;
 
 mod arch;
+mod arm;
 mod file_format;
 mod fit;
 mod os;
@@ -60,10 +61,12 @@ fn remove_side_files(release: &mut Vec<ParsedName>) {
 fn read_short_archs(release: &mut [ParsedName]) {
     for (short, long) in [(Arch::X86, Arch::X86_64), (Arch::Arm, Arch::Aarch64)] {
         let has = |asset: &ParsedName, arch| asset.archs.contains(&Some(arch));
-        let is_for_darwin =
-            |asset: &ParsedName| asset.systems.contains(&Some(Os::Darwin)) && has(asset, short);
+        let is_for_darwin = |asset: &ParsedName| {
+            asset.systems.contains(&Some(Os::Darwin)) && asset.has_short_arch && has(asset, short)
+        };
         if release.iter().any(is_for_darwin) && !release.iter().any(|asset| has(asset, long)) {
-            for arch in release.iter_mut().flat_map(|asset| &mut asset.archs) {
+            let all = release.iter_mut().filter(|asset| asset.has_short_arch);
+            for arch in all.flat_map(|asset| &mut asset.archs) {
                 if *arch == Some(short) {
                     *arch = Some(long);
                 }

@@ -1,7 +1,10 @@
 //! How well an asset fits a platform, by its name and those of the other assets.
 
+use std::cmp::Reverse;
+
 use crate::machine::libc::Libc;
 use crate::toolkit::asset::arch::Arch;
+use crate::toolkit::asset::arm::{ArmVariant, Float};
 use crate::toolkit::asset::file_format::FileFormat;
 use crate::toolkit::asset::os::Os;
 use crate::toolkit::asset::parsed_name::{Linkage, ParsedName};
@@ -13,6 +16,7 @@ pub(crate) struct Fit {
     /// Whether the name leaves the operating system open.
     is_os_open: bool,
     arch: ArchFit,
+    arm: Reverse<ArmVariant>,
     libc: LibcFit,
 }
 
@@ -50,6 +54,7 @@ impl Fit {
         Some(Self {
             is_os_open: others.is_os_open(asset, platform)?,
             arch: others.arch_fit(asset, platform)?,
+            arm: Reverse(asset.arm),
             libc: libc_fit(asset, platform)?,
         })
     }
@@ -107,18 +112,21 @@ impl<'a> Others<'a> {
         let arch = platform.arch();
         let has = |arch| asset.archs.contains(&Some(arch));
         let is_darwin = platform.os() == Os::Darwin;
-        let has_short = match arch {
-            Arch::X86_64 => has(Arch::X86),
-            Arch::Aarch64 => has(Arch::Arm),
-            _ => false,
-        };
+        let has_short = asset.has_short_arch
+            && match arch {
+                Arch::X86_64 => has(Arch::X86),
+                Arch::Aarch64 => has(Arch::Arm),
+                _ => false,
+            };
         if has(arch) {
             return Some(ArchFit::Exact);
         }
         if is_darwin && has_short {
             return Some(ArchFit::Short);
         }
-        if is_darwin && arch == Arch::Aarch64 && (has(Arch::X86_64) || has(Arch::X86)) {
+        // Rosetta translates no 32-bit program.
+        let is_translated = has(Arch::X86_64) || asset.has_short_arch && has(Arch::X86);
+        if is_darwin && arch == Arch::Aarch64 && is_translated {
             return Some(ArchFit::Translated);
         }
         if !asset.archs.is_empty() {
@@ -161,6 +169,7 @@ fn libc_fit(asset: &ParsedName, platform: Platform) -> Option<LibcFit> {
     };
     match (linkage, libc) {
         (Some(Linkage::Dynamic(Libc::Gnu)), Libc::Musl) => None,
+        (Some(Linkage::Dynamic(Libc::Gnu)), Libc::Gnu) if asset.arm.float == Float::Soft => None,
         (Some(Linkage::Dynamic(Libc::Musl) | Linkage::Static), Libc::Gnu) => Some(LibcFit::Bundled),
         (Some(_), _) => Some(LibcFit::Exact),
         (None, _) => Some(LibcFit::Open),

@@ -2,6 +2,7 @@
 
 use crate::machine::libc::Libc;
 use crate::toolkit::asset::arch::Arch;
+use crate::toolkit::asset::arm::ArmVariant;
 use crate::toolkit::asset::file_format::{self, FileFormat};
 use crate::toolkit::asset::os::Os;
 use crate::toolkit::asset::word::{self, Word};
@@ -23,6 +24,10 @@ pub(crate) struct ParsedName {
     pub(crate) systems: Vec<Option<Os>>,
     /// The architectures; `None` stands for one that rigup does not run on.
     pub(crate) archs: Vec<Option<Arch>>,
+    /// Whether an architecture is a short word, `x86` or `arm`, which may mean the one with 64 bits.
+    pub(crate) has_short_arch: bool,
+    /// The variant of 32-bit Arm.
+    pub(crate) arm: ArmVariant,
     /// Whether it is for every architecture.
     pub(crate) is_universal: bool,
     /// What it is linked with.
@@ -58,6 +63,8 @@ impl ParsedName {
             side_words: Vec::new(),
             systems: Vec::new(),
             archs: Vec::new(),
+            has_short_arch: false,
+            arm: ArmVariant::default(),
             is_universal: false,
             linkage: None,
             limits: 0,
@@ -97,7 +104,14 @@ impl ParsedName {
                         // Programs for Alpine run on each system with musl.
                         self.limits += usize::from(libc == Libc::Gnu);
                     }
-                    Word::Arch(arch) => self.archs.push(arch),
+                    Word::Arch(arch) => {
+                        let word = join(&rest[..length]);
+                        self.has_short_arch |= word.ends_with("x86") || word.ends_with("arm");
+                        if arch == Some(Arch::Arm) {
+                            self.arm.read(&word);
+                        }
+                        self.archs.push(arch);
+                    }
                     Word::Level(arch) => {
                         self.archs.push(Some(arch));
                         self.limits += 1;
@@ -169,14 +183,17 @@ fn remove_program(words: &mut Vec<NameWord<'_>>, program: &str) -> bool {
     false
 }
 
+fn join(words: &[NameWord<'_>]) -> String {
+    words.iter().map(|word| word.text).collect()
+}
+
 /// Returns what the first words say, and how many of them say it together: `x86_64`, `arm-v7`, `64-bit`.
 fn longest_meaning(words: &[NameWord<'_>]) -> (usize, Vec<Word>) {
     for length in [3, 2] {
         // In linux-amd64-v3.1, v3 belongs to the version.
         let is_before_version = words.get(length).is_some_and(|next| next.is_in_version);
         let Some(joined) = words.get(..length).filter(|_| !is_before_version) else { continue };
-        let joined: String = joined.iter().map(|word| word.text).collect();
-        if let Some(word) = word::lookup(&joined) {
+        if let Some(word) = word::lookup(&join(joined)) {
             return (length, vec![word]);
         }
     }

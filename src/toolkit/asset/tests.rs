@@ -331,3 +331,41 @@ proptest! {
         prop_assert_eq!(chosen, again);
     }
 }
+
+#[test]
+fn macos_gets_no_program_for_32_bit_intel() {
+    let (short, long) = ("tokei-i686-apple-darwin.tar.gz", "tokei-x86_64-apple-darwin.tar.gz");
+    for platform in ["darwin-arm64", "darwin-x86_64"] {
+        assert_eq!(choose(&[short, long], "tokei", platform), Some(long));
+        assert_eq!(choose(&[short], "tokei", platform), None);
+        assert_eq!(choose(&["tokei_darwin_386", "tokei_linux_386"], "tokei", platform), None);
+    }
+}
+
+#[test]
+fn arm_hosts_get_the_newest_level_with_hard_float() {
+    for (names, expected) in [
+        ("x-linux-armv5 x-linux-armv6 x-linux-armv7", Some("x-linux-armv7")),
+        ("x-linux-armv5 x-linux-armv6", Some("x-linux-armv6")),
+        ("x_linux_arm32v5 x_linux_arm", Some("x_linux_arm")),
+        ("x-linux-armv5", Some("x-linux-armv5")),
+        (
+            "x-armv7-unknown-linux-gnueabi x-arm-unknown-linux-gnueabihf x-armv7-unknown-linux-gnueabihf",
+            Some("x-armv7-unknown-linux-gnueabihf"),
+        ),
+        (
+            "x-armv7-unknown-linux-gnueabi x-arm-unknown-linux-gnueabihf",
+            Some("x-arm-unknown-linux-gnueabihf"),
+        ),
+        ("x-arm-unknown-linux-gnueabi", None),
+        (
+            "x-armv5te-unknown-linux-gnueabi x-arm-unknown-linux-musleabi",
+            Some("x-arm-unknown-linux-musleabi"),
+        ),
+        ("x-arm-linux-gnueabi-static", Some("x-arm-linux-gnueabi-static")),
+        ("x-linux-armel x-linux-armhf", Some("x-linux-armhf")),
+    ] {
+        let names: Vec<&str> = names.split(' ').collect();
+        assert_eq!(choose(&names, "x", "linux-arm-gnu"), expected, "{names:?}");
+    }
+}
