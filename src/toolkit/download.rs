@@ -354,7 +354,10 @@ impl AssetSource {
         let Some(verify) = &self.verify else { return Ok(self.minisign.is_some()) };
         let repository = self.repository.as_deref().unwrap_or_default();
         let UncheckedFile { settings, interrupt, file, .. } = *check;
-        let checked = Checked { file, name: &self.name, repository, settings, interrupt };
+        let host = ReleaseHost::new(self.host.as_deref(), settings)?;
+        let server = Some(host.name()).filter(|_| host.is_github());
+        let server = server.as_deref();
+        let checked = Checked { file, name: &self.name, repository, server, settings, interrupt };
         if verify == "attestation" {
             checked.check_attestation()?;
         } else {

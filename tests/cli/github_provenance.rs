@@ -167,3 +167,34 @@ fn cosign_must_find_the_repository_in_the_certificate() {
         "{arguments}"
     );
 }
+
+#[test]
+fn gh_and_cosign_ask_the_server_that_has_the_repository() {
+    let (mut context, server) = (TestContext::new(), server());
+    context.set("GITHUB_SERVER_URL", "https://git.example.org");
+    for program in ["gh", "cosign"] {
+        put_on_path(&mut context, program);
+    }
+    exit_with(&context, 0, "");
+    let arguments = || std::fs::read_to_string(context.path("tools/arguments")).unwrap();
+    let attested = json!({"verify": "attestation"});
+    let signed = json!({"verify": "cosign", "cosign": ["/x.sigstore.json"]});
+    download(&context, &server, &attested).succeeds();
+    let found = arguments();
+    assert!(
+        found.starts_with("attestation verify --repo owner/repo --hostname git.example.org /"),
+        "{found}"
+    );
+    download(&context, &server, &signed).succeeds();
+    let (found, identity) =
+        (arguments(), r"--certificate-identity-regexp ^https://git\.example\.org/owner/repo/ ");
+    assert!(found.contains(identity), "{found}");
+    assert!(found.contains("--certificate-oidc-issuer https://git.example.org/_services/token "), "{found}");
+    std::fs::remove_dir_all(context.path("downloads")).unwrap();
+    for (mut keys, program) in [(attested, "gh"), (signed, "cosign")] {
+        keys["host"] = json!("codeberg.org");
+        let expected =
+            format!("fail 'cannot check x with {program}: its repository is not on a GitHub server'");
+        refused(&context, download(&context, &server, &keys), &expected);
+    }
+}

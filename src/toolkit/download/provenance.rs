@@ -9,6 +9,7 @@ use crate::process::capture::{self, Captured, CapturedExit};
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::settings::Settings;
+use crate::toolkit::release::host::GITHUB;
 
 /// The longest check.
 const TIME_LIMIT: Duration = Duration::from_mins(5);
@@ -16,11 +17,8 @@ const TIME_LIMIT: Duration = Duration::from_mins(5);
 /// How to install a gh that verifies attestations, which that of a distribution may not.
 const INSTALL_GH: &str = "`rigup install gh --min-version 2.49`";
 
-/// The issuer of the certificates with which GitHub's workflows sign.
-const ISSUER: &str = "https://token.actions.githubusercontent.com";
-
 /// What the messages of gh and cosign contain if they could not check the file: they exit with 1 in either case.
-const NOT_ASKED: [&str; 13] = [
+const NOT_ASKED: [&str; 14] = [
     "gh auth login",
     "http 401",
     "http 403",
@@ -31,6 +29,7 @@ const NOT_ASKED: [&str; 13] = [
     "timeout",
     "deadline exceeded",
     "trusted root",
+    "not supported",
     "unknown command",
     "unknown flag",
     "tls:",
@@ -58,6 +57,8 @@ pub(super) struct Checked<'a> {
     pub(super) name: &'a str,
     /// The repository, `owner/name`.
     pub(super) repository: &'a str,
+    /// The GitHub server with the repository, or `None` if another host has it.
+    pub(super) server: Option<&'a str>,
     pub(super) settings: &'a Settings,
     pub(super) interrupt: &'a Interrupt,
 }
@@ -65,25 +66,37 @@ pub(super) struct Checked<'a> {
 impl Checked<'_> {
     /// Checks that a workflow of the repository has attested the file.
     pub(super) fn check_attestation(self) -> Result<(), ProvenanceError> {
-        let args = ["attestation", "verify", "--repo", self.repository].map(OsString::from);
-        self.check("gh", args.into_iter().chain([self.file.into()]).collect())
+        let server = self.server("gh")?;
+        let mut args = ["attestation", "verify", "--repo", self.repository].map(OsString::from).to_vec();
+        if server != GITHUB {
+            args.extend(["--hostname", server].map(OsString::from));
+        }
+        args.push(self.file.into());
+        self.check("gh", args)
     }
 
     /// Checks the signature of the file: a bundle, or a signature and a certificate.
     pub(super) fn check_signature(self, files: &[&Path]) -> Result<(), ProvenanceError> {
+        let server = self.server("cosign")?;
         let mut args: Vec<OsString> = vec!["verify-blob".into()];
         let options: &[&str] =
             if files.len() == 1 { &["--bundle"] } else { &["--signature", "--certificate"] };
         for (option, file) in options.iter().zip(files) {
             args.extend([OsStr::new(option).to_owned(), file.into()]);
         }
-        let identity = format!("^https://github\\.com/{}/", regex::escape(self.repository));
+        let identity = format!("^https://{}/{}/", regex::escape(server), regex::escape(self.repository));
         args.extend(
-            ["--certificate-identity-regexp", &identity, "--certificate-oidc-issuer", ISSUER]
+            ["--certificate-identity-regexp", &identity, "--certificate-oidc-issuer", &issuer(server)]
                 .map(OsString::from),
         );
         args.push(self.file.into());
         self.check("cosign", args)
+    }
+
+    /// Returns the GitHub server, or the error for another host, which neither program knows.
+    fn server(&self, program: &'static str) -> Result<&str, ProvenanceError> {
+        let reason = || "its repository is not on a GitHub server".to_owned();
+        self.server.ok_or_else(|| ProvenanceError::NotAsked(self.name.to_owned(), program, reason()))
     }
 
     fn check(self, program: &'static str, args: Vec<OsString>) -> Result<(), ProvenanceError> {
@@ -117,6 +130,16 @@ impl Checked<'_> {
                 reason(),
             )),
         }
+    }
+}
+
+/// Returns the issuer of the tokens with which the workflows of a GitHub server sign: GitHub, GitHub Enterprise Cloud with
+/// data residency, or GitHub Enterprise Server.
+fn issuer(server: &str) -> String {
+    match server {
+        GITHUB => "https://token.actions.githubusercontent.com".to_owned(),
+        server if server.ends_with(".ghe.com") => format!("https://token.actions.{server}"),
+        server => format!("https://{server}/_services/token"),
     }
 }
 
