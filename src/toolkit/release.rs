@@ -137,7 +137,7 @@ impl<'a> ReleaseSearch<'a> {
             && !self.request.best_effort.iter().any(|rule| rule == MIN_RELEASE_AGE_KEY);
         let lookup =
             ReleaseLookup { client: &client, host: &host, repository: &repository, criteria, must_keep_age };
-        lookup.run(self.provider, &of_release)
+        lookup.run(&of_release)
     }
 
     /// Returns what the request says about its file.

@@ -56,8 +56,10 @@ fn the_latest_release_is_found_without_the_api() {
         answers.insert(page, vec![list]);
         answers
     });
-    let output =
-        context.run(&INSTALL).succeeds().stderr_contains("github cannot enforce min_release_age: the API of");
+    let output = context
+        .run(&INSTALL)
+        .succeeds()
+        .stderr_contains("github: cannot enforce min_release_age: the API of");
     assert_eq!(output.record()["version"], "14.1.1");
     let stated = context.run(&[&INSTALL[..], &["--force", "--min-release-age", "1"]].concat());
     stated.exits_with(1).stderr_contains("set GITHUB_TOKEN");
@@ -164,8 +166,50 @@ fn a_wrong_token_is_reported_as_one() {
     let _server = github_with(&mut context, |_| [(path, vec![Answer::new("401 Unauthorized", "{}")])].into());
     context.set("GH_TOKEN", "canary");
     let record = install_with(&context, "github", &json!({}));
-    assert!(
-        attempt(&record).ends_with("does not accept the token: check GITHUB_TOKEN, or unset it"),
-        "{record}"
-    );
+    assert!(attempt(&record).ends_with("does not accept the token: check GH_TOKEN, or unset it"), "{record}");
+}
+
+#[test]
+fn a_hint_to_set_a_token_applies_only_if_none_was_sent() {
+    let mut context = TestContext::new();
+    let hosts = |context: &TestContext, address: &str| {
+        context.write("gh/hosts.yml", format!("{address}:\n    oauth_token: one\n"));
+    };
+    context.set("GH_CONFIG_DIR", context.path("gh"));
+    let retry = Answer::new("403 Forbidden", "{}").with("Retry-After: 3600");
+    let not_found = Answer::new("404 Not Found", "{}");
+    let unauthorized = Answer::new("401 Unauthorized", "{}");
+    for (answer, expected) in [
+        (retry, "allows no more requests until "),
+        (not_found, "does not show it with this token; check its name, and the token"),
+        (unauthorized, "does not accept the token: run `gh auth login --hostname "),
+    ] {
+        let server = github_with(&mut context, |_| [(page_path(1), vec![answer])].into_iter().collect());
+        hosts(&context, &server.address);
+        let stderr = context.run(&INSTALL).exits_with(1).stderr;
+        assert!(stderr.contains(expected) && !stderr.contains("set GITHUB_TOKEN"), "{stderr}");
+        let time = stderr.split(" until ").nth(1).unwrap_or("Z").split('Z').next().unwrap_or_default();
+        assert!(!time.contains('.'), "a time without milliseconds: {stderr}");
+    }
+}
+
+#[test]
+fn a_refusal_that_is_no_limit_is_shown_in_the_words_of_the_api() {
+    let mut context = TestContext::new();
+    let long = "x".repeat(300);
+    let bodies = [
+        (
+            json!({"message": "Resource protected by\u{1b}[31m\nSAML enforcement"}).to_string(),
+            "refuses the request: Resource protected by [31m SAML enforcement",
+        ),
+        (json!({"message": long}).to_string(), "xxx..."),
+        ("<html>".to_owned(), "sent the status 403; try again later"),
+    ];
+    for (body, expected) in bodies {
+        let answer = Answer::new("403 Forbidden", body).with("X-RateLimit-Remaining: 50");
+        let _server = github_with(&mut context, |_| [(page_path(1), vec![answer])].into_iter().collect());
+        let stderr = context.run(&INSTALL).exits_with(1).stderr;
+        assert!(stderr.contains(expected) && !stderr.contains("no more requests"), "{stderr}");
+        assert!(!stderr.contains(&long) && !stderr.contains('\u{1b}'), "{stderr}");
+    }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::settings::Settings;
+use crate::shell;
 use crate::toolkit::http::error::HttpError;
 use crate::toolkit::http::headers::Headers;
 use crate::toolkit::http::url::{self, Url, UrlError};
@@ -66,17 +67,20 @@ pub(crate) enum ApiError {
     #[error(transparent)]
     Http(#[from] HttpError),
     /// The host has no such repository, or shows it only to some users.
-    #[error("{0} has no repository {1}, or shows it only with a token; check its name, or set {2}")]
-    NotFound(String, String, &'static str),
-    /// The host answers only a number of requests.
+    #[error("{0} has no repository {1}, or {2}")]
+    NotFound(String, String, String),
+    /// The host answers only a number of requests, with the next step.
     #[error(
-        "the API of {host} allows no more requests{next}; set {variable} to have more", host = .0,
-        next = .1.map(|time| format!(" until {time}")).unwrap_or_default(), variable = token::GITHUB_VARIABLES[0]
+        "the API of {0} allows no more requests{next}{2}",
+        next = .1.map(|time| format!(" until {time}")).unwrap_or_default()
     )]
-    RateLimited(String, Option<Timestamp>),
-    /// The token is wrong.
-    #[error("the API of {0} does not accept the token: check {1}, or unset it")]
-    Unauthorized(String, &'static str),
+    RateLimited(String, Option<Timestamp>, String),
+    /// The token is wrong, with the next step.
+    #[error("the API of {0} does not accept the token: {1}")]
+    Unauthorized(String, String),
+    /// The host refuses the request, and says why.
+    #[error("the API of {0} refuses the request: {1}")]
+    Refused(String, String),
     /// Another status than that of a success.
     #[error("the API of {0} sent the status {1}; try again later")]
     Status(String, u16),
@@ -257,7 +261,7 @@ impl<'a> ReleaseHost<'a> {
             follows: true,
         };
         let (headers, text) = client.text(request)?;
-        self.check(api, &headers, credential.is_some(), repository)?;
+        self.check(api, &headers, &text, credential.is_some(), repository)?;
         let invalid = || ApiError::Invalid(self.name());
         // The release of a tag is not in a list.
         let json = match serde_json::from_str(&text).map_err(|_| invalid())? {
@@ -275,16 +279,51 @@ impl<'a> ReleaseHost<'a> {
         &self,
         api: Api,
         headers: &Headers,
+        text: &str,
         has_token: bool,
         repository: &Repository,
     ) -> Result<(), ApiError> {
-        let variable = if api == Api::GitLab { "GITLAB_TOKEN" } else { token::GITHUB_VARIABLES[0] };
+        let variable = match api {
+            Api::GitHub => Some(token::GITHUB_VARIABLES[0]),
+            Api::GitLab => Some(token::GITLAB.0),
+            Api::Forgejo => None,
+        };
+        // A hint to set a variable applies only if no token was sent.
+        let to_set = variable.filter(|_| !has_token);
         match headers.status {
             200 => Ok(()),
-            401 if has_token => Err(ApiError::Unauthorized(self.name(), variable)),
-            401 | 404 => Err(ApiError::NotFound(self.name(), repository.to_string(), variable)),
-            403 | 429 => Err(ApiError::RateLimited(self.name(), reset_time(headers))),
-            status => Err(ApiError::Status(self.name(), status)),
+            401 if has_token => Err(ApiError::Unauthorized(self.name(), self.token_hint(api))),
+            401 | 404 => {
+                let hint = match to_set {
+                    Some(variable) => {
+                        format!("shows it only with a token; check its name, or set {variable}")
+                    }
+                    None if has_token => {
+                        "does not show it with this token; check its name, and the token".to_owned()
+                    }
+                    None => "does not show it to everyone; check its name".to_owned(),
+                };
+                Err(ApiError::NotFound(self.name(), repository.to_string(), hint))
+            }
+            403 | 429 if is_limit(headers) => {
+                let hint =
+                    to_set.map(|variable| format!("; set {variable} to have more")).unwrap_or_default();
+                Err(ApiError::RateLimited(self.name(), reset_time(headers), hint))
+            }
+            status => Err(match message(text) {
+                Some(message) if status < 500 => ApiError::Refused(self.name(), message),
+                _ => ApiError::Status(self.name(), status),
+            }),
+        }
+    }
+
+    /// Returns what to do about a token that the API does not accept.
+    fn token_hint(&self, api: Api) -> String {
+        let is_set = |name: &&&str| self.settings.environment.text(name).is_some();
+        let variables = if api == Api::GitLab { &[token::GITLAB.0][..] } else { &token::GITHUB_VARIABLES };
+        match variables.iter().find(is_set) {
+            Some(variable) => format!("check {variable}, or unset it"),
+            None => format!("run `gh auth login --hostname {}`", shell::quote_text(&self.name())),
         }
     }
 
@@ -354,10 +393,34 @@ fn releases_url(api: Api, address: &Url, repository: &Repository) -> String {
     }
 }
 
+/// Whether the headers of a refusal say that a host answers only a number of requests: none is left, or there is a time
+/// from which it answers again. GitHub states the number and that time with every answer.
+fn is_limit(headers: &Headers) -> bool {
+    let of_either = |what: &str| {
+        headers.get(&format!("x-ratelimit-{what}")).or_else(|| headers.get(&format!("ratelimit-{what}")))
+    };
+    let is_used_up =
+        of_either("remaining").map_or_else(|| of_either("reset").is_some(), |left| left.trim() == "0");
+    headers.status == 429 || headers.get("retry-after").is_some() || is_used_up
+}
+
+/// Returns what an API says about an error, in one short line, or `None` if it says nothing.
+fn message(text: &str) -> Option<String> {
+    const CHARS: usize = 200;
+    let json: Value = serde_json::from_str(text).ok()?;
+    let message = json.get("message")?.as_str()?.split(|c: char| c.is_whitespace() || c.is_control());
+    let words: Vec<&str> = message.filter(|word| !word.is_empty()).collect();
+    let (mut message, is_long) = (words.join(" "), words.join(" ").chars().count() > CHARS);
+    if is_long {
+        message = message.chars().take(CHARS).collect::<String>() + "...";
+    }
+    Some(message).filter(|message| !message.is_empty())
+}
+
 /// Returns when the host answers again, or `None` if it does not say.
 fn reset_time(headers: &Headers) -> Option<Timestamp> {
     if let Some(seconds) = headers.get("retry-after").and_then(|seconds| seconds.parse::<i64>().ok()) {
-        return crate::clock::now().checked_add(jiff::SignedDuration::from_secs(seconds)).ok();
+        return Timestamp::from_second(crate::clock::now().as_second().checked_add(seconds)?).ok();
     }
     let seconds = headers.get("x-ratelimit-reset").or_else(|| headers.get("ratelimit-reset"))?;
     Timestamp::from_second(seconds.parse().ok()?).ok()

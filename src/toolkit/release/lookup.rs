@@ -26,15 +26,14 @@ pub(super) struct ReleaseLookup<'a> {
 }
 
 impl ReleaseLookup<'_> {
-    /// Finds a release, whose files `of_release` returns. `provider` is named in the warning about its age.
+    /// Finds a release, whose files `of_release` returns.
     pub(super) fn run(
         &self,
-        provider: &str,
         of_release: &impl Fn(Choice<'_>) -> Result<FoundRelease, ReleaseError>,
     ) -> Result<FoundRelease, ReleaseError> {
         match self.with_api(of_release) {
             Err(ReleaseError::Api(limit @ ApiError::RateLimited(..))) if self.host.is_github() => {
-                self.without_api(provider, limit, of_release)
+                self.without_api(limit, of_release)
             }
             result => result,
         }
@@ -77,7 +76,6 @@ impl ReleaseLookup<'_> {
     /// if it is not found.
     fn without_api(
         &self,
-        provider: &str,
         limit: ApiError,
         of_release: &impl Fn(Choice<'_>) -> Result<FoundRelease, ReleaseError>,
     ) -> Result<FoundRelease, ReleaseError> {
@@ -86,10 +84,8 @@ impl ReleaseLookup<'_> {
         let criteria = Criteria { released_before: None, ..self.criteria };
         let Ok(choice) = criteria.choose(slice::from_ref(&release)) else { return Err(limit.into()) };
         let mut found = of_release(choice)?;
-        found.unenforced_age = self
-            .criteria
-            .released_before
-            .map(|_| format!("{provider} cannot enforce min_release_age: {limit}"));
+        found.unenforced_age =
+            self.criteria.released_before.map(|_| format!("cannot enforce min_release_age: {limit}"));
         Ok(found)
     }
 

@@ -8,7 +8,7 @@ use crate::toolkit::http::url::Url;
 pub(crate) const GITHUB_VARIABLES: [&str; 2] = ["GITHUB_TOKEN", "GH_TOKEN"];
 
 /// The variable with a token for GitLab, and the one that names its host.
-const GITLAB: (&str, &str) = ("GITLAB_TOKEN", "GITLAB_HOST");
+pub(crate) const GITLAB: (&str, &str) = ("GITLAB_TOKEN", "GITLAB_HOST");
 
 /// Returns the token for GitHub: that of the variables, or the one that `gh auth login` stored for the server. It is sent
 /// only to `api`.
