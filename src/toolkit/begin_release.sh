@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # The code of a hook that installs from a release, after that of every hook with one request.
-# Makes the folder $built with the first of the $candidates that runs here, and sets $program, a path in it.
+# Makes the folder $built with the first of the $candidates that runs here, and sets $program, a path in it. $1 is the provider.
 unpack_release() {
     built=''
     while IFS= read -r candidate <&3; do
@@ -8,7 +8,7 @@ unpack_release() {
         built=$part/files
         eval "$("$RIGUP" hook download "$candidate" "$part/download")"
         "$RIGUP" hook unpack "$file" "$built" || exit
-        program=$("$RIGUP" hook program "$built" --name "$name" ${bin:+--bin "$bin"}) || exit
+        program=$("$RIGUP" hook program "$built" --name "$name" ${bin:+--bin "$bin"} ${1:+--provider "$1"}) || exit
         program=${program#"$built"/}
         "$RIGUP" hook startable "$built/$program" && return
     done 3<<CANDIDATES

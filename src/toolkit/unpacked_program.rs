@@ -27,13 +27,34 @@ pub(crate) enum ProgramError {
     NotFound(String, PathBuf, Vec<String>),
     /// Several programs may be meant.
     #[error(
-        "{folder} has several programs; name one of them with `--bin`, or with `bin` in the overrides: {programs}",
+        "{folder} has several programs; name one of them with `--bin`: {programs}",
         folder = shell::quote_path(.0), programs = list(.1, MAX_LISTED)
     )]
     Several(PathBuf, Vec<String>),
     /// The folder cannot be read.
     #[error("{0}")]
     Unreadable(#[from] walkdir::Error),
+}
+
+impl ProgramError {
+    /// Returns the error for the user of a provider, who does not know the folder and states the program in the overrides.
+    pub(crate) fn of_requirement(&self, provider: &str) -> String {
+        match self {
+            Self::None(_) => "there is no program in the archive".to_owned(),
+            Self::NotFound(bin, _, paths) => format!(
+                "overrides.{provider}.bin is {}, which is no program in the archive; it has {}",
+                shell::quote_text(bin),
+                programs(paths)
+            ),
+            Self::Several(_, paths) => {
+                let paths = list(paths, MAX_LISTED);
+                format!(
+                    "the archive has several programs; set overrides.{provider}.bin to one of them: {paths}"
+                )
+            }
+            Self::Unreadable(error) => error.to_string(),
+        }
+    }
 }
 
 fn programs(paths: &[String]) -> String {
@@ -339,7 +360,7 @@ mod tests {
     #[test]
     fn several_programs_and_none_are_errors_that_list_what_exists() {
         let files = [("x/bin/a", "program"), ("x/bin/b", "program"), ("c", "text")];
-        let error = "DIR has several programs; name one of them with `--bin`, or with `bin` in the overrides: x/bin/a and x/bin/b";
+        let error = "DIR has several programs; name one of them with `--bin`: x/bin/a and x/bin/b";
         assert_eq!(found(&files, "tool", None).unwrap_err(), error);
         assert_eq!(found(&[("tool", "text")], "tool", None).unwrap_err(), "there is no program in DIR");
         let error = "c is no program in DIR, which has x/bin/a and x/bin/b";

@@ -112,10 +112,13 @@ fn the_path_of_the_program_is_printed_or_the_programs_are_listed() {
     let program = |name| ["hook", "program", folder.to_str().unwrap(), "--name", name];
     assert_eq!(context.run(&program("tool")).succeeds().stdout, format!("{}\n", tool.display()));
     let error = format!(
-        "error: '{}' has several programs; name one of them with `--bin`, or with `bin` in the overrides: tool-1.0/bin/other and tool-1.0/bin/tool\n",
+        "error: '{}' has several programs; name one of them with `--bin`: tool-1.0/bin/other and tool-1.0/bin/tool\n",
         folder.display()
     );
     assert_eq!(context.run(&program("x")).exits_with(1).stderr, error);
+    let of_provider = [&program("x")[..], &["--provider", "github"]].concat();
+    let error = "error: the archive has several programs; set overrides.github.bin to one of them: tool-1.0/bin/other and tool-1.0/bin/tool\n";
+    assert_eq!(context.run(&of_provider).exits_with(1).stderr, error);
     let with_bin = [&program("x")[..], &["--bin", "bin/t*"]].concat();
     assert_eq!(context.run(&with_bin).succeeds().stdout, format!("{}\n", tool.display()));
     context.run(&["hook", "program", "/no/such/folder", "--name", "x"]).exits_with(3);

@@ -53,6 +53,9 @@ pub(crate) struct ProgramArgs {
     /// Path of the program in the folder, in which `*` stands for any characters but `/`
     #[arg(long, value_name = "PATH")]
     bin: Option<String>,
+    /// Provider whose overrides an error names, in place of DIR and `--bin`
+    #[arg(long)]
+    provider: Option<String>,
 }
 
 /// The arguments of `rigup hook unpack`.
@@ -89,14 +92,17 @@ fn unpack_error(file: &Path, error: &UnpackError) -> CliError {
 
 /// Runs `rigup hook program`.
 pub(crate) fn program(args: &ProgramArgs, context: &mut Context) -> CommandResult {
-    let ProgramArgs { folder, name, bin } = args;
+    let ProgramArgs { folder, name, bin, provider } = args;
     match unpacked_program::find(folder, name, bin.as_deref()) {
         Ok(path) => {
             context.output.raw(&[path.as_os_str().as_encoded_bytes(), b"\n"].concat());
             Ok(ExitStatus::Success)
         }
         Err(error @ ProgramError::Unreadable(_)) => Err(CliError::setup(error)),
-        Err(error) => Err(CliError::not_found(error)),
+        Err(error) => Err(match provider {
+            Some(provider) => CliError::not_found(error.of_requirement(provider)),
+            None => CliError::not_found(error),
+        }),
     }
 }
 
