@@ -81,38 +81,39 @@ pub enum LockfileError {
     #[error("the file has more than {MAX_SIZE} bytes")]
     TooLarge,
     /// The file is empty, or is not a lock file.
-    #[error("line 1: not the header of a lock file, {{\"type\":\"Lockfile\",\"version\":{FORMAT}}}")]
+    #[error(
+        "not the header of a lock file, {{\"type\":\"Lockfile\",\"version\":{FORMAT}}}; restore it, or remove the file and \
+         run `rigup lock`"
+    )]
     NoHeader,
     /// A newer rigup wrote the file.
-    #[error("line 1: format version {0} is newer than {FORMAT}; update rigup")]
+    #[error("format version {0} is newer than {FORMAT}; update rigup")]
     Newer(u64),
     /// The header is repeated.
-    #[error("line {0}: \"Lockfile\" is allowed only on line 1")]
+    #[error("\"Lockfile\" is allowed only on line 1; remove this line")]
     SecondHeader(usize),
     /// git could not merge two versions of the file.
     #[error(
-        "line {0}: merge conflict; keep one line for each platform and name, or keep either side and run `rigup lock`"
+        "merge conflict; keep one line for each platform and name, or keep either side and run `rigup lock`"
     )]
     Conflict(usize),
     /// The line is longer than [`jsonl::MAX_LINE`].
-    #[error("line {0}: longer than {max} bytes", max = jsonl::MAX_LINE)]
+    #[error("longer than {max} bytes; remove the line, and run `rigup lock`", max = jsonl::MAX_LINE)]
     TooLong(usize),
     /// The file has Windows line endings.
-    #[error(
-        "line {0}: ends in CR LF; add `rigup.lock -text` to .gitattributes, and check the file out again"
-    )]
+    #[error("ends in CR LF; add `rigup.lock -text` to .gitattributes, and check the file out again")]
     Crlf(usize),
     /// The line is not a JSON object with the fields of a pin, or one of them has an invalid value.
-    #[error("line {0}: {1}")]
+    #[error("{1}; correct the line, or remove it and run `rigup lock`")]
     Invalid(usize, String),
     /// The file already has a line for this name and platform.
-    #[error("line {0}: {1} already has a line for {2}; keep one of them")]
+    #[error("{1} already has a line for {2}; keep one of them")]
     Duplicate(usize, String, String),
 }
 
 impl LockfileError {
     /// Returns the line, or `None` if the error is about the whole file.
-    pub(crate) const fn line(&self) -> Option<usize> {
+    pub const fn line(&self) -> Option<usize> {
         match self {
             Self::TooLarge => None,
             Self::NoHeader | Self::Newer(_) => Some(1),

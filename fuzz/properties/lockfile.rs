@@ -10,10 +10,7 @@ pub(crate) fn check(input: &[u8]) {
     let lines: Vec<&[u8]> = input.split(|&byte| byte == b'\n').collect();
     match Lockfile::parse(input) {
         Err(error) => {
-            let message = error.to_string();
-            let number =
-                message.strip_prefix("line ").and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
-            assert!(number.is_some_and(|number| (1..=lines.len()).contains(&number)), "{message}");
+            assert!(error.line().is_some_and(|number| (1..=lines.len()).contains(&number)), "{error}");
         }
         Ok(lockfile) => check_parsed(&lockfile, &lines),
     }

@@ -37,7 +37,13 @@ pub enum EngineError {
     #[error("{0}")]
     Setup(String),
     /// A lock file cannot be used.
-    #[error("cannot use the lock file {}: {reason}", path.display())]
+    #[error(
+        "{}: {reason}",
+        match line {
+            Some(line) => format!("{}:{line}: cannot use the lock file", path.display()),
+            None => format!("cannot use the lock file {}", path.display()),
+        }
+    )]
     Lockfile {
         /// The lock file.
         path: PathBuf,

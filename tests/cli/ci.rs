@@ -400,7 +400,7 @@ fn an_error_that_ends_the_command_has_an_annotation_at_its_file() {
             .contains("### rigup install: setup error\n\n\n- cannot use")
     );
     context.write("here/rigup.lock", "{\"type\":\"Lockfile\",\"version\":1}\n\nx\n");
-    let at = ",file=rigup.lock,line=3::cannot use the lock file rigup.lock: line 3: ";
+    let at = ",file=rigup.lock,line=3::rigup.lock:3: cannot use the lock file: ";
     for (args, title) in [
         (["install", "--locked"], "::error title=rigup install%3A setup error"),
         (["lock", "--check"], "::error title=rigup lock%3A setup error"),

@@ -356,26 +356,24 @@ fn reports_the_invalid_line_of_a_lock_file_and_leaves_it_unchanged() {
     context.run(&["lock"]).succeeds();
     let good = lockfile(&context);
     let line = good.lines().nth(1).unwrap();
-    for (bad, expected) in [
-        (good.clone() + line, "line 3: a already has a line for "),
-        (good.clone() + "<<<<<<< HEAD\n", "line 3: merge conflict"),
-        (good.replace('\n', "\r\n"), "line 1: ends in CR LF"),
+    for (bad, line, expected) in [
+        (good.clone() + line, 3, "a already has a line for "),
+        (good.clone() + "<<<<<<< HEAD\n", 3, "merge conflict"),
+        (good.replace('\n', "\r\n"), 1, "ends in CR LF"),
         (
             good.replace("\"version\":1}", "\"version\":2}"),
-            "line 1: format version 2 is newer than 1; update rigup",
+            1,
+            "format version 2 is newer than 1; update rigup",
         ),
-        (
-            good.replace("\"sha256\":\"", "\"sha256\":\"x"),
-            "line 2: \"sha256\" must be 64 lower-case hex digits",
-        ),
-        (String::new(), "line 1: not the header of a lock file"),
+        (good.replace("\"sha256\":\"", "\"sha256\":\"x"), 2, "\"sha256\" must be 64 lower-case hex digits"),
+        (String::new(), 1, "not the header of a lock file"),
     ] {
         context.write("here/rigup.lock", &bad);
         for args in [&["install", "--locked"][..], &["lock"], &["lock", "--check"]] {
             context
                 .run(args)
                 .exits_with(3)
-                .stderr_contains(&format!("cannot use the lock file rigup.lock: {expected}"));
+                .stderr_contains(&format!("error: rigup.lock:{line}: cannot use the lock file: {expected}"));
         }
         assert_eq!(lockfile(&context), bad);
     }
