@@ -279,7 +279,9 @@ fn print_report(plan: &InstallPlan, results: &[StepResult], if_empty: &str, cont
     }
     let are_all_installed = results.iter().all(|result| matches!(result, StepResult::AlreadyInstalled(_)));
     match results {
-        [] => context.verbosity.note(if_empty),
+        // An error about a plugin says why nothing is required.
+        [] if plan.catalog.discovery.diagnostics.is_empty() => context.verbosity.note(if_empty),
+        [] => {}
         [StepResult::AlreadyInstalled(binary)] => {
             context.verbosity.note(&format!("{} is already installed", binary.name));
         }

@@ -62,7 +62,11 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
     let report = report?;
     print_rows(&report.rows, request.is_check, &mut context.output);
     print_diagnostics(&report.plan.catalog);
+    let has_diagnostics = !report.plan.catalog.discovery.diagnostics.is_empty();
     if report.rows.is_empty() && !report.has_file {
+        if has_diagnostics {
+            return Ok(report.status.or_incomplete());
+        }
         let text = format!("{NOTHING_REQUIRED}; {} does not exist", request.lockfile.display());
         if request.is_check {
             error!("{text}");
@@ -71,7 +75,7 @@ pub(crate) fn lock(args: LockArgs, context: &mut Context) -> CommandResult {
         context.verbosity.note(&text);
         return Ok(report.status);
     }
-    if report.rows.is_empty() && !request.is_prune {
+    if report.rows.is_empty() && !request.is_prune && !has_diagnostics {
         context.verbosity.note(NOTHING_REQUIRED);
     }
     let results = report.installed.iter().flat_map(|installed| &installed.results);

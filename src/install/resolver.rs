@@ -150,7 +150,10 @@ impl Resolver<'_> {
             rules.retain(|rule| *rule != MIN_RELEASE_AGE_KEY);
         }
         if !rules.is_empty() {
-            let notice = format!("{provider} cannot enforce {}; see docs/providers.md", rules.join(" and "));
+            let rules = rules.join(" and ");
+            let notice = format!(
+                "{provider} cannot enforce {rules}; `rigup plugin show {provider}` shows what it enforces"
+            );
             (self.on_event)(request, InstallEvent::Notice(notice));
         }
     }

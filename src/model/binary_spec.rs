@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::model::binary::Installed;
-use crate::model::name::{BinaryName, NameError};
+use crate::model::name::{self, BinaryName, NameError};
 use crate::model::plugin_name::ProviderName;
 use crate::model::version::{Version, VersionRange};
 use crate::sorting::sort_by_key;
@@ -49,6 +49,9 @@ impl BinarySpec {
         };
         if let Some(known) = of_known(None, text).or_else(|| of_known(provider, rest)) {
             return Ok(known);
+        }
+        if name::is_address(text) {
+            return Err(NameError::Address(text.to_owned()));
         }
         if text.starts_with(':') {
             return Err(NameError::NoProvider(text.to_owned()));
@@ -168,6 +171,10 @@ mod tests {
             assert_eq!(parse(text, &[]), Err(NameError::NoProvider(text.trim().to_owned())));
         }
         assert!(matches!(parse("npm:@angular/cli@17", &[]), Err(NameError::Scoped(_))));
+        for address in ["https://example.org/x", "http://localhost:80/x@1", "git+https://x/y"] {
+            let is_error = matches!(parse(address, &[]), Err(NameError::Address(_)));
+            assert_eq!(is_error, !address.contains('+'), "{address}");
+        }
         assert!(matches!(parse("pip:a/b", &[]), Err(NameError::RelativePath(_))));
     }
 

@@ -28,6 +28,11 @@ pub enum NameError {
     /// A path that is neither absolute nor below the home folder.
     #[error("the name `{0}` contains a `/`; use a plain name, or the absolute path of a file")]
     RelativePath(String),
+    /// An address.
+    #[error(
+        "`{0}` is an address, not a name; run this with the name of its program in place of PROGRAM: `echo '{{\"type\":\"BinaryRequest\",\"name\":\"PROGRAM\",\"binproviders\":\"url\",\"overrides\":{{\"url\":{{\"url\":\"{0}\"}}}}}}' | rigup apply`"
+    )]
+    Address(String),
     /// A Node package with a scope.
     #[error(
         "the name `{0}` is that of a package; run this with one of its programs, which `npm view {0} bin` shows, in place of PROGRAM: `echo '{{\"type\":\"BinaryRequest\",\"name\":\"PROGRAM\",\"binproviders\":\"npm\",\"overrides\":{{\"npm\":[\"{0}\"]}}}}' | rigup apply`"
@@ -70,7 +75,11 @@ impl BinaryName {
             text.to_owned()
         };
         if expanded.contains('/') && !expanded.starts_with('/') {
-            let error = if is_scoped(text) { NameError::Scoped } else { NameError::RelativePath };
+            let error = match text {
+                text if is_address(text) => NameError::Address,
+                text if is_scoped(text) => NameError::Scoped,
+                _ => NameError::RelativePath,
+            };
             return Err(error(text.to_owned()));
         }
         if expanded.ends_with('/') {
@@ -99,6 +108,14 @@ impl BinaryName {
 /// Returns the name of a binary's link: the binary's name, or the last part if the name is a path.
 pub fn link_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
+}
+
+/// Returns whether a text is an address such as `https://example.org/x`, without a character that a shell or JSON would read.
+pub(crate) fn is_address(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_graphic() && !"'\"{}".contains(c);
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| scheme.chars().all(|c| c.is_ascii_alphanumeric()))
+        && text.chars().all(is_plain)
 }
 
 /// Returns whether a text is the name of a Node package with a scope such as `@angular/cli@17`, perhaps with a version.

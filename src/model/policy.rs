@@ -124,7 +124,7 @@ impl PolicySupport {
             Some(true) => None,
             Some(false) => Some(format!("the provider cannot enforce {key}")),
             None => Some(format!(
-                "the provider does not declare that it enforces {key}; see `enforces` in docs/hooks.md"
+                "the provider does not declare that it enforces {key}; leave out this rule, or name another provider"
             )),
         })
     }

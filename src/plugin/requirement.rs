@@ -136,7 +136,7 @@ pub enum LineError {
     #[error("not a JSON object: {0}")]
     NotAnObject(String),
     /// No `name`.
-    #[error("no \"name\"")]
+    #[error("no \"name\"; add that of the binary, as in {{\"type\":\"Binary\",\"name\":\"jq\"}}")]
     NoName,
     /// A setting in braces that has no value.
     #[error(transparent)]
@@ -246,7 +246,7 @@ fn parse_line_with_unknown(
 ) -> Result<(Requirement, Option<String>), LineError> {
     let StrictValue(value) =
         serde_json::from_slice(line).map_err(|error| LineError::NotAnObject(jsonl::parse_error(&error)))?;
-    let Value::Object(keys) = value else { return Err(other_value()) };
+    let Value::Object(keys) = value else { return Err(other_value(&value)) };
     match keys.get("type") {
         Some(Value::String(kind)) if is_requirement(kind) => {}
         _ => return Err(LineError::WrongValue("type", "\"Binary\" or \"BinaryRequest\"")),
@@ -255,8 +255,9 @@ fn parse_line_with_unknown(
     Ok((parse_fields(plugin, &keys, home)?, unknown))
 }
 
-fn other_value() -> LineError {
-    LineError::NotAnObject("another kind of JSON value".to_owned())
+fn other_value(value: &Value) -> LineError {
+    let kind = if value.is_array() { "a list" } else { "a single value" };
+    LineError::NotAnObject(format!("it is {kind}; write {{\"type\":\"Binary\",\"name\":\"NAME\"}}"))
 }
 
 /// Returns whether a record of this type is a requirement. `Dependency` is the oldest name of the type.
@@ -274,7 +275,7 @@ pub fn parse_entry(
     home: Option<&Path>,
     fill: impl Fn(&str) -> Substitution,
 ) -> Result<(Requirement, Option<String>), LineError> {
-    let Value::Object(keys) = entry else { return Err(other_value()) };
+    let Value::Object(keys) = entry else { return Err(other_value(entry)) };
     let mut keys = keys.clone();
     let mut setting = None;
     if let Some(Value::String(name)) = keys.get_mut("name") {
@@ -407,10 +408,10 @@ mod tests {
     fn reports_why_a_line_is_not_a_requirement() {
         for (line, expected) in [
             ("{\"type\":\"Binary\",\"na", "not a JSON object: EOF"),
-            ("[]", "not a JSON object: another kind of JSON value"),
+            ("[]", "not a JSON object: it is a list; write {\"type\":\"Binary\",\"name\":"),
             ("{}", "\"type\" must be \"Binary\" or"),
             (r#"{"type":"Machine"}"#, "\"type\" must be \"Binary\" or"),
-            (r#"{"type":"Binary"}"#, "no \"name\""),
+            (r#"{"type":"Binary"}"#, "no \"name\"; add that of the binary, as in {"),
             (r#"{"type":"Binary","name":7}"#, "\"name\" must be a string"),
             (r#"{"type":"Binary","name":"a/b"}"#, "the name `a/b` contains a `/`"),
             (r#"{"type":"Binary","name":"x","binproviders":7}"#, "\"binproviders\" must be a string such as"),

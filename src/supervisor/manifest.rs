@@ -176,8 +176,8 @@ fn with_other_formats(problem: ManifestProblem, text: &str, path: &Path) -> Mani
     const YAML_EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
     if let Some((line, _)) = (1..).zip(text.lines()).find(|(_, line)| line.starts_with("[program:")) {
-        let message = "a configuration of supervisord, which rigup does not read; docs/coming-from.md shows how to declare \
-                       its programs in rigup.toml";
+        let message = "a configuration of supervisord, which rigup does not read; declare each program in rigup.toml, as \
+                       [daemons.NAME] with its command";
         ManifestProblem::new(line, message)
     } else if YAML_EXTENSIONS.contains(&extension) {
         problem

@@ -6,7 +6,8 @@ wrap_image() {
     case $image in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._:/@-]*) decline "$image is not the name of an image" ;; esac
     case ${image##*/} in *[:@]*) ;; *) image=$image:${exact_version:-latest} ;; esac
     # An image that was built or loaded here is in no registry.
-    logged "$1" pull --quiet "$image" || "$1" image inspect "$image" >/dev/null 2>&1 || fail "$(tail -n 1 "$log")"
+    logged "$1" pull --quiet "$image" || "$1" image inspect "$image" >/dev/null 2>&1 ||
+        fail "cannot pull the image $image: $(tail -n 1 "$log"); to use another, set overrides.$1.image, such as docker.io/alpine/git:v2.49.1"
     digest=$("$1" image inspect --format '{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}' "$image") ||
         fail "$1 cannot show the digest of $image"
     # Without an entrypoint, an image runs the first argument.

@@ -87,10 +87,10 @@ impl<'a> ReleaseSearch<'a> {
 
     /// Returns the file at the address that the request states.
     fn at_url(&self) -> Result<FoundRelease, ReleaseError> {
-        let template = self.stated.url()?.ok_or_else(|| self.missing("url"))?;
+        let template = self.stated.url()?.ok_or_else(|| ReleaseError::NoAddress(self.provider.to_owned()))?;
         let version = self.stated.version_of(self.request, false)?;
         if version.is_empty() && template.has_version() {
-            return Err(self.missing("version"));
+            return Err(ReleaseError::NoVersion(self.provider.to_owned(), self.request.name.to_string()));
         }
         let url = template.expand(version, version, self.platform);
         let name = Url::parse(&url)?.file_name().ok_or(UrlError::Invalid(url.clone()))?;
@@ -260,9 +260,5 @@ impl<'a> ReleaseSearch<'a> {
             require_checksum: self.stated.flag("require_checksum")? || is_required,
             ..AssetSource::default()
         })
-    }
-
-    fn missing(&self, key: &'static str) -> ReleaseError {
-        ReleaseError::MissingKey(self.provider.to_owned(), key)
     }
 }

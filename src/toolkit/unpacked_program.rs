@@ -21,7 +21,7 @@ pub(crate) enum ProgramError {
     None(PathBuf),
     /// The path of the program leads to none.
     #[error(
-        "{bin} is no program in {folder}, which has {programs}",
+        "{folder} has no program {bin}, only {programs}",
         bin = shell::quote_text(.0), folder = shell::quote_path(.1), programs = programs(.2)
     )]
     NotFound(String, PathBuf, Vec<String>),
@@ -31,8 +31,8 @@ pub(crate) enum ProgramError {
         folder = shell::quote_path(.0), programs = list(.1, MAX_LISTED)
     )]
     Several(PathBuf, Vec<String>),
-    /// The folder cannot be read.
-    #[error("{0}")]
+    /// The folder, or one in it, cannot be read.
+    #[error("cannot read {path}: {cause}", path = shell::quote_path(.0.path().unwrap_or(Path::new(""))), cause = cause(.0))]
     Unreadable(#[from] walkdir::Error),
 }
 
@@ -57,8 +57,13 @@ impl ProgramError {
     }
 }
 
+/// Returns why a folder cannot be read, without its path.
+fn cause(error: &walkdir::Error) -> String {
+    error.io_error().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 fn programs(paths: &[String]) -> String {
-    if paths.is_empty() { "no programs".to_owned() } else { list(paths, MAX_LISTED) }
+    if paths.is_empty() { "files of other kinds".to_owned() } else { list(paths, MAX_LISTED) }
 }
 
 /// A file that begins like a program.
@@ -363,7 +368,7 @@ mod tests {
         let error = "DIR has several programs; name one of them with `--bin`: x/bin/a and x/bin/b";
         assert_eq!(found(&files, "tool", None).unwrap_err(), error);
         assert_eq!(found(&[("tool", "text")], "tool", None).unwrap_err(), "there is no program in DIR");
-        let error = "c is no program in DIR, which has x/bin/a and x/bin/b";
+        let error = "DIR has no program c, only x/bin/a and x/bin/b";
         assert_eq!(found(&files, "tool", Some("c")).unwrap_err(), error);
         for bin in ["../x", "/bin/sh"] {
             found(&files, "tool", Some(bin)).unwrap_err();

@@ -107,8 +107,16 @@ fn url_installs_from_the_address_of_the_requirement() {
     assert_eq!((&record["version"], &record["binprovider"]), (&json!("2.5"), &json!("url")), "{record}");
     assert_eq!(record["abspath"], lib(&context, "url/rg/rg").to_str().unwrap());
     for (overrides, expected) in [
-        (json!({}), "rejected set overrides.url.url"),
-        (json!({"url": url}), "rejected set overrides.url.version"),
+        (
+            json!({}),
+            "rejected no address is stated; set overrides.url.url, as in {\"url\": {\"url\": \"https://",
+        ),
+        (json!("https://example.org/rg"), "rejected no address is stated; set overrides.url.url, as in "),
+        (
+            json!({"url": url}),
+            "rejected the address in overrides.url.url has {version}, but no version is requested; request one as in rg@1.2, or \
+             set overrides.url.version",
+        ),
         (json!({"url": url, "version": "3"}), "failed exit code 1: cannot download http://127.0.0.1:"),
         (
             json!({"url": "http://example.org/rg"}),

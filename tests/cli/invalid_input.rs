@@ -332,3 +332,30 @@ fn an_argument_that_is_not_utf8_is_an_error_without_a_panic() {
         assert!(output.stderr.starts_with("error: "), "{output:?}");
     }
 }
+
+#[test]
+fn an_invalid_line_is_the_reason_why_nothing_is_required() {
+    let context = TestContext::new();
+    for (line, expected) in [
+        (
+            "[]",
+            "binaries.jsonl:1: not a JSON object: it is a list; write {\"type\":\"Binary\",\"name\":\"NAME\"}",
+        ),
+        ("{\"type\":\"Binary\"}", "binaries.jsonl:1: no \"name\"; add that of the binary, as in {"),
+    ] {
+        context.write("here/plugins/p/binaries.jsonl", line);
+        for args in [&["install"][..], &["load"], &["lock"], &["lock", "--check"]] {
+            let output = context.run(args).exits_with(1).stderr_contains(expected);
+            assert!(!output.stderr.contains("requires a binary"), "{}", output.stderr);
+        }
+    }
+}
+
+#[test]
+fn an_address_in_place_of_a_name_leads_to_the_provider_url() {
+    let context = TestContext::new();
+    let output = context.run(&["install", "https://example.org/x"]).exits_with(2);
+    output.stderr_contains("`https://example.org/x` is an address, not a name; ").stderr_contains(
+        "\"name\":\"PROGRAM\",\"binproviders\":\"url\",\"overrides\":{\"url\":{\"url\":\"https://example.org/x\"}}}' | rigup apply`",
+    );
+}

@@ -125,3 +125,18 @@ fn the_next_provider_is_tried_and_the_log_is_that_of_the_attempt() {
     assert_eq!(fs::read_to_string(context.path("data/asked")).unwrap(), "asked\n");
     assert!(context.run(&["logs", "polly"]).succeeds().stdout.contains("nothing to spare"));
 }
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_named_with_its_override() {
+    let mut context = TestContext::new();
+    let podman = context.script(
+        "tools/podman",
+        "#!/bin/sh\necho 'Error: short-name \"jq:latest\" did not resolve' >&2\nexit 125\n",
+    );
+    context.set("PATH", format!("{}:/usr/bin:/bin", podman.parent().unwrap().display()));
+    let output = context.run(&["install", "podman:jq"]).exits_with(1);
+    output.stderr_contains(
+        "cannot pull the image jq:latest: Error: short-name \"jq:latest\" did not resolve; to use another, set \
+         overrides.podman.image, such as docker.io/alpine/git:v2.49.1",
+    );
+}

@@ -121,7 +121,8 @@ fn the_path_of_the_program_is_printed_or_the_programs_are_listed() {
     assert_eq!(context.run(&of_provider).exits_with(1).stderr, error);
     let with_bin = [&program("x")[..], &["--bin", "bin/t*"]].concat();
     assert_eq!(context.run(&with_bin).succeeds().stdout, format!("{}\n", tool.display()));
-    context.run(&["hook", "program", "/no/such/folder", "--name", "x"]).exits_with(3);
+    let missing = context.run(&["hook", "program", "/no/such/folder", "--name", "x"]).exits_with(3);
+    missing.stderr_contains("error: cannot read /no/such/folder: No such file or directory");
 }
 
 #[test]

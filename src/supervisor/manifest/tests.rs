@@ -345,8 +345,8 @@ fn a_file_of_another_format_names_the_files_that_rigup_reads() {
         let found = messages("supervisord.conf", text);
         let line = text.lines().count() - 1;
         let expected = format!(
-            "supervisord.conf:{line}: a configuration of supervisord, which rigup does not read; docs/coming-from.md shows \
-             how to declare its programs in rigup.toml"
+            "supervisord.conf:{line}: a configuration of supervisord, which rigup does not read; declare each program \
+             in rigup.toml, as [daemons.NAME] with its command"
         );
         assert_eq!(found, expected);
     }

@@ -45,9 +45,17 @@ pub(crate) enum ReleaseError {
     /// The request has several packages: the provider, and their number.
     #[error("overrides.{0}.packages must be one repository, not {1}; give each its own requirement")]
     SeveralPackages(String, usize),
-    /// The request needs a key that it does not have.
-    #[error("set overrides.{0}.{1}")]
-    MissingKey(String, &'static str),
+    /// The request has no address: the provider.
+    #[error(
+        "no address is stated; set overrides.{0}.url, as in {{\"{0}\": {{\"url\": \"https://example.org/tool.tar.gz\"}}}}"
+    )]
+    NoAddress(String),
+    /// The address has a placeholder for a version, which the request does not state: the provider, and the name.
+    #[error(
+        "the address in overrides.{0}.url has {{version}}, but no version is requested; request one as in {1}@1.2, or set \
+         overrides.{0}.version"
+    )]
+    NoVersion(String, String),
     /// No release is suitable.
     #[error("{0} has no release that the request accepts: {1}")]
     Unsuitable(String, Unsuitable),
