@@ -11,7 +11,7 @@ IFS='
 
 eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider go -- "$@")}"
 options=$(printf '%s\n' "$packages" | grep '^-') || :
-packages=$(printf '%s\n' "$packages" | grep -v '^-') || decline "overrides.go has options but no module path"
+packages=$(printf '%s\n' "$packages" | grep -v '^-')
 for package in $packages; do
     # A module path starts with a host name, which has a dot; ./x is a folder.
     printf '%s\n' "${package%%@*}" | grep -q '^[A-Za-z0-9][^/]*\.[^/]*/' ||

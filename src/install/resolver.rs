@@ -282,11 +282,8 @@ fn unavailable(
 /// Returns why a provider cannot have the packages of a request, before anything is installed that the provider itself needs.
 fn refusal(request: &Request, provider: &ProviderName, config: Option<&ProviderConfig>) -> Option<String> {
     let names = config?.package_names.as_ref()?;
-    let stated = &request.overrides.of(provider).packages;
-    let packages = stated.iter().map(String::as_str).filter(|package| !package.starts_with('-'));
-    let own = [request.name.link_name()];
-    let own = own.into_iter().filter(|_| stated.is_empty());
-    names.refusal(packages.chain(own))
+    let packages = request.overrides.of(provider).packages_of(&request.name);
+    names.refusal(packages.iter().map(String::as_str).filter(|package| !package.starts_with('-')))
 }
 
 /// Returns why no provider installed a binary, in one line.
@@ -314,8 +311,7 @@ fn rejection(
     let unsupported_rule = config.enforces.unsupported_rule(request.policy_of(provider));
     // The package managers of distributions have names of their own, which their hooks check.
     let has_pattern = || {
-        let name = [request.name.link_name().to_owned()];
-        let packages = if overrides.packages.is_empty() { &name[..] } else { &overrides.packages };
+        let packages = overrides.packages_of(&request.name);
         let odd = packages.iter().find(|package| config.curated == Some(false) && is_pattern(package))?;
         Some(format!("{odd} is not the name of a package"))
     };

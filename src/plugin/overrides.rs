@@ -30,9 +30,6 @@ pub enum OverrideError {
     /// A package that the package manager would read as an option.
     #[error("overrides.{0}: the package `{1}` starts with `-`; put options into install_args")]
     Option(ProviderName, String),
-    /// Options without a package.
-    #[error("overrides.{0} has only options; add the name of the package to them")]
-    NoPackage(ProviderName),
     /// A key whose value is invalid: the key, and what its value must be.
     #[error("overrides.{0}.{1} must be {2}")]
     WrongValue(ProviderName, &'static str, &'static str),
@@ -104,8 +101,8 @@ pub struct Overrides {
 /// The overrides for one provider. Blank values count as absent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProviderOverrides {
-    /// The packages that provide the binary, which may include options if they come from `install_args`; empty if the
-    /// package has the name of the binary.
+    /// The packages that provide the binary, and options if they come from `install_args`. If there is no package, it has the
+    /// name of the binary.
     pub packages: Vec<String>,
     /// The folder that the provider installs into, instead of a separate one for each binary.
     pub install_root: Option<String>,
@@ -301,6 +298,14 @@ impl ProviderOverrides {
         self.json.get(key)
     }
 
+    /// Returns the packages and the options that a provider installs for a binary. The name of the package is by default that
+    /// of the binary.
+    pub(crate) fn packages_of(&self, name: &BinaryName) -> Vec<String> {
+        let is_named = self.packages.iter().any(|package| !is_option(package));
+        let own = (!is_named).then(|| name.link_name().to_owned());
+        own.into_iter().chain(self.packages.iter().cloned()).collect()
+    }
+
     /// Checks the options among the packages against those that the provider allows; one that ends with `=` allows any
     /// value.
     pub fn check_options(&self, provider: &str, allowed: &[String]) -> Result<(), OptionError> {
@@ -433,8 +438,6 @@ fn packages(provider: &ProviderName, json: &Value) -> Result<Vec<String>, Overri
     }
     if let Some(package) = packages.iter().find(|text| text.contains(|c: char| c.is_control() || c == '\\')) {
         return Err(OverrideError::Control(provider.clone(), package.clone()));
-    } else if !packages.is_empty() && packages.iter().all(|package| is_option(package)) {
-        return Err(OverrideError::NoPackage(provider.clone()));
     }
     Ok(packages)
 }

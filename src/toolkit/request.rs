@@ -174,10 +174,7 @@ impl HookRequest {
     pub fn packages(&self, provider: &str, config: &ProviderConfig) -> Result<Vec<String>, OptionError> {
         let overrides = self.overrides.of(provider);
         overrides.check_options(provider, config.options.as_deref().unwrap_or_default())?;
-        let mut packages = overrides.packages.clone();
-        if packages.is_empty() {
-            packages.push(self.name.link_name().to_owned());
-        }
+        let mut packages = overrides.packages_of(&self.name);
         if let Some(format) = &config.version_format {
             for package in packages.iter_mut().filter(|package| !package.starts_with('-')) {
                 if let Some(written) = package_spec::with_version(package, format) {

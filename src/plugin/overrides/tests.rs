@@ -130,13 +130,26 @@ fn a_key_that_the_provider_does_not_understand_is_an_error() {
 }
 
 #[test]
+fn options_alone_are_for_the_package_with_the_name_of_the_binary() {
+    let name = BinaryName::parse("black", None).unwrap();
+    for (overrides, packages) in [
+        (json!({"install_args": ["--pre"]}), &["black", "--pre"][..]),
+        (json!({"install_args": ["--pre", "other"]}), &["--pre", "other"]),
+        (json!({"packages": "other", "install_args": "--pre"}), &["other", "--pre"]),
+        (json!({}), &["black"]),
+    ] {
+        let parsed = parse(&json!({"pip": overrides})).unwrap();
+        assert_eq!(parsed.of("pip").packages_of(&name), packages, "{overrides}");
+    }
+}
+
+#[test]
 fn rejects_values_that_a_provider_cannot_use() {
     for (bad, expected) in [
         (json!({"abspath": 7}), "overrides.pip.abspath must be a string"),
         (json!({"install_root": "a\nb"}), "overrides.pip.install_root must be a string without control"),
         (json!({"of": ["mine", {"x": "\0"}]}), "overrides.pip contains a NUL"),
         (json!({"min_version": "new"}), "overrides.pip.min_version must be a version"),
-        (json!({"install_args": ["--pre"]}), "overrides.pip has only options; add the name of the package"),
         (json!({"min_release_age": "new"}), "overrides.pip: \"min_release_age\" must be a number"),
     ] {
         let error = parse(&json!({ "pip": bad })).unwrap_err().to_string();
