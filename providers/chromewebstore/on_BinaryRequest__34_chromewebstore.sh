@@ -7,7 +7,8 @@
 set -euf
 
 eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider chromewebstore -- "$@")}"
-id=$(printf '%s\n' "$packages" | grep -v '^-') || id=$name
+one_package
+id=$package
 printf %s "$id" | grep -qxE '[a-p]{32}' || decline "$id is not the id of an extension, which has 32 letters from a to p"
 url=$(printf '%s\n' "$packages" | sed -n 's/^--url=//p' | tail -n 1)
 expected=$(printf '%s\n' "$packages" | sed -n 's/^--sha256=//p' | tail -n 1 | tr A-F a-f)

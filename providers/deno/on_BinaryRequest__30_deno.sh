@@ -8,13 +8,12 @@ IFS='
 '
 
 eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider deno -- "$@")}"
+one_package
 needs deno
 deno --version | awk '{ split($2, part, "."); exit part[1] > 2 || part[1] == 2 && part[2] >= 6 }' &&
     decline "$(deno --version | head -n 1) is too old; install 2.6 or later with \`deno upgrade\`"
 options=$(printf '%s\n' "$packages" | grep '^-') || :
-package=$(printf '%s\n' "$packages" | grep -v '^-') || :
 case $package in
-*"$IFS"*) reject "deno installs one package for a program, not several" ;;
 npm:* | jsr:* | file:* | http:* | https:* | [./~]*) ;;
 *) package=npm:$package ;;
 esac

@@ -8,7 +8,8 @@ set -euf
 
 eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider node -- "$@")}"
 case $name in node | npm | npx | corepack) ;; *) decline "only node, npm, npx and corepack come with Node.js" ;; esac
-line=$(printf '%s\n' "$packages" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
+one_package
+line=$(printf '%s\n' "$package" | sed -n '1s/^\(node@\)\{0,1\}v\{0,1\}\([0-9].*\)$/\2/p')
 
 mirror=${NODEJS_ORG_MIRROR:-https://nodejs.org/dist} mirror=${mirror%/}
 # Downloads the file $1 of the mirror into the folder $2.

@@ -8,7 +8,8 @@ IFS='
 '
 
 eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider playwright -- "$@")}"
-browser=$(printf '%s\n' "$packages" | grep -v '^-') || browser=$name
+one_package
+browser=$package
 case $browser in
 chrome | chromium) browser=chromium ;;
 chrome-headless-shell | chromium-headless-shell) browser=chromium-headless-shell ;;

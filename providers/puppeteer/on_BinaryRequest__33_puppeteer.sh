@@ -8,7 +8,8 @@ IFS='
 '
 
 eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider puppeteer -- "$@")}"
-browser=$(printf '%s\n' "$packages" | grep -v '^-') || browser=$name
+one_package
+browser=$package
 kind=${browser%%@*}
 case $kind in
 chrome | chrome-headless-shell | chromedriver | firefox) tag=stable ;;

@@ -1,6 +1,12 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # The code of a hook with one request, after its variables and the code of every hook.
 reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
+# Sets package to the package of the request, without options. Rejects a request that has several.
+one_package() {
+    package=$(printf '%s\n' "$packages" | grep -v '^-') || :
+    case $package in *"
+"*) reject "a program comes from one package, not several; give each package its own requirement" ;; esac
+}
 # Rejects locations, which have no release date and can run scripts, except those that match the regular expression $1.
 check_locations() {
     [ "$locations" ] || return 0

@@ -194,3 +194,25 @@ fn a_file_of_requirements_without_end_is_an_error() {
     let output = context.run(&["install"]).exits_with(1);
     output.stderr_contains("binaries.jsonl: cannot read the file: it is larger than 16777216 bytes");
 }
+
+#[test]
+fn several_packages_are_an_error_if_the_program_comes_from_one() {
+    let context = TestContext::new();
+    for (provider, packages) in [
+        ("chromewebstore", ["ddkjiahejlhfcafbddmgiahcphecmpfh", "cjpalhdlnbpafiamejdnhcphjbkeiagm"]),
+        ("deno", ["cowsay", "npm:typescript"]),
+        ("docker", ["alpine/jq", "alpine/git"]),
+        ("node", ["node@20", "node@22"]),
+        ("playwright", ["chromium", "firefox"]),
+        ("podman", ["alpine/jq", "alpine/git"]),
+        ("puppeteer", ["chrome@1", "firefox"]),
+    ] {
+        let overrides = json!({provider: {"packages": packages}});
+        let line =
+            json!({"type": "Binary", "name": "node", "binproviders": provider, "overrides": overrides});
+        context.plugin("p", &[line]);
+        let attempt = context.run(&["install"]).exits_with(1).record()["attempts"][0].clone();
+        let reason = "a program comes from one package, not several; give each package its own requirement";
+        assert_eq!([&attempt["outcome"], &attempt["reason"]], ["rejected", reason], "{provider}: {attempt}");
+    }
+}
