@@ -119,7 +119,8 @@ venv_fails_with_any_installer() {
 venv_try() {
     code=0 && : >pip.log
     if [ -z "$is_tool" ]; then install $no_build $age >&2 2>errors || code=$?
-    else install_tool $no_build $age >&2 2>errors || code=$?; fi
+    # uv prints on stdout that a package has no programs.
+    else install_tool $no_build $age >pip.log 2>errors || code=$?; fi
     while IFS= read -r line || [ "$line" ]; do printf '%s\n' "$line"; done <errors >&2
     if [ "$is_tool" ] && [ "$code" = 0 ]; then
         set +f

@@ -102,3 +102,28 @@ fn a_file_that_is_no_module_of_lib_dir_is_rejected() {
         assert!(error.contains(reason), "{error}");
     }
 }
+
+#[test]
+fn uv_installs_a_package_without_programs_as_a_module() {
+    let mut context = TestContext::new();
+    context.without_registries();
+    // `uv tool install` fails, and says on stdout why.
+    let uv = r#"#!/bin/sh
+case "$1 $2" in
+"tool install") echo "No executables are provided by package \`six\`; removing tool" && echo "error: Failed to install entrypoints for \`six\`" >&2 && exit 1 ;;
+"venv --quiet") mkdir -p "$3/bin" && : >"$3/pyvenv.cfg" && ln -s /bin/sh "$3/bin/python" ;;
+"pip install")
+    for arg; do case $arg in */bin/python) packages=${arg%/bin/python}/lib/python3/site-packages ;; esac; done
+    info=$packages/six-1.17.0.dist-info
+    mkdir -p "$info" && echo 'import sys' >"$packages/six.py" && echo six.py,sha256=x,1 >"$info/RECORD"
+    printf 'Name: six\nVersion: 1.17.0\n' >"$info/METADATA" ;;
+esac
+"#;
+    context.script("tools/bin/uv", uv);
+    context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools/bin").display()));
+    for provider in ["pip", "uv"] {
+        let record = context.run(&["install", &format!("{provider}:six"), "--force"]).succeeds().record();
+        assert!(record["abspath"].as_str().unwrap().ends_with("/site-packages/six.py"), "{record}");
+        assert_eq!(record["version"], "1.17.0");
+    }
+}
