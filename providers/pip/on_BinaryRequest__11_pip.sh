@@ -71,7 +71,7 @@ for setting in $settings; do
     esac
 done
 ! is_on "${PIP_REQUIRE_HASHES:-0}" ||
-    decline "pip's setting require-hashes allows only packages with a hash, and a requirement cannot state a hash"
+    decline_request "pip's setting require-hashes allows only packages with a hash, and a requirement cannot state a hash"
 export PIP_CONFIG_FILE=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off
 
 # Sets pip to the version of pip, and runner to the file that runs it. Fails if there is none that can install into a venv.

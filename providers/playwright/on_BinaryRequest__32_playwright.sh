@@ -14,7 +14,7 @@ case $browser in
 chrome | chromium) browser=chromium ;;
 chrome-headless-shell | chromium-headless-shell) browser=chromium-headless-shell ;;
 firefox | webkit) ;;
-*) decline "playwright has no browser $browser; it has chromium, chromium-headless-shell, firefox and webkit" ;;
+*) decline_request "playwright has no browser $browser; it has chromium, chromium-headless-shell, firefox and webkit" ;;
 esac
 needs playwright
 options=

@@ -14,7 +14,7 @@ kind=${browser%%@*}
 case $kind in
 chrome | chrome-headless-shell | chromedriver | firefox) tag=stable ;;
 chromium) tag=latest ;;
-*) decline "puppeteer has no browser $kind; it has chrome, chrome-headless-shell, chromedriver, chromium and firefox" ;;
+*) decline_request "puppeteer has no browser $kind; it has chrome, chrome-headless-shell, chromedriver, chromium and firefox" ;;
 esac
 [ "$browser" != "$kind" ] || browser=$kind@$tag
 # Firefox's releases are called stable_111.0.1.

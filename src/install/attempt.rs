@@ -270,7 +270,7 @@ impl<'a> OwnPrefix<'a> {
                 }
                 let _ = self.users.mark_installed(installed, self.name);
             }
-            Verdict::NotInstalled(..) => {
+            Verdict::NotInstalled(..) | Verdict::NotOffered(_) => {
                 self.restore(on_event);
                 let removed = if self.is_old {
                     let removed = self.users.remove_part(&self.prefix);

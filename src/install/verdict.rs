@@ -22,6 +22,9 @@ pub(crate) enum Verdict {
     Installed(Box<Installed>, Vec<String>),
     /// The provider did not install the binary, with the cause.
     NotInstalled(Outcome, String),
+    /// The provider declines the request whatever is installed, so what it itself requires is not installed for it. This is
+    /// the reason.
+    NotOffered(String),
 }
 
 /// Returns the verdict for each request of a hook. Warnings in the hook's output are passed to `on_event`.
@@ -111,7 +114,10 @@ impl ProviderOutput {
     /// failure.
     fn verdict(&self, expected: Expected<'_>, is_only_one: bool, exit: &ProcessExit) -> Verdict {
         if let Some((outcome, reason)) = self.failures.get(expected.name) {
-            return Verdict::NotInstalled(*outcome, reason.clone());
+            return match outcome {
+                Outcome::Declined => Verdict::NotOffered(reason.clone()),
+                outcome => Verdict::NotInstalled(*outcome, reason.clone()),
+            };
         }
         let is_of_request = |fields: &&Map<String, Value>| {
             is_only_one || fields.get("name").and_then(Value::as_str).map(str::trim) == Some(expected.name)

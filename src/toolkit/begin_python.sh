@@ -95,7 +95,7 @@ proxy in $1's configuration"
         [ "$reason" ] || fail "the installer printed no reason, and exited with code $code"
         if venv_needs_build; then fail "$reason; a package that must be built needs --postinstall-scripts"; fi
         other=$(venv_other_python)
-        case $other$reason in ';'* | *'current Python version ('*') does not satisfy '*) decline "$reason$other" ;; esac
+        case $other$reason in ';'* | *'current Python version ('*') does not satisfy '*) decline_request "$reason$other" ;; esac
         fail "$reason"
     }
 }

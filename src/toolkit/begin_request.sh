@@ -1,5 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # The code of a hook with one request, after its variables and the code of every hook.
+# Declines a request that this provider cannot have, so that rigup does not install what the provider itself requires.
+decline_request() { "$RIGUP" hook failure --name "$name" --declined "$1" && decline "$1"; }
 reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
 # Sets package to the package of the request, without options. Rejects a request that has several.
 one_package() {

@@ -140,3 +140,24 @@ fn an_image_that_cannot_be_pulled_is_named_with_its_override() {
          overrides.podman.image, such as docker.io/alpine/git:v2.49.1",
     );
 }
+
+#[test]
+fn nothing_is_installed_for_a_provider_that_declines_the_request() {
+    let own = json!({"type": "Binary", "name": "till", "binproviders": "spare"});
+    let declines = "\"$RIGUP\" hook failure --name polly --declined 'no birds'";
+    let of_request =
+        "eval \"$(\"$RIGUP\" hook begin --provider shop -- \"$@\")\"; decline_request 'no birds'";
+    for (hook, installs) in [("exit 1", false), (declines, false), (of_request, false), ("exit 0", true)] {
+        let context = context("E404", NO_PACKAGE);
+        context.write("here/providers/shop/binaries.jsonl", own.to_string());
+        context.provider("shop", &format!("#!/bin/sh\n{hook}\n"));
+        context.provider(
+            "spare",
+            "#!/bin/sh\nexec \"$RIGUP\" hook binary --provider spare --abspath /bin/sh -- \"$@\"\n",
+        );
+        context.plugin("p", &[polly(&json!({}))]);
+        let output = context.run(&["install"]).exits_with(1);
+        assert_eq!(output.record()["attempts"][0]["outcome"], "declined", "{hook}");
+        assert_eq!(output.stderr.contains("till: installed by spare"), installs, "{hook}: {}", output.stderr);
+    }
+}

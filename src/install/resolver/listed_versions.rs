@@ -53,7 +53,7 @@ impl Resolver<'_> {
         let listings = self.listings(hook, &targets);
         for ((target, verdict), listing) in targets.into_iter().zip(verdicts).zip(listings) {
             if let Some(reason) = self.missing(&target.request, &hook.provider(), &listing) {
-                *verdict = Verdict::NotInstalled(Outcome::Declined, reason);
+                *verdict = Verdict::NotOffered(reason);
             }
         }
     }

@@ -22,6 +22,7 @@ impl ResolverState<'_, '_> {
         let AttemptResult { mut process, verdicts } = result;
         let mut steps = Vec::new();
         for (&index, verdict) in scheduled.requests.iter().zip(verdicts) {
+            let may_lack_dependency = matches!(verdict, Verdict::NotInstalled(Outcome::Declined, _));
             let (outcome, reason, installed) = match verdict {
                 Verdict::Installed(mut installed, unenforced) => {
                     match verify::verify_unchanged(&mut installed) {
@@ -33,6 +34,7 @@ impl ResolverState<'_, '_> {
                     }
                 }
                 Verdict::NotInstalled(outcome, reason) => (outcome, reason, None),
+                Verdict::NotOffered(reason) => (Outcome::Declined, reason, None),
             };
             let provider = self.resolver.hooks[scheduled.hook].provider();
             let attempt = Attempt { provider, outcome, reason, process_id: Some(process.id) };
@@ -40,7 +42,7 @@ impl ResolverState<'_, '_> {
             self.requests[index].attempts.push(attempt);
             steps.push(match installed {
                 Some(installed) => self.install(index, *installed)?,
-                None => self.step_after(index, outcome)?,
+                None => self.step_after(index, may_lack_dependency)?,
             });
         }
         let mut attempts = Vec::new();
@@ -97,13 +99,13 @@ impl ResolverState<'_, '_> {
         Ok(NextStep::Complete)
     }
 
-    /// Returns the next step of a request after a provider did not install its binary.
-    fn step_after(&mut self, index: RequestIndex, outcome: Outcome) -> Result<NextStep, StoreError> {
+    /// Returns the next step of a request after a provider did not install its binary, perhaps because it lacks a dependency.
+    fn step_after(&mut self, index: RequestIndex, may_lack_dependency: bool) -> Result<NextStep, StoreError> {
         if self.is_interrupted() {
             return Ok(NextStep::Stop);
         }
         let dependencies = &mut self.requests[index].dependencies;
-        if outcome == Outcome::Declined && !dependencies.is_retried && !dependencies.missing.is_empty() {
+        if may_lack_dependency && !dependencies.is_retried && !dependencies.missing.is_empty() {
             return Ok(NextStep::Dependencies);
         }
         dependencies.is_retried = false;
