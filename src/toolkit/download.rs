@@ -23,6 +23,9 @@ mod provenance;
 /// The largest checksum file or signature, in bytes.
 const MAX_SIDE_FILE: u64 = 4 << 20;
 
+/// The largest page that a server may send instead of a small file, in bytes.
+const MAX_ERROR_PAGE: u64 = 1 << 20;
+
 /// How many characters of the name of a file are in that of the incomplete one, which may have at most 255 bytes.
 const MAX_START: usize = 60;
 
@@ -246,7 +249,7 @@ impl AssetSource {
             url,
             accept: "application/octet-stream",
             credential,
-            max_bytes: None,
+            max_bytes: self.size.map(|size| size.max(MAX_ERROR_PAGE)),
             follows: true,
         };
         // The rest of a file that was cut off has the status 206.

@@ -363,3 +363,20 @@ fn the_other_hooks_ask_the_registries_of_the_users_settings() {
         assert_eq!(records[0]["type"], "BinaryVersions", "{provider}: {}", records[0]);
     }
 }
+
+#[test]
+fn a_page_without_a_stated_size_is_not_larger_than_others() {
+    let endless = [&b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"[..], &vec![b'1'; 129 << 20]].concat();
+    let registry = Registry::start(vec![("/endless", endless), ("/good", page("1.0\n"))]);
+    let input = format!("endless\t{}\ngood\t{}\n", registry.url("/endless"), registry.url("/good"));
+    for has_curl in [true, false] {
+        let mut context = TestContext::new();
+        if !has_curl {
+            without_curl(&mut context);
+        }
+        let records = versions(&context, &["--registry", "lines"], &input);
+        let reason = records[0]["reason"].as_str().unwrap();
+        assert!(reason.ends_with("/endless: the file is larger than 134217728 bytes"), "{reason}");
+        assert_eq!(records[1]["versions"], json!([{"version": "1.0"}]));
+    }
+}

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::hook::command;
 use crate::process::capture::{self, Captured, CapturedExit};
+use crate::process::executable;
 use crate::process::signals::Interrupt;
 use crate::process::spawn::CommandSpec;
 use crate::process::system;
@@ -21,6 +22,13 @@ pub(super) const CONNECT_TIMEOUT: u32 = 10;
 
 /// How long they wait for the next byte of a file, in seconds.
 pub(super) const STALL_TIMEOUT: u32 = 30;
+
+/// The size of a block of `ulimit -f`, in bytes.
+const BLOCK: u64 = 512;
+
+/// The shell code that starts a program with a limit on the size of its files: curl has one only for files whose server states
+/// their size, and wget has none. The program gets an error instead of a signal, so that other files are complete.
+const LIMITED: &str = r#"ulimit -f "$1"; trap '' XFSZ; shift; exec "$@""#;
 
 /// A program that downloads files.
 #[derive(Debug)]
@@ -50,7 +58,7 @@ impl<'a> Downloader<'a> {
             return Ok(new(DownloaderKind::Curl, curl));
         }
         let wget = new(DownloaderKind::Wget, find("wget").ok_or(HttpError::NoDownloader)?);
-        let version = wget.start(vec!["--version".into()], "", Duration::from_secs(10))?;
+        let version = wget.start(vec!["--version".into()], "", Duration::from_secs(10), None)?;
         let kind = if version.stdout.contains("GNU Wget") { wget.kind } else { DownloaderKind::SmallWget };
         Ok(Self { kind, ..wget })
     }
@@ -65,15 +73,24 @@ impl<'a> Downloader<'a> {
         self.kind == DownloaderKind::Curl
     }
 
-    /// Runs the program with this standard input, which no other user can see.
+    /// Runs the program with this standard input, which no other user can see. It cannot write a file that is larger than
+    /// `max_bytes` and the rest of a block.
     pub(super) fn start(
         &self,
         args: Vec<OsString>,
         input: &str,
         time_limit: Duration,
+        max_bytes: Option<u64>,
     ) -> Result<CapturedExit, HttpError> {
         let env = command::environment_of_program(self.settings, &[], vec![("LC_ALL", "C".into())]);
         let command = CommandSpec { program: self.path.clone().into(), args, env, cwd: "/".into() };
+        let command = match max_bytes {
+            Some(limit) => {
+                let blocks = (limit / BLOCK + 1).to_string();
+                command.started_by([executable::SHELL, "-c", LIMITED, "sh", &blocks].map(Into::into).to_vec())
+            }
+            None => command,
+        };
         let mut stdin = system::unnamed_file().map_err(HttpError::Io)?;
         stdin.write_all(input.as_bytes()).and_then(|()| stdin.rewind()).map_err(HttpError::Io)?;
         let deadline = Instant::now() + time_limit;

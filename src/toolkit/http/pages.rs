@@ -11,8 +11,7 @@ use crate::sorting::sort_by_key;
 use crate::toolkit::http::curl_config::CurlConfig;
 use crate::toolkit::http::downloader::{CONNECT_TIMEOUT, Downloader, DownloaderKind};
 use crate::toolkit::http::error::HttpError;
-use crate::toolkit::http::transfer::last_line;
-use crate::toolkit::http::transfer_options::{TransferKind, TransferOptions};
+use crate::toolkit::http::transfer_options::{TransferKind, TransferOptions, last_line};
 use crate::toolkit::http::url::redacted;
 
 /// The largest page, in bytes.
@@ -111,7 +110,7 @@ impl PageDownload<'_> {
         let rounds = u32::try_from(numbers.len().div_ceil(PARALLEL_PAGES)).unwrap_or(u32::MAX);
         let time_limit = self.max_time * rounds + Duration::from_secs(CONNECT_TIMEOUT.into());
         let args = ["--parallel", "--config", "-"].map(Into::into).to_vec();
-        let exit = match downloader.start(args, config.as_str(), time_limit) {
+        let exit = match downloader.start(args, config.as_str(), time_limit, Some(MAX_PAGE_SIZE)) {
             Ok(exit) => exit,
             Err(error @ HttpError::Io(_)) => return Err(error),
             Err(error) => {
@@ -133,7 +132,10 @@ impl PageDownload<'_> {
             let field = |index: usize| outcome.get(index).copied().unwrap_or_default();
             let (status, code, message) = (field(0), field(1), field(2));
             let is_answered = status == "200" || status == "000" && code == "0";
-            let page = if is_answered && matches!(code, "" | "0") {
+            let options = self.options(pages[*number]);
+            let page = if options.is_exceeded_by(&file) {
+                Err(unreachable(pages[*number], 0, &options.reason(true, "", "")))
+            } else if is_answered && matches!(code, "" | "0") {
                 Ok(file)
             } else {
                 let printed = if message.is_empty() { last_line(&exit.stderr) } else { message };

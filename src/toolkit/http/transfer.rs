@@ -17,9 +17,6 @@ use crate::toolkit::http::transfer_options::{TransferKind, TransferOptions};
 /// The longest transfer of a file. The hook that waits for it has a time limit of its own.
 const TIME_LIMIT: Duration = Duration::from_hours(12);
 
-/// How wget's summary of several files begins, which is not about the last one.
-const SUMMARY: [&str; 3] = ["FINISHED --", "Total wall clock time:", "Downloaded: "];
-
 /// The result of a transfer.
 #[derive(Debug)]
 pub(super) struct Transferred {
@@ -63,14 +60,14 @@ impl Downloader<'_> {
         let mut config = CurlConfig::new(options);
         config.add(url, file);
         config.set("dump-header", &headers.path().to_string_lossy());
-        let exit = self.start(vec!["--config".into(), "-".into()], config.as_str(), TIME_LIMIT)?;
+        let exit =
+            self.start(vec!["--config".into(), "-".into()], config.as_str(), TIME_LIMIT, options.max_bytes)?;
         let headers = Headers::parse(&fs_err::read_to_string(headers.path()).unwrap_or_default());
         // The numbers are those of `man curl`: a partial file, a timeout, or an error of the connection or of HTTP/2.
         let is_transient = matches!(exit.exit_code, Some(18 | 28 | 52 | 55 | 56 | 92));
-        let is_too_large = exit.exit_code == Some(63);
-        let failure = (exit.exit_code != Some(0)).then(|| {
-            let line = last_line(&exit.stderr);
-            let reason = line.strip_prefix("curl: ").unwrap_or(line).to_owned();
+        let is_too_large = exit.exit_code == Some(63) || options.is_exceeded_by(file);
+        let failure = (is_too_large || exit.exit_code != Some(0)).then(|| {
+            let reason = options.reason(is_too_large, "curl: ", &exit.stderr);
             TransferFailure { reason, is_transient, is_too_large, is_unwritable: exit.exit_code == Some(23) }
         });
         Ok(Transferred { headers, failure })
@@ -124,15 +121,13 @@ impl Downloader<'_> {
             TransferKind::File { .. } => TIME_LIMIT,
             TransferKind::Page { max_time } => max_time,
         };
-        let exit = self.start(args, url, time_limit)?;
+        let exit = self.start(args, url, time_limit, options.max_bytes)?;
         drop(config);
         let headers = Headers::parse(&exit.stderr);
         let has_response = headers.status >= 300;
-        let is_larger = |limit| file.metadata().is_ok_and(|metadata| metadata.len() > limit);
-        let is_too_large = options.max_bytes.is_some_and(is_larger);
+        let is_too_large = options.is_exceeded_by(file);
         let failure = (is_too_large || exit.exit_code != Some(0) && !has_response).then(|| {
-            let line = last_line(&exit.stderr);
-            let reason = line.strip_prefix("wget: ").unwrap_or(line).to_owned();
+            let reason = options.reason(is_too_large, "wget: ", &exit.stderr);
             let is_unwritable = exit.exit_code == Some(3);
             TransferFailure {
                 reason,
@@ -163,13 +158,6 @@ impl Downloader<'_> {
 fn has_credentials(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.contains('?') || rest.split('/').next().is_some_and(|authority| authority.contains('@'))
-}
-
-/// Returns the last line that says something about a transfer.
-pub(super) fn last_line(text: &str) -> &str {
-    let is_of_transfer =
-        |line: &&str| !line.is_empty() && !SUMMARY.iter().any(|start| line.starts_with(start));
-    text.lines().map(str::trim).rfind(is_of_transfer).unwrap_or("no error message")
 }
 
 #[cfg(test)]
