@@ -337,7 +337,8 @@ fn begin(
             script
         } else {
             let (input, requests) = of.input(settings)?;
-            begin::batch_script(&input, &requests, &of.provider, &config).map_err(CliError::usage)?
+            begin::batch_script(&input, &requests, &of.provider, &config, settings)
+                .map_err(CliError::usage)?
         };
         return Ok((script, ExitStatus::Success));
     }
@@ -353,7 +354,7 @@ fn begin(
 /// Returns the shell code that starts a hook which lists versions.
 fn begin_versions(of: &ProviderArgs, settings: &Settings) -> Result<(String, ExitStatus), CliError> {
     let (_, requests) = of.input(settings)?;
-    let script = begin::versions_script(&requests, &of.provider, &of.config(settings, None)?);
+    let script = begin::versions_script(&requests, &of.provider, &of.config(settings, None)?, settings);
     Ok((script.map_err(CliError::usage)?, ExitStatus::Success))
 }
 

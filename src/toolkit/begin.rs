@@ -143,9 +143,8 @@ fn locked_script(
     let is_part_new =
         config.builds_part && !is_shared && foreign.as_os_str().is_empty() && create_part(&prefix, umask);
     let caches = caches.to_string_lossy();
-    let home = settings.home.as_deref().map_or(caches.clone(), Path::to_string_lossy);
     let (prefix, packages, locations) = (prefix.to_string_lossy(), packages.join("\n"), locations.join("\n"));
-    let mut variables = vec![
+    let variables = [
         ("name", request.name.link_name()),
         ("prefix", &prefix),
         ("packages", &packages),
@@ -153,11 +152,9 @@ fn locked_script(
         ("min_version", &request.min_version),
         ("exact_version", &request.exact_version),
     ];
-    if settings.environment.get(HOME).is_none() {
-        variables.push(("export HOME", &home));
-    }
     let assignment = |(name, value): (&str, &str)| Ok([name, "=", &quoted(value)?, "\n"].concat());
     let mut script = variables.into_iter().map(assignment).collect::<Result<String, RequestError>>()?;
+    script += &home_assignment(settings)?;
     script += &policy::assignments(request, now);
     script += &assignment(("max_version", &request.max_version))?;
     script += &assignment(("shared", if is_shared { "yes" } else { "" }))?;
@@ -182,27 +179,30 @@ fn locked_script(
 }
 
 /// Returns the shell code that a batch hook evaluates at its start, under its lock. It sets the variables `provider`,
-/// `requests`, to the input of the hook, and `plan`, and it defines functions.
+/// `requests`, to the input of the hook, and `plan`, and HOME if it is unset, and it defines functions.
 pub(crate) fn batch_script(
     input: &str,
     requests: &[HookRequest],
     provider: &str,
     config: &ProviderConfig,
+    settings: &Settings,
 ) -> Result<String, RequestError> {
     let (input, plan) = (quoted(input.trim_end())?, quoted(plan(requests, provider, config)?.trim_end())?);
     let hints = how_to_install(config)?;
     let functions = [FUNCTIONS, include_str!("begin_batch.sh")].concat();
-    Ok(format!("provider={}\nrequests={input}\nplan={plan}\n{hints}{functions}", quoted(provider)?))
+    let (home, provider) = (home_assignment(settings)?, quoted(provider)?);
+    Ok(format!("{home}provider={provider}\nrequests={input}\nplan={plan}\n{hints}{functions}"))
 }
 
 /// Returns the shell code that a hook for `BinaryVersions` evaluates at its start. It prints a record for each request whose
-/// package is none that a registry lists, or states a version; sets `plan` to a line for each of the others, with the name of the binary and
+/// package is none that a registry lists, or states a version; sets HOME if it is unset; sets `plan` to a line for each of the others, with the name of the binary and
 /// that of its package separated by a tab, and `builders` to the names whose packages may be built; and defines functions. Without a
 /// line, the hook ends.
 pub(crate) fn versions_script(
     requests: &[HookRequest],
     provider: &str,
     config: &ProviderConfig,
+    settings: &Settings,
 ) -> Result<String, RequestError> {
     let (mut plan, mut records) = (String::new(), String::new());
     for request in requests {
@@ -223,8 +223,9 @@ pub(crate) fn versions_script(
     let hints = how_to_install(config)?;
     let functions =
         [FUNCTIONS, include_str!("begin_batch.sh"), UV_FUNCTIONS, include_str!("begin_versions.sh")].concat();
+    let home = home_assignment(settings)?;
     Ok(format!(
-        "printf %s {records}\nplan={plan}\nbuilders={builders}\n[ \"$plan\" ] || exit 0\n{hints}{functions}"
+        "printf %s {records}\nplan={plan}\nbuilders={builders}\n[ \"$plan\" ] || exit 0\n{home}{hints}{functions}"
     ))
 }
 
@@ -302,6 +303,23 @@ fn create_part(prefix: &Path, umask: u32) -> bool {
         fs_err::set_permissions(&part, PermissionsExt::from_mode(inherited | 0o777 & !umask))
     };
     create().is_ok()
+}
+
+/// Returns the shell code that sets HOME, or nothing if it is set: to the home folder of the user or, if there is none, to the
+/// folder of the caches.
+fn home_assignment(settings: &Settings) -> Result<String, RequestError> {
+    if settings.environment.get(HOME).is_some() {
+        return Ok(String::new());
+    }
+    let home = match &settings.home {
+        Some(home) => home.clone(),
+        None => {
+            let caches = caches(settings);
+            check_owner_of_cache(&caches)?;
+            caches
+        }
+    };
+    Ok(format!("export HOME={}\n", quoted(&home.to_string_lossy())?))
 }
 
 /// Returns the folder for the caches of package managers of this user if they cannot keep them below the home folder.

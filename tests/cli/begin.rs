@@ -1,6 +1,7 @@
 //! The variable with which a provider's hook begins without running `rigup hook begin`.
 
 use std::fs;
+use std::path::Path;
 
 use crate::test_context::TestContext;
 
@@ -43,4 +44,33 @@ fn a_hook_that_takes_its_lock_itself_runs_hook_begin() {
     let context = context(r#"{"type": "object"}"#);
     context.run(&["install", "x", "--binproviders", "mine"]).succeeds();
     assert_eq!(written(&context, "given"), "");
+}
+
+#[test]
+fn a_batch_hook_has_a_home_folder_if_the_caller_has_none() {
+    let mut context = TestContext::new();
+    let request = r#"{"type":"BinaryRequest","name":"x","binproviders":"npm"}"#;
+    let begin = |context: &TestContext, option: &str| {
+        let args = ["-c", &format!("echo '{request}' | \"$0\" hook begin --provider npm {option}")];
+        let rigup = env!("CARGO_BIN_EXE_rigup");
+        let output =
+            context.command_for(Path::new("/bin/sh"), &[&args[..], &[rigup]].concat()).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(!begin(&context, "--versions").contains("HOME="));
+    context.unset("HOME");
+    assert!(begin(&context, "--versions").contains("\nexport HOME=/"));
+    let locked = context.path("data/lib").join(rigup::settings::platform()).join("npm");
+    context.set("RIGUP_LOCKED", locked);
+    let code = context.run(&[
+        "hook",
+        "lock",
+        "npm",
+        "--",
+        "sh",
+        "-c",
+        &format!("echo '{request}' | {} hook begin --provider npm --batch", env!("CARGO_BIN_EXE_rigup"),),
+    ]);
+    assert!(code.succeeds().stdout.starts_with("export HOME=/"));
 }
