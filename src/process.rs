@@ -6,6 +6,7 @@ pub(crate) mod executable;
 pub(crate) mod foreground;
 mod group_witness;
 pub(crate) mod handle;
+pub(crate) mod inherited_lock;
 pub(crate) mod kill;
 pub(crate) mod launcher;
 pub(crate) mod lifetime;

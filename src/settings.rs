@@ -21,6 +21,9 @@ pub(crate) use file::{DAEMONS, with_effect};
 pub use file::{FILE_NAME, SettingsFile};
 pub(crate) use folders::{NamedPath, STORE_NAME, is_listable};
 
+/// The variable with code that a hook runs. Only rigup sets it, so that of the caller reaches no process.
+pub(crate) const BEGIN_VARIABLE: &str = "RIGUP_BEGIN";
+
 /// The variable with the form of data on standard output, like `--format`.
 pub(crate) const FORMAT_VARIABLE: &str = "RIGUP_FORMAT";
 
@@ -77,7 +80,7 @@ pub(crate) struct Followed {
 pub struct Settings {
     /// The caller's environment, without `RIGUP_FORMAT`, `RIGUP_CI` and a TMPDIR that is not a writable folder.
     pub environment: Environment,
-    /// The caller's environment as it is, for the commands of `exec` and `start`.
+    /// The caller's environment as it is, except `RIGUP_BEGIN`, for the commands of `exec` and `start`.
     pub command_environment: Environment,
     /// The home folder, for `~/`: an absolute path.
     pub home: Option<PathBuf>,
@@ -192,6 +195,7 @@ impl Settings {
         }
         let tmpdir = environment.path(&["TMPDIR"]);
         let warning = tmpdir.and_then(|folder| folders::replace_unusable_tmpdir(&folder));
+        let environment = environment.without(BEGIN_VARIABLE);
         let command_environment = environment.clone();
         let environment = if warning.is_some() { environment.without("TMPDIR") } else { environment };
         // A hook that runs rigup reads the form that is documented, and is not a step of a CI job.

@@ -14,10 +14,11 @@ use crate::model::secret::{MASKED, is_secret_name};
 use crate::model::{DaemonHooks, MachineId, ProcessId};
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::Variable;
+use crate::process::lock::LOCKED;
 use crate::process::tree::PROCESS_ID_VARIABLE;
 use crate::settings::{
-    Environment, FAILED_DAEMONS_VARIABLE, FOLLOWED_BY_VARIABLE, Followed, OUTPUT_DIR_VARIABLE, SNAP_DIR,
-    Settings, TRUST_VARIABLE, is_listable,
+    BEGIN_VARIABLE, Environment, FAILED_DAEMONS_VARIABLE, FOLLOWED_BY_VARIABLE, Followed,
+    OUTPUT_DIR_VARIABLE, SNAP_DIR, Settings, TRUST_VARIABLE, is_listable,
 };
 
 /// Converts the fields of a request to the arguments of a hook, one for each field. `min_version` becomes
@@ -68,8 +69,15 @@ impl ChildEnvironment {
 const OVERRIDDEN: [&str; 3] = ["RIGUP_DATA_DIR", "RIGUP_LIB_DIR", "RIGUP_LIB_BIN_DIR"];
 
 /// Further variables that the settings of a plugin cannot set.
-const COMPUTED: [&str; 5] =
-    ["ARCHIVE_DIR", "NODE_MODULE_DIR", OUTPUT_DIR_VARIABLE, PROCESS_ID_VARIABLE, TRUST_VARIABLE];
+const COMPUTED: [&str; 7] = [
+    "ARCHIVE_DIR",
+    BEGIN_VARIABLE,
+    LOCKED,
+    "NODE_MODULE_DIR",
+    OUTPUT_DIR_VARIABLE,
+    PROCESS_ID_VARIABLE,
+    TRUST_VARIABLE,
+];
 
 /// The variables that rigup sets unless the caller or a settings file does.
 const FOLDERS: [&str; 5] = ["CONFIG_DIR", "CRAWL_DIR", "PERSONAS_DIR", "SNAP_DIR", "TMP_DIR"];

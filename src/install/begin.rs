@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 
 use crate::plugin::config::provider::ProviderConfig;
+use crate::settings::BEGIN_VARIABLE;
 
 /// The variable with the code that the hook would get from `hook begin`.
-pub(crate) const VARIABLE: &str = "RIGUP_BEGIN";
+pub(crate) const VARIABLE: &str = BEGIN_VARIABLE;
 
 /// A provider's hook that is about to be started, and holds its lock.
 #[derive(Debug)]

@@ -208,7 +208,7 @@ impl Holder {
 
     /// Returns the identity of the holder, or `None` if it is unknown. A holder in another container or on another
     /// machine may have the pid of any process on this one.
-    fn identity(&self) -> Option<Identity> {
+    pub(super) fn identity(&self) -> Option<Identity> {
         let [pid, start_ticks, boot_id, namespace] = self.fields()?;
         if boot_id != *BOOT_ID || namespace.parse().ok() != *PID_NAMESPACE {
             return None;

@@ -14,6 +14,7 @@ use crate::install::begin::{self, HookStart};
 use crate::model::Outcome;
 use crate::plugin::config::provider::{HookLock, ProviderConfig, SettingsReader};
 use crate::plugin::overrides::OptionError;
+use crate::process::inherited_lock;
 use crate::process::lock::{self, LOCKED};
 use crate::settings::{Environment, Settings};
 use crate::shell;
@@ -283,10 +284,10 @@ pub(crate) fn lock_name(config: &ProviderConfig, own: String) -> String {
 
 /// Returns the shell code that starts the hook again under a lock, or `None` if the hook holds it.
 pub(crate) fn restart(lock: &str, settings: &Settings) -> Result<Option<String>, RequestError> {
-    let lock_id = lock::id(&settings.lib_dir, lock);
-    if settings.environment.get(LOCKED) == Some(lock_id.as_os_str()) {
+    if inherited_lock::is_held(settings.environment.get(LOCKED), &settings.lib_dir, lock) {
         return Ok(None);
     }
+    let lock_id = lock::id(&settings.lib_dir, lock);
     let (lock_id, lock) = (quoted(&lock_id.to_string_lossy())?, quoted(lock)?);
     Ok(Some(format!("{RESTART}{LOCKED}={lock_id} exec \"$RIGUP\" hook lock {lock} -- \"$@\"\n")))
 }

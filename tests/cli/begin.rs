@@ -74,3 +74,20 @@ fn a_batch_hook_has_a_home_folder_if_the_caller_has_none() {
     ]);
     assert!(code.succeeds().stdout.starts_with("export HOME=/"));
 }
+
+#[test]
+fn the_code_of_the_caller_reaches_no_process() {
+    let context = context(r#"{"type": "object"}"#);
+    let print = "echo \"${RIGUP_BEGIN-none}\"";
+    assert_eq!(context.run(&["exec", "--", "sh", "-c", print]).succeeds().stdout, "none\n");
+    context
+        .script("here/plugins/p/on_Snapshot__10_p.sh", &format!("#!/bin/sh\n{print} >\"$DATA_DIR/event\"\n"));
+    context.run(&["run", "Snapshot"]).succeeds();
+    assert_eq!(written(&context, "event"), "none");
+    let id = context.hook_processes()[0]["id"].as_str().unwrap().to_owned();
+    context.run(&["process", "replay", &id]).succeeds();
+    assert_eq!(written(&context, "event"), "none");
+    let hook = context.path("here/providers/mine/on_BinaryRequest__50_mine.sh");
+    let test = ["hook", "test", hook.to_str().unwrap(), "--only", "answer", "--", "--name=x"];
+    context.run(&test).succeeds();
+}

@@ -332,3 +332,33 @@ fn accepts_any_number_of_jobs() {
     context.fixture("good");
     context.run(&["install", "x", "--binproviders", "good", "-j", "65535"]).succeeds();
 }
+
+#[test]
+fn the_variable_of_a_lock_does_not_switch_the_lock_off() {
+    let mut context = TestContext::new();
+    let lib_dir = context.path("data/lib").join(rigup::settings::platform());
+    let body = "mkdir \"$LIB_DIR/busy\" 2>/dev/null || : >\"$LIB_DIR/overlap\"\n\
+                for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true; done\nrmdir \"$LIB_DIR/busy\" 2>/dev/null || :";
+    provider_with_lock(&context, "p/x", body);
+    context.set("RIGUP_LOCKED", lib_dir.join("p/x")).set("RIGUP_LIB_DIR", &lib_dir);
+    let install = |data_dir: &str| {
+        let data_dir = context.path(data_dir);
+        context.start(&[
+            "--data-dir",
+            data_dir.to_str().unwrap(),
+            "install",
+            "x",
+            "--binproviders",
+            "p",
+            "--force",
+        ])
+    };
+    for mut command in ["one", "two", "three"].map(install) {
+        assert!(command.wait().unwrap().success());
+    }
+    assert!(!lib_dir.join("overlap").exists());
+    let begin = ["hook", "begin", "--provider", "p", "--", "--name=x"];
+    assert!(context.run(&begin).succeeds().stdout.contains("hook lock p/x"), "no one holds the lock");
+    let under_lock = ["hook", "lock", "p/x", "--", env!("CARGO_BIN_EXE_rigup")];
+    assert!(context.run(&[&under_lock[..], &begin].concat()).succeeds().stdout.starts_with("name=x\n"));
+}

@@ -259,21 +259,19 @@ fn an_unreachable_registry_is_named_as_such() {
 fn caches_are_in_lib_dir_if_the_home_folder_is_not_writable() {
     let mut context = TestContext::new();
     let lib_dir = context.path("data/lib").join(rigup::settings::platform());
-    context.set("RIGUP_LOCKED", lib_dir.join("npm/x"));
-    let begin = |context: &TestContext| {
-        context.run(&["hook", "begin", "--provider", "npm", "--", "--name=x"]).succeeds().stdout
-    };
-    assert!(!begin(&context).contains("\nexport "), "the home folder can be created");
+    let begin =
+        |context: &mut TestContext| context.begin("npm/x", &["npm", "--", "--name=x"]).succeeds().stdout;
+    assert!(!begin(&mut context).contains("\nexport "), "the home folder can be created");
     let file = context.write("file", "");
     context.set("HOME", file.join("home"));
-    let code = begin(&context);
+    let code = begin(&mut context);
     for (variable, folder) in [("XDG_CACHE_HOME", ""), ("npm_config_cache", "/npm_config_cache")] {
         let expected = format!("\nexport {variable}={}/.cache/{}{folder}\n", lib_dir.display(), geteuid());
         assert!(code.contains(&expected), "{code}");
     }
     assert!(!code.contains("export HOME="), "{code}");
     context.set("HOME", "");
-    assert!(begin(&context).contains("\nexport HOME=/"), "HOME is set if it is not");
+    assert!(begin(&mut context).contains("\nexport HOME=/"), "HOME is set if it is not");
 }
 
 /// The variables that name caches, each with the provider that uses it.
@@ -295,21 +293,20 @@ fn root_keeps_no_caches_in_the_folders_of_another_user() {
     for (provider, variable) in CACHES {
         let mut context = TestContext::new();
         let lib_dir = context.path("data/lib").join(rigup::settings::platform());
-        context.set("RIGUP_LOCKED", lib_dir.join(provider).join("x"));
         let folder = context.path("other");
         fs::create_dir(&folder).unwrap();
         context.set("HOME", context.path("home")).set(variable, folder.join("cache"));
-        let begin = ["hook", "begin", "--provider", provider, "--", "--name=x"];
-        let code = context.run(&begin).succeeds().stdout;
+        let (lock, begin) = (format!("{provider}/x"), [provider, "--", "--name=x"]);
+        let code = context.begin(&lock, &begin).succeeds().stdout;
         assert!(!code.contains("\nexport "), "the user's own variable counts: {code}");
         if geteuid().is_root() {
             std::os::unix::fs::chown(&folder, Some(12345), None).unwrap();
-            let code = context.run(&begin).succeeds().stdout;
+            let code = context.begin(&lock, &begin).succeeds().stdout;
             let expected = format!("\nexport {variable}={}/.cache/0", lib_dir.display());
             assert!(code.contains(&expected) && code.matches("\nexport ").count() == 1, "{code}");
             // The user of LIB_DIR could have made a link, for root to write elsewhere.
             std::os::unix::fs::symlink(&folder, lib_dir.join(".cache/0")).unwrap();
-            context.run(&begin).exits_with(2).stderr_contains("/.cache/0");
+            context.begin(&lock, &begin).exits_with(2).stderr_contains("/.cache/0");
         }
     }
 }
@@ -319,11 +316,9 @@ fn a_cache_that_cannot_be_written_is_replaced_by_one_in_lib_dir() {
     for (provider, variable) in CACHES {
         let mut context = TestContext::new();
         let lib_dir = context.path("data/lib").join(rigup::settings::platform());
-        context.set("RIGUP_LOCKED", lib_dir.join(provider).join("x"));
         let file = context.write("file", "");
         context.set("HOME", context.path("home")).set(variable, file.join("cache"));
-        let code =
-            context.run(&["hook", "begin", "--provider", provider, "--", "--name=x"]).succeeds().stdout;
+        let code = context.begin(&format!("{provider}/x"), &[provider, "--", "--name=x"]).succeeds().stdout;
         let expected = format!("\nexport {variable}={}/.cache/{}", lib_dir.display(), geteuid());
         assert!(code.contains(&expected) && code.matches("\nexport ").count() == 1, "{code}");
     }
@@ -332,12 +327,10 @@ fn a_cache_that_cannot_be_written_is_replaced_by_one_in_lib_dir() {
 #[test]
 fn the_first_folder_of_gopath_is_its_cache() {
     let mut context = TestContext::new();
-    let lib_dir = context.path("data/lib").join(rigup::settings::platform());
-    context.set("RIGUP_LOCKED", lib_dir.join("go/x"));
     let (file, own) = (context.write("file", ""), context.path("own"));
     for (list, is_replaced) in [([own.clone(), file.clone()], false), ([file, own], true)] {
         context.set("GOPATH", std::env::join_paths(list).unwrap());
-        let code = context.run(&["hook", "begin", "--provider", "go", "--", "--name=x"]).succeeds().stdout;
+        let code = context.begin("go/x", &["go", "--", "--name=x"]).succeeds().stdout;
         assert_eq!(code.contains("\nexport GOPATH="), is_replaced, "{code}");
     }
 }

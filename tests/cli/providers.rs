@@ -392,25 +392,20 @@ fn hook_begin_takes_the_lock_and_sets_the_variables_of_the_request() {
     let locking = format!("\nRIGUP_LOCKED={prefix} exec \"$RIGUP\" hook lock pip/it -- \"$@\"\n");
     let code = context.run(&begin).succeeds().stdout;
     assert!(code.ends_with(&locking), "{code}");
-    context.set("RIGUP_LOCKED", prefix);
-    let code = context.run(&begin).succeeds().stdout;
-    let pinned =
-        ["hook", "begin", "--provider", "mine", "--pin", "@{}", "--", "--name=it", "--exact-version=1.2"];
+    let code = context.begin("pip/it", &begin[3..]).succeeds().stdout;
+    let pinned = ["mine", "--pin", "@{}", "--", "--name=it", "--exact-version=1.2"];
     let start = format!(
         "name=it\nprefix={prefix}\npackages=it==1.2\nlocations=''\nmin_version=''\nexact_version=1.2\n\
          min_release_age=7\n"
     );
     assert!(code.starts_with(&start), "{code}");
-    context.set("RIGUP_LOCKED", prefix.replace("/pip/", "/mine/"));
-    let code_with_pin = context.run(&pinned).succeeds().stdout;
+    let code_with_pin = context.begin("mine/it", &pinned).succeeds().stdout;
     assert!(code_with_pin.contains("\npackages=it@1.2\n"), "{code_with_pin}");
-    context.set("RIGUP_LOCKED", prefix);
     assert!(code.contains("\nmust_keep_scripts=\nmax_version=''\nshared=''\n"), "{code}");
-    let others = ["hook", "begin", "--provider", "pip", "--", "--name=it", "--binproviders=apt"];
-    assert_eq!(context.run(&others).exits_with(10).stdout, "exit 10\n");
+    let others = ["pip", "--", "--name=it", "--binproviders=apt"];
+    assert_eq!(context.begin("pip/it", &others).exits_with(10).stdout, "exit 10\n");
     let options = r#"--overrides={"pip":{"install_args":["--index-url=x","it"]}}"#;
-    let refused =
-        context.run(&["hook", "begin", "--provider", "pip", "--", "--name=it", options]).exits_with(2);
+    let refused = context.begin("pip/it", &["pip", "--", "--name=it", options]).exits_with(2);
     assert_eq!(refused.stdout, "exit 2\n");
     refused.stderr_contains("may not use the option `--index-url=x`");
 }

@@ -133,6 +133,14 @@ impl TestContext {
         CommandOutput::new(args, &self.command(args).output().unwrap())
     }
 
+    /// Runs `rigup hook begin` for a hook that holds this lock in LIB_DIR.
+    pub(crate) fn begin(&mut self, lock: &str, args: &[&str]) -> CommandOutput {
+        let lib_dir = self.run(&["hook", "prefix", "--provider", "p", "--", "--name=x"]).succeeds().stdout;
+        self.set("RIGUP_LOCKED", lib_dir.trim_end().replace("/p/x", &format!("/{lock}")));
+        let begin = ["hook", "lock", lock, "--", env!("CARGO_BIN_EXE_rigup"), "hook", "begin", "--provider"];
+        self.run(&[&begin[..], args].concat())
+    }
+
     /// Starts rigup without waiting for it.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

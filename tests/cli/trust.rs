@@ -316,8 +316,7 @@ fn root_uses_no_data_dir_of_another_user() {
     // Package managers do not write their caches there, either.
     let lib_dir = context.path("data/lib").join(rigup::settings::platform());
     context.set("RIGUP_DATA_DIR", context.path("data"));
-    context.set("RIGUP_LOCKED", lib_dir.join("npm/x"));
-    let begun = context.run(&["hook", "begin", "--provider", "npm", "--", "--name=x"]).succeeds();
+    let begun = context.begin("npm/x", &["npm", "--", "--name=x"]).succeeds();
     let cache = format!("export XDG_CACHE_HOME={}", lib_dir.join(".cache/0").display());
     assert!(begun.stdout.contains(&cache), "{begun:?}");
     assert_eq!(fs::read_dir(&home).unwrap().count(), 0);

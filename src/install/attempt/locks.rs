@@ -8,6 +8,7 @@ use crate::install::plan::Request;
 use crate::model::{Identity, ProviderName};
 use crate::plugin::config::provider::{HookLock, ProviderConfig};
 use crate::plugin::discovery::Hook;
+use crate::process::inherited_lock;
 use crate::process::lock::{self, Holder, LOCKED, Lock, LockError};
 use crate::process::tree;
 
@@ -46,14 +47,13 @@ pub(super) fn of_hook(
         }
         _ => return Ok(None),
     };
-    let variable = lock::id(lib_dir, &name);
-    if runner.settings.environment.get(LOCKED) == Some(variable.as_os_str()) {
+    if inherited_lock::is_held(runner.settings.environment.get(LOCKED), lib_dir, &name) {
         return Ok(None);
     }
     let on_wait = |holder: &Holder| {
         on_event(InstallEvent::Output(format!("waiting for the lock {name}, held by {holder}")));
     };
-    Ok(take(runner, &name, on_wait)?.map(|lock| (lock, variable)))
+    Ok(take(runner, &name, on_wait)?.map(|lock| (lock, lock::id(lib_dir, &name))))
 }
 
 fn take(runner: &Runner<'_>, name: &str, on_wait: impl FnOnce(&Holder)) -> Result<Option<Lock>, LockError> {
