@@ -56,8 +56,11 @@ pub(crate) fn of_names(
         return Ok(Vec::new());
     };
     let mut binaries = store.binaries_of(machine.id)?;
-    binaries.retain(|name, _| {
-        selection.names.iter().any(|spec| spec.name.as_str() == name) && !is_required(name)
+    // What only failed may have been a mistake, but other packages than the one of the name are what the binary is.
+    binaries.retain(|name, binary| {
+        (binary.installed().is_some() || !binary.overrides.is_empty())
+            && selection.names.iter().any(|spec| spec.name.as_str() == name)
+            && !is_required(name)
     });
     let mut requirements = all(&binaries, settings);
     for requirement in &mut requirements {

@@ -67,6 +67,9 @@ mod tests {
 
     use super::*;
 
+    /// What changes in a folder, and the function that changes it.
+    type Change<'a> = (&'a str, &'a dyn Fn(&Path));
+
     #[test]
     fn any_difference_but_write_access_of_others_counts() {
         let folder = tempfile::tempdir().unwrap();
@@ -81,7 +84,7 @@ mod tests {
             fs_err::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
         };
         let first = make("first");
-        let changes: [(&str, &dyn Fn(&Path)); 7] = [
+        let changes: [Change<'_>; 7] = [
             ("a byte", &|root| {
                 fs_err::write(root.join("bin/program"), [vec![b'x'; CHUNK], vec![b'y']].concat()).unwrap();
             }),
@@ -90,7 +93,7 @@ mod tests {
             ("a missing file", &|root| fs_err::remove_file(root.join("bin/program")).unwrap()),
             ("another file", &|root| fs_err::write(root.join("z"), "").unwrap()),
             ("another kind", &|root| {
-                fs_err::rename(root.join("bin/link"), root.join("bin/program")).unwrap()
+                fs_err::rename(root.join("bin/link"), root.join("bin/program")).unwrap();
             }),
             ("the target of a link", &|root| {
                 fs_err::remove_file(root.join("bin/link")).unwrap();

@@ -312,13 +312,12 @@ fn home_assignment(settings: &Settings) -> Result<String, RequestError> {
     if settings.environment.get(HOME).is_some() {
         return Ok(String::new());
     }
-    let home = match &settings.home {
-        Some(home) => home.clone(),
-        None => {
-            let caches = caches(settings);
-            check_owner_of_cache(&caches)?;
-            caches
-        }
+    let home = if let Some(home) = &settings.home {
+        home.clone()
+    } else {
+        let caches = caches(settings);
+        check_owner_of_cache(&caches)?;
+        caches
     };
     Ok(format!("export HOME={}\n", quoted(&home.to_string_lossy())?))
 }

@@ -70,7 +70,7 @@ fn a_batch_hook_has_a_home_folder_if_the_caller_has_none() {
         "--",
         "sh",
         "-c",
-        &format!("echo '{request}' | {} hook begin --provider npm --batch", env!("CARGO_BIN_EXE_rigup"),),
+        &format!("echo '{request}' | {} hook begin --provider npm --batch", env!("CARGO_BIN_EXE_rigup")),
     ]);
     assert!(code.succeeds().stdout.starts_with("export HOME=/"));
 }

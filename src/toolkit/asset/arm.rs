@@ -1,6 +1,6 @@
 //! The variants of 32-bit Arm.
 
-/// What the name of an asset for 32-bit Arm says about the processor. The greatest is the best for a host with ARMv7, whose
+/// What the name of an asset for 32-bit Arm says about the processor. The greatest is the best for a host with `armv7`, whose
 /// C library passes floating-point numbers in registers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ArmVariant {

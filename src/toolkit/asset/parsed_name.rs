@@ -9,6 +9,7 @@ use crate::toolkit::asset::word::{self, Word};
 
 /// The name of an asset, taken apart.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what a name says is independent of each other")]
 pub(crate) struct ParsedName {
     /// The index of the name.
     pub(crate) place: usize,
