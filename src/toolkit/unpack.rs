@@ -90,6 +90,9 @@ pub(crate) fn unpack(archive: &Path, folder: &Path, interrupt: &Interrupt) -> Re
         ArchiveFormat::Other => {
             check_no_archive(name, &TAR_ENDINGS)?;
             check_no_archive(name, &[".zip", ".7z"])?;
+            if let Some(format) = format::unreadable(&head, &name.to_string_lossy().to_lowercase()) {
+                return Err(UnpackError::Unsupported(format!("the format {format}")));
+            }
             tree.add_file(Path::new(name), false, file)?;
         }
     }

@@ -7,6 +7,7 @@ use crate::exhaustion;
 use crate::report::text::cut_start;
 use crate::report::units;
 use crate::shell;
+use crate::toolkit::unpack::format::MEMORY_KIB;
 
 /// How much of a path that is too long a message shows, in characters.
 const MAX_SHOWN: usize = 100;
@@ -20,6 +21,9 @@ pub(crate) enum UnpackError {
     /// The archive uses a feature that rigup cannot read.
     #[error("it uses {0}, which rigup cannot read")]
     Unsupported(String),
+    /// A decoder needs too much memory.
+    #[error("unpacking it needs more than {limit} of memory", limit = units::bytes(u64::from(MEMORY_KIB) << 10))]
+    Memory,
     /// The path of an entry leads out of the folder.
     #[error("it contains the path {0:?}, which leads out of the folder")]
     PathOutside(PathBuf),
@@ -104,6 +108,7 @@ impl UnpackError {
     pub(super) fn of_reader(error: io::Error) -> Self {
         match error.raw_os_error() {
             Some(_) => Self::Unreadable(error),
+            None if error.kind() == ErrorKind::OutOfMemory => Self::Memory,
             None => match error.downcast::<Self>() {
                 Ok(error) => error,
                 Err(error) => Self::Damaged(error.to_string()),

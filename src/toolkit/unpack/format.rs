@@ -57,6 +57,49 @@ impl ArchiveFormat {
     }
 }
 
+/// How files begin in formats that rigup cannot unpack, and what they are.
+const UNREADABLE: [(&[u8], &str); 13] = [
+    (b"Rar!\x1a\x07", "RAR"),
+    (b"LZIP", "lzip"),
+    (&[0x04, 0x22, 0x4d, 0x18], "LZ4"),
+    (&[0x5d, 0, 0], "LZMA"),
+    (&[0x1f, 0x9d], "compress"),
+    (&[0x89, b'L', b'Z', b'O', 0], "lzop"),
+    (b"!<arch>\n", "ar, which Debian packages have"),
+    (&[0xed, 0xab, 0xee, 0xdb], "RPM"),
+    (b"MSCF", "cabinet"),
+    (b"xar!", "xar"),
+    (b"070701", "cpio"),
+    (b"070702", "cpio"),
+    (b"070707", "cpio"),
+];
+
+/// How the names of files in such formats end, also in those that do not tell by the first bytes.
+const UNREADABLE_ENDINGS: [&str; 16] = [
+    ".tar.lzma",
+    ".tar.lz",
+    ".tar.lz4",
+    ".tar.lzo",
+    ".tar.br",
+    ".tar.z",
+    ".tlz",
+    ".taz",
+    ".lzma",
+    ".lz4",
+    ".br",
+    ".rar",
+    ".deb",
+    ".rpm",
+    ".dmg",
+    ".cab",
+];
+
+/// Returns the format of a file if it is one that rigup cannot unpack. `name` is in lower case.
+pub(super) fn unreadable(head: &[u8], name: &str) -> Option<&'static str> {
+    let of_head = UNREADABLE.into_iter().find(|(start, _)| head.starts_with(start)).map(|(_, format)| format);
+    of_head.or_else(|| UNREADABLE_ENDINGS.into_iter().find(|ending| name.ends_with(ending)))
+}
+
 impl Compression {
     /// Returns the endings of the names of files in this format.
     pub(super) fn endings(self) -> &'static [&'static str] {

@@ -25,7 +25,16 @@ pub(super) fn unpack(file: File, tree: &mut Tree<'_>) -> Result<(), UnpackError>
             UnpackError::Unsupported(format!("the compression method {method}"))
         }
         Error::Unsupported(feature) => UnpackError::Unsupported(feature.into_owned()),
-        error => UnpackError::Damaged(error.to_string()),
+        Error::MaxMemLimited { .. } => UnpackError::Memory,
+        Error::UnsupportedVersion { major, minor } => {
+            UnpackError::Unsupported(format!("version {major}.{minor} of the format"))
+        }
+        Error::ExternalUnsupported => UnpackError::Unsupported("a header in another stream".to_owned()),
+        Error::ChecksumVerificationFailed | Error::NextHeaderCrcMismatch => {
+            UnpackError::Damaged("a checksum differs".to_owned())
+        }
+        Error::Other(cause) => UnpackError::Damaged(cause.into_owned()),
+        _ => UnpackError::Damaged("its header is invalid".to_owned()),
     };
     let memory = MEMORY_KIB as usize;
     let mut reader = ArchiveReader::new_with_memory_limit(BufReader::new(file), Password::empty(), memory)

@@ -379,3 +379,45 @@ fn the_target_is_a_new_or_an_empty_folder() {
     let error = place.unpack("x", SCRIPT).unwrap_err();
     assert!(error.ends_with("/out is not an empty folder; name another one"), "{error}");
 }
+
+/// Returns a zstd frame with the content `abc` that states a window of 2 to the power of `log` bytes.
+fn zstd_with_window(log: u8) -> Vec<u8> {
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3, 3 << 3 | 1, 0, 0], &b"abc"[..]].concat()
+}
+
+#[test]
+fn a_window_of_up_to_512_mib_is_unpacked_and_a_larger_one_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let unpacked = |log: u8| {
+        let file = folder.path().join(format!("{log}.zst"));
+        fs_err::write(&file, zstd_with_window(log)).unwrap();
+        let result = unpack(&file, &folder.path().join(log.to_string()), &Interrupt::install().unwrap());
+        result.map_err(|error| error.to_string())
+    };
+    assert_eq!(unpacked(29), Ok(()));
+    assert_eq!(fs_err::read(folder.path().join("29/29")).unwrap(), b"abc");
+    assert_eq!(unpacked(30), Err("unpacking it needs more than 512 MiB of memory".to_owned()));
+}
+
+#[test]
+fn formats_that_rigup_cannot_unpack_are_no_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content, format) in [
+        ("x.tar.lzma", &b"\x5d\0\0\x80\0"[..], "LZMA"),
+        ("x.tlz", b"LZIP\x01", "lzip"),
+        ("x.tar.Z", b"\x1f\x9d\x90", "compress"),
+        ("x.tar.lz4", b"\x04\x22\x4d\x18", "LZ4"),
+        ("x.tar.br", b"anything", ".tar.br"),
+        ("x", b"Rar!\x1a\x07\x01\0", "RAR"),
+        ("x.deb", b"!<arch>\ndebian-binary", "ar, which Debian packages have"),
+    ] {
+        let file = folder.path().join(name);
+        fs_err::write(&file, content).unwrap();
+        let error = unpack(&file, &folder.path().join("new"), &Interrupt::install().unwrap()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("it uses the format {format}, which rigup cannot read"),
+            "{name}"
+        );
+    }
+}

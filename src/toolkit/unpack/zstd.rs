@@ -5,6 +5,8 @@ use std::io::{self, BufRead, Read};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use crate::toolkit::unpack::format::MEMORY_KIB;
+
 /// A reader of the content of a file.
 pub(super) struct ZstdReader<R> {
     file: R,
@@ -14,7 +16,9 @@ pub(super) struct ZstdReader<R> {
 
 impl<R: BufRead> ZstdReader<R> {
     pub(super) fn new(file: R) -> Self {
-        Self { file, decoder: FrameDecoder::new(), is_in_frame: false }
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(u64::from(MEMORY_KIB) << 10);
+        Self { file, decoder, is_in_frame: false }
     }
 
     /// Starts the next frame that has content. Returns whether there is one.
@@ -30,6 +34,9 @@ impl<R: BufRead> ZstdReader<R> {
                     if skipped < length.into() {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
+                }
+                Err(error @ FrameDecoderError::WindowSizeTooBig { .. }) => {
+                    return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
                 }
                 Err(error) => return Err(io::Error::other(error)),
             }
