@@ -24,7 +24,7 @@ pub(crate) struct PipSettings {
     /// A line for each setting, such as `INDEX_URL=index-url=https://example.org/simple`, the last of which takes
     /// precedence.
     pub lines: String,
-    /// A file with more than sections, comments and settings of one line, which only pip itself can read. There are no
+    /// A file with more than sections, comments and settings of one line, or one of them twice, which only pip itself can read. There are no
     /// lines then.
     pub unread: Option<PathBuf>,
 }
@@ -99,12 +99,18 @@ fn prefix_of(python: &Path) -> Option<PathBuf> {
 
 /// Parses a file: the section, the key and the value of each setting. Returns `None` if only pip can read the file.
 fn parse(text: &str) -> Option<Vec<(String, String, String)>> {
-    let (mut section, mut settings) = (String::new(), Vec::new());
+    let (mut section, mut sections) = (String::new(), Vec::new());
+    let mut settings: Vec<(String, String, String)> = Vec::new();
     for line in text.lines() {
         if line.is_empty() || line.starts_with(['#', ';']) {
             continue;
         }
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            // pip refuses a section that comes twice, and takes DEFAULT for a part of each.
+            if sections.contains(&name) || name == "DEFAULT" {
+                return None;
+            }
+            sections.push(name);
             name.clone_into(&mut section);
             continue;
         }
@@ -114,7 +120,8 @@ fn parse(text: &str) -> Option<Vec<(String, String, String)>> {
             && is_key(key)
             && !section.is_empty()
             && !line.contains(|character: char| character == '\\' || character.is_control());
-        if !is_simple {
+        let is_again = || settings.iter().any(|(of, known, _)| *of == section && known == key);
+        if !is_simple || is_again() {
             return None;
         }
         settings.push((section.clone(), key.to_owned(), value.to_owned()));
@@ -169,9 +176,15 @@ mod tests {
 
     #[test]
     fn a_file_that_only_pip_can_read_is_named() {
-        for text in
-            ["[global]\nfind-links =\n    /a\n", "[global]\nkey: value\n", "a=b\n", "[global]\na=\\n\n"]
-        {
+        for text in [
+            "[global]\nfind-links =\n    /a\n",
+            "[global]\nkey: value\n",
+            "a=b\n",
+            "[global]\na=\\n\n",
+            "[global]\npre=no\npre=yes\n",
+            "[global]\npre=no\n[list]\n[global]\na=b\n",
+            "[DEFAULT]\npre=yes\n",
+        ] {
             let settings = read(&[("PIP_PRE", "1")], &[("home/.pip/pip.conf", text)]);
             assert_eq!(settings.unread.as_deref(), Some(Path::new("home/.pip/pip.conf")), "{text:?}");
             assert_eq!(settings.lines, "", "{text:?}");
