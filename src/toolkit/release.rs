@@ -183,12 +183,13 @@ impl<'a> ReleaseSearch<'a> {
             return Err(ReleaseError::SeveralPackages(self.provider.to_owned(), packages.len()));
         }
         let package = packages.first();
+        let wrong = |key| ReleaseError::Override(self.provider.to_owned(), key, FORM);
         let (named, tag) = match package.map(|package| (package, package.rsplit_once('@'))) {
+            Some((_, Some((_, "")))) => return Err(wrong("packages")),
             Some((_, Some((named, tag)))) if !named.is_empty() => (Some(named), Some(tag.to_owned())),
             Some((package, _)) => (Some(package.as_str()), None),
             None => (None, None),
         };
-        let wrong = |key| ReleaseError::Override(self.provider.to_owned(), key, FORM);
         if let Some(stated) = self.stated.text("repo")? {
             return Ok((Repository::parse(stated).ok_or_else(|| wrong("repo"))?, tag));
         }

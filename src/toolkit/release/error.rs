@@ -26,8 +26,8 @@ pub(crate) enum ReleaseError {
     PlatformKey(String, &'static str, String),
     /// An override has no value for this platform: the provider, the key, the platform and those that have one.
     #[error(
-        "overrides.{0}.{1} has no key {2}, only {stated}; add one for {2}",
-        stated = if .3.is_empty() { "none" } else { .3 }
+        "overrides.{0}.{1} has no key {2}{others}; add one for {2}",
+        others = if .3.is_empty() { String::new() } else { format!(", only {}", .3) }
     )]
     OtherPlatforms(String, &'static str, Platform, String),
     /// The version in the overrides is not the requested one: the provider, and both.
