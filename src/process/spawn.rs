@@ -18,6 +18,7 @@ use nix::unistd::Pid;
 
 use crate::clock;
 use crate::exhaustion;
+use crate::fs::dir::with_path;
 use crate::model::BinaryName;
 use crate::process::executable::{self, ExecutableError};
 use crate::process::handle::Handle;
@@ -244,13 +245,17 @@ fn change_folder(actions: &mut PosixSpawnFileActions, folder: &Path) -> io::Resu
     }
 }
 
-/// Returns `/dev/null`, which is opened once. The kind of the error does not say that the program is missing.
+/// The file that is empty, and to which writes have no effect.
+const DEV_NULL: &str = "/dev/null";
+
+/// Returns `/dev/null`, which is opened once. The error names it, and its kind does not say that the program is missing.
 fn null() -> io::Result<&'static File> {
     static NULL: OnceLock<File> = OnceLock::new();
-    match NULL.get() {
-        Some(null) => Ok(null),
-        None => File::open("/dev/null").map(|null| NULL.get_or_init(|| null)).map_err(io::Error::other),
+    if let Some(null) = NULL.get() {
+        return Ok(null);
     }
+    let opened = File::open(DEV_NULL).map(|null| NULL.get_or_init(|| null));
+    opened.map_err(|error| io::Error::other(with_path(Path::new(DEV_NULL), error)))
 }
 
 /// Starts a child. Tries again for a while if another process has the program open for writing.
