@@ -116,7 +116,7 @@ impl Compression {
         match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(file)),
             Self::Xz => Box::new(XzReader::new_mem_limit(file, true, MEMORY_KIB)),
-            Self::Zstd => Box::new(ZstdReader::new(file)),
+            Self::Zstd => Box::new(ZstdReader::new(file, u64::from(MEMORY_KIB) << 10)),
             Self::Bzip2 => Box::new(MultiBzDecoder::new(file)),
         }
     }

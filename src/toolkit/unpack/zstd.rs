@@ -5,8 +5,6 @@ use std::io::{self, BufRead, Read};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use crate::toolkit::unpack::format::MEMORY_KIB;
-
 /// A reader of the content of a file.
 pub(super) struct ZstdReader<R> {
     file: R,
@@ -15,9 +13,10 @@ pub(super) struct ZstdReader<R> {
 }
 
 impl<R: BufRead> ZstdReader<R> {
-    pub(super) fn new(file: R) -> Self {
+    /// Returns a reader that refuses frames which need more than `max_window` bytes of memory.
+    pub(super) fn new(file: R, max_window: u64) -> Self {
         let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(u64::from(MEMORY_KIB) << 10);
+        decoder.set_max_window_size(max_window);
         Self { file, decoder, is_in_frame: false }
     }
 
