@@ -339,7 +339,7 @@ fn the_variable_of_a_lock_does_not_switch_the_lock_off() {
     let lib_dir = context.path("data/lib").join(rigup::settings::platform());
     let body = "mkdir \"$LIB_DIR/busy\" 2>/dev/null || : >\"$LIB_DIR/overlap\"\n\
                 for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true; done\nrmdir \"$LIB_DIR/busy\" 2>/dev/null || :";
-    provider_with_lock(&context, "p/x", body);
+    provider_with_lock(&context, "prefix", body);
     context.set("RIGUP_LOCKED", lib_dir.join("p/x")).set("RIGUP_LIB_DIR", &lib_dir);
     let install = |data_dir: &str| {
         let data_dir = context.path(data_dir);

@@ -145,7 +145,7 @@ fn each_finding_of_a_file_that_cannot_be_used_has_its_fix() {
     for fix in [format!("correct line 2 of {}", lines.display()), format!("correct {}", config.display())] {
         assert!(plugins.contains(&fix), "{plugins:?}");
     }
-    assert_eq!(fixes("lock"), ["correct rigup.lock, or remove it and run `rigup lock`"]);
+    assert_eq!(fixes("lock"), ["restore it, or remove the file and run `rigup lock`"]);
     assert!(fixes("settings")[0].starts_with("fix it with `chmod "), "{:?}", fixes("settings"));
     context.write("here/rigup.toml", "= [");
     context.write("home/.config/abx/config.env", "A\n");
