@@ -184,7 +184,7 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
     if request.names.is_empty() && !request.is_due && request.lockfile.is_none() {
         check_plugin_folders(&context.settings)?;
     }
-    if request.is_due && !args.dry_run {
+    if (request.is_due || !request.names.is_empty()) && !args.dry_run {
         session::make_store_readable(&context.settings, &print_event)?;
     }
     let plan = InstallPlan::new(&request, &context.settings, &print_event)?;

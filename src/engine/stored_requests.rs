@@ -14,6 +14,7 @@ use crate::plugin::overrides::Rules;
 use crate::plugin::requirement::{self, Providers, Requirement};
 use crate::settings::Settings;
 use crate::sorting::sort_by;
+use crate::store::StoreError;
 
 /// Returns the stored requests of binaries, sorted by name.
 pub(crate) fn all(binaries: &HashMap<String, Binary>, settings: &Settings) -> Vec<Requirement> {
@@ -52,8 +53,13 @@ pub(crate) fn of_names(
     if selection.names.iter().all(|spec| is_required(spec.name.as_str())) {
         return Ok(Vec::new());
     }
-    let Some((store, machine)) = session::open_to_read_with_machine(settings, on_event)? else {
-        return Ok(Vec::new());
+    let (store, machine) = match session::open_to_read_with_machine(settings, on_event) {
+        Ok(Some(opened)) => opened,
+        // The command that carries out the plan mends a damaged or older store, or reports it.
+        Ok(None) | Err(EngineError::Store(StoreError::Corrupt(..) | StoreError::Older { .. })) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
     };
     let mut binaries = store.binaries_of(machine.id)?;
     // What only failed may have been a mistake, but other packages than the one of the name are what the binary is.
