@@ -220,31 +220,6 @@ fn cargo_installs_the_newest_release_of_a_two_part_version() {
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "only the prefix is left");
 }
 
-#[test]
-#[ignore = "installs from a registry: run with --ignored"]
-fn uv_pnpm_and_cargo_report_the_cause_if_a_package_does_not_exist() {
-    let mut context = context_with_uv();
-    put_pnpm_on_path(&mut context);
-    let toolchain = Path::new(env!("CARGO")).parent().unwrap().display().to_string();
-    let path = format!(
-        "{}/uv/bin:{}/pnpm/node_modules/.bin",
-        context.path("").display(),
-        context.path("").display()
-    );
-    context.set("PATH", format!("{toolchain}:{path}:/usr/bin:/bin"));
-    let name = "rigup-no-such-package-anywhere";
-    for (provider, reason) in [
-        ("uv", "was not found in the package registry"),
-        ("pnpm", "404"),
-        ("cargo", "could not find `rigup-no-such-package-anywhere`"),
-    ] {
-        let record = context.run(&["install", name, "--binproviders", provider]).exits_with(1).record();
-        let attempt = &record["attempts"][0];
-        assert_eq!(attempt["outcome"], "failed", "{attempt}");
-        assert!(attempt["reason"].as_str().unwrap().contains(reason), "{attempt}");
-    }
-}
-
 /// Sets PATH to the folder of a tool, followed by /usr/bin and /bin.
 fn put_on_path(context: &mut TestContext, tool: &str) {
     let path = std::env::var_os("PATH").unwrap();
