@@ -23,6 +23,13 @@ pub struct Record {
 pub(crate) const ARCHIVE_RESULT: &str = "ArchiveResult";
 
 impl Record {
+    /// Returns the record on a line, or `None` if the value is not an object with a string `type`.
+    pub(crate) fn from_value(line: u64, value: Value) -> Option<Self> {
+        let Value::Object(fields) = value else { return None };
+        let kind = fields.get("type")?.as_str().filter(|kind| !kind.is_empty())?.to_owned();
+        Some(Self { line, kind, fields })
+    }
+
     /// Returns whether this is the result of a hook whose work is done.
     pub(crate) fn is_final_result(&self) -> bool {
         let status = self.fields.get("status").and_then(Value::as_str);
@@ -130,13 +137,10 @@ impl Unparsed {
         let decoded = String::from_utf8_lossy(text);
         for value in serde_json::Deserializer::from_str(&decoded).into_iter() {
             match value {
-                Ok(StrictValue(Value::Object(fields))) => match fields.get("type") {
-                    Some(Value::String(kind)) if !kind.is_empty() => {
-                        on_record(Record { line: number, kind: kind.clone(), fields });
-                    }
-                    _ => self.ignore(number),
+                Ok(StrictValue(value)) => match Record::from_value(number, value) {
+                    Some(record) => on_record(record),
+                    None => self.ignore(number),
                 },
-                Ok(_) => self.ignore(number),
                 Err(error) => {
                     let problem = if error.is_data() { "is refused" } else { "is not JSON" };
                     self.report(format!("line {number} {problem} ({})", jsonl::parse_error(&error)), text);

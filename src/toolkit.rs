@@ -19,6 +19,7 @@ pub(crate) mod relocate;
 pub(crate) mod repository;
 pub(crate) mod request;
 pub(crate) mod single;
+pub(crate) mod started_hook;
 pub(crate) mod toml_keys;
 pub(crate) mod unpack;
 pub(crate) mod unpacked_program;

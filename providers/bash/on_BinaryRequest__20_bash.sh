@@ -42,7 +42,7 @@ restore
 make_part
 run "$part"
 if ! grep -rqF -e "$part" -e "$(cd "$part" && pwd -P)" "$part"; then
-    "$RIGUP" hook binary --provider bash --built "$part" --abspath "$prefix/bin/$name" -- "$@"
+    put_in_place "$part" "bin/$name" "$@"
     exit
 fi
 

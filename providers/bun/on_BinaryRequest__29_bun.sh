@@ -53,5 +53,4 @@ if [ "$program" ] && ! command -v node >/dev/null && head -c 99 "$program" | hea
     cat "$part/program" >"$program" && rm "$part/program"
 fi
 
-"$RIGUP" hook binary --provider bun --built "$part" --abspath "$prefix/node_modules/.bin/$name" \
-    ${unenforced:+"--unenforced=$unenforced"} -- "$@"
+put_in_place "$part" "node_modules/.bin/$name" "$@"

@@ -67,4 +67,4 @@ try --locked || { grep -qE 'failed to compile|lock file|yanked' "$log" && try; }
 }
 rm -rf "$part/target"
 
-"$RIGUP" hook binary --provider cargo --built "$part" --abspath "$prefix/bin/$name" -- "$@"
+put_in_place "$part" "bin/$name" "$@"

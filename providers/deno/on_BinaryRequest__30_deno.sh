@@ -69,5 +69,5 @@ quoted=$(printf %s "$part/cache" | sed "s/'/'\\\\''/g")
     if [ "$installed" ]; then sed "s,'$package','$(pinned "$installed")',"; else cat; fi >"$part/launcher"
 cat "$part/launcher" >"$launcher" && rm "$part/launcher"
 "$RIGUP" hook relocate "$part"
-"$RIGUP" hook binary --provider deno --built "$part" --abspath "$prefix/bin/$name" ${installed:+"--package-version=$installed"} \
-    ${unenforced:+"--unenforced=$unenforced"} -- "$@"
+package_version=$installed
+put_in_place "$part" "bin/$name" "$@"

@@ -7,4 +7,4 @@ one_package
 needs docker
 image=$("$RIGUP" hook override image --provider docker -- "$@")
 wrap_image docker "${image:-$package}"
-"$RIGUP" hook binary --provider docker --abspath "$prefix/bin/$name" --built "$part" -- "$@"
+put_in_place "$part" "bin/$name" "$@"

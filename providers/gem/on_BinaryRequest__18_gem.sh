@@ -51,4 +51,4 @@ LAUNCHER
     chmod +x "$launcher"
 done
 
-"$RIGUP" hook binary --provider gem --built "$part" --abspath "$prefix/bin/$name" -- "$@"
+put_in_place "$part" "bin/$name" "$@"

@@ -40,4 +40,4 @@ for package in $packages; do
     }
 done
 
-"$RIGUP" hook binary --provider go --built "$part" --abspath "$prefix/bin/$name" -- "$@"
+put_in_place "$part" "bin/$name" "$@"

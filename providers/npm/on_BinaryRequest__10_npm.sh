@@ -133,5 +133,4 @@ scripts="--ignore-scripts=true
 }
 end_check_of_dates
 
-"$RIGUP" hook binary --provider npm --built "$part" --abspath "$prefix/node_modules/.bin/$name" \
-    ${unenforced:+"--unenforced=$unenforced"} -- "$@"
+put_in_place "$part" "node_modules/.bin/$name" "$@"

@@ -109,6 +109,5 @@ fi
 
 fill_venv pip replace_uv
 [ -z "$no_age" ] || unenforced=min_release_age
-"$RIGUP" hook binary --provider pip --built "$venv" --relocate --abspath "$prefix/bin/$name" \
-    ${unenforced:+"--unenforced=$unenforced"} -- "$@"
+put_in_place "$venv" "bin/$name" "$@"
 if [ "$no_age" ] && once "pip-$pip"; then warn "$no_age and installs the newest releases; $with_uv"; fi

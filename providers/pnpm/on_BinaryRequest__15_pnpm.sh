@@ -57,5 +57,4 @@ try || { [ -z "$must_keep_age" ] && no_dates && age= && try && { [ "$minutes" = 
     fail "$reason"
 }
 
-"$RIGUP" hook binary --provider pnpm --built "$part" --abspath "$prefix/node_modules/.bin/$name" \
-    ${unenforced:+"--unenforced=$unenforced"} -- "$@"
+put_in_place "$part" "node_modules/.bin/$name" "$@"

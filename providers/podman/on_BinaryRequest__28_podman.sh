@@ -7,4 +7,4 @@ one_package
 needs podman
 image=$("$RIGUP" hook override image --provider podman -- "$@")
 wrap_image podman "${image:-$package}"
-"$RIGUP" hook binary --provider podman --abspath "$prefix/bin/$name" --built "$part" -- "$@"
+put_in_place "$part" "bin/$name" "$@"

@@ -15,5 +15,4 @@ case $must_keep_age$packages in yes*--exclude-newer-package=*) packages=$(printf
 filter_uv_settings
 use_uv
 fill_venv uv
-"$RIGUP" hook binary --provider uv --built "$venv" --relocate --abspath "$prefix/bin/$name" \
-    ${unenforced:+"--unenforced=$unenforced"} -- "$@"
+put_in_place "$venv" "bin/$name" "$@"

@@ -67,5 +67,4 @@ other=$(sed -n 's/^  resolution: "\(.*\)"$/\1/p' "$part/yarn.lock" | grep -vE '[
     fail "$other is not from a registry, so it can run scripts; allow them with --postinstall-scripts"
 rm -rf "$part/.yarn" "${part:?}/$YARN_RC_FILENAME"
 
-"$RIGUP" hook binary --provider yarn --built "$part" --abspath "$prefix/node_modules/.bin/$name" \
-    ${unenforced:+"--unenforced=$unenforced"} -- "$@"
+put_in_place "$part" "node_modules/.bin/$name" "$@"

@@ -28,7 +28,7 @@ use crate::plugin::requirement::{self, Diagnostic, Providers, Requirement};
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::store::StoreError;
-use crate::toolkit::begin;
+use crate::toolkit::started_hook::StartedHook;
 
 /// How long a provider hook may run by default, in seconds.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(10);
@@ -419,7 +419,7 @@ impl<'a> Installer<'a> {
             overwrites: self.options.overwrites,
             is_lookup: self.options.is_lookup,
             timeout: self.options.timeout,
-            begin: &|start| begin::of_started_hook(start, &self.session.settings),
+            begin: &|start| Some(Box::new(StartedHook::new(start, &self.session.settings)?)),
             on_event: &|request, event| self.session.report(EngineEvent::Install(&request.name, event)),
         };
         let planned = results.iter().filter_map(StepResult::planned).cloned();

@@ -119,7 +119,7 @@ impl<'a> BackgroundHooks<'a> {
                     process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now()))
                 };
                 let process =
-                    reporter.report_end(FinishedProcess { process, run_dir, logs }, output, false)?;
+                    reporter.report_end(FinishedProcess { process, run_dir, logs, lock: None }, output, false)?;
                 runner.store.save_process(&process)?;
                 self.record_failure(hook, conditions, false);
                 return Ok(None);
@@ -272,7 +272,7 @@ impl<'a> BackgroundHooks<'a> {
             let _ = wait::reap(&waiter);
             let process = exit_of(reporter.runner, process, &run_dir)?;
             let (hook, was_ready) = (output.hook, output.has_line);
-            let ended = FinishedProcess { process, run_dir, logs };
+            let ended = FinishedProcess { process, run_dir, logs, lock: None };
             let process = reporter.report_end(ended, output, was_terminated)?;
             if !was_terminated && process.run_state() != "finished" {
                 self.record_failure(hook, conditions, was_ready);

@@ -91,7 +91,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
         mut output: HookOutput<'_>,
         was_terminated: bool,
     ) -> Result<Process, StoreError> {
-        let FinishedProcess { mut process, run_dir, logs } = ended;
+        let FinishedProcess { mut process, run_dir, logs, .. } = ended;
         // It was measured after every process that the hook left behind in its group was gone.
         let size = process.exit().map_or(0, |exit| exit.stdout_bytes);
         let unread = self.read_rest(&mut output, &logs.stdout, size);

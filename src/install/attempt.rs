@@ -27,7 +27,7 @@ use crate::model::{Binary, BinaryName, Outcome, Process, name};
 use crate::plugin::builtin;
 use crate::plugin::config::provider::{PackageMetadata, ProviderConfig};
 use crate::plugin::discovery::Hook;
-use crate::process::lock::{LOCKED, LockError};
+use crate::process::lock::{LOCKED, Lock, LockError};
 use crate::process::log::{Log, Logs};
 use crate::process::run_dir::RunDir;
 use crate::process::tail;
@@ -109,6 +109,7 @@ pub(crate) fn run(
     let foreign = Prefix::all_foreign(&hook.plugin, &runner.settings.lib_dir);
     let mut own_prefix = OwnPrefix::mark(runner, hook, targets)?;
     let arguments = job.arguments.clone();
+    let mut begun = None;
     let mut ready = runner.prepare(job, on_wait)?;
     ready.command.env.retain(|(name, _)| name != begin::VARIABLE);
     if config.and_then(|config| config.metadata) == Some(PackageMetadata::DistInfo) {
@@ -121,8 +122,9 @@ pub(crate) fn run(
         ready.lock = Some(lock);
         if let (Some(config), Some(_)) = (config, only) {
             let environment = &ready.command.env;
-            let code = begin(&HookStart { arguments: &arguments, provider, config, environment });
-            ready.command.env.extend(code.map(|code| (begin::VARIABLE.into(), code.into())));
+            begun = begin(&HookStart { arguments: &arguments, provider, config, environment });
+            let code = begun.as_ref().map(|begun| (begin::VARIABLE.into(), begun.code().into()));
+            ready.command.env.extend(code);
         }
     }
     let unsaved: Vec<&Binary> =
@@ -162,7 +164,9 @@ pub(crate) fn run(
             ..Expected::new(request.name.as_str(), request.versions_of(provider), provider, link)
         })
         .collect();
-    let mut verdicts = verdict::verdicts(&mut finished, provider, &expected, timeout, &on_event);
+    let begun = begun.as_deref();
+    let mut verdicts = verdict::verdicts(&mut finished, provider, &expected, begun, runner.interrupt, timeout, &on_event);
+    let _ = finished.lock.take().map(Lock::release);
     for verdict in &mut verdicts {
         // If the disk is full, programs print various messages, such as "I/O error".
         if let Verdict::NotInstalled(Outcome::Failed, reason) = verdict

@@ -57,7 +57,7 @@ pub(crate) struct Resolver<'a> {
     pub is_lookup: bool,
     /// The timeout of a hook.
     pub timeout: Duration,
-    /// Returns the code with which a hook begins.
+    /// Begins a hook.
     pub begin: Begin<'a>,
     /// The receiver of events, which is called from any thread.
     pub on_event: &'a (dyn Fn(&Request, InstallEvent) + Sync),

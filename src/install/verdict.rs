@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::duration;
+use crate::install::begin::{BUILT, BegunHook};
 use crate::install::event::InstallEvent;
 use crate::install::verify::{self, Expected, VerifyError};
 use crate::model::policy::UNENFORCED;
 use crate::model::process::SKIPPED;
 use crate::model::{ExitReason, Installed, Outcome, ProcessExit, Warnings};
+use crate::process::signals::Interrupt;
 use crate::process::supervise::FinishedProcess;
 use crate::protocol::{self, Record};
 
@@ -27,11 +29,14 @@ pub(crate) enum Verdict {
     NotOffered(String),
 }
 
-/// Returns the verdict for each request of a hook. Warnings in the hook's output are passed to `on_event`.
+/// Returns the verdict for each request of a hook. Warnings in the hook's output are passed to `on_event`. What the hook has
+/// built is put in place by `begun`, if rigup began the hook.
 pub(crate) fn verdicts(
     finished: &mut FinishedProcess,
     provider: &str,
     expected: &[Expected<'_>],
+    begun: Option<&dyn BegunHook>,
+    interrupt: &Interrupt,
     timeout: Duration,
     on_event: &impl Fn(InstallEvent),
 ) -> Vec<Verdict> {
@@ -51,6 +56,9 @@ pub(crate) fn verdicts(
         Ok(unparsed) => unparsed,
         Err(error) => return for_all(Outcome::Failed, &format!("cannot read its output: {error}")),
     };
+    if failed.is_none() {
+        output.put_in_place(begun, interrupt, on_event);
+    }
     for notice in output.warnings.texts() {
         on_event(InstallEvent::Notice(format!("{provider}: {notice}")));
     }
@@ -77,12 +85,19 @@ pub(crate) fn verdicts(
     expected.iter().map(verdict).collect()
 }
 
+/// The reason for a hook that rigup terminated, or for which it did not do the rest.
+const STOPPED: &str = "terminated on request";
+
+/// The reason for a record with [`BUILT`] of a hook that has to put in place what it has built.
+const NOT_BEGUN: &str = "its Binary record states `built`, which is only for a hook that evaluates RIGUP_BEGIN";
+
 /// The reason for a hook whose exit is unknown.
 pub(super) const NO_EXIT: &str = "no process observed its exit";
 
 /// The records in a hook's output that matter for its requests.
 #[derive(Debug, Default)]
 struct ProviderOutput {
+    /// The fields of its Binary records.
     binaries: Vec<Map<String, Value>>,
     failures: HashMap<String, (Outcome, String)>,
     /// The messages of its Warning records.
@@ -107,6 +122,32 @@ impl ProviderOutput {
             }
             "Binary" => self.binaries.push(record.fields),
             _ => {}
+        }
+    }
+
+    fn fail(&mut self, fields: &Map<String, Value>, failure: (Outcome, String)) {
+        let name = fields.get("name").and_then(Value::as_str).unwrap_or_default();
+        self.failures.insert(name.to_owned(), failure);
+    }
+
+    /// Puts in place what the hook has built, and replaces its records by those of the binaries in the prefix.
+    fn put_in_place(
+        &mut self,
+        begun: Option<&dyn BegunHook>,
+        interrupt: &Interrupt,
+        on_event: &impl Fn(InstallEvent),
+    ) {
+        let not_begun = || (Outcome::Failed, NOT_BEGUN.to_owned());
+        let on_message = |line| on_event(InstallEvent::Output(line));
+        for fields in self.binaries.extract_if(.., |fields| fields.contains_key(BUILT)).collect::<Vec<_>>() {
+            let records = begun
+                .ok_or_else(not_begun)
+                .and_then(|begun| begun.put_in_place(&fields, interrupt, &on_message));
+            match records {
+                Ok(records) if records.is_empty() => self.fail(&fields, (Outcome::Failed, STOPPED.to_owned())),
+                Ok(records) => records.into_iter().for_each(|record| self.take(record, 1)),
+                Err(failure) => self.fail(&fields, failure),
+            }
         }
     }
 
@@ -157,7 +198,7 @@ pub(super) fn outcome_of_exit(exit: &ProcessExit, timeout: Duration) -> Option<(
         (ExitReason::Lost, _) => return Some((Outcome::Failed, NO_EXIT.to_owned())),
         (ExitReason::Timeout, _) => format!("terminated after {} s", duration::seconds(timeout)),
         (ExitReason::Memory, _) => "killed over its memory limit".to_owned(),
-        (ExitReason::Stopped, _) => "terminated on request".to_owned(),
+        (ExitReason::Stopped, _) => STOPPED.to_owned(),
         (ExitReason::Signalled, _) => format!("killed by signal {}", exit.signal.unwrap_or_default()),
         (ExitReason::Exited, code) => format!("exit code {}", code.unwrap_or_default()),
     };

@@ -76,6 +76,9 @@ pub(crate) struct FinishedProcess {
     pub run_dir: RunDir,
     /// Its logs, which are complete, but no larger than the output limit allows.
     pub logs: Logs,
+    /// The lock that it held, unless a signal ended it: what it left behind then keeps the lock. A service shares it, so it
+    /// must be released, or the service would keep other hooks waiting.
+    pub lock: Option<Lock>,
 }
 
 impl FinishedProcess {
@@ -182,9 +185,8 @@ impl Supervision<'_> {
                     let leftovers = self.end_leftovers(&process, &child, &run_dir, &logs, deadline, rotate);
                     warnings.extend(leftovers);
                 }
-                if exit.signal.is_none() {
-                    // A service that the process left behind shares the lock, and must not keep other hooks waiting.
-                    let _ = lock.take().map(Lock::release);
+                if exit.signal.is_some() {
+                    lock = None;
                 }
                 exit.reason = match outcome {
                     WaitOutcome::Timeout => ExitReason::Timeout,
@@ -223,7 +225,7 @@ impl Supervision<'_> {
         if is_recorded {
             let _ = run_dir.remove_pid();
         }
-        Ok(FinishedProcess { process, run_dir, logs })
+        Ok(FinishedProcess { process, run_dir, logs, lock })
     }
 
     /// Returns the size to which a log is cut: the limit, and a tenth of it for what a process writes on TERM.

@@ -7,16 +7,14 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use nix::unistd::geteuid;
 
-use crate::clock;
 use crate::fs::dir::{nearest_existing, other_owner, owner_blocked_by_root, parent};
 use crate::fs::lib_dir::{self, make_shared_dir};
-use crate::install::begin::{self, HookStart};
 use crate::model::Outcome;
 use crate::plugin::config::provider::{HookLock, ProviderConfig, SettingsReader};
 use crate::plugin::overrides::OptionError;
 use crate::process::inherited_lock;
 use crate::process::lock::{self, LOCKED};
-use crate::settings::{Environment, Settings};
+use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::pip_settings::{self, PipSettings};
 use crate::toolkit::request::{HookRequest, RequestError};
@@ -38,9 +36,6 @@ const PART_IS_NEW: &str = r#"part_is_new=yes
 trap '[ ! -d "$prefix.part" ] || rmdir "$prefix.part" 2>/dev/null || :' EXIT
 trap 'exit 143' HUP INT TERM
 "#;
-
-/// The maximum size of the variable with the code, in bytes. Linux allows 128 KiB.
-const MAX_VARIABLE: usize = 100 << 10;
 
 /// The variables that name folders in which several package managers keep files of their own.
 const FOLDERS: [&str; 3] = ["XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
@@ -66,7 +61,7 @@ const REQUEST_FUNCTIONS: [&str; 6] = [
 const UV_FUNCTIONS: &str = include_str!("begin_uv.sh");
 
 /// Returns the shell code that a provider's hook evaluates at its start. If the hook does not hold its lock, the code
-/// starts the hook again under the lock. Otherwise, it sets the umask and the variables `name`, `prefix`, `packages` and
+/// starts the hook again under the lock. Otherwise, it sets the umask and the variables `provider`, `name`, `prefix`, `packages` and
 /// `locations` (one per line), `min_version`, `max_version`, `exact_version`, `shared`, `foreign`, `stamps` and
 /// those of [`policy::assignments`], and HOME if it is unset, and it defines functions. The lock is that of the prefix
 /// unless `lock` names another. The folder that contains the prefix is created, if possible.
@@ -88,23 +83,8 @@ pub(crate) fn script(
     }
 }
 
-/// Returns the same code for a hook that rigup starts, so that the hook need not run `hook begin`: the value of the variable
-/// [`begin::VARIABLE`], which the code unsets. Returns `None` if the hook has to run that, which prints what is wrong.
-pub(crate) fn of_started_hook(start: &HookStart<'_>, settings: &Settings) -> Option<String> {
-    let HookStart { arguments, provider, config, environment } = start;
-    let arguments = arguments.iter().map(|argument| argument.to_str().map(str::to_owned));
-    let arguments = arguments.collect::<Option<Vec<String>>>()?;
-    let request = HookRequest::parse(&arguments, settings.home.as_deref()).ok()?;
-    if !request.providers.allows(provider) {
-        return None;
-    }
-    let settings = Settings { environment: Environment::of_command(environment), ..settings.clone() };
-    let script = locked_script(&request, provider, config, &settings, clock::now()).ok()?;
-    Some(format!("unset {}\n{script}", begin::VARIABLE)).filter(|script| script.len() <= MAX_VARIABLE)
-}
-
 /// Returns the code for a hook that holds its lock.
-fn locked_script(
+pub(super) fn locked_script(
     request: &HookRequest,
     provider: &str,
     config: &ProviderConfig,
@@ -146,6 +126,7 @@ fn locked_script(
     let caches = caches.to_string_lossy();
     let (prefix, packages, locations) = (prefix.to_string_lossy(), packages.join("\n"), locations.join("\n"));
     let variables = [
+        ("provider", provider),
         ("name", request.name.link_name()),
         ("prefix", &prefix),
         ("packages", &packages),

@@ -101,7 +101,7 @@ proxy in $1's configuration"
 }
 venv_begin() {
     make_part
-    venv=$part reinstall=
+    venv=$part reinstall='' relocate=true
     if [ "$run_scripts" ]; then no_build=; fi
     if [ -e "$part/pyvenv.cfg" ]; then reinstall=yes
     elif [ -z "$is_tool" ]; then make_venv >&2; fi

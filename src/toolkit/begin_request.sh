@@ -1,5 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # The code of a hook with one request, after its variables and the code of every hook.
+# Whether rigup itself has begun the hook, and puts in place what it builds.
+begun=
 # Declines a request that this provider cannot have, so that rigup does not install what the provider itself requires.
 decline_request() { "$RIGUP" hook failure --name "$name" --declined "$1" && decline "$1"; }
 reject() { "$RIGUP" hook failure --name "$name" --rejected "$1" && exit 0; }
@@ -48,6 +50,24 @@ make_part() {
     fi
     part_is_new=
     [ -z "$shared" ] || [ ! -e "$prefix/${1-.}" ] || cp -Rp "$prefix/${1-.}" "$part"
+}
+# Ends the hook, which has built the prefix in $part or in the folder $1 in it: prints the Binary record of the program $2, a
+# path in the prefix, and puts the folder in place if the request accepts it. The other arguments are those of the hook. A
+# rigup that has begun the hook does the rest, without a process of its own. The variables relocate, package_version and
+# unenforced are the options of hook binary.
+relocate=''
+package_version=''
+put_in_place() {
+    built=$1 program=$2 && shift 2
+    case $begun/$built/$program$package_version in
+    /* | *[!A-Za-z0-9/._@+-]*)
+        "$RIGUP" hook binary --provider "$provider" --built "$built" --abspath "$prefix/$program" ${relocate:+--relocate} \
+            ${package_version:+"--package-version=$package_version"} ${unenforced:+"--unenforced=$unenforced"} -- "$@"
+        return ;;
+    esac
+    trap '[ $? = 0 ] || remove_part' EXIT
+    printf '{"type":"Binary","name":"%s","abspath":"%s","built":"%s","relocate":%s,"package_version":"%s","unenforced":[%s]}\n' \
+        "$name" "$prefix/$program" "$built" "${relocate:-false}" "$package_version" "${unenforced:+\"$unenforced\"}"
 }
 # Rejects the request if one of the paths in the value $2 of the setting $1 is relative: a hook does not start in the
 # folder of the command.

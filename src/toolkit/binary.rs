@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -47,6 +48,9 @@ pub(crate) enum BinaryError {
     /// A built prefix that cannot be put in place.
     #[error("cannot replace {path}: {error}", path = .0.display(), error = .1)]
     Replace(PathBuf, io::Error),
+    /// A built prefix that cannot be made movable.
+    #[error("cannot relocate {path}: {error}", path = .0.display(), error = .1)]
+    Relocate(PathBuf, io::Error),
     /// The lock of a shared prefix was not taken.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -251,8 +255,14 @@ impl Search<'_> {
             let version = Some(version.to_owned());
             (Ok(ProbeResult { version, needs_wrapper: false, is_timed_out: false }), digest::sha256(&file))
         } else {
-            start_threads()?;
-            rayon::join(probe, || digest::sha256(&file))
+            // Not in a pool, whose thread could begin another hook meanwhile.
+            thread::scope(|scope| {
+                let digest = || digest::sha256(&file);
+                let started = thread::Builder::new().spawn_scoped(scope, digest);
+                let probed = probe();
+                let digest = started.map_or_else(|_| digest(), |thread| thread.join().expect("it does not panic"));
+                (probed, digest)
+            })
         };
         let ProbeResult { version, needs_wrapper, is_timed_out } = probed.map_err(|error| match error {
             ProbeError::Io(error) => BinaryError::Io(file.clone(), error),

@@ -12,6 +12,7 @@ use crate::process::signals::Interrupt;
 use crate::process::tree;
 use crate::settings::Settings;
 use crate::toolkit::binary::BinaryError;
+use crate::toolkit::relocate;
 
 /// A folder that a hook has filled, and the prefix that it replaces.
 #[derive(Debug)]
@@ -30,6 +31,16 @@ impl BuiltPrefix<'_> {
     /// Returns the path at which a file of the prefix is until [`Self::put_in_place`].
     pub(crate) fn locate(&self, file: &Path) -> PathBuf {
         file.strip_prefix(&self.prefix).map_or_else(|_| file.to_owned(), |inside| self.built.join(inside))
+    }
+
+    /// Makes the links and launchers in the folder work after it was moved. Calls `on_message` for each script for which that
+    /// is not possible.
+    pub(crate) fn relocate(&self, on_message: &dyn Fn(String)) -> Result<(), BinaryError> {
+        let failed = |error| BinaryError::Relocate(self.built.to_owned(), error);
+        for script in relocate::relocate(self.built, &self.settings.lib_dir).map_err(failed)? {
+            on_message(relocate::fixed_script(&script));
+        }
+        Ok(())
     }
 
     /// Returns a message about a file in the folder with the path that it has in the prefix.

@@ -59,6 +59,11 @@ pub(crate) fn relocate(prefix: &Path, lib_dir: &Path) -> io::Result<Vec<PathBuf>
     Ok(fixed_scripts)
 }
 
+/// Returns the message about a script that still names its own folder.
+pub(crate) fn fixed_script(script: &Path) -> String {
+    format!("{} works only in this folder, which it names", script.display())
+}
+
 /// Returns the content of an executable file that begins with `#!`.
 fn read_script(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let metadata = fs_err::symlink_metadata(path)?;

@@ -7,7 +7,7 @@ use crate::test_context::TestContext;
 
 const HOOK: &str = r#"#!/bin/sh
 set -eu
-printf %s "${RIGUP_BEGIN-}" | sed 1d >"$DATA_DIR/given"
+printf %s "${RIGUP_BEGIN-}" | sed '/^unset RIGUP_BEGIN$/d; /^begun=yes$/d' >"$DATA_DIR/given"
 "$RIGUP" hook begin --provider mine -- "$@" >"$DATA_DIR/printed"
 eval "${RIGUP_BEGIN:-$(cat "$DATA_DIR/printed")}"
 printf %s "${RIGUP_BEGIN+set}" >"$DATA_DIR/inherited"

@@ -91,6 +91,7 @@ mod provider_tables;
 mod providers;
 #[path = "../faults/pty.rs"]
 mod pty;
+mod put_in_place;
 mod read_only;
 mod readme;
 mod recovery;

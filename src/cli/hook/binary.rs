@@ -161,7 +161,7 @@ pub(super) fn relocate(prefix: &Path, settings: &Settings) -> Result<(), CliErro
     let fixed_scripts = relocate::relocate(prefix, &settings.lib_dir)
         .map_err(|error| CliError::setup(format!("cannot relocate {}: {error}", prefix.display())))?;
     for script in fixed_scripts {
-        message!("{} works only in this folder, which it names", script.display());
+        message!("{}", relocate::fixed_script(&script));
     }
     Ok(())
 }
