@@ -257,16 +257,25 @@ pub(crate) fn entries(path: &Path) -> Vec<PathBuf> {
     fs_err::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
+/// The permissions that a folder in LIB_DIR has from LIB_DIR.
+const FOLDER_MASK: u32 = 0o7777;
+
 /// Creates a folder below `base`, unless it exists, so that all users who may write to `base` can write to it: it and
 /// the missing folders above it get the group and the permissions of `base`. If everyone may write to it, it gets the
 /// sticky bit, so that no user can rename or remove what another one created in it.
 pub(crate) fn make_shared_dir(base: &Path, folder: &Path) -> io::Result<()> {
-    fs_err::create_dir_all(base)?;
+    if !base.is_dir() {
+        fs_err::create_dir_all(base)?;
+    }
+    let mode = shared_mode(&base.metadata()?, FOLDER_MASK);
+    let is_complete = |found: &Metadata| found.is_dir() && found.permissions().mode() & mode == mode;
     let mut path = base.to_owned();
     for name in folder.strip_prefix(base).into_iter().flatten() {
         path.push(name);
-        create_shared(base, &path, |path| fs_err::create_dir(path), 0o7777)?;
-        check_owner_of_link(base, &path)?;
+        if !path.symlink_metadata().is_ok_and(|found| is_complete(&found)) {
+            create_shared(base, &path, |path| fs_err::create_dir(path), FOLDER_MASK)?;
+            check_owner_of_link(base, &path)?;
+        }
     }
     Ok(())
 }
