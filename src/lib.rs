@@ -16,6 +16,7 @@ pub mod engine;
 pub mod settings;
 
 mod boolean;
+mod both;
 mod byte_size;
 mod cli;
 mod clock;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::both::both;
 use crate::exhaustion;
 use crate::fs::digest;
 use crate::fs::dir::parent;
@@ -210,7 +211,7 @@ impl<'a> Prober<'a> {
             start: Instant::now(),
             prober: self,
         };
-        let (by_link, by_file) = rayon::join(|| probe.run(&link), || probe.run(program.file));
+        let (by_link, by_file) = both(|| probe.run(&link), || probe.run(program.file));
         let (by_link, by_file) = (by_link?, by_file?);
         // The program may find its own files by the path that it was called by. It may also be several programs, which
         // it distinguishes by the name that it was called by: then a link with the name of the file behaves like it.

@@ -5,10 +5,10 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::both::both;
 use crate::exhaustion;
 use crate::fs::digest;
 use crate::install::package;
@@ -255,14 +255,7 @@ impl Search<'_> {
             let version = Some(version.to_owned());
             (Ok(ProbeResult { version, needs_wrapper: false, is_timed_out: false }), digest::sha256(&file))
         } else {
-            // Not in a pool, whose thread could begin another hook meanwhile.
-            thread::scope(|scope| {
-                let digest = || digest::sha256(&file);
-                let started = thread::Builder::new().spawn_scoped(scope, digest);
-                let probed = probe();
-                let digest = started.map_or_else(|_| digest(), |thread| thread.join().expect("it does not panic"));
-                (probed, digest)
-            })
+            both(probe, || digest::sha256(&file))
         };
         let ProbeResult { version, needs_wrapper, is_timed_out } = probed.map_err(|error| match error {
             ProbeError::Io(error) => BinaryError::Io(file.clone(), error),

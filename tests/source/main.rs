@@ -17,7 +17,7 @@ use tree::source_files;
 
 /// The layer of each top-level module. A file imports only from its own module and from lower layers. The modules of
 /// layer -1 import nothing, so that those of layer 0 can use them.
-const LAYERS: [(&str, i8); 29] = [
+const LAYERS: [(&str, i8); 30] = [
     ("main", 10),
     ("cli", 9),
     ("engine", 8),
@@ -39,6 +39,7 @@ const LAYERS: [(&str, i8); 29] = [
     ("fs", 0),
     ("trust", 0),
     ("boolean", -1),
+    ("both", -1),
     ("byte_size", -1),
     ("shebang", -1),
     ("shell", -1),
