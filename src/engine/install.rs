@@ -364,13 +364,13 @@ pub(crate) fn store_paths(steps: &[Step], results: &[StepResult], session: &Sess
     }
 }
 
-/// A thread pool that resolves requests, with one hook on each thread.
+/// Resolves requests, with one hook on each thread of the pool or, without one, one hook at a time.
 pub(crate) struct Installer<'a> {
     catalog: &'a Catalog,
     session: &'a Session<'a>,
     options: InstallOptions,
     interrupt: &'a Interrupt,
-    pool: ThreadPool,
+    pool: Option<ThreadPool>,
     command: Process,
     /// The same, unless the requests are part of another command.
     own: Option<CommandProcess>,
@@ -390,7 +390,8 @@ impl<'a> Installer<'a> {
         let cores = std::thread::available_parallelism().map_or(MIN_JOBS, std::num::NonZero::get);
         // More threads than requests would only cost time and memory.
         let jobs = options.jobs.unwrap_or(cores.max(MIN_JOBS)).min(max_requests);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
+        let pool =
+            (jobs > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(jobs).build()).transpose()?;
         let (command, own) = if let Some(command) = within {
             (command.clone(), None)
         } else {
@@ -423,7 +424,7 @@ impl<'a> Installer<'a> {
             on_event: &|request, event| self.session.report(EngineEvent::Install(&request.name, event)),
         };
         let planned = results.iter().filter_map(StepResult::planned).cloned();
-        let outcomes = resolver.resolve(planned.collect(), &self.pool)?;
+        let outcomes = resolver.resolve(planned.collect(), self.pool.as_ref())?;
         let places = results.iter_mut().filter(|result| result.planned().is_some());
         for (result, (request, outcome)) in places.zip(outcomes) {
             *result = match outcome {
