@@ -2,7 +2,7 @@
 # pip: installs Python packages from PyPI, or from the indexes in pip's settings, with uv if it is on PATH, otherwise
 # with pip.
 # Each requirement has a venv of its own, LIB_DIR/pip/<name>, unless overrides.pip.install_root names another.
-# shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
+# shellcheck disable=SC2034,SC2154 # hook begin sets name, prefix, packages and the like, and its functions use unenforced
 set -euf
 IFS='
 '

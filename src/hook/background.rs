@@ -118,8 +118,11 @@ impl<'a> BackgroundHooks<'a> {
                 } else {
                     process.into_exited(ProcessExit::spawn_failed(error.to_string(), clock::now()))
                 };
-                let process =
-                    reporter.report_end(FinishedProcess { process, run_dir, logs, lock: None }, output, false)?;
+                let process = reporter.report_end(
+                    FinishedProcess { process, run_dir, logs, lock: None },
+                    output,
+                    false,
+                )?;
                 runner.store.save_process(&process)?;
                 self.record_failure(hook, conditions, false);
                 return Ok(None);

@@ -1,5 +1,6 @@
 //! Runs a provider's hook for one request or for a batch, and returns a verdict for each request.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::fs::remove::remove_tree;
 use crate::fs::write_access;
 use crate::hook::interpreter;
 use crate::hook::run::{HookJob, RunError, Runner};
-use crate::install::begin::{self, Begin, HookStart};
+use crate::install::begin::{self, Begin, BegunHook, HookStart};
 use crate::install::event::InstallEvent;
 use crate::install::plan::{ENV, Request};
 use crate::install::prefix::RemovalError;
@@ -30,6 +31,7 @@ use crate::plugin::discovery::Hook;
 use crate::process::lock::{LOCKED, Lock, LockError};
 use crate::process::log::{Log, Logs};
 use crate::process::run_dir::RunDir;
+use crate::process::supervise::PreparedProcess;
 use crate::process::tail;
 use crate::store::StoreError;
 
@@ -109,24 +111,16 @@ pub(crate) fn run(
     let foreign = Prefix::all_foreign(&hook.plugin, &runner.settings.lib_dir);
     let mut own_prefix = OwnPrefix::mark(runner, hook, targets)?;
     let arguments = job.arguments.clone();
-    let mut begun = None;
     let mut ready = runner.prepare(job, on_wait)?;
     ready.command.env.retain(|(name, _)| name != begin::VARIABLE);
     if config.and_then(|config| config.metadata) == Some(PackageMetadata::DistInfo) {
         interpreter::put_python_before_shims(&mut ready.command, runner.interrupt);
     }
-    if let Some((lock, variable)) = hook_lock {
-        // Not in `cmd.sh`: a hook that is started again by hand takes the lock itself.
-        ready.command.env.retain(|(name, _)| name != LOCKED);
-        ready.command.env.push((LOCKED.into(), variable.into()));
-        ready.lock = Some(lock);
-        if let (Some(config), Some(_)) = (config, only) {
-            let environment = &ready.command.env;
-            begun = begin(&HookStart { arguments: &arguments, provider, config, environment });
-            let code = begun.as_ref().map(|begun| (begin::VARIABLE.into(), begun.code().into()));
-            ready.command.env.extend(code);
-        }
-    }
+    let begin = |environment: &_| {
+        let config = config.filter(|_| only.is_some())?;
+        begin(&HookStart { arguments: &arguments, provider, config, environment })
+    };
+    let begun_hook = hook_lock.and_then(|lock| begin_under_lock(&mut ready, lock, begin));
     let unsaved: Vec<&Binary> =
         targets.iter().filter(|target| target.is_unsaved).map(|target| &target.binary).collect();
     runner.store.begin_attempts(&ready.process, &unsaved)?;
@@ -164,8 +158,10 @@ pub(crate) fn run(
             ..Expected::new(request.name.as_str(), request.versions_of(provider), provider, link)
         })
         .collect();
-    let begun = begun.as_deref();
-    let mut verdicts = verdict::verdicts(&mut finished, provider, &expected, begun, runner.interrupt, timeout, &on_event);
+    let begun_hook = begun_hook.as_deref();
+    let interrupt = runner.interrupt;
+    let mut verdicts =
+        verdict::verdicts(&mut finished, provider, &expected, begun_hook, interrupt, timeout, &on_event);
     let _ = finished.lock.take().map(Lock::release);
     for verdict in &mut verdicts {
         // If the disk is full, programs print various messages, such as "I/O error".
@@ -191,6 +187,22 @@ pub(crate) fn run(
         own_prefix.settle(verdict, &on_event);
     }
     Ok(AttemptResult { process: finished.process, verdicts })
+}
+
+/// Tells a hook that rigup holds its lock, and begins it.
+fn begin_under_lock(
+    ready: &mut PreparedProcess,
+    (lock, variable): (Lock, PathBuf),
+    begin: impl FnOnce(&[(OsString, OsString)]) -> Option<Box<dyn BegunHook>>,
+) -> Option<Box<dyn BegunHook>> {
+    // Not in `cmd.sh`: a hook that is started again by hand takes the lock itself.
+    let environment = &mut ready.command.env;
+    environment.retain(|(name, _)| name != LOCKED);
+    environment.push((LOCKED.into(), variable.into()));
+    ready.lock = Some(lock);
+    let hook = begin(environment)?;
+    environment.push((begin::VARIABLE.into(), hook.code().into()));
+    Some(hook)
 }
 
 /// Returns whether several hooks of a provider may run at once: they lock what they change, or change nothing.

@@ -89,7 +89,8 @@ pub(crate) fn verdicts(
 const STOPPED: &str = "terminated on request";
 
 /// The reason for a record with [`BUILT`] of a hook that has to put in place what it has built.
-const NOT_BEGUN: &str = "its Binary record states `built`, which is only for a hook that evaluates RIGUP_BEGIN";
+const NOT_BEGUN: &str =
+    "its Binary record states `built`, which is only for a hook that evaluates RIGUP_BEGIN";
 
 /// The reason for a hook whose exit is unknown.
 pub(super) const NO_EXIT: &str = "no process observed its exit";
@@ -144,7 +145,9 @@ impl ProviderOutput {
                 .ok_or_else(not_begun)
                 .and_then(|begun| begun.put_in_place(&fields, interrupt, &on_message));
             match records {
-                Ok(records) if records.is_empty() => self.fail(&fields, (Outcome::Failed, STOPPED.to_owned())),
+                Ok(records) if records.is_empty() => {
+                    self.fail(&fields, (Outcome::Failed, STOPPED.to_owned()));
+                }
                 Ok(records) => records.into_iter().for_each(|record| self.take(record, 1)),
                 Err(failure) => self.fail(&fields, failure),
             }

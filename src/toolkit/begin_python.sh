@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2086,SC2154,SC2317
+# shellcheck shell=sh disable=SC2034,SC2086,SC2154,SC2317
 # The code of a hook that installs Python packages into a venv, with uv or with pip.
 # Rejects locations as check_locations does, except those of wheels: a wheel runs nothing when it is installed.
 check_wheels() { check_locations '^([A-Za-z0-9._-]+(\[[^]]*\])? *@ *)?((https?|file):|[./~])[^?#]*\.whl([?#].*)?$'; }

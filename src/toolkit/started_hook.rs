@@ -80,17 +80,14 @@ impl BegunHook for StartedHook {
         let invalid = |error: serde_json::Error| failed(format!("its Binary record is not valid: {error}"));
         let BuiltRecord { abspath, built, relocate, package_version, unenforced } =
             BuiltRecord::deserialize(record).map_err(invalid)?;
-        let prefix = request.prefix(provider, &settings.lib_dir).map_err(|error| failed(error.to_string()))?;
+        let prefix =
+            request.prefix(provider, &settings.lib_dir).map_err(|error| failed(error.to_string()))?;
         let part = prefix.part(&settings.lib_dir);
         if !built.starts_with(&part) {
             return Err(failed(format!("{} is not {} or in it", built.display(), part.display())));
         }
-        let built = BuiltPrefix {
-            built: &built,
-            prefix: prefix.path(&settings.lib_dir),
-            is_shared: false,
-            settings,
-        };
+        let built =
+            BuiltPrefix { built: &built, prefix: prefix.path(&settings.lib_dir), is_shared: false, settings };
         if relocate {
             built.relocate(on_message).map_err(|error| (Outcome::Failed, error.to_string()))?;
         }
