@@ -72,6 +72,12 @@ impl Version {
         Self { epoch, release, pre, revision: revision_parts(revision) }
     }
 
+    /// Returns whether a text is three numbers without leading zeros, and nothing else.
+    pub(crate) fn has_three_numbers(text: &str) -> bool {
+        let is_number = |part: &str| all_digits(part) && (part == "0" || !part.starts_with('0'));
+        text.split('.').count() == 3 && text.split('.').all(is_number)
+    }
+
     /// Returns whether the numbers begin with those of a partial version.
     fn begins_with(&self, partial: &str) -> bool {
         let numbers = partial.trim().trim_start_matches(['v', 'V']).split('.').map(number);

@@ -1,12 +1,12 @@
 //! How a package of a request is written: its name, its version, or its location.
 
-use crate::plugin::config::provider::VERSION_PLACEHOLDER;
+use crate::plugin::config::provider::{SYSTEM_VERSION_FORMAT, VERSION_PLACEHOLDER};
 
 /// Adds a version in the package manager's format to the first package, which stands for the binary. Does not change a
 /// package that already has an exact version, or that is a URL, a folder or an alias. Changes nothing if the version is
 /// not plain.
 pub(crate) fn pin(packages: &mut [String], format: &str, version: &str) {
-    if !is_plain_version(version) {
+    if !is_version(version, format) {
         return;
     }
     if let Some(first) = packages.iter_mut().find(|package| !package.starts_with('-')) {
@@ -43,8 +43,17 @@ pub(crate) fn with_numbers(version: &str, count: u8) -> Option<String> {
 pub(crate) fn with_version(package: &str, format: &str) -> Option<String> {
     let (name, version) = package.rsplit_once('@').filter(|(name, _)| !name.is_empty() && is_name(name))?;
     let is_other_format = !format.starts_with(&format!("@{VERSION_PLACEHOLDER}"));
-    (is_other_format && is_plain_version(version))
+    (is_other_format && is_version(version, format))
         .then(|| format!("{name}{}", format.replace(VERSION_PLACEHOLDER, version)))
+}
+
+/// Returns whether a version can be written in a format. Only the packages of a system have epochs: `1:2.39.5-0`.
+fn is_version(version: &str, format: &str) -> bool {
+    let is_epoch = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match version.split_once(':') {
+        Some((epoch, rest)) => format == SYSTEM_VERSION_FORMAT && is_epoch(epoch) && is_plain_version(rest),
+        None => is_plain_version(version),
+    }
 }
 
 /// Returns whether a version has no character that another format could read as an operator.
@@ -96,7 +105,8 @@ pub(crate) fn listed(package: &str) -> Option<(&str, &str)> {
     let rest = if rest.starts_with('[') { rest.split_once(']')?.1 } else { rest };
     let separator = ["==", "=", "@v", "@", ":"].into_iter().find(|separator| rest.starts_with(separator));
     let version = separator.map_or(rest, |separator| &rest[separator.len()..]);
-    let has_only_version = rest.is_empty() || separator.is_some() && is_plain_version(version);
+    let format = if separator == Some("=") { SYSTEM_VERSION_FORMAT } else { "" };
+    let has_only_version = rest.is_empty() || separator.is_some() && is_version(version, format);
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+@/".contains(&byte));
     (has_only_version && is_plain && is_name(name)).then_some((name, version))
 }

@@ -99,6 +99,7 @@ mod release_server;
 mod relocate;
 mod replay;
 mod report;
+mod requested_versions;
 mod requirement_keys;
 mod restored;
 mod running;

@@ -29,7 +29,7 @@ done
 "#;
 
 /// Creates a context in which the provider `shop` sells version 1.0.0 and lists these versions.
-fn context(versions: &Value) -> TestContext {
+pub(crate) fn context(versions: &Value) -> TestContext {
     let context = TestContext::new();
     context.provider("shop", SHOP);
     context.script("here/providers/shop/on_BinaryVersions__50_shop.batch.sh", LISTER);

@@ -1,5 +1,5 @@
-//! What providers list of the versions of packages: which one a partial version stands for (`14` is the newest 14.x), and
-//! whether a request failed because the registry does not have what it needs.
+//! What providers list of the versions of packages: which one a partial version stands for (`14` is the newest 14.x), how
+//! the registry writes a version, and whether a request failed because the registry does not have what it needs.
 
 use std::sync::Arc;
 
@@ -10,26 +10,30 @@ use crate::install::listing::{self, Listing, Query, Unlisted};
 use crate::install::plan::Request;
 use crate::install::resolver::Resolver;
 use crate::install::verdict::Verdict;
-use crate::model::{Outcome, ReleaseFilter, VersionRange};
+use crate::model::{Outcome, Release, ReleaseFilter, VersionRange};
 use crate::plugin::discovery::Hook;
 
 /// How the reasons of hooks begin that could not ask their registry, so that asking it again would only take time.
 const UNREACHABLE: [&str; 2] = ["cannot reach ", "cannot download "];
 
 impl Resolver<'_> {
-    /// Returns the targets of a provider's hook with the versions that the provider lists for partial ones. If it does not
-    /// list versions or cannot tell, a partial version stays as it is.
+    /// Returns the targets of a provider's hook with the versions that the provider lists for partial ones, and for those
+    /// that its registry may write in another way. If it does not list versions or cannot tell, a version stays as it is.
     pub(super) fn with_listed_versions(&self, hook: &Hook, targets: &[AttemptTarget]) -> Vec<AttemptTarget> {
         let mut targets = targets.to_vec();
         let provider = &hook.provider();
-        let is_partial = |target: &&mut AttemptTarget| {
-            target.request.pin.is_none() && target.request.versions_of(provider).partial().is_some()
+        let config = self.provider_configs.get(provider.as_str()).cloned().unwrap_or_default();
+        let is_unclear = |target: &&mut AttemptTarget| {
+            let exact = target.request.versions_of(provider).exact();
+            target.request.pin.is_none() && exact.is_some_and(|version| config.may_write_otherwise(version))
         };
-        let partial: Vec<&mut AttemptTarget> = targets.iter_mut().filter(is_partial).collect();
-        let listings = self.listings(hook, &partial.iter().map(|target| &**target).collect::<Vec<_>>());
-        for (target, listing) in partial.into_iter().zip(listings) {
+        let unclear: Vec<&mut AttemptTarget> = targets.iter_mut().filter(is_unclear).collect();
+        let listings = self.listings(hook, &unclear.iter().map(|target| &**target).collect::<Vec<_>>());
+        for (target, listing) in unclear.into_iter().zip(listings) {
             let filter = self.filter(&target.request, provider);
+            let is_written_so = |release: &Release| release.version == filter.versions.max.trim();
             if let Ok(listed) = listing
+                && (filter.versions.partial().is_some() || !listed.releases.iter().any(is_written_so))
                 && let Some(newest) = listed.newest(&filter)
             {
                 let listed_version = newest.version.clone();

@@ -7,11 +7,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::model::PolicySupport;
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
+use crate::model::{PolicySupport, Version};
 
 /// The placeholder for the version in [`ProviderConfig::version_format`].
 pub(crate) const VERSION_PLACEHOLDER: &str = "{}";
+
+/// How the package managers of systems write the version of a package.
+pub(crate) const SYSTEM_VERSION_FORMAT: &str = "={}";
 
 /// The keys of a `config.json` that only a provider has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -172,6 +175,12 @@ impl ProviderConfig {
     /// Returns whether the provider can select a version, but only exactly.
     pub(crate) fn needs_exact_version(&self) -> bool {
         self.version_format.is_some() && self.max_version_format.is_none()
+    }
+
+    /// Returns whether the registry of the provider may write a version in another way. Three numbers are the same in every
+    /// registry, but the packages of a system have epochs and revisions.
+    pub(crate) fn may_write_otherwise(&self, version: &str) -> bool {
+        self.version_format.as_deref() == Some(SYSTEM_VERSION_FORMAT) || !Version::has_three_numbers(version)
     }
 
     /// Checks the pattern of `package_names`, which takes longer than parsing all keys.

@@ -32,6 +32,8 @@ fn a_package_with_a_version_is_written_in_the_package_managers_format() {
         ("yt-dlp@2025.12.8", "=={}", Some("yt-dlp==2025.12.8")),
         ("yt-dlp[default]@2025.12.8", "=={}", Some("yt-dlp[default]==2025.12.8")),
         ("git@1.2-1", "={}", Some("git=1.2-1")),
+        ("git@1:2.39.5-0+deb12u1", "={}", Some("git=1:2.39.5-0+deb12u1")),
+        ("git@x:2", "={}", None),
         ("example.com/x@1.2.3", "@v{}", Some("example.com/x@v1.2.3")),
         ("prettier@3.0.0", "@{}", None),
         ("x @ https://example.org/x.whl", "=={}", None),
@@ -74,7 +76,8 @@ fn a_registry_lists_a_package_that_states_no_range_of_versions() {
         ("prettier@^3", None),
         ("x @ https://example.org/x.whl", None),
         ("https://example.org/x.whl", None),
-        ("git=1:2", None),
+        ("git=1:2-1", Some(("git", "1:2-1"))),
+        ("rake:1:2", None),
         ("user/repository", None),
         ("./x", None),
         ("x?y", None),
@@ -165,5 +168,12 @@ fn adds_only_a_plain_version() {
         let mut packages = ["x".to_owned()];
         pin(&mut packages, "@{}", version);
         assert_eq!(packages, ["x"], "{version}");
+    }
+    for (version, expected) in
+        [("1:2.3-1", "x=1:2.3-1"), ("1:2:3", "x"), (":2", "x"), ("1:", "x"), ("a:2", "x")]
+    {
+        let mut packages = ["x".to_owned()];
+        pin(&mut packages, SYSTEM_VERSION_FORMAT, version);
+        assert_eq!(packages, [expected]);
     }
 }
