@@ -162,7 +162,8 @@ venv_reason() {
 }
 # Prints the first URL that could not be fetched, and why.
 venv_unreachable() {
-    sed -nE "/Could not fetch URL/!d; / 404 Client/d; s/.*Could not fetch URL ([^ ]+): (.*) - skipping\$/\\1: \\2/
+    # The log begins each line with the time, also those of a reason with several.
+    sed -nE "/.*Could not fetch URL /!d; s///; / 404 Client/d; s/ - skipping\$//; s/^([^ ]+) \(from [^)]*\): /\\1: /
         s/ for url: .*//; s/^([^ ]+): .*Caused by .*['\"]([^'\"]*)['\"][])]*\$/\\1: \\2/
         s/: .*Failed to establish a new connection: /: /; p" pip.log | head -n 1
     url=$(sed -nE "s/.*Failed to fetch: \`?([^\`]+)\`?\$/\1/p" errors | head -n 1)

@@ -84,6 +84,7 @@ mod package_managers;
 mod package_scripts;
 mod package_version;
 mod pip_and_uv;
+mod pip_reasons;
 mod policy;
 mod process_kill;
 mod process_list;
