@@ -101,10 +101,9 @@ proxy in $1's configuration"
 }
 venv_begin() {
     make_part
-    venv=$part reinstall='' relocate=true
+    venv=$part reinstall='' has_venv='' relocate=true
     if [ "$run_scripts" ]; then no_build=; fi
-    if [ -e "$part/pyvenv.cfg" ]; then reinstall=yes
-    elif [ -z "$is_tool" ]; then make_venv >&2; fi
+    if [ -e "$part/pyvenv.cfg" ]; then reinstall=yes has_venv=yes; fi
 }
 # Returns whether the last error is one of the index, the packages or the disk. An installer that is killed or that fails
 # without such an error may have one of its own.
@@ -118,7 +117,8 @@ venv_fails_with_any_installer() {
 # The last of conflicting options counts.
 venv_try() {
     code=0 && : >pip.log
-    if [ -z "$is_tool" ]; then install $no_build $age >&2 2>errors || code=$?
+    if [ -z "$is_tool" ]; then
+        { [ "$has_venv" ] || make_venv; } >&2 2>errors && has_venv=yes && install $no_build $age >&2 2>errors || code=$?
     # uv prints on stdout that a package has no programs.
     else install_tool $no_build $age >pip.log 2>errors || code=$?; fi
     while IFS= read -r line || [ "$line" ]; do printf '%s\n' "$line"; done <errors >&2
@@ -127,8 +127,7 @@ venv_try() {
         for venv in "$part"/*/; do venv=${venv%/}; done
         set -f
     elif [ "$is_tool" ] && venv_saw 'No executables are provided|unexpected argument|unrecognized subcommand'; then
-        is_tool=
-        make_venv >&2 && venv_try && return
+        is_tool= && venv_try && return
     fi
     [ "$code" = 0 ]
 }
