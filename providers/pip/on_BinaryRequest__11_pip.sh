@@ -12,23 +12,9 @@ check_wheels
 # Variables that choose another Python or its modules, and one of rigup, which pip would take for a setting.
 unset PIP_ENABLED PIP_PYTHON PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR
 
-# hook begin sets settings to lines such as INDEX_URL=index-url=https://example.org/simple. pip itself merges its files and
-# variables, but starting it takes longer than the rest of this hook. So it is asked only if a file, must_ask, is not simple.
-unread='' own_index=''
-if [ "$must_ask" ]; then
-    settings=$(export PIP_QUIET=0 && base_python -m pip config list 2>pip.err) || {
-        # pip quotes the file that it cannot read, in which there may be passwords.
-        ! command -v python3 >/dev/null || grep -q 'No module named pip' pip.err ||
-            fail "cannot read pip's settings$(sed -n "s/.*'\(\/[^']*\)'.*/: \1 is not valid/p" pip.err | head -n 1); see python3 -m pip config list"
-        unread=$must_ask
-    }
-    settings=$(for section in global install :env:; do
-        printf '%s\n' "$settings" |
-            sed -nE "/^$section\.[a-z0-9-]+=.../{ s/^$section\.//; s/=./=/; s/.\$//; s/(\\\\[nt]| )+/ /g; s/= /=/; h; s/=.*//
-                y/abcdefghijklmnopqrstuvwxyz-/ABCDEFGHIJKLMNOPQRSTUVWXYZ_/; G; s/\n/=/; p; }"
-    done)
-fi
+ask_pip_settings
 # If they choose an index, none in the settings of uv is added to it.
+own_index=
 case $IFS$settings in *"$IFS"INDEX_URL=* | *"$IFS"EXTRA_INDEX_URL=* | *"$IFS"NO_INDEX=*) own_index=yes ;; esac
 ! command -v uv >/dev/null || filter_uv_settings ${own_index:+without-indexes}
 uv_settings=${UV_CONFIG_FILE-}${UV_DEFAULT_INDEX-}${UV_INDEX-}${UV_INDEX_URL-}${UV_EXTRA_INDEX_URL-}${UV_FIND_LINKS-}\
@@ -36,7 +22,6 @@ ${UV_NO_INDEX-}${UV_CONSTRAINT-}${UV_EXCLUDE-}${UV_OVERRIDE-}${UV_PRERELEASE-}${
 # They become variables of pip, and of uv if it has such a setting, except for those that would install elsewhere, for
 # another Python or without dependencies.
 only_pip='' no_index='' no_age=''
-is_on() { case $1 in 0 | [fFnN]* | [oO][fF]*) return 1 ;; esac; }
 for setting in $settings; do
     variable=PIP_${setting%%=*} setting=${setting#*=} key=${setting%%=*} value=${setting#*=}
     case $key in *constraint | find-links) check_paths "pip's setting $key" "$value" ;; esac

@@ -48,14 +48,18 @@ const FUNCTIONS: &str = include_str!("begin_all.sh");
 
 /// The shell code that defines functions for a hook with one request, also for one that installs Node or Python packages,
 /// images of containers or releases.
-const REQUEST_FUNCTIONS: [&str; 6] = [
+const REQUEST_FUNCTIONS: [&str; 7] = [
     include_str!("begin_request.sh"),
     include_str!("begin_node.sh"),
+    PIP_FUNCTIONS,
     UV_FUNCTIONS,
     include_str!("begin_python.sh"),
     include_str!("begin_container.sh"),
     include_str!("begin_release.sh"),
 ];
+
+/// The shell code that defines functions for a hook that reads the settings of pip.
+const PIP_FUNCTIONS: &str = include_str!("begin_pip.sh");
 
 /// The shell code that defines functions for a hook that reads the settings of uv.
 const UV_FUNCTIONS: &str = include_str!("begin_uv.sh");
@@ -142,15 +146,7 @@ pub(super) fn locked_script(
     script += &assignment(("shared", if is_shared { "yes" } else { "" }))?;
     script += &assignment(("foreign", &foreign.to_string_lossy()))?;
     script += &assignment(("stamps", &settings.data_dir.join("stamps").to_string_lossy()))?;
-    if config.settings == Some(SettingsReader::Pip) {
-        let environment = &settings.environment;
-        let path = environment.get("PATH").unwrap_or(OsStr::new(""));
-        let python = which::which_in("python3", Some(path), "/").ok();
-        let PipSettings { lines, unread } =
-            pip_settings::read(environment, settings.home.as_deref(), python.as_deref());
-        script += &assignment(("settings", lines.trim_end()))?;
-        script += &assignment(("must_ask", &unread.unwrap_or_default().to_string_lossy()))?;
-    }
+    script += &stated_settings(config, settings)?;
     for (name, below, _) in moved {
         script += "export ";
         script += &assignment((name, format!("{caches}/{below}").trim_end_matches('/')))?;
@@ -203,11 +199,12 @@ pub(crate) fn versions_script(
     let (records, plan, builders) =
         (quoted(&records)?, quoted(plan.trim_end())?, quoted(&builders.join("\n"))?);
     let hints = how_to_install(config)?;
+    let batch = include_str!("begin_batch.sh");
     let functions =
-        [FUNCTIONS, include_str!("begin_batch.sh"), UV_FUNCTIONS, include_str!("begin_versions.sh")].concat();
-    let home = home_assignment(settings)?;
+        [FUNCTIONS, batch, PIP_FUNCTIONS, UV_FUNCTIONS, include_str!("begin_versions.sh")].concat();
+    let (home, stated) = (home_assignment(settings)?, stated_settings(config, settings)?);
     Ok(format!(
-        "printf %s {records}\nplan={plan}\nbuilders={builders}\n[ \"$plan\" ] || exit 0\n{home}{hints}{functions}"
+        "printf %s {records}\nplan={plan}\nbuilders={builders}\n[ \"$plan\" ] || exit 0\n{home}{stated}{hints}{functions}"
     ))
 }
 
@@ -232,6 +229,21 @@ fn listed_package<'r>(request: &'r HookRequest, provider: &str) -> Result<(&'r s
     let package = package.map_or(request.name.link_name(), String::as_str);
     package_spec::listed(package)
         .ok_or_else(|| format!("its package {package} states more than the name of a package in a registry"))
+}
+
+/// Returns the shell code that sets `settings` and `must_ask` for a provider whose hooks read the settings of pip.
+fn stated_settings(config: &ProviderConfig, settings: &Settings) -> Result<String, RequestError> {
+    if config.settings != Some(SettingsReader::Pip) {
+        return Ok(String::new());
+    }
+    let environment = &settings.environment;
+    let path = environment.get("PATH").unwrap_or(OsStr::new(""));
+    let python = which::which_in("python3", Some(path), "/").ok();
+    let PipSettings { lines, unread } =
+        pip_settings::read(environment, settings.home.as_deref(), python.as_deref());
+    let (lines, must_ask) =
+        (quoted(lines.trim_end())?, quoted(&unread.unwrap_or_default().to_string_lossy())?);
+    Ok(format!("settings={lines}\nmust_ask={must_ask}\n"))
 }
 
 /// Returns the shell function that prints how to install a program which the provider needs.

@@ -2,8 +2,6 @@
 # The code of a hook that installs Python packages into a venv, with uv or with pip.
 # Rejects locations as check_locations does, except those of wheels: a wheel runs nothing when it is installed.
 check_wheels() { check_locations '^([A-Za-z0-9._-]+(\[[^]]*\])? *@ *)?((https?|file):|[./~])[^?#]*\.whl([?#].*)?$'; }
-# Runs python3 in `/`: the python3 of a version manager is the one that a file in a folder above states.
-base_python() { (cd / && python3 "$@"); }
 # Makes uv use only those of its settings that say which packages it may choose, where they come from and how to get
 # them. With an argument, not even those that name indexes.
 filter_uv_settings() {

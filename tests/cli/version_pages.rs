@@ -295,8 +295,7 @@ fn the_pip_hook_asks_the_index_of_the_users_settings_with_its_credentials() {
     let mut context = TestContext::new();
     let body = r#"{"files": [{"filename": "a_b-1.5-py3-none-any.whl"}]}"#;
     let registry = Registry::start(vec![("/own/simple/a-b/", page(body))]);
-    let conf =
-        format!("# comment\n[global]\nindex-url =\n  http://me:pass@{}/own/simple/\n", registry.address);
+    let conf = format!("# comment\n[global]\nindex-url = http://me:pass@{}/own/simple/\n", registry.address);
     context.write("home/.config/pip/pip.conf", conf);
     let requests = [request("x", "pip", &json!(["A_b[c]"])), request("y", "pip", &json!(["z>=1"]))];
     let records = listed(&mut context, "pip", &requests);
@@ -314,6 +313,26 @@ fn the_pip_hook_asks_the_index_of_the_users_settings_with_its_credentials() {
     assert!(records[0]["reason"].as_str().unwrap().contains("HTTP 404"), "{}", records[0]);
     context.set("PIP_EXTRA_INDEX_URL", registry.url("/more"));
     assert_eq!(listed(&mut context, "pip", &requests[..1]), [] as [Value; 0]);
+}
+
+#[test]
+fn the_pip_hook_lets_pip_read_a_file_that_is_not_simple() {
+    let mut context = TestContext::new();
+    let body = r#"{"files": [{"filename": "x-1.5-py3-none-any.whl"}]}"#;
+    let registry = Registry::start(vec![("/last/x/", page(body))]);
+    let python = "#!/bin/sh\ncase $3 in config) cat \"$HOME/settings\" && exit ;; esac\necho 'cannot be loaded' >&2\nexit 1\n";
+    let tools = context.script("tools/python3", python).parent().unwrap().display().to_string();
+    context.set("PATH", format!("{tools}:/usr/bin:/bin"));
+    let twice = "[global]\nindex-url = http://127.0.0.1:1/first\nindex-url = http://127.0.0.1:1/second\n";
+    context.write("home/.config/pip/pip.conf", twice);
+    let requests = [request("x", "pip", &json!(["x"]))];
+    assert_eq!(listed(&mut context, "pip", &requests), [] as [Value; 0], "pip refuses the file");
+    context.write("home/settings", format!("global.index-url='{}'\n", registry.url("/last")));
+    let records = listed(&mut context, "pip", &requests);
+    assert_eq!(records, [json!({"type": "BinaryVersions", "name": "x", "versions": [{"version": "1.5"}]})]);
+    context.set("PIP_PRE", "1");
+    context.write("home/.config/pip/pip.conf", "[install]\npre = no\n");
+    assert_eq!(listed(&mut context, "pip", &requests), [] as [Value; 0], "a variable comes last");
 }
 
 #[test]
