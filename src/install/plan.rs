@@ -183,12 +183,14 @@ fn restricts_versions(requirement: &Requirement) -> bool {
     !min_version.is_empty() || !max_version.is_empty() || overrides.providers().any(of_provider)
 }
 
-/// The name with the accepted versions: `sh`, `sh (>= 9)`, or `sh (== 9.1)` if it is pinned.
+/// The name with the accepted versions: `sh`, `sh (>= 9)`, or `sh 9.1` if it is only that one.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, pin, .. } = self;
         match pin {
-            Some(pin) if !pin.version.is_empty() => write!(f, "{name} (== {})", pin.version),
+            Some(pin) if !pin.version.is_empty() => {
+                f.write_str(&name::label(name.as_str(), VersionRange::exactly(&pin.version)))
+            }
             _ => f.write_str(&name::label(name.as_str(), self.versions())),
         }
     }

@@ -127,9 +127,13 @@ fn is_scoped(package: &str) -> bool {
     })
 }
 
-/// Returns a binary's name with the accepted versions: `sh`, or `sh (>= 9)`.
+/// Returns a binary's name with the accepted versions: `sh`, `sh 9.1` or `sh (>= 9)`.
 pub(crate) fn label(name: &str, versions: VersionRange<'_>) -> String {
-    if versions == VersionRange::default() { name.to_owned() } else { format!("{name} ({versions})") }
+    match versions.exact() {
+        Some(exact) => format!("{name} {exact}"),
+        None if versions == VersionRange::default() => name.to_owned(),
+        None => format!("{name} ({versions})"),
+    }
 }
 
 fn check_plain(name: &str) -> Result<(), NameError> {

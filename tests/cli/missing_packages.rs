@@ -76,6 +76,16 @@ fn a_version_that_the_registry_does_not_have_is_declined() {
 }
 
 #[test]
+fn an_error_names_the_requested_version_and_the_newest() {
+    let context = context("ETARGET", LISTED);
+    let output = context.run(&["install", "shop:polly@7.99"]).exits_with(1);
+    let output = output.stderr_contains("error: cannot install polly 7.99: no provider could install it");
+    output.stderr_contains(
+        "shop declined: shop has no version 7.99 of polly; the newest is 1.10.0 (rigup process logs ",
+    );
+}
+
+#[test]
 fn any_other_failure_keeps_its_reason() {
     for (listing, more) in [
         (LISTED, json!({})),

@@ -366,7 +366,7 @@ fn a_name_with_a_version_requests_exactly_that_version() {
     let of_names =
         |names: &[&str]| plan(&[first.clone()], &selection(names, None), &common_providers()).remove(0);
     let request = of_names(&["x@3.0"]).unwrap();
-    assert_eq!((request.name.as_str(), request.to_string().as_str()), ("x", "x (== 3.0)"));
+    assert_eq!((request.name.as_str(), request.to_string().as_str()), ("x", "x 3.0"));
     assert_eq!(
         (request.exact_version_of("pip"), request.exact_version_of("npm")),
         (Some("3.0"), Some("3.0"))
