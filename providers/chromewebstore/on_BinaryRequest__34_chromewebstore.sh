@@ -94,9 +94,12 @@ rm -rf "$part/extension/_metadata"
 chmod a-x "$manifest"
 
 root=$LIB_DIR/chromewebstore/$id/$version
-if ! cmp -s "$manifest" "$root/manifest.json"; then
+# Chrome writes a _metadata of its own.
+if ! diff -r -x _metadata "$part/extension" "$root" >/dev/null 2>&1; then
     [ ! -e "$root" ] || [ -d "$LIB_DIR/.prefixes/chromewebstore/$id" ] ||
         fail "$root exists, and rigup did not make it; move it away"
-    mkdir -p "${root%/*}" && rm -rf "$root" && mv "$part/extension" "$root"
+    mkdir -p "${root%/*}"
+    [ ! -e "$root" ] || mv "$root" "$part/earlier"
+    mv "$part/extension" "$root"
 fi
 "$RIGUP" hook binary --provider chromewebstore --package-version "$version" --abspath "$root/manifest.json" -- "$@"

@@ -1,6 +1,7 @@
 //! Browsers and extensions that playwright, puppeteer and chromewebstore download from a host on the loopback interface.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -34,6 +35,7 @@ digest = hashlib.sha256(public).digest()[:16]
 archive = io.BytesIO()
 with zipfile.ZipFile(archive, 'w') as file:
     file.writestr('manifest.json', '{"name": "Hello", "manifest_version": 3, "version": "1.2.0"}')
+    file.writestr('page.js', 'hello')
     file.writestr('_metadata/verified_contents.json', '[]')
 signed = field(1, digest)
 message = b'CRX3 SignedData\0' + struct.pack('<I', len(signed)) + signed + archive.getvalue()
@@ -164,6 +166,14 @@ fn chromewebstore_installs_an_extension_whose_signature_matches() {
     assert_eq!(record["version"], "1.2.0");
     assert!(!context.bin("hello").exists(), "an extension is not linked");
     assert!(!folder.join("1.2.0/_metadata").exists(), "Chrome refuses the folder");
+    let file_id = || fs::metadata(folder.join("1.2.0/page.js")).unwrap().ino();
+    let first = file_id();
+    fs::create_dir(folder.join("1.2.0/_metadata")).unwrap();
+    context.run(&["install", "--force"]).succeeds();
+    assert_eq!(file_id(), first, "nothing but Chrome's own files has changed");
+    fs::write(folder.join("1.2.0/page.js"), "changed").unwrap();
+    context.run(&["install", "--force"]).succeeds();
+    assert_eq!(fs::read_to_string(folder.join("1.2.0/page.js")).unwrap(), "hello");
 
     let fails = |line: Value, reason: &str| {
         context.plugin("p", &[line]);
