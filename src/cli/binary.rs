@@ -29,6 +29,7 @@ pub(crate) enum BinaryCommand {
     /// List all binaries that were requested on this machine
     List(BinaryListArgs),
     /// Show a binary with its attempts
+    #[command(after_help = include_str!("help/binary_show.txt"))]
     Show {
         /// Name of the binary, or a unique prefix or suffix of its id
         #[arg(add = values(completion::recorded))]
@@ -44,6 +45,7 @@ pub(crate) enum BinaryCommand {
 
 /// The arguments of `rigup binary list`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/binary_list.txt"))]
 pub(crate) struct BinaryListArgs {
     /// List only the binary with this name
     #[arg(long, add = values(completion::recorded))]

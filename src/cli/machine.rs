@@ -16,6 +16,7 @@ use crate::report::table::{Cell, Column, Table};
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineCommand {
     /// Show this machine and its network interface
+    #[command(after_help = include_str!("help/machine_show.txt"))]
     Show,
     /// List the machines that have records here, oldest first
     List(MachineListArgs),
@@ -25,6 +26,7 @@ pub(crate) enum MachineCommand {
 
 /// The arguments of `rigup machine list`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("help/machine_list.txt"))]
 pub(crate) struct MachineListArgs {
     /// List only machines whose host name contains TEXT
     #[arg(long, value_name = "TEXT")]

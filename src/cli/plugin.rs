@@ -22,8 +22,10 @@ use crate::report::table::{Cell, Column, Table};
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// List all plugins and providers with their folders and requirements
+    #[command(after_help = include_str!("help/plugin_list.txt"))]
     List,
     /// Show one plugin: hooks, requirements and settings
+    #[command(after_help = include_str!("help/plugin_show.txt"))]
     Show {
         /// Name of the plugin
         #[arg(add = values(completion::plugins))]

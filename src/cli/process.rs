@@ -23,6 +23,7 @@ pub(crate) enum ProcessCommand {
     /// List processes: first those that live, then the newest
     List(list::ListArgs),
     /// Show one process: command, environment, state, resource usage, messages and result
+    #[command(after_help = include_str!("help/process_show.txt"))]
     Show {
         /// Pid or process id, or a unique prefix or suffix of the id
         #[arg(add = values(completion::processes))]

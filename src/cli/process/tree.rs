@@ -15,6 +15,7 @@ use crate::store::ProcessFilter;
 
 /// The arguments of `rigup process tree`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = include_str!("../help/process_tree.txt"))]
 pub(crate) struct TreeArgs {
     /// Pid or id of the process to show with its ancestors and descendants [default: the newest trees]
     #[arg(add = values(completion::processes))]
