@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::test_context::TestContext;
 
 /// A provider that installs the version in the file `release`, or the newest one up to the maximum version, or fails.
-const SHOP: &str = r#"#!/bin/sh
+pub(crate) const SHOP: &str = r#"#!/bin/sh
 set -eu
 eval "$("$RIGUP" hook begin --provider shop -- "$@")"
 release=$(cat "$DATA_DIR/release")
