@@ -52,7 +52,7 @@ fn command(binary: &Binary, change: Change, catalog: &Catalog, settings: &Settin
         commands.find_map(|(commands, config)| Some((commands, vec![owner(installed, config, settings)?])))?
     } else {
         let config = configs.get(&installed.binprovider)?;
-        (config.commands.as_ref()?, packages(binary, installed, config))
+        (config.commands.as_ref()?, packages(binary, installed, config, settings))
     };
     let PackageCommands { upgrade, uninstall, as_root } = commands;
     let command = match change {
@@ -63,7 +63,7 @@ fn command(binary: &Binary, change: Change, catalog: &Catalog, settings: &Settin
     Some(format!("{sudo}{command} {}", shell::quote_command(&packages)))
 }
 
-/// Returns the package that owns a file which env found, or `None` if this package manager does not know it.
+/// Returns the package that owns the file of a binary, or `None` if this package manager does not know it.
 fn owner(installed: &Installed, config: &ProviderConfig, settings: &Settings) -> Option<String> {
     let interrupt = Interrupt::none().ok()?;
     let package = package::owner(config.metadata?, &installed.abspath, settings, &interrupt)?;
@@ -71,13 +71,20 @@ fn owner(installed: &Installed, config: &ProviderConfig, settings: &Settings) ->
 }
 
 /// Returns the packages that the provider of a binary installed, without versions.
-fn packages(binary: &Binary, installed: &Installed, config: &ProviderConfig) -> Vec<String> {
+fn packages(
+    binary: &Binary,
+    installed: &Installed,
+    config: &ProviderConfig,
+    settings: &Settings,
+) -> Vec<String> {
     // The overrides were parsed before they were stored.
     let overrides = Overrides::parse(&binary.overrides).unwrap_or_default();
     let named = overrides.of(&installed.binprovider).packages.iter().filter(|name| !name.starts_with('-'));
     let mut packages: Vec<String> = named.cloned().collect();
     if packages.is_empty() {
-        packages.push(binary.name.clone());
+        // That of a partial version may have the version in its name.
+        let owner = config.names_versions().then(|| owner(installed, config, settings)).flatten();
+        packages.push(owner.unwrap_or_else(|| binary.name.clone()));
     }
     let format = config.version_format.as_deref();
     packages.iter().map(|package| package_spec::without_version(package, format).to_owned()).collect()

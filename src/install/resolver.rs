@@ -329,7 +329,9 @@ fn rejection(
     };
     // The version that a lock file pins may be the one that the provider installs anyway.
     let has_exact_version = || {
-        let exact = versions.exact().filter(|_| config.has_no_exact_versions && request.pin.is_none())?;
+        let has_package = versions.partial().is_some() && config.partial_version_format.is_some();
+        let is_refused = config.has_no_exact_versions && !has_package && request.pin.is_none();
+        let exact = versions.exact().filter(|_| is_refused)?;
         Some(format!(
             "the provider cannot install a specific version such as {exact}; allow others, or another provider"
         ))

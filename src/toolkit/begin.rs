@@ -185,7 +185,7 @@ pub(crate) fn versions_script(
     let (mut plan, mut records) = (String::new(), String::new());
     for request in requests {
         let name = request.name.as_str();
-        let record = match listed_package(request, provider) {
+        let record = match listed_package(request, provider, config) {
             Ok((package, version)) => {
                 plan += &[name, "\t", package, "\n"].concat();
                 (!version.is_empty()).then(|| versions::only(name, &only(version, config)))
@@ -218,7 +218,11 @@ fn only(version: &str, config: &ProviderConfig) -> String {
 
 /// Returns the name of the package that stands for a binary and the version that it states, or why its versions do not say
 /// what would be installed.
-fn listed_package<'r>(request: &'r HookRequest, provider: &str) -> Result<(&'r str, &'r str), String> {
+fn listed_package<'r>(
+    request: &'r HookRequest,
+    provider: &str,
+    config: &ProviderConfig,
+) -> Result<(&'r str, &'r str), String> {
     const CHOOSING: [&str; 5] = ["--pre", "--version", "--exclude-newer", "--min-release-age", "--HEAD"];
     let packages = &request.overrides.of(provider).packages;
     let chooses = |package: &&String| CHOOSING.iter().any(|option| package.starts_with(option));
@@ -228,6 +232,7 @@ fn listed_package<'r>(request: &'r HookRequest, provider: &str) -> Result<(&'r s
     let package = packages.iter().find(|package| !package.starts_with('-'));
     let package = package.map_or(request.name.link_name(), String::as_str);
     package_spec::listed(package)
+        .map(|listed| if config.names_versions() { (package, "") } else { listed })
         .ok_or_else(|| format!("its package {package} states more than the name of a package in a registry"))
 }
 

@@ -14,6 +14,14 @@ pub(crate) fn pin(packages: &mut [String], format: &str, version: &str) {
     }
 }
 
+/// Adds a version to the first package as [`pin`] does, unless the package already states one.
+pub(crate) fn add_version(packages: &mut [String], format: &str, version: &str) {
+    let first = packages.iter().find(|package| !package.starts_with('-'));
+    if first.is_some_and(|first| without_version(first, Some(format)) == first) {
+        pin(packages, format, version);
+    }
+}
+
 /// Limits the first package to releases up to a version, in the package manager's format. Changes nothing if the package
 /// states versions of its own that another limit cannot be added to, or if the version is not made of numbers.
 pub(crate) fn limit(packages: &mut [String], format: &str, max: &str) {

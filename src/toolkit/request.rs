@@ -175,21 +175,28 @@ impl HookRequest {
         let overrides = self.overrides.of(provider);
         overrides.check_options(provider, config.options.as_deref().unwrap_or_default())?;
         let mut packages = overrides.packages_of(&self.name);
-        if let Some(format) = &config.version_format {
-            for package in packages.iter_mut().filter(|package| !package.starts_with('-')) {
-                if let Some(written) = package_spec::with_version(package, format) {
-                    *package = written;
-                }
+        let (format, partial_format) =
+            (config.version_format.as_deref(), config.partial_version_format.as_deref());
+        for package in packages.iter_mut().filter(|package| !package.starts_with('-')) {
+            if let Some(written) = format.and_then(|format| package_spec::with_version(package, format)) {
+                *package = written;
             }
-            if self.is_for_partial_version() {
-                let format = config.partial_version_format.as_ref().unwrap_or(format);
+        }
+        match (self.is_for_partial_version(), partial_format, format) {
+            // A package that names a version, such as python@3.12, stays as it is.
+            (true, Some(format), None) => {
+                package_spec::add_version(&mut packages, format, &self.exact_version);
+            }
+            (true, Some(format), _) | (true, None, Some(format)) => {
                 package_spec::pin(&mut packages, format, &self.exact_version);
-            } else {
+            }
+            (false, _, Some(format)) => {
                 let padded = config
                     .version_numbers
                     .and_then(|count| package_spec::with_numbers(&self.exact_version, count));
                 package_spec::pin(&mut packages, format, padded.as_deref().unwrap_or(&self.exact_version));
             }
+            (_, _, None) => {}
         }
         if let (Some(format), true) = (&config.max_version_format, self.exact_version.is_empty()) {
             package_spec::limit(&mut packages, format, &self.max_version);

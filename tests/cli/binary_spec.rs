@@ -141,9 +141,9 @@ fn what_a_provider_requires_limits_no_other_use_of_the_name() {
 #[test]
 fn a_provider_without_exact_versions_rejects_one_before_it_starts() {
     let context = context();
-    let brew = context.run(&["install", "brew:jq@1.7", "--dry-run"]).exits_with(1).record();
+    let brew = context.run(&["install", "brew:jq@1.7.1", "--dry-run"]).exits_with(1).record();
     let reason =
-        "the provider cannot install a specific version such as 1.7; allow others, or another provider";
+        "the provider cannot install a specific version such as 1.7.1; allow others, or another provider";
     assert_eq!(
         brew["attempts"][0],
         json!({"provider": "brew", "outcome": "rejected", "reason": reason, "process_id": null})

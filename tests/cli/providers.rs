@@ -187,7 +187,7 @@ fn warns_about_a_provider_requirement_that_cannot_be_installed() {
 }
 
 /// Creates a context with the fake Homebrew on PATH and a fake `id` whose user is not root.
-fn context_with_brew() -> TestContext {
+pub(crate) fn context_with_brew() -> TestContext {
     let mut context = TestContext::new();
     let brew = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bin/brew")).unwrap();
     context.script("brew/bin/brew", &brew);

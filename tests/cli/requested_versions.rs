@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::outdated::context;
+use crate::providers::context_with_brew;
 
 #[test]
 fn a_version_is_requested_as_the_registry_writes_it() {
@@ -51,4 +52,33 @@ fn a_package_of_a_system_is_requested_with_its_epoch_and_revision() {
     let expected = "a\ta=1:2.39-5+deb12u1\nb\tb=1:2.39-5+deb12u1\nc\tc=1:1.9.0-1\nd\td=3.1-2\ne\te=1:1.9.0-1\n\
         f\tf=2.38.0\n";
     assert_eq!(plan, expected);
+}
+
+#[test]
+fn a_partial_version_of_brew_is_its_formula_or_one_named_with_it() {
+    let mut context = context_with_brew();
+    context.write("api/formula/node.json", r#"{"name":"node","versions":{"stable":"24.9.0"}}"#);
+    let api = format!("file://{}", context.path("api").display());
+    context.set("HOMEBREW_API_DOMAIN", api);
+    for (request, version, formula) in [
+        ("brew:node@24", "24.9.0", "node"),
+        ("brew:node@24.9", "24.9.0", "node"),
+        ("brew:node@20", "20.19.5", "node@20"),
+    ] {
+        let record = context.run(&["install", request]).succeeds().record();
+        assert_eq!(record["version"], version);
+        let path = record["abspath"].as_str().unwrap();
+        assert!(path.ends_with(&format!("/opt/{formula}/bin/node")), "{path}");
+    }
+    context.run(&["upgrade", "node"]).exits_with(1).stderr_contains("run `brew upgrade node@20`");
+    let output = context.run(&["install", "brew:node@18"]).exits_with(1);
+    output.stderr_contains("brew declined: Homebrew has no formula named node@18; check the name");
+    context.run(&["install", "brew:node@20.1.0"]).exits_with(1).stderr_contains("brew rejected: ");
+    let line = json!({"type": "Binary", "name": "npm", "binproviders": "brew", "min_version": "20", "max_version": "20",
+        "overrides": {"brew": "node@20"}});
+    context.plugin("p", &[line]);
+    assert_eq!(context.run(&["install"]).succeeds().record()["version"], "20.19.5");
+    context.write("api/formula/node@20.json", r#"{"name":"node@20","versions":{"stable":"20.20.0"}}"#);
+    let outdated = context.run(&["outdated", "npm"]).succeeds().record();
+    assert_eq!([&outdated["wanted"], &outdated["latest"]], ["20.20.0", "20.20.0"]);
 }

@@ -177,6 +177,12 @@ impl ProviderConfig {
         self.version_format.is_some() && self.max_version_format.is_none()
     }
 
+    /// Returns whether a package with a version, such as Homebrew's `node@20`, is a package of its own, so that no other
+    /// version can be requested of it.
+    pub(crate) fn names_versions(&self) -> bool {
+        self.version_format.is_none() && self.partial_version_format.is_some()
+    }
+
     /// Returns whether the registry of the provider may write a version in another way. Three numbers are the same in every
     /// registry, but the packages of a system have epochs and revisions.
     pub(crate) fn may_write_otherwise(&self, version: &str) -> bool {
