@@ -156,10 +156,35 @@ impl<'e> Engine<'e> {
         Ok(Self { session: Session::open_checked(settings, on_event)? })
     }
 
+    /// Plans an install, and opens the data dir like [`Engine::open_with`], once and not before the plan needs it: a request
+    /// that is invalid creates no data dir.
+    pub(crate) fn open_with_plan(
+        request: &InstallRequest,
+        settings: Settings,
+        on_event: OnEvent<'e>,
+    ) -> Result<(Self, InstallPlan), EngineError> {
+        let mut opened = None;
+        let mut find_binaries = || {
+            let Session { store, machine, .. } = match &opened {
+                Some(session) => session,
+                None => opened.insert(Session::open(settings.clone(), on_event)?),
+            };
+            Ok(store.binaries_of(machine.id)?)
+        };
+        let plan = InstallPlan::with_binaries(request, &mut find_binaries, &settings, on_event)?;
+        let session = match opened {
+            Some(session) => session,
+            None => Session::open(settings, on_event)?,
+        };
+        Ok((Self { session }, plan))
+    }
+
     /// Resolves every request: tries the providers of a missing binary in order until one installs it, then verifies
     /// and links the binary. Starts no process if all binaries are installed.
     pub fn install(&self, request: &InstallRequest) -> Result<InstallReport, EngineError> {
-        let plan = InstallPlan::new(request, &self.session.settings, self.session.on_event)?;
+        let Session { settings, store, machine, on_event } = &self.session;
+        let mut find_binaries = || Ok(store.binaries_of(machine.id)?);
+        let plan = InstallPlan::with_binaries(request, &mut find_binaries, settings, on_event)?;
         self.install_planned(&plan, |_results| {}, |_report| {})
     }
 

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use crate::cli::command::{CliError, Context};
 use crate::cli::failure;
 use crate::cli::progress::ProgressDisplay;
-use crate::engine::install::InstallPlan;
 use crate::engine::step_result::StepResult;
-use crate::engine::{EngineEvent, ExitStatus, InstallRequest};
+use crate::engine::{Engine, EngineEvent, ExitStatus, InstallRequest};
 use crate::model::DaemonSpec;
 
 /// Installs the binaries that daemons name. Returns whether all are installed.
@@ -22,13 +21,13 @@ pub(crate) fn install<'s>(
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let request = InstallRequest::for_names(names.into_iter().cloned());
-    let plan = InstallPlan::new(&request, &context.settings, &on_event)?;
+    let (engine, plan) = Engine::open_with_plan(&request, context.settings.clone(), &on_event)?;
     let print_failures = |results: &[StepResult]| {
         progress.clear();
         for result in results {
             failure::print(result, false);
         }
     };
-    let report = context.engine(&on_event)?.install_planned(&plan, print_failures, |_report| ())?;
+    let report = engine.install_planned(&plan, print_failures, |_report| ())?;
     Ok(report.exit_status() == ExitStatus::Success)
 }

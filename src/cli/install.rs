@@ -24,9 +24,9 @@ use crate::engine::completion;
 use crate::engine::hook_logs;
 use crate::engine::install::InstallPlan;
 use crate::engine::job;
-use crate::engine::session::{self, Session};
+use crate::engine::session::Session;
 use crate::engine::step_result::StepResult;
-use crate::engine::{EngineEvent, InstallRequest};
+use crate::engine::{Engine, EngineEvent, InstallRequest};
 use crate::hook::command;
 use crate::install::plan::{Refusal, Request};
 use crate::install::resolver::Resolved;
@@ -184,15 +184,10 @@ pub(crate) fn install(args: InstallArgs, context: &mut Context) -> CommandResult
     if request.names.is_empty() && !request.is_due && request.lockfile.is_none() {
         check_plugin_folders(&context.settings)?;
     }
-    if (request.is_due || !request.names.is_empty()) && !args.dry_run {
-        session::make_store_readable(&context.settings, &print_event)?;
-    }
-    let plan = InstallPlan::new(&request, &context.settings, &print_event)?;
     if args.dry_run {
-        return dry_run(&plan, context);
+        return dry_run(&request, context);
     }
-    let if_empty = if args.due { NOTHING_DUE } else { NOTHING_REQUIRED };
-    execute(&plan, if_empty, context, args.logs, timings.as_ref())
+    execute(&request, false, context, args.logs, timings.as_ref())
 }
 
 /// Runs `rigup load`.
@@ -203,14 +198,13 @@ pub(crate) fn load(args: LoadArgs, context: &mut Context) -> CommandResult {
     if request.names.is_empty() {
         check_plugin_folders(&context.settings)?;
     }
-    let plan = InstallPlan::lookup(&request, &context.settings, &print_event)?;
-    execute(&plan, NOTHING_REQUIRED, context, args.logs, None)
+    execute(&request, true, context, args.logs, None)
 }
 
-/// Carries out a plan, prints the results or the note `if_empty`, and reports.
+/// Plans a request, or its lookup, carries out the plan, prints the results, and reports.
 fn execute(
-    plan: &InstallPlan,
-    if_empty: &str,
+    request: &InstallRequest,
+    is_lookup: bool,
     context: &mut Context,
     logs: ShowLogsArgs,
     timings: Option<&TimingsFile>,
@@ -218,7 +212,9 @@ fn execute(
     let started = clock::now();
     let progress = ProgressDisplay::new(context);
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
-    let engine = context.engine(&on_event)?;
+    let (engine, plan) = Engine::open_with_plan(request, context.settings.clone(), &on_event)?;
+    let plan = &if is_lookup { plan.into_lookup() } else { plan };
+    let if_empty = if request.is_due { NOTHING_DUE } else { NOTHING_REQUIRED };
     let session = engine.session();
     let (verbosity, mut timings_written) = (context.verbosity, Ok(()));
     let on_results = |results: &[StepResult]| {
@@ -332,8 +328,9 @@ fn queued_row(request: &Request) -> Vec<Cell> {
     tables::queued_row(request.name.as_str(), &request.binproviders())
 }
 
-/// Prints the plan. Creates no file, not even the data dir.
-fn dry_run(plan: &InstallPlan, context: &mut Context) -> CommandResult {
+/// Prints the plan of a request. Creates no file, not even the data dir.
+fn dry_run(request: &InstallRequest, context: &mut Context) -> CommandResult {
+    let plan = InstallPlan::new(request, &context.settings, &print_event)?;
     let results = plan.dry_run(&context.settings, &print_event)?;
     let (providers, configs) = (plan.catalog.providers(), plan.catalog.provider_configs());
     let (discovery, lib_dir) = (&plan.catalog.discovery, &context.settings.lib_dir);

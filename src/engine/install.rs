@@ -17,7 +17,7 @@ use crate::engine::lockfile_on_disk;
 use crate::engine::session::{self, CommandProcess, Session};
 use crate::engine::status_check::{InstallOptions, StatusCheck};
 use crate::engine::step_result::StepResult;
-use crate::engine::stored_requests;
+use crate::engine::stored_requests::{self, FindBinaries};
 use crate::engine::version_status;
 use crate::install::plan::{self, Selection, Step};
 use crate::install::resolver::Resolver;
@@ -89,15 +89,38 @@ impl InstallPlan {
         settings: &Settings,
         on_event: OnEvent<'_>,
     ) -> Result<Self, EngineError> {
-        let due = request.is_due.then(|| stored_requests::due(settings, on_event)).transpose()?;
-        Self::with_stored(request, due, settings, on_event)
+        let mut find_binaries = || stored_requests::read_binaries(settings, on_event);
+        Self::with_binaries(request, &mut find_binaries, settings, on_event)
+    }
+
+    /// Plans an install of the named binaries; without names, of those that `stored` requires. Creates no file.
+    pub(crate) fn with_stored(
+        request: &InstallRequest,
+        stored: Vec<Requirement>,
+        settings: &Settings,
+        on_event: OnEvent<'_>,
+    ) -> Result<Self, EngineError> {
+        let mut find_binaries = || stored_requests::read_binaries(settings, on_event);
+        Self::plan(request, Some(stored), &mut find_binaries, settings, on_event)
+    }
+
+    /// Plans an install. Calls `find_binaries` only if the plan depends on the records of binaries.
+    pub(crate) fn with_binaries(
+        request: &InstallRequest,
+        find_binaries: FindBinaries<'_>,
+        settings: &Settings,
+        on_event: OnEvent<'_>,
+    ) -> Result<Self, EngineError> {
+        let due = if request.is_due { Some(stored_requests::due(find_binaries()?, settings)) } else { None };
+        Self::plan(request, due, find_binaries, settings, on_event)
     }
 
     /// Plans an install of the named binaries; without names, of those that `stored` requires, or of what the plugins
     /// require if there is no `stored`.
-    pub(crate) fn with_stored(
+    fn plan(
         request: &InstallRequest,
         stored: Option<Vec<Requirement>>,
+        find_binaries: FindBinaries<'_>,
         settings: &Settings,
         on_event: OnEvent<'_>,
     ) -> Result<Self, EngineError> {
@@ -136,10 +159,15 @@ impl InstallPlan {
                 stored_requests::allow_any_version(requirement);
             }
         }
+        // First, because `find_binaries` may create the data dir.
+        let lockfile = request.lockfile.as_deref();
+        let lockfile =
+            lockfile.map(|path| lockfile_on_disk::read_existing(path, settings, on_event)).transpose()?;
         if has_names {
             let others: Vec<_> = of_providers(&catalog, &requirements, &selection).collect();
             requirements.extend(others);
-            let earlier = stored_requests::of_names(&requirements, &selection, &catalog, settings, on_event)?;
+            let earlier =
+                stored_requests::of_names(&requirements, &selection, &catalog, find_binaries, settings)?;
             requirements.extend(earlier);
         }
         let steps = if is_only_stored && selection.names.is_empty() {
@@ -147,9 +175,8 @@ impl InstallPlan {
         } else {
             plan::plan(&requirements, &selection, &catalog.providers())
         };
-        let steps = match &request.lockfile {
-            Some(path) => {
-                let file = lockfile_on_disk::read_existing(path, settings, on_event)?;
+        let steps = match lockfile {
+            Some(file) => {
                 let mut steps = steps;
                 if request.names.is_empty() && !request.is_due && catalog.has_all_requirements() {
                     selection.names = file.names_beside(&steps, settings);
@@ -177,18 +204,13 @@ impl InstallPlan {
         })
     }
 
-    /// Plans a lookup: only env is tried, and failures change no record.
-    pub(crate) fn lookup(
-        request: &InstallRequest,
-        settings: &Settings,
-        on_event: OnEvent<'_>,
-    ) -> Result<Self, EngineError> {
-        let mut plan = Self::new(request, settings, on_event)?;
-        for request in plan.steps.iter_mut().flatten() {
+    /// Returns the plan of a lookup: only env is tried, and failures change no record.
+    pub(crate) fn into_lookup(mut self) -> Self {
+        for request in self.steps.iter_mut().flatten() {
             request.candidates.retain(|provider| provider == plan::ENV);
         }
-        plan.options.is_lookup = true;
-        Ok(plan)
+        self.options.is_lookup = true;
+        self
     }
 
     /// Returns the result of each step as far as it is known before a hook runs. Changes nothing.

@@ -16,6 +16,20 @@ use crate::settings::Settings;
 use crate::sorting::sort_by;
 use crate::store::StoreError;
 
+/// A function that returns the binaries of this machine that have a record.
+pub(crate) type FindBinaries<'a> = &'a mut dyn FnMut() -> Result<HashMap<String, Binary>, EngineError>;
+
+/// Reads the binaries of this machine from the store, which is opened for this alone.
+pub(crate) fn read_binaries(
+    settings: &Settings,
+    on_event: OnEvent<'_>,
+) -> Result<HashMap<String, Binary>, EngineError> {
+    match session::open_to_read_with_machine(settings, on_event)? {
+        Some((store, machine)) => Ok(store.binaries_of(machine.id)?),
+        None => Ok(HashMap::new()),
+    }
+}
+
 /// Returns the stored requests of binaries, sorted by name.
 pub(crate) fn all(binaries: &HashMap<String, Binary>, settings: &Settings) -> Vec<Requirement> {
     let mut binaries: Vec<&Binary> = binaries.values().collect();
@@ -28,16 +42,12 @@ pub(crate) fn all(binaries: &HashMap<String, Binary>, settings: &Settings) -> Ve
     binaries.into_iter().filter_map(parse).collect()
 }
 
-/// Returns the stored requests of the binaries of this machine that an install of what is due tries now.
-pub(crate) fn due(settings: &Settings, on_event: OnEvent<'_>) -> Result<Vec<Requirement>, EngineError> {
-    let Some((store, machine)) = session::open_to_read_with_machine(settings, on_event)? else {
-        return Ok(Vec::new());
-    };
-    let mut binaries = store.binaries_of(machine.id)?;
+/// Returns the stored requests of those of these binaries that an install of what is due tries now.
+pub(crate) fn due(mut binaries: HashMap<String, Binary>, settings: &Settings) -> Vec<Requirement> {
     binaries.retain(|_, binary| {
         binary.installed().is_none() && binary.backoff.pending_retry(clock::now()).is_none()
     });
-    Ok(all(&binaries, settings))
+    all(&binaries, settings)
 }
 
 /// Returns what the stored requests of the selected binaries that nothing else requires say about where they come from: the
@@ -46,22 +56,18 @@ pub(crate) fn of_names(
     required: &[Requirement],
     selection: &Selection,
     catalog: &Catalog,
+    find_binaries: FindBinaries<'_>,
     settings: &Settings,
-    on_event: OnEvent<'_>,
 ) -> Result<Vec<Requirement>, EngineError> {
     let is_required = |name: &str| required.iter().any(|requirement| requirement.name.as_str() == name);
     if selection.names.iter().all(|spec| is_required(spec.name.as_str())) {
         return Ok(Vec::new());
     }
-    let (store, machine) = match session::open_to_read_with_machine(settings, on_event) {
-        Ok(Some(opened)) => opened,
-        // The command that carries out the plan mends a damaged or older store, or reports it.
-        Ok(None) | Err(EngineError::Store(StoreError::Corrupt(..) | StoreError::Older { .. })) => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(error),
+    let mut binaries = match find_binaries() {
+        // The command that carries out the plan reports a damaged or older store, if it cannot repair it.
+        Err(EngineError::Store(StoreError::Corrupt(..) | StoreError::Older { .. })) => return Ok(Vec::new()),
+        found => found?,
     };
-    let mut binaries = store.binaries_of(machine.id)?;
     // What only failed may have been a mistake, but other packages than the one of the name are what the binary is.
     binaries.retain(|name, binary| {
         (binary.installed().is_some() || !binary.overrides.is_empty())

@@ -200,7 +200,7 @@ impl UpgradePlan {
         };
         binaries.retain(|_, binary| binary.installed().is_some());
         let stored = stored_requests::all(&binaries, settings);
-        let mut install = InstallPlan::with_stored(request, Some(stored), settings, on_event)?;
+        let mut install = InstallPlan::with_stored(request, stored, settings, on_event)?;
         install.options.reinstalls = true;
         let steps = std::mem::take(&mut install.steps);
         let plan_one = |step: plan::Step| {

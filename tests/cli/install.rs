@@ -204,6 +204,19 @@ fn a_dry_run_creates_no_data_dir() {
 }
 
 #[test]
+fn an_install_that_cannot_be_planned_creates_no_data_dir() {
+    let context = TestContext::new();
+    for (args, code) in [
+        (&["install", "tool", "--locked"][..], 3),
+        (&["install", "tool", "--min-version", "x"], 2),
+        (&["load", "tool", "--max-version", "x"], 2),
+    ] {
+        context.run(args).exits_with(code);
+        assert!(!context.path("data").exists(), "{args:?}");
+    }
+}
+
+#[test]
 fn load_finds_binaries_and_installs_none() {
     let context = TestContext::new();
     context.fixture("good").plugin(
