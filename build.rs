@@ -1,14 +1,21 @@
-//! Triggers a rebuild if a file is added or changed in one of the folders that are embedded in the executable, and computes the
-//! hash of the built-in providers, so that no start of rigup has to.
+//! Triggers a rebuild if a file is added or changed in one of the folders that are embedded in the executable, computes the hash
+//! of the built-in providers, so that no start of rigup has to, and compresses the table of programs, which few commands read.
 
+use std::env;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+const PROGRAMS: &str = "src/toolkit/repository/programs.txt";
+
+#[expect(clippy::disallowed_methods, reason = "Cargo sets OUT_DIR for this program")]
 fn main() -> io::Result<()> {
-    for folder in ["providers", "examples"] {
-        println!("cargo::rerun-if-changed={folder}");
+    for path in ["providers", "examples", PROGRAMS] {
+        println!("cargo::rerun-if-changed={path}");
     }
     let mut hasher = DefaultHasher::new();
     for folder in entries(Path::new("providers"))? {
@@ -19,6 +26,15 @@ fn main() -> io::Result<()> {
         }
     }
     println!("cargo::rustc-env=RIGUP_PROVIDERS_HASH={:016x}", hasher.finish());
+    let out_dir = env::var_os("OUT_DIR").expect("Cargo runs this program");
+    compress(Path::new(PROGRAMS), &Path::new(&out_dir).join("programs.txt.gz"))
+}
+
+/// Writes a compressed copy of a file.
+fn compress(file: &Path, compressed: &Path) -> io::Result<()> {
+    let mut encoder = GzEncoder::new(File::create(compressed)?, Compression::best());
+    io::copy(&mut File::open(file)?, &mut encoder)?;
+    encoder.finish()?;
     Ok(())
 }
 

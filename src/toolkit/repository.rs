@@ -1,9 +1,19 @@
 //! The repositories on GitHub whose releases contain well-known programs. `packaging/repositories.py` writes the table from
 //! the aqua registry.
 
+use std::io::Read;
+use std::sync::LazyLock;
+
+use flate2::read::GzDecoder;
+
 /// A line for each program, in the order of their bytes: its name and the repositories, separated by spaces. The name of a
-/// repository is left out if it is the program's.
-const TABLE: &str = include_str!("repository/programs.txt");
+/// repository is left out if it is the program's. `build.rs` compresses it.
+static TABLE: LazyLock<String> = LazyLock::new(|| {
+    let compressed: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/programs.txt.gz"));
+    let mut table = String::new();
+    GzDecoder::new(compressed).read_to_string(&mut table).expect("build.rs has compressed a text");
+    table
+});
 
 /// Returns the repositories, written `owner/name`, whose releases contain a program.
 pub(crate) fn repositories(program: &str) -> Vec<String> {
