@@ -71,14 +71,14 @@ pub(crate) fn unpack(archive: &Path, folder: &Path, interrupt: &Interrupt) -> Re
     match ArchiveFormat::of(&head) {
         ArchiveFormat::Zip => zip::unpack(file, &mut tree)?,
         ArchiveFormat::SevenZip => seven_zip::unpack(file, &mut tree)?,
-        ArchiveFormat::Tar => tar::unpack(BufReader::new(file), false, &mut tree)?,
+        ArchiveFormat::Tar => tar::unpack(&mut BufReader::new(file), false, &mut tree)?,
         ArchiveFormat::Compressed(compression) => {
-            let mut reader = compression.reader(BufReader::new(file));
+            let mut reader = compression.reader(Box::new(BufReader::new(file)));
             let head = read_head(&mut reader).map_err(UnpackError::of_reader)?;
             let format = ArchiveFormat::of(&head);
-            let whole = Cursor::new(head).chain(reader);
+            let mut whole = Cursor::new(head).chain(reader);
             if format == ArchiveFormat::Tar {
-                tar::unpack(whole, true, &mut tree)?;
+                tar::unpack(&mut whole, true, &mut tree)?;
             } else {
                 check_no_archive(name, &TAR_ENDINGS)?;
                 tree.add_file(Path::new(&without_ending(name, compression)), false, whole)?;

@@ -112,7 +112,7 @@ impl Compression {
     }
 
     /// Returns a reader of the content of a file, which checks the checksums in it.
-    pub(super) fn reader<'a>(self, file: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+    pub(super) fn reader<'a>(self, file: Box<dyn BufRead + 'a>) -> Box<dyn Read + 'a> {
         match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(file)),
             Self::Xz => Box::new(XzReader::new_mem_limit(file, true, MEMORY_KIB)),

@@ -37,7 +37,7 @@ impl<R: Read> Read for Budgeted<'_, R> {
 
 /// Adds the entries of an archive to a tree.
 pub(super) fn unpack(
-    mut reader: impl Read,
+    mut reader: &mut dyn Read,
     is_compressed: bool,
     tree: &mut Tree<'_>,
 ) -> Result<(), UnpackError> {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -57,9 +57,9 @@ pub(super) fn unpack(file: File, tree: &mut Tree<'_>) -> Result<(), UnpackError>
             continue;
         }
         let data = zip.get_entry(entry.wayfinder()).map_err(damaged)?;
-        let reader = BufReader::new(data.reader());
+        let reader: Box<dyn BufRead> = Box::new(BufReader::new(data.reader()));
         let reader: Box<dyn Read> = match entry.compression_method() {
-            CompressionMethod::STORE => Box::new(reader),
+            CompressionMethod::STORE => reader,
             CompressionMethod::DEFLATE => Box::new(DeflateDecoder::new(reader)),
             CompressionMethod::BZIP2 => Compression::Bzip2.reader(reader),
             CompressionMethod::LZMA => {
