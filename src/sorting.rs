@@ -2,6 +2,18 @@
 
 use std::cmp::Ordering;
 
+/// Collects items into a `BTreeMap` or a `BTreeSet`, one by one; `collect` sorts them first.
+pub(crate) fn collect_sorted<C: Default + Extend<T>, T>(items: impl IntoIterator<Item = T>) -> C {
+    let mut collection = C::default();
+    collection.extend(items);
+    collection
+}
+
+/// Sorts. Equal items keep their order.
+pub(crate) fn sort<T: Ord>(items: &mut [T]) {
+    sort_by(items, T::cmp);
+}
+
 /// Sorts by a comparison. Equal items keep their order.
 pub(crate) fn sort_by<T>(items: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
     let swaps = swaps(items.len(), &|one, other| compare(&items[one], &items[other]));
@@ -30,6 +42,8 @@ fn swaps(len: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -41,6 +55,12 @@ mod tests {
             expected.sort_by_key(|(key, _)| *key);
             sort_by_key(&mut items, |(key, _)| *key);
             prop_assert_eq!(items, expected);
+        }
+
+        #[test]
+        fn collects_like_the_standard_library(items: Vec<(u8, u8)>) {
+            let expected: BTreeMap<u8, u8> = items.iter().copied().collect();
+            prop_assert_eq!(collect_sorted::<BTreeMap<u8, u8>, _>(items), expected);
         }
     }
 }

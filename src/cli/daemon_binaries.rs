@@ -8,13 +8,14 @@ use crate::cli::progress::ProgressDisplay;
 use crate::engine::step_result::StepResult;
 use crate::engine::{Engine, EngineEvent, ExitStatus, InstallRequest};
 use crate::model::DaemonSpec;
+use crate::sorting::collect_sorted;
 
 /// Installs the binaries that daemons name. Returns whether all are installed.
 pub(crate) fn install<'s>(
     specs: impl IntoIterator<Item = &'s DaemonSpec>,
     context: &Context,
 ) -> Result<bool, CliError> {
-    let names: BTreeSet<&String> = specs.into_iter().flat_map(|spec| &spec.binaries).collect();
+    let names: BTreeSet<&String> = collect_sorted(specs.into_iter().flat_map(|spec| &spec.binaries));
     if names.is_empty() {
         return Ok(true);
     }

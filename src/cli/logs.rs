@@ -17,6 +17,7 @@ use crate::process::log::is_about_truncation;
 use crate::process::poll;
 use crate::process::tail::POLL_INTERVAL;
 use crate::report::text::printable;
+use crate::sorting::collect_sorted;
 use crate::store::{ProcessFilter, Store};
 use crate::supervisor::execution;
 
@@ -83,7 +84,7 @@ fn warn_about_truncation(store: &Store, daemon: &Daemon) -> Result<bool, CliErro
     let slug = Some(execution::slug(&daemon.name));
     let executions = store.processes(&ProcessFilter { slug, ..ProcessFilter::default() })?;
     let warnings = executions.iter().flat_map(|process| process.warnings.texts());
-    let warnings: BTreeSet<&String> = warnings.filter(|warning| is_about_truncation(warning)).collect();
+    let warnings: BTreeSet<&String> = collect_sorted(warnings.filter(|warning| is_about_truncation(warning)));
     for warning in &warnings {
         warning!("{}: {warning}", printable(&daemon.name));
     }

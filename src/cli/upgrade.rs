@@ -19,6 +19,7 @@ use crate::engine::{EngineEvent, ExitStatus, InstallReport};
 use crate::lockfile;
 use crate::report::table::{Cell, Column, Table};
 use crate::report::{closing, text};
+use crate::sorting::collect_sorted;
 
 /// The arguments of `rigup upgrade`.
 #[derive(Debug, clap::Args)]
@@ -143,7 +144,8 @@ fn print(plan: &UpgradePlan, upgrades: &[Upgrade], context: &mut Context) -> Exi
         matches!(upgrade.outcome, Upgraded | UpToDate | Unchanged | HeldBack) && upgrade.release_age > 0.0
     };
     let ages = upgrades.iter().filter(is_limited).map(|upgrade| upgrade.release_age.to_string());
-    let ages: Vec<String> = ages.collect::<BTreeSet<_>>().into_iter().collect();
+    let ages: BTreeSet<String> = collect_sorted(ages);
+    let ages: Vec<String> = ages.into_iter().collect();
     if !ages.is_empty() {
         let days = text::list(&ages, ages.len());
         context.verbosity.note(&format!(

@@ -17,6 +17,7 @@ use crate::plugin::requirement::{Providers, SYSTEM};
 use crate::report::short_id::short_ids;
 use crate::report::tables;
 use crate::settings::Settings;
+use crate::sorting::{collect_sorted, sort};
 use crate::store::{BinaryFilter, ProcessFilter, Store};
 
 /// The number of processes that complete an argument: the live ones, then the newest.
@@ -84,7 +85,7 @@ pub(crate) fn binary_specs(settings: &Settings, typed: &str) -> Completions {
 pub(crate) fn plugins(settings: &Settings) -> Completions {
     let built_in = builtin::plugins(&settings.data_dir).into_iter();
     let mut all: BTreeMap<String, String> =
-        built_in.map(|plugin| (plugin.name.to_string(), "built in".to_owned())).collect();
+        collect_sorted(built_in.map(|plugin| (plugin.name.to_string(), "built in".to_owned())));
     all.extend(plugin_names::folders(settings)?.into_iter().map(|(name, folder)| {
         let root = folder.parent().map(|root| root.display().to_string());
         (name.to_string(), root.unwrap_or_default())
@@ -228,14 +229,14 @@ fn known(settings: &Settings, folders: &Folders) -> BTreeMap<String, Known> {
 
 fn specs_of_records(binaries: &[Binary], typed: &str) -> Vec<Candidate> {
     let named = |binary: &Binary| (binary.name.clone(), Known::recorded(binary));
-    let binaries: BTreeMap<String, Known> = binaries.iter().map(named).collect();
+    let binaries: BTreeMap<String, Known> = collect_sorted(binaries.iter().map(named));
     let mut providers = Vec::new();
     for known in binaries.values() {
         if let Providers::Only(names) = &known.providers {
             providers.extend(names.iter().map(ToString::to_string));
         }
     }
-    providers.sort_unstable();
+    sort(&mut providers);
     providers.dedup();
     specs(binaries, &providers, typed)
 }

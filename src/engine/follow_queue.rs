@@ -10,6 +10,7 @@ use crate::engine::event_request::Follow;
 use crate::hook::command;
 use crate::model::ProcessId;
 use crate::plugin::hook_name::canonical_event;
+use crate::sorting::collect_sorted;
 
 /// The longest id of a record that names an output dir, in bytes.
 const MAX_ID: usize = 64;
@@ -138,7 +139,7 @@ fn arguments(name: &str, record: &Map<String, Value>, id: &str, depth: u32) -> V
 fn compared(record: &Map<String, Value>) -> String {
     let fields =
         record.iter().filter(|(key, _)| ![&NO_ARGUMENTS[..], &NOT_COMPARED].concat().contains(&key.as_str()));
-    let fields: BTreeMap<_, _> = fields.collect();
+    let fields: BTreeMap<_, _> = collect_sorted(fields);
     serde_json::to_string(&fields).expect("the keys of a record are strings")
 }
 

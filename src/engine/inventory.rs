@@ -12,7 +12,7 @@ use crate::install::{adopt, prefix};
 use crate::model::{Binary, Installed, PluginName};
 use crate::settings::Settings;
 use crate::shell;
-use crate::sorting::sort_by;
+use crate::sorting::{sort, sort_by};
 use crate::store::{Store, StoreError};
 
 /// A binary of this machine.
@@ -113,7 +113,7 @@ fn size(installed: &Installed, settings: &Settings) -> Option<u64> {
 fn required_by(name: &str, catalog: &Catalog) -> Vec<PluginName> {
     let mut plugins: Vec<PluginName> =
         catalog.requirements_of(name).filter_map(|requirement| requirement.plugin.clone()).collect();
-    plugins.sort();
+    sort(&mut plugins);
     plugins.dedup();
     plugins
 }

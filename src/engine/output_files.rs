@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use walkdir::WalkDir;
 
+use crate::sorting::sort;
+
 /// The ends of the names of files about a process rather than about its results.
 const NO_RESULTS: [&str; 4] = [".log", ".pid", ".sh", ".DS_Store"];
 
@@ -23,7 +25,7 @@ pub(super) fn list(folder: &Path) -> Vec<Value> {
             (!NO_RESULTS.iter().any(|end| path.ends_with(end))).then_some((path, size))
         })
         .collect();
-    paths.sort();
+    sort(&mut paths);
     let file = |(path, size): (String, u64)| {
         let (extension, mime_type) = (extension(&path), mime_type(&path));
         json!({ "path": path, "extension": extension, "mimetype": mime_type, "size": size })

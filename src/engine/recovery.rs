@@ -11,7 +11,7 @@ use crate::process::run_dir::{self, FoundRunDir, RunDir};
 use crate::process::{handle, tree};
 use crate::report::text;
 use crate::settings::Settings;
-use crate::sorting::sort_by_key;
+use crate::sorting::{collect_sorted, sort_by_key};
 use crate::store::{Store, StoreError, StoredPaths};
 
 /// The records that the run dirs contain.
@@ -124,7 +124,7 @@ fn binaries_of(
 ) -> Vec<(Binary, Attempt)> {
     let of_machine = accepted.into_iter().filter(|(_, binary)| binary.machine_id == machine_id);
     let newest: BTreeMap<String, (ProcessId, Binary)> =
-        of_machine.map(|(process_id, binary)| (binary.name.clone(), (process_id, binary))).collect();
+        collect_sorted(of_machine.map(|(process_id, binary)| (binary.name.clone(), (process_id, binary))));
     let attempts = newest.into_values().filter_map(|(process_id, binary)| {
         // The recorded fingerprint stays, so that the first request compares the version of the package as well.
         let installed = binary.installed()?;

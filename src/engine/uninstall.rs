@@ -23,7 +23,7 @@ use crate::process::signals::Interrupt;
 use crate::report::text;
 use crate::settings::Settings;
 use crate::shell;
-use crate::sorting::sort_by_key;
+use crate::sorting::{sort, sort_by_key};
 use crate::store::StoreError;
 
 /// The result for one binary, or for one prefix or link that no record names.
@@ -238,7 +238,7 @@ pub(crate) fn uninstall(
     let users = Users::new(&session.settings, &session.store, session.machine.id)?;
     let mut of_binary = users.prefixes_named_after(name);
     of_binary.extend(file.and_then(|path| Prefix::containing(&path, lib_dir)));
-    of_binary.sort();
+    sort(&mut of_binary);
     of_binary.dedup();
     if let Some(Installed { abspath, binprovider, .. }) = binary.installed()
         && !of_binary.iter().any(|prefix| abspath.starts_with(prefix.path(lib_dir)))

@@ -29,6 +29,7 @@ use crate::fs::atomic::{TEMPORARY, create_private};
 use crate::fs::digest;
 use crate::fs::dir::parent;
 use crate::fs::remove::{ignore_missing, remove_files_with_prefix};
+use crate::sorting::sort;
 
 /// The name of the folder of the locks.
 pub(crate) const LOCKS: &str = ".locks";
@@ -84,7 +85,7 @@ fn outside_markers(link: &Path) -> PathBuf {
 pub(crate) fn marked_links(lib_dir: &Path, lib_bin_dir: &Path) -> Vec<PathBuf> {
     let markers = entries(parent(&link_markers(lib_dir, &lib_bin_dir.join("x")))).into_iter();
     let mut links: Vec<_> = markers.filter_map(|path| Some(lib_bin_dir.join(path.file_name()?))).collect();
-    links.sort();
+    sort(&mut links);
     links
 }
 

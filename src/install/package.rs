@@ -10,6 +10,7 @@ use crate::install::module;
 use crate::plugin::config::provider::PackageMetadata;
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
+use crate::sorting::sort;
 
 mod identity;
 mod system;
@@ -53,7 +54,7 @@ pub(crate) fn owner(
 pub(super) fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
     let mut entries: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    entries.sort();
+    sort(&mut entries);
     entries
 }
 

@@ -12,6 +12,7 @@ use crate::fs::{atomic, dir};
 use crate::install::users::{Owner, Users};
 use crate::model::BinaryName;
 use crate::process::lock::{Lock, LockError};
+use crate::sorting::sort;
 use crate::store::StoreError;
 
 /// A prefix, or a part of one, or a link, that nothing uses.
@@ -51,7 +52,7 @@ impl Users<'_> {
     /// sorted by path.
     pub(crate) fn orphaned_prefixes(&self) -> Result<Vec<Prefix>, StoreError> {
         let mut prefixes: Vec<Prefix> = self.made().collect();
-        prefixes.sort();
+        sort(&mut prefixes);
         prefixes.dedup();
         let files = self.store.binary_files()?;
         prefixes.retain(|prefix| matches!(self.unused_of(prefix, None, &files), Ok(Some(_))));

@@ -8,6 +8,7 @@ use include_dir::{Dir, include_dir};
 
 use crate::plugin::config::enabled;
 use crate::plugin::hook_name::HookName;
+use crate::sorting::sort;
 
 /// The name of the examples, which is replaced everywhere.
 const EXAMPLE: &str = "example";
@@ -35,7 +36,7 @@ fn files(template: &str) -> Vec<(&'static str, &'static str)> {
     let files = folder.into_iter().flat_map(Dir::files);
     let mut files: Vec<_> =
         files.filter_map(|file| Some((file.path().file_name()?.to_str()?, file.contents_utf8()?))).collect();
-    files.sort_unstable();
+    sort(&mut files);
     files
 }
 

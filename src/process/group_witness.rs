@@ -14,6 +14,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::process::{poll, subreaper, system};
+use crate::sorting::collect_sorted;
 
 /// How long an answer may take; only a witness that is stopped takes longer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -53,7 +54,7 @@ impl GroupWitness {
             return BTreeSet::new();
         }
         let mask = u64::from_ne_bytes(numbers);
-        (1..=64).filter(|number| mask >> (number - 1) & 1 == 1).collect()
+        collect_sorted((1..=64).filter(|number| mask >> (number - 1) & 1 == 1))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::process::supervise::{FinishedProcess, PreparedProcess, Supervision};
 use crate::process::tree::{self, PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::{lifetime, poll, subreaper, system, terminate, wait};
 use crate::settings::{Environment, Settings};
+use crate::sorting::collect_sorted;
 use crate::store::Store;
 
 /// The hidden command that starts rigup as a waiter.
@@ -190,7 +191,7 @@ fn own_environment(
     launcher: &Environment,
     of_command: Vec<(OsString, OsString)>,
 ) -> Vec<(OsString, OsString)> {
-    let launcher: BTreeMap<&OsStr, &OsStr> = launcher.iter().collect();
+    let launcher: BTreeMap<&OsStr, &OsStr> = collect_sorted(launcher.iter());
     let mut env = Vec::new();
     let is_of_command =
         |(name, _): &(OsString, OsString)| !name.as_bytes().starts_with(WAITER_VARIABLE.as_bytes());
@@ -246,7 +247,7 @@ fn without_prefixes<'a>(own: impl Iterator<Item = (&'a OsStr, &'a OsStr)>) -> Ve
 
 /// Returns the program and the arguments of the command of this waiter, given its own environment.
 pub(crate) fn words_of_command(own: &Environment) -> Vec<OsString> {
-    let variables: BTreeMap<&OsStr, &OsStr> = own.iter().collect();
+    let variables: BTreeMap<&OsStr, &OsStr> = collect_sorted(own.iter());
     let words = (0..).map_while(|n| variables.get(OsStr::new(&format!("{WORD_PREFIX}{n}"))));
     words.map(|&word| word.to_owned()).collect()
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use crate::sorting::collect_sorted;
+
 /// The PATH of a process that has none: that of Debian.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -16,14 +18,14 @@ impl Environment {
     /// to the system and to shells.
     #[expect(clippy::disallowed_methods, reason = "only this function reads the environment")]
     pub fn of_this_process() -> Self {
-        let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        let mut variables: BTreeMap<OsString, OsString> = collect_sorted(std::env::vars_os());
         variables.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
         Self(variables)
     }
 
     /// Returns the environment of a command with these variables.
     pub(crate) fn of_command(variables: &[(OsString, OsString)]) -> Self {
-        Self(variables.iter().cloned().collect())
+        Self(collect_sorted(variables.iter().cloned()))
     }
 
     /// Returns the value of a variable, or `None` if it is unset or empty.

@@ -39,7 +39,7 @@ use crate::process::{poll, recover, subreaper, wait};
 use crate::report::tables;
 use crate::runs::start::StartingRun;
 use crate::settings::Settings;
-use crate::sorting::sort_by_key;
+use crate::sorting::{collect_sorted, sort_by_key};
 use crate::store::{Store, StoreError};
 use crate::supervisor::control::Server;
 use crate::supervisor::control_loop::connected_client::ConnectedClient;
@@ -423,7 +423,7 @@ impl<'a> ControlLoop<'a> {
         }
         // A daemon that has ended is reported before those that start or stop for that reason.
         sort_by_key(&mut changed, |(daemon, ..)| daemon.status.is_alive());
-        let names = changed.iter().map(|(daemon, ..)| daemon.spec.name.clone()).collect();
+        let names = collect_sorted(changed.iter().map(|(daemon, ..)| daemon.spec.name.clone()));
         let saved = self.unsaved.save(names, &self.daemons, self.store, self.launcher.command);
         for (daemon, _, has_new_status, is_now_unhealthy) in changed.iter().filter(|change| !change.1) {
             let process = self.execution_of(daemon);

@@ -18,7 +18,7 @@ use crate::process::spawn::CommandSpec;
 use crate::report::text::{MAX_LISTED, list};
 use crate::settings::Settings;
 use crate::shell;
-use crate::sorting::sort_by_key;
+use crate::sorting::{sort, sort_by_key};
 use crate::toolkit::package_spec;
 use crate::toolkit::request::HookRequest;
 
@@ -184,7 +184,7 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 fn sorted_names(files: impl Iterator<Item = impl AsRef<Path>>) -> Vec<String> {
     let mut names: Vec<String> =
         files.filter_map(|file| Some(file.as_ref().file_name()?.to_str()?.to_owned())).collect();
-    names.sort_unstable();
+    sort(&mut names);
     names.dedup();
     names
 }

@@ -13,7 +13,7 @@ use crate::plugin::config::enabled::PluginConfigs;
 use crate::process::wrapper;
 use crate::settings::Settings;
 use crate::shell;
-use crate::sorting::sort_by;
+use crate::sorting::{sort, sort_by};
 
 /// Checks the files and links of the recorded binaries, and then the other links.
 pub(super) fn examine(
@@ -80,7 +80,7 @@ fn links(settings: &Settings) -> Vec<PathBuf> {
     }
     let entries = fs_err::read_dir(lib_bin_dir).into_iter().flatten().flatten();
     let mut links: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    links.sort();
+    sort(&mut links);
     links
 }
 

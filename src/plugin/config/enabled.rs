@@ -14,6 +14,7 @@ use crate::plugin::discovery::Plugin;
 use crate::plugin::requirement::Diagnostic;
 use crate::settings;
 use crate::shell;
+use crate::sorting::sort;
 use crate::trust::Inspection;
 
 /// The setting with the program that runs the plugins, which the `x-runtimes` of a plugin must contain.
@@ -123,7 +124,7 @@ impl PluginConfigs {
     pub(crate) fn resolver<'a>(&'a self, sources: Sources<'a>) -> SettingResolver<'a> {
         let mut plugins: Vec<&PluginName> = self.schemas.keys().collect();
         // If two plugins declare the same setting, that of the first plugin by name applies.
-        plugins.sort();
+        sort(&mut plugins);
         let properties = plugins.into_iter().flat_map(|plugin| &self.schemas[plugin].properties);
         SettingResolver::new(sources, properties)
     }

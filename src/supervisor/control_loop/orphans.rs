@@ -2,6 +2,7 @@
 
 use crate::model::{Daemon, DaemonName, DaemonSpec, DaemonStatus};
 use crate::report::text::printable;
+use crate::sorting::collect_sorted;
 use crate::supervisor::control_loop::{ControlLoop, DaemonEvent};
 
 impl ControlLoop<'_> {
@@ -13,7 +14,7 @@ impl ControlLoop<'_> {
         removes_orphans: bool,
     ) -> (Vec<DaemonName>, Vec<String>) {
         let is_orphan = |name: &&DaemonName| !specs.iter().any(|spec| spec.name == **name);
-        self.orphans = self.daemons.keys().filter(is_orphan).cloned().collect();
+        self.orphans = collect_sorted(self.daemons.keys().filter(is_orphan).cloned());
         let (mut unwanted, mut warnings) = (Vec::new(), Vec::new());
         for name in &self.orphans {
             self.policy.undeclare(name);

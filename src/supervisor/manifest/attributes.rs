@@ -14,6 +14,7 @@ use super::value::{Data, ManifestProblem, ManifestValue};
 use crate::byte_size;
 use crate::model::{ProcessAttributes, ResourceLimit};
 use crate::process::launcher;
+use crate::sorting::collect_sorted;
 
 /// The highest mode that `umask` can take away.
 const MAX_UMASK: RawMode = 0o777;
@@ -108,7 +109,7 @@ fn rlimits(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) -> BTreeMa
     let names: Vec<&str> = launcher::RESOURCES.iter().map(|(name, _)| *name).collect();
     file.check_keys(&table, &[&names]);
     let limit = |name: &str| Some((name.to_owned(), limit(&table, name, file)?));
-    names.into_iter().filter_map(limit).collect()
+    collect_sorted(names.into_iter().filter_map(limit))
 }
 
 fn limit(table: &Declaration<'_>, name: &str, file: &mut ManifestFile<'_, '_>) -> Option<ResourceLimit> {

@@ -8,6 +8,7 @@ use super::file::ManifestFile;
 use super::replicas;
 use super::value::ManifestValue;
 use crate::hook::command;
+use crate::sorting::collect_sorted;
 
 /// The hidden command that retries failed installs, and the value of the field.
 pub(crate) const RETRY: &str = "retry";
@@ -46,7 +47,7 @@ pub(super) fn read(fields: &Declaration<'_>, file: &mut ManifestFile<'_, '_>) ->
     Some(Builtin {
         command: [settings.rigup.display().to_string(), name.to_owned()].into_iter().chain(folders).collect(),
         working_dir: std::env::current_dir().unwrap_or_else(|_error| "/".into()),
-        env: env.map(|(name, value)| (name.to_owned(), value.to_string_lossy().into_owned())).collect(),
+        env: collect_sorted(env.map(|(name, value)| (name.to_owned(), value.to_string_lossy().into_owned()))),
     })
 }
 

@@ -10,6 +10,7 @@ use crate::byte_size;
 use crate::duration;
 use crate::model::{Condition, DaemonName};
 use crate::process::kill;
+use crate::sorting::collect_sorted;
 
 /// What is allowed as a text and as a path.
 const TEXT_FORM: &str = "a text in quotes";
@@ -218,14 +219,17 @@ impl<'a> Declaration<'a> {
     pub(super) fn variables(&self, key: &str) -> Result<BTreeMap<String, String>, ManifestProblem> {
         let forms = "a table such as { NAME = \"value\" }, or a list such as [\"NAME=value\"]";
         match self.get(key).map(|value| &value.data) {
-            Some(Data::Map(members)) => members.iter().map(|member| self.variable(key, member)).collect(),
+            Some(Data::Map(members)) => {
+                let variables = members.iter().map(|member| self.variable(key, member));
+                variables.collect::<Result<Vec<_>, _>>().map(collect_sorted)
+            }
             Some(Data::List(items)) => {
                 let variable = |(number, item): (usize, &ManifestValue)| {
                     let label = self.label(key);
                     let message = format!("item {number} of {label} is not a text NAME=VALUE; write one");
                     item.text().and_then(|text| pair(&text)).ok_or_else(|| item.problem(message))
                 };
-                (1..).zip(items).map(variable).collect()
+                (1..).zip(items).map(variable).collect::<Result<Vec<_>, _>>().map(collect_sorted)
             }
             Some(_) => Err(self.problem(key, &format!("is not {forms}"))),
             None => Ok(BTreeMap::new()),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Condition, Daemon, DaemonName, DaemonSpec, Wanted};
+use crate::sorting::collect_sorted;
 
 /// Checks the dependencies of all daemons. Returns the problem if a required one is not declared, or if some of them form
 /// a cycle.
@@ -72,7 +73,7 @@ pub(crate) fn to_run<'d>(
     if !names.is_empty() {
         let kept = specs.iter().filter(|spec| find(&spec.name).is_some_and(&goes_on));
         let kept = kept.map(|spec| spec.name.clone());
-        return with_dependencies(specs, names).into_iter().chain(kept).collect();
+        return collect_sorted(with_dependencies(specs, names).into_iter().chain(kept));
     }
     let starts_by_itself = |spec: &&DaemonSpec| {
         find(&spec.name).is_some_and(|daemon| daemon.wanted == Wanted::Started)
@@ -81,7 +82,7 @@ pub(crate) fn to_run<'d>(
     let roots: Vec<String> =
         specs.iter().filter(starts_by_itself).map(|spec| spec.name.to_string()).collect();
     let found = with_dependencies(specs, &roots).into_iter();
-    found.filter(|name| !is_stopped_by_hand(name)).collect()
+    collect_sorted(found.filter(|name| !is_stopped_by_hand(name)))
 }
 
 /// Returns the names of daemons in the order in which they are started: each after its dependencies, and otherwise as
@@ -103,7 +104,7 @@ struct Sorting<'a> {
 
 impl<'a> Sorting<'a> {
     fn of(specs: &'a [DaemonSpec]) -> Self {
-        let by_name = specs.iter().map(|spec| (&spec.name, spec)).collect();
+        let by_name = collect_sorted(specs.iter().map(|spec| (&spec.name, spec)));
         let mut sorting = Self { specs: by_name, path: Vec::new(), sorted: Vec::new(), cycle: None };
         for spec in specs {
             sorting.visit(spec);
