@@ -125,6 +125,7 @@ impl<'e> Session<'e> {
     fn open_once(settings: Settings, on_event: OnEvent<'e>, is_suspect: bool) -> Result<Self, EngineError> {
         let warning = check_data_dir(&settings)?;
         if !settings.data_dir.is_dir() {
+            check_is_folder_or_missing(&settings)?;
             make_parents(&settings.data_dir)
                 .and_then(|()| make_private_dir(&settings.data_dir))
                 .map_err(|error| data_dir_error(&settings, error))?;
@@ -281,9 +282,7 @@ pub(crate) fn open_to_read<'e>(
     settings: &Settings,
     on_event: OnEvent<'e>,
 ) -> Result<Option<OpenStore<'e>>, EngineError> {
-    if settings.data_dir.exists() && !settings.data_dir.is_dir() {
-        return Err(data_dir_error(settings, "it is not a folder"));
-    }
+    check_is_folder_or_missing(settings)?;
     warn_once(check_data_dir(settings)?, on_event);
     if let Some(store) = Store::open_to_read(&settings.data_dir, &settings.lib_dir)? {
         return Ok(Some(OpenStore { store, on_event }));
@@ -349,6 +348,14 @@ pub(crate) fn machine_id(settings: &Settings, store: &Store) -> Result<Option<Ma
 fn known_machine(settings: &Settings, store: &Store) -> Result<Option<Machine>, EngineError> {
     let Some(guid) = known_guid(settings)? else { return Ok(None) };
     Ok(store.machine_by_guid(&guid.value)?)
+}
+
+/// Rejects a file in the place of the data dir.
+fn check_is_folder_or_missing(settings: &Settings) -> Result<(), EngineError> {
+    if settings.data_dir.exists() && !settings.data_dir.is_dir() {
+        return Err(data_dir_error(settings, "it is not a folder"));
+    }
+    Ok(())
 }
 
 /// Rejects a data dir that other users may write to, because rigup runs hooks from it and relies on its records, and one

@@ -217,6 +217,19 @@ fn an_install_that_cannot_be_planned_creates_no_data_dir() {
 }
 
 #[test]
+fn a_data_dir_that_is_a_file_is_an_error_that_says_so() {
+    let context = TestContext::new();
+    context.plugin("shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
+    fs::write(context.path("data"), "").unwrap();
+    for args in [&["install"][..], &["install", "tool"], &["load", "tool"], &["list"]] {
+        context
+            .run(args)
+            .exits_with(3)
+            .stderr_contains("data: it is not a folder; choose another with --data-dir");
+    }
+}
+
+#[test]
 fn load_finds_binaries_and_installs_none() {
     let context = TestContext::new();
     context.fixture("good").plugin(
