@@ -102,6 +102,12 @@ impl ReleaseFilter<'_> {
     }
 }
 
+/// Returns what an error says about a package without a version that a request accepts.
+pub(crate) fn no_version(provider: &str, wanted: &str, package: &str, newest: Option<&Release>) -> String {
+    let newest = newest.map(|newest| format!("; the newest is {}", newest.version)).unwrap_or_default();
+    format!("{provider} has no version {wanted} of {package}{newest}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

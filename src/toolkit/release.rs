@@ -135,8 +135,14 @@ impl<'a> ReleaseSearch<'a> {
         };
         let must_keep_age = criteria.released_before.is_some()
             && !self.request.best_effort.iter().any(|rule| rule == MIN_RELEASE_AGE_KEY);
-        let lookup =
-            ReleaseLookup { client: &client, host: &host, repository: &repository, criteria, must_keep_age };
+        let lookup = ReleaseLookup {
+            provider: self.provider,
+            client: &client,
+            host: &host,
+            repository: &repository,
+            criteria,
+            must_keep_age,
+        };
         lookup.run(&of_release)
     }
 

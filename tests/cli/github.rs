@@ -184,7 +184,7 @@ fn the_version_of_a_release_is_in_the_range_of_the_request() {
     assert_eq!(version(&["rg", "--max-version", "14.1.5"]), "14.1.1");
     assert_eq!(version(&["rg@14.1.0"]), "14.1.0");
     let args = ["install", "--binproviders", "github", "--force", "rg@12"];
-    let reason = "has the version \"15.0.0\", which is not 12";
+    let reason = "github declined: github has no version 12 of BurntSushi/ripgrep; the newest is 15.0.0";
     context.run(&args).exits_with(1).stderr_contains(reason);
 }
 

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use crate::github::{attempt, install_with};
-use crate::release_server::{Published, REPOSITORY, asset_name, github, published};
+use crate::release_server::{
+    Published, REPOSITORY, asset_name, github, github_with, page_path, pages, published, tag_path,
+};
 use crate::test_context::TestContext;
 
 /// A day on which no release is old enough.
@@ -35,12 +37,70 @@ fn the_release_that_comes_nearest_says_what_is_wrong() {
         (vec![foreign("2.0.0"), young(fitting.clone())], json!({}), "1.0.0 was released after "),
         (vec![foreign("2.0.0"), preview(fitting.clone())], json!({}), "1.0.0 is a pre-release; "),
         (vec![fitting.clone(), foreign("0.9.0")], json!({"max_version": "0.9.5"}), "0.9.0 has no file for "),
-        (vec![fitting], json!({"max_version": "0.9"}), "1.0.0 has the version \"1.0.0\", "),
+        (vec![preview(foreign("2.0.0")), foreign("1.0.0")], json!({}), "1.0.0 has no file for "),
     ] {
         let _server = github(&mut context, &releases);
         let found = attempt(&install_with(&context, "github", &overrides));
         assert!(found.contains(&format!("that the request accepts: {expected}")), "{expected}: {found}");
     }
+}
+
+#[test]
+fn a_version_that_no_release_has_is_declined_and_the_newest_is_named() {
+    let mut context = TestContext::new();
+    let first = [
+        Published::new("library-9.0.0").asset(&asset_name("9.0.0"), "x"),
+        published(&context, "2.0.0-rc.1"),
+        published(&context, "1.9.0"),
+    ];
+    let second = [published(&context, "1.10.0"), published(&context, "1.8.0")];
+    let mut server = github_with(&mut context, |address| pages(address, &[&first, &second]));
+    for (overrides, wanted) in [
+        (json!({"version": "99.0.0"}), "99.0.0"),
+        (json!({"version": "98"}), "98"),
+        (json!({"max_version": "0.9"}), "0.9 or older"),
+        (json!({"min_version": "10"}), "10 or newer"),
+    ] {
+        let expected =
+            format!("declined github has no version {wanted} of {REPOSITORY}; the newest is 1.10.0");
+        assert_eq!(attempt(&install_with(&context, "github", &overrides)), expected);
+    }
+    let with_previews = json!({"min_version": "10", "prerelease": true});
+    let found = attempt(&install_with(&context, "github", &with_previews));
+    assert!(found.ends_with("; the newest is 2.0.0-rc.1"), "{found}");
+    let list = [page_path(1), page_path(2)];
+    assert_eq!(server.paths()[..4], [&[tag_path("v99.0.0"), tag_path("99.0.0")][..], &list].concat());
+}
+
+#[test]
+fn the_next_provider_is_tried_if_there_is_no_such_release() {
+    let mut context = TestContext::new();
+    context.provider("spare", "#!/bin/sh\necho 'nothing to spare' >&2\n");
+    for (releases, name, reason) in [
+        (vec![Published::new("nightly")], "rg@1.0", format!("github has no version 1.0 of {REPOSITORY}")),
+        (vec![], "rg", format!("{REPOSITORY} has no release")),
+    ] {
+        let _server = github(&mut context, &releases);
+        let record = context.run(&["install", name, "--binproviders", "github,spare"]).exits_with(1).record();
+        assert_eq!(attempt(&record), format!("declined {reason}"));
+        assert_eq!(record["attempts"][1]["reason"], "nothing to spare");
+    }
+}
+
+#[test]
+fn a_tag_that_the_repository_does_not_have_is_declined() {
+    let mut context = TestContext::new();
+    let release = published(&context, "1.0.0");
+    let _server = github(&mut context, &[release]);
+    let missing = json!({"packages": format!("{REPOSITORY}@v9")});
+    let expected = format!("declined {REPOSITORY} has no release v9");
+    assert_eq!(attempt(&install_with(&context, "github", &missing)), expected);
+    let other = json!({"packages": format!("{REPOSITORY}@1.0.0"), "min_version": "2"});
+    let found = attempt(&install_with(&context, "github", &other));
+    assert!(
+        found.starts_with("rejected ") && found.ends_with("\"1.0.0\", which is not 2 or newer"),
+        "{found}"
+    );
 }
 
 #[test]

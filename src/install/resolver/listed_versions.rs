@@ -10,7 +10,7 @@ use crate::install::listing::{self, Listing, Query, Unlisted};
 use crate::install::plan::Request;
 use crate::install::resolver::Resolver;
 use crate::install::verdict::Verdict;
-use crate::model::{Outcome, Release, ReleaseFilter, VersionRange};
+use crate::model::{Outcome, Release, ReleaseFilter, VersionRange, release};
 use crate::plugin::discovery::Hook;
 
 /// How the reasons of hooks begin that could not ask their registry, so that asking it again would only take time.
@@ -80,10 +80,8 @@ impl Resolver<'_> {
         if releases.iter().any(|release| release.is_in(filter.versions)) {
             return None;
         }
-        let wanted = filter.versions.in_words();
         let any = ReleaseFilter { versions: VersionRange::default(), ..filter };
-        let newest = any.newest(releases).map(|newest| format!("; the newest is {}", newest.version));
-        Some(format!("{provider} has no version {wanted} of {package}{}", newest.unwrap_or_default()))
+        Some(release::no_version(provider, &filter.versions.in_words(), package, any.newest(releases)))
     }
 
     /// Returns what the provider of a hook lists for each target; nothing if it does not list versions.

@@ -102,18 +102,37 @@ impl Criteria<'_> {
         !self.exact_version.is_empty() && VersionRange::exactly(self.exact_version).partial().is_none()
     }
 
+    /// Whether a release is no pre-release, or the request accepts pre-releases or names this one.
+    fn counts(&self, release: &PublishedRelease, version: &str) -> bool {
+        let is_named = self.tag.is_some() || self.names_version();
+        self.with_prereleases || is_named || !is_prerelease(release, version)
+    }
+
+    /// Returns the versions that the request accepts, in words.
+    pub(crate) fn versions_in_words(&self) -> String {
+        let (exact, range) = (self.exact_version, self.versions);
+        match (exact.is_empty(), range.exact().is_some() || range == VersionRange::default()) {
+            (true, _) => range.in_words(),
+            (false, true) => exact.to_owned(),
+            (false, false) => format!("{exact} that is {}", range.in_words()),
+        }
+    }
+
     /// Chooses from the releases of one page the one with the highest version that the request accepts. Those of the
-    /// program itself come before those of other programs in the repository. If it accepts none, returns why the release that
-    /// comes nearest does not count, or `None` if no release may have been meant.
+    /// program itself come before those of other programs in the repository, and pre-releases that do not count come last.
+    /// If it accepts none, returns why the release that comes nearest does not count, or `None` if no release may have been
+    /// meant.
     pub(crate) fn choose<'a>(
         &self,
         releases: &'a [PublishedRelease],
     ) -> Result<Choice<'a>, Option<Unsuitable>> {
         let mut tagged = self.tagged(releases);
-        let rank =
-            |found: &TagVersion| (found.is_own && !found.version.is_empty(), Version::parse(&found.version));
+        let rank = |release: &PublishedRelease, found: &TagVersion| {
+            let is_own = found.is_own && !found.version.is_empty();
+            (is_own, self.counts(release, &found.version), Version::parse(&found.version))
+        };
         // Stable, so that of equal versions the newest comes first.
-        sort_by_key(&mut tagged, |(_, found)| Reverse(rank(found)));
+        sort_by_key(&mut tagged, |(release, found)| Reverse(rank(release, found)));
         let mut nearest = None;
         for (release, found) in tagged {
             match self.accepted_assets(release, &found.version) {
@@ -168,8 +187,7 @@ impl Criteria<'_> {
             }
         }
         let assets = self.assets(release, version)?;
-        let is_named = self.tag.is_some() || self.names_version();
-        if is_prerelease(release, version) && !self.with_prereleases && !is_named {
+        if !self.counts(release, version) {
             return Err(Unsuitable::Prerelease(tag()));
         }
         self.check_age(release, release.published_at)?;
@@ -222,6 +240,13 @@ impl Criteria<'_> {
         assets.retain(|asset| check_age(asset).is_ok());
         Ok(assets)
     }
+}
+
+/// Returns the releases of the program itself, or those of other programs in the repository if there are no others. Each
+/// comes with whether it is one of the program itself.
+pub(super) fn of_program(listed: Vec<(bool, Release)>) -> Vec<Release> {
+    let has_own = listed.iter().any(|(is_own, _)| *is_own);
+    listed.into_iter().filter(|(is_own, _)| *is_own || !has_own).map(|(_, release)| release).collect()
 }
 
 /// Whether a release is a pre-release: its host says so, or its version, as in v2.0.0-beta.2.

@@ -56,6 +56,9 @@ pub(crate) enum ReleaseError {
          overrides.{0}.version"
     )]
     NoVersion(String, String),
+    /// No release has a version that the request accepts.
+    #[error("{0}")]
+    MissingVersion(String),
     /// No release is suitable.
     #[error("{0} has no release that the request accepts: {1}")]
     Unsuitable(String, Unsuitable),
@@ -92,6 +95,8 @@ impl ReleaseError {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::NoRepository(..)
+            | Self::MissingVersion(_)
+            | Self::NoRelease(..)
             | Self::NoPlatform
             | Self::Http(HttpError::NoDownloader)
             | Self::Api(ApiError::NotFound(..) | ApiError::Http(HttpError::NoDownloader)) => {

@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::toolkit::http::HttpClient;
 use crate::toolkit::package_spec;
 use crate::toolkit::release::ReleaseSearch;
-use crate::toolkit::release::choice::Criteria;
+use crate::toolkit::release::choice::{self, Criteria};
 use crate::toolkit::release::error::ReleaseError;
 use crate::toolkit::release::host::ReleaseHost;
 use crate::toolkit::release::lookup::MAX_PAGES;
@@ -77,9 +77,6 @@ impl ReleaseSearch<'_> {
             let Some(next) = page.next else { break };
             page = host.further_releases(&client, &repository, &next)?;
         }
-        // The releases of other programs in the repository count only if there are no others.
-        let has_own = listed.iter().any(|(is_own, _)| *is_own);
-        listed.retain(|(is_own, _)| *is_own || !has_own);
         let mut releases: Vec<Release> = of_tag.into_iter().map(|(_, release)| release).collect();
         let only = match releases.first() {
             // The tag v1 is not that of 1.2.
@@ -91,7 +88,7 @@ impl ReleaseSearch<'_> {
             }
             None => self.stated.version()?.to_owned(),
         };
-        for (_, release) in listed {
+        for release in choice::of_program(listed) {
             if releases.iter().all(|earlier| earlier.version != release.version) {
                 releases.push(release);
             }

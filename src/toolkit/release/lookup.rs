@@ -2,8 +2,9 @@
 
 use std::slice;
 
+use crate::model::{Release, ReleaseFilter, VersionRange, release};
 use crate::toolkit::http::HttpClient;
-use crate::toolkit::release::choice::{Choice, Criteria, Unsuitable};
+use crate::toolkit::release::choice::{self, Choice, Criteria, Unsuitable};
 use crate::toolkit::release::error::ReleaseError;
 use crate::toolkit::release::found::FoundRelease;
 use crate::toolkit::release::host::{ApiError, ReleaseHost, Repository};
@@ -17,6 +18,7 @@ pub(super) const MAX_PAGES: usize = 10;
 /// A lookup in the releases of a repository.
 #[derive(Debug)]
 pub(super) struct ReleaseLookup<'a> {
+    pub(super) provider: &'a str,
     pub(super) client: &'a HttpClient<'a>,
     pub(super) host: &'a ReleaseHost<'a>,
     pub(super) repository: &'a Repository,
@@ -56,19 +58,35 @@ impl ReleaseLookup<'_> {
                 Err(problem) => nearest = Unsuitable::nearer(nearest, problem),
             }
         }
+        let any = Criteria { versions: VersionRange::default(), exact_version: "", ..*criteria };
+        let mut listed = Vec::new();
         let mut page = host.releases(client, repository)?;
         for _ in 1..=MAX_PAGES {
             match criteria.choose(&page.releases) {
                 Ok(choice) => return of_release(choice),
                 Err(problem) => nearest = Unsuitable::nearer(nearest, problem),
             }
+            listed.extend(any.list(&page.releases));
             let Some(next) = page.next else { break };
             page = host.further_releases(client, repository, &next)?;
         }
         Err(match nearest {
+            Some(Unsuitable::Version(..)) if criteria.tag.is_none() => self.no_version(listed),
             Some(problem) => ReleaseError::Unsuitable(repository.to_string(), problem),
             None => ReleaseError::NoRelease(repository.to_string(), with_tag(criteria)),
         })
+    }
+
+    /// Returns the error for a repository of whose releases, each with whether it is one of the program itself, none has a
+    /// version that the request accepts.
+    fn no_version(&self, listed: Vec<(bool, Release)>) -> ReleaseError {
+        let Self { provider, repository, criteria, .. } = self;
+        let released_before = criteria.released_before;
+        let filter = ReleaseFilter { released_before, needs_time: true, ..ReleaseFilter::default() };
+        let releases = choice::of_program(listed);
+        let wanted = criteria.versions_in_words();
+        let newest = filter.newest(&releases);
+        ReleaseError::MissingVersion(release::no_version(provider, &wanted, &repository.to_string(), newest))
     }
 
     /// Finds the release of a known tag, or else the latest one, on the pages of GitHub: its API answers only a number of

@@ -78,3 +78,16 @@ fn a_release_without_a_date_is_not_old_enough() {
     let criteria = Criteria { released_before: Some("2026-01-01T00:00:00Z".parse().unwrap()), ..criteria() };
     assert_eq!(chosen(&criteria, &releases), "v1 does not say when it was released");
 }
+
+#[test]
+fn the_accepted_versions_are_named_in_words() {
+    for (exact_version, min, max, words) in [
+        ("14", "", "", "14"),
+        ("14.1", "14.1", "14.1", "14.1"),
+        ("14", "14.5", "", "14 that is 14.5 or newer"),
+        ("", "1", "2", "1 to 2"),
+    ] {
+        let criteria = Criteria { exact_version, versions: VersionRange { min, max }, ..criteria() };
+        assert_eq!(criteria.versions_in_words(), words);
+    }
+}
