@@ -3,7 +3,7 @@
 //! | path | content |
 //! | --- | --- |
 //! | `bin` | the links, unless the settings name another LIB_BIN_DIR |
-//! | `<provider>/<name>`, `<provider>/packages/<name>` | a prefix |
+//! | `<provider>/<name>`, `<provider>/packages/<name>` | a prefix, with a `+` if its name is `packages` or ends with `.part` |
 //! | `github/<owner>/<repository>/<tag>-<digest>` | a prefix with a release asset, which several binaries may share |
 //! | `<prefix>.part` | a prefix that a hook is building |
 //! | `<prefix>.part/.rigup-old` | the earlier version of a prefix that the bash provider is building in place |
@@ -16,6 +16,7 @@
 //!
 //! The markers of the users of a link in a LIB_BIN_DIR outside LIB_DIR are in `LIB_BIN_DIR/.rigup-links/<name>`.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Write};
@@ -48,7 +49,7 @@ pub(crate) const PACKAGES: &str = "packages";
 pub(crate) const RELEASES: &str = "github";
 
 /// The end of the name of a prefix that a hook is building.
-const PART: &str = ".part";
+pub(crate) const PART: &str = ".part";
 
 /// The folder, in that of a prefix that a hook is building, of the version that the next run of the hook restores.
 pub(crate) const OLD: &str = ".rigup-old";
@@ -110,7 +111,7 @@ impl Prefix {
     /// Returns the prefix that contains a file, or `None` if it is not in one.
     pub(crate) fn containing(file: &Path, lib_dir: &Path) -> Option<Self> {
         let below: Vec<Component<'_>> = file.strip_prefix(lib_dir).ok()?.components().collect();
-        let is_name = |part: &Component<'_>| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().ends_with(PART.as_bytes()));
+        let is_name = |part: &Component<'_>| matches!(part, Component::Normal(_));
         let is_at = |at: usize, name: &str| below.get(at) == Some(&Component::Normal(name.as_ref()));
         let depth = if is_at(1, PACKAGES) {
             3
@@ -121,14 +122,16 @@ impl Prefix {
         };
         let is_prefix = below.len() > depth
             && below[..depth].iter().all(is_name)
+            && !below[depth - 1].as_os_str().as_encoded_bytes().ends_with(PART.as_bytes())
             && !below[0].as_os_str().as_encoded_bytes().starts_with(b".");
         is_prefix.then(|| Self(below[..depth].iter().collect()))
     }
 
-    /// Returns the path of the prefix of a binary that shares it with no other.
-    pub(crate) fn of_binary(provider: &str, name: &str, lib_dir: &Path) -> PathBuf {
-        let folder = lib_dir.join(provider);
-        if provider == RELEASES { folder.join(PACKAGES).join(name) } else { folder.join(name) }
+    /// Returns the prefix of a binary that shares it with no other.
+    pub(crate) fn of_binary(provider: &str, name: &str) -> Self {
+        let folder = Path::new(provider);
+        let folder = if provider == RELEASES { folder.join(PACKAGES) } else { folder.to_owned() };
+        Self(folder.join(&*folder_name(name)))
     }
 
     /// Returns the prefix that a hook is building at this path, or `None` if it is no such path.
@@ -156,8 +159,7 @@ impl Prefix {
 
     /// Returns whether it is the prefix of a binary with this name that shares it with no other.
     pub(crate) fn is_named(&self, name: &str) -> bool {
-        let provider = self.provider().to_str().unwrap_or_default();
-        self.0 == Self::of_binary(provider, name, Path::new(""))
+        *self == Self::of_binary(self.provider().to_str().unwrap_or_default(), name)
     }
 
     /// Returns its path.
@@ -232,6 +234,18 @@ impl Prefix {
     pub(crate) fn lock_name(&self) -> String {
         let name = self.0.file_name().unwrap_or_default();
         format!("{}/{}", self.provider().to_string_lossy(), name.to_string_lossy())
+    }
+}
+
+/// Returns the name of the folder for something with this name, which is one that rigup uses for nothing else. No two names
+/// have the same.
+pub(crate) fn folder_name(name: &str) -> Cow<'_, str> {
+    const MARK: char = '+';
+    let unmarked = name.trim_end_matches(MARK);
+    if unmarked == PACKAGES || unmarked.ends_with(PART) {
+        format!("{name}{MARK}").into()
+    } else {
+        name.into()
     }
 }
 

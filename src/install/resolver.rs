@@ -324,7 +324,7 @@ fn rejection(
         overrides.check_keys(provider, known).err().map(|error| error.to_string())
     };
     let is_elsewhere = || {
-        let checked = overrides.check_install_root(provider, &request.name, lib_dir);
+        let checked = overrides.prefix(provider, &request.name, lib_dir);
         checked.err().map(|error| error.to_string())
     };
     // The version that a lock file pins may be the one that the provider installs anyway.

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::fs::dir;
-use crate::fs::lib_dir::{PACKAGES, Prefix};
+use crate::fs::lib_dir::{PACKAGES, PART, Prefix};
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::{BinaryName, PluginNameError, Policy, PolicyError, ProviderName, Version, VersionRange};
 
@@ -57,8 +57,8 @@ pub struct OptionError {
 /// An `install_root` outside the folders in which a provider may install.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "cannot install into overrides.{provider}.install_root {root}; give a folder directly below {} or below its {PACKAGES}",
-    below.display()
+    "cannot install into overrides.{provider}.install_root {root}; give a folder directly below {} or below its {PACKAGES}{}",
+    below.display(), if root.ends_with(PART) { ", with a name that does not end with .part" } else { "" }
 )]
 pub struct InstallRootError {
     /// The provider.
@@ -131,24 +131,12 @@ impl ProviderOverrides {
         name: &BinaryName,
         lib_dir: &Path,
     ) -> Result<Prefix, InstallRootError> {
-        let own = name.link_name();
-        let (root, below) = (self.install_root.as_deref().unwrap_or(own), lib_dir.join(provider));
-        let path = match self.install_root {
-            None => Prefix::of_binary(provider, own, lib_dir),
-            Some(_) => below.join(root),
+        let Some(root) = &self.install_root else {
+            return Ok(Prefix::of_binary(provider, name.link_name()));
         };
-        let prefix = Prefix::new(&path, lib_dir).filter(|prefix| prefix.provider() == provider);
-        prefix.ok_or_else(|| InstallRootError { provider: provider.to_owned(), root: root.to_owned(), below })
-    }
-
-    /// Checks that the provider may install into the `install_root`, if there is one.
-    pub(crate) fn check_install_root(
-        &self,
-        provider: &str,
-        name: &BinaryName,
-        lib_dir: &Path,
-    ) -> Result<(), InstallRootError> {
-        if self.install_root.is_none() { Ok(()) } else { self.prefix(provider, name, lib_dir).map(drop) }
+        let below = lib_dir.join(provider);
+        let prefix = Prefix::new(&below.join(root), lib_dir).filter(|prefix| prefix.provider() == provider);
+        prefix.ok_or_else(|| InstallRootError { provider: provider.to_owned(), root: root.clone(), below })
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::boolean;
+use crate::fs::lib_dir::folder_name;
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
@@ -228,7 +229,7 @@ impl<'a> ReleaseSearch<'a> {
             tag if tag.is_empty() || tag.starts_with('.') => format!("+{tag}"),
             tag => tag,
         };
-        self.settings.lib_dir.join(self.provider).join(owner).join(&repository.name).join(tag)
+        self.settings.lib_dir.join(self.provider).join(&*folder_name(&owner)).join(&repository.name).join(tag)
     }
 
     /// Returns a file with what is known about it.

@@ -300,7 +300,9 @@ mod tests {
             "packages",
         ];
         for root in others {
-            assert!(prefix_of(&format!(r#"{{"pip":{{"install_root":"{root}"}}}}"#)).is_err(), "{root}");
+            let error = prefix_of(&format!(r#"{{"pip":{{"install_root":"{root}"}}}}"#)).unwrap_err();
+            let hint = ", with a name that does not end with .part";
+            assert_eq!(error.to_string().ends_with(hint), root == "y.part", "{error}");
         }
     }
 }

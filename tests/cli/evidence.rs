@@ -105,6 +105,24 @@ fn an_empty_folder_and_the_prefix_in_a_copy_of_lib_dir_are_replaced() {
 }
 
 #[test]
+fn a_binary_may_be_named_like_a_folder_of_rigup_itself() {
+    for hook in [builder(), other_builder(), in_place()] {
+        let context = context(&hook);
+        let names = [("x.part", "x.part+"), ("packages", "packages+"), ("x.part+", "x.part++"), ("x", "x")];
+        for (name, folder) in names {
+            let record = context.run(&["install", name, "--binproviders", "p"]).succeeds().record();
+            let program = context.path("lib/p").join(folder).join("bin").join(name);
+            assert_eq!(record["abspath"], program.to_str().unwrap());
+        }
+        for (name, folder) in names {
+            context.run(&["exec", "--", name]).succeeds();
+            let removed = context.run(&["uninstall", name]).succeeds().record();
+            assert_eq!(removed["removed"][0], context.path("lib/p").join(folder).to_str().unwrap());
+        }
+    }
+}
+
+#[test]
 fn a_hook_that_runs_outside_rigup_replaces_what_it_installed() {
     for hook in [builder(), other_builder(), in_place()] {
         let context = context(&hook);

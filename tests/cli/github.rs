@@ -237,6 +237,27 @@ fn a_repository_that_is_not_known_must_be_named() {
 }
 
 #[test]
+fn an_owner_or_a_repository_may_be_named_like_a_folder_of_rigup_itself() {
+    let mut context = TestContext::new();
+    let packed = archive(&context, "1.0");
+    for repository in ["packages/tool", "owner/packages", "tool.part/x", "owner/tool.part"] {
+        let path = format!("/file/{}", asset_name("1.0"));
+        let _server = github_with(&mut context, |address| {
+            let url = format!("http://{address}{path}");
+            let list = json!([{"tag_name": "1.0", "published_at": "2026-01-01T00:00:00Z", "assets": [
+                {"name": asset_name("1.0"), "browser_download_url": url},
+            ]}]);
+            let api = format!("/api/repos/{repository}/releases?per_page=30");
+            [(api, vec![Answer::file(list.to_string())]), (path, vec![Answer::file(packed.clone())])].into()
+        });
+        let record = install_with(&context, "github", &json!(repository));
+        assert_eq!(record["version"], "1.0", "{repository}: {record}");
+        context.run(&["uninstall", "rg", "--yes", "--force"]).succeeds();
+        assert_eq!(names_in(&lib(&context, "github")), ["packages"], "{repository}");
+    }
+}
+
+#[test]
 fn the_next_asset_is_installed_if_the_best_does_not_run() {
     let mut context = TestContext::new();
     // A program of this system whose loader does not exist.
