@@ -145,8 +145,10 @@ impl Resolver<'_> {
     fn report_unsupported_defaults(&self, request: &Request, provider: &str) {
         let enforces = self.provider_configs.get(provider).map(|config| config.enforces).unwrap_or_default();
         let mut rules = enforces.unsupported_defaults(request.policy_of(provider));
-        if request.overrides.of(provider).get("sha256").is_some_and(|value| !value.is_null()) {
-            // A file that the requirement states by its digest cannot be a newer one.
+        let states_digest =
+            request.overrides.of(provider).get("sha256").is_some_and(|value| !value.is_null());
+        if states_digest || request.pin.as_ref().is_some_and(|pin| !pin.url_sha256.is_empty()) {
+            // A file whose digest the requirement or a lock file states cannot be a newer one.
             rules.retain(|rule| *rule != MIN_RELEASE_AGE_KEY);
         }
         if !rules.is_empty() {

@@ -93,6 +93,23 @@ fn a_copied_lib_dir_needs_no_download() {
 }
 
 #[test]
+fn a_locked_install_from_an_address_has_no_age_to_warn_of() {
+    let mut context = TestContext::new();
+    let server =
+        github_with(&mut context, |_| [("/rg".to_owned(), vec![Answer::file(program("1.0"))])].into());
+    let overrides = json!({"url": {"url": format!("http://{}/rg", server.address)}});
+    context.plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "rg", "binproviders": "url", "overrides": overrides})],
+    );
+    let warning = "url cannot enforce min_release_age";
+    context.run(&["install"]).succeeds().stderr_contains(warning);
+    context.run(&["lock"]).succeeds();
+    let output = context.run(&["install", "--locked", "--force"]).succeeds();
+    assert!(!output.stderr.contains(warning), "the lock file states the digest: {}", output.stderr);
+}
+
+#[test]
 fn url_installs_from_the_address_of_the_requirement() {
     let mut context = TestContext::new();
     let packed = program("2.5");
