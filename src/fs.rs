@@ -9,6 +9,6 @@ pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod regular_file;
 pub(crate) mod remove;
-pub(crate) mod same_tree;
 pub(crate) mod temporary_folder;
+pub(crate) mod tree_digest;
 pub(crate) mod write_access;

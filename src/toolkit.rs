@@ -22,5 +22,6 @@ pub(crate) mod single;
 pub(crate) mod started_hook;
 pub(crate) mod toml_keys;
 pub(crate) mod unpack;
+pub(crate) mod unpacked_asset;
 pub(crate) mod unpacked_program;
 pub(crate) mod versions;

@@ -5,6 +5,7 @@
 //! | `bin` | the links, unless the settings name another LIB_BIN_DIR |
 //! | `<provider>/<name>`, `<provider>/packages/<name>` | a prefix, with a `+` if its name is `packages` or ends with `.part` |
 //! | `github/<owner>/<repository>/<tag>-<digest>` | a prefix with a release asset, which several binaries may share |
+//! | `<prefix>/.rigup-asset` | the release asset that was unpacked into a prefix |
 //! | `<prefix>.part` | a prefix that a hook is building |
 //! | `<prefix>.part/.rigup-old` | the earlier version of a prefix that the bash provider is building in place |
 //! | `.prefixes/<prefix>` | the markers of the users of a prefix |

@@ -90,8 +90,7 @@ impl Lock {
 
     /// Takes a lock in LIB_DIR, which may be shared with other users, if it is free.
     pub(crate) fn try_in_lib_dir(lib_dir: &Path, name: &str) -> Result<Result<Self, Busy>, LockError> {
-        let path = in_lib_dir(lib_dir, name);
-        make_shared_file(lib_dir, &path)?;
+        let path = file_in_lib_dir(lib_dir, name)?;
         Busy(FileLock::create(&path)?).try_again()
     }
 
@@ -103,8 +102,7 @@ impl Lock {
         waits_for_this: impl Fn(&Identity) -> bool,
         on_wait: impl FnOnce(&Holder),
     ) -> Result<Self, LockError> {
-        let path = in_lib_dir(lib_dir, name);
-        make_shared_file(lib_dir, &path)?;
+        let path = file_in_lib_dir(lib_dir, name)?;
         Self::take(&path, interrupt, waits_for_this, on_wait)
     }
 
@@ -131,10 +129,7 @@ impl Lock {
                 Some(holder) if circular_tries == CIRCULAR_TRIES => {
                     Err(LockError::Circular(path.to_owned(), holder.pid))
                 }
-                _ => match interrupted_by(interrupt, Instant::now() + RETRY) {
-                    Some(signal) => Err(LockError::Interrupted(signal)),
-                    None => Ok(()),
-                },
+                _ => wait_to_retry(interrupt),
             }
         })?;
         Ok(Self::new(file)?)
@@ -185,6 +180,13 @@ pub(crate) fn in_lib_dir(folder: &Path, name: &str) -> PathBuf {
     folder.join(lib_dir::LOCKS).join(format!("{suffix}-{}", hex(&digest[..4])))
 }
 
+/// Creates the file of a lock in LIB_DIR, unless it exists, and returns its path.
+pub(crate) fn file_in_lib_dir(lib_dir: &Path, name: &str) -> io::Result<PathBuf> {
+    let path = in_lib_dir(lib_dir, name);
+    make_shared_file(lib_dir, &path)?;
+    Ok(path)
+}
+
 /// The holder of a lock, as the file names it: the pid, and the start time, boot id and pid namespace, without which a
 /// pid cannot be compared with those of other processes. A file that is being written, or that another version of rigup
 /// wrote, may contain only a part of this.
@@ -192,8 +194,18 @@ pub(crate) fn in_lib_dir(folder: &Path, name: &str) -> PathBuf {
 pub(crate) struct Holder(String);
 
 impl Holder {
+    /// Returns the holder that a file names.
+    pub(super) fn in_file(path: &Path) -> io::Result<Self> {
+        Ok(Self(FileLock::create(path)?.read()))
+    }
+
+    /// Writes the holder to the file of a lock.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        FileLock::create(path)?.write(&self.0)
+    }
+
     /// Returns the process with this pid as a holder.
-    fn of(pid: u32) -> Self {
+    pub(super) fn of(pid: u32) -> Self {
         let known = system::entry(pid).ok().flatten().zip(*PID_NAMESPACE);
         Self(known.map_or_else(
             || format!("{pid}\n"),
@@ -269,6 +281,12 @@ pub(crate) fn take_folder(
         Err(io::Error::new(io::ErrorKind::TimedOut, reason))
     })?;
     Ok(lock.into())
+}
+
+/// Waits until it is time to try again to take a lock.
+pub(super) fn wait_to_retry(interrupt: &Interrupt) -> Result<(), LockError> {
+    interrupted_by(interrupt, Instant::now() + RETRY)
+        .map_or(Ok(()), |signal| Err(LockError::Interrupted(signal)))
 }
 
 /// Waits until `deadline` or until a signal interrupts rigup, and returns that signal.

@@ -6,13 +6,14 @@ use crate::fs::atomic;
 use crate::fs::dir::{denying_owner, parent};
 use crate::fs::lib_dir::{self, Prefix};
 use crate::fs::remove::remove_tree;
-use crate::fs::same_tree::is_same_tree;
+use crate::fs::tree_digest::tree_digest;
+use crate::process::inherited_lock;
 use crate::process::lock::{self, LOCKED, Lock};
 use crate::process::signals::Interrupt;
 use crate::process::tree;
 use crate::settings::Settings;
 use crate::toolkit::binary::BinaryError;
-use crate::toolkit::relocate;
+use crate::toolkit::{relocate, unpacked_asset};
 
 /// A folder that a hook has filled, and the prefix that it replaces.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct BuiltPrefix<'a> {
     pub prefix: PathBuf,
     /// Whether the requests of other binaries, whose hooks have other locks, build the same prefix.
     pub is_shared: bool,
+    /// The address and the digest of the file that was unpacked into the folder, if the hook states them.
+    pub download: Option<(&'a str, &'a str)>,
     /// The settings, with the folder that contains the prefix.
     pub settings: &'a Settings,
 }
@@ -58,10 +61,10 @@ impl BuiltPrefix<'_> {
         let failed = |error| BinaryError::Replace(prefix.clone(), error);
         let is_in_place = self.built == prefix;
         let place = Prefix::new(prefix, lib_dir);
-        let mut lock = None;
+        let mut _lock = None;
         if let Some(place) = &place {
             place.check_folders(lib_dir).map_err(failed)?;
-            lock = self.lock(place, interrupt)?;
+            _lock = self.lock(place, interrupt)?;
             if !is_in_place && !place.has_evidence(lib_dir) && lib_dir::is_filled(prefix) {
                 return Err(BinaryError::Foreign(prefix.clone()));
             }
@@ -75,7 +78,11 @@ impl BuiltPrefix<'_> {
         let aside = part.as_deref().filter(|part| self.built.starts_with(part)).unwrap_or(self.built);
         let final_path =
             file.strip_prefix(self.built).map_or_else(|_| file.to_owned(), |inside| prefix.join(inside));
-        if lock.is_some() && is_same_tree(prefix, self.built).unwrap_or(false) {
+        if let Some(download) = self.download.filter(|_| self.is_shared) {
+            unpacked_asset::state(self.built, download).map_err(failed)?;
+        }
+        let digest = |folder: &Path| tree_digest(folder, None).ok();
+        if self.is_shared && digest(prefix).is_some_and(|found| Some(found) == digest(self.built)) {
             let _ = remove_tree(aside);
             return Ok(final_path);
         }
@@ -90,11 +97,23 @@ impl BuiltPrefix<'_> {
         Ok(final_path)
     }
 
+    /// Releases the lock of a shared prefix that the hook holds. A process that the program left behind would hold it, too.
+    pub(crate) fn release_lock(&self) {
+        let lib_dir = &self.settings.lib_dir;
+        if let Some(place) = Prefix::new(&self.prefix, lib_dir).filter(|_| self.is_shared) {
+            inherited_lock::release(lib_dir, &place.lock_name());
+        }
+    }
+
     /// Takes the lock of a shared prefix, unless the hook holds it.
     fn lock(&self, place: &Prefix, interrupt: &Interrupt) -> Result<Option<Lock>, BinaryError> {
         let Settings { lib_dir, environment, .. } = self.settings;
         let name = place.lock_name();
-        if !self.is_shared || environment.get(LOCKED) == Some(lock::id(lib_dir, &name).as_os_str()) {
+        let is_held = || {
+            environment.get(LOCKED) == Some(lock::id(lib_dir, &name).as_os_str())
+                || inherited_lock::is_inherited(lib_dir, &name)
+        };
+        if !self.is_shared || is_held() {
             return Ok(None);
         }
         let waits_for_this = tree::descends_from;

@@ -86,8 +86,13 @@ impl BegunHook for StartedHook {
         if !built.starts_with(&part) {
             return Err(failed(format!("{} is not {} or in it", built.display(), part.display())));
         }
-        let built =
-            BuiltPrefix { built: &built, prefix: prefix.path(&settings.lib_dir), is_shared: false, settings };
+        let built = BuiltPrefix {
+            built: &built,
+            prefix: prefix.path(&settings.lib_dir),
+            is_shared: false,
+            download: None,
+            settings,
+        };
         if relocate {
             built.relocate(on_message).map_err(|error| (Outcome::Failed, error.to_string()))?;
         }

@@ -93,6 +93,45 @@ fn programs_of_one_release_are_installed_at_once_and_share_its_folder() {
 }
 
 #[test]
+fn programs_of_one_release_asset_are_downloaded_once() {
+    let mut context = TestContext::new();
+    let mut server = two_programs(&mut context);
+    let output = context.run(&["install", "-j2"]).succeeds();
+    let (one, two) = (&output.records()[0], &output.records()[1]);
+    assert_eq!([&one["url"], &one["url_sha256"]], [&two["url"], &two["url_sha256"]]);
+    context.run(&["install", "--force", "a"]).succeeds();
+    context.run(&["exec", "--", "b"]).succeeds();
+    let names = names_in(&lib(&context, "github"));
+    assert_eq!(names, ["BurntSushi", "packages"]);
+    assert!(names_in(&lib(&context, "github/packages")).is_empty());
+    let path = download_path("v1.0", &asset_name("1.0"));
+    assert_eq!(server.paths().iter().filter(|found| **found == path).count(), 1);
+}
+
+#[test]
+fn a_release_is_downloaded_again_if_its_folder_is_not_what_was_unpacked() {
+    let mut context = TestContext::new();
+    let mut server = two_programs(&mut context);
+    context.run(&["install", "a"]).succeeds();
+    let folder = linked("data/", &context).parent().unwrap().parent().unwrap().to_owned();
+    let statement = folder.join(".rigup-asset");
+    let text = std::fs::read_to_string(&statement).unwrap();
+    for change in [
+        &(|| std::fs::remove_file(&statement).unwrap()) as &dyn Fn(),
+        &|| std::fs::write(&statement, text.replace("\"url_sha256\":\"", "\"url_sha256\":\"0")).unwrap(),
+        &|| std::fs::write(folder.join("added"), "").unwrap(),
+        &|| std::fs::rename(&folder, context.path("away")).unwrap(),
+    ] {
+        change();
+        context.run(&["install", "--force", "b"]).succeeds();
+        assert_eq!(std::fs::read_to_string(&statement).unwrap(), text);
+        assert!(!folder.join("added").exists());
+    }
+    let path = download_path("v1.0", &asset_name("1.0"));
+    assert_eq!(server.paths().iter().filter(|found| **found == path).count(), 5);
+}
+
+#[test]
 fn a_damaged_release_is_mended_by_the_next_install_of_one_of_its_programs() {
     let mut context = TestContext::new();
     let _server = two_programs(&mut context);

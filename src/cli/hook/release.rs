@@ -4,16 +4,20 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::command::{CliError, CommandResult, Context, interrupt};
 use crate::cli::hook::provider_args::ProviderArgs;
+use crate::cli::message::message;
 use crate::clock;
 use crate::engine::ExitStatus;
 use crate::fs::digest::is_sha256;
 use crate::model::Outcome;
 use crate::process::executable;
+use crate::process::lock::LockError;
+use crate::process::signals::Interrupt;
 use crate::settings::Settings;
 use crate::shell;
 use crate::toolkit::begin::EXIT_IN_SHELL;
 use crate::toolkit::download::AssetSource;
 use crate::toolkit::release::{ReleaseSearch, listing};
+use crate::toolkit::unpacked_asset::AssetPrefix;
 
 /// The arguments of `rigup hook release`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +48,12 @@ pub(crate) struct DownloadArgs {
     /// Allow an address of http or file too, because the user's setting NAME has it
     #[arg(long, value_name = "NAME")]
     setting: Option<String>,
+    /// Download nothing if the file is already unpacked in the prefix of this release; set `built` to the prefix
+    #[arg(long, value_name = "PATH")]
+    release: Option<PathBuf>,
+    /// The hook has opened the file of the lock
+    #[arg(long, hide = true, requires = "release")]
+    under_lock: bool,
 }
 
 /// Prints shell code that sets the release of a request and its files, or that ends the hook.
@@ -77,7 +87,7 @@ fn list(of: &ProviderArgs, context: &mut Context) -> CommandResult {
 
 /// Downloads a file, and prints shell code that sets its path, or that ends the hook.
 pub(super) fn download(args: &DownloadArgs, context: &mut Context) -> CommandResult {
-    let DownloadArgs { source, folder, sha256, unverified, setting } = args;
+    let DownloadArgs { source, folder, sha256, unverified, setting, release, .. } = args;
     evaluated(context, |settings| {
         let is_line = AssetSource::is_line(source);
         if is_line && (sha256.is_some() || *unverified || setting.is_some()) {
@@ -93,10 +103,37 @@ pub(super) fn download(args: &DownloadArgs, context: &mut Context) -> CommandRes
         } else {
             AssetSource::at(source, setting.as_deref(), sha256.as_deref(), *unverified)
         };
-        let downloaded = download.and_then(|download| download.run(folder, settings, &interrupt));
-        let script = downloaded.map(|downloaded| downloaded.script());
+        let unpacked = |download: &AssetSource| {
+            let place = AssetPrefix::new(release.as_deref()?, download, settings)?;
+            // Without the lock, the file is downloaded.
+            unpacked(args, &place, &interrupt).unwrap_or_default()
+        };
+        let script = download.and_then(|download| match unpacked(&download) {
+            Some(script) => Ok(script),
+            None => Ok(download.run(folder, settings, &interrupt)?.script()),
+        });
         Ok(script.map_err(|error| (error.signal(), error.outcome(), error.to_string())))
     })
+}
+
+/// Returns the shell code for a file that is unpacked already, or that takes the lock under which that is checked. Returns
+/// `None` if the file has to be downloaded.
+fn unpacked(
+    args: &DownloadArgs,
+    place: &AssetPrefix<'_>,
+    interrupt: &Interrupt,
+) -> Result<Option<String>, LockError> {
+    let DownloadArgs { source, folder, release, under_lock, .. } = args;
+    if !under_lock {
+        let release = release.as_deref().map(shell::quote_path).unwrap_or_default();
+        let (source, folder) = (shell::quote_text(source), shell::quote_path(folder));
+        let command =
+            format!("\"$RIGUP\" hook download --under-lock --release {release} -- {source} {folder}");
+        return place.opening(&command).map(Some);
+    }
+    let is_locked =
+        place.lock(interrupt, |holder| message!("waiting for {holder}, which downloads the same file"))?;
+    Ok(if is_locked { place.script() } else { None })
 }
 
 /// Checks whether the system can start a program.
