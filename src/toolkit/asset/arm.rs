@@ -1,6 +1,6 @@
 //! The variants of 32-bit Arm.
 
-/// What the name of an asset for 32-bit Arm says about the processor. The greatest is the best for a host with `armv7`, whose
+/// What the name of an asset for 32-bit Arm says about the processor. The greatest that runs is the best for a host whose
 /// C library passes floating-point numbers in registers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ArmVariant {
@@ -29,6 +29,11 @@ enum ArmLevel {
 }
 
 impl ArmVariant {
+    /// Whether the name says that the program needs a newer processor than one with `ARMv6`.
+    pub(crate) fn needs_v7(self) -> bool {
+        self.level == ArmLevel::V7
+    }
+
     /// Stores what a word says, such as `armv7`, `arm32v6`, `armhf` or `gnueabi`.
     pub(crate) fn read(&mut self, word: &str) {
         if word.contains("hf") {

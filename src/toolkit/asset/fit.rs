@@ -109,7 +109,8 @@ impl<'a> Others<'a> {
 
     /// Returns how well an asset fits the architecture, or `None` if it does not.
     fn arch_fit(&self, asset: &ParsedName, platform: Platform) -> Option<ArchFit> {
-        let arch = platform.arch();
+        let is_armv6 = platform.arch() == Arch::Armv6;
+        let arch = if is_armv6 { Arch::Arm } else { platform.arch() };
         let has = |arch| asset.archs.contains(&Some(arch));
         let is_darwin = platform.os() == Os::Darwin;
         let has_short = asset.has_short_arch
@@ -119,7 +120,7 @@ impl<'a> Others<'a> {
                 _ => false,
             };
         if has(arch) {
-            return Some(ArchFit::Exact);
+            return (!is_armv6 || !asset.arm.needs_v7()).then_some(ArchFit::Exact);
         }
         if is_darwin && has_short {
             return Some(ArchFit::Short);

@@ -4,6 +4,7 @@ use std::env::consts;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
+use crate::machine::arm;
 use crate::machine::libc::{self, Libc};
 use crate::toolkit::asset::arch::Arch;
 use crate::toolkit::asset::os::Os;
@@ -19,7 +20,7 @@ pub(crate) enum Platform {
 impl Platform {
     /// Returns the platform of this host, or `None` if it is not one of these.
     pub(crate) fn of_host() -> Option<Self> {
-        let arch = arch(consts::ARCH)?;
+        let arch = if arm::is_v6() { Arch::Armv6 } else { arch(consts::ARCH)? };
         match consts::OS {
             "linux" => Some(Self::Linux(arch, libc::of_host())),
             "macos" => Some(Self::Darwin(arch)),
@@ -77,6 +78,9 @@ impl FromStr for Platform {
 
 /// Returns the architecture that a name stands for, such as `x86_64`, `amd64` or `arm64`.
 fn arch(name: &str) -> Option<Arch> {
+    if name == "armv6" {
+        return Some(Arch::Armv6);
+    }
     match word::meaning(&name.replace('_', ""))[..] {
         [Word::Arch(arch)] => arch,
         _ => None,

@@ -369,3 +369,21 @@ fn arm_hosts_get_the_newest_level_with_hard_float() {
         assert_eq!(choose(&names, "x", "linux-arm-gnu"), expected, "{names:?}");
     }
 }
+
+#[test]
+fn an_armv6_host_gets_no_armv7_asset() {
+    for (names, expected) in [
+        ("x-linux-armv5 x-linux-armv6 x-linux-armv7", Some("x-linux-armv6")),
+        ("x-linux-arm x-linux-armv7", Some("x-linux-arm")),
+        ("x-linux-armv7 x-linux-amd64", None),
+        (
+            "x-armv7-unknown-linux-gnueabihf x-arm-unknown-linux-gnueabihf",
+            Some("x-arm-unknown-linux-gnueabihf"),
+        ),
+        ("x-linux-arm32v7 x-linux-armv5", Some("x-linux-armv5")),
+        ("x-linux-arm64", None),
+    ] {
+        let names: Vec<&str> = names.split(' ').collect();
+        assert_eq!(choose(&names, "x", "linux-armv6-gnu"), expected, "{names:?}");
+    }
+}

@@ -65,13 +65,14 @@ fn names(platform: Platform) -> (&'static str, String, String) {
     let of_target = match arch {
         "x86" => "i686",
         "arm" => "armv7",
+        "armv6" => "arm",
         "riscv64" => "riscv64gc",
         arch => arch,
     };
     let os = if text.starts_with("darwin") { "darwin" } else { "linux" };
     let target = match (os, arch) {
         ("darwin", _) => format!("{of_target}-apple-darwin"),
-        (_, "arm") => format!("{of_target}-unknown-linux-{libc}eabihf"),
+        (_, "arm" | "armv6") => format!("{of_target}-unknown-linux-{libc}eabihf"),
         _ => format!("{of_target}-unknown-linux-{libc}"),
     };
     (os, arch.to_owned(), target)
@@ -133,6 +134,7 @@ mod tests {
             ("linux-x86_64-gnu", "v1/x-1-linux-x86_64-x86_64-unknown-linux-gnu.tgz"),
             ("linux-aarch64-musl", "v1/x-1-linux-aarch64-aarch64-unknown-linux-musl.tgz"),
             ("linux-arm-gnu", "v1/x-1-linux-arm-armv7-unknown-linux-gnueabihf.tgz"),
+            ("linux-armv6-musl", "v1/x-1-linux-armv6-arm-unknown-linux-musleabihf.tgz"),
             ("darwin-arm64", "v1/x-1-darwin-aarch64-aarch64-apple-darwin.tgz"),
         ] {
             assert_eq!(template.expand("1", "v1", platform.parse().unwrap()), expected);
@@ -163,6 +165,9 @@ mod tests {
         assert_eq!(of_platform(Some(&both), "linux-x86_64-musl".parse().unwrap()), Ok(Some("b")));
         assert_eq!(of_platform(Some(&both), "linux-aarch64-gnu".parse().unwrap()), Ok(None));
         assert_eq!(of_platform(Some(&json!("x")), platform), Ok(Some("x")));
+        let arm = json!({"linux-arm": "v7", "linux-armv6": "v6"});
+        assert_eq!(of_platform(Some(&arm), "linux-armv6-gnu".parse().unwrap()), Ok(Some("v6")));
+        assert_eq!(of_platform(Some(&arm), "linux-arm-gnu".parse().unwrap()), Ok(Some("v7")));
         for wrong in [json!(1), json!({"darwin-arm64": 1, "linux-x86_64": 2})] {
             assert_eq!(of_platform(Some(&wrong), platform), Err(OfPlatformError::Type), "{wrong}");
         }

@@ -2,6 +2,7 @@
 
 use std::env::consts;
 
+use crate::machine::arm;
 use crate::machine::libc::{self, Libc};
 use crate::process::executable;
 
@@ -40,6 +41,7 @@ impl WheelHost {
         let arch = match (consts::ARCH, consts::OS) {
             ("aarch64", "macos") => "arm64",
             ("x86", _) => "i686",
+            ("arm", _) if arm::is_v6() => "armv6l",
             ("arm", _) => "armv7l",
             ("powerpc64", _) => "ppc64le",
             (arch, _) => arch,
