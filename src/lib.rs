@@ -62,11 +62,22 @@ pub mod internal {
     pub use crate::plugin::config::provider::ProviderConfig;
     pub use crate::plugin::config::value::{Origin, SettingResolver, Sources};
     pub use crate::plugin::hook_name::{Background, HookName, canonical_event};
+    pub use crate::process::signals::Interrupt;
     pub use crate::process::terminate::GRACE;
     pub use crate::process::wrapper::LinkKind;
     pub use crate::store::{FILE_NAME, ProcessFilter, Store};
     pub use crate::toolkit::request::HookRequest;
 
+    pub mod archive {
+        pub use crate::toolkit::unpack::unpack;
+    }
+    pub mod asset {
+        pub use crate::toolkit::asset::platform::Platform;
+        pub use crate::toolkit::asset::rank;
+    }
+    pub mod checksum {
+        pub use crate::toolkit::checksum::{Checksum, find};
+    }
     pub mod github {
         pub use crate::report::ci::github::{command, error};
     }

@@ -4,7 +4,7 @@ use crate::machine::facts;
 
 /// A C library of Linux.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Libc {
+pub enum Libc {
     /// The GNU C library.
     Gnu,
     /// musl, as on Alpine.

@@ -109,7 +109,7 @@ pub(super) fn restore_defaults() {
 ///
 /// Each signal adds a byte to a pipe that is never read, so every thread that polls the pipe wakes up.
 #[derive(Debug)]
-pub(crate) struct Interrupt {
+pub struct Interrupt {
     pipe: io::PipeReader,
     /// Keeps the pipe open if no signal handler does.
     _writer: Option<Arc<io::PipeWriter>>,
@@ -126,7 +126,7 @@ impl Interrupt {
     }
 
     /// Returns an interrupt that never occurs, for a program that exits at once.
-    pub(crate) fn none() -> io::Result<Self> {
+    pub fn none() -> io::Result<Self> {
         Self::of(Vec::new())
     }
 

@@ -22,7 +22,7 @@ mod tests;
 /// Returns the assets of a release that may contain a program for a platform, as indexes of `names`, the best one first.
 ///
 /// A name does not say everything that a program needs: if the best one does not run, the next one may.
-pub(crate) fn rank(names: &[impl AsRef<str>], program: &str, platform: Platform) -> Vec<usize> {
+pub fn rank(names: &[impl AsRef<str>], program: &str, platform: Platform) -> Vec<usize> {
     let parsed = names.iter().enumerate();
     let mut release: Vec<_> =
         parsed.filter_map(|(place, name)| ParsedName::parse(name.as_ref(), program, place)).collect();

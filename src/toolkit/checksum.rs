@@ -23,14 +23,14 @@ enum ChecksumAlgorithm {
 
 /// The digest of a file, in lower-case hex.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Checksum {
+pub struct Checksum {
     algorithm: ChecksumAlgorithm,
     digest: String,
 }
 
 impl Checksum {
     /// Parses a digest, whose length tells the algorithm. `sha256:` may be in front.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let digest = text.to_ascii_lowercase();
         let digest = ["sha256:", "sha384:", "sha512:"]
             .iter()
@@ -47,7 +47,7 @@ impl Checksum {
     }
 
     /// Returns the digest.
-    pub(crate) fn digest(&self) -> &str {
+    pub fn digest(&self) -> &str {
         &self.digest
     }
 
@@ -64,12 +64,12 @@ impl Checksum {
 /// A list names a file, or has its name and an ending, but has no checksum of it that can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} has no checksum of {1} that can be read")]
-pub(crate) struct UnreadableChecksum(String, String);
+pub struct UnreadableChecksum(String, String);
 
 /// Returns the checksum of the file `name` in a list with the name `list`, SHA-256 first, or `None` if the list does not
 /// name the file, or has only digests of other algorithms. The only digest in a list counts if it names no file, or if the
 /// list has the name of the file and an ending.
-pub(crate) fn find(content: &[u8], list: &str, name: &str) -> Result<Option<Checksum>, UnreadableChecksum> {
+pub fn find(content: &[u8], list: &str, name: &str) -> Result<Option<Checksum>, UnreadableChecksum> {
     let is_other = |word: &str| OTHER_ALGORITHMS.iter().any(|other| word.starts_with(other));
     let lower = list.to_ascii_lowercase();
     let ending = lower.strip_prefix(&name.to_ascii_lowercase());

@@ -50,7 +50,7 @@ const TAR_ENDINGS: [&str; 12] = [
 
 /// Unpacks an archive into a folder, which must be empty or not exist. The content of a file that is no archive becomes
 /// one file in it, without the ending of a compressed file. If that fails, the folder stays as it is.
-pub(crate) fn unpack(archive: &Path, folder: &Path, interrupt: &Interrupt) -> Result<(), UnpackError> {
+pub fn unpack(archive: &Path, folder: &Path, interrupt: &Interrupt) -> Result<(), UnpackError> {
     let mut file = open(archive)?;
     let length = file.metadata().map_err(UnpackError::Unreadable)?.len();
     // A link to a folder stays in place.

@@ -2,6 +2,12 @@
 
 use std::path::Path;
 
+#[path = "../../fuzz/properties/archive.rs"]
+mod archive;
+#[path = "../../fuzz/properties/asset.rs"]
+mod asset;
+#[path = "../../fuzz/properties/checksum.rs"]
+mod checksum;
 #[path = "../../fuzz/properties/config.rs"]
 mod config;
 #[path = "../../fuzz/properties/hook_name.rs"]
@@ -49,4 +55,19 @@ fn hook_names_parse_the_same_in_their_full_form() {
 #[test]
 fn lock_files_parse_the_same_after_they_are_written() {
     replay("lockfile", lockfile::check);
+}
+
+#[test]
+fn archives_are_unpacked_into_their_folder_or_refused() {
+    replay("archive", archive::check);
+}
+
+#[test]
+fn assets_are_chosen_whatever_the_order_of_their_names() {
+    replay("asset", asset::check);
+}
+
+#[test]
+fn checksums_are_digests_in_their_list() {
+    replay("checksum", checksum::check);
 }

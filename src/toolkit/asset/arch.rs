@@ -2,7 +2,7 @@
 
 /// The architecture of a processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arch {
+pub enum Arch {
     X86_64,
     Aarch64,
     X86,

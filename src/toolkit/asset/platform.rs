@@ -12,8 +12,10 @@ use crate::toolkit::asset::word::{self, Word};
 
 /// What a program must be built for: written `linux-x86_64-gnu`, `linux-aarch64-musl` or `darwin-arm64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Platform {
+pub enum Platform {
+    /// Linux, with the architecture and the C library.
     Linux(Arch, Libc),
+    /// macOS, with the architecture.
     Darwin(Arch),
 }
 
@@ -60,7 +62,7 @@ pub(crate) const FORMS: &str = "linux-x86_64-gnu, linux-aarch64-musl or darwin-a
 /// A text that names no platform.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a platform; write it like {FORMS}")]
-pub(crate) struct PlatformError(String);
+pub struct PlatformError(String);
 
 impl FromStr for Platform {
     type Err = PlatformError;

@@ -14,7 +14,7 @@ const MAX_SHOWN: usize = 100;
 
 /// The reason why an archive is not unpacked. It completes a sentence that starts with `cannot unpack FILE: `.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UnpackError {
+pub enum UnpackError {
     /// The archive cannot be decoded, with the error of the decoder.
     #[error("it is damaged or incomplete: {0}")]
     Damaged(String),
