@@ -130,7 +130,6 @@ pub(super) fn locked_script(
     let caches = caches.to_string_lossy();
     let (prefix, packages, locations) = (prefix.to_string_lossy(), packages.join("\n"), locations.join("\n"));
     let variables = [
-        ("provider", provider),
         ("name", request.name.link_name()),
         ("prefix", &prefix),
         ("packages", &packages),
@@ -144,6 +143,7 @@ pub(super) fn locked_script(
     script += &policy::assignments(request, now);
     script += &assignment(("max_version", &request.max_version))?;
     script += &assignment(("shared", if is_shared { "yes" } else { "" }))?;
+    script += &assignment(("provider", provider))?;
     script += &assignment(("foreign", &foreign.to_string_lossy()))?;
     script += &assignment(("stamps", &settings.data_dir.join("stamps").to_string_lossy()))?;
     script += &stated_settings(config, settings)?;
