@@ -83,7 +83,7 @@ fn user_with(limit: u32) -> u32 {
 #[test]
 fn row_33_nothing_is_half_started_without_enough_descriptors() {
     let messages = ["Too many open files", "unable to open database file"];
-    check_limits(&messages, 4..24, |context, limit, args| {
+    check_limits(&messages, 4..32, |context, limit, args| {
         let limit = format!("--nofile={limit}");
         let args = [&[limit.as_str(), env!("CARGO_BIN_EXE_rigup")], args].concat();
         CommandOutput::new(&args, &context.command_for(Path::new("prlimit"), &args).output().unwrap())
@@ -114,7 +114,7 @@ fn row_33_nothing_is_half_started_without_enough_processes() {
     let rigup = folder.path().join("rigup");
     fs::copy(env!("CARGO_BIN_EXE_rigup"), &rigup).unwrap();
     let messages = ["too many processes or threads"];
-    check_limits(&messages, 1..10, |context, limit, args| {
+    check_limits(&messages, 1..13, |context, limit, args| {
         let user = user_with(limit);
         fs::create_dir(context.path("data")).unwrap();
         for folder in ["", "here", "data"] {
