@@ -335,7 +335,7 @@ fn dry_run(request: &InstallRequest, context: &mut Context) -> CommandResult {
     let (providers, configs) = (plan.catalog.providers(), plan.catalog.provider_configs());
     let (discovery, lib_dir) = (&plan.catalog.discovery, &context.settings.lib_dir);
     let records =
-        results.iter().map(|result| result.to_dry_run_record(&providers, &configs, discovery, lib_dir));
+        results.iter().map(|result| result.to_dry_run_record(&providers, configs, discovery, lib_dir));
     let records: Vec<Value> = records.collect();
     let rows = results.iter().zip(&records).map(|(result, record)| {
         let text = |key: &str| record[key].as_str().unwrap_or_default();

@@ -170,7 +170,7 @@ impl<'a> Applier<'a> {
                 let lib_dir = &self.session.settings.lib_dir;
                 output.results[index].to_dry_run_record(
                     &self.providers,
-                    &configs,
+                    configs,
                     &self.catalog.discovery,
                     lib_dir,
                 )

@@ -59,6 +59,8 @@ pub(crate) struct Catalog {
     /// The package managers of the system on that PATH, in hook order, each with whether it installs as root. A search of PATH
     /// for all of them takes long, so there is only one.
     package_managers: OnceLock<Vec<(ProviderName, bool)>>,
+    /// The configuration of each provider, once it was asked for.
+    provider_configs: OnceLock<HashMap<ProviderName, ProviderConfig>>,
 }
 
 impl Catalog {
@@ -177,6 +179,7 @@ impl Catalog {
             plugin_warnings,
             search_path: command::search_path(settings, &[]),
             package_managers: OnceLock::new(),
+            provider_configs: OnceLock::new(),
         };
         Ok((catalog, unreadable))
     }
@@ -236,7 +239,7 @@ impl Catalog {
     }
 
     /// Returns the configuration in the `config.json` of each provider.
-    pub(crate) fn provider_configs(&self) -> HashMap<ProviderName, ProviderConfig> {
+    pub(crate) fn provider_configs(&self) -> &HashMap<ProviderName, ProviderConfig> {
         let config = |name: &ProviderName| {
             let schema = self.configs.schema(name);
             let mut config = schema.map(|schema| schema.provider.clone()).unwrap_or_default();
@@ -247,7 +250,8 @@ impl Catalog {
             }
             config
         };
-        self.providers().into_iter().map(|name| (name.clone(), config(&name))).collect()
+        self.provider_configs
+            .get_or_init(|| self.providers().into_iter().map(|name| (name.clone(), config(&name))).collect())
     }
 
     /// Returns the programs on which a provider depends and that are not on PATH, each with how to install it.

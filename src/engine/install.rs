@@ -437,7 +437,7 @@ impl<'a> Installer<'a> {
             provider_deps: &self.catalog.provider_deps(),
             discovery: &self.catalog.discovery,
             configs: &self.catalog.configs,
-            provider_configs: &self.catalog.provider_configs(),
+            provider_configs: self.catalog.provider_configs(),
             reinstalls: self.options.reinstalls,
             overwrites: self.options.overwrites,
             is_lookup: self.options.is_lookup,
