@@ -27,7 +27,7 @@ use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
 /// The time after which a hook is recorded as running. A hook that exits sooner is recorded only with its exit.
-pub(crate) const RECORD_AFTER: Duration = Duration::from_millis(20);
+pub(crate) const RECORD_AFTER: Duration = Duration::from_millis(50);
 
 /// The settings of each plugin, as variables.
 pub(crate) type Variables = HashMap<PluginName, Vec<Variable>>;

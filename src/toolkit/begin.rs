@@ -10,7 +10,7 @@ use nix::unistd::geteuid;
 use crate::fs::dir::{nearest_existing, other_owner, owner_blocked_by_root, parent};
 use crate::fs::lib_dir::{self, make_shared_dir};
 use crate::model::Outcome;
-use crate::plugin::config::provider::{HookLock, ProviderConfig, SettingsReader};
+use crate::plugin::config::provider::{HookLock, PackageMetadata, ProviderConfig, SettingsReader};
 use crate::plugin::overrides::OptionError;
 use crate::process::inherited_lock;
 use crate::process::lock::{self, LOCKED};
@@ -46,17 +46,20 @@ const HOME: &str = "HOME";
 /// The shell code that defines functions for every hook.
 const FUNCTIONS: &str = include_str!("begin_all.sh");
 
-/// The shell code that defines functions for a hook with one request, also for one that installs Node or Python packages,
-/// images of containers or releases.
-const REQUEST_FUNCTIONS: [&str; 7] = [
-    include_str!("begin_request.sh"),
-    include_str!("begin_node.sh"),
-    PIP_FUNCTIONS,
-    UV_FUNCTIONS,
-    include_str!("begin_python.sh"),
-    include_str!("begin_container.sh"),
-    include_str!("begin_release.sh"),
-];
+/// The shell code that defines functions for a hook with one request.
+const REQUEST_FUNCTIONS: &str = include_str!("begin_request.sh");
+
+/// The shell code that defines functions for a hook that installs Node packages.
+const NODE_FUNCTIONS: &str = include_str!("begin_node.sh");
+
+/// The shell code that defines functions for a hook that installs Python packages.
+const PYTHON_FUNCTIONS: &str = include_str!("begin_python.sh");
+
+/// The shell code that defines functions for a hook that installs images of containers.
+const CONTAINER_FUNCTIONS: &str = include_str!("begin_container.sh");
+
+/// The shell code that defines functions for a hook that installs releases.
+const RELEASE_FUNCTIONS: &str = include_str!("begin_release.sh");
 
 /// The shell code that defines functions for a hook that reads the settings of pip.
 const PIP_FUNCTIONS: &str = include_str!("begin_pip.sh");
@@ -153,7 +156,27 @@ pub(super) fn locked_script(
     }
     script += &how_to_install(config)?;
     script += if is_part_new { PART_IS_NEW } else { "part_is_new=\n" };
-    Ok(script + &format!("umask {umask:03o}\n{FUNCTIONS}{}", REQUEST_FUNCTIONS.concat()))
+    let functions = [&[FUNCTIONS, REQUEST_FUNCTIONS], package_functions(config.metadata)].concat().concat();
+    Ok(script + &format!("umask {umask:03o}\n{functions}"))
+}
+
+/// Returns the shell code that defines the functions for packages with this metadata, or for packages of every kind: a shell
+/// takes long to read all of them.
+fn package_functions(metadata: Option<PackageMetadata>) -> &'static [&'static str] {
+    match metadata {
+        Some(PackageMetadata::DistInfo) => &[PIP_FUNCTIONS, UV_FUNCTIONS, PYTHON_FUNCTIONS],
+        Some(PackageMetadata::PackageJson) => &[NODE_FUNCTIONS],
+        Some(PackageMetadata::Image) => &[CONTAINER_FUNCTIONS],
+        Some(_) => &[],
+        None => &[
+            NODE_FUNCTIONS,
+            PIP_FUNCTIONS,
+            UV_FUNCTIONS,
+            PYTHON_FUNCTIONS,
+            CONTAINER_FUNCTIONS,
+            RELEASE_FUNCTIONS,
+        ],
+    }
 }
 
 /// Returns the shell code that a batch hook evaluates at its start, under its lock. It sets the variables `provider`,
