@@ -125,7 +125,8 @@ venv_try() {
         for venv in "$part"/*/; do venv=${venv%/}; done
         set -f
     elif [ "$is_tool" ] && venv_saw 'No executables are provided|unexpected argument|unrecognized subcommand'; then
-        is_tool= && venv_try && return
+        # uv leaves files in its folder, and makes no venv in one that is not empty.
+        is_tool= && remove_part && mkdir "$part" && venv_try && return
     fi
     [ "$code" = 0 ]
 }

@@ -107,11 +107,12 @@ fn a_file_that_is_no_module_of_lib_dir_is_rejected() {
 fn uv_installs_a_package_without_programs_as_a_module() {
     let mut context = TestContext::new();
     context.without_registries();
-    // `uv tool install` fails, and says on stdout why.
+    // `uv tool install` fails, says on stdout why, and leaves a file; `uv venv` needs an empty folder.
     let uv = r#"#!/bin/sh
 case "$1 $2" in
-"tool install") echo "No executables are provided by package \`six\`; removing tool" && echo "error: Failed to install entrypoints for \`six\`" >&2 && exit 1 ;;
-"venv --quiet") mkdir -p "$3/bin" && : >"$3/pyvenv.cfg" && ln -s /bin/sh "$3/bin/python" ;;
+"tool install") : >"$UV_TOOL_DIR/.lock" && echo "No executables are provided by package \`six\`; removing tool" && echo "error: Failed to install entrypoints for \`six\`" >&2 && exit 1 ;;
+"venv --quiet") [ -z "$(ls -A "$3")" ] || { echo "error: A directory already exists at: $3" >&2 && exit 1; }
+    mkdir -p "$3/bin" && : >"$3/pyvenv.cfg" && ln -s /bin/sh "$3/bin/python" ;;
 "pip install")
     for arg; do case $arg in */bin/python) packages=${arg%/bin/python}/lib/python3/site-packages ;; esac; done
     info=$packages/six-1.17.0.dist-info
