@@ -57,7 +57,7 @@ pub(crate) fn verdicts(
         Err(error) => return for_all(Outcome::Failed, &format!("cannot read its output: {error}")),
     };
     if failed.is_none() {
-        output.put_in_place(begun, interrupt, on_event);
+        output.put_in_place(expected, begun, interrupt, on_event);
     }
     for notice in output.warnings.texts() {
         on_event(InstallEvent::Notice(format!("{provider}: {notice}")));
@@ -91,6 +91,10 @@ const STOPPED: &str = "terminated on request";
 /// The reason for a record with [`BUILT`] of a hook that has to put in place what it has built.
 const NOT_BEGUN: &str =
     "its Binary record states `built`, which is only for a hook that evaluates RIGUP_BEGIN";
+
+/// The reason for a hook that prints other Binary records besides one with [`BUILT`].
+const SEVERAL_RECORDS: &str =
+    "it printed several Binary records, but one that states `built` must be the only one";
 
 /// The reason for a hook whose exit is unknown.
 pub(super) const NO_EXIT: &str = "no process observed its exit";
@@ -126,32 +130,30 @@ impl ProviderOutput {
         }
     }
 
-    fn fail(&mut self, fields: &Map<String, Value>, failure: (Outcome, String)) {
-        let name = fields.get("name").and_then(Value::as_str).unwrap_or_default();
-        self.failures.insert(name.to_owned(), failure);
-    }
-
-    /// Puts in place what the hook has built, and replaces its records by those of the binaries in the prefix.
+    /// Puts in place what the hook has built, and replaces its record by that of the binary in the prefix.
     fn put_in_place(
         &mut self,
+        expected: &[Expected<'_>],
         begun: Option<&dyn BegunHook>,
         interrupt: &Interrupt,
         on_event: &impl Fn(InstallEvent),
     ) {
-        let not_begun = || (Outcome::Failed, NOT_BEGUN.to_owned());
+        let Some(index) = self.binaries.iter().position(|fields| fields.contains_key(BUILT)) else { return };
+        let fields = self.binaries.swap_remove(index);
         let on_message = |line| on_event(InstallEvent::Output(line));
-        for fields in self.binaries.extract_if(.., |fields| fields.contains_key(BUILT)).collect::<Vec<_>>() {
-            let records = begun
-                .ok_or_else(not_begun)
-                .and_then(|begun| begun.put_in_place(&fields, interrupt, &on_message));
-            match records {
-                Ok(records) if records.is_empty() => {
-                    self.fail(&fields, (Outcome::Failed, STOPPED.to_owned()));
-                }
-                Ok(records) => records.into_iter().for_each(|record| self.take(record, 1)),
-                Err(failure) => self.fail(&fields, failure),
-            }
-        }
+        let records = match begun {
+            Some(_) if !self.binaries.is_empty() => Err((Outcome::Failed, SEVERAL_RECORDS.to_owned())),
+            Some(begun) => begun.put_in_place(&fields, interrupt, &on_message),
+            None => Err((Outcome::Failed, NOT_BEGUN.to_owned())),
+        };
+        let failure = match records {
+            Ok(records) if records.is_empty() => (Outcome::Failed, STOPPED.to_owned()),
+            Ok(records) => return records.into_iter().for_each(|record| self.take(record, 1)),
+            Err(failure) => failure,
+        };
+        let stated = fields.get("name").and_then(Value::as_str).unwrap_or_default();
+        let name = if let [only] = expected { only.name } else { stated };
+        self.failures.insert(name.to_owned(), failure);
     }
 
     /// Returns the verdict for one request. Accepts the first record that can be verified, unless the hook reported a

@@ -1,13 +1,15 @@
 //! A provider's hook that rigup has started itself, and for which it does what `hook begin` and `hook binary` would do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::install::begin::{self, BegunHook, HookStart};
 use crate::install::probe::Prober;
+use crate::install::verify::VerifyError;
 use crate::model::Outcome;
 use crate::plugin::config::provider::ProviderConfig;
 use crate::process::signals::Interrupt;
@@ -33,9 +35,13 @@ pub(crate) struct StartedHook {
     code: String,
 }
 
-/// A Binary record of a hook, which leaves the prefix to rigup.
+/// A Binary record of a hook, which leaves the prefix to rigup. It states nothing that rigup itself finds out.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BuiltRecord {
+    #[serde(rename = "type")]
+    _kind: IgnoredAny,
+    name: String,
     abspath: PathBuf,
     built: PathBuf,
     #[serde(default)]
@@ -78,13 +84,20 @@ impl BegunHook for StartedHook {
         let Self { request, provider, config, settings, .. } = self;
         let failed = |reason: String| (Outcome::Failed, reason);
         let invalid = |error: serde_json::Error| failed(format!("its Binary record is not valid: {error}"));
-        let BuiltRecord { abspath, built, relocate, package_version, unenforced } =
+        let BuiltRecord { name, abspath, built, relocate, package_version, unenforced, .. } =
             BuiltRecord::deserialize(record).map_err(invalid)?;
+        if name != request.name.as_str() {
+            let error = VerifyError::WrongName { found: name, requested: request.name.to_string() };
+            return Err((error.outcome(), error.to_string()));
+        }
         let prefix =
             request.prefix(provider, &settings.lib_dir).map_err(|error| failed(error.to_string()))?;
         let part = prefix.part(&settings.lib_dir);
-        if !built.starts_with(&part) {
-            return Err(failed(format!("{} is not {} or in it", built.display(), part.display())));
+        // A link would lead out of LIB_DIR.
+        let is_folder = |path: &&Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
+        let mut folders = built.ancestors().take_while(|path| path.starts_with(&part));
+        if !built.starts_with(&part) || !folders.all(|path| is_folder(&path)) {
+            return Err(failed(format!("{} is not {} or a folder in it", built.display(), part.display())));
         }
         let built = BuiltPrefix {
             built: &built,

@@ -121,3 +121,29 @@ fn only_a_hook_that_rigup_has_begun_leaves_the_prefix_to_it() {
         assert_eq!(installed(&context), "1.0\n");
     }
 }
+
+#[test]
+fn a_record_that_leaves_the_prefix_to_rigup_is_checked_like_any_other() {
+    let built = r#""built":"'"$part"'","abspath":"'"$prefix"'/bin/x""#;
+    let link = "rm -r \"$part\" && mkdir \"$HOME/own\" && ln -s \"$HOME/own\" \"$part\"\n";
+    for (before, lines, reason) in [
+        ("", format!(r#"{{"type":"Binary","name":"y",{built}}}"#), "the record is for `y`, not for `x`"),
+        ("", format!(r#"{{"type":"Binary","name":"x","sha256":"0",{built}}}"#), "unknown field `sha256`"),
+        (
+            "",
+            format!(
+                "{{\"type\":\"Binary\",\"name\":\"x\",{built}}}\n{{\"type\":\"Binary\",\"name\":\"x\",\"abspath\":\"/bin/sh\"}}"
+            ),
+            "it printed several Binary records",
+        ),
+        (link, format!(r#"{{"type":"Binary","name":"x",{built}}}"#), "is not"),
+    ] {
+        let context = context(CONFIG);
+        install(&context).succeeds();
+        let hook = HOOK.replace("put_in_place \"$part\"", ": \"$part\"");
+        context.provider("mine", &hook);
+        context.write("here/last.sh", format!("{before}echo '{lines}'\n"));
+        install(&context).exits_with(1).stderr_contains(reason);
+        assert_eq!(installed(&context), "1.0\n");
+    }
+}
