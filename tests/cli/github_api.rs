@@ -37,10 +37,13 @@ fn with_latest(mut answers: Answers, address: &str) -> Answers {
 fn a_limit_without_a_way_around_names_the_time_and_the_variable() {
     let mut context = TestContext::new();
     let answers = limited_answers(&context, "");
-    let _server = github_with(&mut context, |_address| answers);
+    let mut server = github_with(&mut context, |_address| answers);
     let output = context.run(&INSTALL).exits_with(1);
     let reason = "allows no more requests until 2100-01-01T00:00:00Z; set GITHUB_TOKEN to have more";
     assert!(output.stderr.contains(reason), "{}", output.stderr);
+    let requests = server.paths();
+    let of_api = requests.iter().filter(|path| path.contains("/releases?")).count();
+    assert_eq!(of_api, 1, "an API that allows nothing more is not asked again: {requests:?}");
 }
 
 #[test]

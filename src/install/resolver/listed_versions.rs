@@ -14,7 +14,7 @@ use crate::model::{Outcome, Release, ReleaseFilter, VersionRange, release};
 use crate::plugin::discovery::Hook;
 
 /// How the reasons of hooks begin that could not ask their registry, so that asking it again would only take time.
-const UNREACHABLE: [&str; 2] = ["cannot reach ", "cannot download "];
+const UNREACHABLE: [&str; 3] = ["cannot reach ", "cannot download ", "the API of "];
 
 impl Resolver<'_> {
     /// Returns the targets of a provider's hook with the versions that the provider lists for partial ones, and for those
