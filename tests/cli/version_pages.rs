@@ -380,6 +380,8 @@ fn the_other_hooks_ask_the_registries_of_the_users_settings() {
     for (provider, name) in [("cargo", "rg-x"), ("gem", "rake"), ("node", "node"), ("go", "x.org/My/tool")] {
         let records = listed(&mut context, provider, &[request("node", provider, &json!([name]))]);
         assert_eq!(records[0]["type"], "BinaryVersions", "{provider}: {}", records[0]);
+        let version = records[0]["versions"][0]["version"].as_str().unwrap();
+        assert!(!version.starts_with('v'), "{provider}: {version}");
     }
 }
 

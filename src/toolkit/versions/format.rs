@@ -69,7 +69,7 @@ impl PageFormat {
             Self::Gem => gem(body),
             Self::Node => node(name, serde_json::from_slice(body)?),
             Self::Brew => Ok(brew(&serde_json::from_slice(body)?)),
-            Self::Lines => Ok(lines(body).map(|version| Release::new(version, None)).collect()),
+            Self::Lines => Ok(lines(body).map(|version| Release::new(without_v(version), None)).collect()),
         }
     }
 }
@@ -205,6 +205,14 @@ fn brew(formula: &Formula) -> Vec<Release> {
 fn lines(body: &[u8]) -> impl Iterator<Item = &str> {
     let lines = body.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
     lines.map(str::trim).filter(|line| !line.is_empty())
+}
+
+/// Returns a version without the letter that Go writes before it.
+fn without_v(version: &str) -> &str {
+    version
+        .strip_prefix('v')
+        .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+        .unwrap_or(version)
 }
 
 /// Whether a version has a pre-release by the rules of semver: any text after a `-`.
