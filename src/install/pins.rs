@@ -110,6 +110,7 @@ pub(crate) fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool 
         && pin.versions().contains(&installed.version)
         && verify::check_digest(&installed.abspath, &installed.sha256, (&pin.name, &pin.sha256), lib_dir)
             .is_ok()
+        && verify::check_url_digest(&installed.url_sha256, (&pin.name, &pin.url_sha256)).is_ok()
 }
 
 /// Returns each value that differs between two pins, before and after; empty if they are equal.

@@ -73,9 +73,9 @@ pub(crate) enum VerifyError {
     /// The version in the record is not the one in the lock file, for the binary with this name.
     #[error("version {0:?} is not the pinned {1:?}{next}", next = to_pin(.2))]
     OtherVersion(String, String, String),
-    /// The digest of the file is not the one in the lock file, for the binary with this name.
-    #[error("sha256 {0} is not the pinned {1}{next}", next = to_pin(.2))]
-    OtherFile(String, String, String),
+    /// The digest with this key is not the one in the lock file, for the binary with this name.
+    #[error("{0} {1} is not the pinned {2}{next}", next = to_pin(.3))]
+    OtherFile(&'static str, String, String, String),
     /// The digest in the record is not that of the file.
     #[error("sha256 {0} in the record is not the file's {1}")]
     WrongDigest(String, String),
@@ -217,9 +217,12 @@ pub(crate) fn verify(
         Some(measured) => measured.to_owned(),
         None => digest::sha256(&abspath).map_err(unreadable)?,
     };
-    let pinned = expected
-        .pin
-        .map_or(Ok(()), |(pin, lib_dir)| check_digest(&abspath, &sha256, (&pin.name, &pin.sha256), lib_dir));
+    let states_file = is_url(text("url")) && is_sha256(text("url_sha256"));
+    let (url, url_sha256) = if states_file { (text("url"), text("url_sha256")) } else { ("", "") };
+    let pinned = expected.pin.map_or(Ok(()), |(pin, lib_dir)| {
+        check_digest(&abspath, &sha256, (&pin.name, &pin.sha256), lib_dir)?;
+        check_url_digest(url_sha256, (&pin.name, &pin.url_sha256))
+    });
     // If the file changed since its fingerprint was taken, its digests say nothing.
     let (earlier, digest) = (stated_fingerprint.unwrap_or(&found), stated.unwrap_or(&sha256));
     let Some(fingerprint) = probe::fingerprint_if_unchanged(&abspath, earlier, digest) else {
@@ -251,15 +254,14 @@ pub(crate) fn verify(
             check_version(&version, package_version, &expected)?;
         }
     }
-    let url_sha256 = if is_url(text("url")) { text("url_sha256") } else { "" };
     let request_digest = if is_timed_out { request_digest::UNFINISHED } else { "" };
     Ok(Installed {
         binprovider: expected.provider.clone(),
         abspath,
         version,
         package_version: text("package_version").to_owned(),
-        url: if is_sha256(url_sha256) { text("url").to_owned() } else { String::new() },
-        url_sha256: if is_sha256(url_sha256) { url_sha256.to_owned() } else { String::new() },
+        url: url.to_owned(),
+        url_sha256: url_sha256.to_owned(),
         sha256,
         fingerprint,
         request_digest: request_digest.to_owned(),
@@ -335,8 +337,18 @@ pub(crate) fn check_digest(
     if found == pinned {
         Ok(())
     } else {
-        Err(VerifyError::OtherFile(found, pinned.to_owned(), name.to_owned()))
+        Err(VerifyError::OtherFile("sha256", found, pinned.to_owned(), name.to_owned()))
     }
+}
+
+/// Checks the digest of the file that a binary was installed from, which is empty if it is unknown, against the pinned name
+/// and digest, if one is pinned.
+pub(crate) fn check_url_digest(found: &str, (name, pinned): (&str, &str)) -> Result<(), VerifyError> {
+    if pinned.is_empty() || found == pinned {
+        return Ok(());
+    }
+    let found = if found.is_empty() { "none" } else { found };
+    Err(VerifyError::OtherFile("url_sha256", found.to_owned(), pinned.to_owned(), name.to_owned()))
 }
 
 fn check_version(found: &str, package_version: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
@@ -386,115 +398,4 @@ fn is_same_place(one: &Path, other: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-    use std::sync::LazyLock;
-
-    use serde_json::json;
-
-    use super::*;
-
-    static ENV: LazyLock<ProviderName> = LazyLock::new(|| ProviderName::from_static("env"));
-
-    fn expected(min_version: &str) -> Expected<'_> {
-        let max = if min_version.is_empty() { "" } else { "3" };
-        let versions = VersionRange { min: min_version, max };
-        Expected::new("sh", versions, &ENV, Path::new("/lib/bin/sh"))
-    }
-
-    fn check(min_version: &str, record: &Value) -> Result<Installed, String> {
-        verify(expected(min_version), record.as_object().unwrap()).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn accepts_a_correct_record_with_its_fingerprint_and_digest() {
-        let found = check("1", &json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"})).unwrap();
-        assert_eq!(found.abspath, Path::new("/bin/sh"));
-        assert_eq!(found.sha256, digest::sha256(Path::new("/bin/sh")).unwrap());
-        assert_eq!(Some(found.fingerprint), probe::fingerprint(Path::new("/bin/sh")));
-    }
-
-    #[test]
-    fn the_file_and_the_version_of_the_request_take_precedence() {
-        let (abspath, version) = (Some(Path::new("/bin/sh")), Some("2.0"));
-        let expected = Expected { abspath, version, ..expected("1.5") };
-        let record = json!({"name": "sh", "abspath": "/bin/sh", "version": "1.0"});
-        assert_eq!(verify(expected, record.as_object().unwrap()).unwrap().version, "2.0");
-        let other = json!({"name": "sh", "abspath": "/bin/ls"});
-        let error = verify(expected, other.as_object().unwrap()).unwrap_err().to_string();
-        assert_eq!(error, "abspath is /bin/ls, but overrides.env.abspath is /bin/sh");
-    }
-
-    #[test]
-    fn a_digest_in_the_record_must_be_that_of_the_file() {
-        let (digest, fingerprint) =
-            (digest::sha256(Path::new("/bin/sh")).unwrap(), probe::fingerprint(Path::new("/bin/sh")));
-        let stated = |sha256: &str| json!({"name": "sh", "abspath": "/bin/sh", "sha256": sha256});
-        assert_eq!(check("", &stated(&digest)).unwrap().sha256, digest);
-        let zeros = "0".repeat(64);
-        let error = format!("sha256 {zeros} in the record is not the file's {digest}");
-        assert_eq!(check("", &stated(&zeros)), Err(error.clone()));
-        let mut forged = stated(&zeros);
-        forged["fingerprint"] = json!(fingerprint);
-        assert_eq!(check("", &forged), Err(error));
-        let built_in = Expected { is_measured: true, ..expected("") };
-        let found = verify(built_in, forged.as_object().unwrap()).unwrap();
-        assert_eq!(found.sha256, zeros, "the digest is not computed twice");
-        let pin = Pin {
-            platform: String::new(),
-            name: "sh".to_owned(),
-            binprovider: ENV.clone(),
-            version: String::new(),
-            sha256: zeros,
-            url: String::new(),
-            url_sha256: String::new(),
-            hook_sha256: String::new(),
-            overrides_sha256: String::new(),
-        };
-        let pinned = Expected { pin: Some((&pin, Path::new("/lib"))), ..built_in };
-        assert!(matches!(verify(pinned, forged.as_object().unwrap()), Err(VerifyError::WrongDigest(..))));
-    }
-
-    #[test]
-    fn a_new_mode_is_checked_before_the_file_is_linked() {
-        let folder = tempfile::tempdir().unwrap();
-        let [path, other_name] = ["sh", "other"].map(|name| folder.path().join(name));
-        fs_err::copy("/bin/sh", &path).unwrap();
-        fs_err::hard_link(&path, &other_name).unwrap();
-        let record = json!({"name": "sh", "abspath": path, "version": "1.0"});
-        let mut installed = check("", &record).unwrap();
-        fs_err::remove_file(&other_name).unwrap();
-        verify_unchanged(&mut installed).unwrap();
-        assert_eq!(Some(&installed.fingerprint), probe::fingerprint(&path).as_ref());
-        installed.fingerprint = installed.fingerprint.rsplit_once(':').unwrap().0.to_owned() + ":1.0";
-        fs_err::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
-        let error = verify_unchanged(&mut installed).unwrap_err().to_string();
-        assert!(error.contains("has no exec bit"), "{error}");
-    }
-
-    #[test]
-    fn reports_why_a_record_is_rejected() {
-        for (record, expected) in [
-            (json!({"name": "bash", "abspath": "/bin/sh"}), "the record is for `bash`, not for `sh`"),
-            (json!({"name": "sh"}), "the record has no abspath"),
-            (json!({"name": "sh", "abspath": ["/bin/sh"]}), "the record has no abspath"),
-            (json!({"name": "sh", "abspath": "bin/sh"}), "abspath bin/sh is not absolute"),
-            (json!({"name": "sh", "abspath": "/no/such"}), "abspath /no/such does not exist"),
-            (json!({"name": "sh", "abspath": "/usr"}), "abspath /usr is not a file"),
-            (json!({"name": "sh", "abspath": "/etc/passwd"}), "abspath /etc/passwd has no exec bit"),
-            (
-                json!({"name": "sh", "abspath": "/lib/bin/sh"}),
-                "abspath /lib/bin/sh is a link that rigup creates; name the file that it leads to",
-            ),
-            (json!({"name": "sh", "abspath": "/bin/sh", "version": "1.9"}), "version 1.9 is older than 1.10"),
-            (
-                json!({"name": "sh", "abspath": "/bin/sh"}),
-                "the version is unknown, but 1.10 to 3 is required",
-            ),
-            (json!({"name": "sh", "abspath": "/bin/sh", "version": "3.1"}), "version 3.1 is newer than 3"),
-        ] {
-            let error = check("1.10", &record).unwrap_err();
-            assert!(error.starts_with(expected), "{record}: {error}");
-        }
-    }
-}
+mod tests;

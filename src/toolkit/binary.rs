@@ -130,11 +130,12 @@ impl ProgramFacts {
         self.file = file;
     }
 
-    /// Checks whether the request accepts the program, as rigup does when the hook has exited. Until then, the hook can
-    /// keep an earlier version.
+    /// Checks whether the request accepts the program, and the address and the digest of the file that it was installed from,
+    /// as rigup does when the hook has exited. Until then, the hook can keep an earlier version.
     pub(crate) fn check(
         &self,
         request: &HookRequest,
+        download: Option<(&str, &str)>,
         config: &ProviderConfig,
         lib_dir: &Path,
     ) -> Result<(), BinaryError> {
@@ -151,6 +152,8 @@ impl ProgramFacts {
             let pinned = (request.name.as_str(), request.exact_sha256.as_str());
             verify::check_digest(&self.file, &self.sha256, pinned, lib_dir)?;
         }
+        let pinned = (request.name.as_str(), request.exact_url_sha256.as_str());
+        verify::check_url_digest(download.map_or("", |(_, sha256)| sha256), pinned)?;
         Ok(())
     }
 

@@ -82,7 +82,7 @@ impl SingleSearch<'_> {
             (facts, _) => facts?,
         };
         if let Some(request) = self.request {
-            facts.check(request, self.config, &settings.lib_dir)?;
+            facts.check(request, self.download, self.config, &settings.lib_dir)?;
         }
         if prober.interrupt().signal().is_some() {
             return Ok(Vec::new());

@@ -57,3 +57,51 @@ fn lock_check_says_that_the_line_of_an_installed_binary_is_outdated() {
         check.stderr_contains("error: a: ").stderr_contains("run `rigup lock`");
     }
 }
+
+/// Adds a provider whose hook states the file that it installs from, with the digest in `home/digest`. `report` is the end of the
+/// hook, which reports what it has built.
+fn provider_of_downloads(context: &TestContext, report: &str) {
+    let hook = r#"#!/bin/sh
+set -eu
+eval "$("$RIGUP" hook begin --provider web -- "$@")"
+url=http://127.0.0.1:9/x.tar url_sha256=$(cat "$HOME/digest")
+make_part
+mkdir "$part/files"
+printf '#!/bin/sh\necho x 1.0\n' >"$part/files/x"
+chmod +x "$part/files/x"
+"#;
+    context.provider("web", &[hook, report, "\n"].concat());
+}
+
+#[test]
+fn a_locked_install_rejects_another_download_with_the_same_program() {
+    let [pinned, other] = ["a", "b"].map(|digit| digit.repeat(64));
+    let print = r#"rm -rf "$prefix" && mv "$part/files" "$prefix"
+        printf '{"type":"Binary","name":"x","abspath":"%s","url":"%s","url_sha256":"%s"}\n' "$prefix/x" "$url" "$url_sha256""#;
+    for report in [
+        r#""$RIGUP" hook binary --provider web --built "$part/files" --abspath "$prefix/x" --url "$url" \
+            --url-sha256 "$url_sha256" -- "$@""#,
+        print,
+        &format!("case $url_sha256 in b*) url= ;; esac\n{print}"),
+    ] {
+        let context = context_with_shelf(&[]);
+        provider_of_downloads(&context, report);
+        require(&context, &["x"], "web");
+        context.write("home/digest", &pinned);
+        let line = context.run(&["lock"]).succeeds().record();
+        assert_eq!(line["url_sha256"], *pinned);
+        run_elsewhere(&context, &["install", "--locked"]).succeeds();
+
+        context.write("home/digest", &other);
+        let third = context.path("third");
+        let locked = ["install", "--locked", "--data-dir", third.to_str().unwrap()];
+        let output = context.run(&locked).exits_with(1);
+        output
+            .stderr_contains(" is not the pinned aaaa")
+            .stderr_contains("rigup install --force x && rigup lock x");
+
+        // Nor is what was installed from it the pinned binary.
+        context.run(&["install", "--data-dir", third.to_str().unwrap()]).succeeds();
+        context.run(&locked).exits_with(1).stderr_contains(" is not the pinned aaaa");
+    }
+}
