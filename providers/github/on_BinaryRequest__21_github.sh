@@ -6,7 +6,7 @@ set -eu
 
 eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider github -- "$@")}"
 eval "$("$RIGUP" hook release --provider github -- "$@")"
-unpack_release github
+unpack_release
 prefix=$release-$(printf %.12s "$sha256")
 "$RIGUP" hook binary --provider github --built "$built" --prefix "$prefix" --abspath "$prefix/$program" \
     --url "$url" --url-sha256 "$sha256" --package-version "$version" ${unenforced:+"--unenforced=$unenforced"} -- "$@"

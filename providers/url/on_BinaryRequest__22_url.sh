@@ -6,5 +6,5 @@ set -eu
 
 eval "${RIGUP_BEGIN:-$("$RIGUP" hook begin --provider url -- "$@")}"
 eval "$("$RIGUP" hook release --at-url --provider url -- "$@")"
-unpack_release url
+unpack_release
 "$RIGUP" hook binary --provider url --built "$built" --abspath "$prefix/$program" --url "$url" --url-sha256 "$sha256" -- "$@"

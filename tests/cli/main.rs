@@ -52,6 +52,7 @@ mod github_tags;
 mod github_versions;
 mod hints;
 mod hook_contract;
+mod hook_reasons;
 mod hook_test;
 mod init;
 mod injection;
