@@ -382,7 +382,13 @@ fn check_file(path: &Path, expected: &Expected<'_>) -> Result<bool, VerifyError>
     match checked {
         Ok(()) => Ok(false),
         Err(ExecutableError::NoProgram) if may_be_module => Ok(true),
-        Err(problem) => Err(VerifyError::NotExecutable(path.to_owned(), problem)),
+        Err(problem) => {
+            let problem = match expected.lib_dir {
+                Some(lib_dir) => problem.of_hook(lib_dir),
+                None => problem,
+            };
+            Err(VerifyError::NotExecutable(path.to_owned(), problem))
+        }
     }
 }
 

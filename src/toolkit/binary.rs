@@ -223,7 +223,7 @@ impl Search<'_> {
         if let Err(problem) = checked
             && !is_module
         {
-            return Err(BinaryError::Unusable(file, problem));
+            return Err(BinaryError::Unusable(file, problem.of_hook(&self.settings.lib_dir)));
         }
         let fingerprint = probe::fingerprint(&file).unwrap_or_default();
         let owner = || package::owner(self.metadata?, &file, self.settings, self.prober.interrupt());

@@ -76,7 +76,17 @@ impl SingleSearch<'_> {
                     programs.is_empty() && self.config.metadata == Some(PackageMetadata::DistInfo);
                 match package::python_module(folder, self.name.link_name()).filter(|_| has_modules) {
                     Some(module) => self.search.facts(self.name, overrides, module, self.package_version)?,
-                    None => return Err(BinaryError::NoProgram(packages.no_program(programs))),
+                    None => {
+                        // Without a package manager, the hook itself chooses the path.
+                        let is_chosen = programs.is_empty() && self.config.metadata.is_none();
+                        let mut reason = packages.no_program(programs);
+                        if is_chosen {
+                            let path = file.display();
+                            reason +=
+                                &format!(": {path} does not exist; correct the path in the provider's hook");
+                        }
+                        return Err(BinaryError::NoProgram(reason));
+                    }
                 }
             }
             (facts, _) => facts?,

@@ -94,7 +94,7 @@ fn a_node_module_that_the_request_names_is_recorded_and_not_linked() {
 fn a_file_that_is_no_module_of_lib_dir_is_rejected() {
     for (file, content, reason) in [
         ("$HOME/notes.txt", "notes", "has no exec bit, and does not begin like a program"),
-        ("$LIB_DIR/x/tool", "#!/bin/sh\\n", "has no exec bit; run `chmod +x"),
+        ("$LIB_DIR/x/tool", "#!/bin/sh\\n", "has no exec bit; the provider's hook must set it"),
     ] {
         let context = context(file, content, "{}");
         let record = context.run(&["install"]).exits_with(1).record();

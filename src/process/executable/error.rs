@@ -1,7 +1,7 @@
 //! The reasons why the system cannot start a program.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::shell;
 
@@ -20,6 +20,9 @@ pub(crate) enum ExecutableError {
     /// Nobody may execute the file.
     #[error("has no exec bit; run `chmod +x {}`", shell::quote_path(.0))]
     NoExecBit(PathBuf),
+    /// Nobody may execute the file, which a provider's hook has just installed, and which is removed if it is rejected.
+    #[error("has no exec bit; the provider's hook must set it")]
+    NotSetByHook,
     /// Nobody may execute the file, and it has no beginning of a program.
     #[error("has no exec bit, and does not begin like a program; name another file")]
     NoProgram,
@@ -71,4 +74,14 @@ pub(crate) enum ExecutableError {
     /// The interpreters of a script are scripts themselves, without an end.
     #[error("is a script whose interpreter is a script, and so on")]
     Loop,
+}
+
+impl ExecutableError {
+    /// Returns the reason for a file that a provider's hook has installed into the folder `lib_dir`, or elsewhere.
+    pub(crate) fn of_hook(self, lib_dir: &Path) -> Self {
+        match self {
+            Self::NoExecBit(file) if file.starts_with(lib_dir) => Self::NotSetByHook,
+            other => other,
+        }
+    }
 }
