@@ -55,6 +55,17 @@ fn a_new_provider_uses_its_overrides_and_its_setting() {
 }
 
 #[test]
+fn a_new_hook_in_shell_defines_no_function_that_hook_begin_replaces() {
+    let context = TestContext::new();
+    context.run(&["init", "provider", "shelf", "--lang", "sh"]).succeeds();
+    let hook = context.path("here/providers/shelf/on_BinaryRequest__50_shelf.sh");
+    let hook = fs::read_to_string(hook).unwrap();
+    let (before, after) = hook.split_once("hook begin").unwrap();
+    assert!(!before.contains("() {"), "{before}");
+    assert!(after.contains(" || decline "), "{after}");
+}
+
+#[test]
 fn a_new_plugin_passes_hook_test_and_runs() {
     let context = TestContext::new();
     context.run(&["init", "plugin", "notes"]).succeeds();

@@ -3,9 +3,8 @@
 # Each requirement has a folder of its own, LIB_DIR/example/<name>.
 # shellcheck disable=SC2154 # hook begin sets name, prefix, packages and the like
 set -eu
-decline() { echo "$1" >&2; exit 0; }
 
-# Set name, prefix and packages, and take the lock of the prefix.
+# Set name, prefix and packages, take the lock of the prefix, and define functions such as decline.
 eval "$("$RIGUP" hook begin --provider example -- "$@")"
 
 [ -f "$EXAMPLE_SOURCE/$packages" ] || decline "$EXAMPLE_SOURCE does not contain $packages"
