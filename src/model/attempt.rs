@@ -35,7 +35,7 @@ impl Outcome {
     }
 }
 
-/// The start of the reason for a rejected program that is older than the installed one.
+/// The start of the reason of a rejection because of which an upgrade keeps the installed version.
 pub(crate) const HELD_BACK: &str = "held back: ";
 
 /// An attempt of a provider for a request, with its outcome.

@@ -91,7 +91,9 @@ impl<'a> ReleaseSearch<'a> {
         let template = self.stated.url()?.ok_or_else(|| ReleaseError::NoAddress(self.provider.to_owned()))?;
         let version = self.stated.version_of(self.request, false)?;
         if version.is_empty() && template.has_version() {
-            return Err(ReleaseError::NoVersion(self.provider.to_owned(), self.request.name.to_string()));
+            let is_upgrade = !self.request.not_below.is_empty();
+            let error = if is_upgrade { ReleaseError::NoNewerVersion } else { ReleaseError::NoVersion };
+            return Err(error(self.provider.to_owned(), self.request.name.to_string()));
         }
         let url = template.expand(version, version, self.platform);
         let name = Url::parse(&url)?.file_name().ok_or(UrlError::Invalid(url.clone()))?;

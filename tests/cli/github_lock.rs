@@ -110,6 +110,27 @@ fn a_locked_install_from_an_address_has_no_age_to_warn_of() {
 }
 
 #[test]
+fn an_upgrade_holds_back_a_program_whose_address_needs_a_version() {
+    let mut context = TestContext::new();
+    let files =
+        ["1.4.0", "1.5.0"].map(|version| (format!("/v{version}/rg"), vec![Answer::file(program(version))]));
+    let server = github_with(&mut context, |_| files.into());
+    let overrides = json!({"url": {"url": format!("http://{}/v{{version}}/rg", server.address)}});
+    context.plugin(
+        "p",
+        &[json!({"type": "Binary", "name": "rg", "binproviders": "url", "overrides": overrides})],
+    );
+    context.run(&["install", "rg@1.4.0"]).succeeds();
+    let record = context.run(&["upgrade"]).succeeds().record();
+    assert_eq!((&record["upgrade"], &record["version"]), (&json!("held back"), &json!("1.4.0")), "{record}");
+    assert_eq!(
+        record["reason"],
+        "the address in overrides.url.url has {version}, and no newer version is requested; request one as in rg@1.2"
+    );
+    assert_eq!(context.run(&["upgrade", "rg@1.5.0"]).succeeds().record()["version"], "1.5.0");
+}
+
+#[test]
 fn url_installs_from_the_address_of_the_requirement() {
     let mut context = TestContext::new();
     let packed = program("2.5");

@@ -1,6 +1,7 @@
 //! Why a request cannot be installed from a release.
 
 use crate::model::Outcome;
+use crate::model::attempt::HELD_BACK;
 use crate::toolkit::asset::platform::{FORMS, Platform};
 use crate::toolkit::http::error::HttpError;
 use crate::toolkit::http::url::UrlError;
@@ -56,6 +57,12 @@ pub(crate) enum ReleaseError {
          overrides.{0}.version"
     )]
     NoVersion(String, String),
+    /// An upgrade of a program whose address has a version states none.
+    #[error(
+        "{HELD_BACK}the address in overrides.{0}.url has {{version}}, and no newer version is requested; request one as in \
+         {1}@1.2"
+    )]
+    NoNewerVersion(String, String),
     /// No release has a version that the request accepts.
     #[error("{0}")]
     MissingVersion(String),
