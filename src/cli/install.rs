@@ -210,7 +210,8 @@ fn execute(
     timings: Option<&TimingsFile>,
 ) -> CommandResult {
     let started = clock::now();
-    let progress = ProgressDisplay::new(context);
+    let mut progress = ProgressDisplay::new(context);
+    progress.is_lookup = is_lookup;
     let on_event = |event: &EngineEvent<'_>| progress.show(event);
     let (engine, plan) = Engine::open_with_plan(request, context.settings.clone(), &on_event)?;
     let plan = &if is_lookup { plan.into_lookup() } else { plan };

@@ -21,6 +21,8 @@ const MAX_LINE_CHARS: usize = 100;
 /// A display of the engine's events on standard error. Several threads may call it at the same time.
 #[derive(Debug)]
 pub(crate) struct ProgressDisplay {
+    /// Whether nothing is installed, so that providers only find binaries.
+    pub(crate) is_lookup: bool,
     verbosity: Verbosity,
     /// Hidden if there are no bars.
     bars: MultiProgress,
@@ -36,7 +38,8 @@ impl ProgressDisplay {
         if is_job || context.verbosity.quiet {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
-        Self { verbosity: context.verbosity, bars, bar_by_name: Mutex::default(), printed: Mutex::default() }
+        let verbosity = context.verbosity;
+        Self { is_lookup: false, verbosity, bars, bar_by_name: Mutex::default(), printed: Mutex::default() }
     }
 
     /// Shows an event.
@@ -56,7 +59,8 @@ impl ProgressDisplay {
             InstallEvent::Started(provider) => self.show_step(name.as_str(), &format!("trying {provider}")),
             InstallEvent::Output(line) => self.show_output(name, line),
             InstallEvent::Attempted(attempt) if attempt.outcome == Outcome::Installed => {
-                self.note(&format!("{name}: installed by {}", attempt.provider));
+                let verb = if self.is_lookup { "found" } else { "installed" };
+                self.note(&format!("{name}: {verb} by {}", attempt.provider));
             }
             InstallEvent::Attempted(attempt) => {
                 let is_notable =

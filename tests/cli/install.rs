@@ -9,6 +9,13 @@ use serde_json::{Value, json};
 use crate::test_context::TestContext;
 
 #[test]
+fn load_says_that_it_found_a_binary_not_that_it_installed_it() {
+    let context = TestContext::new();
+    let stderr = context.run(&["load", "sh"]).succeeds().stderr;
+    assert!(stderr.contains("sh: found by env") && !stderr.contains("installed by"), "{stderr}");
+}
+
+#[test]
 fn links_and_records_a_binary_on_path() {
     let context = TestContext::new();
     context.plugin("shell", &[json!({"type": "Binary", "name": "sh", "binproviders": "env"})]);
