@@ -13,7 +13,7 @@ log=$PWD/dnf.log
 dnf_run() {
     verb=$1 && shift
     logged as_root dnf -y --setopt=install_weak_deps=False "$verb" "$@" && return
-    ! grep -q 'no enabled repositories' "$log" || decline "dnf has no enabled repositories"
+    ! grep -q 'no enabled repositories' "$log" || decline "dnf has no enabled repositories; enable one in /etc/yum.repos.d"
     # dnf goes on without a repository that it cannot reach.
     ! grep -q 'Failed to download metadata' "$log" || update_error=$(reason)
     false

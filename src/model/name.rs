@@ -17,7 +17,7 @@ pub struct BinaryName(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// The text is empty or blank.
-    #[error("the name is blank")]
+    #[error("the name is blank; use a plain name, or the absolute path of a file")]
     Blank,
     /// A `:` with no provider before it.
     #[error("there is no provider before the `:` of `{0}`; use PROVIDER:NAME, or the name alone")]
@@ -39,13 +39,13 @@ pub enum NameError {
     )]
     Scoped(String),
     /// `.` or `..`, alone or as the last part of a path.
-    #[error("the name `{0}` is a folder")]
+    #[error("the name `{0}` is a folder; use a plain name, or the absolute path of a file")]
     Dots(String),
     /// A program would read the name as an option.
-    #[error("the name `{0}` starts with `-`")]
+    #[error("the name `{0}` starts with `-`; leave that out")]
     LeadingDash(String),
     /// A control character, or a backslash, which the `echo` of many shells turns into one.
-    #[error("the name {0:?} contains a control character or a backslash")]
+    #[error("the name {0:?} contains a control character or a backslash; leave that out")]
     Control(String),
     /// A template such as `{X_BINARY}`, which only config.json may contain.
     #[error("the name `{0}` is a template; only required_binaries in config.json may contain one")]

@@ -108,7 +108,15 @@ fn contradicting_providers_and_versions_are_named_with_their_sources() {
         assert_eq!(output.record()["last_error"], reason, "{args:?}");
     }
     context.run(&["install", "npm:@angular/cli"]).exits_with(2).stderr_contains("is that of a package");
-    context.run(&["install", "shop:"]).exits_with(2).stderr_contains("the name is blank");
+    for (name, reason) in [
+        ("shop:", "the name is blank; use a plain name, or the absolute path of a file"),
+        ("", "the name is blank; use a plain name, or the absolute path of a file"),
+        ("-bad", "the name `-bad` starts with `-`; leave that out"),
+        ("..", "the name `..` is a folder; use a plain name, or the absolute path of a file"),
+        ("a\\b", "contains a control character or a backslash; leave that out"),
+    ] {
+        context.run(&["install", "--", name]).exits_with(2).stderr_contains(reason);
+    }
     for command in ["install", "load", "lock", "upgrade", "uninstall", "which"] {
         let output = context.run(&[command, ":jq"]).exits_with(2);
         output.stderr_contains("there is no provider before the `:` of `:jq`");

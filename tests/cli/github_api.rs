@@ -197,6 +197,16 @@ fn a_hint_to_set_a_token_applies_only_if_none_was_sent() {
 }
 
 #[test]
+fn an_address_of_the_api_that_cannot_be_used_names_its_variable() {
+    for variable in ["GITHUB_API_URL", "GITHUB_SERVER_URL"] {
+        let mut context = TestContext::new();
+        context.set(variable, "ftp://x");
+        let expected = format!("cannot use {variable}: cannot download ftp://x: only https is allowed");
+        context.run(&INSTALL).exits_with(1).stderr_contains(&expected);
+    }
+}
+
+#[test]
 fn a_refusal_that_is_no_limit_is_shown_in_the_words_of_the_api() {
     let mut context = TestContext::new();
     let long = "x".repeat(300);

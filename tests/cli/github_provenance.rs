@@ -58,8 +58,10 @@ fn a_file_must_be_signed_with_the_key_of_minisign() {
     let not_signed = "reject 'x is not signed with the key in minisign: x.minisig: the signature ";
     refused(&context, with("minisign", OTHER_KEY), &format!("{not_signed}was made with another key'"));
     refused(&context, with("url", "/other"), &format!("{not_signed}does not match the file'"));
-    let missing =
-        format!("fail 'cannot download http://{}/none: the server sent the status 404'", server.address);
+    let missing = format!(
+        "fail 'cannot download http://{}/none: the server sent the status 404; check the address'",
+        server.address
+    );
     refused(&context, with("signature", "/none"), &missing);
     let unsigned = download(&context, &server, &json!({"minisign": KEY}));
     refused(&context, unsigned, "reject 'x has no signature: the release has no x.minisig'");

@@ -170,7 +170,7 @@ fn dnf_installs_repairs_and_says_what_it_cannot_install() {
         "dnf",
         &Messages {
             package: "an RPM package",
-            without_repositories: "declined dnf has no enabled repositories",
+            without_repositories: "declined dnf has no enabled repositories; enable one in /etc/yum.repos.d",
             missing_dependency: "failed nothing provides rigup-none needed by rigup-egg-1.0-1.noarch",
             other_version: "declined dnf has no package named rigup-cow-9.0; check the name, or set overrides.dnf.packages",
             conflict: "failed package rigup-fox-1.0-1.noarch conflicts with rigup-hen provided by rigup-hen-2.0-1.noarch",

@@ -20,7 +20,7 @@ pub(crate) enum HttpError {
     #[error("{0}")]
     NotStarted(String),
     /// The server sent another status than that of a success.
-    #[error("cannot download {0}: the server sent the status {1}")]
+    #[error("cannot download {0}: the server sent the status {1}{next}", next = next_step(*.1))]
     Status(Url, u16),
     /// The transfer failed.
     #[error("cannot download {0}: {1}; check the network and the proxy")]
@@ -47,4 +47,13 @@ pub(crate) enum HttpError {
     /// A file cannot be written.
     #[error(transparent)]
     Io(io::Error),
+}
+
+/// Returns what to do about a status; empty if it does not say.
+fn next_step(status: u16) -> &'static str {
+    match status {
+        404 | 410 => "; check the address",
+        500.. => "; try again later",
+        _ => "",
+    }
 }

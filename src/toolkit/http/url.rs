@@ -34,6 +34,9 @@ pub(crate) enum UrlError {
     /// The address contains a user or a password.
     #[error("cannot download from {0}: the address contains a user or a password; put them into ~/.netrc")]
     Credentials(String),
+    /// A variable names an address that cannot be used.
+    #[error("cannot use {0}: {1}")]
+    Variable(&'static str, Box<UrlError>),
 }
 
 /// The server that an address names: scheme, host and port.

@@ -116,18 +116,14 @@ impl<'a> ReleaseHost<'a> {
     /// `GITHUB_API_URL` name.
     pub(crate) fn new(name: Option<&str>, settings: &'a Settings) -> Result<Self, UrlError> {
         let Some(name) = name else {
-            let variable = |name: &str| {
-                settings.environment.text(name).map(|text| text.trim_end_matches('/').to_owned())
+            let url = |name: &'static str, default: &dyn Fn() -> String| {
+                let stated = settings.environment.text(name);
+                let address = stated.map_or_else(default, |text| text.trim_end_matches('/').to_owned());
+                Url::parse(&address).map_err(|error| UrlError::Variable(name, Box::new(error)))
             };
-            let server = variable("GITHUB_SERVER_URL").unwrap_or_else(|| format!("https://{GITHUB}"));
-            let server = Url::parse(&server)?;
-            let api = variable("GITHUB_API_URL").unwrap_or_else(|| Self::github_api(&server));
-            return Ok(Self {
-                server,
-                apis: vec![(Api::GitHub, Url::parse(&api)?)],
-                is_github: true,
-                settings,
-            });
+            let server = url("GITHUB_SERVER_URL", &|| format!("https://{GITHUB}"))?;
+            let api = url("GITHUB_API_URL", &|| Self::github_api(&server))?;
+            return Ok(Self { server, apis: vec![(Api::GitHub, api)], is_github: true, settings });
         };
         let server = Url::of_host(name)?;
         let base = server.as_str().trim_end_matches('/').to_owned();
