@@ -71,7 +71,7 @@ impl Pins<'_> {
             |bound| if version::is_of_package(bound) { package::upstream_version(bound) } else { bound };
         let required = request.versions_of(provider);
         let versions = VersionRange { min: of_program(required.min), max: of_program(required.max) };
-        if !versions.contains(&pin.version) {
+        if !versions.contains_program(&pin.version, "") {
             if pin.version.is_empty() {
                 return Err(format!("{path} pins no version, but {versions} is required; run `{update}`"));
             }

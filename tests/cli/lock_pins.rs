@@ -1,5 +1,7 @@
 //! Lock files without requirements, and requirements that no longer accept their lines.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::lock_file::{context_with_shelf, require, run_elsewhere};
@@ -104,4 +106,26 @@ fn a_locked_install_rejects_another_download_with_the_same_program() {
         context.run(&["install", "--data-dir", third.to_str().unwrap()]).succeeds();
         context.run(&locked).exits_with(1).stderr_contains(" is not the pinned aaaa");
     }
+}
+
+#[test]
+fn a_pin_is_one_of_the_versions_that_begin_with_a_partial_one() {
+    let context = context_with_shelf(&[]);
+    let require = |version: &str| {
+        let line = json!({"type": "Binary", "name": "a", "binproviders": "shelf", "min_version": version,
+            "max_version": version});
+        context.plugin("mine", &[line]);
+    };
+    require("1.4");
+    context.write("home/newest", "1.4.2");
+    context.write("home/stubborn", "");
+    context.run(&["lock"]).succeeds();
+    context.write("home/newest", "2.0.0");
+    fs::remove_file(context.path("home/stubborn")).unwrap();
+    run_elsewhere(&context, &["lock", "--check"]).succeeds().stderr_contains("rigup.lock is up to date");
+    let record = run_elsewhere(&context, &["install", "--locked"]).succeeds().record();
+    assert_eq!(record["version"], "1.4.2");
+    require("1.3");
+    let expected = "rigup.lock pins version 1.4.2, which is newer than 1.3; run `rigup lock`";
+    context.run(&["install", "--locked"]).exits_with(1).stderr_contains(expected);
 }
