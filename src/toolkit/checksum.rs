@@ -78,8 +78,14 @@ pub fn find(content: &[u8], list: &str, name: &str) -> Result<Option<Checksum>, 
     }
     let text = decode(content);
     let lines: Vec<(Checksum, &str)> = text.lines().filter_map(|line| checksum_in(line.trim())).collect();
-    let mut found: Vec<&Checksum> =
-        lines.iter().filter(|(_, file)| is_path_of(file, name)).map(|(checksum, _)| checksum).collect();
+    let files = |is_file: &dyn Fn(&str) -> bool| -> Vec<&Checksum> {
+        lines.iter().filter(|(_, file)| is_file(file)).map(|(checksum, _)| checksum).collect()
+    };
+    let mut found = files(&|file| file.strip_prefix("./").unwrap_or(file) == name);
+    if found.is_empty() {
+        // The list may have been made in another folder.
+        found = files(&|file| file.rsplit(['/', '\\']).next() == Some(name));
+    }
     let is_sidecar = ending.is_some_and(|ending| !ending.is_empty());
     if let [(checksum, file)] = &lines[..]
         && (file.is_empty() || is_sidecar)
@@ -153,11 +159,6 @@ fn checksum_in(line: &str) -> Option<(Checksum, &str)> {
     let name = if before.trim().eq_ignore_ascii_case("sha256") { after } else { name };
     let name = name.trim().trim_end_matches(':');
     Some((Checksum::parse(word)?, name.strip_prefix('*').unwrap_or(name)))
-}
-
-/// Whether a path in a list is that of a file, in whatever folder it was made.
-fn is_path_of(path: &str, name: &str) -> bool {
-    path == name || path.rsplit(['/', '\\']).next() == Some(name)
 }
 
 #[cfg(test)]

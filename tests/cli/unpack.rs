@@ -158,6 +158,23 @@ fn a_file_is_verified_by_whatever_is_given() {
 }
 
 #[test]
+fn the_exact_name_in_a_list_wins_over_the_same_name_in_a_folder() {
+    let context = TestContext::new();
+    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let (other, file) = ("0".repeat(64), context.write("tool", "abc"));
+    for (list, code) in [
+        (format!("{other}  darwin/tool\n{digest}  linux/tool\n{digest}  tool\n"), 0),
+        (format!("{other}  darwin/tool\n{digest} *./tool\n"), 0),
+        (format!("{digest}  linux/tool\n{other}  tool\n"), 1),
+        (format!("{digest}  linux/tool\n"), 0),
+    ] {
+        let list = context.write("SHA256SUMS", list);
+        let paths = [&file, &list].map(|path| path.to_str().unwrap());
+        context.run(&["hook", "verify", paths[0], "--checksums", paths[1]]).exits_with(code);
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_not_one_without_a_checksum() {
     let context = TestContext::new();
     let list = context.write("SHA256SUMS", format!("{}  other\n", "0".repeat(64)));
