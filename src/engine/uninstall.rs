@@ -95,10 +95,11 @@ pub(crate) fn delete(
     let _lock = lock(session, &name, interrupt)?;
     // Another rigup may have changed the record before the lock was taken.
     let stored = session.store.binary(binary.machine_id, &binary.name)?;
-    if let Some(binary) = stored.filter(|stored| stored.id == binary.id)
-        && let Some(error) = unregister(session, &name, std::slice::from_ref(&binary))?
-    {
-        session.warn(error.to_string());
+    if let Some(binary) = stored.filter(|stored| stored.id == binary.id) {
+        if let Some(error) = unlink(session, &name, &binary) {
+            session.warn(error.to_string());
+        }
+        unregister(session, &name, std::slice::from_ref(&binary))?;
     }
     Ok(())
 }
@@ -247,8 +248,11 @@ pub(crate) fn uninstall(
         let reason = format!("{kept} is kept: {binprovider} found or installed it outside LIB_DIR");
         uninstalled.reasons.push(reason);
     }
-    if !is_dry_run && let Some(error) = unregister(session, name, &binaries)? {
-        uninstalled.failures.push(error.to_string());
+    if !is_dry_run {
+        if let Some(error) = unlink(session, name, &binary) {
+            return Ok(Err(format!("{name} stays installed: {error}")));
+        }
+        unregister(session, name, &binaries)?;
     }
     for prefix in of_binary {
         uninstalled.add(users.remove_prefix(&prefix, Some(name.as_str()), is_dry_run));
@@ -323,14 +327,9 @@ fn unlink(session: &Session<'_>, name: &BinaryName, binary: &Binary) -> Option<R
     }
 }
 
-/// Removes the link, the markers and then the records of a binary, whose lock is held: if this rigup is killed, the next
-/// uninstall does the rest. `binaries` are its records, which have the same file. Returns why the link cannot be removed.
-fn unregister(
-    session: &Session<'_>,
-    name: &BinaryName,
-    binaries: &[Binary],
-) -> Result<Option<RemovalError>, EngineError> {
-    let error = binaries.first().and_then(|binary| unlink(session, name, binary));
+/// Removes the markers and then the records of a binary, whose lock is held and whose link is removed: if this rigup is
+/// killed, the next uninstall does the rest. `binaries` are its records, which have the same file.
+fn unregister(session: &Session<'_>, name: &BinaryName, binaries: &[Binary]) -> Result<(), EngineError> {
     let users = Users::new(&session.settings, &session.store, session.machine.id)?;
     for binary in binaries {
         let file = binary.installed().map(|installed| &installed.abspath);
@@ -345,5 +344,5 @@ fn unregister(
         }
         session.store.delete_binary(binary.id)?;
     }
-    Ok(error)
+    Ok(())
 }

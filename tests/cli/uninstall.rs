@@ -363,12 +363,18 @@ fn what_cannot_be_removed_is_an_error() {
     let context = TestContext::new();
     context.provider("p", &provider(""));
     context.install_p(&["a"]).succeeds();
+    let uninstall_with = |mount: &str, folder: &Path| {
+        let script = format!("mount --bind \"$1\" \"$1\" && {mount}; shift; exec \"$@\"");
+        let rigup = [env!("CARGO_BIN_EXE_rigup"), "uninstall", "a"];
+        let args = [&namespaces[..], &["sh", "-c", &script, "sh", folder.to_str().unwrap()], &rigup].concat();
+        let output = context.command_for(Path::new("unshare"), &args).output().unwrap();
+        CommandOutput::new(&args, &output).exits_with(1)
+    };
+    let output = uninstall_with("mount -o remount,ro,bind \"$1\"", &context.lib(""));
+    output.stderr_contains("error: a stays installed: cannot remove ").stderr_contains("Read-only file system");
+    context.run(&["load", "a"]).succeeds();
     let mounted = context.lib("p/a/bin");
-    let script = "mount --bind \"$1\" \"$1\"; shift; exec \"$@\"";
-    let rigup = [env!("CARGO_BIN_EXE_rigup"), "uninstall", "a"];
-    let args = [&namespaces[..], &["sh", "-c", script, "sh", mounted.to_str().unwrap()], &rigup].concat();
-    let output = context.command_for(Path::new("unshare"), &args).output().unwrap();
-    let output = CommandOutput::new(&args, &output).exits_with(1);
+    let output = uninstall_with("true", &mounted);
     assert!(output.stderr.starts_with("error: cannot remove what nothing uses: "), "{}", output.stderr);
     assert!(mounted.join("a").exists());
 }
