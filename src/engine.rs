@@ -88,6 +88,7 @@ pub(crate) mod uninstall;
 pub(crate) mod upgrade;
 pub(crate) mod upgrade_outcome;
 pub(crate) mod user_settings;
+mod version_limit;
 mod version_status;
 pub(crate) mod why;
 

@@ -51,6 +51,9 @@ pub(crate) fn outdated(args: OutdatedArgs, context: &mut Context) -> CommandResu
         if let Err(reason) = &row.status {
             message!("cannot tell whether {} is outdated: {reason}", row.name);
         }
+        if let Some(reason) = &row.held_back {
+            message!("{} is held back ({}): {reason}", row.name, row.version);
+        }
         if !row.is_known || args.check && row.is_outdated() {
             status = status.or_incomplete();
         }

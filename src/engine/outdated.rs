@@ -9,6 +9,7 @@ use crate::engine::event::OnEvent;
 use crate::engine::install::InstallRequest;
 use crate::engine::session;
 use crate::engine::upgrade::{Asked, PlannedUpgrade, Unchanged, UpgradePlan};
+use crate::engine::upgrade_outcome::UpgradeOutcome;
 use crate::engine::version_status::VersionStatus;
 use crate::model::{Binary, Release};
 use crate::settings::Settings;
@@ -35,12 +36,18 @@ pub(crate) struct OutdatedRow {
     pub(crate) binprovider: String,
     /// What the registry has, or why that is unknown.
     pub(crate) status: Result<VersionStatus, String>,
+    /// Why an upgrade keeps the installed version although no release that is allowed is as new; `None` if one is.
+    pub(crate) held_back: Option<String>,
     /// Whether the binary is installed and has a request that can be resolved.
     pub(crate) is_known: bool,
 }
 
 impl OutdatedRow {
-    fn new(row: PlannedUpgrade) -> Self {
+    fn new(row: PlannedUpgrade, settings: &Settings) -> Self {
+        let held_back = match row.unless_newer(settings) {
+            Some(Unchanged::HeldBack(reason)) => Some(reason),
+            _ => None,
+        };
         let installed = row.earlier.as_ref().and_then(Binary::installed);
         let (version, binprovider) = installed.map_or_else(Default::default, |installed| {
             (installed.listed_version().to_owned(), installed.binprovider.to_string())
@@ -52,14 +59,15 @@ impl OutdatedRow {
         let is_known = reason.is_none();
         let not_asked = || Err(format!("{binprovider} does not list versions"));
         let status = reason.map_or_else(|| row.status.unwrap_or_else(not_asked), Err);
-        Self { name: row.name.to_string(), version, status, is_known, binprovider }
+        Self { name: row.name.to_string(), version, status, held_back, is_known, binprovider }
     }
 
     /// Returns the word for records and tables.
     pub(crate) fn word(&self) -> &'static str {
         match &self.status {
             Ok(status) if status.is_outdated => "outdated",
-            Ok(_) => "up to date",
+            Ok(_) if self.held_back.is_some() => UpgradeOutcome::HeldBack.as_str(),
+            Ok(_) => UpgradeOutcome::UpToDate.as_str(),
             Err(_) => "unknown",
         }
     }
@@ -84,7 +92,7 @@ impl OutdatedRow {
             "latest": version(latest),
             "binprovider": self.binprovider,
             "released_at": wanted.and_then(|wanted| wanted.released_at).map(clock::format),
-            "reason": self.status.as_ref().err(),
+            "reason": self.status.as_ref().err().or(self.held_back.as_ref()),
         })
     }
 }
@@ -100,6 +108,6 @@ pub(crate) fn outdated(
     let mut plan = UpgradePlan::new(request, settings, on_event)?;
     let interrupted =
         if plan.asks(Asked::All) { plan.ask_alone(Asked::All, settings, on_event)? } else { None };
-    let rows = plan.rows.into_iter().map(OutdatedRow::new).collect();
+    let rows = plan.rows.into_iter().map(|row| OutdatedRow::new(row, settings)).collect();
     Ok(OutdatedReport { catalog: plan.install.catalog, rows, interrupted })
 }

@@ -16,6 +16,7 @@ use crate::engine::session::{self, Session};
 use crate::engine::step_result::{StepResult, unresolved};
 use crate::engine::stored_requests;
 use crate::engine::upgrade_outcome::UpgradeOutcome;
+use crate::engine::version_limit;
 use crate::engine::version_status::{self, VersionStatus, VersionTarget};
 use crate::install::adopt;
 use crate::install::plan::{self, Refusal, Request};
@@ -129,31 +130,18 @@ impl PlannedUpgrade {
 
     /// Returns what keeps the newest release of all from being installed, for people; empty if it is installed.
     fn limit(&self) -> String {
-        let Some((target, Ok(VersionStatus { latest: Some(latest), only, .. }))) =
-            self.target().zip(self.status.as_ref())
-        else {
-            return String::new();
-        };
-        let Installed { binprovider: provider, .. } = target.installed;
-        let is_newer = Version::parse(&latest.version) > Version::parse(target.installed.listed_version());
-        let max_is_partial = target.request.versions_of(provider).partial().is_some();
-        match limit(target.request, provider) {
-            _ if !is_newer => String::new(),
-            _ if !only.is_empty() => {
-                format!("overrides.{provider} accept only {only}, not {}", latest.version)
-            }
-            None => format!("{} is not allowed yet", latest.version),
-            Some(limit) if max_is_partial => format!("{} is excluded: {limit}", latest.version),
-            Some(limit) => format!("{limit} excludes {}", latest.version),
-        }
+        let known = self.target().zip(self.status.as_ref().and_then(|status| status.as_ref().ok()));
+        known.map_or_else(String::new, |(VersionTarget { request, installed, .. }, status)| {
+            version_limit::of_latest(request, installed, status)
+        })
     }
 
     /// Returns why its provider need not run again: the installed file meets its request, and the registry has nothing newer
     /// that the request accepts. Returns `None` if the provider must run.
-    fn unless_newer(&self, settings: &Settings) -> Option<Unchanged> {
-        let VersionTarget { request, binary, installed } = self.target().filter(|_| self.step().is_some())?;
+    pub(super) fn unless_newer(&self, settings: &Settings) -> Option<Unchanged> {
+        let VersionTarget { binary, installed, .. } = self.target().filter(|_| self.step().is_some())?;
         let status = self.status.as_ref()?.as_ref().ok()?;
-        if status.is_outdated || !status::is_current(binary, request, settings) {
+        if status.is_outdated || !self.is_current(settings) {
             return None;
         }
         let version = installed.listed_version();
@@ -167,6 +155,11 @@ impl PlannedUpgrade {
             }
             None => Unchanged::HeldBack("no release is allowed".to_owned()),
         })
+    }
+
+    /// Whether the installed file is as recorded, and meets the request apart from its policy.
+    fn is_current(&self, settings: &Settings) -> bool {
+        self.target().is_some_and(|target| status::is_current(target.binary, target.request, settings))
     }
 
     /// Whether its provider is asked for versions.
@@ -307,7 +300,7 @@ impl UpgradePlan {
                 (None, Some(request)) => {
                     if let Some(result) = results.next() {
                         upgrade.settle(request, result, &self.install.catalog);
-                        upgrade.compare_with_wanted(status);
+                        upgrade.compare_with_listed(request, status);
                     }
                 }
                 (Some(unchanged), _) => {
@@ -380,7 +373,7 @@ impl Upgrade {
             if let Some(reason) = result.held_back() {
                 reason.clone_into(&mut self.reason);
             } else {
-                self.reason = limit(request, provider).unwrap_or_default();
+                self.reason = version_limit::of_request(request, provider).unwrap_or_default();
             }
             let enforces = catalog.configs.schema(provider).map(|schema| schema.provider.enforces);
             let is_unenforced = result.unenforced().iter().any(|rule| rule == MIN_RELEASE_AGE_KEY);
@@ -397,40 +390,28 @@ impl Upgrade {
         self.result = Some(result);
     }
 
-    /// Corrects the outcome if the provider ran and installed the earlier version again, although its registry has a newer one.
-    fn compare_with_wanted(&mut self, status: Option<&VersionStatus>) {
-        let wanted = status.filter(|status| status.is_outdated).and_then(|status| status.wanted.as_ref());
-        if let (UpgradeOutcome::UpToDate, Some(wanted), Some(installed)) =
-            (self.outcome, wanted, self.installed())
-        {
+    /// Corrects the reason with what the registry has, and the outcome if the provider ran and installed the earlier version
+    /// again, although its registry has a newer one.
+    fn compare_with_listed(&mut self, request: &Request, status: Option<&VersionStatus>) {
+        use UpgradeOutcome::{Unchanged, UpToDate, Upgraded};
+        let (Some(status), Some(installed), UpToDate | Upgraded) = (status, self.installed(), self.outcome)
+        else {
+            return;
+        };
+        let wanted = status.wanted.as_ref().filter(|_| status.is_outdated && self.outcome == UpToDate);
+        if let Some(wanted) = wanted {
             let spec = shell::quote_text(&format!("{}@{}", self.name, wanted.version));
             self.reason = format!(
                 "{} chose this version again, although {} is listed; `rigup upgrade {spec}` requests that one",
                 installed.binprovider, wanted.version
             );
-            self.outcome = UpgradeOutcome::Unchanged;
+            self.outcome = Unchanged;
+            return;
         }
-    }
-}
-
-/// Returns what limits the versions of a request from above, with its sources, or `None` if nothing does.
-fn limit(request: &Request, provider: &str) -> Option<String> {
-    let versions = request.versions_of(provider);
-    let limit = match (versions.partial(), versions.max) {
-        (_, "") => return None,
-        (Some(partial), _) => format!("only versions that begin with {partial} are allowed"),
-        (None, max) => format!("max_version {max}"),
-    };
-    Some(format!("{limit} ({})", sources(request)))
-}
-
-/// Returns what restricts the versions of a request: the places, or the next step if it is the stored one.
-fn sources(request: &Request) -> String {
-    if request.required_by.is_empty() && !request.is_restricted {
-        let name = shell::quote_text(request.name.as_str());
-        format!("by the request that installed it; for the newest, run `rigup install --force {name}`")
-    } else {
-        request.version_sources.join(", ")
+        let limit = version_limit::of_latest(request, installed, status);
+        if !limit.is_empty() {
+            self.reason = limit;
+        }
     }
 }
 
@@ -462,7 +443,7 @@ fn obstacle(
     let is_open = versions.partial().is_some() && version_status::hooks(catalog).contains_key(provider);
     let is_accepted = !is_open && versions.contains_program(version, package_version);
     let exact = versions.exact().filter(|_| is_accepted)?;
-    Some(Unchanged::Exact(format!("exactly {exact} is required ({})", sources(request))))
+    Some(Unchanged::Exact(format!("exactly {exact} is required ({})", version_limit::sources(request))))
 }
 
 /// Returns a request with the provider that installed its binary as the only candidate.

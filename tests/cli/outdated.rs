@@ -278,6 +278,9 @@ fn upgrade_runs_no_hook_if_only_older_or_too_young_versions_are_listed() {
             "every release that is allowed is too young",
         ),
     ] {
+        let outdated = context.run(&[&["outdated"], &args[1..]].concat()).succeeds();
+        let outdated = outdated.stderr_contains(&format!("a is held back (1.0.0): {reason}\n")).record();
+        assert_eq!([&outdated["status"], &outdated["reason"]], ["held back", reason]);
         let planned = context.run(&[args, &["--dry-run"]].concat()).succeeds().record();
         let output = context.run(args).succeeds();
         assert!(output.stderr.contains(&format!("a is held back (1.0.0): {reason}\n")), "{}", output.stderr);
@@ -310,4 +313,30 @@ fn an_upgrade_of_an_exact_version_shows_what_is_listed() {
     let record = context.run(&["upgrade", "a"]).succeeds().record();
     assert_eq!([&record["upgrade"], &record["wanted"], &record["latest"]], ["up to date", "3.0.0", "3.10.1"]);
     assert_eq!(installs(&context), 1);
+}
+
+#[test]
+fn an_upgrade_does_not_blame_a_bound_for_a_release_that_is_too_young() {
+    let context = context(&json!([{"version": "1.0.0"}]));
+    let most = json!({"type": "Binary", "name": "most", "binproviders": "shop", "max_version": "3"});
+    context.plugin("p", &[most]);
+    context.run(&["install"]).succeeds();
+    context.run(&["install", "shop:part@1"]).succeeds();
+    let list = |versions: &[(&str, &str)]| {
+        let entry = |(version, day): &(&str, &str)| json!({"version": version, "released_at": format!("{day}T00:00:00Z")});
+        context.write("data/versions", Value::from_iter(versions.iter().map(entry)).to_string());
+    };
+    list(&[("1.0.0", "2024-01-01"), ("1.2.0", "9999-01-01")]);
+    let output = context.run(&["upgrade"]).succeeds();
+    for name in ["most", "part"] {
+        let line = format!("{name} is up to date (1.0.0); 1.2.0 is not allowed yet\n");
+        assert!(output.stderr.contains(&line), "{}", output.stderr);
+    }
+    list(&[("1.1.0", "2024-01-01"), ("1.2.0", "9999-01-01")]);
+    context.write("data/release", "1.1.0");
+    let output = context.run(&["upgrade"]).succeeds();
+    for name in ["most", "part"] {
+        let line = format!("{name}: 1.0.0 -> 1.1.0; 1.2.0 is not allowed yet\n");
+        assert!(output.stderr.contains(&line), "{}", output.stderr);
+    }
 }
