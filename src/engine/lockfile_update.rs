@@ -16,7 +16,7 @@ use crate::engine::step_result::unresolved;
 use crate::fs::lock::OwnLock;
 use crate::fs::{atomic, dir, link};
 use crate::install::plan::{self, Request, Step};
-use crate::install::status::{FileCheck, InstallStatus, install_status};
+use crate::install::status::{FileCheck, InstallStatus, install_status, is_current};
 use crate::install::{adopt, pins, relocatable, request_digest};
 use crate::lockfile::{self, Lockfile, Pin};
 use crate::model::{Binary, BinaryName, Installed, ProviderName};
@@ -324,7 +324,8 @@ impl<'a> LockfileUpdate<'a> {
     fn compare_lines(&mut self, steps: &[Step]) -> Vec<LockRow> {
         let rows = steps.iter().map(|step| match step {
             Err(refusal) => LockRow::missing(&refusal.name, refusal.reason.clone()),
-            Ok(request) => match self.installed(request).cloned() {
+            Ok(request) => match self.installed(request).or_else(|| self.with_other_policy(request)).cloned()
+            {
                 Some(installed) => self.update_line(request, &installed),
                 None => match self.file.pins(&self.hooks, self.settings).find(request) {
                     Ok(before) => {
@@ -364,6 +365,12 @@ impl<'a> LockfileUpdate<'a> {
             | InstallStatus::Modified(_)
             | InstallStatus::Missing => None,
         }
+    }
+
+    /// Returns the installed file of a binary that was installed for this request with another policy, or `None` if it was not.
+    fn with_other_policy(&self, request: &Request) -> Option<&Installed> {
+        let binary = self.binaries.get(request.name.as_str())?;
+        binary.installed().filter(|_| is_current(binary, request, self.settings))
     }
 
     fn line_of(&self, name: &BinaryName) -> Option<&Pin> {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use crate::hook::command;
 use crate::install::plan::{self, Request};
 use crate::install::{module, package, pins, probe, request_digest};
-use crate::model::{Binary, Installed, name};
+use crate::model::policy::MIN_RELEASE_AGE;
+use crate::model::{Binary, Installed, Policy, name};
 use crate::plugin::config::enabled::PluginConfigs;
 use crate::plugin::overrides::Overrides;
 use crate::process::executable::{self, ExecutableError};
@@ -119,7 +120,7 @@ pub(crate) fn install_status<'a>(
         return InstallStatus::Other(installed);
     }
     let is_found = || is_lookup && installed.binprovider != plan::ENV && has_overrides_of(binary, request);
-    if !is_of_request(installed, request, settings) && !is_found() {
+    if !is_of_request(binary, installed, request, settings) && !is_found() {
         return InstallStatus::Changed(installed);
     }
     if is_linked(&binary.name, installed, settings) {
@@ -263,12 +264,27 @@ fn has_overrides_of(binary: &Binary, request: &Request) -> bool {
 }
 
 /// Returns whether a binary was installed for this request. A record that came without a request fits any that names no
-/// other file.
-fn is_of_request(installed: &Installed, request: &Request, settings: &Settings) -> bool {
+/// other file. The policy does not count for a binary that matches its pin, and neither does an age that was lower than the
+/// default if the request states none: the default would only bring back an older release.
+fn is_of_request(binary: &Binary, installed: &Installed, request: &Request, settings: &Settings) -> bool {
     let provider = &installed.binprovider;
     if installed.request_digest.is_empty() {
         let abspath = request.overrides.of(provider).abspath(settings.home.as_deref());
         return abspath.is_none_or(|abspath| abspath == installed.abspath);
     }
-    installed.request_digest == request_digest::of_request(request, provider, settings)
+    let is_for = |request: &Request| {
+        installed.request_digest == request_digest::of_request(request, provider, settings)
+    };
+    let is_pinned = || {
+        let is_finished = installed.request_digest != request_digest::UNFINISHED;
+        request.pin.is_some() && is_finished && has_overrides_of(binary, request)
+    };
+    let had_lower_age = || {
+        let min_release_age = binary.policy.min_release_age;
+        let policy = Policy { min_release_age, ..request.policy };
+        request.policy_of(provider).min_release_age.is_none()
+            && policy.age() < MIN_RELEASE_AGE
+            && is_for(&Request { policy, ..request.clone() })
+    };
+    is_for(request) || is_pinned() || had_lower_age()
 }

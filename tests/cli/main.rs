@@ -73,6 +73,7 @@ mod list_and_show;
 mod listed_versions;
 mod lock_file;
 mod lock_pins;
+mod lock_versions;
 mod logs;
 mod man_pages;
 mod markers;
