@@ -164,7 +164,16 @@ enum LockLine {
 /// Returns the command that writes the lines of these names to a lock file, or those of all binaries if there are none. An
 /// option may be among them.
 pub(crate) fn command(path: &Path, names: &[&str]) -> String {
-    let mut words = vec!["rigup".to_owned(), "lock".to_owned()];
+    command_of(&["rigup", "lock"], path, names)
+}
+
+/// Returns the command that updates the lines of these names in a lock file, and keeps the installed versions or newer ones.
+pub(crate) fn upgrade_command(path: &Path, names: &[&str]) -> String {
+    command_of(&["rigup", "upgrade", "--lock"], path, names)
+}
+
+fn command_of(words: &[&str], path: &Path, names: &[&str]) -> String {
+    let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     if path != Path::new(FILE_NAME) {
         words.extend(["--lockfile".to_owned(), path.to_string_lossy().into_owned()]);
     }

@@ -93,7 +93,7 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &mut Context) -> CommandResult
         let outdated = upgrade::outdated_lines(&args.lockfile, &upgrades, &context.settings);
         if !outdated.is_empty() {
             let names: Vec<&str> = outdated.iter().map(String::as_str).collect();
-            let command = lockfile::command(&args.lockfile, &names);
+            let command = lockfile::upgrade_command(&args.lockfile, &names);
             let path = args.lockfile.display();
             message!("{path} still pins the earlier versions; to update it, run `{command}`");
         }

@@ -339,7 +339,7 @@ impl UpgradePlan {
         }
     }
 
-    /// Updates the lines that the lock file has for the binaries that a provider resolved.
+    /// Updates the lines that the lock file has for the binaries, unless their upgrades failed.
     pub(crate) fn update_lockfile(
         &self,
         path: &Path,
@@ -348,8 +348,9 @@ impl UpgradePlan {
         on_event: OnEvent<'_>,
     ) -> Result<Vec<LockRow>, EngineError> {
         let installed = self.rows.iter().zip(upgrades).filter_map(|(row, upgrade)| {
-            let installed = upgrade.result.as_ref().and_then(StepResult::installed)?;
-            Some((row.step()?, installed))
+            let request = row.request.as_ref().filter(|_| upgrade.outcome != UpgradeOutcome::Failed)?;
+            let is_new = upgrade.result.as_ref().is_some_and(StepResult::is_installed);
+            (is_new || row.is_current(settings)).then_some((request, upgrade.installed()?))
         });
         let installed: Vec<_> = installed.collect();
         lockfile_update::update_existing_lines(path, &installed, &self.install.catalog, settings, on_event)

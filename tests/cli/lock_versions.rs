@@ -28,8 +28,23 @@ fn has_line(context: &TestContext, version: &str) -> bool {
 /// Upgrades `a` to 2.0.0, after which the provider would install 1.0.0.
 fn upgrade(context: &TestContext) {
     context.write("data/release", "2.0.0");
-    context.run(&["upgrade", "--min-release-age", "0"]).succeeds();
+    let upgraded = context.run(&["upgrade", "--min-release-age", "0"]).succeeds();
+    upgraded.stderr_contains("to update it, run `rigup upgrade --lock a`");
     context.write("data/release", "1.0.0");
+}
+
+#[test]
+fn upgrade_lock_updates_the_line_of_a_binary_that_was_upgraded_before() {
+    for keys in [json!({}), json!({"min_release_age": 3})] {
+        let context = context(&keys);
+        upgrade(&context);
+        let output = context.run(&["upgrade", "--lock", "a"]).succeeds();
+        output
+            .stderr_contains("a is held back (2.0.0)")
+            .stderr_contains("rigup.lock: a: version 1.0.0 -> 2.0.0");
+        assert!(has_line(&context, "2.0.0"));
+        context.run(&["lock", "--check"]).succeeds();
+    }
 }
 
 #[test]

@@ -214,7 +214,7 @@ fn only_with_lock_are_the_lines_of_the_lock_file_updated() {
     let lockfile = context.path("here/rigup.lock");
     let before = fs::read_to_string(&lockfile).unwrap();
     context.write("data/release", "2");
-    let hint = "rigup.lock still pins the earlier versions; to update it, run `rigup lock a`";
+    let hint = "rigup.lock still pins the earlier versions; to update it, run `rigup upgrade --lock a`";
     context.run(&["upgrade", "a"]).succeeds().stderr_contains(hint);
     assert_eq!(fs::read_to_string(&lockfile).unwrap(), before);
     context.run(&["install", "shop:c"]).succeeds();
