@@ -74,20 +74,20 @@ impl SingleSearch<'_> {
                     packages.in_folder(folder).map_err(|error| BinaryError::Io(folder.to_owned(), error))?;
                 let has_modules =
                     programs.is_empty() && self.config.metadata == Some(PackageMetadata::DistInfo);
-                match package::python_module(folder, self.name.link_name()).filter(|_| has_modules) {
-                    Some(module) => self.search.facts(self.name, overrides, module, self.package_version)?,
-                    None => {
-                        // Without a package manager, the hook itself chooses the path.
-                        let is_chosen = programs.is_empty() && self.config.metadata.is_none();
-                        let mut reason = packages.no_program(programs);
-                        if is_chosen {
-                            let path = file.display();
-                            reason +=
-                                &format!(": {path} does not exist; correct the path in the provider's hook");
-                        }
-                        return Err(BinaryError::NoProgram(reason));
-                    }
-                }
+                let module = package::python_module(folder, self.name.link_name()).filter(|_| has_modules);
+                let Some(module) = module else {
+                    // Without a package manager, the hook itself chooses the path.
+                    let problem = if programs.is_empty() && self.config.metadata.is_none() {
+                        format!(
+                            ": {} does not exist; correct the path in the provider's hook",
+                            file.display()
+                        )
+                    } else {
+                        String::new()
+                    };
+                    return Err(BinaryError::NoProgram(packages.no_program(programs) + &problem));
+                };
+                self.search.facts(self.name, overrides, module, self.package_version)?
             }
             (facts, _) => facts?,
         };
