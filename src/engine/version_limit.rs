@@ -40,6 +40,7 @@ pub(super) fn sources(request: &Request) -> String {
         let name = shell::quote_text(request.name.as_str());
         format!("by the request that installed it; for the newest, run `rigup install --force {name}`")
     } else {
-        request.version_sources.join(", ")
+        let places = request.version_sources.iter().map(|source| source.place.as_str());
+        places.collect::<Vec<_>>().join(", ")
     }
 }

@@ -58,7 +58,7 @@ pub struct Request {
     /// The places that choose the providers, for messages: each requirement, and each spec that names a provider.
     pub provider_sources: Vec<String>,
     /// The places that restrict the versions, for messages.
-    pub version_sources: Vec<String>,
+    pub version_sources: Vec<VersionSource>,
     /// The settings that receive the path of the binary.
     pub settings: Vec<String>,
     /// Whether the command line restricts the versions.
@@ -73,6 +73,27 @@ pub struct Request {
     pub not_below: String,
     /// The version that a partial one stands for, as the provider that is tried lists it; empty if it lists none.
     pub listed_version: String,
+}
+
+/// A place that restricts the versions of a request: a requirement, a spec or the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionSource {
+    /// The place, for messages.
+    pub place: String,
+    /// Its minimum version; empty for any, or if it restricts only the versions of one provider.
+    pub min: String,
+    /// Its maximum version, in the same way.
+    pub max: String,
+}
+
+impl VersionSource {
+    fn new(place: &str, VersionRange { min, max }: VersionRange<'_>) -> Self {
+        Self { place: place.to_owned(), min: min.to_owned(), max: max.to_owned() }
+    }
+
+    fn versions(&self) -> VersionRange<'_> {
+        VersionRange { min: &self.min, max: &self.max }
+    }
 }
 
 impl Request {
@@ -104,6 +125,7 @@ impl Request {
 
     fn from_requirement(requirement: &Requirement, system: &[ProviderName]) -> Self {
         let source = Some(&requirement.source).filter(|source| !source.is_empty());
+        let versions = VersionRange { min: &requirement.min_version, max: &requirement.max_version };
         Self {
             min_version: requirement.min_version.clone(),
             max_version: requirement.max_version.clone(),
@@ -113,8 +135,8 @@ impl Request {
             provider_sources: source.into_iter().cloned().collect(),
             version_sources: source
                 .filter(|_| restricts_versions(requirement))
+                .map(|source| VersionSource::new(source, versions))
                 .into_iter()
-                .cloned()
                 .collect(),
             settings: requirement.setting.iter().cloned().collect(),
             pays_from: requirement.pays_from,
@@ -320,18 +342,14 @@ fn restrict(mut request: Request, versions: VersionRange<'_>, source: &str) -> S
     if versions == VersionRange::default() {
         return Ok(request);
     }
-    let before = request.versions().to_string();
+    if request.versions().and(versions).is_empty() {
+        return Err(version_conflict(&request, versions, source));
+    }
     let VersionRange { min, max } = request.versions().and(versions);
     (request.min_version, request.max_version) = (min.to_owned(), max.to_owned());
     request.overrides.tighten(versions, Policy::default(), Policy::default());
-    if request.versions().is_empty() {
-        let before = (&*before, &*request.version_sources);
-        return Err(conflict(&request.name, NO_VERSION, before, (&versions.to_string(), source)));
-    }
     request.is_restricted = true;
-    if !request.version_sources.iter().any(|known| known == source) {
-        request.version_sources.push(source.to_owned());
-    }
+    request.version_sources = union(&request.version_sources, vec![VersionSource::new(source, versions)]);
     Ok(request)
 }
 
@@ -353,6 +371,17 @@ fn conflict(
     Refusal { name: name.clone(), reason }
 }
 
+/// Returns the refusal of a request that excludes the versions of the last source. Of the earlier sources, it names those
+/// that do: if ranges have no version in common, two of them have none.
+fn version_conflict(request: &Request, last: VersionRange<'_>, source: &str) -> Refusal {
+    let excludes = |source: &&VersionSource| source.versions().and(last).is_empty();
+    let first = request.version_sources.iter().find(excludes);
+    let before = first.map_or(request.versions(), VersionSource::versions);
+    let same = request.version_sources.iter().filter(|source| source.versions() == before);
+    let places: Vec<String> = same.map(|source| source.place.clone()).collect();
+    conflict(&request.name, NO_VERSION, (&before.to_string(), &places), (&last.to_string(), source))
+}
+
 /// Merges the requests of two requirements of one name. One that names no provider allows those in `curated`.
 fn merge(first: &Request, second: Request, curated: &[ProviderName]) -> Step {
     let is_default = first.providers == Providers::Default && second.providers == Providers::Default;
@@ -368,9 +397,8 @@ fn merge(first: &Request, second: Request, curated: &[ProviderName]) -> Step {
     };
     let versions = first.versions().and(second.versions());
     if versions.is_empty() {
-        let before = (&*first.versions().to_string(), &*first.version_sources);
-        let last = (&*second.versions().to_string(), &*second.version_sources.join(", "));
-        return Err(conflict(&first.name, NO_VERSION, before, last));
+        let places: Vec<&str> = second.version_sources.iter().map(|source| source.place.as_str()).collect();
+        return Err(version_conflict(first, second.versions(), &places.join(", ")));
     }
     let mut overrides = first.overrides.merge(&second.overrides);
     // A rule for one provider replaces the rule for all providers, but must not undo the rule of the other requirement.

@@ -344,6 +344,26 @@ fn plugins_whose_versions_exclude_each_other_are_refused_by_name() {
 }
 
 #[test]
+fn a_conflict_of_versions_names_the_place_that_excludes_the_last() {
+    let selection = Selection {
+        names: vec![BinarySpec::parse("x@1.21", None, |_name| false).unwrap()],
+        max_version: "1.19".to_owned(),
+        ..Selection::default()
+    };
+    let steps = plan(&[required("a", "x", "pip", "1.20")], &selection, &common_providers());
+    assert_eq!(
+        steps[0].clone().unwrap_err().reason,
+        "no version satisfies both >= 1.20 (a/binaries.jsonl:1) and <= 1.19 (the command line); change one of them"
+    );
+    let selection = Selection { max_version: "1.20".to_owned(), ..selection };
+    let steps = plan(&[required("a", "x", "pip", "1.20")], &selection, &common_providers());
+    assert_eq!(
+        steps[0].clone().unwrap_err().reason,
+        "no version satisfies both == 1.21 (x@1.21) and <= 1.20 (the command line); change one of them"
+    );
+}
+
+#[test]
 fn a_conflict_names_only_the_sources_that_state_versions_or_providers() {
     let reason = |names: &[&str]| {
         let requirements = [required("a", "x", "pip", "")];
