@@ -335,8 +335,13 @@ fn dry_run(request: &InstallRequest, context: &mut Context) -> CommandResult {
     let results = plan.dry_run(&context.settings, &print_event)?;
     let (providers, configs) = (plan.catalog.providers(), plan.catalog.provider_configs());
     let (discovery, lib_dir) = (&plan.catalog.discovery, &context.settings.lib_dir);
-    let records =
-        results.iter().map(|result| result.to_dry_run_record(&providers, configs, discovery, lib_dir));
+    let records = plan.steps.iter().zip(&results).map(|(step, result)| {
+        let mut record = result.to_dry_run_record(&providers, configs, discovery, lib_dir);
+        if let (Ok(request), true) = (step, result.is_installed()) {
+            record["binproviders"] = request.candidates.join(",").into();
+        }
+        record
+    });
     let records: Vec<Value> = records.collect();
     let rows = results.iter().zip(&records).map(|(result, record)| {
         let text = |key: &str| record[key].as_str().unwrap_or_default();

@@ -356,3 +356,12 @@ fn a_provider_that_reaches_its_timeout_timed_out() {
         .stderr_contains(&format!("\n  {reason} (rigup process logs "))
         .stderr_contains(&format!("x: {reason}\n"));
 }
+
+#[test]
+fn a_dry_run_of_an_installed_binary_names_the_allowed_providers() {
+    let context = TestContext::new();
+    context.plugin("p", &[json!({"type": "Binary", "name": "sh", "binproviders": "env,apt,brew"})]);
+    context.run(&["install"]).succeeds();
+    let dry_run = context.run(&["install", "sh", "--binproviders", "apt, env", "--dry-run"]).succeeds();
+    assert_eq!(dry_run.record()["binproviders"], "apt,env");
+}
