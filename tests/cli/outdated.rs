@@ -324,7 +324,7 @@ fn an_upgrade_does_not_blame_a_bound_for_a_release_that_is_too_young() {
     context.run(&["install", "shop:part@1"]).succeeds();
     let list = |versions: &[(&str, &str)]| {
         let entry = |(version, day): &(&str, &str)| json!({"version": version, "released_at": format!("{day}T00:00:00Z")});
-        context.write("data/versions", Value::from_iter(versions.iter().map(entry)).to_string());
+        context.write("data/versions", versions.iter().map(entry).collect::<Value>().to_string());
     };
     list(&[("1.0.0", "2024-01-01"), ("1.2.0", "9999-01-01")]);
     let output = context.run(&["upgrade"]).succeeds();
