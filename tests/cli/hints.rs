@@ -56,7 +56,7 @@ fn an_upgrade_says_how_to_update_the_lock_file_that_it_was_given() {
     context.run(&["lock", "--lockfile", "l2.lock"]).succeeds();
     context.provider("p", &PROVIDER.replace("echo 1.0", "echo 2.0"));
     let output = context.run(&["upgrade", "a", "--lockfile", "l2.lock"]).succeeds();
-    assert_eq!(hint(&output), "rigup lock --lockfile l2.lock a");
+    assert_eq!(hint(&output), "rigup upgrade --lock --lockfile l2.lock a");
     paste(&context, &hint(&output));
     context.run(&["lock", "--check", "--lockfile", "l2.lock"]).succeeds();
 }
