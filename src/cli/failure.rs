@@ -18,7 +18,7 @@ pub(crate) fn print(result: &StepResult, is_lookup: bool) {
         error!("{error}");
     }
     match result {
-        StepResult::Refused(refusal) => error!("cannot install {}: {}", refusal.name, refusal.reason),
+        StepResult::Refused(refusal, _) => error!("cannot install {}: {}", refusal.name, refusal.reason),
         StepResult::Unresolved(request, error) => error!("cannot install {request}: {error}"),
         StepResult::Resolved(request, resolved) if !resolved.has_succeeded => {
             print_attempts(request, resolved, is_lookup);

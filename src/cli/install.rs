@@ -310,15 +310,20 @@ fn print_results(results: &[StepResult], context: &mut Context) {
         StepResult::Resolved(_, Resolved { binary, has_succeeded: true, link_error, .. }) => {
             tables::binary_row(binary, link_error.is_none())
         }
-        // After a failed `--force`, the earlier file stays installed.
+        // The earlier file stays installed if a request fails or is refused.
         StepResult::Resolved(_, Resolved { binary, .. }) if binary.installed().is_some() => {
+            tables::binary_row(binary, true)
+        }
+        StepResult::Deferred(_, binary, _) | StepResult::Refused(_, Some(binary))
+            if binary.installed().is_some() =>
+        {
             tables::binary_row(binary, true)
         }
         StepResult::Resolved(request, _) => queued_row(request),
         StepResult::Deferred(request, ..)
         | StepResult::Planned(request)
         | StepResult::Unresolved(request, _) => queued_row(request),
-        StepResult::Refused(Refusal { name, .. }) => tables::queued_row(name.as_str(), ""),
+        StepResult::Refused(Refusal { name, .. }, _) => tables::queued_row(name.as_str(), ""),
     });
     let records = results.iter().map(StepResult::to_record);
     context.output.list(records, "", || tables::binary_rows(rows));

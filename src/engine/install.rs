@@ -220,7 +220,9 @@ impl InstallPlan {
         on_event: OnEvent<'_>,
     ) -> Result<Vec<StepResult>, EngineError> {
         let Some(store) = session::open_to_read(settings, on_event)? else {
-            let planned = |step: &Step| step.clone().map_or_else(StepResult::Refused, StepResult::Planned);
+            let planned = |step: &Step| {
+                step.clone().map_or_else(|refusal| StepResult::Refused(refusal, None), StepResult::Planned)
+            };
             return Ok(self.steps.iter().map(planned).collect());
         };
         let machine_id = session::machine_id(settings, &store)?.unwrap_or_else(MachineId::generate);

@@ -111,7 +111,7 @@ fn reason(result: &StepResult, is_lookup: bool) -> String {
         return error.to_owned();
     }
     match result {
-        StepResult::Refused(Refusal { reason, .. }) => reason.clone(),
+        StepResult::Refused(Refusal { reason, .. }, _) => reason.clone(),
         StepResult::Unresolved(_, error) => error.to_string(),
         StepResult::Resolved(request, Resolved { has_succeeded: false, problem, .. }) if is_lookup => {
             problem.clone().unwrap_or_else(|| format!("{request} is not installed"))

@@ -48,7 +48,10 @@ impl StatusCheck<'_> {
     pub(crate) fn steps(&self, steps: &[Step]) -> Result<Vec<StepResult>, StoreError> {
         let mut binaries = self.store.binaries_of(self.machine_id)?;
         let results = steps.iter().map(|step| match step {
-            Err(refusal) => Ok(StepResult::Refused(refusal.clone())),
+            Err(refusal) => {
+                let earlier = binaries.remove(refusal.name.as_str()).map(Box::new);
+                Ok(StepResult::Refused(refusal.clone(), earlier))
+            }
             Ok(request) => self.request(request, binaries.remove(request.name.as_str())),
         });
         let results: Vec<StepResult> = results.collect::<Result<_, _>>()?;

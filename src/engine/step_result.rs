@@ -24,8 +24,8 @@ pub(crate) enum StepResult {
     Deferred(Request, Box<Binary>, Timestamp),
     /// The request has to be resolved.
     Planned(Request),
-    /// No provider may install the binary.
-    Refused(Refusal),
+    /// No provider may install the binary, whose record is that of an earlier request.
+    Refused(Refusal, Option<Box<Binary>>),
     /// An error ended the request before its outcome was known.
     Unresolved(Request, ResolveError),
 }
@@ -107,7 +107,7 @@ impl StepResult {
             }
             Self::Resolved(request, Resolved { binary, attempts, .. }) => unmet(request, binary, attempts),
             Self::Planned(request) => request.to_record("queued"),
-            Self::Refused(refusal) => unresolved(&refusal.name, &refusal.reason),
+            Self::Refused(refusal, _) => unresolved(&refusal.name, &refusal.reason),
             Self::Unresolved(request, error) => unresolved(&request.name, &error.to_string()),
         };
         if let Some(error) = self.link_error() {

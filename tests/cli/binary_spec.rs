@@ -237,3 +237,16 @@ fn no_hook_gets_a_text_that_is_not_a_version() {
         context.run(&["install", "--dry-run", &format!("shop:x@{version}")]).succeeds();
     }
 }
+
+#[test]
+fn a_refused_request_shows_what_is_installed_in_the_table() {
+    let context = context();
+    context.run(&["install", "shop:a@1.6.0"]).succeeds();
+    for refused in [&["a@"][..], &["shop:a@1.6."], &["a@^1"], &["shop:a@2", "shop:a@1"]] {
+        let args = [&["install", "--format", "table"], refused].concat();
+        let table = context.run(&args).exits_with(1).stdout;
+        assert!(table.contains("1.6.0") && !table.contains("queued"), "{table}");
+    }
+    let table = context.run(&["install", "b@", "--format", "table"]).exits_with(1).stdout;
+    assert!(table.contains("queued"), "{table}");
+}
