@@ -283,7 +283,11 @@ fn unavailable(
 
 /// Returns why a provider cannot have the packages of a request, before anything is installed that the provider itself needs.
 fn refusal(request: &Request, provider: &ProviderName, config: Option<&ProviderConfig>) -> Option<String> {
-    let names = config?.package_names.as_ref()?;
+    let config = config?;
+    if let Some(version) = request.exact_version_of(provider).filter(|version| !config.can_request(version)) {
+        return Some(format!("cannot request version {version}: {provider} writes versions in another form"));
+    }
+    let names = config.package_names.as_ref()?;
     let packages = request.overrides.of(provider).packages_of(&request.name);
     names.refusal(packages.iter().map(String::as_str).filter(|package| !package.starts_with('-')))
 }

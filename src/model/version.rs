@@ -1,6 +1,6 @@
 //! Versions in any format, in one total order.
 //!
-//! Any two versions can be compared, such as `1.2`, `2024.01.02`, `v3`, `1:2.3-4+deb12u1` and `1.0.0-rc.1`. The order
+//! Any two versions can be compared, such as `1.2`, `v3`, `1:2.3-4+deb12u1`, `1!2.0` and `1.0.0-rc.1`. The order
 //! is semver's for versions of three numbers whose pre-release starts with one of `PRERELEASE_WORDS` and has no part
 //! with both letters and digits. It is Debian's for epochs, numbers that do not end in `.0`, `~` and revisions. If the
 //! two differ, Debian's order applies: `1.2.0-1` sorts after `1.2.0`, although semver sorts it before.
@@ -49,7 +49,7 @@ impl Version {
     /// Parses any text. Unknown parts are ignored, so parsing never fails.
     pub fn parse(text: &str) -> Self {
         let text = text.trim();
-        let (epoch, rest) = match text.split_once(':') {
+        let (epoch, rest) = match text.split_once([':', '!']) {
             Some((epoch, rest)) if all_digits(epoch) => (number(epoch), rest),
             _ => (0, text),
         };
@@ -82,7 +82,7 @@ impl Version {
     fn begins_with(&self, partial: &str) -> bool {
         let numbers = partial.trim().trim_start_matches(['v', 'V']).split('.').map(number);
         let of_this = self.release.iter().copied().chain(std::iter::repeat(0));
-        !self.release.is_empty() && numbers.zip(of_this).all(|(one, other)| one == other)
+        self.epoch == 0 && !self.release.is_empty() && numbers.zip(of_this).all(|(one, other)| one == other)
     }
 
     /// Returns whether this is a version before a release, such as `2.0-rc1`.

@@ -1,6 +1,6 @@
 //! How a package of a request is written: its name, its version, or its location.
 
-use crate::plugin::config::provider::{SYSTEM_VERSION_FORMAT, VERSION_PLACEHOLDER};
+use crate::plugin::config::provider::{SYSTEM_VERSION_FORMAT, VERSION_PLACEHOLDER, is_version};
 
 /// Adds a version in the package manager's format to the first package, which stands for the binary. Does not change a
 /// package that already has an exact version, or that is a URL, a folder or an alias. Changes nothing if the version is
@@ -26,6 +26,8 @@ pub(crate) fn add_version(packages: &mut [String], format: &str, version: &str) 
 /// states versions of its own that another limit cannot be added to, or if the version is not made of numbers.
 pub(crate) fn limit(packages: &mut [String], format: &str, max: &str) {
     let first = packages.iter_mut().find(|package| !package.starts_with('-'));
+    // The epoch of a Python package: 1!2.0
+    let (epoch, max) = max.split_at(max.find('!').filter(|_| format.starts_with('<')).map_or(0, |at| at + 1));
     let (Some(first), Some(max)) = (first.filter(|first| is_name(first)), with_numbers(max, 3)) else {
         return;
     };
@@ -35,7 +37,7 @@ pub(crate) fn limit(packages: &mut [String], format: &str, max: &str) {
         Some(separator) if first.chars().skip(1).any(|c| c == separator) => return,
         _ => {}
     }
-    *first += &format.replace(VERSION_PLACEHOLDER, &max);
+    *first += &format.replace(VERSION_PLACEHOLDER, &[epoch, &max].concat());
 }
 
 /// Returns a version with at least `count` numbers, without leading zeros: npm and cargo read `<=3` as `<4`, and `1.2` as
@@ -53,21 +55,6 @@ pub(crate) fn with_version(package: &str, format: &str) -> Option<String> {
     let is_other_format = !format.starts_with(&format!("@{VERSION_PLACEHOLDER}"));
     (is_other_format && is_version(version, format))
         .then(|| format!("{name}{}", format.replace(VERSION_PLACEHOLDER, version)))
-}
-
-/// Returns whether a version can be written in a format. Only the packages of a system have epochs: `1:2.39.5-0`.
-fn is_version(version: &str, format: &str) -> bool {
-    let is_epoch = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match version.split_once(':') {
-        Some((epoch, rest)) => format == SYSTEM_VERSION_FORMAT && is_epoch(epoch) && is_plain_version(rest),
-        None => is_plain_version(version),
-    }
-}
-
-/// Returns whether a version has no character that another format could read as an operator.
-fn is_plain_version(version: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~_-".contains(&byte);
-    version.starts_with(|c: char| c.is_ascii_digit()) && version.bytes().all(is_plain)
 }
 
 fn pinned(package: &str, format: &str, version: &str) -> Option<String> {
@@ -113,7 +100,11 @@ pub(crate) fn listed(package: &str) -> Option<(&str, &str)> {
     let rest = if rest.starts_with('[') { rest.split_once(']')?.1 } else { rest };
     let separator = ["==", "=", "@v", "@", ":"].into_iter().find(|separator| rest.starts_with(separator));
     let version = separator.map_or(rest, |separator| &rest[separator.len()..]);
-    let format = if separator == Some("=") { SYSTEM_VERSION_FORMAT } else { "" };
+    let format = match separator {
+        Some("=") => SYSTEM_VERSION_FORMAT,
+        Some("==") => "==",
+        _ => "",
+    };
     let has_only_version = rest.is_empty() || separator.is_some() && is_version(version, format);
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+@/".contains(&byte));
     (has_only_version && is_plain && is_name(name)).then_some((name, version))

@@ -55,6 +55,31 @@ fn a_package_of_a_system_is_requested_with_its_epoch_and_revision() {
 }
 
 #[test]
+fn a_python_package_is_requested_with_its_epoch() {
+    let context =
+        context(&json!([{"version": "1.0"}, {"version": "2.0"}, {"version": "1!1.0"}, {"version": "1!2.0"}]));
+    let provider = "#!/bin/sh\nset -eu\neval \"$(\"$RIGUP\" hook begin --provider shop --batch)\"\n\
+        printf '%s\\n' \"$plan\" >>\"$DATA_DIR/plan\"\nexit 1\n";
+    context.script("here/providers/shop/on_BinaryRequest__50_shop.batch.sh", provider);
+    fs::remove_file(context.path("here/providers/shop/on_BinaryRequest__50_shop.sh")).unwrap();
+    let config =
+        json!({"type": "object", "properties": {}, "version_format": "=={}", "max_version_format": "<={}"});
+    context.write("here/providers/shop/config.json", config.to_string());
+    for (request, reason) in [
+        ("shop:a@1!1.0", "shop failed: "),
+        ("shop:b@0!2.0", "shop failed: "),
+        ("shop:c@2", "shop failed: "),
+        ("shop:d@1!3.0", "shop declined: shop has no version 1!3.0 of d; the newest is 1!2.0"),
+        ("shop:e@1:2.0", "shop declined: cannot request version 1:2.0: shop writes versions in another form"),
+    ] {
+        context.run(&["install", request]).exits_with(1).stderr_contains(reason);
+    }
+    context.run(&["install", "shop:f", "--max-version", "1!1.0"]).exits_with(1);
+    let plan = fs::read_to_string(context.path("data/plan")).unwrap();
+    assert_eq!(plan, "a\ta==1!1.0\nb\tb==2.0\nc\tc==2.0\nd\td==1!3.0\nf\tf<=1!1.0.0\n");
+}
+
+#[test]
 fn a_partial_version_of_brew_is_its_formula_or_one_named_with_it() {
     let mut context = context_with_brew();
     context.write("api/formula/node.json", r#"{"name":"node","versions":{"stable":"24.9.0"}}"#);

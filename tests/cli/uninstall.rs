@@ -371,7 +371,9 @@ fn what_cannot_be_removed_is_an_error() {
         CommandOutput::new(&args, &output).exits_with(1)
     };
     let output = uninstall_with("mount -o remount,ro,bind \"$1\"", &context.lib(""));
-    output.stderr_contains("error: a stays installed: cannot remove ").stderr_contains("Read-only file system");
+    output
+        .stderr_contains("error: a stays installed: cannot remove ")
+        .stderr_contains("Read-only file system");
     context.run(&["load", "a"]).succeeds();
     let mounted = context.lib("p/a/bin");
     let output = uninstall_with("true", &mounted);

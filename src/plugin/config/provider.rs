@@ -16,6 +16,27 @@ pub(crate) const VERSION_PLACEHOLDER: &str = "{}";
 /// How the package managers of systems write the version of a package.
 pub(crate) const SYSTEM_VERSION_FORMAT: &str = "={}";
 
+/// Returns whether a version can be written in a format. Only the packages of a system and those of Python have epochs:
+/// `1:2.39.5-0` and `1!2.0`.
+pub(crate) fn is_version(version: &str, format: &str) -> bool {
+    // No character that another format could read as an operator.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~_-".contains(&byte);
+    let is_plain_version =
+        |text: &str| text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(is_plain);
+    let is_epoch = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match version.split_once([':', '!']) {
+        Some((epoch, rest)) => {
+            let is_own = if version.contains('!') {
+                format.starts_with("==")
+            } else {
+                format == SYSTEM_VERSION_FORMAT
+            };
+            is_own && is_epoch(epoch) && is_plain_version(rest)
+        }
+        None => is_plain_version(version),
+    }
+}
+
 /// The keys of a `config.json` that only a provider has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderConfig {
@@ -187,6 +208,12 @@ impl ProviderConfig {
     /// registry, but the packages of a system have epochs and revisions.
     pub(crate) fn may_write_otherwise(&self, version: &str) -> bool {
         self.version_format.as_deref() == Some(SYSTEM_VERSION_FORMAT) || !Version::has_three_numbers(version)
+    }
+
+    /// Returns whether a version can be requested from the provider, as far as its format tells.
+    pub(crate) fn can_request(&self, version: &str) -> bool {
+        let version = version.strip_prefix(['v', 'V']).unwrap_or(version);
+        self.version_format.as_deref().is_none_or(|format| is_version(version, format))
     }
 
     /// Checks the pattern of `package_names`, which takes longer than parsing all keys.

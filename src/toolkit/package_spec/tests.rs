@@ -78,6 +78,8 @@ fn a_registry_lists_a_package_that_states_no_range_of_versions() {
         ("https://example.org/x.whl", None),
         ("git=1:2-1", Some(("git", "1:2-1"))),
         ("rake:1:2", None),
+        ("epo==1!2.0", Some(("epo", "1!2.0"))),
+        ("git=1!2", None),
         ("user/repository", None),
         ("./x", None),
         ("x?y", None),
@@ -152,6 +154,8 @@ fn limits_the_first_package_to_releases_up_to_a_version() {
         ("@postlight/parser@^2", "@<={}", "3", "@postlight/parser@^2"),
         ("rake", ":<={}", "13", "rake:<=13.0.0"),
         ("./x", "<={}", "3", "./x"),
+        ("x", "<={}", "1!2.0", "x<=1!2.0.0"),
+        ("x", "@<={}", "1!2.0", "x"),
         ("x", "@<={}", "1:2", "x"),
         ("x", "@<={}", "2.0-rc1", "x"),
         ("x", "@<={}", "", "x"),
@@ -174,6 +178,12 @@ fn adds_only_a_plain_version() {
     {
         let mut packages = ["x".to_owned()];
         pin(&mut packages, SYSTEM_VERSION_FORMAT, version);
+        assert_eq!(packages, [expected]);
+    }
+    for (version, expected) in [("1!2.0", "x==1!2.0"), ("1!", "x"), ("!2", "x"), ("1:2", "x"), ("1!2:3", "x")]
+    {
+        let mut packages = ["x".to_owned()];
+        pin(&mut packages, "=={}", version);
         assert_eq!(packages, [expected]);
     }
 }
