@@ -179,10 +179,15 @@ fn a_file_that_cannot_be_read_is_not_one_without_a_checksum() {
     let context = TestContext::new();
     let list = context.write("SHA256SUMS", format!("{}  other\n", "0".repeat(64)));
     std::fs::create_dir(context.path("folder")).unwrap();
-    for file in ["nosuch", "folder"] {
-        let file = context.path(file);
-        let output =
-            context.run(&["hook", "verify", file.to_str().unwrap(), "--checksums", list.to_str().unwrap()]);
-        output.exits_with(3).stderr_contains(&format!("cannot verify {}: ", file.display()));
+    nix::unistd::mkfifo(&context.path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let list = list.to_str().unwrap();
+    for file in ["nosuch", "folder", "fifo"] {
+        let (path, file) = (context.path(file), context.path(file).to_str().unwrap().to_owned());
+        let output = context.run(&["hook", "verify", &file, "--checksums", list]).exits_with(3);
+        output.stderr_contains(&format!("cannot verify {}: ", path.display()));
+        for options in [&["--checksums", &file][..], &["--minisign", &file, "--key", "x"]] {
+            let output = context.run(&[&["hook", "verify", list], options].concat()).exits_with(3);
+            output.stderr_contains(&file);
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::cli::cli_error::CliError;
 use crate::cli::command::{CommandResult, Context, interrupt};
 use crate::cli::message::message;
 use crate::engine::ExitStatus;
+use crate::fs::dir::with_path;
 use crate::toolkit::checksum::{self, Checksum};
 use crate::toolkit::minisign::{self, MinisignError};
 use crate::toolkit::unpack::{self, UnpackError};
@@ -112,9 +113,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> CommandResult {
     let cannot = |cause: &dyn std::fmt::Display| format!("cannot verify {}: {cause}", file.display());
     let io = |error: io::Error| CliError::setup(cannot(&error));
     // A list that does not name the file says nothing about it, but a file that cannot be read is an error.
-    if fs_err::File::open(file).and_then(|file| file.metadata()).map_err(io)?.is_dir() {
-        return Err(CliError::setup(cannot(&"it is a folder")));
-    }
+    check_regular(file).and_then(|()| fs_err::File::open(file)).map_err(io)?;
     if let Some(digest) = &args.sha256 {
         let checksum = Checksum::parse(digest).filter(Checksum::is_sha256);
         let checksum =
@@ -122,7 +121,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> CommandResult {
         check(file, &checksum, "--sha256").map_err(io)??;
     }
     if let (Some(signature), Some(key)) = (&args.minisign, &args.key) {
-        let signature = fs_err::read_to_string(signature).map_err(io)?;
+        let signature =
+            check_regular(signature).and_then(|()| fs_err::read_to_string(signature)).map_err(io)?;
         minisign::verify(file, &signature, key).map_err(|error| match error {
             MinisignError::Io(error) => io(error),
             error => CliError::not_found(cannot(&error)),
@@ -132,7 +132,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> CommandResult {
     let name = args.name.as_deref().unwrap_or(&own_name);
     let mut unreadable = None;
     for list in &args.checksums {
-        let content = fs_err::read(list).map_err(io)?;
+        let content = check_regular(list).and_then(|()| fs_err::read(list)).map_err(io)?;
         let list_name = list.file_name().unwrap_or_default().to_string_lossy();
         match checksum::find(&content, &list_name, name) {
             Ok(Some(checksum)) => {
@@ -151,6 +151,14 @@ pub(crate) fn verify(args: &VerifyArgs) -> CommandResult {
     }
     message!("{}", cannot(&format!("no list has a checksum of {name}")));
     Ok(NO_CHECKSUM)
+}
+
+/// Checks that a path leads to a regular file: a FIFO could block.
+fn check_regular(path: &Path) -> io::Result<()> {
+    if fs_err::metadata(path)?.is_file() {
+        return Ok(());
+    }
+    Err(with_path(path, io::Error::other("it is not a regular file")))
 }
 
 /// Checks a file against a checksum from this source.
