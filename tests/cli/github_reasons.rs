@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::github::{attempt, install_with};
 use crate::release_server::{
-    Published, REPOSITORY, asset_name, github, github_with, page_path, pages, published, tag_path,
+    Answer, Published, REPOSITORY, asset_name, github, github_with, page_path, pages, published, tag_path,
 };
 use crate::test_context::TestContext;
 
@@ -84,6 +84,19 @@ fn the_next_provider_is_tried_if_there_is_no_such_release() {
         let record = context.run(&["install", name, "--binproviders", "github,spare"]).exits_with(1).record();
         assert_eq!(attempt(&record), format!("declined {reason}"));
         assert_eq!(record["attempts"][1]["reason"], "nothing to spare");
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_list_of_releases_is_a_failure() {
+    let mut context = TestContext::new();
+    for body in ["{\"x\":1}", "[5]", "[{}]", "3", "<html>"] {
+        let _server = github_with(&mut context, |_| [(page_path(1), vec![Answer::file(body)])].into());
+        let attempt = attempt(&install_with(&context, "github", &json!({})));
+        assert!(
+            attempt.starts_with("failed ") && attempt.ends_with(" sent no list of releases"),
+            "{attempt}"
+        );
     }
 }
 

@@ -265,6 +265,9 @@ impl<'a> ReleaseHost<'a> {
             one @ Value::Object(_) => vec![one],
             _ => return Err(invalid()),
         };
+        if !json.is_empty() && !json.iter().any(|release| release["tag_name"].is_string()) {
+            return Err(invalid());
+        }
         let parse =
             if api == Api::GitLab { PublishedRelease::from_gitlab } else { PublishedRelease::from_github };
         let next = headers.next_page().map(|next| url.join(next)).transpose()?;
