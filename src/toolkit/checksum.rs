@@ -64,7 +64,7 @@ impl Checksum {
 /// A list names a file, or has its name and an ending, but has no checksum of it that can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} has no checksum of {1} that can be read")]
-pub struct UnreadableChecksum(String, String);
+pub struct UnreadableChecksum(pub(crate) String, pub(crate) String);
 
 /// Returns the checksum of the file `name` in a list with the name `list`, SHA-256 first, or `None` if the list does not
 /// name the file, or has only digests of other algorithms. The only digest in a list counts if it names no file, or if the

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::fs::digest;
+use crate::fs::dir::with_path;
 use crate::model::Outcome;
 use crate::process::signals::Interrupt;
 use crate::settings::Settings;
@@ -233,7 +234,7 @@ impl AssetSource {
         let check = UncheckedFile { client: &client, settings, interrupt, folder: &folder, file: &part };
         let warning = self.verify(&sha256, &check)?;
         let file = folder.join(&self.name);
-        part.persist(&file).map_err(|error| error.error)?;
+        part.persist(&file).map_err(|error| with_path(&file, error.error))?;
         Ok(DownloadedAsset { file, url, sha256, warning })
     }
 
@@ -293,18 +294,18 @@ impl AssetSource {
     /// Verifies the file. Returns a warning if nothing does.
     fn verify(&self, sha256: &str, check: &UncheckedFile<'_>) -> Result<Option<String>, DownloadError> {
         let is_signed = self.verify_signatures(check)?;
-        if let Some(KnownDigest { sha256: stated, source }) = &self.known {
-            if stated == sha256 {
-                return Ok(None);
-            }
-            return Err(DownloadError::Digest(
-                self.name.clone(),
-                sha256.to_owned(),
-                source.clone(),
-                stated.clone(),
-            ));
-        }
         let mut unreadable = None;
+        match &self.known {
+            Some(known) if known.sha256 == sha256 => return Ok(None),
+            Some(KnownDigest { sha256: stated, source }) if digest::is_sha256(stated) => {
+                let (name, found) = (self.name.clone(), sha256.to_owned());
+                return Err(DownloadError::Digest(name, found, source.clone(), stated.clone()));
+            }
+            Some(KnownDigest { source, .. }) => {
+                unreadable = Some(UnreadableChecksum(source.clone(), self.name.clone()));
+            }
+            None => {}
+        }
         for address in &self.checksums {
             let (source, text) = check.side_file(address)?;
             let stated = match checksum::find(&text, &source, &self.name) {

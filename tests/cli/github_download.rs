@@ -98,6 +98,24 @@ fn a_file_with_another_digest_is_rejected() {
     assert!(wrong.contains("but overrides.github.sha256 states 000"), "{wrong}");
 }
 
+#[test]
+fn a_digest_of_the_api_that_cannot_be_read_is_a_failure() {
+    let mut context = TestContext::new();
+    let (name, packed) = (asset_name("14.1.1"), archive(&context, "14.1.1"));
+    let digest = json!({"digest": "sha256:zz"});
+    let release = Published::new("14.1.1").asset_with(&name, packed.clone(), digest.clone());
+    let _server = github(&mut context, &[release]);
+    let attempted = attempt(&install_with(&context, "github", &json!({})));
+    let end = format!(" has no checksum of {name} that can be read; set sha256 if you know its digest");
+    assert!(attempted.starts_with("failed ") && attempted.ends_with(&end), "{attempted}");
+    let list = format!("{}  {name}\n", sha256(&packed));
+    let release =
+        Published::new("14.1.1").asset_with(&name, packed, digest).asset_with("SHA256SUMS", list, json!({}));
+    let _server = github(&mut context, &[release]);
+    let record = install_with(&context, "github", &json!({}));
+    assert_eq!(record["version"], "14.1.1", "{record}");
+}
+
 /// Returns a release without digests in the API.
 fn without_digests(packed: &[u8]) -> Published {
     Published::new("14.1.1").asset_with(&asset_name("14.1.1"), packed, json!({}))

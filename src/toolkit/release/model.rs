@@ -3,8 +3,6 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::fs::digest::is_sha256;
-
 /// A release.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct PublishedRelease {
@@ -31,7 +29,7 @@ pub(crate) struct Asset {
     pub(crate) api_url: Option<String>,
     /// The size in bytes, or `None` if it is unknown.
     pub(crate) size: Option<u64>,
-    /// The SHA-256 digest, or `None` if it is unknown.
+    /// The SHA-256 digest, or `None` if it is unknown. It may be one that cannot be read.
     pub(crate) sha256: Option<String>,
     /// When the file was last replaced, or `None` if that is unknown.
     pub(crate) updated_at: Option<Timestamp>,
@@ -50,7 +48,7 @@ impl PublishedRelease {
                 url: json["browser_download_url"].as_str()?.to_owned(),
                 api_url: json["url"].as_str().map(|url| with_fragment(url, &tag, name)),
                 size: json["size"].as_u64(),
-                sha256: digest.map(str::to_ascii_lowercase).filter(|digest| is_sha256(digest)),
+                sha256: digest.map(str::to_ascii_lowercase),
                 updated_at: time(&json["updated_at"]).max(time(&json["created_at"])),
             })
         };
