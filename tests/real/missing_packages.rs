@@ -45,7 +45,7 @@ fn go_declines_a_module_and_a_version_that_the_proxy_lacks() {
     context.set("GOPROXY", &proxy.url);
     for (module, version, reason) in [
         ("example.test/none", "", "no package named example.test/none; check the name, or set"),
-        ("example.test/hello", "9.0.0", "no version 9.0.0 of example.test/hello; the newest is v1.2.0"),
+        ("example.test/hello", "9.0.0", "no version 9.0.0 of example.test/hello; the newest is 1.2.0"),
     ] {
         let overrides = json!({"go": {"packages": [module]}});
         let line = json!({"type": "Binary", "name": "hello", "binproviders": "go", "min_version": version,
