@@ -24,8 +24,6 @@ pub(crate) struct BuiltPrefix<'a> {
     pub prefix: PathBuf,
     /// Whether the requests of other binaries, whose hooks have other locks, build the same prefix.
     pub is_shared: bool,
-    /// The address and the digest of the file that was unpacked into the folder, if the hook states them.
-    pub download: Option<(&'a str, &'a str)>,
     /// The settings, with the folder that contains the prefix.
     pub settings: &'a Settings,
 }
@@ -55,7 +53,13 @@ impl BuiltPrefix<'_> {
     /// still in place. Something that rigup did not make is not replaced. A hook that had to build in the prefix itself
     /// has checked that before, and names the prefix as the folder. If the folder is in the one in which hooks build, that
     /// is removed with the rest of its files. A shared prefix is replaced only if it differs: others may use it.
-    pub(crate) fn put_in_place(&self, file: &Path, interrupt: &Interrupt) -> Result<PathBuf, BinaryError> {
+    /// `download` is the address and the digest of the file that was unpacked into the folder, if the hook states them.
+    pub(crate) fn put_in_place(
+        &self,
+        file: &Path,
+        download: Option<(&str, &str)>,
+        interrupt: &Interrupt,
+    ) -> Result<PathBuf, BinaryError> {
         let prefix = &self.prefix;
         let lib_dir = &*self.settings.lib_dir;
         let failed = |error| BinaryError::Replace(prefix.clone(), error);
@@ -78,7 +82,7 @@ impl BuiltPrefix<'_> {
         let aside = part.as_deref().filter(|part| self.built.starts_with(part)).unwrap_or(self.built);
         let final_path =
             file.strip_prefix(self.built).map_or_else(|_| file.to_owned(), |inside| prefix.join(inside));
-        if let Some(download) = self.download.filter(|_| self.is_shared) {
+        if let Some(download) = download.filter(|_| self.is_shared) {
             unpacked_asset::state(self.built, download).map_err(failed)?;
         }
         let digest = |folder: &Path| tree_digest(folder, None).ok();

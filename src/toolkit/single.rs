@@ -98,7 +98,7 @@ impl SingleSearch<'_> {
             return Ok(Vec::new());
         }
         if let Some(built) = &self.built {
-            let file = built.put_in_place(&facts.file, prober.interrupt())?;
+            let file = built.put_in_place(&facts.file, self.download, prober.interrupt())?;
             facts.move_to(file);
         }
         Ok(facts.records(self.name, provider, self.unenforced, self.download))

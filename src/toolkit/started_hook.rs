@@ -99,13 +99,8 @@ impl BegunHook for StartedHook {
         if !built.starts_with(&part) || !folders.all(|path| is_folder(&path)) {
             return Err(failed(format!("{} is not {} or a folder in it", built.display(), part.display())));
         }
-        let built = BuiltPrefix {
-            built: &built,
-            prefix: prefix.path(&settings.lib_dir),
-            is_shared: false,
-            download: None,
-            settings,
-        };
+        let built =
+            BuiltPrefix { built: &built, prefix: prefix.path(&settings.lib_dir), is_shared: false, settings };
         if relocate {
             built.relocate(on_message).map_err(|error| (Outcome::Failed, error.to_string()))?;
         }

@@ -45,6 +45,18 @@ fn installed(context: &TestContext) -> String {
     context.run(&["exec", "--", "x"]).succeeds().stdout
 }
 
+/// Installs a release whose hook prints what `last` prints, instead of the record of `put_in_place`. Asserts the reason of the
+/// failure, and that the earlier release stays.
+#[track_caller]
+fn check_refused(config: &str, last: &str, reason: &str) {
+    let context = context(config);
+    install(&context).succeeds();
+    context.provider("mine", &HOOK.replace("put_in_place \"$part\"", ": \"$part\""));
+    context.write("here/last.sh", last);
+    install(&context).exits_with(1).stderr_contains(reason);
+    assert_eq!(installed(&context), "1.0\n");
+}
+
 #[test]
 fn rigup_puts_in_place_what_a_hook_has_built_that_it_has_begun() {
     for (config, is_begun) in [(CONFIG, true), (r#"{"type": "object"}"#, false)] {
@@ -112,13 +124,7 @@ fn only_a_hook_that_rigup_has_begun_leaves_the_prefix_to_it() {
         (r#"{"type": "object"}"#, "$part", "which is only for a hook that evaluates RIGUP_BEGIN"),
         (CONFIG, "$HOME", "is not"),
     ] {
-        let context = context(config);
-        install(&context).succeeds();
-        context.write("here/last.sh", format!("printf {record} \"{built}\"\n"));
-        let hook = HOOK.replace("put_in_place \"$part\"", ": \"$part\"");
-        context.provider("mine", &hook);
-        install(&context).exits_with(1).stderr_contains(reason);
-        assert_eq!(installed(&context), "1.0\n");
+        check_refused(config, &format!("printf {record} \"{built}\"\n"), reason);
     }
 }
 
@@ -138,12 +144,6 @@ fn a_record_that_leaves_the_prefix_to_rigup_is_checked_like_any_other() {
         ),
         (link, format!(r#"{{"type":"Binary","name":"x",{built}}}"#), "is not"),
     ] {
-        let context = context(CONFIG);
-        install(&context).succeeds();
-        let hook = HOOK.replace("put_in_place \"$part\"", ": \"$part\"");
-        context.provider("mine", &hook);
-        context.write("here/last.sh", format!("{before}echo '{lines}'\n"));
-        install(&context).exits_with(1).stderr_contains(reason);
-        assert_eq!(installed(&context), "1.0\n");
+        check_refused(CONFIG, &format!("{before}echo '{lines}'\n"), reason);
     }
 }

@@ -80,12 +80,11 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         (None, Some(request)) => request.name.clone(),
         (None, None) => return Err(CliError::usage(RequestError::NoName)),
     };
-    let download = args.url.as_deref().zip(args.url_sha256.as_deref());
     let built = match (&args.built, &request) {
         (Some(built), Some(request)) => {
             let prefix = request.prefix_at(&args.of.provider, args.prefix.as_deref(), &settings.lib_dir);
             let prefix = prefix.map_err(CliError::usage)?.path(&settings.lib_dir);
-            Some(BuiltPrefix { built, prefix, is_shared: args.prefix.is_some(), download, settings })
+            Some(BuiltPrefix { built, prefix, is_shared: args.prefix.is_some(), settings })
         }
         _ => None,
     };
@@ -108,7 +107,7 @@ fn print_binary(args: &BinaryArgs, context: &mut Context) -> CommandResult {
         package_version: args.package_version.as_deref(),
         config: &config,
         or_decline: args.or_decline,
-        download,
+        download: args.url.as_deref().zip(args.url_sha256.as_deref()),
         unenforced: &args.unenforced,
     };
     let found = search.records();

@@ -11,6 +11,7 @@ use crate::install::plan::Request;
 use crate::install::resolver::Resolver;
 use crate::install::verdict::Verdict;
 use crate::model::{Outcome, Release, ReleaseFilter, VersionRange, release};
+use crate::plugin::config::provider::ProviderConfig;
 use crate::plugin::discovery::Hook;
 
 /// How the reasons of hooks begin that could not ask their registry, so that asking it again would only take time.
@@ -22,7 +23,8 @@ impl Resolver<'_> {
     pub(super) fn with_listed_versions(&self, hook: &Hook, targets: &[AttemptTarget]) -> Vec<AttemptTarget> {
         let mut targets = targets.to_vec();
         let provider = &hook.provider();
-        let config = self.provider_configs.get(provider.as_str()).cloned().unwrap_or_default();
+        let default = ProviderConfig::default();
+        let config = self.provider_configs.get(provider.as_str()).unwrap_or(&default);
         let is_unclear = |target: &&mut AttemptTarget| {
             let exact = target.request.versions_of(provider).exact();
             target.request.pin.is_none() && exact.is_some_and(|version| config.may_write_otherwise(version))
@@ -102,7 +104,8 @@ impl Resolver<'_> {
     }
 
     fn filter<'r>(&self, request: &'r Request, provider: &str) -> ReleaseFilter<'r> {
-        let config = self.provider_configs.get(provider).cloned().unwrap_or_default();
-        listing::filter(request, provider, &config, clock::now())
+        let default = ProviderConfig::default();
+        let config = self.provider_configs.get(provider).unwrap_or(&default);
+        listing::filter(request, provider, config, clock::now())
     }
 }
