@@ -2,6 +2,7 @@
 
 pub(crate) mod core;
 pub(crate) mod enabled;
+mod keys;
 pub(crate) mod provider;
 pub(crate) mod schema;
 pub(crate) mod value;

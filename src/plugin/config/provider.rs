@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::model::policy::{MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY};
 use crate::model::{PolicySupport, Version};
+use crate::plugin::config::keys::Keys;
 
 /// The placeholder for the version in [`ProviderConfig::version_format`].
 pub(crate) const VERSION_PLACEHOLDER: &str = "{}";
@@ -223,12 +224,9 @@ impl ProviderConfig {
     }
 
     /// Parses the keys of a provider in a `config.json`, but does not check the pattern of `package_names`.
-    pub(super) fn parse(keys: &Map<String, Value>) -> Result<Self, KeyError> {
-        let enforces: Map<String, Value> = stated(keys, "enforces", ENFORCES)?.unwrap_or_default();
-        if enforces
-            .keys()
-            .any(|rule| ![MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY].contains(&rule.as_str()))
-        {
+    pub(super) fn parse(keys: &Keys) -> Result<Self, KeyError> {
+        let enforces: Keys = stated(keys, "enforces", ENFORCES)?.unwrap_or_default();
+        if enforces.names().any(|rule| ![MIN_RELEASE_AGE_KEY, POSTINSTALL_SCRIPTS_KEY].contains(&rule)) {
             return Err(KeyError("enforces", ENFORCES));
         }
         let options = "a list of options such as \"--pre\" or \"--only-binary=\"";
@@ -291,7 +289,7 @@ impl ProviderConfig {
 
 /// Returns the value of a key, or `None` if it is absent or null. `expected` describes its type.
 pub(super) fn stated<T: DeserializeOwned>(
-    keys: &Map<String, Value>,
+    keys: &Keys,
     key: &'static str,
     expected: &'static str,
 ) -> Result<Option<T>, KeyError> {
@@ -318,7 +316,7 @@ mod tests {
     use super::*;
 
     fn parse(keys: &Value) -> Result<ProviderConfig, String> {
-        let parsed = ProviderConfig::parse(keys.as_object().unwrap());
+        let parsed = ProviderConfig::parse(&Keys::deserialize(keys).unwrap());
         let checked = parsed.and_then(|config| config.check_package_names().map(|()| config));
         checked.map_err(|error| error.to_string())
     }

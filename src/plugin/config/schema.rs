@@ -3,9 +3,11 @@
 use std::io;
 use std::path::Path;
 
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::model::misspelling::closest;
+use crate::plugin::config::keys::Keys;
 use crate::plugin::config::provider::{KeyError, ProviderConfig, stated};
 use crate::trust::{Inspection, TrustedReadError};
 
@@ -16,8 +18,7 @@ pub(crate) const FILE_NAME: &str = "config.json";
 const MAX_SIZE: u64 = 1 << 20;
 
 /// Keys that are not like any that rigup reads, so that they need no search for misspellings.
-const OTHER_KEYS: [&str; 6] =
-    ["$schema", "additionalProperties", "description", "documentation", "title", "type"];
+const OTHER_KEYS: [&str; 4] = ["$schema", "additionalProperties", "title", "type"];
 
 /// The keys that rigup reads, besides `type`.
 const KEYS: [&str; 25] = [
@@ -153,10 +154,10 @@ pub(crate) fn read(folder: &Path, inspection: &mut Inspection<'_>) -> Result<Opt
 /// of `package_names` is not checked: those of the built-in providers are valid, and a check would take longer than all else.
 pub fn parse(text: &str) -> Result<Schema, SchemaError> {
     let text = text.trim_start_matches('\u{feff}');
-    let mut keys: Map<String, Value> = match serde_json::from_str(text).map_err(SchemaError::NotJson)? {
-        Value::Object(keys) => keys,
-        _ => return Err(SchemaError::NotASchema("it is not an object")),
-    };
+    let mut keys: Keys = serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => SchemaError::NotASchema("it is not an object"),
+        _ => SchemaError::NotJson(error),
+    })?;
     if keys.get("type").is_some_and(|kind| kind != "object") {
         return Err(SchemaError::NotASchema("its \"type\" is not \"object\""));
     }
@@ -166,10 +167,10 @@ pub fn parse(text: &str) -> Result<Schema, SchemaError> {
         Some(_) => return Err(SchemaError::NotASchema("its \"properties\" are not an object")),
     };
     // JSON Schema has many other keys.
-    let unknown = keys.keys().filter(|key| !KEYS.iter().chain(&OTHER_KEYS).any(|known| known == key));
+    let unknown = keys.names().filter(|key| !KEYS.iter().chain(&OTHER_KEYS).any(|known| known == key));
     let mut misspelled = unknown.filter_map(|key| Some((key, closest(key, KEYS)?)));
     if let Some((key, known)) = misspelled.next() {
-        return Err(SchemaError::MisspelledKey(key.clone(), known));
+        return Err(SchemaError::MisspelledKey(key.to_owned(), known));
     }
     let plugins: Option<Vec<Value>> = stated(&keys, "required_plugins", "a list of names of plugins")?;
     let waits: Option<bool> = stated(&keys, "wait_for_background_cleanup", "true or false")?;
