@@ -61,6 +61,7 @@ mod follow_queue;
 mod follow_up;
 mod followed_events;
 pub(crate) mod hook_logs;
+mod host;
 pub(crate) mod install;
 pub(crate) mod inventory;
 pub(crate) mod job;
@@ -120,7 +121,9 @@ pub use crate::runs::gc::{GcAction, GcError, GcItem, GcReport, Pruned};
 pub use crate::runs::start::{InvalidSlug, RunRequest, Slug, StartError};
 pub use crate::store::StoreError;
 
+use crate::both::both;
 use crate::engine::catalog::Catalog;
+use crate::engine::host::NewHost;
 use crate::engine::install::InstallPlan;
 use crate::engine::session::Session;
 use crate::engine::step_result::StepResult;
@@ -164,18 +167,27 @@ impl<'e> Engine<'e> {
         settings: Settings,
         on_event: OnEvent<'e>,
     ) -> Result<(Self, InstallPlan), EngineError> {
+        let host = NewHost::default();
         let mut opened = None;
         let mut find_binaries = || {
             let Session { store, machine, .. } = match &opened {
                 Some(session) => session,
-                None => opened.insert(Session::open(settings.clone(), on_event)?),
+                None => opened.insert(Session::open_on(&host, settings.clone(), on_event)?),
             };
             Ok(store.binaries_of(machine.id)?)
         };
-        let plan = InstallPlan::with_binaries(request, &mut find_binaries, &settings, on_event)?;
+        let mut plan = || InstallPlan::with_binaries(request, &mut find_binaries, &settings, on_event);
+        let plan = if settings.data_dir.exists() {
+            plan()?
+        } else {
+            let gather = || {
+                host.facts(&settings);
+            };
+            both(plan, gather).0?
+        };
         let session = match opened {
             Some(session) => session,
-            None => Session::open(settings, on_event)?,
+            None => Session::open_on(&host, settings, on_event)?,
         };
         Ok((Self { session }, plan))
     }

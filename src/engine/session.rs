@@ -7,10 +7,10 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, Once, OnceLock, RwLock};
 use std::time::Duration;
 
-use crate::boolean;
 use crate::clock;
 use crate::engine::error::{EngineError, ExitStatus};
 use crate::engine::event::{EngineEvent, OnEvent};
+use crate::engine::host::{self, NewHost};
 use crate::engine::recovery;
 use crate::exhaustion;
 use crate::fs::dir::{make_parents, make_private_dir, nearest_existing, owner_blocked_by_root};
@@ -18,8 +18,8 @@ use crate::hook::run::{Runner, Variables};
 use crate::install::link::Linker;
 use crate::machine;
 use crate::model::{
-    ExitReason, Guid, Machine, MachineFacts, MachineId, NetworkInterface, Process, ProcessExit, ProcessId,
-    ProcessSpec, ProcessType, RetentionLimits,
+    ExitReason, Guid, Machine, MachineId, NetworkInterface, Process, ProcessExit, ProcessId, ProcessSpec,
+    ProcessType, RetentionLimits,
 };
 use crate::process::lock::ProcessLock;
 use crate::process::signals::Interrupt;
@@ -88,11 +88,20 @@ static WARNED_OF_LOST_STORE: Once = Once::new();
 impl<'e> Session<'e> {
     /// Opens the data dir, and creates it if it does not exist. Completes the records of processes whose rigup crashed.
     pub(crate) fn open(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
+        Self::open_on(&NewHost::default(), settings, on_event)
+    }
+
+    /// Opens the data dir like [`Session::open`]. If it is new, the facts about the host are those of `host`.
+    pub(crate) fn open_on(
+        host: &NewHost,
+        settings: Settings,
+        on_event: OnEvent<'e>,
+    ) -> Result<Self, EngineError> {
         let complete_lost = |session: Self| {
             recover::recover_lost(&session.store, session.machine.id)?;
             Ok(session)
         };
-        match Self::open_once(settings.clone(), on_event, false).and_then(complete_lost) {
+        match Self::open_once(host, settings.clone(), on_event, false).and_then(complete_lost) {
             // Opening reads only a part of the store, so the damage may be larger.
             Err(EngineError::Store(StoreError::Corrupt { .. })) => {
                 Self::open_checked(settings, on_event).and_then(complete_lost)
@@ -107,11 +116,11 @@ impl<'e> Session<'e> {
         let guid = known_guid(&settings)?.unwrap_or_else(machine::guid::invent);
         let (store, machine) = if let Some(store) = opened {
             let known = store.machine_by_guid(&guid.value)?;
-            let new = || Machine::new(MachineId::generate(), guid, facts(&settings), clock::now());
+            let new = || Machine::new(MachineId::generate(), guid, host::facts(&settings), clock::now());
             (store, known.unwrap_or_else(new))
         } else {
             let store = Store::in_memory(&settings.data_dir, &settings.lib_dir)?;
-            let machine = find_machine(&store, guid, &settings)?;
+            let machine = host::find_machine(&store, guid, &NewHost::default(), &settings)?;
             (OpenStore { store, on_event }, machine)
         };
         Ok(Self { settings, store, machine, on_event })
@@ -119,10 +128,15 @@ impl<'e> Session<'e> {
 
     /// Opens the data dir, and checks the whole store for damage. Leaves lost processes to gc, which reports them.
     pub(crate) fn open_checked(settings: Settings, on_event: OnEvent<'e>) -> Result<Self, EngineError> {
-        Self::open_once(settings, on_event, true)
+        Self::open_once(&NewHost::default(), settings, on_event, true)
     }
 
-    fn open_once(settings: Settings, on_event: OnEvent<'e>, is_suspect: bool) -> Result<Self, EngineError> {
+    fn open_once(
+        host: &NewHost,
+        settings: Settings,
+        on_event: OnEvent<'e>,
+        is_suspect: bool,
+    ) -> Result<Self, EngineError> {
         let warning = check_data_dir(&settings)?;
         if !settings.data_dir.is_dir() {
             check_is_folder_or_missing(&settings)?;
@@ -135,7 +149,7 @@ impl<'e> Session<'e> {
         warn_once(warning, on_event);
         let guid = guid(&settings)?;
         let store = open_store(&settings, &guid, is_suspect, on_event)?;
-        let machine = find_machine(&store, guid, &settings)?;
+        let machine = host::find_machine(&store, guid, host, &settings)?;
         Ok(Self { settings, store, machine, on_event })
     }
 
@@ -294,7 +308,7 @@ pub(crate) fn open_to_read<'e>(
     let guid = known_guid(settings)?.unwrap_or_else(machine::guid::invent);
     let store = Store::in_memory(&settings.data_dir, &settings.lib_dir)?;
     if let Some(recovered) = recovery::read(settings, on_event) {
-        recovered.add_to(&store, new_machine(settings, &guid))?;
+        recovered.add_to(&store, host::new_machine(settings, &guid))?;
     }
     Ok(Some(OpenStore { store, on_event }))
 }
@@ -411,7 +425,7 @@ fn open_store<'e>(
     let find_records = || {
         let recovered = recovery::read(settings, on_event)?;
         Some(Box::new(move |store: &Store| {
-            restored.set(recovered.add_to(store, new_machine(settings, guid))?);
+            restored.set(recovered.add_to(store, host::new_machine(settings, guid))?);
             Ok(())
         }) as Fill<'_>)
     };
@@ -443,45 +457,16 @@ fn own_process() -> Result<ProcessEntry, EngineError> {
     Err(EngineError::Setup(problem))
 }
 
-/// Returns the record of this machine, and updates stale facts in it.
-fn find_machine(store: &Store, guid: Guid, settings: &Settings) -> Result<Machine, StoreError> {
-    let now = clock::now();
-    match store.machine_by_guid(&guid.value)? {
-        Some(machine) if !machine.is_stale(now) => Ok(machine),
-        Some(machine) => {
-            let machine = Machine { facts: facts(settings), facts_at: now, modified_at: now, ..machine };
-            store.save_machine(&machine)?;
-            Ok(machine)
-        }
-        None => store.find_or_add_machine(&Machine::new(MachineId::generate(), guid, facts(settings), now)),
-    }
-}
-
-/// Returns a function that returns the record of this machine with an id.
-fn new_machine<'a>(settings: &'a Settings, guid: &'a Guid) -> impl Fn(MachineId) -> Machine + 'a {
-    |id| Machine::new(id, guid.clone(), facts(settings), clock::now())
-}
-
 /// Returns the guid of this machine, or `None` if it has no id yet. Writes nothing.
 fn known_guid(settings: &Settings) -> Result<Option<Guid>, EngineError> {
-    machine::guid::find(&settings.data_dir, is_container(settings))
+    machine::guid::find(&settings.data_dir, host::is_container(settings))
         .map_err(|error| data_dir_error(settings, error))
 }
 
 /// Returns the guid of this machine, and gives it an id if it has none.
 fn guid(settings: &Settings) -> Result<Guid, EngineError> {
-    machine::guid::find_or_create(&settings.data_dir, is_container(settings))
+    machine::guid::find_or_create(&settings.data_dir, host::is_container(settings))
         .map_err(|error| data_dir_error(settings, error))
-}
-
-fn facts(settings: &Settings) -> MachineFacts {
-    machine::facts::gather(is_container(settings), &settings.data_dir)
-}
-
-/// Returns whether this machine is a container, as the variable `IN_DOCKER` or its files say.
-fn is_container(settings: &Settings) -> bool {
-    let in_docker = settings.environment.text("IN_DOCKER").and_then(boolean::parse);
-    in_docker == Some(true) || machine::facts::is_container()
 }
 
 /// Returns the error for a data dir that cannot be used.

@@ -11,8 +11,8 @@ use object::elf::{
     EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_X86_64, ET_DYN, ET_EXEC, FileHeader32, FileHeader64,
     VER_FLG_WEAK,
 };
-use object::read::elf::{FileHeader, ProgramHeader};
-use object::{Endianness, FileKind, ReadCache, ReadRef};
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable};
+use object::{Endianness, FileKind, ReadCache, ReadRef, SectionIndex, StringTable};
 
 use crate::process::executable::error::ExecutableError;
 
@@ -139,7 +139,7 @@ where
     let endian = header.endian().ok()?;
     let sections = header.sections(endian, data).ok()?;
     let (mut libraries, link) = sections.gnu_verneed(endian, data).ok()??;
-    let strings = sections.strings(endian, data, link).ok()?;
+    let strings = all_strings(&sections, endian, data, link)?;
     let mut newest = None;
     while let Ok(Some((_, mut versions))) = libraries.next() {
         while let Ok(Some(version)) = versions.next() {
@@ -162,7 +162,7 @@ where
     let endian = header.endian().ok()?;
     let sections = header.sections(endian, data).ok()?;
     let (mut definitions, link) = sections.gnu_verdef(endian, data).ok()??;
-    let strings = sections.strings(endian, data, link).ok()?;
+    let strings = all_strings(&sections, endian, data, link)?;
     let mut newest = None;
     while let Ok(Some((_, mut names))) = definitions.next() {
         // The other names are those of earlier versions that this one contains.
@@ -171,6 +171,21 @@ where
         }
     }
     newest
+}
+
+/// Reads a table of strings as a whole, instead of each string by itself.
+fn all_strings<'d, Elf, R>(
+    sections: &SectionTable<'d, Elf, R>,
+    endian: Endianness,
+    data: R,
+    index: SectionIndex,
+) -> Option<StringTable<'d>>
+where
+    Elf: FileHeader<Endian = Endianness>,
+    R: ReadRef<'d>,
+{
+    let strings = sections.section(index).ok()?.data(endian, data).ok()?;
+    Some(StringTable::new(strings, 0, strings.len().try_into().ok()?))
 }
 
 /// Parses the name of a version of glibc. Other names, such as `GLIBC_PRIVATE`, state no number.
