@@ -108,7 +108,7 @@ fn hook_content(plugin: &Plugin, hook: &Hook, settings: &Settings) -> Option<Vec
     let name = hook.path.file_name()?.to_str()?;
     match builtin::file(plugin, &settings.data_dir, name) {
         // The hook may not be unpacked yet.
-        Some(content) => Some(content.to_vec()),
+        Some(content) => Some(content.as_bytes().to_vec()),
         None => fs_err::read(&hook.path).ok(),
     }
 }

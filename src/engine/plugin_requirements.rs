@@ -34,7 +34,7 @@ fn listed_requirements(
 ) -> (Vec<Requirement>, Vec<Diagnostic>) {
     let (home, path) = (settings.home.as_deref(), plugin.path.join(file_name));
     match builtin::file(plugin, &settings.data_dir, file_name) {
-        Some(text) => requirement::read_from(Some(&plugin.name), &path, text, home),
+        Some(text) => requirement::read_from(Some(&plugin.name), &path, text.as_bytes(), home),
         None => requirement::read(Some(&plugin.name), &path, home, inspection),
     }
 }

@@ -168,7 +168,7 @@ impl<'e> Session<'e> {
         let process = process.into_running(own_process()?.identity(), started_at);
         let lock = ProcessLock::take(&self.settings.data_dir, process.id)
             .map_err(|error| data_dir_error(&self.settings, error))?;
-        self.store.save_process(&process)?;
+        self.store.add_process(&process)?;
         Ok(CommandProcess { process, _lock: lock })
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -226,7 +227,11 @@ impl Runner<'_> {
             let _ = run_dir.write_pid(identity.pid);
             Ok(self.store.save_process(process)?)
         };
+        let mut is_first = true;
         supervision.run(hook, record, |logs| {
+            if mem::take(&mut is_first) {
+                self.store.prepare_for_results();
+            }
             tick(logs);
             None
         })

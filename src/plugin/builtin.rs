@@ -40,17 +40,21 @@ pub(crate) fn plugins(data_dir: &Path) -> Vec<Plugin> {
         .collect()
 }
 
-/// Returns the contents of a file of a built-in provider, which need not be unpacked. Returns an empty slice if the
-/// provider has no such file, or `None` if the plugin is not built in.
-pub(crate) fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<&'static [u8]> {
+/// Returns the text of a file of a built-in provider, which need not be unpacked. It is empty if the provider has no such
+/// file. Returns `None` if the plugin is not built in.
+pub(crate) fn file(plugin: &Plugin, data_dir: &Path, name: &str) -> Option<&'static str> {
     let folder = provider(plugin.path.strip_prefix(folder(data_dir)).ok()?)?;
-    Some(file_of(folder, name).map_or(&[], include_dir::File::contents))
+    Some(file_of(folder, name).map_or("", text))
+}
+
+fn text(file: &'static include_dir::File<'_>) -> &'static str {
+    file.contents_utf8().expect("the files of the built-in providers are texts")
 }
 
 /// Returns the `config.json` of the built-in provider of this name, or `None` if there is no such provider.
 pub(crate) fn config(name: &str) -> Result<Option<Schema>, SchemaError> {
     let file = provider(Path::new(name)).and_then(|folder| file_of(folder, schema::FILE_NAME));
-    file.map(|file| schema::parse(&String::from_utf8_lossy(file.contents()))).transpose()
+    file.map(|file| schema::parse(text(file))).transpose()
 }
 
 /// Checks that the file of a built-in hook is identical to the embedded one, and that only this user can write to it.

@@ -1,6 +1,8 @@
 //! The `attempt` table.
 
 use jiff::Timestamp;
+use std::sync::LazyLock;
+
 use rusqlite::Connection;
 
 use crate::model::{Attempt, AttemptId, BinaryId, ProcessId};
@@ -78,6 +80,9 @@ impl Store {
     }
 }
 
+/// The statement that stores an attempt.
+pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| row::insert_sql::<AttemptRow>(""));
+
 pub(super) fn insert(
     connection: &Connection,
     binary_id: BinaryId,
@@ -86,7 +91,7 @@ pub(super) fn insert(
 ) -> rusqlite::Result<()> {
     let attempt = attempt.clone();
     let row = AttemptRow { id: AttemptId::generate(), binary_id, attempt, created_at: now };
-    row::write(connection, &row::insert_sql::<AttemptRow>(""), &row)
+    row::write(connection, &INSERT, &row)
 }
 
 #[cfg(test)]

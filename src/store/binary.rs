@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -174,6 +175,16 @@ impl Store {
         self.with(|connection| save(connection, binary))
     }
 
+    /// Prepares the statements that store a process and what it did, for the time in which another one is waited for. An
+    /// error occurs again when they are executed.
+    pub fn prepare_for_results(&self) {
+        let prepare = |connection: &Connection| -> rusqlite::Result<()> {
+            let statements = [&process::UPDATE, &process::SAVE, &SAVE, &attempt::INSERT];
+            statements.into_iter().try_for_each(|sql| connection.prepare_cached(sql).map(drop))
+        };
+        let _ = self.with(prepare);
+    }
+
     /// Stores the new fingerprint of an installed file whose content is unchanged. Does nothing if the record was changed
     /// meanwhile.
     pub fn renew_fingerprint(&self, id: BinaryId, old: &str, new: &str) -> Result<(), StoreError> {
@@ -240,9 +251,11 @@ impl Store {
     }
 }
 
-/// Stores a binary, and replaces the one with the same id.
+/// The statement that stores a binary, and replaces the one with the same id.
+static SAVE: LazyLock<String> = LazyLock::new(|| row::upsert_sql::<Binary>("id", &["id"]));
+
 fn save(connection: &Connection, binary: &Binary) -> rusqlite::Result<()> {
-    row::write(connection, &row::upsert_sql::<Binary>("id", &["id"]), binary)
+    row::write(connection, &SAVE, binary)
 }
 
 #[cfg(test)]

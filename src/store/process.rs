@@ -106,11 +106,11 @@ impl Columns for ProcessState {
 }
 
 /// The statement that inserts or updates a process. The record of a process that has exited is final.
-static SAVE: LazyLock<String> =
+pub(super) static SAVE: LazyLock<String> =
     LazyLock::new(|| row::upsert_sql::<Process>("id", &["id"]) + " WHERE process.status <> 'exited'");
 
 /// The statement that stores the state of a process.
-static UPDATE: LazyLock<String> = LazyLock::new(|| {
+pub(super) static UPDATE: LazyLock<String> = LazyLock::new(|| {
     let columns = Process::COLUMNS.split(", ").skip_while(|column| *column != "status");
     let columns = columns.take(ProcessState::COUNT + Warnings::COUNT).zip(2..);
     let values: Vec<String> = columns.map(|(column, number)| format!("{column} = ?{number}")).collect();
@@ -131,6 +131,11 @@ impl Store {
     /// Stores a process, and replaces the one with the same id unless that one has exited: its record is final.
     pub fn save_process(&self, process: &Process) -> Result<(), StoreError> {
         self.with(|connection| save(connection, process))
+    }
+
+    /// Stores a process that no one has stored yet.
+    pub fn add_process(&self, process: &Process) -> Result<(), StoreError> {
+        self.with(|connection| row::write(connection, &row::insert_sql::<Process>(""), process))
     }
 
     /// Stores several processes in one transaction.

@@ -68,8 +68,8 @@ impl PluginConfigs {
         let mut diagnostics = Vec::new();
         for plugin in plugins {
             let read = match builtin::file(plugin, data_dir, schema::FILE_NAME) {
-                Some([]) => Ok(None),
-                Some(text) => schema::parse(&String::from_utf8_lossy(text)).map(Some),
+                Some("") => Ok(None),
+                Some(text) => schema::parse(text).map(Some),
                 None => {
                     let replaced = builtin::config(&plugin.name).ok().flatten();
                     if replaced.is_some_and(|schema| schema.provider.curated == Some(false)) {
