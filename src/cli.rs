@@ -14,6 +14,8 @@ use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::output_queue::STDERR;
 use crate::engine::{EngineError, ExitStatus};
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use crate::process::heap;
 use crate::process::signals;
 use crate::settings::{Environment, FORMAT_VARIABLE, Flags, Settings, SettingsUse};
 
@@ -225,6 +227,8 @@ enum InternalCommand {
 
 /// Runs the executable.
 pub fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    heap::prepare_executable();
     signals::prepare_executable();
     let status = run_command_line();
     // Whether someone reads the messages does not change the exit code.
