@@ -14,9 +14,7 @@ use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::output_queue::STDERR;
 use crate::engine::{EngineError, ExitStatus};
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-use crate::process::heap;
-use crate::process::signals;
+use crate::process::{heap, signals};
 use crate::settings::{Environment, FORMAT_VARIABLE, Flags, Settings, SettingsUse};
 
 mod apply;
@@ -227,7 +225,6 @@ enum InternalCommand {
 
 /// Runs the executable.
 pub fn main() -> ExitCode {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     heap::prepare_executable();
     signals::prepare_executable();
     let status = run_command_line();

@@ -6,7 +6,6 @@ pub(crate) mod executable;
 pub(crate) mod foreground;
 mod group_witness;
 pub(crate) mod handle;
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) mod heap;
 pub(crate) mod inherited_lock;
 pub(crate) mod kill;

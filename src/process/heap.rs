@@ -1,16 +1,13 @@
 //! The heap of the executable.
 
-use libc::c_int;
-
-/// By how much the heap grows, and how much of it may be free before glibc returns memory to the system, in bytes. By default,
-/// both are 128 KiB, so that a command that reads a folder grows the heap and shrinks it again, each time with new pages.
-const OPTIONS: [(c_int, c_int); 2] = [(libc::M_TOP_PAD, 1 << 20), (libc::M_TRIM_THRESHOLD, 2 << 20)];
-
-/// Prepares the heap of the executable. If that fails, the defaults apply.
+/// Prepares the heap of the executable. If that fails, the defaults apply. Only glibc needs it: by default, its heap grows by
+/// 128 KiB, and what is free is returned to the system as soon as it is more, so that a command that reads a folder asks for
+/// memory and returns it again, each time with new pages.
 pub(crate) fn prepare_executable() {
-    for (option, value) in OPTIONS {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    for (option, bytes) in [(libc::M_TOP_PAD, 1 << 20), (libc::M_TRIM_THRESHOLD, 2 << 20)] {
         // SAFETY: no other thread runs yet.
         #[expect(unsafe_code, reason = "neither nix nor rustix has it")]
-        let _is_set = unsafe { libc::mallopt(option, value) };
+        let _is_set = unsafe { libc::mallopt(option, bytes) };
     }
 }

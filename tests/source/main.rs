@@ -58,7 +58,7 @@ const MAX_INLINE_TEST_LINES: usize = 150;
 
 /// The maximum number of lines of code in `src`, without tests, comments and blank lines. Lower it when you delete
 /// code, and raise it only for a feature.
-const MAX_CODE_LINES: usize = 54_600;
+const MAX_CODE_LINES: usize = 54_900;
 
 /// The number of equal consecutive lines that two files must not share.
 const COPIED_LINES: usize = 10;
