@@ -14,7 +14,7 @@ use crate::cli::message::{error, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::output_queue::STDERR;
 use crate::engine::{EngineError, ExitStatus};
-use crate::process::{heap, signals};
+use crate::process::{prepare_executable, signals};
 use crate::settings::{Environment, FORMAT_VARIABLE, Flags, Settings, SettingsUse};
 
 mod apply;
@@ -225,8 +225,7 @@ enum InternalCommand {
 
 /// Runs the executable.
 pub fn main() -> ExitCode {
-    heap::prepare_executable();
-    signals::prepare_executable();
+    prepare_executable();
     let status = run_command_line();
     // Whether someone reads the messages does not change the exit code.
     let _ = STDERR.drain();

@@ -6,7 +6,7 @@ pub(crate) mod executable;
 pub(crate) mod foreground;
 mod group_witness;
 pub(crate) mod handle;
-pub(crate) mod heap;
+mod heap;
 pub(crate) mod inherited_lock;
 pub(crate) mod kill;
 pub(crate) mod launcher;
@@ -38,3 +38,9 @@ pub(crate) mod usage;
 pub(crate) mod wait;
 pub(crate) mod waiter;
 pub(crate) mod wrapper;
+
+/// Prepares the heap and the signals of the executable.
+pub(crate) fn prepare_executable() {
+    heap::prepare_executable();
+    signals::prepare_executable();
+}

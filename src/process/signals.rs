@@ -78,7 +78,7 @@ pub(crate) fn interrupted_by() -> Option<i32> {
 /// is at its default, so that every command can be terminated, and CHLD, because the system does not keep the exit of a
 /// child if it is ignored. XFSZ is ignored, so that a write beyond `ulimit -f` fails like any other. All other signals
 /// stay ignored if the launcher ignores them.
-pub(crate) fn prepare_executable() {
+pub(super) fn prepare_executable() {
     let _ = SigSet::all().thread_unblock();
     // The defaults apply if this fails.
     for number in [libc::SIGTERM, libc::SIGCHLD] {
