@@ -178,8 +178,10 @@ pub(crate) fn supervise(
     };
     let clients = control.into_clients();
     // A signal is the ordinary end of a supervisor, so it is not an interrupt.
-    session.finish(command, status)?;
+    let finished = session.finish(command, status);
+    // Once the clients are answered, no supervisor runs.
     drop((lock, clients));
+    finished?;
     applied.map_err(EngineError::Setup)?;
     Ok(status)
 }
@@ -329,20 +331,20 @@ pub(crate) fn stored(store: &Store) -> Result<Vec<(Daemon, Option<Process>)>, En
     store.daemons()?.into_iter().map(with_process).collect()
 }
 
-/// Returns the status of a daemon whose execution has ended, and which no supervisor has judged yet.
+/// Returns the status of a daemon whose execution has ended, and which no supervisor has judged or can judge now.
 fn status_after(daemon: &Daemon, exit: Option<&ProcessExit>) -> DaemonStatus {
-    let Some(exit) = exit.filter(|exit| !matches!(exit.reason, ExitReason::Stopped | ExitReason::Lost))
-    else {
-        let is_restart = daemon.status == DaemonStatus::Stopping && daemon.wanted == Wanted::Started;
-        return if is_restart { DaemonStatus::Stopping } else { DaemonStatus::Stopped };
-    };
+    // A restart goes on only once a supervisor runs, and all daemons that `rigup down` has stopped stay wanted.
+    let is_stop = daemon.status == DaemonStatus::Stopping || daemon.wanted == Wanted::Stopped;
+    let is_judged =
+        |exit: &&ProcessExit| !is_stop && !matches!(exit.reason, ExitReason::Stopped | ExitReason::Lost);
+    let Some(exit) = exit.filter(is_judged) else { return DaemonStatus::Stopped };
     let spec = &daemon.spec;
-    let is_failure = spec.is_failure(exit.exit_code);
-    match (daemon.wanted, is_failure) {
-        (Wanted::Stopped, _) => DaemonStatus::Stopped,
-        _ if spec.restart.follows(is_failure) && !spec.stops_all(is_failure) => DaemonStatus::Backoff,
-        (_, true) => DaemonStatus::Failed,
-        (_, false) => DaemonStatus::Exited,
+    match spec.is_failure(exit.exit_code) {
+        is_failure if spec.restart.follows(is_failure) && !spec.stops_all(is_failure) => {
+            DaemonStatus::Backoff
+        }
+        true => DaemonStatus::Failed,
+        false => DaemonStatus::Exited,
     }
 }
 

@@ -330,6 +330,21 @@ fn a_stop_by_hand_ends_with_down_only_for_a_daemon_with_always() {
 }
 
 #[test]
+fn without_a_supervisor_no_dead_daemon_is_shown_as_stopping() {
+    let (context, mut down) = TestContext::with_down_that_waits();
+    context.await_status("a", "stopping");
+    // Otherwise it would stop the daemon itself.
+    down.kill().unwrap();
+    down.wait().unwrap();
+    context.kill_supervisor();
+    assert_eq!(context.daemon("a")["status"], "stopping", "it still runs");
+    context.write("here/go", "");
+    wait_until("it has ended", || context.daemon("a")["pid"].is_null());
+    assert_eq!(context.daemon("a")["status"], "stopped");
+    context.down();
+}
+
+#[test]
 fn promise_14_a_changed_dependency_restarts_the_dependents_that_want_it() {
     let manifest = |value: &str| {
         format!(
