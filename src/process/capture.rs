@@ -67,10 +67,8 @@ pub(crate) fn run_with_input(
 ) -> io::Result<Captured> {
     let [stdout, stderr] = [system::unnamed_file()?, system::unnamed_file()?].map(Log::new);
     let logs = Logs { stdout, stderr };
-    // The program inherits the process id in the environment from the caller, so its processes are marked by an id of
-    // their own.
     let id = ProcessId::generate();
-    command.env.push((tree::CAPTURE_ID_VARIABLE.into(), id.to_string().into()));
+    command.env.extend(tree::capture_marks(id));
     let child = match command.start(input, logs.stdout.file(), logs.stderr.file()) {
         Ok(child) => child,
         Err(error) if error.is_exhausted => return Err(io::Error::other(error)),

@@ -10,10 +10,12 @@ use crate::process::system::{self, ProcessEntry};
 pub(crate) const PROCESS_ID_VARIABLE: &str = "RIGUP_PROCESS_ID";
 /// The variable with the id of a program whose output rigup captures, which everything that it starts inherits.
 pub(crate) const CAPTURE_ID_VARIABLE: &str = "RIGUP_CAPTURE_ID";
+/// The variable with the rigup that captures the output, by which the next one finds what a killed one has left.
+pub(crate) const CAPTURED_BY_VARIABLE: &str = "RIGUP_CAPTURED_BY";
 /// The variable that marks a waiter. A waiter belongs to no tree, not even to that of the process that it waits for.
 pub(crate) const WAITER_VARIABLE: &str = "RIGUP_WAITER";
 
-const MARKS: [&str; 3] = [PROCESS_ID_VARIABLE, CAPTURE_ID_VARIABLE, WAITER_VARIABLE];
+const MARKS: [&str; 4] = [PROCESS_ID_VARIABLE, CAPTURE_ID_VARIABLE, CAPTURED_BY_VARIABLE, WAITER_VARIABLE];
 
 /// The processes that this user may see.
 #[derive(Debug)]

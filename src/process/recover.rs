@@ -11,12 +11,13 @@ use crate::model::{MachineId, Process, ProcessExit, ProcessState, ProcessType};
 use crate::process::handle::{self, Handle};
 use crate::process::lock;
 use crate::process::run_dir::{self, RunDir};
+use crate::process::system::BOOT_ID;
 use crate::process::{terminate, tree};
 use crate::store::{Store, StoreError};
 
 /// Completes and returns the records of the queued and running processes of a machine that no rigup or waiter
-/// supervises any more. Terminates a hook, which belongs to its rigup, with its tree; leaves a running process that had a
-/// waiter alone. A process that works in another data dir, of which this one is a copy, is left alone as long as it lives.
+/// supervises any more. Terminates a hook, which belongs to its rigup, with its tree, and what a rigup was probing; leaves a
+/// running process that had a waiter alone. A process that works in another data dir, of which this one is a copy, is left alone as long as it lives.
 pub(crate) fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
     let processes = store.unfinished_processes(machine_id)?;
     processes.iter().filter_map(|process| recover_if_lost(store, process).transpose()).collect()
@@ -45,6 +46,7 @@ pub(crate) fn recover_if_lost(store: &Store, process: &Process) -> Result<Option
     let Some(process) = read_if_lost(store, process)? else { return Ok(None) };
     if process.spec.run_dir.is_none() {
         lock::remove_killed_process_lock(store.data_dir(), process.id);
+        terminate_captured_by(&process);
     }
     let run_dir = run_dir::of(store.data_dir(), &process);
     let run_dir = run_dir.as_ref();
@@ -147,6 +149,14 @@ pub(crate) fn is_alive(process: &Process) -> io::Result<bool> {
         ProcessState::Queued => !tree::find_by_id(process.id)?.is_empty(),
         _ => handle::find_running(process)?.is_some(),
     })
+}
+
+/// Terminates the programs whose output a rigup captured that is gone, such as one that it probed: they have no record.
+fn terminate_captured_by(rigup: &Process) {
+    let Some(running) = rigup.running().filter(|running| running.identity.boot_id == *BOOT_ID) else {
+        return;
+    };
+    terminate::terminate_leftovers(None, || tree::find_captured_by(&running.identity).unwrap_or_default());
 }
 
 /// Terminates the remaining processes of a tree that no rigup supervises. If its root exited by itself, processes that left

@@ -1,13 +1,13 @@
 //! The process table, and process trees in it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::model::{Identity, ProcessId};
-pub(crate) use crate::process::process_table::{CAPTURE_ID_VARIABLE, PROCESS_ID_VARIABLE, WAITER_VARIABLE};
-use crate::process::process_table::{ProcessTable, Row};
+use crate::process::process_table::{CAPTURE_ID_VARIABLE, CAPTURED_BY_VARIABLE, ProcessTable, Row};
+pub(crate) use crate::process::process_table::{PROCESS_ID_VARIABLE, WAITER_VARIABLE};
 use crate::process::subreaper;
 use crate::process::system::{self, ProcessEntry};
 
@@ -52,9 +52,28 @@ pub(crate) fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
     find_marked(&id_variable(process_id), root)
 }
 
+/// Returns the variables that mark a program whose output this rigup captures: with an id of its own, because the program
+/// inherits the process id in the environment from the caller, and with this rigup.
+pub(super) fn capture_marks(id: ProcessId) -> Vec<(OsString, OsString)> {
+    let mut marks = vec![(CAPTURE_ID_VARIABLE.into(), id.to_string().into())];
+    if let Ok(Some(this)) = system::own_entry() {
+        marks.push((CAPTURED_BY_VARIABLE.into(), identity_text(&this.identity()).into()));
+    }
+    marks
+}
+
 /// Like [`find`], for a program whose output rigup captures.
 pub(crate) fn find_captured(id: ProcessId, root: ProcessEntry) -> ProcessTree {
     find_marked(&format!("{CAPTURE_ID_VARIABLE}={id}"), root)
+}
+
+/// Returns the running processes that a rigup has started to capture their output, and what they have started.
+pub(super) fn find_captured_by(rigup: &Identity) -> io::Result<Vec<ProcessEntry>> {
+    find_with(&format!("{CAPTURED_BY_VARIABLE}={}", identity_text(rigup)))
+}
+
+fn identity_text(Identity { pid, start_ticks, boot_id }: &Identity) -> String {
+    format!("{pid}:{start_ticks}:{boot_id}")
 }
 
 /// Like [`find`], for the variable that the processes have in their environment.

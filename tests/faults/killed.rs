@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, SystemTime};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::RECORD;
 use crate::leftovers::assert_nothing_is_left;
-use crate::test_context::{TestContext, wait_until};
+use crate::test_context::{TestContext, signal, wait_until};
 
 fn kill(mut rigup: Child) {
     rigup.kill().unwrap();
@@ -102,4 +104,33 @@ fn row_51_a_rigup_that_is_killed_between_two_events_leaves_nothing() {
     assert_eq!(hooks.len(), 7, "{hooks:?}");
     assert!(hooks[3..].iter().all(|hook| hook["exit_code"] == 0), "{hooks:?}");
     assert_nothing_is_left(&context);
+}
+
+#[test]
+fn row_53_the_next_command_terminates_what_a_killed_rigup_was_probing() {
+    // One provider probes the program in its hook, and rigup does so after the other's.
+    for provider in ["env", "p"] {
+        let mut context = TestContext::new();
+        let x = context.script("tools/x", "#!/bin/sh\nsetsid sleep 601 &\nsleep 600\n");
+        context.set("PATH", format!("{}:/usr/bin:/bin", context.path("tools").display()));
+        context.provider(
+            "p",
+            &format!("#!/bin/sh\necho '{}'\n", RECORD.replace("/bin/sh", x.to_str().unwrap())),
+        );
+        context.without_registries();
+        let probed = context.start(&["install", "x", "--binproviders", provider, "--timeout", "60"]);
+        wait_until("it is probed", || {
+            ["sleep 600", "sleep 601"].iter().all(|run| context.count_live(run) == 2)
+        });
+        let live = context.start(&["exec", "--", "sleep", "602"]);
+        wait_until("another rigup runs", || context.count_live("sleep 602") == 1);
+        kill(probed);
+        assert!(context.count_live("sleep 600") > 0, "{provider}");
+        context.run(&["process", "gc"]).succeeds();
+        let left = context.live_processes().into_iter().filter(|(_, line)| !line.contains("sleep 602"));
+        assert_eq!(left.collect::<Vec<_>>(), [], "{provider}");
+        signal(live.id(), Signal::SIGTERM);
+        live.wait_with_output().unwrap();
+        assert_nothing_is_left(&context);
+    }
 }
