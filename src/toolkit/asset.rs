@@ -46,6 +46,14 @@ pub fn rank(names: &[impl AsRef<str>], program: &str, platform: Platform) -> Vec
     fitting.into_iter().map(|(.., place)| place).collect()
 }
 
+/// Returns whether the name of an asset is that of a program, maybe with other words, or that of its repository with a version
+/// and a platform alone.
+pub(crate) fn is_named_for(name: &str, program: &str, repository: &str) -> bool {
+    let parse = |of: &str| ParsedName::parse(name, of, 0).filter(|parsed| parsed.side_words.is_empty());
+    parse(program).is_some_and(|parsed| parsed.has_program)
+        || parse(repository).is_some_and(|parsed| parsed.is_plain())
+}
+
 /// Removes the assets with a word that says that they contain no program. A word that all assets share is a part of the
 /// project's name.
 fn remove_side_files(release: &mut Vec<ParsedName>) {

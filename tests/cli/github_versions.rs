@@ -76,6 +76,23 @@ fn a_partial_version_may_be_on_the_second_page() {
 }
 
 #[test]
+fn a_page_with_releases_of_other_programs_is_skipped() {
+    let mut context = TestContext::new();
+    let other = |version: &str| {
+        let file = asset_name(version).replace("ripgrep", "library");
+        Published::new(&format!("library-{version}")).asset(&file, archive(&context, version))
+    };
+    let (first, second) = ([other("9.1.0"), other("9.0.0")], [published(&context, "1.0.0")]);
+    let server = github_with(&mut context, |address| pages(address, &[&first, &second]));
+    let record = context.run(&["install", "github:rg"]).succeeds().record();
+    assert_eq!(record["version"], "1.0.0", "{record}");
+    drop(server);
+    let _server = github(&mut context, &first);
+    let reason = "library-9.1.0 is a release of another program, without a file for rg";
+    context.run(&["install", "github:rg", "--force"]).exits_with(1).stderr_contains(reason);
+}
+
+#[test]
 fn an_api_that_allows_no_more_requests_lists_nothing() {
     let mut context = TestContext::new();
     let limited = Answer::new("403 Forbidden", "{}").with("X-RateLimit-Reset: 4102444800");

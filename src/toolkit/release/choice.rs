@@ -55,6 +55,10 @@ pub(crate) struct Choice<'a> {
 pub(crate) enum Unsuitable {
     #[error("{0} has the version {1:?}, which is not {2}")]
     Version(String, String, String),
+    #[error(
+        "{0} is a release of another program, without a file for {1}; if it has {1}, set the override tag_prefix"
+    )]
+    OtherProgram(String, String),
     #[error("{0} has no files")]
     NoAssets(String),
     #[error("{0} has no file for {1} among {2}; name one with the override asset")]
@@ -74,9 +78,10 @@ impl Unsuitable {
     /// then does the next step in its text lead to a release.
     pub(crate) fn nearer(first: Option<Self>, second: Option<Self>) -> Option<Self> {
         let rank = |problem: &Self| match problem {
-            Self::Version(..) => 0,
-            Self::NoAssets(_) | Self::NoFit(..) | Self::NoMatch(..) => 1,
-            Self::Prerelease(_) | Self::TooNew(..) | Self::Undated(_) => 2,
+            Self::OtherProgram(..) => 0,
+            Self::Version(..) => 1,
+            Self::NoAssets(_) | Self::NoFit(..) | Self::NoMatch(..) => 2,
+            Self::Prerelease(_) | Self::TooNew(..) | Self::Undated(_) => 3,
         };
         if second.as_ref().map(rank) > first.as_ref().map(rank) { second } else { first }
     }
@@ -135,7 +140,7 @@ impl Criteria<'_> {
         sort_by_key(&mut tagged, |(release, found)| Reverse(rank(release, found)));
         let mut nearest = None;
         for (release, found) in tagged {
-            match self.accepted_assets(release, &found.version) {
+            match self.accepted_assets(release, &found) {
                 Ok(assets) => return Ok(Choice { release, version: found.version, assets }),
                 Err(problem) => nearest = Unsuitable::nearer(nearest, Some(problem)),
             }
@@ -160,6 +165,9 @@ impl Criteria<'_> {
     /// program itself. A release is as old as its best asset.
     pub(crate) fn list(&self, releases: &[PublishedRelease]) -> Vec<(bool, Release)> {
         let listed = |(release, found): (&PublishedRelease, TagVersion)| {
+            if self.is_of_other_program(release, &found) {
+                return None;
+            }
             let is_stated =
                 VersionRange::exactly(self.exact_version).contains_program(&found.version, &found.version);
             let assets = self.assets(release, &found.version).ok().filter(|_| is_stated)?;
@@ -177,9 +185,12 @@ impl Criteria<'_> {
     fn accepted_assets<'a>(
         &self,
         release: &'a PublishedRelease,
-        version: &str,
+        found: &TagVersion,
     ) -> Result<Vec<&'a Asset>, Unsuitable> {
-        let tag = || release.tag.clone();
+        let (tag, version) = (|| release.tag.clone(), &*found.version);
+        if self.is_of_other_program(release, found) {
+            return Err(Unsuitable::OtherProgram(tag(), self.program.to_owned()));
+        }
         let exact = VersionRange::exactly(self.exact_version);
         for range in [exact, self.versions] {
             if !range.contains_program(version, version) {
@@ -192,6 +203,17 @@ impl Criteria<'_> {
         }
         self.check_age(release, release.published_at)?;
         Ok(assets)
+    }
+
+    /// Whether a release is one of another program in the repository: its tag says so, no file has the name of this one, and
+    /// the request names neither the tag nor the file.
+    fn is_of_other_program(&self, release: &PublishedRelease, found: &TagVersion) -> bool {
+        let is_named = |asset: &Asset| {
+            asset::is_named_for(&asset.name, self.program, self.repository)
+                || self.sha256.is_some() && asset.sha256.as_deref() == self.sha256
+        };
+        let is_stated = self.tag.is_some() || self.asset.is_some();
+        !found.is_own && !is_stated && !release.assets.iter().any(is_named)
     }
 
     fn check_age(&self, release: &PublishedRelease, time: Option<Timestamp>) -> Result<(), Unsuitable> {

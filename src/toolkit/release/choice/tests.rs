@@ -43,6 +43,23 @@ fn the_release_of_another_program_in_the_repository_comes_last() {
 }
 
 #[test]
+fn a_release_of_another_program_counts_only_if_a_file_is_named_for_this() {
+    let other = |assets| release("y-v9.0", assets);
+    for assets in [&["x-linux-x86_64.gz"], &["tools-linux-x86_64.gz"]] {
+        assert_eq!(chosen(&criteria(), &[other(assets)]), format!("y-v9.0 {}", assets[0]));
+    }
+    for assets in [&["y-linux-x86_64.gz"][..], &["tools-y-linux-x86_64.gz"], &["y-linux.gz", "x.sha256"]] {
+        let reason = "y-v9.0 is a release of another program, without a file for x; if it has x, set the override tag_prefix";
+        assert_eq!(chosen(&criteria(), &[other(assets)]), reason);
+        assert!(criteria().list(&[other(assets)]).is_empty());
+        let named = Criteria { tag: Some("y-v9.0"), ..criteria() };
+        assert_eq!(chosen(&named, &[other(assets)]), format!("y-v9.0 {}", assets[0]));
+        let of_prefix = Criteria { tag_prefix: Some("y-"), ..criteria() };
+        assert_eq!(chosen(&of_prefix, &[other(assets)]), format!("y-v9.0 {}", assets[0]));
+    }
+}
+
+#[test]
 fn a_release_without_a_version_comes_after_those_with_one() {
     let releases = [release("nightly", ASSET), release("v1.0", ASSET)];
     assert_eq!(chosen(&criteria(), &releases), "v1.0 x-linux-x86_64.gz");
