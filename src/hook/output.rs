@@ -45,13 +45,14 @@ impl<'a> HookOutput<'a> {
         }
     }
 
-    /// Reads new bytes of the log for at most [`READ_TIME`], and reports their records. Returns their number. A log that
-    /// cannot be read has no records.
-    pub(super) fn read(&mut self, log: &Log, mut on_record: impl FnMut(Record)) -> u64 {
+    /// Reads new bytes of the log for this time, and reports their records. Returns their number, which is 0 only at the end. A
+    /// log that cannot be read has no records.
+    pub(super) fn read(&mut self, log: &Log, time: Duration, mut on_record: impl FnMut(Record)) -> u64 {
         let start = Instant::now();
         let mut reader = log.read_from(self.offset, self.unread);
         let mut buffer = [0; 16 << 10];
-        while start.elapsed() < READ_TIME
+        // On a busy machine, the time may pass before the first read, and nothing read means the end.
+        while (reader.offset == self.offset || start.elapsed() < time)
             && let Ok(length @ 1..) = reader.read(&mut buffer)
         {
             let bytes = &buffer[..length];
@@ -68,5 +69,33 @@ impl<'a> HookOutput<'a> {
             self.offset = 0;
         }
         count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::PluginName;
+    use crate::plugin::discovery::Start;
+    use crate::plugin::hook_name::HookName;
+
+    #[test]
+    fn only_the_end_of_a_log_counts_as_nothing_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs_err::write(&path, "{\"type\":\"A\"}\n").unwrap();
+        let log = Log::open(&path).unwrap();
+        let hook = Hook {
+            name: HookName::parse("on_E__1_a.sh").unwrap(),
+            plugin: PluginName::parse("p").unwrap(),
+            path: "a.sh".into(),
+            start: Start::Itself,
+        };
+        let mut output = HookOutput::new(&hook, 64);
+        let mut records = 0;
+        // No time is left, as on a busy machine.
+        let mut read = || output.read(&log, Duration::ZERO, |_| records += 1);
+        assert_eq!([read(), read()], [13, 0]);
+        assert_eq!(records, 1);
     }
 }

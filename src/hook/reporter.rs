@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::hook::output::HookOutput;
+use crate::hook::output::{HookOutput, READ_TIME};
 use crate::hook::run::Runner;
 use crate::model::{ExitReason, Process, ProcessExit};
 use crate::plugin::discovery::Hook;
@@ -52,7 +52,7 @@ impl<'a, OnEvent: FnMut(&Hook, HookEvent<'_>)> Reporter<'a, OnEvent> {
     /// Returns the number of bytes.
     fn read_log(&mut self, output: &mut HookOutput<'_>, log: &Log) -> u64 {
         let hook = output.hook;
-        output.read(log, |record| (self.on_event)(hook, HookEvent::Record(record)))
+        output.read(log, READ_TIME, |record| (self.on_event)(hook, HookEvent::Record(record)))
     }
 
     /// Reports a warning about a hook that runs, which its record gets with its exit.

@@ -1,6 +1,7 @@
 //! Invalid and excessive output of hooks, and readers that close rigup's stdout.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
@@ -133,17 +134,19 @@ fn row_15_rigup_reads_no_output_beyond_the_limit() {
 
 #[test]
 fn row_15_the_size_of_a_log_is_checked_while_its_lines_are_read() {
-    // Short lines take long to read.
-    let mut context = context_with("", "yes | head -c 300M; exec sleep 600");
+    // Short lines take much longer to read than to write at once.
+    let write = "mkfifo \"$DATA_DIR/go\"\n{ echo '{\"type\":\"First\"}'; yes | head -c 15M; echo '{\"type\":\"Last\"}'; } >\"$DATA_DIR/lines\"\n\
+        write() { dd if=\"$DATA_DIR/lines\" bs=32M status=none; }\nwrite; read -r go <\"$DATA_DIR/go\"; write\nexec sleep 600";
+    let mut context = context_with("", write);
     context.set("RIGUP_OUTPUT_LIMIT", "16");
     let mut rigup = context.start(&["run", "E"]);
-    let run_dirs = || fs::read_dir(context.path("data/processes")).into_iter().flatten().flatten();
-    let mut peak = 0;
-    while rigup.try_wait().unwrap().is_none() {
-        let sizes = run_dirs().filter_map(|run_dir| fs::metadata(run_dir.path().join("stdout.log")).ok());
-        peak = sizes.map(|log| log.len()).fold(peak, u64::max);
-    }
-    assert!(peak < 150 << 20, "{peak}");
+    let mut lines = BufReader::new(rigup.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("First")));
+    fs::write(context.path("data/go"), "\n").unwrap();
+    assert!(lines.any(|line| line.contains("Last")));
+    let live: Vec<u32> = context.live_processes().into_iter().map(|(pid, _)| pid).collect();
+    assert_eq!(live, [rigup.id()], "the hook ends before its lines are read");
+    lines.for_each(drop);
     let output = rigup.wait_with_output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("it wrote more than 16 MiB"), "{output:?}");
     assert_nothing_is_left(&context);
