@@ -411,9 +411,13 @@ impl<'a> Installer<'a> {
         interrupt: &'a Interrupt,
         within: Option<&Process>,
     ) -> Result<Self, EngineError> {
-        let cores = std::thread::available_parallelism().map_or(MIN_JOBS, std::num::NonZero::get);
+        let cores = || std::thread::available_parallelism().map_or(MIN_JOBS, std::num::NonZero::get);
         // More threads than requests would only cost time and memory.
-        let jobs = options.jobs.unwrap_or(cores.max(MIN_JOBS)).min(max_requests);
+        let jobs = if max_requests > 1 {
+            options.jobs.unwrap_or_else(|| cores().max(MIN_JOBS)).min(max_requests)
+        } else {
+            1
+        };
         let pool =
             (jobs > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(jobs).build()).transpose()?;
         let (command, own) = if let Some(command) = within {

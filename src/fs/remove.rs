@@ -32,6 +32,10 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
 
 /// Returns an error if a file system is mounted in a folder: its files belong to someone else. Only on Linux.
 pub(crate) fn check_mounts(folder: &Path) -> io::Result<()> {
+    // The kernel takes long to list all mounts.
+    if matches!(fs_err::symlink_metadata(folder), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
     let (Ok(mounts), Ok(above)) =
         (fs_err::read_to_string("/proc/self/mountinfo"), fs_err::canonicalize(parent(folder)))
     else {

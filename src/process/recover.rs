@@ -17,7 +17,8 @@ use crate::store::{Store, StoreError};
 
 /// Completes and returns the records of the queued and running processes of a machine that no rigup or waiter
 /// supervises any more. Terminates a hook, which belongs to its rigup, with its tree, and what a rigup was probing; leaves a
-/// running process that had a waiter alone. A process that works in another data dir, of which this one is a copy, is left alone as long as it lives.
+/// running process that had a waiter alone. A process that works in another data dir, of which this one is a copy, is left
+/// alone as long as it lives.
 pub(crate) fn recover_lost(store: &Store, machine_id: MachineId) -> Result<Vec<Process>, StoreError> {
     let processes = store.unfinished_processes(machine_id)?;
     processes.iter().filter_map(|process| recover_if_lost(store, process).transpose()).collect()
