@@ -394,7 +394,7 @@ impl<'a> LockfileUpdate<'a> {
     }
 
     fn line(&self, request: &Request, installed: &Installed) -> Result<Pin, String> {
-        let Installed { binprovider, abspath, url, url_sha256, .. } = installed;
+        let Installed { binprovider, abspath, version, url, url_sha256, .. } = installed;
         let hook_sha256 =
             self.hooks.get(binprovider).ok_or_else(|| format!("cannot find a hook of {binprovider}"))?;
         let sha256 =
@@ -403,7 +403,7 @@ impl<'a> LockfileUpdate<'a> {
             platform: settings::platform(),
             name: request.name.as_str().to_owned(),
             binprovider: binprovider.clone(),
-            version: pins::version_of(installed, &request.overrides.of(binprovider).version_args).to_owned(),
+            version: version.clone(),
             sha256,
             url: url.clone(),
             url_sha256: url_sha256.clone(),

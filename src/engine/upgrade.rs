@@ -476,7 +476,7 @@ pub(crate) fn outdated_lines(path: &Path, upgrades: &[Upgrade], settings: &Setti
         upgrade.outcome.has_other_version()
             && line
                 .zip(upgrade.installed())
-                .is_some_and(|(line, new)| ![&new.version, &new.package_version].contains(&&line.version))
+                .is_some_and(|(line, installed)| line.version != installed.version)
     };
     upgrades.iter().filter(is_outdated).map(|upgrade| upgrade.name.clone()).collect()
 }

@@ -71,8 +71,7 @@ impl Pins<'_> {
             |bound| if version::is_of_package(bound) { package::upstream_version(bound) } else { bound };
         let required = request.versions_of(provider);
         let versions = VersionRange { min: of_program(required.min), max: of_program(required.max) };
-        let is_of_program = request.overrides.of(provider).version_args.is_empty();
-        if is_of_program && !versions.contains_program(&pin.version, "") {
+        if !versions.contains_program(&pin.version, "") {
             if pin.version.is_empty() {
                 return Err(format!("{path} pins no version, but {versions} is required; run `{update}`"));
             }
@@ -105,17 +104,10 @@ pub(crate) fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
     }
 }
 
-/// Returns the version that pins a binary, so that its provider can install it again. A program whose version is asked for with
-/// arguments of its own may have another version than its package.
-pub(crate) fn version_of<'a>(installed: &'a Installed, version_args: &[String]) -> &'a str {
-    let Installed { version, package_version, .. } = installed;
-    if version_args.is_empty() || package_version.is_empty() { version } else { package_version }
-}
-
 /// Returns whether an installed binary is the pinned one.
 pub(crate) fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
     installed.binprovider == pin.binprovider
-        && pin.versions().contains_either(&installed.version, &installed.package_version)
+        && pin.versions().contains(&installed.version)
         && verify::check_digest(&installed.abspath, &installed.sha256, (&pin.name, &pin.sha256), lib_dir)
             .is_ok()
         && verify::check_url_digest(&installed.url_sha256, (&pin.name, &pin.url_sha256)).is_ok()

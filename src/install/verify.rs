@@ -355,7 +355,7 @@ fn check_version(found: &str, package_version: &str, expected: &Expected<'_>) ->
     check_versions(found, package_version, expected.versions, expected.needs_exact_version)?;
     check_not_older(found, expected.not_below, expected.name)?;
     match expected.pin {
-        Some((pin, _)) if !pin.versions().contains_either(found, package_version) => {
+        Some((pin, _)) if !pin.versions().contains(found) => {
             Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone(), pin.name.clone()))
         }
         _ => Ok(()),

@@ -176,12 +176,6 @@ impl<'a> VersionRange<'a> {
         is_within(Self { max: "", ..self }, self.min) && is_within(Self { min: "", ..self }, self.max)
     }
 
-    /// Returns whether the range of a pin has the version of a program, or that of its package.
-    pub(crate) fn contains_either(self, version: &str, package_version: &str) -> bool {
-        self.contains_program(version, package_version)
-            || (!package_version.is_empty() && self.contains(package_version))
-    }
-
     /// Returns the versions that are in both ranges.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

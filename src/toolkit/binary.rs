@@ -143,7 +143,7 @@ impl ProgramFacts {
         let versions = request.versions();
         verify::check_versions(found, package_version, versions, config.needs_exact_version())?;
         verify::check_not_older(found, &request.not_below, request.name.as_str())?;
-        if !VersionRange::exactly(exact).contains_either(found, package_version) {
+        if !VersionRange::exactly(exact).contains_program(found, package_version) {
             return Err(
                 VerifyError::OtherVersion(found.clone(), exact.clone(), request.name.to_string()).into()
             );
