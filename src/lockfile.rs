@@ -53,6 +53,9 @@ pub struct Pin {
     pub binprovider: ProviderName,
     /// The version; empty if it is unknown.
     pub version: String,
+    /// The version of the package that owns the program, as in its record; empty if it is the same or unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub package_version: String,
     /// Hex SHA-256 of the file, with `{LIB_DIR}` for LIB_DIR.
     pub sha256: String,
     /// The address of the file from which the provider installed the binary; empty if it did not state one.
@@ -247,13 +250,31 @@ impl Pin {
         VersionRange::exactly(&self.version)
     }
 
+    /// Returns the version to request from the provider: that of the package, if it is another one.
+    pub fn requested_version(&self) -> &str {
+        if self.package_version.is_empty() { &self.version } else { &self.package_version }
+    }
+
+    /// Returns the version of a program or of its package that is not the pinned one, and the pinned one; `None` if both are.
+    pub(crate) fn other_version<'a>(
+        &'a self,
+        version: &'a str,
+        package_version: &'a str,
+    ) -> Option<(&'a str, &'a str)> {
+        if !self.versions().contains(version) {
+            return Some((version, &self.version));
+        }
+        let is_pinned = self.package_version.is_empty() || self.package_version == package_version;
+        (!is_pinned).then_some((package_version, &self.package_version))
+    }
+
     /// Returns the pin's line as a record.
     pub fn to_record(&self) -> Value {
         serde_json::to_value(LockLine::Lock(self.clone())).unwrap_or_default()
     }
 
     fn check(&self) -> Result<(), PinError> {
-        let Self { platform, name, binprovider: _, version, .. } = self;
+        let Self { platform, name, binprovider: _, version, package_version, .. } = self;
         let Self { sha256, url, url_sha256, hook_sha256, overrides_sha256, .. } = self;
         if platform.len() > MAX_TEXT
             || !platform.split_once('-').is_some_and(|(arch, os)| is_word(arch) && is_word(os))
@@ -263,7 +284,10 @@ impl Pin {
         if BinaryName::parse(name, None)?.as_str() != name || name.len() > MAX_NAME {
             return Err(PinError::NameShape);
         }
-        if version.trim() != version || !is_valid_version(version) {
+        if let Some(version) = [version, package_version]
+            .into_iter()
+            .find(|text| text.trim() != *text || !is_valid_version(text))
+        {
             return Err(PinError::Version(version.clone()));
         }
         for (key, digest) in [("sha256", sha256), ("hook_sha256", hook_sha256)] {

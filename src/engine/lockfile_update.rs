@@ -394,7 +394,7 @@ impl<'a> LockfileUpdate<'a> {
     }
 
     fn line(&self, request: &Request, installed: &Installed) -> Result<Pin, String> {
-        let Installed { binprovider, abspath, version, url, url_sha256, .. } = installed;
+        let Installed { binprovider, abspath, version, package_version, url, url_sha256, .. } = installed;
         let hook_sha256 =
             self.hooks.get(binprovider).ok_or_else(|| format!("cannot find a hook of {binprovider}"))?;
         let sha256 =
@@ -404,6 +404,7 @@ impl<'a> LockfileUpdate<'a> {
             name: request.name.as_str().to_owned(),
             binprovider: binprovider.clone(),
             version: version.clone(),
+            package_version: if package_version == version { String::new() } else { package_version.clone() },
             sha256,
             url: url.clone(),
             url_sha256: url_sha256.clone(),

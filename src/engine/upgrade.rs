@@ -474,9 +474,10 @@ pub(crate) fn outdated_lines(path: &Path, upgrades: &[Upgrade], settings: &Setti
     let is_outdated = |upgrade: &&Upgrade| {
         let line = file.lockfile.get(&platform, &upgrade.name);
         upgrade.outcome.has_other_version()
-            && line
-                .zip(upgrade.installed())
-                .is_some_and(|(line, installed)| line.version != installed.version)
+            && line.zip(upgrade.installed()).is_some_and(|(line, installed)| {
+                line.version != installed.version
+                    || line.other_version(&installed.version, &installed.package_version).is_some()
+            })
     };
     upgrades.iter().filter(is_outdated).map(|upgrade| upgrade.name.clone()).collect()
 }

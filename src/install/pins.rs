@@ -107,7 +107,7 @@ pub(crate) fn hook_digest(hooks: &[impl AsRef<[u8]>]) -> String {
 /// Returns whether an installed binary is the pinned one.
 pub(crate) fn matches(pin: &Pin, installed: &Installed, lib_dir: &Path) -> bool {
     installed.binprovider == pin.binprovider
-        && pin.versions().contains(&installed.version)
+        && pin.other_version(&installed.version, &installed.package_version).is_none()
         && verify::check_digest(&installed.abspath, &installed.sha256, (&pin.name, &pin.sha256), lib_dir)
             .is_ok()
         && verify::check_url_digest(&installed.url_sha256, (&pin.name, &pin.url_sha256)).is_ok()
@@ -118,6 +118,7 @@ pub(crate) fn difference(before: &Pin, after: &Pin) -> String {
     let changes = [
         ("binprovider", before.binprovider.as_str(), after.binprovider.as_str()),
         ("version", &before.version, &after.version),
+        ("package_version", &before.package_version, &after.package_version),
         ("sha256", &before.sha256, &after.sha256),
         ("url", &before.url, &after.url),
         ("url_sha256", &before.url_sha256, &after.url_sha256),
@@ -146,6 +147,7 @@ mod tests {
             name: "x".to_owned(),
             binprovider: ProviderName::from_static("pip"),
             version: version.to_owned(),
+            package_version: String::new(),
             sha256: sha256.to_owned(),
             url: String::new(),
             url_sha256: String::new(),

@@ -160,7 +160,7 @@ impl Request {
 
     /// Returns the only version that is accepted from this provider, or `None` if there are several.
     pub fn exact_version_of(&self, provider: &str) -> Option<&str> {
-        let pinned = self.pin.as_ref().map(|pin| pin.version.as_str()).filter(|version| !version.is_empty());
+        let pinned = self.pin.as_ref().map(Pin::requested_version).filter(|version| !version.is_empty());
         let listed = Some(self.listed_version.as_str()).filter(|version| !version.is_empty());
         pinned.or(listed).or_else(|| self.versions_of(provider).exact())
     }

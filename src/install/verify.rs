@@ -203,7 +203,7 @@ pub(crate) fn verify(
     if is_module && version.is_empty() {
         return Err(VerifyError::NotExecutable(abspath, ExecutableError::NoProgram));
     }
-    let package_version = if expected.version.is_some() { "" } else { text("package_version") };
+    let package_version = text("package_version");
     if prober.is_none() || !version.is_empty() {
         check_version(&version, package_version, &expected)?;
     }
@@ -259,7 +259,7 @@ pub(crate) fn verify(
         binprovider: expected.provider.clone(),
         abspath,
         version,
-        package_version: text("package_version").to_owned(),
+        package_version: package_version.to_owned(),
         url: url.to_owned(),
         url_sha256: url_sha256.to_owned(),
         sha256,
@@ -352,14 +352,13 @@ pub(crate) fn check_url_digest(found: &str, (name, pinned): (&str, &str)) -> Res
 }
 
 fn check_version(found: &str, package_version: &str, expected: &Expected<'_>) -> Result<(), VerifyError> {
-    check_versions(found, package_version, expected.versions, expected.needs_exact_version)?;
+    // The version that the request states is compared instead of that of the package.
+    let compared = if expected.version.is_some() { "" } else { package_version };
+    check_versions(found, compared, expected.versions, expected.needs_exact_version)?;
     check_not_older(found, expected.not_below, expected.name)?;
-    match expected.pin {
-        Some((pin, _)) if !pin.versions().contains(found) => {
-            Err(VerifyError::OtherVersion(found.to_owned(), pin.version.clone(), pin.name.clone()))
-        }
-        _ => Ok(()),
-    }
+    let Some((pin, _)) = expected.pin else { return Ok(()) };
+    let Some((found, pinned)) = pin.other_version(found, package_version) else { return Ok(()) };
+    Err(VerifyError::OtherVersion(found.to_owned(), pinned.to_owned(), pin.name.clone()))
 }
 
 /// Checks that a file may be the binary. Returns whether it is a module, not a program: the request names it, or it is in

@@ -10,6 +10,7 @@ fn pin(platform: &str, name: &str, version: &str) -> Pin {
         name: name.to_owned(),
         binprovider: ProviderName::from_static("pip"),
         version: version.to_owned(),
+        package_version: String::new(),
         sha256: "a".repeat(64),
         url: String::new(),
         url_sha256: String::new(),
@@ -123,12 +124,12 @@ fn rejects_a_pin_that_could_not_be_parsed_again() {
 prop_compose! {
     fn any_pin()(
         platform in "[a-z0-9_]{1,8}-[a-z]{1,8}", name in "[a-z0-9][^/{}\\\\\\pC\\s]{0,10}", binprovider in "[a-z]{1,5}",
-        version in "[^\\pC\\s]{0,12}", sha256 in "[0-9a-f]{64}", hook_sha256 in "[0-9a-f]{64}",
+        version in "[^\\pC\\s]{0,12}", package_version in "[^\\pC\\s]{0,12}", sha256 in "[0-9a-f]{64}", hook_sha256 in "[0-9a-f]{64}",
         overrides_sha256 in "([0-9a-f]{64})?", file in "[!-~]{1,20}", has_url: bool,
     ) -> Pin {
         let binprovider = ProviderName::parse(&binprovider).unwrap();
         let (url, url_sha256) = if has_url { (file, sha256.clone()) } else { Default::default() };
-        Pin { platform, name, binprovider, version, sha256, url, url_sha256, hook_sha256, overrides_sha256 }
+        Pin { platform, name, binprovider, version, package_version, sha256, url, url_sha256, hook_sha256, overrides_sha256 }
     }
 }
 

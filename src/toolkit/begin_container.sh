@@ -4,7 +4,8 @@
 wrap_image() {
     image=$2 log=$PWD/$1.log
     case $image in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._:/@-]*) decline "$image is not the name of an image" ;; esac
-    case ${image##*/} in *[:@]*) ;; *) image=$image:${exact_version:-latest} ;; esac
+    tag=${exact_version%@*} # the version of an image ends with its digest, which one in no registry does not have
+    case ${image##*/} in *[:@]*) ;; *) image=$image:${tag:-latest} ;; esac
     # An image that was built or loaded here is in no registry.
     logged "$1" pull --quiet "$image" || "$1" image inspect "$image" >/dev/null 2>&1 ||
         fail "cannot pull the image $image: $(tail -n 1 "$log"); to use another, set overrides.$1.image, such as docker.io/alpine/git:v2.49.1"

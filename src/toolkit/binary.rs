@@ -143,10 +143,12 @@ impl ProgramFacts {
         let versions = request.versions();
         verify::check_versions(found, package_version, versions, config.needs_exact_version())?;
         verify::check_not_older(found, &request.not_below, request.name.as_str())?;
-        if !VersionRange::exactly(exact).contains_program(found, package_version) {
-            return Err(
-                VerifyError::OtherVersion(found.clone(), exact.clone(), request.name.to_string()).into()
-            );
+        // A pin and a listed version are those of the package.
+        if package_version != exact && !VersionRange::exactly(exact).contains_program(found, package_version)
+        {
+            let found = if package_version.is_empty() { found } else { package_version };
+            let name = request.name.to_string();
+            return Err(VerifyError::OtherVersion(found.clone(), exact.clone(), name).into());
         }
         if !request.exact_sha256.is_empty() {
             let pinned = (request.name.as_str(), request.exact_sha256.as_str());

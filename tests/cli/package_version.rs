@@ -124,3 +124,35 @@ fn arguments_for_the_version_find_that_of_the_program() {
     let record = context.run(&["install"]).succeeds().record();
     assert_eq!((&record["version"], &record["package_version"]), (&json!("7.5.0"), &json!("0.0.0.2")));
 }
+
+#[test]
+fn a_lock_file_pins_the_version_of_the_package_and_of_the_program() {
+    for overrides in [json!({"version_args": ["print", "7.5.0"]}), json!({"version": "7.5.0"})] {
+        let context = context();
+        let overrides = json!({"shop": overrides});
+        let line = json!({"type": "Binary", "name": "x", "binproviders": "shop", "min_version": "7", "overrides": overrides});
+        context.plugin("p", &[line]);
+        context.run(&["install"]).succeeds();
+        let pin = context.run(&["lock"]).succeeds().record();
+        assert_eq!([&pin["version"], &pin["package_version"]], ["7.5.0", "0.0.0.2"]);
+        context.run(&["lock"]).succeeds().stderr_contains("rigup.lock is up to date");
+
+        context.write("home/release", "0.0.0.3\n");
+        let [data_dir, lib_dir] = ["other", "other-lib"].map(|folder| context.path(folder));
+        let options = ["--data-dir", data_dir.to_str().unwrap(), "--lib-dir", lib_dir.to_str().unwrap()];
+        let elsewhere = |args: &[&str]| context.run(&[args, &options].concat());
+        elsewhere(&["lock", "--check"]).succeeds();
+        let record = elsewhere(&["install", "--locked"]).succeeds().record();
+        assert_eq!([&record["version"], &record["package_version"]], ["7.5.0", "0.0.0.2"]);
+        elsewhere(&["install", "--locked"]).succeeds().stderr_contains("x is already installed");
+        elsewhere(&["lock", "--check"]).succeeds();
+        context.run(&["upgrade"]).succeeds().stderr_contains("to update it, run `rigup upgrade --lock x`");
+        let upgraded = context.run(&["upgrade", "--lock"]).succeeds();
+        upgraded.stderr_contains("rigup.lock: x: package_version 0.0.0.2 -> 0.0.0.3");
+        let locked = elsewhere(&["install", "--locked"]).succeeds().record();
+        assert_eq!(
+            locked["package_version"], "0.0.0.3",
+            "the same program of another package is not the pinned one"
+        );
+    }
+}

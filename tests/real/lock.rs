@@ -115,8 +115,17 @@ fn apt_installs_only_the_pinned_version_whatever_its_epoch() {
     run_elsewhere(&context, &["install", "--locked"]).succeeds();
 
     let lockfile = fs::read_to_string(context.path("here/rigup.lock")).unwrap();
-    let version = lockfile.split("\"version\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    context.write("here/rigup.lock", lockfile.replace(&version, "0.99.1"));
+    let value = |key: &str| {
+        let start = lockfile.split(&format!("\"{key}\":\"")).nth(1).unwrap();
+        start.split('"').next().unwrap().to_owned()
+    };
+    let (version, package_version) = (value("version"), value("package_version"));
+    assert!(package_version.contains(&version), "{lockfile}");
+    // A line that states only the version of the program, and one that states another version of the package.
+    let stated = format!(",\"package_version\":\"{package_version}\"");
+    context.write("here/rigup.lock", lockfile.replace(&stated, ""));
+    run_elsewhere(&context, &["install", "--locked"]).succeeds();
+    context.write("here/rigup.lock", lockfile.replace(&package_version, "1:0.99.1-1"));
     let record = run_elsewhere(&context, &["install", "--locked"]).exits_with(1).record();
-    assert_eq!(record["last_error"], "apt failed: Version '0.99.1' for 'git' was not found");
+    assert_eq!(record["last_error"], "apt failed: Version '1:0.99.1-1' for 'git' was not found");
 }

@@ -56,6 +56,7 @@ fn a_digest_in_the_record_must_be_that_of_the_file() {
         name: "sh".to_owned(),
         binprovider: ENV.clone(),
         version: String::new(),
+        package_version: String::new(),
         sha256: zeros,
         url: String::new(),
         url_sha256: String::new(),
