@@ -82,7 +82,7 @@ pub mod internal {
         pub use crate::report::ci::github::{command, error};
     }
     pub mod plan {
-        pub use crate::install::plan::{Request, Selection, plan};
+        pub use crate::install::plan::{HostProviders, Request, Selection, plan};
     }
     pub mod protocol {
         pub use crate::protocol::{MAX_DIAGNOSTICS, Record, RecordReader, Unparsed, read};

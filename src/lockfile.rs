@@ -161,7 +161,7 @@ pub enum PinError {
 #[serde(tag = "type", deny_unknown_fields)]
 enum LockLine {
     Lockfile { version: u64 },
-    Lock(Pin),
+    Lock(Box<Pin>),
 }
 
 /// Returns the command that writes the lines of these names to a lock file, or those of all binaries if there are none. An
@@ -198,7 +198,7 @@ impl Lockfile {
             match parse_line(number, text)? {
                 LockLine::Lockfile { .. } => return Err(LockfileError::SecondHeader(number)),
                 LockLine::Lock(pin) => {
-                    let replaced = lockfile.insert(pin);
+                    let replaced = lockfile.insert(*pin);
                     let replaced =
                         replaced.map_err(|error| LockfileError::Invalid(number, error.to_string()))?;
                     if let Some(Pin { platform, name, .. }) = replaced {
@@ -237,7 +237,7 @@ impl Lockfile {
 impl fmt::Display for Lockfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = LockLine::Lockfile { version: FORMAT };
-        let pins = self.pins.values().map(|pin| LockLine::Lock(pin.clone()));
+        let pins = self.pins.values().map(|pin| LockLine::Lock(Box::new(pin.clone())));
         std::iter::once(header)
             .chain(pins)
             .try_for_each(|line| writeln!(f, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?))
@@ -270,7 +270,7 @@ impl Pin {
 
     /// Returns the pin's line as a record.
     pub fn to_record(&self) -> Value {
-        serde_json::to_value(LockLine::Lock(self.clone())).unwrap_or_default()
+        serde_json::to_value(LockLine::Lock(Box::new(self.clone()))).unwrap_or_default()
     }
 
     fn check(&self) -> Result<(), PinError> {

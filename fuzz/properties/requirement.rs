@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path};
 
-use rigup::internal::plan::{self, Request, Selection};
+use rigup::internal::plan::{self, HostProviders, Request, Selection};
 use rigup::internal::requirement::{self, Providers, Requirement};
 use rigup::internal::{
     BinaryId, BinaryName, HookRequest, MAX_CHARS, MachineId, ProviderConfig, ProviderName, Version, arguments,
@@ -14,6 +14,20 @@ const LIB_DIR: &str = "/lib/dir";
 
 /// The formats in which pip, npm, gem and apt accept a version of a package.
 const FORMATS: [&str; 4] = ["=={}", "@{}", ":{}", "={}"];
+
+/// A host on which all known providers are curated.
+#[derive(Debug)]
+struct Host([ProviderName; 2]);
+
+impl HostProviders for Host {
+    fn curated(&self) -> Vec<ProviderName> {
+        self.0.to_vec()
+    }
+
+    fn system(&self) -> Vec<ProviderName> {
+        Vec::new()
+    }
+}
 
 pub(crate) fn check(input: &[u8]) {
     let path = Path::new("/plugins/p/binaries.jsonl");
@@ -31,15 +45,16 @@ pub(crate) fn check_requirement(requirement: &Requirement) {
     check_name(&requirement.name);
     assert!(requirement.min_version.is_empty() || Version::looks_like_version(&requirement.min_version));
 
-    let known = ["env", "pip"].map(ProviderName::from_static);
-    let selection = Selection { curated: known.to_vec(), ..Selection::default() };
-    let steps = plan::plan(std::slice::from_ref(requirement), &selection, &known);
+    let host = Host(["env", "pip"].map(ProviderName::from_static));
+    let selection = Selection { host: Some(&host), ..Selection::default() };
+    let known = &host.0;
+    let steps = plan::plan(std::slice::from_ref(requirement), &selection, known);
     let [Ok(request)] = &steps[..] else { panic!("the plan is {steps:?}") };
     check_record(requirement, request);
     let providers = request
         .candidates
         .iter()
-        .chain(&known)
+        .chain(known)
         .map(ProviderName::as_str)
         .chain(requirement.overrides.providers().map(ProviderName::as_str));
     for provider in providers {

@@ -29,7 +29,7 @@ pub(crate) struct Applier<'a> {
     session: &'a Session<'a>,
     interrupt: &'a Interrupt,
     options: InstallOptions,
-    selection: Selection,
+    selection: Selection<'a>,
     providers: Vec<ProviderName>,
     is_dry_run: bool,
     /// The command that the records are part of; `None` if applying them is a command of its own.

@@ -266,12 +266,8 @@ impl Catalog {
     }
 
     /// Returns the options of a plan that follow from the providers.
-    pub(crate) fn selection(&self) -> Selection {
-        Selection {
-            curated: self.curated_providers(),
-            system: self.system_providers(),
-            ..Selection::default()
-        }
+    pub(crate) fn selection(&self) -> Selection<'_> {
+        Selection { host: Some(self), ..Selection::default() }
     }
 
     /// Returns the providers of open registries that enforce the whole default policy: the first for each kind of

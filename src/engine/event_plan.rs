@@ -14,6 +14,7 @@ use crate::engine::session::Session;
 use crate::hook::command::{self, InvalidTimeout, MAX_TIMEOUT};
 use crate::hook::event::{Event, EventHook};
 use crate::hook::run::Variables;
+use crate::install::plan::HostProviders;
 use crate::plugin::config::enabled;
 use crate::plugin::config::value::{Setting, Variable};
 use crate::plugin::discovery::{Hook, Start};
@@ -79,7 +80,7 @@ fn arguments(name: &str, request: &EventRequest, catalog: &Catalog) -> Vec<OsStr
     let mut arguments = request.arguments.clone();
     let names_providers = arguments.iter().any(|argument| argument.as_bytes().starts_with(b"--binproviders"));
     if name == BINARY_REQUEST && !names_providers {
-        arguments.push(format!("--binproviders={}", catalog.curated_providers().join(",")).into());
+        arguments.push(format!("--binproviders={}", catalog.curated().join(",")).into());
     }
     arguments
 }

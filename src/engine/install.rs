@@ -132,8 +132,7 @@ impl InstallPlan {
             schema.is_some_and(|schema| !schema.required_binaries.is_empty())
                 || requirement::FILE_NAMES.iter().any(|name| plugin.path.join(name).exists())
         });
-        let Selection { curated, system, .. } = catalog.selection();
-        (selection.curated, selection.system) = (curated, system);
+        selection.host = Some(&catalog);
         selection.settings_policy = catalog.core.policy();
         let mut requirements = catalog.requirements.clone();
         let is_only_stored = request.names.is_empty() && stored.is_some();
@@ -315,7 +314,7 @@ pub(crate) fn execute(
 fn of_providers(
     catalog: &Catalog,
     required: &[Requirement],
-    selection: &Selection,
+    selection: &Selection<'_>,
 ) -> impl Iterator<Item = Requirement> {
     let is_free = |own: &&Requirement| required.iter().all(|requirement| requirement.name != own.name);
     catalog.provider_requirements.iter().filter(is_free).map(|requirement| {
@@ -344,7 +343,7 @@ fn specs(
     specs.collect::<Result<_, _>>().map_err(EngineError::invalid)
 }
 
-fn selection(request: &InstallRequest) -> Result<Selection, EngineError> {
+fn selection<'a>(request: &InstallRequest) -> Result<Selection<'a>, EngineError> {
     for (flag, version) in [("--min-version", &request.min_version), ("--max-version", &request.max_version)]
     {
         if !version.trim().is_empty() && !Version::looks_like_version(version) {

@@ -7,7 +7,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::error::EngineError;
 use crate::engine::event::OnEvent;
 use crate::engine::session;
-use crate::install::plan::Selection;
+use crate::install::plan::{HostProviders, Selection};
 use crate::model::{Binary, Policy, ProviderName, VersionRange};
 use crate::plugin::builtin;
 use crate::plugin::overrides::Rules;
@@ -54,7 +54,7 @@ pub(crate) fn due(mut binaries: HashMap<String, Binary>, settings: &Settings) ->
 /// providers, unless the command line names one, and the overrides. Versions and policy are those of the command line.
 pub(crate) fn of_names(
     required: &[Requirement],
-    selection: &Selection,
+    selection: &Selection<'_>,
     catalog: &Catalog,
     find_binaries: FindBinaries<'_>,
     settings: &Settings,
@@ -100,7 +100,7 @@ fn providers(stored: Providers, catalog: &Catalog, settings: &Settings) -> Provi
             .iter()
             .any(|hook| hook.provider() == *provider && builtin::is_builtin(&hook.path, &settings.data_dir))
     };
-    let curated = catalog.curated_providers();
+    let curated = catalog.curated();
     let has_named_none = curated.iter().all(|provider| names.contains(provider) || !is_builtin(provider));
     if has_named_none || !names.iter().any(|name| existing.contains(name)) {
         Providers::Default

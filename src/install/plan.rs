@@ -14,9 +14,19 @@ use crate::plugin::requirement::{Providers, Requirement, SYSTEM};
 /// The provider that finds installed programs and installs nothing.
 pub(crate) const ENV: &str = "env";
 
+/// The providers of this host, which take long to find, and which few plans need.
+pub trait HostProviders: fmt::Debug {
+    /// Returns the providers of a request that names none, in hook order. In an open registry, a mistyped name may be a
+    /// package by an unknown author.
+    fn curated(&self) -> Vec<ProviderName>;
+
+    /// Returns the package managers of this system, for which the provider `system` stands, in order of preference.
+    fn system(&self) -> Vec<ProviderName>;
+}
+
 /// The options of a plan, from the command line and the settings.
 #[derive(Debug, Clone, Default)]
-pub struct Selection {
+pub struct Selection<'a> {
     /// The binaries to plan; all requirements if empty.
     pub names: Vec<BinarySpec>,
     /// The only allowed providers, in order of preference.
@@ -25,15 +35,22 @@ pub struct Selection {
     pub min_version: String,
     /// The maximum version, in addition to those that the requirements state; empty for any.
     pub max_version: String,
-    /// The providers of a request that names none, in hook order. In an open registry, a mistyped name may be a package
-    /// by an unknown author.
-    pub curated: Vec<ProviderName>,
-    /// The package managers of this system, for which the provider `system` stands, in order of preference.
-    pub system: Vec<ProviderName>,
+    /// The providers of this host; without it, there are none.
+    pub host: Option<&'a dyn HostProviders>,
     /// The policy of the command line, which overrides requirements and settings.
     pub policy: Policy,
     /// The policy of the user's settings, which requirements can only make stricter.
     pub settings_policy: Policy,
+}
+
+impl Selection<'_> {
+    fn curated(&self) -> Vec<ProviderName> {
+        self.host.map(HostProviders::curated).unwrap_or_default()
+    }
+
+    fn system(&self) -> Vec<ProviderName> {
+        self.host.map(HostProviders::system).unwrap_or_default()
+    }
 }
 
 /// A binary to resolve.
@@ -123,7 +140,7 @@ impl Request {
         }
     }
 
-    fn from_requirement(requirement: &Requirement, system: &[ProviderName]) -> Self {
+    fn from_requirement(requirement: &Requirement, selection: &Selection<'_>) -> Self {
         let source = Some(&requirement.source).filter(|source| !source.is_empty());
         let versions = VersionRange { min: &requirement.min_version, max: &requirement.max_version };
         Self {
@@ -140,7 +157,7 @@ impl Request {
                 .collect(),
             settings: requirement.setting.iter().cloned().collect(),
             pays_from: requirement.pays_from,
-            ..Self::new(requirement.name.clone(), requirement.providers.expand_system(system))
+            ..Self::new(requirement.name.clone(), requirement.providers.expand_system(|| selection.system()))
         }
     }
 
@@ -239,11 +256,15 @@ pub(crate) fn name_of(step: &Step) -> &BinaryName {
 }
 
 /// Plans the requests. `providers` are all existing providers, in hook order.
-pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[ProviderName]) -> Vec<Step> {
+pub fn plan(
+    requirements: &[Requirement],
+    selection: &Selection<'_>,
+    providers: &[ProviderName],
+) -> Vec<Step> {
     let mut merged: Vec<Step> = Vec::new();
     let mut indexes: HashMap<&BinaryName, usize> = HashMap::new();
     for requirement in requirements {
-        let request = Request::from_requirement(requirement, &selection.system);
+        let request = Request::from_requirement(requirement, selection);
         match indexes.get(&requirement.name) {
             None => {
                 indexes.insert(&requirement.name, merged.len());
@@ -251,7 +272,7 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
             }
             Some(&index) => {
                 if let Ok(first) = &merged[index] {
-                    merged[index] = merge(first, request, &selection.curated);
+                    merged[index] = merge(first, request, selection);
                 }
             }
         }
@@ -269,7 +290,7 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
                 steps.len() - 1
             });
             if let Ok(request) = &steps[position] {
-                steps[position] = specify(request.clone(), spec, &selection.system, providers);
+                steps[position] = specify(request.clone(), spec, selection, providers);
             }
         }
         steps
@@ -281,7 +302,7 @@ pub fn plan(requirements: &[Requirement], selection: &Selection, providers: &[Pr
 fn specify(
     mut request: Request,
     spec: &BinarySpec,
-    system: &[ProviderName],
+    selection: &Selection<'_>,
     providers: &[ProviderName],
 ) -> Step {
     let refusal = |reason| Err(Refusal { name: spec.name.clone(), reason });
@@ -299,7 +320,7 @@ fn specify(
         if spec.name.file().is_some() && provider != ENV {
             return refusal(format!("only env finds the file of a path; leave out `{provider}:`"));
         }
-        let chosen = Providers::Only(vec![provider.clone()]).expand_system(system);
+        let chosen = Providers::Only(vec![provider.clone()]).expand_system(|| selection.system());
         request = choose_providers(request, &chosen, &source)?;
         request.named_provider = Some(provider.clone());
         request.provider_sources.push(source.clone());
@@ -382,11 +403,11 @@ fn version_conflict(request: &Request, last: VersionRange<'_>, source: &str) -> 
     conflict(&request.name, NO_VERSION, (&before.to_string(), &places), (&last.to_string(), source))
 }
 
-/// Merges the requests of two requirements of one name. One that names no provider allows those in `curated`.
-fn merge(first: &Request, second: Request, curated: &[ProviderName]) -> Step {
+/// Merges the requests of two requirements of one name. One that names no provider allows the curated ones.
+fn merge(first: &Request, second: Request, selection: &Selection<'_>) -> Step {
     let is_default = first.providers == Providers::Default && second.providers == Providers::Default;
     let named = |providers: &Providers| match providers {
-        Providers::Default if !is_default => Providers::Only(curated.to_vec()),
+        Providers::Default if !is_default => Providers::Only(selection.curated()),
         named => named.clone(),
     };
     let (ours, theirs) = (named(&first.providers), named(&second.providers));
@@ -427,11 +448,11 @@ fn union<T: Clone + PartialEq>(first: &[T], second: Vec<T>) -> Vec<T> {
 }
 
 /// Applies the command line to a request, and sets the providers to try.
-fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName]) -> Step {
+fn narrow(mut request: Request, selection: &Selection<'_>, providers: &[ProviderName]) -> Step {
     if let Some(selected) = &selection.providers
         && request.name.file().is_none()
     {
-        let selected = selected.expand_system(&selection.system);
+        let selected = selected.expand_system(|| selection.system());
         request = choose_providers(request, &selected, "--binproviders")?;
     }
     let versions = VersionRange { min: &selection.min_version, max: &selection.max_version };
@@ -439,11 +460,11 @@ fn narrow(mut request: Request, selection: &Selection, providers: &[ProviderName
     request.policy = selection.policy.or(request.policy.and(selection.settings_policy));
     request.overrides.tighten(VersionRange::default(), selection.settings_policy, selection.policy);
     request.candidates = match &request.providers {
-        Providers::Default => selection.curated.clone(),
+        Providers::Default => selection.curated(),
         Providers::Any => providers.to_vec(),
         Providers::Only(names) => names.clone(),
     };
-    if selection.system.is_empty() && request.candidates == [SYSTEM] {
+    if request.candidates == [SYSTEM] && selection.system().is_empty() {
         let reason =
             "no package manager of this system is on PATH, so `system` stands for no provider; name others";
         return Err(Refusal { name: request.name, reason: reason.to_owned() });

@@ -14,7 +14,7 @@ use crate::plugin::requirement::Requirement;
 /// may install an optional dependency, including the one that has it.
 pub(crate) fn plan(
     requirements: &[Requirement],
-    selection: &Selection,
+    selection: &Selection<'_>,
     providers: &[ProviderName],
 ) -> HashMap<ProviderName, Vec<Request>> {
     let (optional, required): (Vec<&Requirement>, Vec<&Requirement>) =
@@ -52,7 +52,7 @@ pub(crate) fn plan(
 fn add_requests(
     requests: &mut HashMap<ProviderName, Vec<Request>>,
     requirements: &[&Requirement],
-    selection: &Selection,
+    selection: &Selection<'_>,
     providers: &[ProviderName],
 ) {
     for requirement in requirements {

@@ -1,6 +1,7 @@
 //! The package managers of the system among the providers.
 
 use crate::engine::catalog::Catalog;
+use crate::install::plan::HostProviders;
 use crate::model::ProviderName;
 use crate::plugin::requirement::SYSTEM;
 use crate::sorting::sort_by_key;
@@ -18,10 +19,11 @@ impl Catalog {
             self.providers().into_iter().filter_map(manager).collect()
         })
     }
+}
 
-    /// Returns the providers for which `system` stands: the package managers that install as root, as the system's own
-    /// does, then the others.
-    pub(super) fn system_providers(&self) -> Vec<ProviderName> {
+impl HostProviders for Catalog {
+    /// The package managers that install as root, as the system's own does, come before the others.
+    fn system(&self) -> Vec<ProviderName> {
         if self.providers().iter().any(|name| name == SYSTEM) {
             // A plugin has the name.
             return vec![ProviderName::from_static(SYSTEM)];
@@ -31,9 +33,9 @@ impl Catalog {
         managers.into_iter().map(|(name, _)| name).collect()
     }
 
-    /// Returns the providers of a request that names none, in hook order: all except the open registries. Of the package
-    /// managers that install as root, only the first on PATH is the system's own.
-    pub(crate) fn curated_providers(&self) -> Vec<ProviderName> {
+    /// All except the open registries are curated. Of the package managers that install as root, only the first on PATH is the
+    /// system's own.
+    fn curated(&self) -> Vec<ProviderName> {
         let configs = self.provider_configs();
         let managers = self.package_managers();
         let own = managers.iter().find(|(_, as_root)| *as_root).map(|(name, _)| name);

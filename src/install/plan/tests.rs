@@ -272,10 +272,23 @@ fn common_providers() -> Vec<ProviderName> {
     ["env", "npm", "pip", "brew", "apt"].map(ProviderName::from_static).into()
 }
 
-fn selection(names: &[&str], providers: Option<&str>) -> Selection {
+#[derive(Debug)]
+struct Host;
+
+impl HostProviders for Host {
+    fn curated(&self) -> Vec<ProviderName> {
+        ["env", "apt"].map(ProviderName::from_static).into()
+    }
+
+    fn system(&self) -> Vec<ProviderName> {
+        Vec::new()
+    }
+}
+
+fn selection(names: &[&str], providers: Option<&str>) -> Selection<'static> {
     Selection {
         names: names.iter().map(|text| BinarySpec::parse(text, None, |_| false).unwrap()).collect(),
-        curated: ["env", "apt"].map(ProviderName::from_static).into(),
+        host: Some(&Host),
         providers: providers.map(|list| Providers::parse(list).unwrap()),
         ..Selection::default()
     }

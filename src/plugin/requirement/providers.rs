@@ -34,10 +34,14 @@ impl Providers {
         Ok(if names.is_empty() { Self::Default } else { Self::Only(names) })
     }
 
-    /// Returns the list with `managers`, the package managers of this system, in place of `system`. If there are none and
-    /// the list names nothing else, it stays as it is.
-    pub(crate) fn expand_system(&self, managers: &[ProviderName]) -> Self {
-        let Self::Only(names) = self else { return self.clone() };
+    /// Returns the list with the package managers of this system, which `managers` returns, in place of `system`. If there are
+    /// none and the list names nothing else, it stays as it is.
+    pub(crate) fn expand_system(&self, managers: impl FnOnce() -> Vec<ProviderName>) -> Self {
+        let names = match self {
+            Self::Only(names) if names.iter().any(|name| name == SYSTEM) => names,
+            other => return other.clone(),
+        };
+        let managers = &*managers();
         let mut expanded: Vec<ProviderName> = Vec::new();
         for name in names {
             let meant = if name == SYSTEM { managers } else { std::slice::from_ref(name) };
@@ -107,10 +111,13 @@ mod tests {
             ("*", "*"),
             ("", ""),
         ] {
-            assert_eq!(Providers::parse(list).unwrap().expand_system(&managers).to_string(), expected);
+            assert_eq!(
+                Providers::parse(list).unwrap().expand_system(|| managers.to_vec()).to_string(),
+                expected
+            );
         }
         for (list, expected) in [("system", "system"), ("system,env", "env")] {
-            assert_eq!(Providers::parse(list).unwrap().expand_system(&[]).to_string(), expected);
+            assert_eq!(Providers::parse(list).unwrap().expand_system(Vec::new).to_string(), expected);
         }
     }
 }
