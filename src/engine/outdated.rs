@@ -43,8 +43,8 @@ pub(crate) struct OutdatedRow {
 }
 
 impl OutdatedRow {
-    fn new(row: PlannedUpgrade, settings: &Settings) -> Self {
-        let held_back = match row.unless_newer(settings) {
+    fn new(row: PlannedUpgrade) -> Self {
+        let held_back = match row.unless_outdated() {
             Some(Unchanged::HeldBack(reason)) => Some(reason),
             _ => None,
         };
@@ -72,7 +72,7 @@ impl OutdatedRow {
         }
     }
 
-    /// Whether a newer version would be installed by an upgrade.
+    /// Whether another version would be installed by an upgrade.
     pub(crate) fn is_outdated(&self) -> bool {
         self.status.as_ref().is_ok_and(|status| status.is_outdated)
     }
@@ -108,6 +108,6 @@ pub(crate) fn outdated(
     let mut plan = UpgradePlan::new(request, settings, on_event)?;
     let interrupted =
         if plan.asks(Asked::All) { plan.ask_alone(Asked::All, settings, on_event)? } else { None };
-    let rows = plan.rows.into_iter().map(|row| OutdatedRow::new(row, settings)).collect();
+    let rows = plan.rows.into_iter().map(OutdatedRow::new).collect();
     Ok(OutdatedReport { catalog: plan.install.catalog, rows, interrupted })
 }

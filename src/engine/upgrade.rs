@@ -138,10 +138,16 @@ impl PlannedUpgrade {
 
     /// Returns why its provider need not run again: the installed file meets its request, and the registry has nothing newer
     /// that the request accepts. Returns `None` if the provider must run.
-    pub(super) fn unless_newer(&self, settings: &Settings) -> Option<Unchanged> {
+    fn unless_newer(&self, settings: &Settings) -> Option<Unchanged> {
+        self.unless_outdated().filter(|_| self.is_current(settings))
+    }
+
+    /// Returns why its provider keeps the installed version, if it runs at all, or `None` if the registry has another version
+    /// to install.
+    pub(super) fn unless_outdated(&self) -> Option<Unchanged> {
         let VersionTarget { binary, installed, .. } = self.target().filter(|_| self.step().is_some())?;
         let status = self.status.as_ref()?.as_ref().ok()?;
-        if status.is_outdated || !self.is_current(settings) {
+        if status.is_outdated {
             return None;
         }
         let version = installed.listed_version();

@@ -29,7 +29,7 @@ pub(crate) struct VersionStatus {
     pub(crate) only: String,
     /// Whether the request accepts no release only because all that it accepts otherwise are too young.
     pub(crate) is_too_young: bool,
-    /// Whether the newest accepted release is newer than the installed version.
+    /// Whether the newest accepted release is newer than the installed version, or the request excludes that one.
     pub(crate) is_outdated: bool,
     /// The age, in days, below which releases were left out; 0 if none were.
     pub(crate) release_age: f64,
@@ -113,11 +113,14 @@ fn status(
     }
     let wanted = listed.newest(&filter).cloned();
     let of_any_age = ReleaseFilter { released_before: None, ..filter };
+    let Installed { version, package_version, .. } = target.installed;
+    // An upgrade goes back only to a version that the request accepts, if it does not accept the installed one.
+    let is_accepted = target.request.versions_of(provider).contains_program(version, package_version);
     Ok(VersionStatus {
         is_too_young: wanted.is_none() && listed.newest(&of_any_age).is_some(),
-        is_outdated: wanted
-            .as_ref()
-            .is_some_and(|wanted| Version::parse(&wanted.version) > Version::parse(installed)),
+        is_outdated: wanted.as_ref().is_some_and(|wanted| {
+            !is_accepted || Version::parse(&wanted.version) > Version::parse(installed)
+        }),
         wanted,
         latest: ReleaseFilter::default().newest(&listed.releases).cloned(),
         only: listed.only,

@@ -59,6 +59,11 @@ fn the_default_age_does_not_bring_back_an_older_version() {
     assert_eq!(context.hook_processes().len(), hooks);
     let stated = context.run(&["install", "--min-release-age", "7"]).succeeds();
     assert_eq!(stated.record()["version"], "1.0.0");
+    let warning = "warning: a: version 1.0.0 replaces the newer 2.0.0, because releases of the last 7 days are left out; \
+        `--min-release-age 0` allows them\n";
+    stated.stderr_contains(warning);
+    let again = context.run(&["install", "--min-release-age", "30"]).succeeds();
+    assert!(!again.stderr.contains("warning"), "{}", again.stderr);
 }
 
 #[test]

@@ -243,6 +243,28 @@ fn a_version_in_the_overrides_does_not_hide_the_latest() {
     upgrade.stderr_contains("exact is up to date (1.0.0); overrides.shop accept only 1.0.0, not 2.0.0\n");
 }
 
+#[test]
+fn a_version_that_its_requirement_excludes_is_not_called_up_to_date() {
+    let context = context(&json!([{"version": "1.0.0"}, {"version": "2.0.0"}]));
+    context.write("data/release", "2.0.0");
+    context.run(&["install", "shop:a"]).succeeds();
+    let require = |max_version: &str| {
+        let line = json!({"type": "Binary", "name": "a", "binproviders": "shop", "max_version": max_version});
+        context.plugin("p", &[line]);
+    };
+    require("0.5");
+    let outdated = context.run(&["outdated", "--check"]).succeeds();
+    assert_eq!(statuses(&outdated.records()), [["a", "held back", "2.0.0", "none", "2.0.0"]]);
+    outdated.stderr_contains("a is held back (2.0.0): no release is allowed\n");
+    require("1.5");
+    let outdated = context.run(&["outdated", "--check"]).exits_with(1);
+    assert_eq!(statuses(&outdated.records()), [["a", "outdated", "2.0.0", "1.0.0", "2.0.0"]]);
+    context.write("data/release", "1.0.0");
+    context.run(&["upgrade"]).succeeds().stderr_contains("a: 2.0.0 -> 1.0.0 (older)");
+    let outdated = context.run(&["outdated", "--check"]).succeeds();
+    assert_eq!(statuses(&outdated.records()), [["a", "up to date", "1.0.0", "1.0.0", "2.0.0"]]);
+}
+
 /// Returns the number of the installs that the provider ran.
 fn installs(context: &TestContext) -> usize {
     let hooks = context.hook_processes();

@@ -3,13 +3,14 @@
 use crate::clock;
 use crate::install::attempt::AttemptResult;
 use crate::install::event::InstallEvent;
+use crate::install::plan::Request;
 use crate::install::request_digest;
 use crate::install::resolver::state::{NextStep, RequestState, ResolverState, set_request};
 use crate::install::resolver::summary;
 use crate::install::scheduler::{RequestIndex, ScheduledHook};
 use crate::install::verdict::Verdict;
 use crate::install::verify;
-use crate::model::{Attempt, Binary, Installed, Outcome, Process};
+use crate::model::{Attempt, Binary, Installed, Outcome, Process, Version};
 use crate::process::run_dir::RunDir;
 use crate::store::{StoreError, StoredPaths};
 
@@ -91,11 +92,16 @@ impl ResolverState<'_, '_> {
                 request_digest::of_request(&state.request, &provider, self.resolver.runner.settings);
         }
         if let Some(binary) = &mut state.binary {
+            let warning = warning_of_age(binary, &installed, &state.request);
             set_request(binary, &state.request);
             binary.install(installed, clock::now());
             state.has_succeeded = true;
+            if let Some(warning) = warning {
+                self.emit(index, InstallEvent::Warning(warning));
+            }
         }
-        self.resolver.report_unsupported_defaults(&state.request, &provider);
+        let request = &self.requests[index].request;
+        self.resolver.report_unsupported_defaults(request, &provider);
         Ok(NextStep::Complete)
     }
 
@@ -136,4 +142,21 @@ impl ResolverState<'_, '_> {
             binary.fail(digest, problem.unwrap_or_else(|| summary(attempts)), clock::now());
         }
     }
+}
+
+/// Returns that an older release replaces the installed one because the minimum age of a release is higher than when that was
+/// installed; `None` if that is not so.
+fn warning_of_age(earlier: &Binary, now: &Installed, request: &Request) -> Option<String> {
+    let before = earlier.installed().filter(|before| before.binprovider == now.binprovider)?;
+    let (age, versions) = (request.policy_of(&now.binprovider).age(), request.versions_of(&now.binprovider));
+    let [old, new] = [now, before].map(Installed::listed_version);
+    let is_older = !old.is_empty() && Version::parse(old) < Version::parse(new);
+    let is_allowed =
+        request.pin.is_none() && versions.contains_program(&before.version, &before.package_version);
+    (is_older && is_allowed && earlier.policy.age() < age).then(|| {
+        format!(
+            "version {old} replaces the newer {new}, because releases of the last {age} days are left out; \
+             `--min-release-age 0` allows them"
+        )
+    })
 }
