@@ -69,6 +69,12 @@ impl Version {
             let has_revision = pre.is_empty() && !suffix.starts_with('+');
             (pre, if has_revision { suffix.trim_start_matches(['-', '_']) } else { "" })
         };
+        // A post-release of Python is `2.0.post1` or `2.0-1`. The first one, post0, is newer than 2.0.
+        let revision = match revision.strip_prefix("post") {
+            Some(number) if number.starts_with(|c: char| c.is_ascii_digit() && c != '0') => number,
+            Some(_) => &format!("0{revision}"),
+            None => revision,
+        };
         Self { epoch, release, pre, revision: revision_parts(revision) }
     }
 
@@ -147,9 +153,20 @@ impl<'a> VersionRange<'a> {
     pub fn contains(self, version: &str) -> bool {
         let Self { min, max } = self;
         let found = Version::parse(version);
-        (min.is_empty() && max.is_empty() || !version.is_empty())
+        // A program need not print its label.
+        (label(version).is_empty() || self.has_label_of(version))
+            && (min.is_empty() && max.is_empty() || !version.is_empty())
             && (min.is_empty() || found >= Version::parse(min))
             && (max.is_empty() || found <= Version::parse(max))
+    }
+
+    /// Returns whether a version has the label of the only one in the range, such as `cpu` of `1.0+cpu`, if that has one. The
+    /// revision of a distribution may follow it.
+    fn has_label_of(self, version: &str) -> bool {
+        let (stated, found) = (label(self.max), label(version));
+        let normal = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], ".");
+        let is_revised = || found.strip_prefix(stated).is_some_and(|rest| rest.starts_with('-'));
+        self.min != self.max || stated.is_empty() || normal(found) == normal(stated) || is_revised()
     }
 
     /// Returns the only version in the range if it is partial, `14` or `14.1`, which stands for all versions that begin with
@@ -173,7 +190,14 @@ impl<'a> VersionRange<'a> {
             return true;
         }
         let is_within = |range: Self, bound| range.contains(comparable(bound, version, package_version));
-        is_within(Self { max: "", ..self }, self.min) && is_within(Self { min: "", ..self }, self.max)
+        let has_label = if package_version.is_empty() {
+            label(version).is_empty() || self.has_label_of(version)
+        } else {
+            self.has_label_of(package_version)
+        };
+        has_label
+            && is_within(Self { max: "", ..self }, self.min)
+            && is_within(Self { min: "", ..self }, self.max)
     }
 
     /// Returns the versions that are in both ranges.
@@ -217,6 +241,11 @@ impl fmt::Display for VersionRange<'_> {
             (None, min, max) => write!(f, ">= {min}, <= {max}"),
         }
     }
+}
+
+/// Returns the label of a version, `cpu` of `1.0+cpu`; empty if it has none.
+fn label(version: &str) -> &str {
+    version.split_once('+').map_or("", |(_, label)| label.trim())
 }
 
 fn all_digits(text: &str) -> bool {

@@ -6,6 +6,7 @@ use crate::plugin::config::provider::{SYSTEM_VERSION_FORMAT, VERSION_PLACEHOLDER
 /// package that already has an exact version, or that is a URL, a folder or an alias. Changes nothing if the version is
 /// not plain.
 pub(crate) fn pin(packages: &mut [String], format: &str, version: &str) {
+    let version = version.strip_prefix(['v', 'V']).unwrap_or(version);
     if !is_version(version, format) {
         return;
     }
@@ -52,6 +53,7 @@ pub(crate) fn with_numbers(version: &str, count: u8) -> Option<String> {
 /// Writes `package@1.2`, which every requirement may use, in the package manager's format.
 pub(crate) fn with_version(package: &str, format: &str) -> Option<String> {
     let (name, version) = package.rsplit_once('@').filter(|(name, _)| !name.is_empty() && is_name(name))?;
+    let version = version.strip_prefix(['v', 'V']).unwrap_or(version);
     let is_other_format = !format.starts_with(&format!("@{VERSION_PLACEHOLDER}"));
     (is_other_format && is_version(version, format))
         .then(|| format!("{name}{}", format.replace(VERSION_PLACEHOLDER, version)))

@@ -12,7 +12,7 @@ fn order(one: &str, other: &str) -> Ordering {
 
 /// Any text, mostly one that resembles a version.
 fn any_text() -> impl Strategy<Value = String> {
-    let version_like = "v?([0-9]:)?[0-9.]{0,6}[-~_+.]?(rc|a|dev|deb|x)?[0-9.~+-]{0,6}";
+    let version_like = "v?([0-9]:)?[0-9.]{0,6}[-~_+.]?(rc|a|dev|deb|post|x)?[0-9.~+-]{0,6}";
     prop_oneof![3 => version_like.boxed(), 1 => ".{0,20}".boxed()]
 }
 
@@ -160,6 +160,38 @@ fn an_update_or_a_backport_does_not_equal_the_package() {
     assert_eq!(order("9.2p1", "9.2p2"), Ordering::Less);
     assert_eq!(order("1.2-0", "1.2"), Ordering::Equal);
     assert_eq!(order("1.2-0~bpo10+1", "1.2"), Ordering::Less);
+}
+
+#[test]
+fn a_post_release_of_python_is_newer_in_both_spellings() {
+    assert_eq!(order("2.0-1", "2.0.post1"), Ordering::Equal);
+    assert_eq!(order("2.0-post1", "2.0post1"), Ordering::Equal);
+    let ascending = ["2.0", "2.0.post0", "2.0.post1", "2.0-2", "2.0.post10", "2.1"];
+    for pair in ascending.windows(2) {
+        assert_eq!(order(pair[0], pair[1]), Ordering::Less, "{pair:?}");
+    }
+    assert!(VersionRange::exactly("2.0-1").contains_program("2.0.post1", "2.0.post1"));
+}
+
+#[test]
+fn an_exact_version_with_a_label_accepts_no_other_label() {
+    for (exact, version, package_version, is_accepted) in [
+        ("1.0+cpu", "1.0+cpu", "1.0+cpu", true),
+        ("1.0+cpu", "1.0+cu118", "1.0+cu118", false),
+        ("1.0+cpu", "1.0", "1.0", false),
+        ("1.0+Ubuntu-1", "1.0+ubuntu.1", "1.0+ubuntu.1", true),
+        ("1.0", "1.0+cpu", "1.0+cpu", true),
+        ("1.0+cpu", "1.0", "1.0+cpu", true),
+        ("1.0+cpu", "1.0+cu118", "", false),
+        ("1.0+cpu", "1.0", "", true),
+        ("1.7.1+dfsg", "1.7.1", "1.7.1+dfsg-3", true),
+        ("1.7.1+dfsg-3", "1.7.1", "2:1.7.1+dfsg-3", true),
+    ] {
+        let found = VersionRange::exactly(exact).contains_program(version, package_version);
+        assert_eq!(found, is_accepted, "{exact} {version} {package_version}");
+    }
+    assert!(!VersionRange::exactly("1.0+cpu").contains("1.0+cu118"));
+    assert!(VersionRange { min: "1.0+cpu", max: "" }.contains("1.0+cu118"));
 }
 
 #[test]

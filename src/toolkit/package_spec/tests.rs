@@ -27,6 +27,15 @@ fn pins_the_first_package_in_the_package_managers_format() {
 }
 
 #[test]
+fn a_version_after_a_v_is_pinned_too() {
+    for (format, expected) in [("=={}", "x==1.2.3"), ("@{}", "x@1.2.3"), ("@v{}", "x@v1.2.3")] {
+        let mut packages = ["x".to_owned()];
+        pin(&mut packages, format, "v1.2.3");
+        assert_eq!(packages, [expected]);
+    }
+}
+
+#[test]
 fn a_package_with_a_version_is_written_in_the_package_managers_format() {
     for (package, format, expected) in [
         ("yt-dlp@2025.12.8", "=={}", Some("yt-dlp==2025.12.8")),
@@ -34,6 +43,7 @@ fn a_package_with_a_version_is_written_in_the_package_managers_format() {
         ("git@1.2-1", "={}", Some("git=1.2-1")),
         ("git@1:2.39.5-0+deb12u1", "={}", Some("git=1:2.39.5-0+deb12u1")),
         ("git@x:2", "={}", None),
+        ("black@v24.1", "=={}", Some("black==24.1")),
         ("example.com/x@1.2.3", "@v{}", Some("example.com/x@v1.2.3")),
         ("prettier@3.0.0", "@{}", None),
         ("x @ https://example.org/x.whl", "=={}", None),
