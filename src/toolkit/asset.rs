@@ -46,11 +46,12 @@ pub fn rank(names: &[impl AsRef<str>], program: &str, platform: Platform) -> Vec
     fitting.into_iter().map(|(.., place)| place).collect()
 }
 
-/// Returns whether the name of an asset is that of a program, maybe with other words, or that of its repository with a version
-/// and a platform alone.
-pub(crate) fn is_named_for(name: &str, program: &str, repository: &str) -> bool {
+/// Returns whether the name of an asset of the release `tag` is that of a program, maybe with other words that the tag does not
+/// have, or that of its repository with a version and a platform alone.
+pub(crate) fn is_named_for(name: &str, program: &str, repository: &str, tag: &str) -> bool {
     let parse = |of: &str| ParsedName::parse(name, of, 0).filter(|parsed| parsed.side_words.is_empty());
-    parse(program).is_some_and(|parsed| parsed.has_program)
+    let is_of_tag = |parsed: &ParsedName| parsed.other_words.iter().any(|word| tag.contains(word.as_str()));
+    parse(program).is_some_and(|parsed| parsed.has_program && !is_of_tag(&parsed))
         || parse(repository).is_some_and(|parsed| parsed.is_plain())
 }
 

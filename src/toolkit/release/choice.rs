@@ -209,7 +209,7 @@ impl Criteria<'_> {
     /// the request names neither the tag nor the file.
     fn is_of_other_program(&self, release: &PublishedRelease, found: &TagVersion) -> bool {
         let is_named = |asset: &Asset| {
-            asset::is_named_for(&asset.name, self.program, self.repository)
+            asset::is_named_for(&asset.name, self.program, self.repository, &release.tag)
                 || self.sha256.is_some() && asset.sha256.as_deref() == self.sha256
         };
         let is_stated = self.tag.is_some() || self.asset.is_some();

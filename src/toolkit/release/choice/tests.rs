@@ -57,6 +57,8 @@ fn a_release_of_another_program_counts_only_if_a_file_is_named_for_this() {
         let of_prefix = Criteria { tag_prefix: Some("y-"), ..criteria() };
         assert_eq!(chosen(&of_prefix, &[other(assets)]), format!("y-v9.0 {}", assets[0]));
     }
+    let longer = [release("x-extra-v9.0", &["x-extra-linux-x86_64.gz"])];
+    assert!(chosen(&criteria(), &longer).starts_with("x-extra-v9.0 is a release of another program"));
 }
 
 #[test]
