@@ -178,7 +178,7 @@ impl InstallPlan {
             Some(file) => {
                 let mut steps = steps;
                 if request.names.is_empty() && !request.is_due && catalog.has_all_requirements() {
-                    selection.names = file.names_beside(&steps, settings);
+                    selection.names = file.names_beside(&steps, &catalog, settings);
                     if !selection.names.is_empty() {
                         let provided: Vec<_> = of_providers(&catalog, &[], &selection).collect();
                         steps.extend(plan::plan(&provided, &selection, &catalog.providers()));

@@ -9,7 +9,7 @@ use crate::engine::error::EngineError;
 use crate::engine::event::{EngineEvent, OnEvent};
 use crate::install::pins::{self, Pins};
 use crate::install::plan::{self, Step};
-use crate::lockfile::{self, Lockfile, MAX_SIZE};
+use crate::lockfile::{self, Lockfile, MAX_SIZE, Pin};
 use crate::model::{BinaryName, BinarySpec, ProviderName};
 use crate::plugin::builtin;
 use crate::plugin::discovery::{Hook, Plugin};
@@ -65,13 +65,23 @@ impl LockfileOnDisk {
         steps.into_iter().map(|step| pins.pin(step)).collect()
     }
 
-    /// Returns the names with a line for this platform that no step is about. A line with overrides is left out, because
-    /// only a requirement states them.
-    pub(crate) fn names_beside(&self, steps: &[Step], settings: &Settings) -> Vec<BinarySpec> {
+    /// Returns the names with a line for this platform that no step is about. A line with overrides is left out unless the
+    /// requirement of a provider has the name, because only a requirement states them.
+    pub(crate) fn names_beside(
+        &self,
+        steps: &[Step],
+        catalog: &Catalog,
+        settings: &Settings,
+    ) -> Vec<BinarySpec> {
         let known: HashSet<&str> = steps.iter().map(|step| plan::name_of(step).as_str()).collect();
         let platform = settings::platform();
         let pins = self.lockfile.of_platform(&platform);
-        let others = pins.filter(|pin| pin.overrides_sha256.is_empty() && !known.contains(pin.name.as_str()));
+        let of_providers = &catalog.provider_requirements;
+        let is_complete = |pin: &&Pin| {
+            pin.overrides_sha256.is_empty()
+                || of_providers.iter().any(|requirement| requirement.name.as_str() == pin.name)
+        };
+        let others = pins.filter(is_complete).filter(|pin| !known.contains(pin.name.as_str()));
         let names = others.filter_map(|pin| BinaryName::parse(&pin.name, settings.home.as_deref()).ok());
         names.map(BinarySpec::from).collect()
     }

@@ -129,3 +129,14 @@ fn a_pin_is_one_of_the_versions_that_begin_with_a_partial_one() {
     let expected = "rigup.lock pins version 1.4.2, which is newer than 1.3; run `rigup lock`";
     context.run(&["install", "--locked"]).exits_with(1).stderr_contains(expected);
 }
+
+#[test]
+fn installs_pinned_names_with_overrides_that_a_provider_requires() {
+    let context = context_with_shelf(&[]);
+    let requirement =
+        json!({"type": "Binary", "name": "tool", "binproviders": "shelf", "overrides": {"shelf": ["thing"]}});
+    context.write("here/providers/shelf/binaries.jsonl", format!("{requirement}\n"));
+    context.run(&["install", "tool"]).succeeds();
+    context.run(&["lock", "tool"]).succeeds();
+    assert_eq!(run_elsewhere(&context, &["install", "--locked"]).succeeds().record()["name"], "tool");
+}
