@@ -153,20 +153,24 @@ impl<'a> VersionRange<'a> {
     pub fn contains(self, version: &str) -> bool {
         let Self { min, max } = self;
         let found = Version::parse(version);
-        // A program need not print its label.
-        (label(version).is_empty() || self.has_label_of(version))
+        self.has_label_of(version, "")
             && (min.is_empty() && max.is_empty() || !version.is_empty())
             && (min.is_empty() || found >= Version::parse(min))
             && (max.is_empty() || found <= Version::parse(max))
     }
 
-    /// Returns whether a version has the label of the only one in the range, such as `cpu` of `1.0+cpu`, if that has one. The
-    /// revision of a distribution may follow it.
-    fn has_label_of(self, version: &str) -> bool {
-        let (stated, found) = (label(self.max), label(version));
+    /// Returns whether a program or its package has the label of the only version in the range, such as `cpu` of `1.0+cpu`, if
+    /// that has one. The revision of a distribution may follow it, and a program need not print its label.
+    fn has_label_of(self, version: &str, package_version: &str) -> bool {
+        let (stated, found) =
+            (label(self.max), label(if package_version.is_empty() { version } else { package_version }));
         let normal = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], ".");
         let is_revised = || found.strip_prefix(stated).is_some_and(|rest| rest.starts_with('-'));
-        self.min != self.max || stated.is_empty() || normal(found) == normal(stated) || is_revised()
+        self.min != self.max
+            || stated.is_empty()
+            || package_version.is_empty() && found.is_empty()
+            || normal(found) == normal(stated)
+            || is_revised()
     }
 
     /// Returns the only version in the range if it is partial, `14` or `14.1`, which stands for all versions that begin with
@@ -190,12 +194,7 @@ impl<'a> VersionRange<'a> {
             return true;
         }
         let is_within = |range: Self, bound| range.contains(comparable(bound, version, package_version));
-        let has_label = if package_version.is_empty() {
-            label(version).is_empty() || self.has_label_of(version)
-        } else {
-            self.has_label_of(package_version)
-        };
-        has_label
+        self.has_label_of(version, package_version)
             && is_within(Self { max: "", ..self }, self.min)
             && is_within(Self { min: "", ..self }, self.max)
     }
