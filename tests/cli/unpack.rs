@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::test_context::{TestContext, signal, wait_until};
+use crate::release_server::sha256;
+use crate::test_context::{CommandOutput, TestContext, signal, wait_until};
 
 /// Packs a folder with the system's tar.
 fn pack(context: &TestContext, folder: &str, archive: &str) -> String {
@@ -190,4 +191,25 @@ fn a_file_that_cannot_be_read_is_not_one_without_a_checksum() {
             output.stderr_contains(&file);
         }
     }
+}
+
+#[test]
+fn a_list_of_checksums_may_come_from_a_pipe() {
+    let context = TestContext::new();
+    let file = context.write("tool", "tool\n");
+    let digest = sha256(b"tool\n");
+    let verify = |list: &str, file: &str| {
+        let script = format!("\"$RIGUP\" hook verify '{file}' --checksums <({list})");
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &script]).env("RIGUP", env!("CARGO_BIN_EXE_rigup")).stdin(Stdio::piped());
+        CommandOutput::new(&[&script], &bash.output().unwrap())
+    };
+    let file = file.to_str().unwrap();
+    verify(&format!("echo '{digest}  tool'"), file).succeeds();
+    verify(&format!("echo '{}  tool'", "0".repeat(64)), file).exits_with(1);
+    verify("echo other", file).exits_with(10);
+    verify("head -c 5000000 /dev/zero", file)
+        .exits_with(3)
+        .stderr_contains(": it has more than 4194304 bytes");
+    verify("echo", "/dev/stdin").exits_with(3).stderr_contains("/dev/stdin: it is not a regular file");
 }

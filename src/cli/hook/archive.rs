@@ -1,6 +1,7 @@
 //! `rigup hook verify`, `unpack` and `program`: for hook scripts that download archives.
 
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::cli_error::CliError;
@@ -15,6 +16,9 @@ use crate::toolkit::unpacked_program::{self, ProgramError};
 
 /// The exit code if nothing proves that a file is the right one or a wrong one.
 const NO_CHECKSUM: ExitStatus = ExitStatus::Code(10);
+
+/// The largest list of checksums in a pipe, in bytes.
+const MAX_LIST: u64 = 4 << 20;
 
 /// The arguments of `rigup hook verify`.
 #[derive(Debug, clap::Args)]
@@ -132,7 +136,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> CommandResult {
     let name = args.name.as_deref().unwrap_or(&own_name);
     let mut unreadable = None;
     for list in &args.checksums {
-        let content = check_regular(list).and_then(|()| fs_err::read(list)).map_err(io)?;
+        let content = read_list(list).map_err(io)?;
         let list_name = list.file_name().unwrap_or_default().to_string_lossy();
         match checksum::find(&content, &list_name, name) {
             Ok(Some(checksum)) => {
@@ -159,6 +163,21 @@ fn check_regular(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     Err(with_path(path, io::Error::other("it is not a regular file")))
+}
+
+/// Reads a list of checksums: a regular file, or a pipe that is open already, as that of `<(command)` is.
+fn read_list(path: &Path) -> io::Result<Vec<u8>> {
+    let is_open = path == Path::new("/dev/stdin")
+        || ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)));
+    if !is_open || !fs_err::metadata(path)?.file_type().is_fifo() {
+        return check_regular(path).and_then(|()| fs_err::read(path));
+    }
+    let mut content = Vec::new();
+    fs_err::File::open(path)?.take(MAX_LIST + 1).read_to_end(&mut content)?;
+    if content.len() as u64 <= MAX_LIST {
+        return Ok(content);
+    }
+    Err(with_path(path, io::Error::other(format!("it has more than {MAX_LIST} bytes"))))
 }
 
 /// Checks a file against a checksum from this source.
