@@ -1,10 +1,12 @@
 //! The release assets that a request can be installed from: `rigup hook release`.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::boolean;
+use crate::fs::dir::parent;
 use crate::fs::lib_dir::folder_name;
 use crate::model::policy::MIN_RELEASE_AGE_KEY;
 use crate::process::signals::Interrupt;
@@ -24,6 +26,7 @@ use crate::toolkit::release::stated::StatedRelease;
 use crate::toolkit::release::template::Template;
 use crate::toolkit::repository;
 use crate::toolkit::request::HookRequest;
+use crate::toolkit::unpacked_asset::DIGITS;
 
 mod choice;
 pub(crate) mod error;
@@ -40,6 +43,9 @@ mod token;
 
 /// The setting that makes `require_checksum` the default of all requirements.
 const REQUIRE_CHECKSUM: &str = "REQUIRE_CHECKSUM";
+
+/// The longest tag in the name of a folder, in bytes: a file name has at most 255, and `-` and a digest follow the tag.
+const MAX_TAG: usize = 255 - 1 - DIGITS;
 
 /// What a request says about its file.
 #[derive(Debug)]
@@ -82,6 +88,11 @@ impl<'a> ReleaseSearch<'a> {
         self.stated.check(self.has_pin())?;
         let bin = self.stated.bin()?;
         let mut found = if is_at_url { self.at_url()? } else { self.in_repository()? };
+        let length = found.release.file_name().map_or(0, OsStr::len);
+        if length > MAX_TAG {
+            let (parent, name) = (parent(&found.release).to_owned(), self.request.name.to_string());
+            return Err(ReleaseError::LongTag(parent, length, MAX_TAG, name));
+        }
         found.bin = bin.expand(&found.version, &found.tag, self.platform);
         Ok(found)
     }

@@ -25,7 +25,7 @@ const STATEMENT: &str = ".rigup-asset";
 const MAX_SIZE: u64 = 64 << 10;
 
 /// How many digits of the digest of a file are in the path of its prefix.
-const DIGITS: usize = 12;
+pub(super) const DIGITS: usize = 12;
 
 /// What was unpacked into a prefix.
 #[derive(Debug, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::bash_and_node::lib;
 use crate::github::{INSTALL, attempt, install_with};
 use crate::release_server::{
     Answer, Published, REPOSITORY, archive, asset_name, download_path, github, github_with, page_path, pages,
@@ -142,4 +143,24 @@ fn the_requested_version_fills_the_address_if_the_overrides_state_none() {
     context.plugin("p", &[line]);
     let record = context.run(&["install", "rg@1.3"]).succeeds().record();
     assert_eq!([&record["version"], &record["url"]], ["1.3", &*url.replace("{version}", "1.3")]);
+}
+
+#[test]
+fn a_tag_that_is_too_long_for_a_folder_is_named_with_the_limit() {
+    let mut context = TestContext::new();
+    let tags = [242, 243].map(|length| format!("{}-14.1.0", "b".repeat(length - "-14.1.0".len())));
+    let packed = archive(&context, "14.1.0");
+    let releases =
+        tags.each_ref().map(|tag| Published::new(tag).asset(&asset_name("14.1.0"), packed.clone()));
+    let _server = github(&mut context, &releases);
+    let [longest, too_long] = tags
+        .map(|tag| install_with(&context, "github", &json!({"packages": [format!("{REPOSITORY}@{tag}")]})));
+    assert_eq!(longest["version"], "14.1.0", "{longest}");
+    let parent = lib(&context, &format!("github/{REPOSITORY}"));
+    let expected = format!(
+        "rejected cannot create a folder in {}: the tag of the release has 243 bytes, and at most 242 fit; request a \
+         release with a shorter tag, as in rg@1.2",
+        parent.display()
+    );
+    assert_eq!(attempt(&too_long), expected);
 }

@@ -1,5 +1,7 @@
 //! Why a request cannot be installed from a release.
 
+use std::path::PathBuf;
+
 use crate::model::Outcome;
 use crate::model::attempt::HELD_BACK;
 use crate::toolkit::asset::platform::{FORMS, Platform};
@@ -72,6 +74,14 @@ pub(crate) enum ReleaseError {
     /// There are no releases.
     #[error("{0} has no release{1}")]
     NoRelease(String, String),
+    /// The folder of a release would have a name that is too long: its parent, the length of the tag in it and the limit, in
+    /// bytes, and the name of the binary.
+    #[error(
+        "cannot create a folder in {parent}: the tag of the release has {1} bytes, and at most {2} fit; request a release \
+         with a shorter tag, as in {3}@1.2",
+        parent = .0.display()
+    )]
+    LongTag(PathBuf, usize, usize, String),
     /// The system is none that programs are released for.
     #[error("programs are not released for this system")]
     NoPlatform,
