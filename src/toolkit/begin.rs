@@ -147,6 +147,9 @@ pub(super) fn locked_script(
     script += &assignment(("max_version", &request.max_version))?;
     script += &assignment(("shared", if is_shared { "yes" } else { "" }))?;
     script += &assignment(("provider", provider))?;
+    // What a lock file pins is verified, whether or not anything verifies a download.
+    let has_pin = !request.exact_sha256.is_empty() || !request.exact_url_sha256.is_empty();
+    script += &assignment(("has_pin", if has_pin { "yes" } else { "" }))?;
     script += &assignment(("foreign", &foreign.to_string_lossy()))?;
     script += &assignment(("stamps", &settings.data_dir.join("stamps").to_string_lossy()))?;
     script += &stated_settings(config, settings)?;

@@ -419,7 +419,8 @@ impl DownloadedAsset {
         let variables =
             [("file", &*self.file.to_string_lossy()), ("url", &self.url), ("sha256", &self.sha256)];
         let assign = |(name, value): (&str, &str)| format!("{name}={}\n", shell::quote_text(value));
-        let warn = |text: &String| format!("warn {}\n", shell::quote_text(text));
+        // `hook begin` has set the variable.
+        let warn = |text: &String| format!("[ \"${{has_pin-}}\" ] || warn {}\n", shell::quote_text(text));
         self.warning.iter().map(warn).collect::<String>()
             + &variables.into_iter().map(assign).collect::<String>()
     }

@@ -140,3 +140,24 @@ fn installs_pinned_names_with_overrides_that_a_provider_requires() {
     context.run(&["lock", "tool"]).succeeds();
     assert_eq!(run_elsewhere(&context, &["install", "--locked"]).succeeds().record()["name"], "tool");
 }
+
+#[test]
+fn a_locked_install_does_not_warn_of_a_download_without_a_checksum() {
+    let context = context_with_shelf(&[]);
+    context.script("home/x", "#!/bin/sh\necho x 1.0\n");
+    let hook = r#"#!/bin/sh
+set -eu
+eval "$("$RIGUP" hook begin --provider web -- "$@")"
+make_part
+eval "$("$RIGUP" hook download --setting WEB "file://$HOME/x" "$part")"
+chmod +x "$file"
+"$RIGUP" hook binary --provider web --built "$part" --abspath "$prefix/x" --url "$url" --url-sha256 "$sha256" -- "$@"
+"#;
+    context.provider("web", hook);
+    require(&context, &["x"], "web");
+    let warning = "x has no checksum, so nothing verifies that it is unchanged";
+    context.run(&["lock"]).succeeds().stderr_contains(warning);
+    let locked = run_elsewhere(&context, &["install", "--locked"]).succeeds();
+    assert!(!locked.stderr.contains(warning), "{}", locked.stderr);
+    assert_eq!(locked.record()["version"], "1.0");
+}
