@@ -31,7 +31,7 @@ fn nix_installs_a_profile_for_each_requirement_and_keeps_it() {
     let settings = context.path("nix");
     context.set("NIX_CONF_DIR", settings).set("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let Some(namespaces) = Namespaces::new(&["--mount"]) else { return };
-    namespaces.sh(&context, "mount -t tmpfs tmpfs /nix");
+    namespaces.sh(&context, "mkdir -p /nix && mount -t tmpfs tmpfs /nix");
     let flake = format!("path:{}", context.path("flake").display());
     let install = |version: &str, package: &str| -> Value {
         context.write("flake/flake.nix", FLAKE.replace("VERSION", version));
