@@ -1,4 +1,4 @@
-//! The host on which rigup runs: its id, its facts and its record.
+//! The host on which rigup runs: its facts and its record.
 
 use std::sync::OnceLock;
 

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use crate::model::{Identity, ProcessId};
 use crate::process::process_table::{CAPTURE_ID_VARIABLE, CAPTURED_BY_VARIABLE, ProcessTable, Row};
@@ -52,13 +53,15 @@ pub(crate) fn find(process_id: ProcessId, root: ProcessEntry) -> ProcessTree {
     find_marked(&id_variable(process_id), root)
 }
 
+/// The identity of this rigup, or `None` if the process table does not show it.
+static THIS: LazyLock<Option<String>> =
+    LazyLock::new(|| Some(identity_text(&system::own_entry().ok()??.identity())));
+
 /// Returns the variables that mark a program whose output this rigup captures: with an id of its own, because the program
 /// inherits the process id in the environment from the caller, and with this rigup.
 pub(super) fn capture_marks(id: ProcessId) -> Vec<(OsString, OsString)> {
     let mut marks = vec![(CAPTURE_ID_VARIABLE.into(), id.to_string().into())];
-    if let Ok(Some(this)) = system::own_entry() {
-        marks.push((CAPTURED_BY_VARIABLE.into(), identity_text(&this.identity()).into()));
-    }
+    marks.extend(THIS.as_ref().map(|this| (CAPTURED_BY_VARIABLE.into(), this.into())));
     marks
 }
 
